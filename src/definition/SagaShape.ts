@@ -1,0 +1,243 @@
+/**
+ * The part of a saga that can be written down: everything except the functions, as JSON with a schema. An operation
+ * that a step does not have is `null`, or `false` where there is nothing to say about it.
+ *
+ * Its identity is what SPEC C10 counts: kinds, names, paths, targets, nested fingerprints and the version. Timeouts,
+ * retries and schemas may change while executions of the saga are alive.
+ */
+import { Schema } from "effect"
+import * as CanonicalJson from "./CanonicalJson.ts"
+import type { Codec } from "./Command.ts"
+import * as SagaPath from "./SagaPath.ts"
+import type * as Step from "./SagaStep.ts"
+
+const at = { name: Schema.String, path: Schema.String }
+
+const retry = Schema.Struct({
+  times: Schema.Finite,
+  backoff: Schema.Struct({ initial: Schema.Finite, factor: Schema.Finite, max: Schema.Finite }),
+  on: Schema.optionalKey(Schema.Array(Schema.String))
+})
+
+const policies = {
+  timeout: Schema.NullOr(Schema.Finite),
+  retry: Schema.NullOr(retry),
+  retryCompensate: Schema.NullOr(retry)
+}
+
+export const LocalShape = Schema.Struct({
+  type: Schema.Literal("local"),
+  ...at,
+  success: Schema.Json,
+  error: Schema.Json,
+  execute: Schema.Boolean,
+  compensate: Schema.NullOr(Schema.Struct({ unknown: Schema.Boolean })),
+  onCrash: Schema.Literals(["retry", "compensate", "park"]),
+  transactional: Schema.Boolean,
+  ...policies
+})
+
+export const RemoteShape = Schema.Struct({
+  type: Schema.Literal("remote"),
+  ...at,
+  success: Schema.Json,
+  error: Schema.Json,
+  /** The service and the command: `"payments/Charge"`. */
+  execute: Schema.NullOr(Schema.String),
+  onSuccess: Schema.Boolean,
+  onError: Schema.Boolean,
+  compensate: Schema.NullOr(Schema.String),
+  unknown: Schema.Boolean,
+  ...policies
+})
+
+export interface ConditionalShape {
+  readonly type: "conditional"
+  readonly name: string
+  readonly path: string
+  readonly alternatives: ReadonlyArray<{ readonly else: boolean; readonly steps: ReadonlyArray<StepShape> }>
+}
+
+export interface NestedShape {
+  readonly type: "nested"
+  readonly name: string
+  readonly path: string
+  readonly saga: string
+  readonly version: string | null
+  readonly fingerprint: string
+  readonly steps: ReadonlyArray<StepShape>
+}
+
+export interface ParallelShape {
+  readonly type: "parallel"
+  readonly name: string
+  readonly path: string
+  readonly branches: ReadonlyArray<{ readonly name: string; readonly steps: ReadonlyArray<StepShape> }>
+}
+
+export type StepShape =
+  | typeof LocalShape.Type
+  | typeof RemoteShape.Type
+  | ConditionalShape
+  | NestedShape
+  | ParallelShape
+
+const steps = Schema.Array(Schema.suspend((): Schema.Codec<StepShape> => StepShape))
+
+export const ConditionalShape = Schema.Struct({
+  type: Schema.Literal("conditional"),
+  ...at,
+  alternatives: Schema.Array(Schema.Struct({ else: Schema.Boolean, steps }))
+})
+
+export const NestedShape = Schema.Struct({
+  type: Schema.Literal("nested"),
+  ...at,
+  saga: Schema.String,
+  version: Schema.NullOr(Schema.String),
+  fingerprint: Schema.String,
+  steps
+})
+
+export const ParallelShape = Schema.Struct({
+  type: Schema.Literal("parallel"),
+  ...at,
+  branches: Schema.Array(Schema.Struct({ name: Schema.String, steps }))
+})
+
+export const StepShape: Schema.Codec<StepShape> = Schema.Union([
+  LocalShape,
+  RemoteShape,
+  ConditionalShape,
+  NestedShape,
+  ParallelShape
+])
+
+export const SagaShape = Schema.Struct({
+  saga: Schema.String,
+  version: Schema.NullOr(Schema.String),
+  fingerprint: Schema.String,
+  committed: Schema.Boolean,
+  context: Schema.Json,
+  steps
+})
+export interface SagaShape extends Schema.Schema.Type<typeof SagaShape> {}
+
+/** A saga as JSON. Two sagas are equal if their shapes are: functions have no equality. */
+export const of = (definition: Step.Definition): SagaShape => write(definition, jsonSchema)
+
+/** Hexadecimal SHA-256 of what identifies a saga. */
+export const fingerprint = (saga: Step.Definition | SagaShape): string => {
+  const { steps, version, ...shape } = "saga" in saga ? saga : write(saga, () => null)
+  return CanonicalJson.sha256({ saga: shape.saga, version, steps: steps.map(identity) })
+}
+
+const identity = (step: StepShape): unknown => {
+  const { name, path, type } = step
+  switch (step.type) {
+    case "local":
+      return { type, name, path }
+    case "remote":
+      return { type, name, path, execute: step.execute, compensate: step.compensate }
+    case "conditional": {
+      const alternatives = step.alternatives.map((one) => ({ else: one.else, steps: one.steps.map(identity) }))
+      return { type, name, path, alternatives }
+    }
+    case "nested":
+      return { type, name, path, fingerprint: step.fingerprint }
+    case "parallel": {
+      const branches = step.branches.map((branch) => ({ name: branch.name, steps: branch.steps.map(identity) }))
+      return { type, name, path, branches }
+    }
+  }
+}
+
+type WriteSchema = (schema: Codec<any>) => Schema.Json
+
+const write = (definition: Step.Definition, schema: WriteSchema): SagaShape => ({
+  saga: definition.name,
+  version: definition.version ?? null,
+  fingerprint: definition.fingerprint,
+  committed: definition.state === "committed",
+  context: schema(definition.context),
+  steps: writeSteps({ path: "", steps: definition.steps }, schema)
+})
+
+const writeSteps = (part: SagaPath.Part, schema: WriteSchema): ReadonlyArray<StepShape> =>
+  part.steps.map((step, i) => writeStep(step, SagaPath.child(part.path, i), schema))
+
+const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): StepShape => {
+  const { name } = step
+  const inner = SagaPath.parts(step, path).map((part) => writeSteps(part, schema))
+  switch (step._tag) {
+    case "Local":
+      return {
+        type: "local",
+        name,
+        path,
+        success: schema(step.success),
+        error: schema(step.error),
+        execute: step.execute !== undefined,
+        compensate: step.compensate === undefined ? null : { unknown: step.compensate.unknown !== undefined },
+        onCrash: step.onCrash,
+        transactional: step.transactional,
+        ...writePolicies(step.policies)
+      }
+    case "Remote":
+      return {
+        type: "remote",
+        name,
+        path,
+        success: schema(step.success),
+        error: schema(step.error),
+        execute: target(step.execute),
+        onSuccess: step.onSuccess !== undefined,
+        onError: step.onError !== undefined,
+        compensate: target(step.compensate),
+        unknown: step.compensate?.unknown !== undefined,
+        ...writePolicies(step.policies)
+      }
+    case "Conditional":
+      return {
+        type: "conditional",
+        name,
+        path,
+        alternatives: step.alternatives.map(({ condition }, i) => ({
+          else: condition === undefined,
+          steps: inner[i] ?? []
+        }))
+      }
+    case "Nested":
+      return {
+        type: "nested",
+        name,
+        path,
+        saga: step.saga.name,
+        version: step.saga.version ?? null,
+        fingerprint: step.saga.fingerprint,
+        steps: inner.flat()
+      }
+    case "Parallel":
+      return {
+        type: "parallel",
+        name,
+        path,
+        branches: step.branches.map(({ name }, i) => ({ name, steps: inner[i] ?? [] }))
+      }
+  }
+}
+
+const writePolicies = ({ retry, retryCompensate, timeout }: Step.Policies) => ({
+  timeout: timeout ?? null,
+  retry: retry ?? null,
+  retryCompensate: retryCompensate ?? null
+})
+
+const target = (request: Step.Request | undefined): string | null =>
+  request === undefined ? null : `${request.service}/${request.command}`
+
+const jsonSchema = (codec: Codec<any>): Schema.Json => {
+  const { definitions, schema } = Schema.toJsonSchemaDocument(codec)
+  // JSON Schema is JSON, whatever its type says; with `$defs` it stands for itself.
+  return (Object.keys(definitions).length === 0 ? schema : { ...schema, $defs: definitions }) as Schema.Json
+}

@@ -1,0 +1,221 @@
+/**
+ * The type-level vocabulary of sagas: what steps add to a context, and the names by which the compiler refuses a step.
+ *
+ * A refusal is an object type that no one passes, intersected with a parameter: its name is what the compiler reports.
+ * What a step adds has no key filters (`as`): with them 100 steps take seven times the instantiations.
+ */
+import type { Saga } from "./Saga.ts"
+
+/** `"empty"` until the first step, `"open"` while steps are added, `"committed"` after `commit`. */
+export type State = "empty" | "open" | "committed"
+
+/** The states in which steps can be added. */
+export type Appendable = "empty" | "open"
+
+/** The results of a saga without steps. */
+// biome-ignore lint/complexity/noBannedTypes: the one type that an intersection leaves as it is
+export type NoResults = {}
+
+export type IsAny<A> = 0 extends 1 & A ? true : false
+
+// ---- context
+
+/** Marks a name that is taken and has no entry in the context. */
+export interface Reserved {
+  readonly "~effect-saga/Reserved": true
+}
+
+/** One object type without reserved names. */
+export type Visible<Ctx> = { readonly [K in keyof Ctx as Ctx[K] extends Reserved ? never : K]: Ctx[K] } & {}
+
+/**
+ * The results, or the context, after the step `Name` has produced an `A`.
+ *
+ * A plain intersection: simplifying at every step would limit a saga to about 45 steps before the compiler gives up.
+ * `Visible` simplifies once, at the end. A name that the compiler does not know adds nothing.
+ */
+export type Add<Ctx, Name extends string, A> = string extends Name ? Ctx : Ctx & { readonly [K in Name]: A }
+
+/** What the compiler reports when a step takes a name that is in use. */
+export interface StepNameAlreadyUsed<Name extends string> {
+  readonly stepNameAlreadyUsed: Name
+}
+
+/** What the compiler reports when a step is not written where it is added: it cannot know the context there. */
+export interface StepOutsideOfSaga<Name extends string> {
+  readonly stepOutsideOfSaga: Name
+}
+
+/** Accepts a step name that the saga does not use yet. Where the names in use are not known, validation decides. */
+export type Unused<Name extends string, Ctx> =
+  IsAny<Ctx> extends true
+    ? unknown
+    : unknown extends Ctx
+      ? StepOutsideOfSaga<Name>
+      : Name extends keyof Ctx
+        ? string extends keyof Ctx
+          ? unknown
+          : StepNameAlreadyUsed<Name>
+        : unknown
+
+/** The saga that a branch starts from: its initial context is the context so far, and it has no steps of its own. */
+export type Branch<Ctx> = Saga<string, Ctx, NoResults, never, never, "empty">
+
+// ---- local steps
+
+/** Stands for a function that a step does not have, where its services would stand. */
+export interface Absent {
+  readonly "~effect-saga/Absent": true
+}
+
+/** What the compiler asks for when a step may have an effect whose result nobody knows: `compensate: { run, unknown }`. */
+export interface UnknownRequired {
+  readonly unknownRequired: "compensate: { run, unknown }"
+}
+
+type IsAbsent<R> = [Absent] extends [R] ? (unknown extends R ? false : true) : false
+
+/** Accepts a `Value` unless there is a compensation that needs a result and no `unknown` that goes without. */
+export type Recoverable<Run, Unknown, Value> =
+  IsAbsent<Run> extends true ? Value : IsAbsent<Unknown> extends true ? UnknownRequired : Value
+
+/** Accepts a `Value` only where there is an `unknown`. */
+export type WithUnknown<Unknown, Value> = IsAbsent<Unknown> extends true ? UnknownRequired : Value
+
+export type TagOf<E> = E extends { readonly _tag: infer Tag extends string } ? Tag : never
+
+// ---- remote steps
+
+/** Stands for the reply of a service whose command has no contract: the step's own `success` decodes it. */
+export interface Untyped {
+  readonly "~effect-saga/Untyped": true
+}
+
+/** The decoded reply: what the command says, or the result of the step where there is no command. */
+export type Reply<A, A2> = IsAny<A> extends true ? A : [A, Untyped] extends [Untyped, A] ? A2 : A
+
+/** What the compiler asks for when the result of a remote step is not the reply of its command. */
+export interface OnSuccessRequired {
+  readonly onSuccess: unknown
+}
+
+/** Accepts options whose result is the reply, or is made by `onSuccess`. */
+export type MapsReply<A, A2> = [A] extends [A2]
+  ? unknown
+  : [A, Untyped] extends [Untyped, A]
+    ? unknown
+    : OnSuccessRequired
+
+/** What the compiler reports for `retry` on a remote step: a request is resent until it is answered (SPEC C8). */
+export interface RequestsAreResent {
+  readonly requestsAreResent: never
+}
+
+// ---- conditional steps
+
+export interface Alternative<out Then, out E, out R> {
+  readonly branch: Saga<any, any, Then, E, R, "open">
+}
+
+/** One way a conditional can go. */
+export interface IfThen<Ctx, out Then, out E, out R> extends Alternative<Then, E, R> {
+  readonly _tag: "IfThen"
+  readonly condition: (context: Ctx) => boolean
+}
+
+/** The way a conditional goes when no condition holds. */
+export interface ElseThen<Ctx, out Then, out E, out R> extends Alternative<Then, E, R> {
+  readonly _tag: "ElseThen"
+  readonly _Context?: (context: Ctx) => void
+}
+
+export type AnyAlternative<Ctx> = IfThen<Ctx, any, any, any> | ElseThen<Ctx, any, any, any>
+
+/** Any number of `ifThen`, and at most one `elseThen` at the end. */
+export type Alternatives<Ctx> = readonly [AnyAlternative<Ctx>, ...ReadonlyArray<AnyAlternative<Ctx>>]
+
+/** What the compiler reports when an `elseThen` is not the last alternative. */
+export interface ElseThenMustBeLast {
+  readonly elseThenMustBeLast: true
+}
+
+/** Accepts alternatives of which only the last is an `elseThen`. */
+export type Ordered<Alts extends ReadonlyArray<unknown>> = Alts extends readonly [...infer Init, any]
+  ? {
+      readonly [K in keyof Alts]: K extends keyof Init
+        ? Alts[K] extends { readonly _tag: "ElseThen" }
+          ? ElseThenMustBeLast
+          : unknown
+        : unknown
+    }
+  : unknown
+
+type HasElse<Alts extends ReadonlyArray<unknown>> = Alts extends readonly [...any, { readonly _tag: "ElseThen" }]
+  ? true
+  : false
+
+/** Which alternative ran, by position; `null` when none did. */
+export type Choice<Alts extends ReadonlyArray<unknown>> =
+  | { [K in keyof Alts]: K extends `${infer N extends number}` ? N : never }[number]
+  | (HasElse<Alts> extends true ? never : null)
+
+type ResultsOf<Alt> = Alt extends Alternative<infer Then, any, any> ? Then : never
+export type ErrorOf<Alt> = Alt extends Alternative<any, infer E, any> ? E : never
+export type ServicesOf<Alt> = Alt extends Alternative<any, any, infer R> ? R : never
+
+type AnyKey<U> = U extends unknown ? keyof U : never
+type Value<U, K> = U extends unknown ? (K extends keyof U ? Required<U>[K] : never) : never
+
+/** The results that are there for sure: every alternative gives them, and one of them always runs. */
+type Sure<U, K, Exhaustive> = Exhaustive extends true
+  ? K extends PropertyKey
+    ? [U] extends [Record<K, unknown>]
+      ? K
+      : never
+    : never
+  : never
+
+type Split<U, Keys extends PropertyKey> = { readonly [K in Keys]: Value<U, K> } & {
+  readonly [K in Exclude<AnyKey<U>, Keys>]?: Value<U, K>
+}
+
+type Merge<U, Exhaustive> = Split<U, Sure<U, AnyKey<U>, Exhaustive>>
+
+/** The results after a conditional: which way it went, and the results of its alternatives. */
+export type AddAlternatives<Own, Name extends string, Alts extends ReadonlyArray<unknown>> = Add<
+  Own,
+  Name,
+  Choice<Alts>
+> &
+  Merge<ResultsOf<Alts[number]>, HasElse<Alts>>
+
+// ---- parallel steps
+
+type AnyBranch = Saga<any, any, any, any, any, "open">
+
+type OwnOf<S> = S extends Saga<any, any, infer Own, any, any, any> ? Own : never
+type NamesOf<S> = IsAny<OwnOf<S>> extends true ? never : keyof OwnOf<S>
+
+/** The names that the branch `K` shares with another one. */
+type Shared<B, K extends keyof B> = NamesOf<B[K]> & { [O in Exclude<keyof B, K>]: NamesOf<B[O]> }[Exclude<keyof B, K>]
+
+/** Accepts a branch that shares no name with another one. */
+type Disjoint<B, K extends keyof B> = [Shared<B, K>] extends [never]
+  ? unknown
+  : StepNameAlreadyUsed<Shared<B, K> & string>
+
+/**
+ * The branches of a parallel step. `B` holds what each of them makes of the context.
+ *
+ * The check is part of the result of the branch: as an intersection around the whole type it would stop the compiler
+ * from inferring errors and services.
+ */
+export type Branches<Ctx, B extends Record<string, AnyBranch>> = {
+  readonly [K in keyof B]: (branch: Branch<Ctx>) => B[K] & Disjoint<NoInfer<B>, K>
+}
+
+type UnionToIntersection<U> = (U extends unknown ? (_: U) => void : never) extends (_: infer I) => void ? I : never
+
+/** The results after a parallel step: those of all its branches. Its own name is taken, without an entry. */
+export type AddBranches<Own, Name extends string, B extends Record<string, AnyBranch>> = Add<Own, Name, Reserved> &
+  UnionToIntersection<OwnOf<B[keyof B]>>

@@ -1,0 +1,91 @@
+/**
+ * Values to JSON and back, through their schema. Compiled once per schema; what comes out is checked against SPEC C11,
+ * because a schema like `Schema.Any` lets everything pass.
+ */
+import { Exit, Schema, type SchemaIssue } from "effect"
+import type { Codec } from "../definition/Command.ts"
+import { check, type Json } from "./Json.ts"
+
+/** A value that its schema or JSON refuses. `message` names places and expectations, never the value (SPEC C12). */
+export class EncodingIssue {
+  readonly message: string
+  constructor(message: string) {
+    this.message = message
+  }
+}
+
+export const isEncodingIssue = (self: unknown): self is EncodingIssue => self instanceof EncodingIssue
+
+interface Compiled {
+  readonly encode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
+  readonly decode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
+  readonly isVoid: boolean
+}
+
+const compiled = new WeakMap<object, Compiled>()
+
+const compile = (codec: Codec<unknown>): Compiled => {
+  const known = compiled.get(codec)
+  if (known !== undefined) return known
+  const json = Schema.toCodecJson(codec)
+  const made: Compiled = {
+    encode: Schema.encodeUnknownExit(json),
+    decode: Schema.decodeUnknownExit(json),
+    isVoid: codec.ast._tag === "Void" || codec.ast._tag === "Undefined"
+  }
+  compiled.set(codec, made)
+  return made
+}
+
+/** Nothing (`Schema.Void`) is not stored at all. */
+export const encode = (codec: Codec<any>, value: unknown): Json | undefined | EncodingIssue => {
+  const { encode, isVoid } = compile(codec)
+  if (isVoid) return undefined
+  const exit = encode(value)
+  if (Exit.isFailure(exit)) return issueOf(exit)
+  const checked = check(exit.value)
+  // `check` has walked the value: it is JSON.
+  return typeof checked === "number" ? (exit.value as Json) : new EncodingIssue(checked.message)
+}
+
+export const decode = (codec: Codec<any>, encoded: Json | undefined): unknown | EncodingIssue => {
+  const { decode, isVoid } = compile(codec)
+  if (isVoid) return undefined
+  const exit = decode(encoded)
+  return Exit.isSuccess(exit) ? exit.value : issueOf(exit)
+}
+
+const issueOf = (exit: Exit.Failure<unknown, Schema.SchemaError>): EncodingIssue => {
+  const reason = exit.cause.reasons[0]
+  return new EncodingIssue(reason?._tag === "Fail" ? places(reason.error.issue) : "$: the schema died")
+}
+
+/** Where a value does not fit its schema, without the value. */
+export const placesOf = (error: Schema.SchemaError): string => places(error.issue)
+
+/** Paths and expectations of an issue without the values in it. */
+const places = (issue: SchemaIssue.Issue): string => {
+  const found: Array<string> = []
+  const visit = (at: SchemaIssue.Issue, path: string): void => {
+    switch (at._tag) {
+      case "Pointer":
+        return visit(
+          at.issue,
+          at.path.reduce<string>((all, key) => `${all}.${String(key)}`, path)
+        )
+      case "Composite":
+        for (const inner of at.issues) visit(inner, path)
+        return
+      case "AnyOf":
+        found.push(`${path}: none of the alternatives`)
+        return
+      case "Filter":
+      case "Encoding":
+        return visit(at.issue, path)
+      default:
+        found.push(`${path}: ${at._tag}`)
+    }
+  }
+  visit(issue, "$")
+  return found.join(", ")
+}

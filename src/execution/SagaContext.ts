@@ -1,0 +1,121 @@
+/**
+ * The context of an execution: its initial values and one entry per finished step, as an append-only chain. Executions
+ * share the chain and never copy it, so a step costs the same in a saga of ten steps and of a thousand.
+ *
+ * Entries are encoded. Callbacks read a *view*: one null-prototype object of decoded values with read-only keys, which
+ * the next entry extends in place; a second chain that grows from the same entry builds a view of its own.
+ */
+import { check, type Json } from "./Json.ts"
+
+export interface SagaContext {
+  readonly parent: SagaContext | undefined
+  /** Path of the step whose result this is; for initial values the prefix of their saga ("" or "3/n/"). */
+  readonly path: string
+  readonly name: string
+  readonly encoded: Json | undefined
+  /** The chain of the saga that ran inside the step: its view is the decoded entry. */
+  readonly inner: SagaContext | undefined
+  readonly cache: { size: number | undefined; view: View | undefined }
+}
+
+export type View = { readonly [name: string]: unknown }
+
+/** Decodes the entry of a step or initial values. Throws what the schema says. */
+export type Decode = (path: string, encoded: Json | undefined) => unknown
+
+export const initial = (prefix: string, encoded: Json): SagaContext => make(undefined, prefix, "", encoded, undefined)
+
+export const append = (self: SagaContext, path: string, name: string, encoded: Json | undefined): SagaContext =>
+  make(self, path, name, encoded, undefined)
+
+export const appendInner = (self: SagaContext, path: string, name: string, inner: SagaContext): SagaContext =>
+  make(self, path, name, undefined, inner)
+
+/** `base`, then the entries that each chain added to it. */
+export const join = (base: SagaContext, chains: ReadonlyArray<SagaContext>): SagaContext => {
+  let joined = base
+  for (const chain of chains) {
+    for (const entry of since(chain, base)) {
+      joined = make(joined, entry.path, entry.name, entry.encoded, entry.inner)
+    }
+  }
+  return joined
+}
+
+/** Length of the encoded entries: what SPEC C11 limits. */
+export const size = (self: SagaContext): number => {
+  const unmeasured: Array<SagaContext> = []
+  let node: SagaContext | undefined = self
+  while (node !== undefined && node.cache.size === undefined) {
+    unmeasured.push(node)
+    node = node.parent
+  }
+  let total = node?.cache.size ?? 0
+  for (let i = unmeasured.length - 1; i >= 0; i--) {
+    const entry = unmeasured[i]!
+    total += entry.name.length + 4 + (entry.inner === undefined ? sizeOf(entry.encoded) : size(entry.inner))
+    entry.cache.size = total
+  }
+  return total
+}
+
+/** The context as callbacks read it. */
+export const view = (self: SagaContext, decode: Decode): View => {
+  if (self.cache.view !== undefined) return self.cache.view
+  const missing: Array<SagaContext> = []
+  let node: SagaContext | undefined = self
+  while (node !== undefined && node.cache.view === undefined) {
+    missing.push(node)
+    node = node.parent
+  }
+  const target = node?.cache.view ?? Object.create(null)
+  // Decoded before the view moves: a value that cannot be decoded must not leave half a view behind.
+  const values = missing.map((entry) =>
+    entry.inner === undefined ? decode(entry.path, entry.encoded) : view(entry.inner, decode)
+  )
+  for (let i = missing.length - 1; i >= 0; i--) {
+    const { name, parent } = missing[i]!
+    if (parent !== undefined) define(target, name, values[i])
+    else for (const [key, value] of Object.entries(values[i] as object)) define(target, key, value)
+  }
+  if (node !== undefined) node.cache.view = undefined
+  self.cache.view = target
+  return target
+}
+
+/** The context as it is stored and shown. */
+export const encoded = (self: SagaContext): { readonly [name: string]: Json } => {
+  const target: Record<string, Json> = {}
+  for (const entry of since(self, undefined)) {
+    if (entry.parent === undefined) Object.assign(target, entry.encoded)
+    else if (entry.inner !== undefined) target[entry.name] = encoded(entry.inner)
+    else if (entry.encoded !== undefined) target[entry.name] = entry.encoded
+  }
+  return target
+}
+
+const make = (
+  parent: SagaContext | undefined,
+  path: string,
+  name: string,
+  encoded: Json | undefined,
+  inner: SagaContext | undefined
+): SagaContext => ({ parent, path, name, encoded, inner, cache: { size: undefined, view: undefined } })
+
+/** The entries after `base`, oldest first. */
+const since = (self: SagaContext, base: SagaContext | undefined): ReadonlyArray<SagaContext> => {
+  const entries: Array<SagaContext> = []
+  for (let node: SagaContext | undefined = self; node !== undefined && node !== base; node = node.parent)
+    entries.push(node)
+  return entries.reverse()
+}
+
+const sizeOf = (encoded: Json | undefined): number => {
+  if (encoded === undefined) return 0
+  const measured = check(encoded)
+  return typeof measured === "number" ? measured : 0
+}
+
+const define = (target: object, name: string, value: unknown): void => {
+  Object.defineProperty(target, name, { value, enumerable: true })
+}

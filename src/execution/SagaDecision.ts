@@ -1,0 +1,458 @@
+/**
+ * What is next for an execution: `decide` reads the state and the definition and gives facts that need no work, and
+ * instructions for the runner. Pure, so it is tested without a layer, and safe to ask again after a crash or a conflict.
+ */
+import type {
+  Conditional,
+  Definition,
+  Local,
+  Nested,
+  Remote,
+  RemoteCompensation,
+  Retry,
+  SagaStep
+} from "../definition/SagaStep.ts"
+import type { SagaContext } from "./SagaContext.ts"
+import type { SagaEvent } from "./SagaEvent.ts"
+import type { SagaFailure } from "./SagaFailure.ts"
+import { evolve, type Frame, isUndone, type SagaState, type Sent, type StepState } from "./SagaState.ts"
+import * as Timing from "./Timing.ts"
+
+/** What the runner does. `path` and `_tag` identify the work: the same one is never under way twice. */
+export type Instruction =
+  /** Needs its intent stored first (SPEC W1, W7). */
+  | {
+      readonly _tag: "RunStep"
+      readonly path: string
+      readonly step: Local
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | {
+      readonly _tag: "Compensate"
+      readonly path: string
+      readonly step: Local
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | { readonly _tag: "Resend"; readonly path: string; readonly sent: Sent }
+  | { readonly _tag: "Reserve"; readonly path: "" }
+  | { readonly _tag: "Commit"; readonly path: "" }
+  | { readonly _tag: "Reject"; readonly path: "" }
+  /** May run again after a crash: only the stored result counts (SPEC W6). */
+  | { readonly _tag: "BuildRequest"; readonly path: string; readonly step: Remote; readonly context: SagaContext }
+  | { readonly _tag: "Choose"; readonly path: string; readonly step: Conditional; readonly context: SagaContext }
+  | { readonly _tag: "MapContext"; readonly path: string; readonly step: Nested; readonly context: SagaContext }
+  | {
+      readonly _tag: "HandleReply"
+      readonly path: string
+      readonly step: Remote
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | { readonly _tag: "BuildProbe"; readonly path: string; readonly step: Remote; readonly state: StepState }
+  | {
+      readonly _tag: "BuildCompensation"
+      readonly path: string
+      readonly step: Remote
+      readonly compensation: RemoteCompensation
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+
+export const needsIntent = (self: Instruction): boolean => {
+  switch (self._tag) {
+    case "RunStep":
+    case "Compensate":
+    case "Resend":
+    case "Reserve":
+    case "Commit":
+    case "Reject":
+      return true
+    default:
+      return false
+  }
+}
+
+export interface Decision {
+  readonly facts: ReadonlyArray<SagaEvent>
+  readonly instructions: ReadonlyArray<Instruction>
+  /** When to decide again although nothing happened: a resend, a retry, a deadline. `Infinity`: never. */
+  readonly wakeAt: number
+}
+
+/**
+ * The decision for this moment. `since` is when this execution was last looked at: what came due in between is resent;
+ * `-Infinity` (after a restart) resends all that is not answered.
+ */
+export const decide = (
+  self: SagaState,
+  definition: Definition,
+  now: number,
+  since: number,
+  settings: Timing.Settings
+): Decision => {
+  const decider = new Decider(self, definition, now, since, settings)
+  decider.whole()
+  return decider
+}
+
+/** Adds the facts that need no work, until only work is left. */
+export const advance = (
+  self: SagaState,
+  definition: Definition,
+  now: number,
+  since: number,
+  settings: Timing.Settings
+): { readonly state: SagaState; readonly decision: Decision } => {
+  let state = self
+  while (true) {
+    const decision = decide(state, definition, now, since, settings)
+    if (decision.facts.length === 0) return { state, decision }
+    for (const fact of decision.facts) {
+      const next = evolve(state, fact)
+      // Not a state a user can reach: deciding and folding disagree.
+      if (next === state)
+        throw new Error(`${fact._tag} was decided for execution ${state.uuid} and is not admitted by it`)
+      state = next
+    }
+  }
+}
+
+class Decider implements Decision {
+  readonly facts: Array<SagaEvent> = []
+  readonly instructions: Array<Instruction> = []
+  wakeAt = Number.POSITIVE_INFINITY
+
+  private readonly self: SagaState
+  private readonly definition: Definition
+  private readonly now: number
+  private readonly since: number
+  private readonly settings: Timing.Settings
+
+  constructor(self: SagaState, definition: Definition, now: number, since: number, settings: Timing.Settings) {
+    this.self = self
+    this.definition = definition
+    this.now = now
+    this.since = since
+    this.settings = settings
+  }
+
+  whole(): void {
+    const { root, status } = this.self
+    if (status === "created") return
+    if (this.self.direction === "backward") return this.wholeBackward()
+    if (status !== "finished" && this.self.commitState === "none") {
+      if (!this.forward(root, this.definition.steps)) return
+    }
+    this.end()
+  }
+
+  private end(): void {
+    const { autocommit, commitState, decision, enrolled, status, transactional } = this.self
+    const at = this.now
+    const agreed = !transactional || enrolled.length === 0
+    if (commitState === "none") {
+      if (status === "finished") return
+      if (autocommit && !agreed) this.facts.push({ _tag: "ReservationStarted", at })
+      else {
+        this.facts.push({ _tag: "ExecutionFinished", at })
+        if (autocommit) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
+      }
+    } else if (commitState === "reserving") {
+      if (agreed) this.facts.push({ _tag: "CommitDecided", at })
+      else this.instructions.push({ _tag: "Reserve", path: "" })
+    } else if (decision === "commit" && status !== "finished") this.facts.push({ _tag: "ExecutionFinished", at })
+    else if (commitState === "committing") {
+      if (agreed) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
+      else this.instructions.push({ _tag: "Commit", path: "" })
+    }
+  }
+
+  // ---- forward -------------------------------------------------------------------------------------------------
+
+  /** True when every step of the frame is done. */
+  private forward(frame: Frame, steps: ReadonlyArray<SagaStep>): boolean {
+    const { context, current, next, prefix } = frame
+    if (current !== undefined) {
+      this.goOn(current, steps[next - 1]!, context)
+      return false
+    }
+    const step = steps[next]
+    if (step === undefined) return true
+    this.begin(step, prefix + next, context)
+    return false
+  }
+
+  private begin(step: SagaStep, path: string, context: SagaContext): void {
+    const { name } = step
+    const at = this.now
+    switch (step._tag) {
+      case "Local": {
+        const { timeout } = step.policies
+        this.facts.push({
+          _tag: "StepStarted",
+          path,
+          name,
+          at,
+          ...(timeout !== undefined && { deadline: at + timeout })
+        })
+        return
+      }
+      case "Remote":
+        this.instructions.push({ _tag: "BuildRequest", path, step, context })
+        return
+      case "Conditional":
+        this.instructions.push({ _tag: "Choose", path, step, context })
+        return
+      case "Nested":
+        this.instructions.push({ _tag: "MapContext", path, step, context })
+        return
+      case "Parallel":
+        this.facts.push({
+          _tag: "ParallelStarted",
+          path,
+          name,
+          at,
+          branches: step.branches.map((branch) => ({ name: branch.name, steps: branch.steps.length }))
+        })
+    }
+  }
+
+  private goOn(state: StepState, step: SagaStep, context: SagaContext): void {
+    const { path } = state
+    switch (step._tag) {
+      case "Local":
+        this.instructions.push({ _tag: "RunStep", path, step, state, context })
+        return
+      case "Remote":
+        return this.awaitReply(state, step, context)
+      case "Conditional":
+      case "Nested":
+      case "Parallel": {
+        const inner = innerSteps(step, state)
+        let complete = true
+        state.inner.forEach((frame, i) => {
+          complete = this.forward(frame, inner[i]!) && complete
+        })
+        if (complete) this.facts.push({ _tag: "StepSucceeded", path, at: this.now })
+      }
+    }
+  }
+
+  private awaitReply(state: StepState, step: Remote, context: SagaContext): void {
+    const { deadline, path, request, status } = state
+    if (status === "running-on-success" || status === "running-on-error") {
+      this.instructions.push({ _tag: "HandleReply", path, step, state, context })
+    } else if (status === "errored-by-on-execute") {
+      const failure: SagaFailure = {
+        _tag: "StepRefused",
+        path,
+        step: step.name,
+        status: 500,
+        content: state.reply?.content ?? null
+      }
+      this.facts.push({ _tag: "StepFailed", path, status, effect: "none", failure, at: this.now })
+    } else if (deadline !== undefined && deadline <= this.now) {
+      const failure: SagaFailure = { _tag: "StepTimedOut", path, step: step.name, deadline }
+      this.facts.push({
+        _tag: "StepFailed",
+        path,
+        status: "errored-by-on-execute",
+        effect: "unknown",
+        failure,
+        at: this.now
+      })
+    } else {
+      if (deadline !== undefined) this.wake(deadline)
+      if (request !== undefined) this.resend(path, request, this.settings.resend)
+    }
+  }
+
+  // ---- backward ------------------------------------------------------------------------------------------------
+
+  private wholeBackward(): void {
+    const { commitState, enrolled, root, status, transactional } = this.self
+    const at = this.now
+    const agreed = !transactional || enrolled.length === 0
+    if (commitState === "rejecting" && !agreed) this.instructions.push({ _tag: "Reject", path: "" })
+    if (status !== "errored" && this.backward(root, this.definition.steps))
+      this.facts.push({ _tag: "ExecutionErrored", at })
+    if (status === "errored" && commitState === "rejecting" && agreed) {
+      this.facts.push({ _tag: "TransactionSettled", state: "rejected", at })
+    }
+    for (const path of this.self.reopened) this.reopened(root, this.definition.steps, path)
+  }
+
+  /** True when nothing of the frame is left to undo. */
+  private backward(frame: Frame, steps: ReadonlyArray<SagaStep>): boolean {
+    if (isUndone(frame)) return true
+    const state = frame.current ?? frame.done!.head
+    this.undo(state, stepOf(steps, frame, state), frame.context, state === frame.current)
+    return false
+  }
+
+  private undo(state: StepState, step: SagaStep, context: SagaContext, entered: boolean): void {
+    switch (step._tag) {
+      case "Local":
+        return this.undoLocal(state, step, context)
+      case "Remote":
+        return this.undoRemote(state, step, context)
+      case "Conditional":
+      case "Nested":
+      case "Parallel": {
+        const { path } = state
+        if (!entered && state.inner.length > 0) {
+          this.facts.push({ _tag: "CompensationStarted", path, at: this.now })
+          return
+        }
+        const inner = innerSteps(step, state)
+        let complete = true
+        state.inner.forEach((frame, i) => {
+          complete = this.backward(frame, inner[i]!) && complete
+        })
+        if (complete) this.compensated(path)
+      }
+    }
+  }
+
+  private undoLocal(state: StepState, step: Local, context: SagaContext): void {
+    const { effect, path, status } = state
+    if (status === "running-on-execute") {
+      // What it leaves must be known before it can be undone; after a crash it runs again under the same key.
+      this.instructions.push({ _tag: "RunStep", path, step, state, context })
+    } else if (effect === "none" || step.compensate === undefined) this.compensated(path)
+    else if (effect === "unknown" && step.compensate.unknown === undefined) this.park(path, "its effect is unknown")
+    else if (status === "running-on-failure") {
+      this.instructions.push({ _tag: "Compensate", path, step, state, context })
+    } else if (status === "errored-on-failure" && state.undo?.retryAt === undefined)
+      this.park(path, "its compensation failed")
+    else if (state.undo?.retryAt !== undefined && state.undo.retryAt > this.now) this.wake(state.undo.retryAt)
+    else this.facts.push({ _tag: "CompensationStarted", path, at: this.now })
+  }
+
+  private undoRemote(state: StepState, step: Remote, context: SagaContext): void {
+    const { effect, path } = state
+    const compensation = step.compensate
+    if (effect === "none" || compensation === undefined) return this.compensated(path)
+    if (state.status === "errored-on-failure" && state.undo?.retryAt === undefined)
+      return this.park(path, "its compensation failed")
+    const sent = state.undo?.sent
+    if (sent !== undefined) return this.awaitUndo(state, sent, this.retryOf(step))
+    if (effect === "exists" || (compensation.unknown !== undefined && !step.execute.probe)) {
+      this.instructions.push({ _tag: "BuildCompensation", path, step, compensation, state, context })
+    } else if (step.execute.probe) this.instructions.push({ _tag: "BuildProbe", path, step, state })
+    else this.park(path, "its effect is unknown and the service cannot be asked")
+  }
+
+  private awaitUndo(state: StepState, sent: Sent, retry: Retry): void {
+    const end = Timing.dueAt(sent.at, retry.times + 1, retry.backoff, sent.message.id)
+    if (end <= this.now) return this.park(state.path, `no answer to ${sent.message.op}`)
+    this.wake(end)
+    this.resend(state.path, sent, retry.backoff)
+  }
+
+  private reopened(root: Frame, steps: ReadonlyArray<SagaStep>, path: string): void {
+    const found = locate(root, steps, path)
+    if (found !== undefined) this.undo(found.state, found.step, found.context, true)
+  }
+
+  private retryOf(step: Remote): Retry {
+    return step.policies.retryCompensate ?? this.settings.retryCompensate
+  }
+
+  private compensated(path: string): void {
+    this.facts.push({ _tag: "StepCompensated", path, at: this.now })
+  }
+
+  private park(path: string, reason: string): void {
+    this.facts.push({ _tag: "StepParked", path, reason, at: this.now })
+  }
+
+  private wake(at: number): void {
+    if (at < this.wakeAt) this.wakeAt = at
+  }
+
+  private resend(path: string, sent: Sent, backoff: Timing.Backoff): void {
+    const { last, next } = Timing.around(sent.at, this.now, backoff, sent.message.id)
+    this.wake(next)
+    if (last > this.since && last > sent.at) this.instructions.push({ _tag: "Resend", path, sent })
+    else if (this.since === Number.NEGATIVE_INFINITY) this.instructions.push({ _tag: "Resend", path, sent })
+  }
+}
+
+const innerSteps = (step: SagaStep, state: StepState): ReadonlyArray<ReadonlyArray<SagaStep>> => {
+  switch (step._tag) {
+    case "Conditional":
+      return state.choice === null || state.choice === undefined ? [] : [step.alternatives[state.choice]!.steps]
+    case "Nested":
+      return [step.saga.steps]
+    case "Parallel":
+      return step.branches.map((branch) => branch.steps)
+    case "Local":
+    case "Remote":
+      return []
+  }
+}
+
+const stepOf = (steps: ReadonlyArray<SagaStep>, frame: Frame, state: StepState): SagaStep =>
+  steps[Number(state.path.slice(frame.prefix.length))]!
+
+interface Located {
+  readonly state: StepState
+  readonly step: SagaStep
+  readonly context: SagaContext
+}
+
+/** The step at `path` with its definition and the context its compensation reads. */
+export const locate = (frame: Frame, steps: ReadonlyArray<SagaStep>, path: string): Located | undefined => {
+  for (const state of statesOf(frame)) {
+    const step = stepOf(steps, frame, state)
+    if (state.path === path) return { state, step, context: frame.context }
+    if (!path.startsWith(`${state.path}/`)) continue
+    const inner = innerSteps(step, state)
+    for (const [i, nested] of state.inner.entries()) {
+      const found = locate(nested, inner[i]!, path)
+      if (found !== undefined) return found
+    }
+  }
+  return undefined
+}
+
+/** Every step that was started in this frame, the latest of each stack first. */
+function* statesOf(frame: Frame): Generator<StepState> {
+  if (frame.current !== undefined) yield frame.current
+  for (let node = frame.undone; node !== undefined; node = node.tail) yield node.head
+  for (let node = frame.done; node !== undefined; node = node.tail) yield node.head
+}
+
+/** What a restart finds half done: local steps whose `onCrash` forbids running them again (SPEC C7). */
+export const interrupted = (self: SagaState, definition: Definition, now: number): ReadonlyArray<SagaEvent> => {
+  const facts: Array<SagaEvent> = []
+  const visit = (frame: Frame, steps: ReadonlyArray<SagaStep>): void => {
+    const { current } = frame
+    if (current === undefined) return
+    const step = stepOf(steps, frame, current)
+    if (step._tag === "Local") {
+      if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return
+      facts.push({
+        _tag: "StepFailed",
+        path: current.path,
+        status: "errored-on-execute",
+        effect: "unknown",
+        failure: { _tag: "StepInterrupted", path: current.path, step: step.name },
+        at: now
+      })
+      if (step.onCrash === "park") {
+        facts.push({ _tag: "StepParked", path: current.path, reason: "a crash left it half done", at: now })
+      }
+      return
+    }
+    const inner = innerSteps(step, current)
+    current.inner.forEach((nested, i) => {
+      visit(nested, inner[i]!)
+    })
+  }
+  visit(self.root, definition.steps)
+  return facts
+}

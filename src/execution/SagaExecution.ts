@@ -1,0 +1,356 @@
+/**
+ * One run of a saga: an immutable value. Its truth is the list of its events; everything else is read from the state
+ * that they fold to. `SagaRunner` gives the next execution, `SagaExecutionRepository` stores the events gained.
+ */
+import { Clock, Effect, Schema } from "effect"
+import * as SagaPath from "../definition/SagaPath.ts"
+import type { Definition } from "../definition/SagaStep.ts"
+import * as SagaValidation from "../definition/SagaValidation.ts"
+import * as Encoding from "./Encoding.ts"
+import { Uuid as UuidText } from "./Envelope.ts"
+import { Json } from "./Json.ts"
+import * as Context from "./SagaContext.ts"
+import { SagaEvent } from "./SagaEvent.ts"
+import { SagaContextDecodeError, SagaContextEncodeError, SagaContextTooLarge, toError } from "./SagaFailure.ts"
+import * as State from "./SagaState.ts"
+import { type CommitState, type Decision, SagaStatus } from "./SagaStatus.ts"
+import * as Step from "./SagaStepExecution.ts"
+import * as Uuid from "./Uuid.ts"
+
+/** The context may not be larger than this many characters of JSON (SPEC C11). */
+export const maxContextSize = 1_048_576
+
+export class SagaExecution {
+  /** What the events fold to. */
+  readonly state: State.SagaState
+  /** Absent when the saga is not known to this program: the execution can be shown and not continued. */
+  readonly definition: Definition | undefined
+
+  constructor(state: State.SagaState, definition: Definition | undefined) {
+    this.state = state
+    this.definition = definition
+  }
+
+  get uuid(): string {
+    return this.state.uuid
+  }
+  /** Name of the saga. */
+  get saga(): string {
+    return this.state.saga
+  }
+  get user(): string | undefined {
+    return this.state.user
+  }
+  get startKey(): string | undefined {
+    return this.state.startKey
+  }
+  get status(): SagaStatus {
+    return this.state.status
+  }
+  get decision(): Decision | null {
+    return this.state.decision
+  }
+  get commitState(): CommitState {
+    return this.state.commitState
+  }
+  /** Number of writes so far. */
+  get revision(): number {
+    return this.state.revision
+  }
+  get alreadyRollback(): boolean {
+    return this.state.alreadyRollback
+  }
+  /** Steps that are over, in the order they ran; a failed one is among them. */
+  get executedSteps(): ReadonlyArray<Step.SagaStepExecution> {
+    return Step.executed(this, this.state.root)
+  }
+  /** The step whose reply is awaited. */
+  get pausedStep(): Step.SagaStepExecution | undefined {
+    return this.state.direction === "forward" ? Step.paused(this, this.state.root) : undefined
+  }
+  /** Paths of the steps whose undoing needs a person. */
+  get parked(): ReadonlyArray<string> {
+    return this.state.parked
+  }
+  /** Services that took part in any step, at any depth. */
+  get relatedServices(): ReadonlyArray<string> {
+    return relatedServices(this.state.root)
+  }
+  /** Initial values and results so far, decoded; as stored where the definition is not known or does not fit. */
+  get context(): unknown {
+    const { context } = this.state.root
+    if (this.definition === undefined) return Context.encoded(context)
+    const view = contextView(this.definition, context)
+    return view instanceof SagaContextDecodeError ? Context.encoded(context) : view
+  }
+  /** The first failure: the error its step declares, or a `SagaSystemError`. */
+  get cause(): unknown {
+    const { failure, saga } = this.state
+    return failure === undefined ? undefined : toError(failure, saga, this.definition)
+  }
+  /** What failed while undoing, latest attempt per step. */
+  get later(): ReadonlyArray<unknown> {
+    return State.laterFailures(this.state).map((failure) => toError(failure, this.state.saga, this.definition))
+  }
+  /** All events, oldest first. */
+  get events(): ReadonlyArray<SagaEvent> {
+    return State.toArray(this.state.history).reverse()
+  }
+  /** Nothing is left to do: everybody has committed, or everything is undone and everybody was told. */
+  get settled(): boolean {
+    return State.isSettled(this.state)
+  }
+}
+
+/** Every step has succeeded: the context is complete. */
+export interface Finished<out Ctx> extends Omit<SagaExecution, "context" | "status"> {
+  readonly status: "finished"
+  readonly context: Ctx
+}
+
+/** A reply is awaited: what has run so far is in the context. */
+export interface Paused<out Ctx> extends Omit<SagaExecution, "context" | "status"> {
+  readonly status: "paused"
+  readonly context: Partial<Ctx>
+}
+
+/** A step has failed, or somebody stopped it, and everything before it was undone. */
+export interface Errored<out Ctx, out E> extends Omit<SagaExecution, "cause" | "context" | "status"> {
+  readonly status: "errored"
+  readonly context: Partial<Ctx>
+  readonly cause: E
+}
+
+/** The context as callbacks read it. */
+export const contextView = (
+  definition: Definition,
+  context: Context.SagaContext
+): Context.View | SagaContextDecodeError => {
+  try {
+    // `Context.view` is total but for the decoder given to it, which reports through this exception only
+    return Context.view(context, decoderOf(definition))
+  } catch (error) {
+    if (error instanceof SagaContextDecodeError) return error
+    throw error
+  }
+}
+
+const decoders = new WeakMap<Definition, Context.Decode>()
+
+const decoderOf = (definition: Definition): Context.Decode => {
+  const known = decoders.get(definition)
+  if (known !== undefined) return known
+  const decode: Context.Decode = (path, encoded) => {
+    const name = stepName(definition, path)
+    const codec = codecAt(definition, path)
+    if (codec === undefined) return encoded
+    const decoded = Encoding.decode(codec, encoded)
+    if (Encoding.isEncodingIssue(decoded))
+      throw new SagaContextDecodeError({ path, step: name, issue: decoded.message })
+    return decoded
+  }
+  decoders.set(definition, decode)
+  return decode
+}
+
+const stepName = (definition: Definition, path: string): string => SagaPath.at(definition, path)?.name ?? ""
+
+/** The schema of a context entry: of a step's result, or of the initial values of the saga with that prefix. */
+const codecAt = (definition: Definition, path: string) => {
+  if (path === "") return definition.context
+  if (path.endsWith("/n/")) {
+    const nested = SagaPath.at(definition, path.slice(0, -3))
+    return nested?._tag === "Nested" ? nested.saga.context : undefined
+  }
+  const step = SagaPath.at(definition, path)
+  return step?._tag === "Local" || step?._tag === "Remote" ? step.success : undefined
+}
+
+const relatedServices = (root: State.Frame): ReadonlyArray<string> => {
+  const found = new Set<string>()
+  const visit = (frame: State.Frame): void => {
+    for (const step of [
+      ...State.toArray(frame.done),
+      ...(frame.current === undefined ? [] : [frame.current]),
+      ...State.toArray(frame.undone)
+    ]) {
+      if (step.inner.length > 0) step.inner.forEach(visit)
+      else if (step.kind === "local" || step.kind === "remote")
+        for (const service of step.relatedServices) found.add(service)
+    }
+  }
+  visit(root)
+  return [...found].sort()
+}
+
+/** The execution with the definition it follows. */
+export const bind = (self: SagaExecution, definition: Definition): SagaExecution =>
+  new SagaExecution(self.state, definition)
+
+/** One more event; the same execution where it is not admitted. */
+export const evolve = (self: SagaExecution, event: SagaEvent): SagaExecution => {
+  const state = State.evolve(self.state, event)
+  return state === self.state ? self : new SagaExecution(state, self.definition)
+}
+
+// ---- making ----------------------------------------------------------------------------------------------------
+
+/** A uuid that a caller gives must not look like one of the library's: those are version 7 (SPEC C9). */
+export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("SagaInvalidUuid", {
+  reason: Schema.Literals(["not a uuid", "version 7 is reserved for executions named by the library"])
+}) {
+  override get message(): string {
+    return `The uuid is refused: ${this.reason}`
+  }
+}
+
+export interface Options {
+  readonly context?: unknown
+  readonly uuid?: string
+  readonly user?: string
+  readonly startKey?: string
+}
+
+/** The first event of an execution, or why there cannot be one. */
+export const creation = (
+  definition: Definition,
+  options: Options & { readonly uuid: string },
+  now: number
+): SagaExecution | SagaContextEncodeError | SagaContextTooLarge => {
+  const encoded = Encoding.encode(definition.context, options.context ?? {})
+  if (Encoding.isEncodingIssue(encoded))
+    return new SagaContextEncodeError({ path: "", step: "", issue: encoded.message })
+  const state = State.created({
+    _tag: "ExecutionCreated",
+    uuid: options.uuid,
+    saga: definition.name,
+    ...(definition.version !== undefined && { version: definition.version }),
+    fingerprint: definition.fingerprint,
+    context: encoded ?? {},
+    ...(options.user !== undefined && { user: options.user }),
+    ...(options.startKey !== undefined && { startKey: options.startKey }),
+    at: now
+  })
+  const size = Context.size(state.root.context)
+  return size > maxContextSize
+    ? new SagaContextTooLarge({ path: "", step: "", issue: `${size} of ${maxContextSize} characters` })
+    : new SagaExecution(state, definition)
+}
+
+/** The uuid given by a caller in its stored form. */
+export const callerUuid = (text: string): Effect.Effect<string, SagaInvalidUuid> => {
+  const uuid = Uuid.normalize(text)
+  if (uuid === undefined) return Effect.fail(new SagaInvalidUuid({ reason: "not a uuid" }))
+  return Uuid.version(uuid) === "7"
+    ? Effect.fail(new SagaInvalidUuid({ reason: "version 7 is reserved for executions named by the library" }))
+    : Effect.succeed(uuid)
+}
+
+/** A new execution of a committed saga. */
+export const fromDefinition = Effect.fnUntraced(function* (
+  definition: Definition,
+  options: Options = {}
+): Effect.fn.Return<
+  SagaExecution,
+  SagaValidation.SagaDefinitionError | SagaContextEncodeError | SagaContextTooLarge | SagaInvalidUuid
+> {
+  const issue = SagaValidation.validate(definition)[0]
+  if (issue !== undefined) return yield* Effect.fail(issue)
+  const now = yield* Clock.currentTimeMillis
+  const uuid = options.uuid === undefined ? (yield* Uuid.UuidGenerator).next(now) : yield* callerUuid(options.uuid)
+  const execution = creation(definition, { ...options, uuid }, now)
+  return execution instanceof SagaExecution ? execution : yield* Effect.fail(execution)
+})
+
+/** Folds what a repository holds: the facts of each write, in order. */
+export const fromEvents = (writes: number, events: ReadonlyArray<SagaEvent>): SagaExecution | undefined => {
+  const [first, ...rest] = events
+  if (first?._tag !== "ExecutionCreated") return undefined
+  const state = rest.reduce(State.evolve, State.created(first))
+  return new SagaExecution({ ...state, revision: writes, unstored: 0 }, undefined)
+}
+
+/** The events gained since the last write. */
+export const unstored = (self: SagaExecution): ReadonlyArray<SagaEvent> => {
+  const events: Array<SagaEvent> = []
+  let node = self.state.history
+  for (let i = 0; i < self.state.unstored; i++) {
+    events.push(node!.head)
+    node = node!.tail
+  }
+  return events.reverse()
+}
+
+/** The execution after its write. */
+export const stored = (self: SagaExecution): SagaExecution =>
+  new SagaExecution({ ...self.state, revision: self.state.revision + 1, unstored: 0 }, self.definition)
+
+// ---- encoded form ----------------------------------------------------------------------------------------------
+
+/**
+ * An execution as one JSON value. `revision` and `events` are what it is read back from; the rest is there for people
+ * and follows from them.
+ */
+export const Raw = Schema.Struct({
+  v: Schema.Literal(1),
+  definition: Schema.Struct({
+    name: Schema.String,
+    version: Schema.NullOr(Schema.String),
+    fingerprint: Schema.String
+  }),
+  uuid: UuidText,
+  status: SagaStatus,
+  executedSteps: Schema.Array(Step.Raw),
+  pausedStep: Schema.NullOr(Step.Raw),
+  context: Schema.Record(Schema.String, Json),
+  alreadyRollback: Schema.Boolean,
+  user: Schema.NullOr(Schema.String),
+  revision: Schema.Int,
+  /** Events at the end that no write has stored yet. */
+  unstored: Schema.Int,
+  events: Schema.Array(SagaEvent)
+})
+export type Raw = typeof Raw.Type
+
+export const raw = (self: SagaExecution): Raw => {
+  const { fingerprint, revision, root, saga, status, unstored, user, uuid, version } = self.state
+  return {
+    v: 1,
+    definition: { name: saga, version: version ?? null, fingerprint },
+    uuid,
+    status,
+    executedSteps: self.executedSteps.map(Step.raw),
+    pausedStep: self.pausedStep === undefined ? null : Step.raw(self.pausedStep),
+    context: Context.encoded(root.context),
+    alreadyRollback: self.alreadyRollback,
+    user: user ?? null,
+    revision,
+    unstored,
+    events: self.events
+  }
+}
+
+/** The encoded form of an execution cannot be read. */
+export class SagaDecodeError extends Schema.TaggedError<SagaDecodeError>()("SagaDecodeError", {
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `The encoded form of an execution cannot be read: ${this.issue}`
+  }
+}
+
+const decodeRaw = Schema.decodeUnknownEffect(Raw)
+
+/** Reads the encoded form back. An execution is returned as it is. Without a definition it can be shown only. */
+export const fromRaw = Effect.fnUntraced(function* (
+  encoded: unknown,
+  definition?: Definition
+): Effect.fn.Return<SagaExecution, SagaDecodeError> {
+  if (encoded instanceof SagaExecution) return encoded
+  const raw = yield* decodeRaw(encoded).pipe(
+    Effect.mapError((error) => new SagaDecodeError({ issue: Encoding.placesOf(error) }))
+  )
+  const execution = fromEvents(raw.revision, raw.events)
+  if (execution === undefined) return yield* new SagaDecodeError({ issue: "$.events: no ExecutionCreated" })
+  return new SagaExecution({ ...execution.state, unstored: raw.unstored }, definition)
+})

@@ -1,0 +1,66 @@
+/** When things are due (SPEC C8). Times follow from stored facts alone, so resending writes nothing and a restart agrees. */
+import { Hash } from "effect"
+import type { Backoff, Retry } from "../definition/SagaStep.ts"
+
+export type { Backoff }
+
+export interface Settings {
+  /** Resends of an execute. */
+  readonly resend: Backoff
+  /** How long a remote step without `timeout` waits for its reply, in milliseconds. */
+  readonly replyTimeout: number
+  /** How long a message may run something, in milliseconds. */
+  readonly maxMessageLifetime: number
+  /** Attempts of a compensation before it is parked. */
+  readonly retryCompensate: Retry
+}
+
+const minute = 60_000
+
+export const defaults: Settings = {
+  resend: { initial: 1_000, factor: 2, max: 30_000 },
+  replyTimeout: 5 * minute,
+  maxMessageLifetime: 24 * 60 * minute,
+  retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }
+}
+
+/** The wait before the k-th repetition (k from 1), without jitter. */
+export const delay = (k: number, { factor, initial, max }: Backoff): number =>
+  Math.min(max, initial * factor ** (k - 1))
+
+/**
+ * When the k-th repetition is due. The jitter (up to a tenth) is a function of `seed`, so that many messages spread
+ * out and each of them keeps its schedule.
+ */
+export const dueAt = (at: number, k: number, backoff: Backoff, seed: string): number => {
+  let due = at
+  for (let i = 1; i <= k; i++) {
+    const wait = delay(i, backoff)
+    // From here on every wait is the same: no need to walk on.
+    if (wait === backoff.max) return Math.round(due + (k - i + 1) * wait * jitter(seed))
+    due += wait * jitter(seed)
+  }
+  return Math.round(due)
+}
+
+/** The latest repetition that was due by `now` (`at` itself if none was) and the first one after it. */
+export const around = (
+  at: number,
+  now: number,
+  backoff: Backoff,
+  seed: string
+): { readonly last: number; readonly next: number } => {
+  const spread = jitter(seed)
+  let last = at
+  for (let k = 1; ; k++) {
+    const wait = delay(k, backoff) * spread
+    if (delay(k, backoff) === backoff.max) {
+      const passed = Math.max(0, Math.floor((now - last) / wait))
+      return { last: Math.round(last + passed * wait), next: Math.round(last + (passed + 1) * wait) }
+    }
+    if (last + wait > now) return { last: Math.round(last), next: Math.round(last + wait) }
+    last += wait
+  }
+}
+
+const jitter = (seed: string): number => 1 + ((Hash.string(seed) >>> 0) % 1_000) / 10_000

@@ -1,0 +1,52 @@
+/** Identifiers of executions and steps. Executions get version 7 from a replaceable service, so tests can repeat a run. */
+import { createHash, randomUUID } from "node:crypto"
+import { Context, Effect } from "effect"
+
+const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** Any text form of a UUID in the one form that is stored, or undefined. */
+export const normalize = (text: string): string | undefined => {
+  const lower = text.trim().toLowerCase()
+  return pattern.test(lower) ? lower : undefined
+}
+
+export const version = (uuid: string): string | undefined => pattern.exec(uuid)?.[1]
+
+/** A version 7 UUID for the given milliseconds since the epoch. */
+export const v7 = (now: number): string => {
+  const time = Math.max(0, Math.floor(now)).toString(16).padStart(12, "0")
+  const random = randomUUID()
+  return `${time.slice(0, 8)}-${time.slice(8, 12)}-7${random.slice(15)}`
+}
+
+/** Makes the identifiers of executions. */
+export const UuidGenerator = Context.Reference<{ readonly next: (now: number) => string }>(
+  "effect-saga/UuidGenerator",
+  {
+    defaultValue: () => ({ next: v7 })
+  }
+)
+
+/** The identifiers of a seeded run, in order. */
+export const seeded = (seed: string) => Effect.provideService(UuidGenerator, { next: sequence(seed) })
+
+const sequence = (seed: string) => {
+  let count = 0
+  return (now: number): string => {
+    const time = Math.max(0, Math.floor(now)).toString(16).padStart(12, "0")
+    const random = createHash("sha256").update(`${seed}:${count++}`).digest("hex")
+    return `${time.slice(0, 8)}-${time.slice(8, 12)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`
+  }
+}
+
+/** The identifier of a step: version 5 in the namespace of its execution, so it is the same wherever it is asked for. */
+export const ofStep = (execution: string, path: string): string => {
+  const hash = createHash("sha1")
+    .update(Buffer.from(execution.replaceAll("-", ""), "hex"))
+    .update(path)
+    .digest()
+  hash[6] = (hash[6]! & 0x0f) | 0x50
+  hash[8] = (hash[8]! & 0x3f) | 0x80
+  const hex = hash.toString("hex").slice(0, 32)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}

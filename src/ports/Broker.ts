@@ -1,0 +1,336 @@
+/**
+ * Port: carries messages between services. Nothing is promised but that an accepted message may arrive, perhaps twice,
+ * late, or in another order: whoever expects an answer sends again (SPEC C1, C8). A delivery is acknowledged after its
+ * consequence is stored, and comes again if it is not.
+ */
+import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
+import * as Encoding from "../execution/Encoding.ts"
+import { Envelope, Name } from "../execution/Envelope.ts"
+import * as Json from "../execution/Json.ts"
+import { FaultPoint } from "./FaultPoint.ts"
+
+// ---- addresses -------------------------------------------------------------------------------------------------
+
+/** `command`: execute, failure, probe. `tx`: reserve, commit, reject, and the answer to a status query. */
+export type Kind = "command" | "tx" | "reply" | "status"
+
+/** Where a message goes: `saga/v1/<to>/<kind>/<from>`, for a command also `/<name>` (SPEC C3). */
+export interface Address {
+  readonly to: string
+  readonly kind: Kind
+  /** The sender, as the transport has authenticated it (SPEC C12). */
+  readonly from: string
+  /** The command. */
+  readonly name?: string
+}
+
+export const topic = ({ from, kind, name, to }: Address): string =>
+  name === undefined ? `saga/v1/${to}/${kind}/${from}` : `saga/v1/${to}/${kind}/${from}/${name}`
+
+const isName = Schema.is(Name)
+const isKind = (text: string | undefined): text is Kind =>
+  text === "command" || text === "tx" || text === "reply" || text === "status"
+
+/** Undefined for a topic that no address has. */
+export const parseTopic = (topic: string): Address | undefined => {
+  const [saga, v1, to, kind, from, name, ...rest] = topic.split("/")
+  if (saga !== "saga" || v1 !== "v1" || !isName(to) || !isKind(kind) || !isName(from) || rest.length > 0)
+    return undefined
+  if (kind === "command") return isName(name) ? { to, kind, from, name } : undefined
+  return name === undefined ? { to, kind, from } : undefined
+}
+
+/** `command` is the one that the step names; its execute, failure and probe go to the same place. */
+export const addressOf = (envelope: Envelope, command?: string): Address => {
+  const { coordinator, service } = envelope
+  switch (envelope.op) {
+    case "execute":
+    case "failure":
+    case "probe":
+      return { to: service, kind: "command", from: coordinator, ...(command !== undefined && { name: command }) }
+    case "reserve":
+    case "commit":
+    case "reject":
+      return { to: service, kind: "tx", from: coordinator }
+    case "status":
+      return { to: coordinator, kind: "status", from: service }
+    case "reply":
+      // A status query comes from the service, so its answer goes there.
+      return envelope.inReplyTo?.endsWith(":status")
+        ? { to: service, kind: "tx", from: coordinator }
+        : { to: coordinator, kind: "reply", from: service }
+  }
+}
+
+// ---- the port --------------------------------------------------------------------------------------------------
+
+export interface Message {
+  readonly address: Address
+  /** The exact text: a resend has the same bytes. */
+  readonly body: string
+}
+
+export const toMessage = (envelope: Envelope, command?: string): Message => ({
+  address: addressOf(envelope, command),
+  body: JSON.stringify(envelope)
+})
+
+export interface Delivery extends Message {
+  /** It may have been delivered before. */
+  readonly redelivered: boolean
+  /** The consequence is stored: it need not come again. Once is enough; after the subscription it has no effect. */
+  readonly acknowledge: Effect.Effect<void>
+}
+
+export interface Group {
+  readonly service: string
+  readonly kinds: ReadonlyArray<Kind>
+  /** Deliveries that are not acknowledged at the same time. Default 64. */
+  readonly maxInFlight?: number
+}
+
+/** `full`: the receiver is behind. `unavailable`: it may work later. `rejected`: the same call can never work. */
+export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
+  operation: Schema.Literals(["publish", "subscribe"]),
+  reason: Schema.Literals(["full", "unavailable", "rejected"]),
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    return `The broker could not ${this.operation}: ${this.reason}`
+  }
+}
+
+export class Broker extends Context.Service<
+  Broker,
+  {
+    /** Hands a message to the transport. Waits for neither connection nor receiver. */
+    readonly publish: (message: Message) => Effect.Effect<void, BrokerError>
+    /**
+     * What is addressed to a service, each message to one of its subscribers. Begins when the stream starts; what is
+     * not acknowledged when it ends is delivered again.
+     */
+    readonly subscribe: (group: Group) => Stream.Stream<Delivery, BrokerError>
+  }
+>()("effect-saga/Broker") {}
+
+// ---- reading ---------------------------------------------------------------------------------------------------
+
+/** Bytes of UTF-8 a message may have (SPEC C11). */
+export const maxMessageBytes = 262_144
+
+export class MessageTooLarge extends Schema.TaggedError<MessageTooLarge>()("MessageTooLarge", {
+  from: Schema.String,
+  bytes: Schema.Int
+}) {
+  override get message(): string {
+    return `A message from ${this.from} has ${this.bytes} bytes, more than ${maxMessageBytes}`
+  }
+}
+
+/** `issue` names places, never what is there. */
+export class MessageMalformed extends Schema.TaggedError<MessageMalformed>()("MessageMalformed", {
+  from: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `A message from ${this.from} cannot be read: ${this.issue}`
+  }
+}
+
+/** A message says that it comes from another service than the one that sent it. */
+export class SenderMismatch extends Schema.TaggedError<SenderMismatch>()("SenderMismatch", {
+  from: Schema.String,
+  claimed: Schema.String,
+  id: Schema.String
+}) {
+  override get message(): string {
+    return `Message ${this.id} from ${this.from} says it comes from ${this.claimed}`
+  }
+}
+
+const decodeEnvelope = Schema.decodeUnknownExit(Envelope)
+
+/** The envelope in a delivery, within the limits of SPEC C11 and from whom it says it is (C12). */
+export const decode = (
+  message: Message
+): Effect.Effect<Envelope, MessageTooLarge | MessageMalformed | SenderMismatch> =>
+  Effect.suspend(() => {
+    const { address, body } = message
+    const malformed = (issue: string) => Effect.fail(new MessageMalformed({ from: address.from, issue }))
+    const bytes = sizeOf(body)
+    if (bytes > maxMessageBytes) return Effect.fail(new MessageTooLarge({ from: address.from, bytes }))
+    const parsed = Result.try({ try: (): unknown => JSON.parse(body), catch: () => undefined })
+    if (Result.isFailure(parsed)) return malformed("$ is not JSON")
+    const checked = Json.check(parsed.success)
+    if (typeof checked !== "number") return malformed(checked.message)
+    const exit = decodeEnvelope(parsed.success)
+    if (Exit.isFailure(exit)) {
+      const [reason] = exit.cause.reasons
+      return malformed(reason?._tag === "Fail" ? Encoding.placesOf(reason.error) : "$")
+    }
+    const envelope = exit.value
+    const missing = missingField(envelope)
+    if (missing !== undefined) return malformed(`$.${missing} is missing`)
+    const expected = addressOf(envelope, address.name)
+    if (expected.kind !== address.kind || expected.to !== address.to) return malformed("it is not for its topic")
+    if (expected.from !== address.from)
+      return Effect.fail(new SenderMismatch({ from: address.from, claimed: expected.from, id: envelope.id }))
+    return Effect.succeed(envelope)
+  })
+
+/** A character has at most three bytes: short texts, which are most, need not be counted. */
+const sizeOf = (body: string): number => (body.length * 3 <= maxMessageBytes ? body.length : Buffer.byteLength(body))
+
+/** What the operation needs besides what every envelope has. */
+const missingField = ({ inReplyTo, op, path, status }: Envelope): string | undefined => {
+  if (op === "reply") return inReplyTo === undefined ? "inReplyTo" : status === undefined ? "status" : undefined
+  return (op === "execute" || op === "failure" || op === "probe") && path === undefined ? "path" : undefined
+}
+
+// ---- memory ----------------------------------------------------------------------------------------------------
+
+interface Waiting {
+  readonly message: Message
+  readonly redelivered: boolean
+}
+
+interface Subscription {
+  readonly kinds: ReadonlyArray<Kind>
+  readonly maxInFlight: number
+  /** In the order of delivery. */
+  readonly inFlight: Set<Delivery>
+  /** Set while the subscriber has nothing to do. */
+  resume: (() => void) | undefined
+}
+
+/** What waits for one service, and who may take it. */
+interface Inbox {
+  readonly waiting: { readonly [K in Kind]: MutableList.MutableList<Waiting> }
+  readonly subscriptions: Set<Subscription>
+}
+
+const makeMemory = (capacity: number): Broker["Service"] => {
+  const inboxes = new Map<string, Inbox>()
+
+  const inboxOf = (service: string): Inbox => {
+    const known = inboxes.get(service)
+    if (known !== undefined) return known
+    const inbox: Inbox = {
+      waiting: {
+        command: MutableList.make(),
+        tx: MutableList.make(),
+        reply: MutableList.make(),
+        status: MutableList.make()
+      },
+      subscriptions: new Set()
+    }
+    inboxes.set(service, inbox)
+    return inbox
+  }
+
+  /** The way of every message from its sender to where it is waited for. */
+  const deliver = (message: Message): Exit.Exit<void, BrokerError> => {
+    const { kind, to } = message.address
+    const inbox = inboxOf(to)
+    const { command, reply, status, tx } = inbox.waiting
+    if (command.length + reply.length + status.length + tx.length >= capacity)
+      return Exit.fail(new BrokerError({ operation: "publish", reason: "full" }))
+    MutableList.append(inbox.waiting[kind], { message, redelivered: false })
+    for (const subscription of inbox.subscriptions) {
+      if (!wake(inbox, subscription)) continue
+      // To the end of the line, so that subscribers take turns.
+      inbox.subscriptions.delete(subscription)
+      inbox.subscriptions.add(subscription)
+      break
+    }
+    return Exit.void
+  }
+
+  return Broker.of({
+    publish: (message) =>
+      FaultPoint.around(
+        "publish",
+        Effect.suspend(() => deliver(message))
+      ),
+    subscribe: ({ kinds, maxInFlight = 64, service }) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const inbox = inboxOf(service)
+          const subscription: Subscription = { kinds, maxInFlight, inFlight: new Set(), resume: undefined }
+          inbox.subscriptions.add(subscription)
+          return { inbox, subscription }
+        }),
+        ({ inbox, subscription }) => Effect.sync(() => end(inbox, subscription))
+      ).pipe(
+        Effect.map(({ inbox, subscription }) => Stream.fromPull(Effect.succeed(take(inbox, subscription)))),
+        Stream.unwrap
+      )
+  })
+}
+
+/** The next deliveries, as many as there are and the subscription may have; waits for the first. */
+const take = (inbox: Inbox, subscription: Subscription): Effect.Effect<readonly [Delivery, ...Array<Delivery>]> => {
+  const idle = Effect.callback<void>((resume) => {
+    subscription.resume = () => resume(Effect.void)
+    return Effect.sync(() => {
+      subscription.resume = undefined
+    })
+  })
+  const next: Effect.Effect<readonly [Delivery, ...Array<Delivery>]> = Effect.suspend(() => {
+    const [first, ...rest] = takeUnsafe(inbox, subscription)
+    return first === undefined ? Effect.andThen(idle, next) : Effect.succeed([first, ...rest])
+  })
+  return next
+}
+
+const takeUnsafe = (inbox: Inbox, subscription: Subscription): ReadonlyArray<Delivery> => {
+  const deliveries: Array<Delivery> = []
+  for (const kind of subscription.kinds) {
+    const free = subscription.maxInFlight - subscription.inFlight.size
+    if (free <= 0) break
+    for (const waiting of MutableList.takeN(inbox.waiting[kind], free)) {
+      const delivery: Delivery = {
+        ...waiting.message,
+        redelivered: waiting.redelivered,
+        acknowledge: FaultPoint.around(
+          "acknowledge",
+          Effect.sync(() => {
+            if (subscription.inFlight.delete(delivery)) wake(inbox, subscription)
+          })
+        )
+      }
+      subscription.inFlight.add(delivery)
+      deliveries.push(delivery)
+    }
+  }
+  return deliveries
+}
+
+/** Lets an idle subscriber look again, if there is something for it that it may have. */
+const wake = (inbox: Inbox, subscription: Subscription): boolean => {
+  const { inFlight, kinds, maxInFlight, resume } = subscription
+  if (resume === undefined || inFlight.size >= maxInFlight) return false
+  if (kinds.every((kind) => inbox.waiting[kind].length === 0)) return false
+  subscription.resume = undefined
+  resume()
+  return true
+}
+
+/** What is not acknowledged goes back to the front, for the others. */
+const end = (inbox: Inbox, subscription: Subscription): void => {
+  inbox.subscriptions.delete(subscription)
+  const open = [...subscription.inFlight]
+  subscription.inFlight.clear()
+  for (const { address, body } of open.reverse())
+    MutableList.prepend(inbox.waiting[address.kind], { message: { address, body }, redelivered: true })
+  for (const other of inbox.subscriptions) wake(inbox, other)
+}
+
+/**
+ * Within one process. Messages wait for their receiver, `capacity` for each service (default 16,384); more are refused
+ * (`full`).
+ */
+export const layerMemoryWith = (options: { readonly capacity?: number }): Layer.Layer<Broker> =>
+  Layer.sync(Broker, () => makeMemory(options.capacity ?? 16_384))
+
+export const layerMemory: Layer.Layer<Broker> = layerMemoryWith({})

@@ -1,0 +1,46 @@
+/**
+ * Named places around every durable write, publish, acknowledgement and callback (SPEC C15). Nothing happens there
+ * unless a test provides a handler, which may then stop the instance at exactly this instruction.
+ */
+import { Context, Effect } from "effect"
+
+export type Operation = "store" | "publish" | "acknowledge" | "callback"
+
+export type Name = `${Operation}.${"before" | "after"}`
+
+export type Handler = (name: Name) => Effect.Effect<void>
+
+const nothing: Handler = () => Effect.void
+
+/** What happens at a fault point. Default: nothing. */
+export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoint", { defaultValue: () => nothing }) {
+  /** Marks the place in an effect. Made once for each name, so that it costs a look-up and no allocation. */
+  static at(name: Name): Effect.Effect<void> {
+    return points[name]
+  }
+
+  /** Marks the places before and after an effect; after it also where it fails, as it may have had its effect. */
+  static around<A, E, R>(operation: Operation, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.withFiber<A, E, R>((fiber) => {
+      const handler = fiber.getRef(FaultPoint)
+      return handler === nothing
+        ? self
+        : Effect.flatMap(handler(`${operation}.before`), () =>
+            Effect.flatMap(Effect.exit(self), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
+          )
+    })
+  }
+}
+
+const point = (name: Name): Effect.Effect<void> => Effect.withFiber((fiber) => fiber.getRef(FaultPoint)(name))
+
+const points: { readonly [N in Name]: Effect.Effect<void> } = {
+  "store.before": point("store.before"),
+  "store.after": point("store.after"),
+  "publish.before": point("publish.before"),
+  "publish.after": point("publish.after"),
+  "acknowledge.before": point("acknowledge.before"),
+  "acknowledge.after": point("acknowledge.after"),
+  "callback.before": point("callback.before"),
+  "callback.after": point("callback.after")
+}

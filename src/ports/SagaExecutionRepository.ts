@@ -1,0 +1,481 @@
+/**
+ * Port: keeps executions. A write appends what an execution has gained since the last one, and the revision decides who
+ * may: of two writers on the same revision one is refused. Nothing is decoded here, so executions of sagas that this
+ * program does not know can be kept and listed. `layerMemory` says what a repository does.
+ */
+import { Context, Effect, Layer, Option, Schema, Semaphore } from "effect"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as CanonicalJson from "../definition/CanonicalJson.ts"
+import { Uuid as UuidText } from "../execution/Envelope.ts"
+import type { Json } from "../execution/Json.ts"
+import * as Execution from "../execution/SagaExecution.ts"
+import { SagaExecution } from "../execution/SagaExecution.ts"
+import type { SagaState } from "../execution/SagaState.ts"
+import * as Uuid from "../execution/Uuid.ts"
+import { FaultPoint } from "./FaultPoint.ts"
+import * as Head from "./SagaExecutionHead.ts"
+import { type ClaimRequest, Leases } from "./SagaExecutionLease.ts"
+
+export type { Filter, Page, PageRequest } from "./SagaExecutionHead.ts"
+export { Head } from "./SagaExecutionHead.ts"
+export type { ClaimRequest } from "./SagaExecutionLease.ts"
+
+// ---- errors ----------------------------------------------------------------------------------------------------
+
+/** Somebody else has made the write of this revision: load the execution and decide again (SPEC W5). */
+export class SagaExecutionConflict extends Schema.TaggedError<SagaExecutionConflict>()("SagaExecutionConflict", {
+  uuid: Schema.String,
+  /** The revision that was refused; 1 for a first write. */
+  revision: Schema.Int,
+  /** What a first write met: the execution that has its uuid or its `startKey`. */
+  existing: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    return this.existing === undefined
+      ? `Revision ${this.revision} of execution ${this.uuid} was written by somebody else, or the execution is gone`
+      : `Execution ${this.uuid} cannot start: ${this.existing === this.uuid ? "it exists" : `its startKey belongs to execution ${this.existing}`}`
+  }
+}
+
+export const Outcome = Schema.Literals(["committed", "rejected", "deleted"])
+export type Outcome = typeof Outcome.Type
+
+/** What outlives an execution that a caller has named (SPEC C9). */
+export const Tombstone = Schema.Struct({
+  uuid: UuidText,
+  startKey: Schema.optionalKey(Schema.String),
+  saga: Schema.String,
+  /** SHA-256 of the initial context. */
+  contextHash: Schema.String,
+  outcome: Outcome
+})
+export type Tombstone = typeof Tombstone.Type
+
+/** A uuid or `startKey` given by a caller is used up: the execution that had it is over and forgotten. */
+export class SagaExecutionRetired extends Schema.TaggedError<SagaExecutionRetired>()(
+  "SagaExecutionRetired",
+  Tombstone.fields
+) {
+  override get message(): string {
+    return `Execution ${this.uuid} of saga ${this.saga}${this.startKey === undefined ? "" : ` (startKey ${this.startKey})`} is over (${this.outcome}) and no longer kept`
+  }
+}
+
+export class SagaExecutionNotFound extends Schema.TaggedError<SagaExecutionNotFound>()("SagaExecutionNotFound", {
+  uuid: Schema.String
+}) {
+  override get message(): string {
+    return `There is no execution ${this.uuid}`
+  }
+}
+
+export const Operation = Schema.Literals(["store", "load", "delete", "find", "claim", "release"])
+export type Operation = typeof Operation.Type
+
+/**
+ * `unavailable`: it may work later, and a write may have happened. `corrupt`: what is kept cannot be read. `rejected`:
+ * the same call can never work.
+ */
+export class SagaExecutionRepositoryError extends Schema.TaggedError<SagaExecutionRepositoryError>()(
+  "SagaExecutionRepositoryError",
+  {
+    reason: Schema.Literals(["unavailable", "corrupt", "rejected"]),
+    operation: Operation,
+    cause: Schema.optionalKey(Schema.Defect())
+  }
+) {
+  override get message(): string {
+    return `The repository could not ${this.operation}: ${this.reason}`
+  }
+}
+
+/** The repository was made without what the operation needs. */
+export class SagaRepositoryUnsupported extends Schema.TaggedError<SagaRepositoryUnsupported>()(
+  "SagaRepositoryUnsupported",
+  { operation: Operation }
+) {
+  override get message(): string {
+    return `The repository cannot ${this.operation} executions`
+  }
+}
+
+// ---- the port --------------------------------------------------------------------------------------------------
+
+export class SagaExecutionRepository extends Context.Service<
+  SagaExecutionRepository,
+  {
+    /**
+     * Writes what the execution has gained since its last write, and gives the execution after it. One that has gained
+     * nothing is given back as it is.
+     */
+    readonly store: (
+      execution: SagaExecution
+    ) => Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError>
+    /** The execution without its definition. Any text form of the uuid will do. */
+    readonly load: (uuid: string) => Effect.Effect<SagaExecution, SagaExecutionNotFound | SagaExecutionRepositoryError>
+    /** What is not there is deleted already. Ids that a caller gave stay used up. */
+    readonly delete: (target: string | SagaExecution) => Effect.Effect<void, SagaExecutionRepositoryError>
+    /** Newest first. A cursor that `next` has not given is `rejected`. */
+    readonly find: (
+      filter: Head.Filter,
+      page?: Head.PageRequest
+    ) => Effect.Effect<Head.Page, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
+    /**
+     * Takes unsettled executions that wait for nobody's decision and that nobody has taken. They are the owner's until
+     * the lease is over; then anybody may take them, the owner too. Without definitions.
+     */
+    readonly claim: (
+      request: ClaimRequest
+    ) => Effect.Effect<ReadonlyArray<SagaExecution>, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
+    /** Gives back what the owner has taken. */
+    readonly release: (owner: string) => Effect.Effect<void, SagaExecutionRepositoryError>
+    /** What is stored survives a restart. */
+    readonly durable: boolean
+    /** Local steps can join the database transaction of a write. */
+    readonly transactional: boolean
+  }
+>()("effect-saga/SagaExecutionRepository") {}
+
+/** Hash of the context an execution was started with: tells a start that is repeated from another one (SPEC C9). */
+export const contextHash = (execution: SagaExecution): string => {
+  const [first] = execution.events
+  return CanonicalJson.sha256(first?._tag === "ExecutionCreated" ? first.context : null)
+}
+
+/** Whether the uuid was given by a caller: the library's own are version 7 and leave nothing behind (SPEC C9). */
+export const isCallerGiven = (uuid: string): boolean => Uuid.version(uuid) !== "7"
+
+/** What must outlive the execution; nothing where no caller has named it. */
+export const tombstone = (execution: SagaExecution): Tombstone | undefined =>
+  execution.startKey === undefined && !isCallerGiven(execution.uuid)
+    ? undefined
+    : {
+        uuid: execution.uuid,
+        ...(execution.startKey !== undefined && { startKey: execution.startKey }),
+        saga: execution.saga,
+        contextHash: contextHash(execution),
+        outcome: !execution.settled ? "deleted" : execution.commitState === "committed" ? "committed" : "rejected"
+      }
+
+export const conflict = ({ revision, uuid }: SagaExecution, existing?: string): SagaExecutionConflict =>
+  new SagaExecutionConflict({ uuid, revision: revision + 1, ...(existing !== undefined && { existing }) })
+
+/** Where a page begins; undefined for the first one. */
+export const pageStart = ({ after }: Head.PageRequest) =>
+  after === undefined
+    ? Effect.succeed(undefined)
+    : Option.match(Head.position(after), {
+        onNone: () => Effect.fail(new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" })),
+        onSome: Effect.succeed
+      })
+
+// ---- memory ----------------------------------------------------------------------------------------------------
+
+const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
+  /** The latest state of each execution, in the order of their first writes. States are immutable. */
+  const states = new Map<string, SagaState>()
+  const startKeys = new Map<string, string>()
+  /** By uuid and by `startKey`: neither may ever start again. */
+  const retiredUuids = new Map<string, Tombstone>()
+  const retiredStartKeys = new Map<string, Tombstone>()
+  /** Settled executions that are kept, oldest first. */
+  const settled = new Set<string>()
+  const leases = new Leases()
+
+  const write = (
+    execution: SagaExecution
+  ): Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired> => {
+    const state = states.get(execution.uuid)
+    if (state === undefined) {
+      const refused = refusal(execution)
+      if (refused !== undefined) return Effect.fail(refused)
+    } else if (state.revision !== execution.revision) {
+      return Effect.fail(conflict(execution, execution.revision === 0 ? execution.uuid : undefined))
+    }
+    if (execution.state.unstored === 0) return Effect.succeed(execution)
+    const next = Execution.stored(execution)
+    states.set(next.uuid, next.state)
+    if (state === undefined && next.startKey !== undefined) startKeys.set(next.startKey, next.uuid)
+    if (next.settled) settle(next)
+    return Effect.succeed(next)
+  }
+
+  /** Why an execution that is not here cannot be written. */
+  const refusal = (execution: SagaExecution) => {
+    const { revision, startKey, uuid } = execution
+    if (revision > 0) return conflict(execution)
+    const retired = retiredUuids.get(uuid) ?? (startKey === undefined ? undefined : retiredStartKeys.get(startKey))
+    if (retired !== undefined) return new SagaExecutionRetired(retired)
+    const existing = startKey === undefined ? undefined : startKeys.get(startKey)
+    return existing === undefined ? undefined : conflict(execution, existing)
+  }
+
+  const settle = ({ uuid }: SagaExecution): void => {
+    settled.add(uuid)
+    for (const oldest of settled) {
+      if (settled.size <= keep) break
+      remove(oldest)
+    }
+  }
+
+  const remove = (uuid: string): void => {
+    const state = states.get(uuid)
+    if (state === undefined) return
+    states.delete(uuid)
+    settled.delete(uuid)
+    leases.end(uuid)
+    if (state.startKey !== undefined) startKeys.delete(state.startKey)
+    const left = tombstone(new SagaExecution(state, undefined))
+    if (left === undefined) return
+    if (isCallerGiven(uuid)) retiredUuids.set(uuid, left)
+    if (left.startKey !== undefined) retiredStartKeys.set(left.startKey, left)
+  }
+
+  const heads = function* () {
+    for (const state of states.values()) yield Head.of(new SagaExecution(state, undefined))
+  }
+
+  return SagaExecutionRepository.of({
+    store: (execution) =>
+      FaultPoint.around(
+        "store",
+        Effect.suspend(() => write(execution))
+      ),
+    load: (text) =>
+      Effect.suspend(() => {
+        const state = states.get(Uuid.normalize(text) ?? text)
+        return state === undefined
+          ? Effect.fail(new SagaExecutionNotFound({ uuid: text }))
+          : Effect.succeed(new SagaExecution(state, undefined))
+      }),
+    delete: (target) =>
+      FaultPoint.around(
+        "store",
+        Effect.sync(() => remove(uuidOf(target)))
+      ),
+    find: (filter, page = {}) => Effect.map(pageStart(page), (from) => Head.page(heads(), filter, page, from)),
+    claim: (request) => Effect.sync(() => leases.take(states.values(), request)),
+    release: (owner) => Effect.sync(() => leases.release(owner)),
+    durable: false,
+    transactional: false
+  })
+}
+
+/** The id as it is stored. Text that is no uuid stays what it is: nothing has such an id. */
+const uuidOf = (target: string | SagaExecution): string =>
+  typeof target === "string" ? (Uuid.normalize(target) ?? target) : target.uuid
+
+/** Keeps the last `keep` settled executions. What callers have named is remembered for ever. */
+export const layerMemoryWith = (options: { readonly keep: number }): Layer.Layer<SagaExecutionRepository> =>
+  Layer.sync(SagaExecutionRepository, () => makeMemory(options.keep))
+
+/** Forgets an execution when it is settled. */
+export const layerMemory: Layer.Layer<SagaExecutionRepository> = layerMemoryWith({ keep: 0 })
+
+// ---- three functions -------------------------------------------------------------------------------------------
+
+/** Keeps values by uuid. Uuids come in one form; a value is JSON and is given back as it was, or as its text. */
+export interface Functions {
+  readonly save: (uuid: string, raw: Json) => Effect.Effect<unknown, unknown>
+  /** Nothing, or `Option.none`, where nothing is kept. */
+  readonly get: (uuid: string) => Effect.Effect<unknown, unknown>
+  readonly remove: (uuid: string) => Effect.Effect<unknown, unknown>
+  /** All values. Without it nothing is found and nothing recovered. */
+  readonly list?: () => Effect.Effect<Iterable<unknown>, unknown>
+}
+
+export interface MakeOptions {
+  /** Default true; false: an execution is removed when it is settled. */
+  readonly keepSettled?: boolean
+  /** What is saved survives a restart. Default true. */
+  readonly durable?: boolean
+}
+
+/** Kept beside the executions, under uuids made from what it is about. */
+const Claimed = Schema.Struct({
+  v: Schema.Literal(1),
+  claimed: Schema.Struct({ uuid: UuidText, tombstone: Schema.optionalKey(Tombstone) })
+})
+
+const isClaimed = Schema.is(Claimed)
+const revisionOf = Schema.decodeUnknownOption(Schema.Struct({ revision: Schema.Int }))
+const parse = Schema.decodeUnknownEffect(Schema.UnknownFromJsonString)
+const noUuid = "00000000-0000-0000-0000-000000000000"
+const placeOfUuid = (uuid: string): string => Uuid.ofStep(uuid, "uuid")
+const placeOfStartKey = (startKey: string): string => Uuid.ofStep(noUuid, `startKey ${startKey}`)
+
+/**
+ * A repository from three functions, for one process: writes of one execution wait for each other, and each saves the
+ * whole execution.
+ */
+export const make = (functions: Functions, options: MakeOptions = {}): SagaExecutionRepository["Service"] => {
+  const locks = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
+  const leases = new Leases()
+  const { list } = functions
+
+  const alone =
+    (key: string) =>
+    <A, E>(use: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const lock = locks.get(key) ?? { semaphore: Semaphore.makeUnsafe(1), users: 0 }
+          locks.set(key, lock)
+          lock.users++
+          return lock
+        }),
+        (lock) => lock.semaphore.withPermits(1)(use),
+        (lock) =>
+          Effect.sync(() => {
+            if (--lock.users === 0) locks.delete(key)
+          })
+      )
+
+  const call = <A>(operation: Operation, self: Effect.Effect<A, unknown>) =>
+    Effect.mapError(self, (cause) => new SagaExecutionRepositoryError({ reason: "unavailable", operation, cause }))
+
+  const corrupt = (operation: Operation) => (cause: unknown) =>
+    new SagaExecutionRepositoryError({ reason: "corrupt", operation, cause })
+
+  const read = (operation: Operation, given: unknown) => {
+    const value = Option.isOption(given) ? Option.getOrUndefined(given) : given
+    return typeof value === "string"
+      ? Effect.mapError(parse(value), corrupt(operation))
+      : Effect.succeed(value ?? undefined)
+  }
+
+  const get = (operation: Operation, uuid: string) =>
+    Effect.flatMap(call(operation, functions.get(uuid)), (given) => read(operation, given))
+
+  const getClaimed = (operation: Operation, place: string) =>
+    Effect.flatMap(get(operation, place), (value) =>
+      value === undefined || isClaimed(value)
+        ? Effect.succeed(value?.claimed)
+        : Effect.fail(corrupt(operation)(undefined))
+    )
+
+  /** A first write: no name of the execution may be taken or used up. */
+  const begin = Effect.fnUntraced(function* (execution: SagaExecution) {
+    const { revision, startKey, uuid } = execution
+    if (revision > 0) return yield* conflict(execution)
+    if (isCallerGiven(uuid)) {
+      const claimed = yield* getClaimed("store", placeOfUuid(uuid))
+      if (claimed?.tombstone !== undefined) return yield* new SagaExecutionRetired(claimed.tombstone)
+    }
+    if (startKey === undefined) return
+    const place = placeOfStartKey(startKey)
+    const claimed = yield* getClaimed("store", place)
+    if (claimed?.tombstone !== undefined) return yield* new SagaExecutionRetired(claimed.tombstone)
+    // A crash between this write and the next leaves a name without an execution: it is free.
+    if (claimed !== undefined && claimed.uuid !== uuid && (yield* get("store", claimed.uuid)) !== undefined)
+      return yield* conflict(execution, claimed.uuid)
+    yield* call("store", functions.save(place, { v: 1, claimed: { uuid } }))
+  })
+
+  const retire = Effect.fnUntraced(function* (operation: Operation, execution: SagaExecution) {
+    const left = tombstone(execution)
+    const claimed = { v: 1, claimed: { uuid: execution.uuid, ...(left !== undefined && { tombstone: left }) } } as const
+    if (left?.startKey !== undefined) yield* call(operation, functions.save(placeOfStartKey(left.startKey), claimed))
+    if (isCallerGiven(execution.uuid)) yield* call(operation, functions.save(placeOfUuid(execution.uuid), claimed))
+    yield* call(operation, functions.remove(execution.uuid))
+    leases.end(execution.uuid)
+  })
+
+  const write = Effect.fnUntraced(function* (execution: SagaExecution) {
+    const kept = yield* get("store", execution.uuid)
+    if (kept !== undefined) {
+      const known = revisionOf(kept)
+      if (Option.isNone(known)) return yield* corrupt("store")(undefined)
+      if (known.value.revision !== execution.revision)
+        return yield* conflict(execution, execution.revision === 0 ? execution.uuid : undefined)
+    }
+    if (kept === undefined) yield* begin(execution)
+    if (execution.state.unstored === 0) return execution
+    const next = Execution.stored(execution)
+    yield* next.settled && options.keepSettled === false
+      ? retire("store", next)
+      : call("store", functions.save(next.uuid, Execution.raw(next)))
+    return next
+  })
+
+  const all = (operation: "find" | "claim") =>
+    list === undefined
+      ? Effect.fail(new SagaRepositoryUnsupported({ operation }))
+      : Effect.flatMap(call(operation, list()), (values) =>
+          Effect.forEach(values, (given) =>
+            Effect.flatMap(read(operation, given), (value) =>
+              value === undefined || isClaimed(value)
+                ? Effect.succeed([])
+                : Effect.map(Execution.fromRaw(value), Array.of)
+            ).pipe(
+              // It stays where it is; the others must not wait for whoever repairs it.
+              Effect.catch((error) =>
+                Effect.as(Effect.logWarning(`An execution cannot be listed: ${error.message}`), [])
+              )
+            )
+          )
+        ).pipe(Effect.map((executions) => executions.flat()))
+
+  return SagaExecutionRepository.of({
+    store: (execution) => {
+      const written = FaultPoint.around("store", write(execution))
+      const { startKey, uuid } = execution
+      return alone(uuid)(
+        execution.revision > 0 || startKey === undefined ? written : alone(placeOfStartKey(startKey))(written)
+      )
+    },
+    load: Effect.fnUntraced(function* (text) {
+      const uuid = uuidOf(text)
+      const value = Uuid.normalize(uuid) === undefined ? undefined : yield* get("load", uuid)
+      if (value === undefined) return yield* new SagaExecutionNotFound({ uuid })
+      return yield* Effect.mapError(Execution.fromRaw(value), corrupt("load"))
+    }),
+    delete: Effect.fnUntraced(function* (target) {
+      const uuid = uuidOf(target)
+      if (Uuid.normalize(uuid) === undefined) return
+      yield* Effect.gen(function* () {
+        const value = yield* get("delete", uuid)
+        if (value === undefined) return
+        const execution = yield* Effect.mapError(Execution.fromRaw(value), corrupt("delete"))
+        yield* FaultPoint.around("store", retire("delete", execution))
+      }).pipe(alone(uuid))
+    }),
+    find: Effect.fnUntraced(function* (filter, page = {}) {
+      const from = yield* pageStart(page)
+      return Head.page((yield* all("find")).map(Head.of), filter, page, from)
+    }),
+    claim: Effect.fnUntraced(function* (request) {
+      return leases.take(
+        (yield* all("claim")).map(({ state }) => state),
+        request
+      )
+    }),
+    release: (owner) => Effect.sync(() => leases.release(owner)),
+    durable: options.durable ?? true,
+    transactional: false
+  })
+}
+
+/** Keeps executions in a `KeyValueStore`, each under the prefix and its uuid. Default prefix: `effect-saga/`. */
+export const fromKeyValueStore = (
+  store: KeyValueStore.KeyValueStore,
+  options: MakeOptions & { readonly prefix?: string } = {}
+): SagaExecutionRepository["Service"] => {
+  const own = KeyValueStore.prefix(store, options.prefix ?? "effect-saga/")
+  return make(
+    {
+      save: (uuid, raw) => own.set(uuid, JSON.stringify(raw)),
+      get: own.get,
+      remove: own.remove,
+      list: () => Effect.flatMap(own.keys, Effect.forEach(own.get))
+    },
+    options
+  )
+}
+
+export const layerKeyValueStore = (
+  options?: MakeOptions & { readonly prefix?: string }
+): Layer.Layer<SagaExecutionRepository, never, KeyValueStore.KeyValueStore> =>
+  Layer.effect(
+    SagaExecutionRepository,
+    Effect.map(KeyValueStore.KeyValueStore, (store) => fromKeyValueStore(store, options))
+  )

@@ -1,0 +1,408 @@
+/**
+ * The front door: starts, resumes, cancels and finds executions, takes their replies, and goes on with those that a
+ * former process left. A caller only waits: interrupting it leaves the execution running.
+ */
+import { Clock, Context, Effect, Layer, PubSub, Ref, Result, Schema, Stream } from "effect"
+import * as CanonicalJson from "../definition/CanonicalJson.ts"
+import type { AnyCommitted, Saga, Services, Visible } from "../definition/Saga.ts"
+import type { SagaResponse } from "../definition/SagaMessage.ts"
+import * as SagaRegistry from "../definition/SagaRegistry.ts"
+import type { Definition } from "../definition/SagaStep.ts"
+import type { SagaEvent } from "../execution/SagaEvent.ts"
+import * as Execution from "../execution/SagaExecution.ts"
+import { SagaExecution } from "../execution/SagaExecution.ts"
+import {
+  isDeclared,
+  type SagaContextEncodeError,
+  type SagaContextTooLarge,
+  type SagaSystemError
+} from "../execution/SagaFailure.ts"
+import * as Trigger from "../execution/SagaTrigger.ts"
+import { UuidGenerator } from "../execution/Uuid.ts"
+import type { Broker } from "../ports/Broker.ts"
+import type * as Repository from "../ports/SagaExecutionRepository.ts"
+import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
+import * as ActiveExecutions from "./ActiveExecutions.ts"
+import * as Inbox from "./Inbox.ts"
+import * as Recovery from "./Recovery.ts"
+import * as RequestContext from "./RequestContext.ts"
+import * as SagaConfig from "./SagaConfig.ts"
+import { failureOf, makeDrive, resuming, type SagaFailedExecution, type StorageError, starting } from "./SagaRunner.ts"
+import * as SagaService from "./SagaService.ts"
+
+// ---- errors ----------------------------------------------------------------------------------------------------
+
+/** The key or uuid is in use by an execution of another saga, or with other initial values (SPEC C9). */
+export class SagaStartConflict extends Schema.TaggedError<SagaStartConflict>()("SagaStartConflict", {
+  uuid: Schema.String,
+  saga: Schema.String,
+  startKey: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    const named = this.startKey === undefined ? "uuid" : `start key ${JSON.stringify(this.startKey)}`
+    return `The ${named} belongs to execution ${this.uuid} of saga ${this.saga}, which was started with something else`
+  }
+}
+
+/** A response must say which execution it is for. */
+export class SagaResponseUnaddressed extends Schema.TaggedError<SagaResponseUnaddressed>()(
+  "SagaResponseUnaddressed",
+  {}
+) {
+  override get message(): string {
+    return "The response has no uuid: it must name the execution that it answers"
+  }
+}
+
+/** Why an execution could not be started, or its record not be written. */
+export type StartError =
+  | SagaRegistry.SagaNotRegistered
+  | SagaRegistry.SagaDefinitionDrift
+  | SagaContextEncodeError
+  | SagaContextTooLarge
+  | Execution.SagaInvalidUuid
+  | SagaStartConflict
+  | ActiveExecutions.SagaOverloaded
+  | StorageError
+
+/** Why a response was not taken. */
+export type ResumeError =
+  | SagaResponseUnaddressed
+  | SagaRegistry.SagaDefinitionDrift
+  | SagaContextEncodeError
+  | Trigger.SagaExecutionAlreadyExecuted
+  | Trigger.SagaResponseAmbiguous
+  | ActiveExecutions.SagaOverloaded
+  | StorageError
+
+// ---- options and results ---------------------------------------------------------------------------------------
+
+export interface Flags<Pause extends boolean, Raise extends boolean, Return extends boolean> {
+  /** Commit when all steps are done. Default true. */
+  readonly autocommit?: boolean
+  /** Return at a pause instead of waiting for the reply. Default false. */
+  readonly pauseOnDisk?: Pause
+  /** Fail with `SagaFailedExecution` instead of returning the errored execution. Default true. */
+  readonly raiseOnError?: Raise
+  /** Return the execution instead of its uuid. Default true. */
+  readonly returnExecution?: Return
+}
+
+/** An execution is known by a uuid or by a key of the caller, not by both. The same one again is the same execution. */
+export type Identity =
+  | { readonly uuid?: string; readonly startKey?: never }
+  | { readonly uuid?: never; readonly startKey?: string }
+
+export interface Start<Initial> {
+  readonly context: Initial
+  readonly user?: string
+}
+
+/** What `run` gives back. Distributes over flags that are only known as `boolean`. */
+export type Returned<Ctx, E, Pause, Raise, Return> = Return extends true
+  ?
+      | Execution.Finished<Ctx>
+      | (Pause extends true ? Execution.Paused<Ctx> : never)
+      | (Raise extends true ? never : Execution.Errored<Ctx, E | SagaSystemError>)
+  : string
+
+/** What `run` fails with besides errors of starting and storing. */
+export type Raised<E, Raise> = Raise extends true ? SagaFailedExecution<E | SagaSystemError> : never
+
+interface RunOptions extends Flags<boolean, boolean, boolean> {
+  readonly context?: unknown
+  readonly uuid?: string | undefined
+  readonly startKey?: string | undefined
+  readonly user?: string
+}
+
+export class SagaManager extends Context.Service<
+  SagaManager,
+  {
+    readonly run: (
+      saga: Definition,
+      options: RunOptions
+    ) => Effect.Effect<SagaExecution | string, SagaFailedExecution | StartError>
+    readonly resume: (
+      response: SagaResponse,
+      options: Flags<boolean, boolean, boolean>
+    ) => Effect.Effect<SagaExecution | string, SagaFailedExecution | ResumeError>
+    readonly execute: (saga: Definition, options: RunOptions) => Effect.Effect<unknown, unknown>
+    /** The execution, bound to its saga where that is registered. */
+    readonly load: (
+      uuid: string
+    ) => Effect.Effect<SagaExecution, Repository.SagaExecutionNotFound | Repository.SagaExecutionRepositoryError>
+    readonly find: SagaExecutionRepository["Service"]["find"]
+    /** Undoes an execution whose outcome is not decided; whoever waits for it sees `SagaCancelled`. */
+    readonly cancel: (
+      uuid: string,
+      actor?: string
+    ) => Effect.Effect<SagaExecution, Trigger.SagaNotCancellable | ControlError>
+    /** Agrees with all participants on an execution that finished without autocommit. */
+    readonly commit: (
+      uuid: string
+    ) => Effect.Effect<SagaExecution, Trigger.SagaExecutionNotFinished | Trigger.SagaAlreadyDecided | ControlError>
+    /** Undoes an execution that is not committed, and waits until that is done. */
+    readonly reject: (uuid: string) => Effect.Effect<SagaExecution, Trigger.SagaAlreadyDecided | ControlError>
+    /** Tries the parked undoing of a step again. */
+    readonly retryParked: (
+      uuid: string,
+      path: string,
+      actor: string
+    ) => Effect.Effect<SagaExecution, Trigger.SagaStepNotParked | ControlError>
+    /** Declares a parked step undone: somebody has seen to it. */
+    readonly resolveParked: (
+      uuid: string,
+      path: string,
+      who: { readonly actor: string; readonly reason: string }
+    ) => Effect.Effect<SagaExecution, Trigger.SagaStepNotParked | ControlError>
+    /** What is stored in this process from now on; a slow reader loses the oldest. */
+    readonly events: Stream.Stream<{ readonly uuid: string; readonly saga: string; readonly event: SagaEvent }>
+    /** Takes a reply that came over the broker. */
+    readonly reply: (
+      uuid: string,
+      reply: Trigger.Reply
+    ) => Effect.Effect<"applied" | Trigger.Dropped | "unknown-execution", ControlError>
+  }
+>()("effect-saga/SagaManager") {}
+
+export type ControlError = SagaRegistry.SagaDefinitionDrift | ActiveExecutions.SagaOverloaded | StorageError
+
+// ---- the functions of the module -------------------------------------------------------------------------------
+
+/**
+ * Runs a saga, or goes on with a response, and waits: for the end, with `pauseOnDisk` also for a pause. Result and
+ * error follow the literal options.
+ */
+export const run: {
+  <
+    Initial,
+    Own,
+    E,
+    R,
+    const Pause extends boolean = false,
+    const Raise extends boolean = true,
+    const Return extends boolean = true
+  >(
+    saga: Saga<string, Initial, Own, E, R, "committed">,
+    options: Start<NoInfer<Initial>> & Flags<Pause, Raise, Return> & Identity
+  ): Effect.Effect<
+    Returned<Visible<Initial & Own>, E, Pause, Raise, Return>,
+    StartError | Raised<E, Raise>,
+    SagaManager
+  >
+  <const Pause extends boolean = false, const Raise extends boolean = true, const Return extends boolean = true>(
+    options: { readonly response: SagaResponse } & Flags<Pause, Raise, Return>
+  ): Effect.Effect<Returned<unknown, unknown, Pause, Raise, Return>, ResumeError | Raised<unknown, Raise>, SagaManager>
+} = (...args: [any, any?]) =>
+  // Casts: the overloads say what the flags make of the result; the service behind them is untyped in the saga.
+  SagaManager.use(
+    (manager): Effect.Effect<any, any> =>
+      args.length === 1 ? manager.resume(args[0].response, args[0]) : manager.run(args[0], args[1])
+  )
+
+/** Runs a saga to its end: its final context, or the error of the step that failed once everything is undone. */
+export const execute = <Initial, Own, E, R>(
+  saga: Saga<string, Initial, Own, E, R, "committed">,
+  options: Start<NoInfer<Initial>> & Identity
+): Effect.Effect<Visible<Initial & Own>, E | SagaFailedExecution<E | SagaSystemError> | StartError, SagaManager> =>
+  // The context and errors are those of the saga's schemas.
+  SagaManager.use((manager) => manager.execute(saga, options)) as Effect.Effect<any, any, SagaManager>
+
+// ---- implementation --------------------------------------------------------------------------------------------
+
+const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
+  const registry = yield* Effect.fromResult(SagaRegistry.make(sagas))
+  const repository = yield* SagaExecutionRepository
+  const committer = yield* TransactionCommitter
+  const config = yield* SagaConfig.SagaConfig
+  const clock = yield* Clock.Clock
+  const services = yield* Effect.context<never>()
+  const published = yield* PubSub.sliding<{ readonly uuid: string; readonly saga: string; readonly event: SagaEvent }>(
+    1_024
+  )
+  const { relatedServices, service, settings } = config
+  const policy: Trigger.Policy = { settings, ...(relatedServices !== undefined && { relatedServices }) }
+  let listeners = 0
+
+  const drive = yield* makeDrive((execution, facts) => {
+    active.stored(execution, facts)
+    if (listeners > 0)
+      for (const event of facts) PubSub.publishUnsafe(published, { uuid: execution.uuid, saga: execution.saga, event })
+  })
+  const bound = (execution: SagaExecution) =>
+    Result.map(registry.find(execution.saga, execution.state.fingerprint), (definition) =>
+      Execution.bind(execution, definition)
+    )
+  const loadBound = (uuid: string) =>
+    Effect.flatMap(repository.load(uuid), (execution) => Effect.fromResult(bound(execution)))
+  const active: ActiveExecutions.ActiveExecutions = yield* ActiveExecutions.make({
+    ...config,
+    drive,
+    load: loadBound,
+    services
+  })
+
+  // ---- start -------------------------------------------------------------------------------------------------
+
+  const create = Effect.fnUntraced(function* (saga: Definition, options: RunOptions) {
+    if (!registry.has(saga))
+      return yield* new SagaRegistry.SagaNotRegistered({
+        saga: saga.name,
+        known: registry.sagas.map(({ name }) => name)
+      })
+    const request = yield* RequestContext.RequestContext
+    if (request.user !== undefined && options.user !== undefined && request.user !== options.user) {
+      yield* Effect.logWarning("The user of the request is used, not the one given to run", { saga: saga.name })
+    }
+    const user = request.user ?? options.user
+    const now = clock.currentTimeMillisUnsafe()
+    const uuid =
+      options.uuid === undefined ? (yield* UuidGenerator).next(now) : yield* Execution.callerUuid(options.uuid)
+    const { context, startKey } = options
+    const created = Execution.creation(
+      saga,
+      { context, uuid, ...(user !== undefined && { user }), ...(startKey !== undefined && { startKey }) },
+      now
+    )
+    if (!(created instanceof SagaExecution)) return yield* Effect.fail(created)
+    return starting(created, {
+      service,
+      autocommit: options.autocommit ?? true,
+      transactional: committer.enrols,
+      headers: request.headers === undefined ? undefined : yield* Ref.get(request.headers),
+      now
+    })
+  })
+
+  /** The same key or uuid again is the same execution, if it was started with the same (SPEC C9). */
+  const existing = Effect.fnUntraced(function* (
+    mine: SagaExecution,
+    conflict: Repository.SagaExecutionConflict,
+    until: ActiveExecutions.Until
+  ) {
+    const theirs = yield* loadBound(conflict.existing ?? mine.uuid)
+    const same =
+      theirs.state.fingerprint === mine.state.fingerprint &&
+      theirs.saga === mine.saga &&
+      CanonicalJson.stringify(theirs.state.root.context.encoded) ===
+        CanonicalJson.stringify(mine.state.root.context.encoded)
+    if (!same) {
+      const { startKey } = mine
+      return yield* new SagaStartConflict({
+        uuid: theirs.uuid,
+        saga: theirs.saga,
+        ...(startKey !== undefined && { startKey })
+      })
+    }
+    return yield* active.wait(theirs, until)
+  })
+
+  const start = Effect.fnUntraced(function* (saga: Definition, options: RunOptions) {
+    const execution = yield* create(saga, options)
+    const until = options.pauseOnDisk === true ? "pause" : "end"
+    const caller = yield* Effect.context<never>()
+    const started = active.start(execution, until, caller)
+    const isNamed = options.startKey !== undefined || options.uuid !== undefined
+    const reached = yield* isNamed
+      ? Effect.catchTag(started, "SagaExecutionConflict", (conflict) => existing(execution, conflict, until))
+      : started
+    const request = yield* RequestContext.RequestContext
+    if (request.headers !== undefined) yield* RequestContext.mergeRelatedServices(request, reached.relatedServices)
+    return reached
+  })
+
+  const result = (execution: SagaExecution, { raiseOnError, returnExecution }: Flags<boolean, boolean, boolean>) =>
+    execution.status === "errored" && raiseOnError !== false
+      ? Effect.fail(failureOf(execution))
+      : Effect.succeed(returnExecution === false ? execution.uuid : execution)
+
+  // ---- triggers ----------------------------------------------------------------------------------------------
+
+  /** Submits a trigger. Its refusals have the type that `judge` refuses with; the inbox holds triggers of every kind. */
+  const submit = <Refusal>(
+    uuid: string,
+    judge: (state: SagaExecution["state"], definition: Definition, now: number) => Trigger.Verdict<Refusal>
+  ) => active.submit(uuid, Inbox.trigger(judge)) as Effect.Effect<SagaExecution, Refusal | ControlError> // see above
+
+  const untilEnd = (execution: SagaExecution) => active.wait(execution, "end")
+
+  const manager = SagaManager.of({
+    run: (saga, options) => Effect.flatMap(start(saga, options), (execution) => result(execution, options)),
+    execute: (saga, options) =>
+      Effect.flatMap(start(saga, options), (execution): Effect.Effect<unknown, unknown> => {
+        if (execution.status === "finished") return Effect.succeed(execution.context)
+        const { failure, parked } = execution.state
+        return failure !== undefined && isDeclared(failure) && parked.length === 0
+          ? Effect.fail(execution.cause)
+          : Effect.fail(failureOf(execution))
+      }),
+    resume: Effect.fnUntraced(function* (response, options) {
+      if (response.uuid === undefined) return yield* new SagaResponseUnaddressed({})
+      const judge = yield* resuming(response, options.autocommit, policy)
+      const taken = yield* submit<Trigger.SagaExecutionAlreadyExecuted | Trigger.SagaResponseAmbiguous>(
+        response.uuid,
+        judge
+      )
+      const reached = yield* active.wait(taken, options.pauseOnDisk === true ? "pause" : "end")
+      const request = yield* RequestContext.RequestContext
+      yield* RequestContext.mergeRelatedServices(request, reached.relatedServices)
+      return yield* result(reached, options)
+    }),
+    load: (uuid) =>
+      Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
+    find: repository.find,
+    cancel: (uuid, actor) => submit(uuid, (state, _, now) => Trigger.cancel(state, actor, now)),
+    commit: (uuid) =>
+      Effect.flatMap(
+        submit(uuid, (state, _, now) => Trigger.commit(state, now)),
+        untilEnd
+      ),
+    reject: (uuid) =>
+      Effect.flatMap(
+        submit(uuid, (state, _, now) => Trigger.reject(state, now)),
+        untilEnd
+      ),
+    retryParked: (uuid, path, actor) => submit(uuid, (state, _, now) => Trigger.retryParked(state, path, actor, now)),
+    resolveParked: (uuid, path, { actor, reason }) =>
+      submit(uuid, (state, _, now) => Trigger.resolveParked(state, path, actor, reason, now)),
+    events: Stream.unwrap(
+      Effect.gen(function* () {
+        const subscription = yield* PubSub.subscribe(published)
+        listeners++
+        yield* Effect.addFinalizer(() => Effect.sync(() => listeners--))
+        return Stream.fromSubscription(subscription)
+      })
+    ),
+    reply: (uuid, reply) =>
+      submit(uuid, (state, definition, now) => Trigger.reply(state, definition, reply, now, policy)).pipe(
+        Effect.as("applied" as const),
+        Effect.catchIf(
+          (error) => error === "stale" || error === "sender-mismatch",
+          (dropped) => Effect.succeed(dropped)
+        ),
+        Effect.catchTag("SagaExecutionNotFound", () => Effect.succeed("unknown-execution" as const))
+      )
+  })
+
+  yield* Recovery.atStart({ repository, bound, resume: active.resume, owner: service, clock })
+  yield* Effect.forkScoped(SagaService.consume(manager))
+  return manager
+})
+
+/**
+ * A manager for the given sagas, with the consumer of their replies and the recovery of what a former process left.
+ * Requires every service that the steps use.
+ */
+export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>>(
+  sagas: Sagas
+): Layer.Layer<
+  SagaManager,
+  SagaRegistry.SagaInvalid,
+  SagaExecutionRepository | Broker | TransactionCommitter | SagaConfig.SagaConfig | Services<Sagas[number]>
+> => Layer.effect(SagaManager, make(sagas))
+
+/** The same with service name, limits and timeouts from Effect's `Config` (`SagaConfig.layerConfig`). */
+export const layerConfig = <const Sagas extends ReadonlyArray<AnyCommitted>>(sagas: Sagas) =>
+  Layer.provide(layer(sagas), SagaConfig.layerConfig)

@@ -1,0 +1,26 @@
+/** What the package promises to those who install it, and what has to agree for that. */
+import { existsSync, readFileSync } from "node:fs"
+import { assert, it } from "@effect/vitest"
+
+const root = new URL("../", import.meta.url)
+const json = (file: string) => JSON.parse(readFileSync(new URL(file, root), "utf8"))
+const { "./package.json": _, ...exports } = json("package.json").exports
+const entries: ReadonlyArray<[string, Record<string, string>]> = Object.entries(exports)
+
+it("builds every entry point from a source of the same name, which npm and Deno both find", () => {
+  for (const [name, { "effect-saga:source": source = "", ...built }] of entries) {
+    const path = source.replace(/^\.\/src\/(.+)\.ts$/, "$1")
+    assert.deepStrictEqual(built, { types: `./dist/${path}.d.ts`, default: `./dist/${path}.js` }, name)
+    assert.isTrue(existsSync(new URL(source, root)), source)
+  }
+  const deno = Object.fromEntries(
+    entries.map(([name, to]) => [`effect-saga${name.slice(1)}`, to["effect-saga:source"]])
+  )
+  assert.deepStrictEqual(json("deno.json").imports, deno)
+})
+
+it("asks an application for effect and nothing else", () => {
+  const { dependencies = {}, peerDependencies, peerDependenciesMeta } = json("package.json")
+  const hard = Object.keys(peerDependencies).filter((name) => !peerDependenciesMeta[name]?.optional)
+  assert.deepStrictEqual([...Object.keys(dependencies), ...hard], ["effect"])
+})

@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  // `effect-saga` imported by name is `src/`, never a `dist/` that may be out of date.
+  ssr: { resolve: { conditions: ["effect-saga:source", "node"] } },
+  test: {
+    include: ["{test,examples}/**/*.test.ts"],
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    // Bun runs only vitest's threads, Deno only its forks, Node both.
+    pool: "bun" in process.versions ? "threads" : "forks"
+  }
+})

@@ -98,7 +98,7 @@ const append = (step: Step.SagaStep) => {
 
 const branch: Any = fromSteps({ name: "branch", context: Schema.Any }, "empty", [])
 
-/** Stands where a nested step was given no saga. */
+/** @internal Stands where a nested step was given no saga. */
 export const notDefined: Any = fromSteps({ name: "", context: Schema.Any }, "empty", [])
 
 /** The saga that a branch makes. What makes none is an empty branch, which validation reports. */

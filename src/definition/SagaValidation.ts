@@ -241,7 +241,7 @@ function* checkStep(step: Step.SagaStep, at: StepPlace, scope: Scope): Issues {
       if (step.saga === Saga.notDefined) return yield new SagaNotDefined(at)
       yield* checkFunctions(at, { context: step.context })
       yield* checkOwnNames(step.saga, at)
-      if (step.saga.state !== "committed") yield new SagaNotCommitted({ saga: String(step.saga.name), path: at.path })
+      if (step.saga.state !== "committed") yield new SagaNotCommitted({ saga: at.saga, path: at.path })
       return yield* checkParts(step, at, scope)
     case "Parallel":
       for (const branch of step.branches) yield* checkName(branch.name, "branch", at)

@@ -206,9 +206,9 @@ export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("Saga
 
 export interface Options {
   readonly context?: unknown
-  readonly uuid?: string
-  readonly user?: string
-  readonly startKey?: string
+  readonly uuid?: string | undefined
+  readonly user?: string | undefined
+  readonly startKey?: string | undefined
 }
 
 /** The first event of an execution, or why there cannot be one. */
@@ -238,12 +238,12 @@ export const creation = (
 }
 
 /** The uuid given by a caller in its stored form. */
-export const callerUuid = (text: string): Effect.Effect<string, SagaInvalidUuid> => {
+export const callerUuid = (text: string): string | SagaInvalidUuid => {
   const uuid = Uuid.normalize(text)
-  if (uuid === undefined) return Effect.fail(new SagaInvalidUuid({ reason: "not a uuid" }))
+  if (uuid === undefined) return new SagaInvalidUuid({ reason: "not a uuid" })
   return Uuid.version(uuid) === "7"
-    ? Effect.fail(new SagaInvalidUuid({ reason: "version 7 is reserved for executions named by the library" }))
-    : Effect.succeed(uuid)
+    ? new SagaInvalidUuid({ reason: "version 7 is reserved for executions named by the library" })
+    : uuid
 }
 
 /** A new execution of a committed saga. */
@@ -257,7 +257,8 @@ export const fromDefinition = Effect.fnUntraced(function* (
   const issue = SagaValidation.validate(definition)[0]
   if (issue !== undefined) return yield* Effect.fail(issue)
   const now = yield* Clock.currentTimeMillis
-  const uuid = options.uuid === undefined ? (yield* Uuid.UuidGenerator).next(now) : yield* callerUuid(options.uuid)
+  const uuid = options.uuid === undefined ? (yield* Uuid.UuidGenerator).next(now) : callerUuid(options.uuid)
+  if (typeof uuid !== "string") return yield* uuid
   const execution = creation(definition, { ...options, uuid }, now)
   return execution instanceof SagaExecution ? execution : yield* Effect.fail(execution)
 })

@@ -159,9 +159,13 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
 /** The same state where the event is not admitted. */
 export const evolve = (self: SagaState, event: SagaEvent): SagaState => {
   const next = apply(self, event)
-  return next === self
-    ? self
-    : { ...next, updatedAt: event.at, history: push(event, self.history), unstored: self.unstored + 1 }
+  if (next === self) return self
+  // `apply` has just made it and nobody else has it: filled in place, a third copy of all fields is saved.
+  const fresh: { -readonly [K in keyof SagaState]: SagaState[K] } = next
+  fresh.updatedAt = event.at
+  fresh.history = push(event, self.history)
+  fresh.unstored = self.unstored + 1
+  return fresh
 }
 
 const isOpen = (self: SagaState): boolean => self.status === "running" || self.status === "paused"

@@ -3,7 +3,7 @@
  * late, or in another order: whoever expects an answer sends again (SPEC C1, C8). A delivery is acknowledged after its
  * consequence is stored, and comes again if it is not.
  */
-import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
+import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream, Struct } from "effect"
 import * as Encoding from "../execution/Encoding.ts"
 import { Envelope, Name } from "../execution/Envelope.ts"
 import * as Json from "../execution/Json.ts"
@@ -70,10 +70,14 @@ export interface Message {
   readonly body: string
 }
 
-export const toMessage = (envelope: Envelope, command?: string): Message => ({
-  address: addressOf(envelope, command),
-  body: JSON.stringify(envelope)
-})
+const fields = Struct.keys(Envelope.fields)
+
+/** The order of the fields is that of the schema, whoever has made the envelope: also one that was stored and read. */
+export const toMessage = (envelope: Envelope, command?: string): Message => {
+  const ordered: Record<string, unknown> = {}
+  for (const field of fields) if (envelope[field] !== undefined) ordered[field] = envelope[field]
+  return { address: addressOf(envelope, command), body: JSON.stringify(ordered) }
+}
 
 export interface Delivery extends Message {
   /** It may have been delivered before. */
@@ -150,11 +154,12 @@ export class SenderMismatch extends Schema.TaggedError<SenderMismatch>()("Sender
 
 const decodeEnvelope = Schema.decodeUnknownExit(Envelope)
 
+/** Why a message is not read: it is put away and acknowledged, as it will never be better. */
+export type Unreadable = MessageTooLarge | MessageMalformed | SenderMismatch
+
 /** The envelope in a delivery, within the limits of SPEC C11 and from whom it says it is (C12). */
-export const decode = (
-  message: Message
-): Effect.Effect<Envelope, MessageTooLarge | MessageMalformed | SenderMismatch> =>
-  Effect.suspend(() => {
+export const decode = (message: Message): Effect.Effect<Envelope, Unreadable> =>
+  Effect.suspend((): Effect.Effect<Envelope, Unreadable> => {
     const { address, body } = message
     const malformed = (issue: string) => Effect.fail(new MessageMalformed({ from: address.from, issue }))
     const bytes = sizeOf(body)

@@ -15,13 +15,14 @@ export interface ClaimRequest {
 }
 
 /** Whether an instance has something to do for the execution: run it, tell somebody, resend, apply a deadline. */
-export const isClaimable = ({ commitState, reopened, status }: SagaState): boolean =>
+export const isClaimable = ({ autocommit, commitState, reopened, status }: SagaState): boolean =>
   status === "created" ||
   status === "running" ||
   status === "paused" ||
   commitState === "reserving" ||
   commitState === "committing" ||
   commitState === "rejecting" ||
+  (status === "finished" && commitState === "none" && autocommit) ||
   reopened.length > 0
 
 export class Leases {

@@ -5,9 +5,7 @@
  */
 import { Context, Effect, Layer, Option, Schema, Semaphore } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
-import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import { Uuid as UuidText } from "../execution/Envelope.ts"
-import type { Json } from "../execution/Json.ts"
 import * as Execution from "../execution/SagaExecution.ts"
 import { SagaExecution } from "../execution/SagaExecution.ts"
 import type { SagaState } from "../execution/SagaState.ts"
@@ -15,10 +13,12 @@ import * as Uuid from "../execution/Uuid.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import * as Head from "./SagaExecutionHead.ts"
 import { type ClaimRequest, Leases } from "./SagaExecutionLease.ts"
+import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "./SagaExecutionTombstone.ts"
 
 export type { Filter, Page, PageRequest } from "./SagaExecutionHead.ts"
 export { Head } from "./SagaExecutionHead.ts"
 export type { ClaimRequest } from "./SagaExecutionLease.ts"
+export { contextHash, SagaExecutionRetired } from "./SagaExecutionTombstone.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
@@ -34,30 +34,6 @@ export class SagaExecutionConflict extends Schema.TaggedError<SagaExecutionConfl
     return this.existing === undefined
       ? `Revision ${this.revision} of execution ${this.uuid} was written by somebody else, or the execution is gone`
       : `Execution ${this.uuid} cannot start: ${this.existing === this.uuid ? "it exists" : `its startKey belongs to execution ${this.existing}`}`
-  }
-}
-
-export const Outcome = Schema.Literals(["committed", "rejected", "deleted"])
-export type Outcome = typeof Outcome.Type
-
-/** What outlives an execution that a caller has named (SPEC C9). */
-export const Tombstone = Schema.Struct({
-  uuid: UuidText,
-  startKey: Schema.optionalKey(Schema.String),
-  saga: Schema.String,
-  /** SHA-256 of the initial context. */
-  contextHash: Schema.String,
-  outcome: Outcome
-})
-export type Tombstone = typeof Tombstone.Type
-
-/** A uuid or `startKey` given by a caller is used up: the execution that had it is over and forgotten. */
-export class SagaExecutionRetired extends Schema.TaggedError<SagaExecutionRetired>()(
-  "SagaExecutionRetired",
-  Tombstone.fields
-) {
-  override get message(): string {
-    return `Execution ${this.uuid} of saga ${this.saga}${this.startKey === undefined ? "" : ` (startKey ${this.startKey})`} is over (${this.outcome}) and no longer kept`
   }
 }
 
@@ -135,27 +111,6 @@ export class SagaExecutionRepository extends Context.Service<
     readonly transactional: boolean
   }
 >()("effect-saga/SagaExecutionRepository") {}
-
-/** Hash of the context an execution was started with: tells a start that is repeated from another one (SPEC C9). */
-export const contextHash = (execution: SagaExecution): string => {
-  const [first] = execution.events
-  return CanonicalJson.sha256(first?._tag === "ExecutionCreated" ? first.context : null)
-}
-
-/** Whether the uuid was given by a caller: the library's own are version 7 and leave nothing behind (SPEC C9). */
-export const isCallerGiven = (uuid: string): boolean => Uuid.version(uuid) !== "7"
-
-/** What must outlive the execution; nothing where no caller has named it. */
-export const tombstone = (execution: SagaExecution): Tombstone | undefined =>
-  execution.startKey === undefined && !isCallerGiven(execution.uuid)
-    ? undefined
-    : {
-        uuid: execution.uuid,
-        ...(execution.startKey !== undefined && { startKey: execution.startKey }),
-        saga: execution.saga,
-        contextHash: contextHash(execution),
-        outcome: !execution.settled ? "deleted" : execution.commitState === "committed" ? "committed" : "rejected"
-      }
 
 export const conflict = ({ revision, uuid }: SagaExecution, existing?: string): SagaExecutionConflict =>
   new SagaExecutionConflict({ uuid, revision: revision + 1, ...(existing !== undefined && { existing }) })
@@ -276,7 +231,7 @@ export const layerMemory: Layer.Layer<SagaExecutionRepository> = layerMemoryWith
 
 /** Keeps values by uuid. Uuids come in one form; a value is JSON and is given back as it was, or as its text. */
 export interface Functions {
-  readonly save: (uuid: string, raw: Json) => Effect.Effect<unknown, unknown>
+  readonly save: (uuid: string, value: Kept) => Effect.Effect<unknown, unknown>
   /** Nothing, or `Option.none`, where nothing is kept. */
   readonly get: (uuid: string) => Effect.Effect<unknown, unknown>
   readonly remove: (uuid: string) => Effect.Effect<unknown, unknown>
@@ -297,9 +252,17 @@ const Claimed = Schema.Struct({
   claimed: Schema.Struct({ uuid: UuidText, tombstone: Schema.optionalKey(Tombstone) })
 })
 
+/** What the functions keep: an execution in its encoded form, or who has a name. */
+export type Kept = Execution.Raw | typeof Claimed.Type
+
 const isClaimed = Schema.is(Claimed)
 const revisionOf = Schema.decodeUnknownOption(Schema.Struct({ revision: Schema.Int }))
-const parse = Schema.decodeUnknownEffect(Schema.UnknownFromJsonString)
+/** What `JSON.parse` says quotes the text, which must not get into an error (SPEC C12). */
+const parse = (text: string) =>
+  Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: () => new Execution.SagaDecodeError({ issue: "$ is not JSON" })
+  })
 const noUuid = "00000000-0000-0000-0000-000000000000"
 const placeOfUuid = (uuid: string): string => Uuid.ofStep(uuid, "uuid")
 const placeOfStartKey = (startKey: string): string => Uuid.ofStep(noUuid, `startKey ${startKey}`)
@@ -350,7 +313,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
     Effect.flatMap(get(operation, place), (value) =>
       value === undefined || isClaimed(value)
         ? Effect.succeed(value?.claimed)
-        : Effect.fail(corrupt(operation)(undefined))
+        : Effect.fail(corrupt(operation)(new Execution.SagaDecodeError({ issue: "$.claimed" })))
     )
 
   /** A first write: no name of the execution may be taken or used up. */
@@ -384,7 +347,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
     const kept = yield* get("store", execution.uuid)
     if (kept !== undefined) {
       const known = revisionOf(kept)
-      if (Option.isNone(known)) return yield* corrupt("store")(undefined)
+      if (Option.isNone(known)) return yield* corrupt("store")(new Execution.SagaDecodeError({ issue: "$.revision" }))
       if (known.value.revision !== execution.revision)
         return yield* conflict(execution, execution.revision === 0 ? execution.uuid : undefined)
     }

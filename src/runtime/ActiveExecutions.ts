@@ -4,10 +4,9 @@
  */
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
-import type { SagaEvent } from "../execution/SagaEvent.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
+import type { Drive, StorageError } from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
-import type { Drive, StorageError } from "./SagaRunner.ts"
 import * as Timers from "./Timers.ts"
 
 /** Too much is pending in this process; nothing of the new execution is stored. */
@@ -29,14 +28,17 @@ export interface ActiveExecutions {
     until: Until,
     caller: Context.Context<never>
   ) => Effect.Effect<SagaExecution, RunError | SagaOverloaded>
-  /** Waits for an execution that this or another process runs. */
-  readonly wait: (execution: SagaExecution, until: Until) => Effect.Effect<SagaExecution, RunError>
-  /** Judges the trigger against the execution's newest state and gives the execution that has stored its facts. */
-  readonly submit: (uuid: string, trigger: Inbox.Trigger) => Effect.Effect<SagaExecution, unknown>
+  /** Waits for a stored execution that this or another process runs. */
+  readonly wait: (uuid: string, until: Until) => Effect.Effect<SagaExecution, RunError>
+  /**
+   * Judges the trigger against the execution's newest state. Gives the execution that has stored its facts, or with
+   * `until` the one that this has led to.
+   */
+  readonly submit: (uuid: string, trigger: Inbox.Trigger, until?: Until) => Effect.Effect<SagaExecution, unknown>
   /** Goes on with a stored execution. */
   readonly resume: (execution: SagaExecution, since: number) => void
   /** Called by the runner after each write. */
-  readonly stored: (execution: SagaExecution, facts: ReadonlyArray<SagaEvent>) => void
+  readonly stored: (execution: SagaExecution) => void
 }
 
 /** What a caller waits for: the end, or also a forward pause. */
@@ -157,14 +159,16 @@ export const make = Effect.fnUntraced(function* (options: {
     return waiter
   }
 
+  const leave = (uuid: string, waiter: Waiter): void => {
+    const left = waiters.get(uuid)?.filter((other) => other !== waiter) ?? []
+    if (left.length === 0) waiters.delete(uuid)
+    else waiters.set(uuid, left)
+  }
+
   const waitOn = (uuid: string, waiter: Waiter): Effect.Effect<SagaExecution, RunError> =>
-    Effect.onInterrupt(Deferred.await(waiter.reached), () =>
-      Effect.sync(() => {
-        const left = waiters.get(uuid)?.filter((other) => other !== waiter) ?? []
-        if (left.length === 0) waiters.delete(uuid)
-        else waiters.set(uuid, left)
-      })
-    )
+    // Mostly reached already: a saga of local steps has run while it was started.
+    waiter.reached.effect ??
+    Effect.onInterrupt(Deferred.await(waiter.reached), () => Effect.sync(() => leave(uuid, waiter)))
 
   const startNow = (
     execution: SagaExecution,
@@ -172,35 +176,50 @@ export const make = Effect.fnUntraced(function* (options: {
     caller: Context.Context<never>
   ): Effect.Effect<SagaExecution, RunError> => {
     const { uuid } = execution
-    const waiter = waitFor(uuid, until)
     pending.add(uuid)
+    const waiter = waitFor(uuid, until)
     launch(uuid, Effect.succeed(execution), clock.currentTimeMillisUnsafe(), Inbox.make(), contextFor(caller))
     return waitOn(uuid, waiter)
+  }
+
+  const deliver = (uuid: string, trigger: Inbox.Trigger): Effect.Effect<SagaExecution, unknown> => {
+    const inbox = active.get(uuid)
+    if (inbox === undefined) {
+      launch(uuid, load(uuid), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]), services)
+    } else if (inbox.triggers.length >= maxInbox) {
+      return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
+    } else Inbox.offer(inbox, trigger)
+    return Deferred.await(trigger.done)
   }
 
   return {
     start: (execution, until, caller) =>
       Effect.suspend((): Effect.Effect<SagaExecution, RunError | SagaOverloaded> => {
-        if (pending.size + starts.length >= maxPending)
+        if (pending.size + starts.length >= maxPending) {
           return Effect.fail(new SagaOverloaded({ limit: "maxPending", value: maxPending }))
+        }
         if (active.size < maxRunning) return startNow(execution, until, caller)
         const turn = Deferred.makeUnsafe<void>()
         starts.push(turn)
         return Effect.flatMap(Deferred.await(turn), () => startNow(execution, until, caller))
       }),
-    wait: (execution, until) =>
-      Effect.suspend(() =>
-        isReached(execution, until) ? Effect.succeed(execution) : waitOn(execution.uuid, waitFor(execution.uuid, until))
-      ),
-    submit: (uuid, trigger) =>
-      Effect.suspend((): Effect.Effect<SagaExecution, unknown> => {
-        const inbox = active.get(uuid)
-        if (inbox === undefined)
-          launch(uuid, load(uuid), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]), services)
-        else if (inbox.triggers.length >= maxInbox)
-          return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
-        else Inbox.offer(inbox, trigger)
-        return Deferred.await(trigger.done)
+    wait: (uuid, until) =>
+      Effect.suspend(() => {
+        // Waiting begins before looking: what is reached in between is not missed.
+        const waiter = waitFor(uuid, until)
+        const looked = Effect.map(load(uuid), (execution) => {
+          if (isReached(execution, until)) Deferred.doneUnsafe(waiter.reached, Exit.succeed(execution))
+        })
+        return Effect.andThen(looked, waitOn(uuid, waiter))
+      }),
+    submit: (uuid, trigger, until) =>
+      Effect.suspend(() => {
+        if (until === undefined) return deliver(uuid, trigger)
+        const waiter = waitFor(uuid, until)
+        return Effect.andThen(
+          Effect.onError(deliver(uuid, trigger), () => Effect.sync(() => leave(uuid, waiter))),
+          waitOn(uuid, waiter)
+        )
       }),
     resume: (execution, since) => {
       if (!active.has(execution.uuid)) launch(execution.uuid, Effect.succeed(execution), since, Inbox.make(), services)

@@ -3,7 +3,6 @@
  * former process left. A caller only waits: interrupting it leaves the execution running.
  */
 import { Clock, Context, Effect, Layer, PubSub, Ref, Result, Schema, Stream } from "effect"
-import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { AnyCommitted, Saga, Services, Visible } from "../definition/Saga.ts"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
@@ -20,15 +19,17 @@ import {
 import * as Trigger from "../execution/SagaTrigger.ts"
 import { UuidGenerator } from "../execution/Uuid.ts"
 import type { Broker } from "../ports/Broker.ts"
-import type * as Repository from "../ports/SagaExecutionRepository.ts"
+import * as Repository from "../ports/SagaExecutionRepository.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as ActiveExecutions from "./ActiveExecutions.ts"
+import type { StorageError } from "./Drive.ts"
+import * as Drive from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
 import * as Recovery from "./Recovery.ts"
 import * as RequestContext from "./RequestContext.ts"
 import * as SagaConfig from "./SagaConfig.ts"
-import { failureOf, makeDrive, resuming, type SagaFailedExecution, type StorageError, starting } from "./SagaRunner.ts"
+import { failureOf, resuming, type SagaFailedExecution, starting } from "./SagaRunner.ts"
 import * as SagaService from "./SagaService.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
@@ -226,10 +227,12 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const policy: Trigger.Policy = { settings, ...(relatedServices !== undefined && { relatedServices }) }
   let listeners = 0
 
-  const drive = yield* makeDrive((execution, facts) => {
-    active.stored(execution, facts)
-    if (listeners > 0)
-      for (const event of facts) PubSub.publishUnsafe(published, { uuid: execution.uuid, saga: execution.saga, event })
+  const drive = yield* Drive.make((written, stored) => {
+    active.stored(stored)
+    if (listeners === 0) return
+    for (const event of Execution.unstored(written)) {
+      PubSub.publishUnsafe(published, { uuid: written.uuid, saga: written.saga, event })
+    }
   })
   const bound = (execution: SagaExecution) =>
     Result.map(registry.find(execution.saga, execution.state.fingerprint), (definition) =>
@@ -246,35 +249,31 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
 
   // ---- start -------------------------------------------------------------------------------------------------
 
-  const create = Effect.fnUntraced(function* (saga: Definition, options: RunOptions) {
-    if (!registry.has(saga))
-      return yield* new SagaRegistry.SagaNotRegistered({
-        saga: saga.name,
-        known: registry.sagas.map(({ name }) => name)
-      })
-    const request = yield* RequestContext.RequestContext
-    if (request.user !== undefined && options.user !== undefined && request.user !== options.user) {
-      yield* Effect.logWarning("The user of the request is used, not the one given to run", { saga: saga.name })
+  /** A new execution, started and not stored yet. */
+  const create = (
+    saga: Definition,
+    options: RunOptions,
+    { headers, user = options.user }: RequestContext.RequestContext,
+    generator: typeof UuidGenerator.Service
+  ) => {
+    if (!registry.has(saga)) {
+      return new SagaRegistry.SagaNotRegistered({ saga: saga.name, known: registry.sagas.map(({ name }) => name) })
     }
-    const user = request.user ?? options.user
     const now = clock.currentTimeMillisUnsafe()
-    const uuid =
-      options.uuid === undefined ? (yield* UuidGenerator).next(now) : yield* Execution.callerUuid(options.uuid)
+    const uuid = options.uuid === undefined ? generator.next(now) : Execution.callerUuid(options.uuid)
+    if (typeof uuid !== "string") return uuid
     const { context, startKey } = options
-    const created = Execution.creation(
-      saga,
-      { context, uuid, ...(user !== undefined && { user }), ...(startKey !== undefined && { startKey }) },
-      now
-    )
-    if (!(created instanceof SagaExecution)) return yield* Effect.fail(created)
-    return starting(created, {
-      service,
-      autocommit: options.autocommit ?? true,
-      transactional: committer.enrols,
-      headers: request.headers === undefined ? undefined : yield* Ref.get(request.headers),
-      now
-    })
-  })
+    const created = Execution.creation(saga, { context, uuid, user, startKey }, now)
+    return created instanceof SagaExecution
+      ? starting(created, {
+          service,
+          autocommit: options.autocommit ?? true,
+          transactional: committer.enrols,
+          headers: headers === undefined ? undefined : Ref.getUnsafe(headers),
+          now
+        })
+      : created
+  }
 
   /** The same key or uuid again is the same execution, if it was started with the same (SPEC C9). */
   const existing = Effect.fnUntraced(function* (
@@ -283,35 +282,47 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     until: ActiveExecutions.Until
   ) {
     const theirs = yield* loadBound(conflict.existing ?? mine.uuid)
-    const same =
-      theirs.state.fingerprint === mine.state.fingerprint &&
+    const isSame =
       theirs.saga === mine.saga &&
-      CanonicalJson.stringify(theirs.state.root.context.encoded) ===
-        CanonicalJson.stringify(mine.state.root.context.encoded)
-    if (!same) {
-      const { startKey } = mine
-      return yield* new SagaStartConflict({
-        uuid: theirs.uuid,
-        saga: theirs.saga,
-        ...(startKey !== undefined && { startKey })
-      })
-    }
-    return yield* active.wait(theirs, until)
+      theirs.state.fingerprint === mine.state.fingerprint &&
+      Repository.contextHash(theirs) === Repository.contextHash(mine)
+    if (isSame) return yield* active.wait(theirs.uuid, until)
+    const { startKey } = mine
+    return yield* new SagaStartConflict({
+      uuid: theirs.uuid,
+      saga: theirs.saga,
+      ...(startKey !== undefined && { startKey })
+    })
   })
 
-  const start = Effect.fnUntraced(function* (saga: Definition, options: RunOptions) {
-    const execution = yield* create(saga, options)
-    const until = options.pauseOnDisk === true ? "pause" : "end"
-    const caller = yield* Effect.context<never>()
-    const started = active.start(execution, until, caller)
-    const isNamed = options.startKey !== undefined || options.uuid !== undefined
-    const reached = yield* isNamed
-      ? Effect.catchTag(started, "SagaExecutionConflict", (conflict) => existing(execution, conflict, until))
-      : started
-    const request = yield* RequestContext.RequestContext
-    if (request.headers !== undefined) yield* RequestContext.mergeRelatedServices(request, reached.relatedServices)
-    return reached
-  })
+  const start = (saga: Definition, options: RunOptions): Effect.Effect<SagaExecution, StartError> =>
+    Effect.withFiber<SagaExecution, StartError>((fiber) => {
+      const request = fiber.getRef(RequestContext.RequestContext)
+      const execution = create(saga, options, request, fiber.getRef(UuidGenerator))
+      if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
+      const until = untilOf(options)
+      const started = active.start(execution, until, fiber.context)
+      const isNamed = options.startKey !== undefined || options.uuid !== undefined
+      const reached = isNamed
+        ? Effect.catchTag(started, "SagaExecutionConflict", (conflict) => existing(execution, conflict, until))
+        : started
+      return served(request, options.user, reached)
+    })
+
+  /** Tells the request that a caller serves what its execution did. */
+  const served = <E>(
+    request: RequestContext.RequestContext,
+    user: string | undefined,
+    reached: Effect.Effect<SagaExecution, E>
+  ): Effect.Effect<SagaExecution, E> => {
+    const told =
+      request.headers === undefined
+        ? reached
+        : Effect.tap(reached, ({ relatedServices }) => RequestContext.mergeRelatedServices(request, relatedServices))
+    return request.user === undefined || user === undefined || request.user === user
+      ? told
+      : Effect.andThen(Effect.logWarning("The user of the request is used, not the one given to run"), told)
+  }
 
   const result = (execution: SagaExecution, { raiseOnError, returnExecution }: Flags<boolean, boolean, boolean>) =>
     execution.status === "errored" && raiseOnError !== false
@@ -323,10 +334,9 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   /** Submits a trigger. Its refusals have the type that `judge` refuses with; the inbox holds triggers of every kind. */
   const submit = <Refusal>(
     uuid: string,
-    judge: (state: SagaExecution["state"], definition: Definition, now: number) => Trigger.Verdict<Refusal>
-  ) => active.submit(uuid, Inbox.trigger(judge)) as Effect.Effect<SagaExecution, Refusal | ControlError> // see above
-
-  const untilEnd = (execution: SagaExecution) => active.wait(execution, "end")
+    judge: (state: SagaExecution["state"], definition: Definition, now: number) => Trigger.Verdict<Refusal>,
+    until?: ActiveExecutions.Until
+  ) => active.submit(uuid, Inbox.trigger(judge), until) as Effect.Effect<SagaExecution, Refusal | ControlError> // see above
 
   const manager = SagaManager.of({
     run: (saga, options) => Effect.flatMap(start(saga, options), (execution) => result(execution, options)),
@@ -341,29 +351,20 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     resume: Effect.fnUntraced(function* (response, options) {
       if (response.uuid === undefined) return yield* new SagaResponseUnaddressed({})
       const judge = yield* resuming(response, options.autocommit, policy)
-      const taken = yield* submit<Trigger.SagaExecutionAlreadyExecuted | Trigger.SagaResponseAmbiguous>(
-        response.uuid,
-        judge
-      )
-      const reached = yield* active.wait(taken, options.pauseOnDisk === true ? "pause" : "end")
       const request = yield* RequestContext.RequestContext
-      yield* RequestContext.mergeRelatedServices(request, reached.relatedServices)
-      return yield* result(reached, options)
+      const reached = submit<Trigger.SagaExecutionAlreadyExecuted | Trigger.SagaResponseAmbiguous>(
+        response.uuid,
+        judge,
+        untilOf(options)
+      )
+      return yield* Effect.flatMap(served(request, undefined, reached), (execution) => result(execution, options))
     }),
     load: (uuid) =>
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
     find: repository.find,
     cancel: (uuid, actor) => submit(uuid, (state, _, now) => Trigger.cancel(state, actor, now)),
-    commit: (uuid) =>
-      Effect.flatMap(
-        submit(uuid, (state, _, now) => Trigger.commit(state, now)),
-        untilEnd
-      ),
-    reject: (uuid) =>
-      Effect.flatMap(
-        submit(uuid, (state, _, now) => Trigger.reject(state, now)),
-        untilEnd
-      ),
+    commit: (uuid) => submit(uuid, (state, _, now) => Trigger.commit(state, now), "end"),
+    reject: (uuid) => submit(uuid, (state, _, now) => Trigger.reject(state, now), "end"),
     retryParked: (uuid, path, actor) => submit(uuid, (state, _, now) => Trigger.retryParked(state, path, actor, now)),
     resolveParked: (uuid, path, { actor, reason }) =>
       submit(uuid, (state, _, now) => Trigger.resolveParked(state, path, actor, reason, now)),
@@ -390,6 +391,9 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   yield* Effect.forkScoped(SagaService.consume(manager))
   return manager
 })
+
+const untilOf = ({ pauseOnDisk }: { readonly pauseOnDisk?: boolean }): ActiveExecutions.Until =>
+  pauseOnDisk === true ? "pause" : "end"
 
 /**
  * A manager for the given sagas, with the consumer of their replies and the recovery of what a former process left.

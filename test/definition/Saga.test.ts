@@ -4,10 +4,11 @@
  */
 // biome-ignore-all lint/suspicious/noConfusingVoidType: the result of a step that gives none
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Equal, Schema } from "effect"
+import { Effect, Equal, Result, Schema } from "effect"
 import * as Participant from "../../src/definition/Participant.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 import { SagaRequest } from "../../src/definition/SagaMessage.ts"
+import * as SagaRegistry from "../../src/definition/SagaRegistry.ts"
 import type * as Step from "../../src/definition/SagaStep.ts"
 import * as SagaValidation from "../../src/definition/SagaValidation.ts"
 import { CardDeclined, NoCourier, OutOfStock, Payments, PlaceOrder } from "./order.ts"
@@ -229,7 +230,9 @@ describe("sagas", () => {
   it("DEF-011 a step without any operation is an issue, and the saga cannot run", () => {
     // @ts-expect-error Property 'execute' is missing
     const saga = start.pipe(Saga.local("one", {}), Saga.local("two", { execute: nothing }))
-    assert.deepStrictEqual(issues(Saga.commit(saga as any)), [["EmptySagaStep", "0"]]) // a refused type
+    const committed: Step.Definition = Saga.commit(saga as any) // a refused type
+    assert.deepStrictEqual(issues(committed), [["EmptySagaStep", "0"]])
+    assert.isTrue(Result.isFailure(SagaRegistry.make([committed])))
   })
 
   // biome-ignore-start lint/suspicious/noDuplicateObjectKeys: this is the refusal
@@ -530,6 +533,8 @@ describe("remote steps", () => {
       return values.filter(decode).map(({ _tag }) => _tag)
     })
     assert.deepStrictEqual(errors, [["CardDeclined"], [], ["NoCourier"], ["CardDeclined", "NoCourier"], ["NoCourier"]])
+    const declared = start.pipe(Saga.remote("pay", { execute: refund, error: NoCourier }))
+    assert.strictEqual(only(declared, "Remote").error, NoCourier, "no union with the errors of a command that has none")
   })
 
   it("STP-007 a remote step without operations, or without execute, is an issue", () => {

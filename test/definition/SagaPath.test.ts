@@ -142,6 +142,26 @@ describe("Saga.rollbackPlan", () => {
     assert.deepStrictEqual(Saga.rollbackPlan(Everything, "lost"), [])
   })
 
+  it("takes no path for the beginning of another one", () => {
+    const names = Array.from({ length: 12 }, (_, i) => `s${i}`)
+    const saga = names.reduce<Saga.Saga<"S", any, any, never, never, "open">>(
+      // names that the compiler does not know
+      (saga, name) => saga.pipe(Saga.local(name, undone)),
+      Saga.make("S", { context: {} }).pipe(Saga.local("start", undone))
+    )
+    const plan = Saga.rollbackPlan(Saga.commit(saga), "11")
+    assert.deepStrictEqual(
+      plan.map(({ step }) => step),
+      ["start", ...names.slice(0, 10)].reverse()
+    )
+  })
+
+  it("knows the steps of a nested saga by their paths only", () => {
+    // @ts-expect-error Argument of type '"courier"' is not assignable
+    assert.deepStrictEqual(Saga.rollbackPlan(Everything, "courier"), [])
+    assert.isNotEmpty(Saga.rollbackPlan(Everything, "4/n/2/if0/0"))
+  })
+
   it("leaves groups out in which there is nothing to undo", () => {
     const saga = Saga.make("S", { context: {} }).pipe(
       Saga.remote("book", { execute: { command: Shipping.commands.Cancel, payload: () => ({ courierId: "" }) } }),

@@ -1,4 +1,8 @@
-/** Sagas as JSON: what is written down, that nothing is lost on the way back, and what identifies a saga. */
+/**
+ * Sagas as JSON: what is written down, that nothing is lost on the way back, and what identifies a saga.
+ *
+ * Casts: the types of generated steps are not known.
+ */
 // biome-ignore-all lint/suspicious/noConfusingVoidType: the result of a step that gives none
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"

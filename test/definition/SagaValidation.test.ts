@@ -184,7 +184,7 @@ describe("steps", () => {
   })
 
   it("a branch, a parallel step and a nested saga cannot be empty, a nested saga not open", () => {
-    const open = (start.pipe as any)(step) // untyped, to be nested as it is
+    const open = (Saga.make("Inner", { context: {} }).pipe as any)(step) // untyped, to be nested as it is
     assert.deepStrictEqual(issues(committed(js.parallel("both", {}))), ["EmptySagaStep 0"])
     assert.deepStrictEqual(issues(committed(js.parallel("both", { a: (b: unknown) => b }))), ["EmptySagaStep 0/b0"])
     assert.deepStrictEqual(messages(committed(js.nested("in", { saga: js.commit(start), context: nothing }))), [

@@ -1,0 +1,64 @@
+/** Control by hand: every call goes to the next pause or to the end, and gives the execution as it is then. */
+import { Console, Effect, Layer, Schema } from "effect"
+import {
+  Broker,
+  Saga,
+  SagaConfig,
+  SagaExecution,
+  SagaExecutionRepository,
+  SagaResponse,
+  SagaRunner,
+  TransactionCommitter
+} from "effect-saga"
+
+const Loan = Saga.make("Loan", { context: { book: Schema.String } }).pipe(
+  Saga.local("copy", {
+    success: Schema.String,
+    execute: ({ book }) => Effect.succeed(`copy of ${book}`),
+    compensate: ({ copy }) => Console.log(`  back on the shelf: ${copy}`)
+  }),
+  // A service without a contract: what it is asked is data, and its answer is given by hand below.
+  Saga.remote("librarian", {
+    execute: { target: "library/approve", content: ({ copy }) => ({ copy }) },
+    success: Schema.String
+  }),
+  Saga.commit
+)
+
+const show = (said: string) => (execution: SagaExecution.SagaExecution) =>
+  Console.log(`${said}: ${execution.status} (${execution.commitState})`)
+
+const program = Effect.gen(function* () {
+  const runner = yield* SagaRunner.SagaRunner
+  const approved = new SagaResponse({ content: "Ada" })
+  const paused = (book: string) =>
+    SagaExecution.fromDefinition(Loan, { context: { book } }).pipe(
+      Effect.flatMap((execution) => runner.execute(execution, { autocommit: false })),
+      Effect.tap(show(`${book}, asked for`))
+    )
+
+  const commit = yield* paused("Emma")
+  const finished = yield* Effect.tap(runner.execute(commit, { response: approved }), show("approved"))
+  yield* Effect.tap(runner.commit(finished), show("committed"))
+
+  // Finished and not committed: everything can still be undone.
+  const reject = yield* paused("Ulysses")
+  const undecided = yield* runner.execute(reject, { response: approved })
+  yield* Effect.tap(runner.reject(undecided), show("rejected"))
+
+  // In the middle, too. What comes after that changes nothing.
+  const rollback = yield* paused("Faust")
+  const undone = yield* Effect.tap(runner.rollback(rollback), show("rolled back"))
+  yield* Effect.tap(runner.execute(undone, { response: approved }), show("approved too late"))
+})
+
+const Live = SagaRunner.layer([Loan]).pipe(
+  Layer.provide([
+    SagaConfig.layer({ service: "loans" }),
+    SagaExecutionRepository.layerMemoryWith({ keep: 100 }),
+    Broker.layerMemory,
+    TransactionCommitter.layerNone
+  ])
+)
+
+Effect.runPromise(Effect.provide(program, Live))

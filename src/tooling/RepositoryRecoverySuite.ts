@@ -1,0 +1,242 @@
+/** The part `recovery` of the repository suite: what is found, and who takes it. */
+import { assert, type Vitest } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
+import type { SagaExecution } from "../execution/SagaExecution.ts"
+import * as Repository from "../ports/SagaExecutionRepository.ts"
+import * as Sample from "./SampleExecutions.ts"
+
+export type Test = Vitest.Test<Repository.SagaExecutionRepository | Scope.Scope>
+
+const repository = Repository.SagaExecutionRepository
+
+const uuids = (found: ReadonlyArray<{ readonly uuid: string }>): ReadonlyArray<string> => found.map(({ uuid }) => uuid)
+
+/** Executions of one saga that no other test knows, a second apart. */
+const storeMany = Effect.fnUntraced(function* (saga: string, count: number) {
+  const { store } = yield* repository
+  return yield* Effect.forEach(Array.from({ length: count }), (_, i) =>
+    store(Sample.started(Sample.created({ saga, at: Sample.time + i * 1_000 })))
+  )
+})
+
+const minute = 60_000
+
+/** Takes all there is, and gives those among the executions. */
+const claimed = Effect.fnUntraced(function* (
+  among: ReadonlyArray<SagaExecution>,
+  owner: string,
+  now: number,
+  leaseMillis = minute
+) {
+  const { claim } = yield* repository
+  const known = new Set(uuids(among))
+  const taken = yield* claim({ owner, now, leaseMillis, limit: 100_000 })
+  return taken.filter(({ uuid }) => known.has(uuid))
+})
+
+export const register = (test: Test): void => {
+  test("finds what all given properties hold for, newest first", () =>
+    Effect.gen(function* () {
+      const { find, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const startKey = Sample.uniqueName()
+      const at = (i: number) => Sample.time + i * 1_000
+      const running = yield* store(Sample.started(Sample.created({ saga, at: at(0), user: "ada" })))
+      const paused = yield* store(Sample.paused(Sample.started(Sample.created({ saga, at: at(1), startKey }))))
+      const broken = Sample.refused(Sample.paused(Sample.started(Sample.created({ saga, at: at(2), user: "bob" }))))
+      const parked = yield* store(Sample.parked(broken))
+      const cases: ReadonlyArray<[Repository.Filter, ReadonlyArray<SagaExecution>]> = [
+        [{}, [parked, paused, running]],
+        [{ status: "running" }, [running]],
+        [{ status: "errored", parked: true }, [parked]],
+        [{ parked: false }, [paused, running]],
+        [{ startKey }, [paused]],
+        [{ user: "ada" }, [running]],
+        [{ user: "ada", status: "paused" }, []],
+        [{ settled: false }, [parked, paused, running]],
+        [{ settled: true }, []],
+        [{ createdBefore: at(1) }, [running]],
+        [{ createdAfter: at(1) }, [parked]],
+        [{ createdAfter: at(0), createdBefore: at(2) }, [paused]]
+      ]
+      for (const [filter, expected] of cases) {
+        const page = yield* find({ saga, ...filter })
+        assert.deepStrictEqual(uuids(page.items), uuids(expected), JSON.stringify(filter))
+        assert.strictEqual(page.next, undefined)
+      }
+      assert.deepStrictEqual((yield* find({ saga: Sample.uniqueName() })).items, [])
+    }))
+
+  test("shows the head of an execution as it stands, and nothing secret", () =>
+    Effect.gen(function* () {
+      const { find, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const first = yield* store(Sample.paused(Sample.started(Sample.created({ saga, user: "ada" }))))
+      const stored = yield* store(Sample.parked(Sample.refused(first)))
+      const [head, ...others] = (yield* find({ saga })).items
+      assert.deepStrictEqual(others, [])
+      if (head === undefined) return assert.fail("not found")
+      const { wakeAt: _, ...known } = head
+      assert.deepStrictEqual(known, {
+        uuid: stored.uuid,
+        saga,
+        fingerprint: Sample.Order.fingerprint,
+        status: "errored",
+        direction: "backward",
+        decision: "reject",
+        commitState: "rejected",
+        user: "ada",
+        parked: true,
+        failure: { tag: "StepRefused", path: "1" },
+        revision: 2,
+        settled: false,
+        createdAt: stored.state.createdAt,
+        updatedAt: stored.state.updatedAt
+      })
+      assert.notInclude(JSON.stringify(head), Sample.secret)
+    }))
+
+  test("gives every execution once in pages, whatever comes and goes in between", () =>
+    Effect.gen(function* () {
+      const repo = yield* repository
+      const saga = Sample.uniqueName()
+      // Several of one moment: the uuid decides.
+      const all = yield* Effect.forEach(Array.from({ length: 11 }), (_, i) =>
+        repo.store(Sample.created({ saga, at: Sample.time + Math.floor(i / 4) }))
+      )
+      const pages: Array<ReadonlyArray<string>> = []
+      let after: string | undefined
+      do {
+        const page = yield* repo.find({ saga }, { limit: 3, ...(after !== undefined && { after }) })
+        pages.push(uuids(page.items))
+        after = page.next
+        yield* repo.store(Sample.created({ saga, at: Sample.time + 1_000 + pages.length }))
+        if (pages.length === 1) yield* repo.delete(pages[0]!.at(-1)!)
+      } while (after !== undefined)
+      const expected = [...all].sort(
+        (a, b) => b.state.createdAt - a.state.createdAt || (a.uuid < b.uuid ? 1 : a.uuid > b.uuid ? -1 : 0)
+      )
+      assert.deepStrictEqual(pages.flat(), uuids(expected))
+      assert.deepStrictEqual(
+        pages.map((page) => page.length),
+        [3, 3, 3, 2]
+      )
+    }))
+
+  test("gives 100 on a page unless told, and at least one", () =>
+    Effect.gen(function* () {
+      const { find } = yield* repository
+      const saga = Sample.uniqueName()
+      yield* storeMany(saga, 101)
+      const first = yield* find({ saga })
+      assert.strictEqual(first.items.length, 100)
+      assert.strictEqual((yield* find({ saga }, { after: first.next! })).items.length, 1)
+      assert.strictEqual((yield* find({ saga }, { limit: 1_000_000 })).items.length, 101)
+      for (const limit of [0, -1, 0.5, Number.NaN])
+        assert.isAtLeast((yield* find({ saga }, { limit })).items.length, 1, `${limit}`)
+    }))
+
+  test("refuses a cursor that it has not given", () =>
+    Effect.gen(function* () {
+      const { find } = yield* repository
+      for (const after of ["", "x", "!!", "MTIz", "' or 1 = 1", "\u0000"]) {
+        const error = yield* Effect.flip(find({}, { after }))
+        if (error._tag !== "SagaExecutionRepositoryError") return assert.fail(error._tag)
+        assert.strictEqual(error.reason, "rejected")
+      }
+    }))
+
+  test("C7 lets one owner take what is to be done, until its lease is over", () =>
+    Effect.gen(function* () {
+      const all = yield* storeMany(Sample.uniqueName(), 3)
+      const now = Sample.time + minute
+      const taken = yield* claimed(all, "a", now)
+      assert.deepStrictEqual(new Set(uuids(taken)), new Set(uuids(all)))
+      for (const execution of taken) {
+        assert.strictEqual(execution.definition, undefined)
+        assert.strictEqual(execution.revision, 1)
+        assert.strictEqual(execution.status, "running")
+      }
+      assert.deepStrictEqual(yield* claimed(all, "b", now), [])
+      assert.deepStrictEqual(yield* claimed(all, "a", now + minute - 1), [])
+      assert.strictEqual((yield* claimed(all, "b", now + minute)).length, 3)
+      assert.deepStrictEqual(yield* claimed(all, "a", now + minute), [])
+    }))
+
+  test("C7 lets others take at once what an owner gives back", () =>
+    Effect.gen(function* () {
+      const repo = yield* repository
+      const all = yield* storeMany(Sample.uniqueName(), 2)
+      const owner = Sample.uniqueName()
+      assert.strictEqual((yield* claimed(all, owner, Sample.time)).length, 2)
+      yield* repo.release(Sample.uniqueName())
+      assert.deepStrictEqual(yield* claimed(all, "b", Sample.time), [])
+      yield* repo.release(owner)
+      assert.strictEqual((yield* claimed(all, "b", Sample.time)).length, 2)
+    }))
+
+  test("C7 gives the latest state, and the write of an owner who lost its lease is refused if another has written", () =>
+    Effect.gen(function* () {
+      const { store } = yield* repository
+      const [execution] = yield* storeMany(Sample.uniqueName(), 1)
+      const [slow] = yield* claimed([execution!], "slow", Sample.time)
+      const [quick] = yield* claimed([execution!], "quick", Sample.time + minute)
+      const written = yield* store(Sample.paused(quick!))
+      const error = yield* Effect.flip(store(Sample.paused(slow!)))
+      assert.strictEqual(error._tag, "SagaExecutionConflict")
+      const [again] = yield* claimed([execution!], "slow", Sample.time + 2 * minute)
+      assert.strictEqual(again?.revision, written.revision)
+      assert.strictEqual(again?.status, "paused")
+    }))
+
+  test("C7 takes what runs, waits for a reply or has to be told, and leaves what waits for a person", () =>
+    Effect.gen(function* () {
+      const { store } = yield* repository
+      const make = (...steps: ReadonlyArray<(execution: SagaExecution) => SagaExecution>) =>
+        store(steps.reduce((execution, step) => step(execution), Sample.created()))
+      const manual = (execution: SagaExecution) => Sample.started(execution, { autocommit: false })
+      const due = [
+        yield* make(),
+        yield* make(Sample.started),
+        yield* make(Sample.started, Sample.paused),
+        yield* make(Sample.started, Sample.paused, Sample.refused),
+        yield* make(Sample.started, Sample.paused, Sample.refused, Sample.undone)
+      ]
+      const not = [
+        yield* make(manual, Sample.paused, Sample.finished),
+        yield* make(Sample.started, Sample.paused, Sample.refused, Sample.parked),
+        yield* make(Sample.started, Sample.paused, Sample.finished, Sample.committed),
+        yield* make(Sample.started, Sample.paused, Sample.refused, Sample.rejected)
+      ]
+      const taken = yield* claimed([...due, ...not], "a", Sample.time)
+      assert.deepStrictEqual(new Set(uuids(taken)), new Set(uuids(due)))
+    }))
+
+  test("takes no more than it is asked to, and nothing twice when several ask", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* repository
+      const all = new Set(uuids(yield* storeMany(Sample.uniqueName(), 9)))
+      const taken = new Map<string, string>()
+      let rounds = 0
+      do {
+        const claims = yield* Effect.forEach(
+          ["a", "b", "c"],
+          (owner) =>
+            Effect.map(claim({ owner, now: Sample.time, leaseMillis: minute, limit: 2 }), (found) => ({
+              owner,
+              found
+            })),
+          { concurrency: "unbounded" }
+        )
+        for (const { found, owner } of claims) {
+          assert.isAtMost(found.length, 2)
+          for (const { uuid } of found) {
+            assert.isFalse(taken.has(uuid), `${uuid} was taken by ${taken.get(uuid)} and ${owner}`)
+            taken.set(uuid, owner)
+          }
+        }
+        rounds = claims.some(({ found }) => found.length > 0) ? rounds + 1 : -1
+      } while (rounds >= 0)
+      for (const uuid of all) assert.isTrue(taken.has(uuid))
+    }))
+}

@@ -92,16 +92,18 @@ const rate = Effect.fnUntraced(function* <R>(
 
 const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 
-const rounds = 7
-const millis = 400
+/** Many short turns: what else the machine does meets both sides alike. */
+const rounds = 41
+const millis = 60
+const warmUp = 4_000
 
 const measure = Effect.gen(function* () {
   const rows = []
   for (const inFlight of [1, 64]) {
     for (const fails of [false, true]) {
       const pairs: Array<{ readonly ours: number; readonly reference: number }> = []
-      yield* rate(ours, fails, inFlight, millis)
-      yield* rate(reference, fails, inFlight, millis)
+      yield* rate(ours, fails, inFlight, warmUp)
+      yield* rate(reference, fails, inFlight, warmUp)
       for (let round = 0; round < rounds; round++) {
         pairs.push({
           reference: yield* rate(reference, fails, inFlight, millis),

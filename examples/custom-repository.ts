@@ -1,22 +1,42 @@
-/** A storage of one's own, from four functions: here a Map of JSON texts, elsewhere any store of values by key. */
+/** A storage of one's own, from four functions: here a Map of JSON texts, elsewhere any store that has keys. */
 import { Console, Effect, Layer, Option, Schema } from "effect"
 import { Broker, Saga, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
 
 const store = new Map<string, string>()
 
-/** Says what it is asked for. Writes of one execution come one after the other; a lost race is seen before `save`. */
+/**
+ * The functions need no locks and no versions: writes of one execution come one after the other, and of two that race
+ * the second is refused before `save`. Without `list` nothing is found again after a crash.
+ */
 const MapLive = Layer.succeed(
   SagaExecutionRepository.SagaExecutionRepository,
   SagaExecutionRepository.make(
     {
-      save: (uuid, value) =>
-        Effect.sync(() => store.set(uuid, JSON.stringify(value))).pipe(
-          Effect.andThen("events" in value ? Console.log(`save ${value.revision}: ${value.status}`) : Effect.void)
-        ),
-      get: (uuid) => Effect.succeed(Option.fromNullishOr(store.get(uuid))),
-      remove: (uuid) => Effect.andThen(Effect.sync(() => store.delete(uuid)), Console.log("remove")),
-      list: () => Effect.succeed(store.values())
+      save: Effect.fn(function* (uuid, value) {
+        store.set(uuid, JSON.stringify(value))
+        if ("status" in value) yield* Console.log(`write ${value.revision}: ${value.status}`)
+      }),
+      get: (uuid) => Effect.sync(() => Option.fromNullishOr(store.get(uuid))),
+      remove: (uuid) => Effect.sync(() => store.delete(uuid)),
+      list: () => Effect.sync(() => store.values())
     },
-    { keepSettled: false, durable: false }
+    { durable: false }
   )
 )
+
+const Recipe = Saga.make("Recipe", { context: { eggs: Schema.Int } }).pipe(
+  Saga.local("dough", { success: Schema.String, execute: ({ eggs }) => Effect.succeed(`dough with ${eggs} eggs`) }),
+  Saga.local("cake", { success: Schema.String, execute: ({ dough }) => Effect.succeed(`cake from ${dough}`) }),
+  Saga.commit
+)
+
+const program = Effect.gen(function* () {
+  const { cake } = yield* SagaManager.execute(Recipe, { context: { eggs: 3 } })
+  yield* Console.log(cake)
+})
+
+const Live = SagaManager.layer([Recipe]).pipe(
+  Layer.provide([SagaConfig.layer({ service: "kitchen" }), MapLive, Broker.layerMemory, TransactionCommitter.layerNone])
+)
+
+Effect.runPromise(Effect.provide(program, Live))

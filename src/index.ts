@@ -40,7 +40,7 @@ export * as SagaExecutionRepository from "./ports/SagaExecutionRepository.ts"
 export * as TransactionCommitter from "./ports/TransactionCommitter.ts"
 
 // Runtime
-export * as Executor from "./runtime/Executor.ts"
+export * as Executor from "./runtime/CallerExecutor.ts"
 export * as Participant from "./runtime/Participant.ts"
 export * as RequestContext from "./runtime/RequestContext.ts"
 export * as SagaConfig from "./runtime/SagaConfig.ts"

@@ -67,12 +67,13 @@ const array = (value: ReadonlyArray<unknown>, bounds: Limits, depth: number, at:
 const record = (value: object, bounds: Limits, depth: number, at: string): number | JsonIssue => {
   const prototype = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) return new JsonIssue("is not a plain object", at)
-  const entries = Object.entries(value)
-  if (entries.length > bounds.maxKeys) return new JsonIssue(`has more than ${bounds.maxKeys} keys`, at)
-  let size = 2 + Math.max(0, entries.length - 1)
-  for (const [key, entry] of entries) {
+  const keys = Object.keys(value)
+  if (keys.length > bounds.maxKeys) return new JsonIssue(`has more than ${bounds.maxKeys} keys`, at)
+  let size = 2 + Math.max(0, keys.length - 1)
+  for (const key of keys) {
     if (isHostileKey(key)) return new JsonIssue("has a key that is not allowed", at)
-    const inner = walk(entry, bounds, depth + 1, `${at}.${key}`)
+    const entry = (value as { readonly [key: string]: unknown })[key] // its own key
+    const inner = typeof entry === "string" ? entry.length + 2 : walk(entry, bounds, depth + 1, `${at}.${key}`)
     if (typeof inner !== "number") return inner
     size += key.length + 3 + inner
   }

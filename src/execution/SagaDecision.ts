@@ -143,7 +143,11 @@ class Decider implements Decision {
     if (status === "created") return
     if (this.self.direction === "backward") return this.wholeBackward()
     if (status !== "finished" && this.self.commitState === "none") {
-      if (!this.forward(root, this.definition.steps)) return
+      const complete = this.forward(root, this.definition.steps)
+      // The first failure turns everything round: no other branch begins a step in the same moment.
+      const failure = this.facts.find(({ _tag }) => _tag === "StepFailed")
+      if (failure !== undefined) this.facts.splice(0, this.facts.length, failure)
+      if (!complete) return
     }
     this.end()
   }
@@ -153,10 +157,10 @@ class Decider implements Decision {
     const at = this.now
     const agreed = !transactional || enrolled.length === 0
     if (commitState === "none") {
-      if (status === "finished") return
+      if (status === "finished" && !(autocommit && agreed)) return
       if (autocommit && !agreed) this.facts.push({ _tag: "ReservationStarted", at })
       else {
-        this.facts.push({ _tag: "ExecutionFinished", at })
+        if (status !== "finished") this.facts.push({ _tag: "ExecutionFinished", at })
         if (autocommit) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
       }
     } else if (commitState === "reserving") {
@@ -335,9 +339,12 @@ class Decider implements Decision {
     const { effect, path } = state
     const compensation = step.compensate
     if (effect === "none" || compensation === undefined) return this.compensated(path)
-    if (state.status === "errored-on-failure" && state.undo?.retryAt === undefined)
-      return this.park(path, "its compensation failed")
-    const sent = state.undo?.sent
+    const { failedAttempts = 0, retryAt, sent } = state.undo ?? {}
+    if (failedAttempts > 0 && retryAt === undefined)
+      return this.park(
+        path,
+        sent?.message.op === "probe" ? "its effect cannot be asked for" : "its compensation failed"
+      )
     if (sent !== undefined) return this.awaitUndo(state, sent, this.retryOf(step))
     if (effect === "exists" || (compensation.unknown !== undefined && !step.execute.probe)) {
       this.instructions.push({ _tag: "BuildCompensation", path, step, compensation, state, context })

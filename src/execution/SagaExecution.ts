@@ -140,30 +140,27 @@ const decoders = new WeakMap<Definition, Context.Decode>()
 const decoderOf = (definition: Definition): Context.Decode => {
   const known = decoders.get(definition)
   if (known !== undefined) return known
+  const codecs = codecsOf(definition)
   const decode: Context.Decode = (path, encoded) => {
-    const name = stepName(definition, path)
-    const codec = codecAt(definition, path)
+    const codec = codecs.get(path)
     if (codec === undefined) return encoded
     const decoded = Encoding.decode(codec, encoded)
-    if (Encoding.isEncodingIssue(decoded))
-      throw new SagaContextDecodeError({ path, step: name, issue: decoded.message })
-    return decoded
+    if (!Encoding.isEncodingIssue(decoded)) return decoded
+    const step = SagaPath.at(definition, path)?.name ?? ""
+    throw new SagaContextDecodeError({ path, step, issue: decoded.message })
   }
   decoders.set(definition, decode)
   return decode
 }
 
-const stepName = (definition: Definition, path: string): string => SagaPath.at(definition, path)?.name ?? ""
-
-/** The schema of a context entry: of a step's result, or of the initial values of the saga with that prefix. */
-const codecAt = (definition: Definition, path: string) => {
-  if (path === "") return definition.context
-  if (path.endsWith("/n/")) {
-    const nested = SagaPath.at(definition, path.slice(0, -3))
-    return nested?._tag === "Nested" ? nested.saga.context : undefined
+/** The schema of each context entry: of a step's result by its path, of initial values by the prefix of their saga. */
+const codecsOf = (definition: Definition): ReadonlyMap<string, Definition["context"]> => {
+  const codecs = new Map([["", definition.context]])
+  for (const { path, step } of SagaPath.steps(definition)) {
+    if (step._tag === "Local" || step._tag === "Remote") codecs.set(path, step.success)
+    else if (step._tag === "Nested") codecs.set(`${path}/n/`, step.saga.context)
   }
-  const step = SagaPath.at(definition, path)
-  return step?._tag === "Local" || step?._tag === "Remote" ? step.success : undefined
+  return codecs
 }
 
 const relatedServices = (root: State.Frame): ReadonlyArray<string> => {

@@ -170,6 +170,10 @@ export const evolve = (self: SagaState, event: SagaEvent): SagaState => {
 
 const isOpen = (self: SagaState): boolean => self.status === "running" || self.status === "paused"
 
+/** No step is under way, and none has failed. Whether one is left to start, the definition knows. */
+const isComplete = (self: SagaState): boolean =>
+  self.direction === "forward" && self.status !== "created" && self.root.current === undefined
+
 const apply = (self: SagaState, event: SagaEvent): SagaState => {
   switch (event._tag) {
     case "ExecutionCreated":
@@ -208,11 +212,11 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
         event.choice === null ? [] : [frame(`${event.path}/${event.label}/`, outer.context, undefined)]
       )
     case "NestedStarted":
-      return start(self, event, "nested", "running-on-execute", {}, () => [
+      return start(self, event, "nested", "running-on-execute", nothingKnown, () => [
         frame(`${event.path}/n/`, Context.initial(`${event.path}/n/`, event.context), undefined)
       ])
     case "ParallelStarted":
-      return start(self, event, "parallel", "running-on-execute", {}, (outer) =>
+      return start(self, event, "parallel", "running-on-execute", nothingKnown, (outer) =>
         event.branches.map((branch, i) => frame(`${event.path}/b${i}/`, outer.context, branch.steps))
       )
 
@@ -227,7 +231,7 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return isForwardOrUndecided(self) ? backward(self, event.failure) : self
     case "ProbeSent":
       return undoing(self, event.path, (step) =>
-        step.status === "paused-by-on-execute" && step.undo?.sent === undefined
+        isUnanswered(step) && step.undo?.sent === undefined
           ? { ...step, undo: { ...noUndo, sent: { command: event.command, message: event.message, at: event.at } } }
           : step
       )
@@ -239,13 +243,13 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       )
     case "CompensationStarted":
       return undoing(self, event.path, (step) =>
-        canCompensate(step)
+        canCompensate(step) && step.kind !== "remote" && step.status !== "running-on-failure"
           ? { ...running(step), undo: { ...(step.undo ?? noUndo), sent: undefined, retryAt: undefined } }
           : step
       )
     case "CompensationSent":
       return undoing(self, event.path, (step) =>
-        canCompensate(step)
+        canCompensate(step) && step.kind === "remote" && step.undo?.sent === undefined
           ? {
               ...running(step),
               status: "paused-on-failure",
@@ -258,28 +262,13 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
           : step
       )
     case "CompensationFailed":
-      return undoing(self, event.path, (step) =>
-        step.undo === undefined
-          ? step
-          : {
-              ...step,
-              status: isRunningCompensation(step)
-                ? event.retryAt === undefined
-                  ? "errored-on-failure"
-                  : "paused-on-failure"
-                : step.status,
-              undo: {
-                ...step.undo,
-                failedAttempts: step.undo.failedAttempts + 1,
-                failure: event.failure,
-                retryAt: event.retryAt
-              }
-            }
-      )
+      return undoing(self, event.path, (step) => attemptFailed(step, event))
     case "StepCompensated":
       return settleStep(self, event.path, compensated, false)
     case "StepParked":
-      return settleStep(self, event.path, (step) => ({ ...step, parked: { reason: event.reason, at: event.at } }), true)
+      return self.parked.includes(event.path)
+        ? self
+        : settleStep(self, event.path, (step) => ({ ...step, parked: { reason: event.reason, at: event.at } }), true)
     case "StepUnparked":
       return reopen(
         late(self, event.path, (step) => unparked(step, event.at)),
@@ -293,33 +282,25 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       )
 
     case "ReservationStarted":
-      return isOpen(self) && self.direction === "forward" && self.commitState === "none"
-        ? { ...self, commitState: "reserving" }
-        : self.status === "finished" && self.commitState === "none"
-          ? { ...self, commitState: "reserving" }
-          : self
+      return isComplete(self) && self.commitState === "none" ? { ...self, commitState: "reserving" } : self
     case "CommitDecided":
-      return self.decision === null &&
-        self.direction === "forward" &&
-        (self.commitState === "reserving" || self.commitState === "none")
+      return isComplete(self) && self.commitState === "reserving"
         ? { ...self, decision: "commit", commitState: "committing" }
         : self
     case "RejectRequested":
       return self.direction === "backward" && self.commitState === "none" ? { ...self, commitState: "rejecting" } : self
     case "ExecutionFinished":
-      return self.status === "running" && self.direction === "forward" && self.root.current === undefined
-        ? { ...self, status: "finished" }
-        : self
+      return self.status === "running" && isComplete(self) ? { ...self, status: "finished" } : self
     case "ExecutionErrored":
       return self.direction === "backward" && self.status !== "errored" && isUndone(self.root)
-        ? { ...self, status: "errored", alreadyRollback: self.parked.length === 0 }
+        ? { ...self, status: "errored", alreadyRollback: self.parked.length === 0 && self.reopened.length === 0 }
         : self
     case "TransactionSettled":
       return (event.state === "committed" &&
         self.status === "finished" &&
         self.direction === "forward" &&
         self.commitState !== "committed") ||
-        (event.state === "rejected" && self.direction === "backward" && self.commitState !== "rejected")
+        (event.state === "rejected" && self.commitState === "rejecting")
         ? { ...self, commitState: event.state, decision: event.state === "committed" ? "commit" : "reject" }
         : self
   }
@@ -332,55 +313,66 @@ const start = (
   event: { readonly path: string; readonly name: string; readonly at: number },
   kind: StepKind,
   status: SagaStepStatus,
-  known: Partial<StepState>,
+  known: Known,
   inner: (outer: Frame) => ReadonlyArray<Frame> = () => none
 ): SagaState => {
-  if (self.direction !== "forward" || !isOpen(self)) return self
+  if (self.direction !== "forward" || !isOpen(self) || self.commitState !== "none") return self
   const root = atFrame(self.root, event.path, (outer) =>
     outer.current === undefined && event.path === outer.prefix + outer.next
-      ? {
-          ...outer,
-          next: outer.next + 1,
-          current: { ...blank(self, event, kind), status, effect: "unknown", ...known, inner: inner(outer) }
-        }
+      ? { ...outer, next: outer.next + 1, current: begun(self, event, kind, status, "unknown", known, inner(outer)) }
       : outer
   )
   return withRoot(self, root)
 }
 
+interface Known {
+  readonly deadline?: number | undefined
+  readonly request?: Sent
+  readonly choice?: number | null
+  readonly failure?: SagaFailure
+}
+
+const nothingKnown: Known = {}
+
 const none: ReadonlyArray<never> = []
 
-/** A composite step has no effect of its own, and no own service: its parts have. */
-const blank = (
+const begun = (
   self: SagaState,
   event: { readonly path: string; readonly name: string; readonly at: number },
-  kind: StepKind
+  kind: StepKind,
+  status: SagaStepStatus,
+  effect: EffectKnowledge,
+  known: Known,
+  inner: ReadonlyArray<Frame>
 ): StepState => ({
   path: event.path,
   name: event.name,
   kind,
-  status: "created",
+  status,
   statusBefore: undefined,
-  relatedServices: self.service === undefined ? none : [self.service],
+  relatedServices: self.service === undefined || (kind !== "local" && kind !== "remote") ? none : [self.service],
   alreadyRollback: false,
   startedAt: event.at,
-  deadline: undefined,
-  request: undefined,
+  deadline: known.deadline,
+  request: known.request,
   reply: undefined,
-  effect: "none",
+  effect,
   result: undefined,
-  failure: undefined,
+  failure: known.failure,
   undo: undefined,
   parked: undefined,
-  choice: undefined,
-  inner: none
+  choice: known.choice,
+  inner
 })
 
 const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState => {
   if (self.direction === "backward") {
     // The answer only tells what there is to undo; the step is never finished by it.
     const known = reopen(
-      undoing(self, event.path, (step) => (step.request === undefined ? step : answered(step, event))),
+      undoing(self, event.path, (step) => {
+        const known = answered(step, event)
+        return known === step ? step : { ...known, relatedServices: union(step.relatedServices, event.relatedServices) }
+      }),
       self,
       event.path
     )
@@ -442,10 +434,11 @@ const extended = (outer: Frame, step: StepState): Context.SagaContext => {
 }
 
 const failed = (self: SagaState, event: Of<"StepFailed">): SagaState => {
-  if (!isOpen(self)) return self
+  if (!isOpen(self) || (self.direction === "forward" && self.commitState !== "none")) return self
   const root = atFrame(self.root, event.path, (outer) => {
     if (outer.current?.path === event.path) {
       const step = outer.current
+      if (step.failure !== undefined) return outer
       if (!(isRunning(step) || step.status === "paused-by-on-execute" || step.status === "errored-by-on-execute"))
         return outer
       const current: StepState = { ...step, status: event.status, effect: event.effect, failure: event.failure }
@@ -456,12 +449,9 @@ const failed = (self: SagaState, event: Of<"StepFailed">): SagaState => {
     // It failed before it could start: a request that could not be built, a condition that threw.
     if (outer.current !== undefined || self.direction !== "forward" || event.path !== outer.prefix + outer.next)
       return outer
-    const step = blank(self, { path: event.path, name: event.name ?? "", at: event.at }, event.kind ?? "local")
-    return {
-      ...outer,
-      next: outer.next + 1,
-      undone: push({ ...step, status: event.status, failure: event.failure }, outer.undone)
-    }
+    const { at, failure, kind = "local", name = "", path, status } = event
+    const step = begun(self, { path, name, at }, kind, status, "none", { failure }, none)
+    return { ...outer, next: outer.next + 1, undone: push(step, outer.undone) }
   })
   if (root === self.root) return self
   return self.direction === "forward" ? backward({ ...self, root }, event.failure) : { ...self, root }
@@ -488,8 +478,12 @@ const backward = (self: SagaState, failure: SagaFailure): SagaState => ({
 const isRunning = (step: StepState): boolean =>
   step.status === "running-on-execute" || step.status === "running-on-success" || step.status === "running-on-error"
 
-const isRunningCompensation = (step: StepState): boolean =>
-  step.status === "running-on-failure" || step.status === "paused-on-failure" || step.status === "errored-on-failure"
+/** Its request is out and no reply was seen: it still waits, or its deadline has passed. */
+export const isUnanswered = (step: StepState): boolean =>
+  step.request !== undefined &&
+  step.effect === "unknown" &&
+  !step.alreadyRollback &&
+  (step.status === "paused-by-on-execute" || step.status === "errored-by-on-execute")
 
 /** Its effect exists or may exist, and its execute does not run any more. A running callback of its reply is dropped. */
 const canCompensate = (step: StepState): boolean =>
@@ -515,7 +509,7 @@ const probed = (step: StepState, event: Of<"ProbeAnswered">): StepState =>
 
 /** What an answer says about the effect of a step that is to be undone. Only the first one counts. */
 const answered = (step: StepState, event: { readonly status: ReplyStatus; readonly content?: Json }): StepState =>
-  step.effect !== "unknown" || isRunning(step)
+  !isUnanswered(step)
     ? step
     : {
         ...step,
@@ -524,6 +518,27 @@ const answered = (step: StepState, event: { readonly status: ReplyStatus; readon
         effect: event.status === 200 ? "exists" : "none",
         ...(event.status !== 404 && { reply: { status: event.status, content: event.content } })
       }
+
+/** An attempt to undo or to ask. What answers it again before the next one is due is the same answer once more. */
+const attemptFailed = (step: StepState, event: Of<"CompensationFailed">): StepState => {
+  const { kind, parked, status, undo } = step
+  if (undo === undefined || parked !== undefined || step.alreadyRollback) return step
+  const isUnderWay =
+    kind === "local"
+      ? status === "running-on-failure"
+      : undo.sent !== undefined && (undo.retryAt === undefined ? undo.failedAttempts === 0 : undo.retryAt <= event.at)
+  if (!isUnderWay) return step
+  return {
+    ...step,
+    status:
+      step.statusBefore === undefined
+        ? status
+        : event.retryAt === undefined
+          ? "errored-on-failure"
+          : "paused-on-failure",
+    undo: { ...undo, failedAttempts: undo.failedAttempts + 1, failure: event.failure, retryAt: event.retryAt }
+  }
+}
 
 const unparked = (step: StepState, at: number): StepState => ({
   ...step,
@@ -571,6 +586,8 @@ const settleStep = (
   const root = atFrame(self.root, path, (outer) => {
     const step = outer.current ?? outer.done?.head
     if (step !== undefined && step.path === path) {
+      // What it leaves is not known yet.
+      if (step.kind === "local" && isRunning(step)) return outer
       return {
         ...outer,
         current: undefined,
@@ -598,14 +615,9 @@ const late = (self: SagaState, path: string, change: (step: StepState) => StepSt
 
 /** `alreadyRollback` is true once no step is open any more; a step undone late may be the last one. */
 const closed = (next: SagaState, before: SagaState): SagaState =>
-  next !== before && next.status === "errored" && next.parked.length === 0 && !hasOpen(next.root)
+  next !== before && next.status === "errored" && next.parked.length === 0 && next.reopened.length === 0
     ? { ...next, alreadyRollback: true }
     : next
-
-const hasOpen = (self: Frame): boolean =>
-  toArray(self.undone).some(
-    (step) => (step.undo !== undefined && !step.alreadyRollback && step.effect !== "none") || step.inner.some(hasOpen)
-  )
 
 const find = (stack: Stack<StepState> | undefined, path: string): StepState | undefined => {
   for (let node = stack; node !== undefined; node = node.tail) if (node.head.path === path) return node.head

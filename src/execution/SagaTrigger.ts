@@ -9,7 +9,7 @@ import type { Op, ReplyStatus } from "./Envelope.ts"
 import type { Json } from "./Json.ts"
 import * as Decision from "./SagaDecision.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
-import { evolve, type Frame, type SagaState, type Sent, type StepState } from "./SagaState.ts"
+import { evolve, type Frame, isUnanswered, type SagaState, type Sent, type StepState } from "./SagaState.ts"
 import { SagaStatus } from "./SagaStatus.ts"
 import * as Timing from "./Timing.ts"
 
@@ -130,8 +130,7 @@ export const awaiting = (self: SagaState): ReadonlyArray<Awaited> => {
   }
   const visit = (frame: Frame): void => {
     for (const step of open(frame)) {
-      if (step.effect === "unknown" && step.reply === undefined)
-        add(step, step.request, self.direction === "forward" ? step.deadline : undefined)
+      if (isUnanswered(step)) add(step, step.request, self.direction === "forward" ? step.deadline : undefined)
       if (!step.alreadyRollback) add(step, step.undo?.sent, undefined)
       step.inner.forEach(visit)
     }

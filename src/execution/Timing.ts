@@ -30,17 +30,18 @@ export const delay = (k: number, { factor, initial, max }: Backoff): number =>
 
 /**
  * When the k-th repetition is due. The jitter (up to a tenth) is a function of `seed`, so that many messages spread
- * out and each of them keeps its schedule.
+ * out and each of them keeps its schedule. A clock counts whole milliseconds, and so does this.
  */
 export const dueAt = (at: number, k: number, backoff: Backoff, seed: string): number => {
+  const spread = jitter(seed)
   let due = at
   for (let i = 1; i <= k; i++) {
-    const wait = delay(i, backoff)
+    const pause = wait(i, backoff, spread)
     // From here on every wait is the same: no need to walk on.
-    if (wait === backoff.max) return Math.round(due + (k - i + 1) * wait * jitter(seed))
-    due += wait * jitter(seed)
+    if (isLast(i, backoff)) return due + (k - i + 1) * pause
+    due += pause
   }
-  return Math.round(due)
+  return due
 }
 
 /** The latest repetition that was due by `now` (`at` itself if none was) and the first one after it. */
@@ -53,14 +54,20 @@ export const around = (
   const spread = jitter(seed)
   let last = at
   for (let k = 1; ; k++) {
-    const wait = delay(k, backoff) * spread
-    if (delay(k, backoff) === backoff.max) {
-      const passed = Math.max(0, Math.floor((now - last) / wait))
-      return { last: Math.round(last + passed * wait), next: Math.round(last + (passed + 1) * wait) }
+    const pause = wait(k, backoff, spread)
+    if (isLast(k, backoff)) {
+      const passed = Math.max(0, Math.floor((now - last) / pause))
+      return { last: last + passed * pause, next: last + (passed + 1) * pause }
     }
-    if (last + wait > now) return { last: Math.round(last), next: Math.round(last + wait) }
-    last += wait
+    if (last + pause > now) return { last, next: last + pause }
+    last += pause
   }
 }
+
+/** Every wait from the k-th on is the same. */
+const isLast = (k: number, backoff: Backoff): boolean => backoff.factor === 1 || delay(k, backoff) === backoff.max
+
+const wait = (k: number, backoff: Backoff, spread: number): number =>
+  Math.max(1, Math.round(delay(k, backoff) * spread))
 
 const jitter = (seed: string): number => 1 + ((Hash.string(seed) >>> 0) % 1_000) / 10_000

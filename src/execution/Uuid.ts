@@ -10,13 +10,21 @@ export const normalize = (text: string): string | undefined => {
   return pattern.test(lower) ? lower : undefined
 }
 
-export const version = (uuid: string): string | undefined => pattern.exec(uuid)?.[1]
+/** The version digit of a UUID in its stored form. */
+export const version = (uuid: string): string | undefined => uuid[14]
 
 /** A version 7 UUID for the given milliseconds since the epoch. */
-export const v7 = (now: number): string => {
-  const time = Math.max(0, Math.floor(now)).toString(16).padStart(12, "0")
-  const random = randomUUID()
-  return `${time.slice(0, 8)}-${time.slice(8, 12)}-7${random.slice(15)}`
+export const v7 = (now: number): string => `${timePrefix(now)}${randomUUID().slice(15)}`
+
+let prefix = { now: Number.NaN, text: "" }
+
+/** Identifiers of one millisecond share it. */
+const timePrefix = (now: number): string => {
+  if (prefix.now !== now) {
+    const time = Math.max(0, Math.floor(now)).toString(16).padStart(12, "0")
+    prefix = { now, text: `${time.slice(0, 8)}-${time.slice(8, 12)}-7` }
+  }
+  return prefix.text
 }
 
 /** Makes the identifiers of executions. */
@@ -33,9 +41,8 @@ export const seeded = (seed: string) => Effect.provideService(UuidGenerator, { n
 const sequence = (seed: string) => {
   let count = 0
   return (now: number): string => {
-    const time = Math.max(0, Math.floor(now)).toString(16).padStart(12, "0")
     const random = createHash("sha256").update(`${seed}:${count++}`).digest("hex")
-    return `${time.slice(0, 8)}-${time.slice(8, 12)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`
+    return `${timePrefix(now)}${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`
   }
 }
 

@@ -3,6 +3,7 @@
  * late, or in another order: whoever expects an answer sends again (SPEC C1, C8). A delivery is acknowledged after its
  * consequence is stored, and comes again if it is not.
  */
+import { Buffer } from "node:buffer"
 import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream, Struct } from "effect"
 import * as Encoding from "../execution/Encoding.ts"
 import { Envelope, Name } from "../execution/Envelope.ts"
@@ -241,13 +242,7 @@ const makeMemory = (capacity: number): Broker["Service"] => {
     if (command.length + reply.length + status.length + tx.length >= capacity)
       return Exit.fail(new BrokerError({ operation: "publish", reason: "full" }))
     MutableList.append(inbox.waiting[kind], { message, redelivered: false })
-    for (const subscription of inbox.subscriptions) {
-      if (!wake(inbox, subscription)) continue
-      // To the end of the line, so that subscribers take turns.
-      inbox.subscriptions.delete(subscription)
-      inbox.subscriptions.add(subscription)
-      break
-    }
+    for (const subscription of inbox.subscriptions) if (wake(inbox, subscription)) break
     return Exit.void
   }
 
@@ -317,6 +312,9 @@ const wake = (inbox: Inbox, subscription: Subscription): boolean => {
   if (resume === undefined || inFlight.size >= maxInFlight) return false
   if (kinds.every((kind) => inbox.waiting[kind].length === 0)) return false
   subscription.resume = undefined
+  // To the end of the line, so that subscribers take turns. It may run, and even end, before `resume` returns.
+  inbox.subscriptions.delete(subscription)
+  inbox.subscriptions.add(subscription)
   resume()
   return true
 }
@@ -324,11 +322,9 @@ const wake = (inbox: Inbox, subscription: Subscription): boolean => {
 /** What is not acknowledged goes back to the front, for the others. */
 const end = (inbox: Inbox, subscription: Subscription): void => {
   inbox.subscriptions.delete(subscription)
-  const open = [...subscription.inFlight]
-  subscription.inFlight.clear()
-  for (const { address, body } of open.reverse())
+  for (const { address, body } of [...subscription.inFlight].reverse())
     MutableList.prepend(inbox.waiting[address.kind], { message: { address, body }, redelivered: true })
-  for (const other of inbox.subscriptions) wake(inbox, other)
+  for (const other of [...inbox.subscriptions]) wake(inbox, other)
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import { Context, Effect, Layer, Option, Schema, Semaphore } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import { Uuid as UuidText } from "../execution/Envelope.ts"
 import * as Execution from "../execution/SagaExecution.ts"
 import { SagaExecution } from "../execution/SagaExecution.ts"
@@ -119,10 +120,10 @@ export const conflict = ({ revision, uuid }: SagaExecution, existing?: string): 
 export const pageStart = ({ after }: Head.PageRequest) =>
   after === undefined
     ? Effect.succeed(undefined)
-    : Option.match(Head.position(after), {
-        onNone: () => Effect.fail(new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" })),
-        onSome: Effect.succeed
-      })
+    : Effect.mapError(
+        Effect.fromOption(Head.position(after)),
+        () => new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" })
+      )
 
 // ---- memory ----------------------------------------------------------------------------------------------------
 
@@ -167,6 +168,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
 
   const settle = ({ uuid }: SagaExecution): void => {
     settled.add(uuid)
+    leases.end(uuid)
     for (const oldest of settled) {
       if (settled.size <= keep) break
       remove(oldest)
@@ -191,23 +193,22 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   }
 
   return SagaExecutionRepository.of({
-    store: (execution) =>
-      FaultPoint.around(
-        "store",
-        Effect.suspend(() => write(execution))
-      ),
+    store: (execution) => {
+      const written = Effect.suspend(() => write(execution))
+      return FaultPoint.around("store", written)
+    },
     load: (text) =>
       Effect.suspend(() => {
-        const state = states.get(Uuid.normalize(text) ?? text)
+        const uuid = uuidOf(text)
+        const state = states.get(uuid)
         return state === undefined
-          ? Effect.fail(new SagaExecutionNotFound({ uuid: text }))
+          ? Effect.fail(new SagaExecutionNotFound({ uuid }))
           : Effect.succeed(new SagaExecution(state, undefined))
       }),
-    delete: (target) =>
-      FaultPoint.around(
-        "store",
-        Effect.sync(() => remove(uuidOf(target)))
-      ),
+    delete: (target) => {
+      const removed = Effect.sync(() => remove(uuidOf(target)))
+      return FaultPoint.around("store", removed)
+    },
     find: (filter, page = {}) => Effect.map(pageStart(page), (from) => Head.page(heads(), filter, page, from)),
     claim: (request) => Effect.sync(() => leases.take(states.values(), request)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
@@ -274,6 +275,8 @@ const placeOfStartKey = (startKey: string): string => Uuid.ofStep(noUuid, `start
 export const make = (functions: Functions, options: MakeOptions = {}): SagaExecutionRepository["Service"] => {
   const locks = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
   const leases = new Leases()
+  /** Writes that have failed and may have happened all the same (SPEC W5). */
+  const unknown = new WeakSet<SagaExecution>()
   const { list } = functions
 
   const alone =
@@ -344,48 +347,51 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
   })
 
   const write = Effect.fnUntraced(function* (execution: SagaExecution) {
+    const next = Execution.stored(execution)
     const kept = yield* get("store", execution.uuid)
-    if (kept !== undefined) {
+    if (kept === undefined) yield* begin(execution)
+    else {
       const known = revisionOf(kept)
       if (Option.isNone(known)) return yield* corrupt("store")(new Execution.SagaDecodeError({ issue: "$.revision" }))
-      if (known.value.revision !== execution.revision)
+      if (known.value.revision !== execution.revision) {
+        if (unknown.has(execution) && CanonicalJson.sha256(kept) === CanonicalJson.sha256(Execution.raw(next)))
+          return next
         return yield* conflict(execution, execution.revision === 0 ? execution.uuid : undefined)
+      }
     }
-    if (kept === undefined) yield* begin(execution)
     if (execution.state.unstored === 0) return execution
-    const next = Execution.stored(execution)
+    if (next.settled) leases.end(next.uuid)
     yield* next.settled && options.keepSettled === false
       ? retire("store", next)
-      : call("store", functions.save(next.uuid, Execution.raw(next)))
+      : Effect.onError(call("store", functions.save(next.uuid, Execution.raw(next))), () =>
+          Effect.sync(() => unknown.add(execution))
+        )
     return next
   })
 
-  const all = (operation: "find" | "claim") =>
-    list === undefined
-      ? Effect.fail(new SagaRepositoryUnsupported({ operation }))
-      : Effect.flatMap(call(operation, list()), (values) =>
-          Effect.forEach(values, (given) =>
-            Effect.flatMap(read(operation, given), (value) =>
-              value === undefined || isClaimed(value)
-                ? Effect.succeed([])
-                : Effect.map(Execution.fromRaw(value), Array.of)
-            ).pipe(
-              // It stays where it is; the others must not wait for whoever repairs it.
-              Effect.catch((error) =>
-                Effect.as(Effect.logWarning(`An execution cannot be listed: ${error.message}`), [])
-              )
-            )
-          )
-        ).pipe(Effect.map((executions) => executions.flat()))
+  const fromKept = (operation: Operation, given: unknown) =>
+    Effect.flatMap(read(operation, given), (value) =>
+      value === undefined || isClaimed(value) ? Effect.succeed([]) : Effect.map(Execution.fromRaw(value), Array.of)
+    )
+
+  /** What cannot be read stays where it is: the others must not wait for whoever repairs it. */
+  const all = Effect.fnUntraced(function* (operation: "find" | "claim") {
+    if (list === undefined) return yield* new SagaRepositoryUnsupported({ operation })
+    const found = yield* Effect.forEach(yield* call(operation, list()), (given) =>
+      Effect.catch(fromKept(operation, given), (error) =>
+        Effect.as(Effect.logWarning(`An execution cannot be listed: ${error.message}`), [])
+      )
+    )
+    return found.flat()
+  })
+
+  /** No other execution starts under the name in the meantime. */
+  const holdingName = ({ startKey }: SagaExecution) =>
+    startKey === undefined ? <A>(use: A): A => use : alone(placeOfStartKey(startKey))
 
   return SagaExecutionRepository.of({
-    store: (execution) => {
-      const written = FaultPoint.around("store", write(execution))
-      const { startKey, uuid } = execution
-      return alone(uuid)(
-        execution.revision > 0 || startKey === undefined ? written : alone(placeOfStartKey(startKey))(written)
-      )
-    },
+    store: (execution) =>
+      FaultPoint.around("store", write(execution)).pipe(holdingName(execution), alone(execution.uuid)),
     load: Effect.fnUntraced(function* (text) {
       const uuid = uuidOf(text)
       const value = Uuid.normalize(uuid) === undefined ? undefined : yield* get("load", uuid)
@@ -399,7 +405,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
         const value = yield* get("delete", uuid)
         if (value === undefined) return
         const execution = yield* Effect.mapError(Execution.fromRaw(value), corrupt("delete"))
-        yield* FaultPoint.around("store", retire("delete", execution))
+        yield* FaultPoint.around("store", retire("delete", execution)).pipe(holdingName(execution))
       }).pipe(alone(uuid))
     }),
     find: Effect.fnUntraced(function* (filter, page = {}) {
@@ -407,8 +413,9 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
       return Head.page((yield* all("find")).map(Head.of), filter, page, from)
     }),
     claim: Effect.fnUntraced(function* (request) {
+      const found = yield* all("claim")
       return leases.take(
-        (yield* all("claim")).map(({ state }) => state),
+        Array.from(found, ({ state }) => state),
         request
       )
     }),
@@ -435,9 +442,7 @@ export const fromKeyValueStore = (
   )
 }
 
-export const layerKeyValueStore = (
-  options?: MakeOptions & { readonly prefix?: string }
-): Layer.Layer<SagaExecutionRepository, never, KeyValueStore.KeyValueStore> =>
+export const layerKeyValueStore = (options?: MakeOptions & { readonly prefix?: string }) =>
   Layer.effect(
     SagaExecutionRepository,
     Effect.map(KeyValueStore.KeyValueStore, (store) => fromKeyValueStore(store, options))

@@ -22,6 +22,7 @@ import {
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Executor from "./Executor.ts"
 import * as Inbox from "./Inbox.ts"
+import * as RequestExecutor from "./RequestExecutor.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 
 /** What can go wrong with the record of an execution. */
@@ -60,37 +61,25 @@ export const make = Effect.fnUntraced(function* (
   const committer = yield* TransactionCommitter
   const { service, settings } = yield* SagaConfig
 
-  const publish = (message: Envelope, command: string | undefined): Effect.Effect<void> =>
-    // Not a failure of anything: the message is stored and sent again until it is answered.
-    Effect.catch(broker.publish(Broker.toMessage(message, command)), (error) =>
-      Effect.logWarning("A saga message could not be published now", { id: message.id, reason: error.reason })
+  const publish = (message: Envelope, command: string | undefined) => RequestExecutor.publish(broker, message, command)
+
+  /** One write. Its failure is a value: most failures are handled where the write is asked for. */
+  const record = (execution: SagaExecution): Effect.Effect<SagaExecution | Unrecorded> =>
+    Effect.catch(repository.store(execution), (error) =>
+      isUnavailable(error)
+        ? repository.store(execution).pipe(
+            Effect.retry({ schedule: untilStored, while: isUnavailable }),
+            Effect.catch((last) => Effect.succeed(new Unrecorded(last)))
+          )
+        : Effect.succeed(new Unrecorded(error))
     )
 
-  /** One write, and then what it announces. The failure is a value: most of them are handled where it is asked for. */
-  const record = (execution: SagaExecution): Effect.Effect<SagaExecution | Unrecorded> =>
-    Effect.matchEffect(repository.store(execution), {
-      onSuccess: (stored) => announce(execution, stored),
-      onFailure: (error) =>
-        error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"
-          ? Effect.matchEffect(
-              Effect.retry(repository.store(execution), { schedule: untilStored, while: isUnavailable }),
-              {
-                onSuccess: (stored) => announce(execution, stored),
-                onFailure: (last) => Effect.succeed(new Unrecorded(last))
-              }
-            )
-          : Effect.succeed(new Unrecorded(error))
-    })
-
-  const announce = (written: SagaExecution, stored: SagaExecution): Effect.Effect<SagaExecution> => {
-    onStored(written, stored)
+  /** What a write announces is sent once it is stored. */
+  const announce = (written: SagaExecution): Effect.Effect<void> | undefined => {
     const messages = Execution.unstored(written).filter(isMessage)
     return messages.length === 0
-      ? Effect.succeed(stored)
-      : Effect.as(
-          Effect.forEach(messages, ({ command, message }) => publish(message, command), { discard: true }),
-          stored
-        )
+      ? undefined
+      : Effect.forEach(messages, ({ command, message }) => publish(message, command), { discard: true })
   }
 
   /** The newest state with those of my facts that it still admits; whether it is mine to go on with. */
@@ -179,7 +168,10 @@ export const make = Effect.fnUntraced(function* (
             }
             continue
           }
+          onStored(execution, recorded)
+          const announced = announce(execution)
           execution = recorded
+          if (announced !== undefined) yield* announced
         }
         if (judged.length > 0) {
           Inbox.complete(judged, execution)

@@ -31,14 +31,10 @@ export const runStep = (run: Run, { context, path, state, step }: At<"RunStep">)
   const { deadline } = state
   const attempt = within(run, path, "execute", () => step.execute(view))
   const { retry } = step.policies
-  const tried = Effect.map(
-    retry === undefined ? Effect.exit(attempt) : retried(attempt, retry, 0),
-    (exit): Facts => [
-      Exit.isSuccess(exit)
-        ? succeeded(run, path, step, "errored-on-execute", exit.value, context, false)
-        : failed(run, path, step, "errored-on-execute", "none", exit.cause)
-    ]
-  )
+  const tried = Effect.matchCause(retry === undefined ? attempt : retried(attempt, retry, 0), {
+    onSuccess: (value): Facts => [succeeded(run, path, step, "errored-on-execute", value, context, false)],
+    onFailure: (cause): Facts => [failed(run, path, step, "errored-on-execute", "none", cause)]
+  })
   return deadline === undefined
     ? tried
     : Effect.timeoutOrElse(tried, {
@@ -53,16 +49,17 @@ export const runStep = (run: Run, { context, path, state, step }: At<"RunStep">)
       })
 }
 
-const retried = (
-  attempt: Effect.Effect<unknown, unknown>,
-  retry: Retry,
-  failures: number
-): Effect.Effect<Exit.Exit<unknown, unknown>> =>
-  Effect.flatMap(Effect.exit(attempt), (exit) =>
-    Exit.isSuccess(exit) || failures >= retry.times || !isRetried(exit.cause, retry)
-      ? Effect.succeed(exit)
-      : Effect.andThen(Effect.sleep(Timing.delay(failures + 1, retry.backoff)), retried(attempt, retry, failures + 1))
-  )
+const retried = <A, E>(attempt: Effect.Effect<A, E>, retry: Retry, failures: number): Effect.Effect<A, E> =>
+  failures >= retry.times
+    ? attempt
+    : Effect.catchCause(attempt, (cause) =>
+        isRetried(cause, retry)
+          ? Effect.andThen(
+              Effect.sleep(Timing.delay(failures + 1, retry.backoff)),
+              retried(attempt, retry, failures + 1)
+            )
+          : Effect.failCause(cause)
+      )
 
 const isRetried = (cause: Cause.Cause<unknown>, { on = [] }: Retry): boolean =>
   cause.reasons.every(

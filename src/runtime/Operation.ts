@@ -2,7 +2,7 @@
  * What the operations of a step have in common: they run inside the transaction of their execution (`SagaTransaction`),
  * read its context as one view, and give facts. What fails is a fact too, so performing an instruction never fails.
  */
-import { type Cause, type Clock, Effect } from "effect"
+import { type Cause, type Clock, Context, Effect } from "effect"
 import type { Definition, Local, Remote } from "../definition/SagaStep.ts"
 import * as Encoding from "../execution/Encoding.ts"
 import { messageId } from "../execution/Envelope.ts"
@@ -51,7 +51,10 @@ export const within = <A, E>(
     headers: headers ?? noHeaders
   }
   // The services of a callback are erased in its step; the layer that runs it requires and provides them.
-  const inside = Effect.provideService(Effect.suspend(callback), SagaTransaction, transaction) as Effect.Effect<A, E>
+  const inside = Effect.updateContext(
+    Effect.suspend(callback) as Effect.Effect<A, E>,
+    (context: Context.Context<never>) => Context.add(context, SagaTransaction, transaction)
+  )
   return FaultPoint.around("callback", inside)
 }
 

@@ -5,6 +5,8 @@
 import { Context, type Effect, type Ref } from "effect"
 import * as Effects from "effect/Effect"
 import * as Refs from "effect/Ref"
+import { isHostileKey } from "../execution/Json.ts"
+import * as Uuid from "../execution/Uuid.ts"
 
 export interface RequestContext {
   /** Copied to every message of an execution that starts here. `related_services` is written at its end. */
@@ -34,15 +36,16 @@ const list = (text: string | undefined): ReadonlyArray<string> =>
 /** Headers that the envelope has fields for. */
 const own = ["saga", "transactions", "related_services", "user"]
 
-/** Executions whose transaction the request already belongs to. */
-export const transactions = (headers: Readonly<Record<string, string>> | undefined): ReadonlyArray<string> =>
-  list(headers?.transactions)
+/** Executions whose transaction the request already belongs to. Other text would make a message that nobody reads. */
+export const transactions = (headers: Readonly<Record<string, string>> | undefined): ReadonlyArray<string> => [
+  ...new Set(list(headers?.transactions).flatMap((text) => Uuid.normalize(text) ?? []))
+]
 
 export const passedOn = (
   headers: Readonly<Record<string, string>> | undefined
 ): Readonly<Record<string, string>> | undefined => {
   if (headers === undefined) return undefined
-  const entries = Object.entries(headers).filter(([name]) => !own.includes(name))
+  const entries = Object.entries(headers).filter(([name]) => !own.includes(name) && !isHostileKey(name))
   return entries.length === 0 ? undefined : Object.fromEntries(entries)
 }
 

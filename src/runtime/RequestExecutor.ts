@@ -1,10 +1,12 @@
 /** Builds what goes out to other services: requests, probes, compensations. They leave only after they are stored. */
+import { Effect } from "effect"
 import type { Definition, Remote } from "../definition/SagaStep.ts"
 import * as Encoding from "../execution/Encoding.ts"
 import { type Envelope, messageId, type Op } from "../execution/Envelope.ts"
 import type { Json } from "../execution/Json.ts"
 import type * as SagaContext from "../execution/SagaContext.ts"
 import type { StepState } from "../execution/SagaState.ts"
+import * as Broker from "../ports/Broker.ts"
 import {
   type At,
   type Called,
@@ -20,6 +22,16 @@ import * as RequestContext from "./RequestContext.ts"
 
 /** A message may not be larger than this many characters (SPEC C11). */
 export const maxMessageSize = 262_144
+
+/** Hands a message to the broker. A refusal is no failure: what is stored is sent again until it is answered. */
+export const publish = (
+  broker: Broker.Broker["Service"],
+  message: Envelope,
+  command: string | undefined
+): Effect.Effect<void> =>
+  Effect.catch(broker.publish(Broker.toMessage(message, command)), (error) =>
+    Effect.logWarning("A saga message could not be published now", { id: message.id, reason: error.reason })
+  )
 
 /** The request of a remote step. */
 export const buildRequest = (run: Run, { context, path, step }: At<"BuildRequest">): Facts => {

@@ -111,7 +111,8 @@ export type Returned<Ctx, E, Pause, Raise, Return> = Return extends true
 /** What `run` fails with besides errors of starting and storing. */
 export type Raised<E, Raise> = Raise extends true ? SagaFailedExecution<E | SagaSystemError> : never
 
-interface RunOptions extends Flags<boolean, boolean, boolean> {
+/** The options of any run, as the service takes them: untyped in the saga. */
+export interface RunOptions extends Flags<boolean, boolean, boolean> {
   readonly context?: unknown
   readonly uuid?: string | undefined
   readonly startKey?: string | undefined

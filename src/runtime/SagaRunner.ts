@@ -160,6 +160,11 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       execution.definition ?? (yield* Effect.fromResult(registry.find(execution.saga, execution.state.fingerprint)))
     const bound = Execution.bind(execution, definition)
     const now = yield* Clock.currentTimeMillis
+    if (judge !== undefined && execution.revision === 0) {
+      // A refusal must leave a new execution unstored: whoever holds it can still run it.
+      const verdict = judge(bound.state, definition, now)
+      if (Result.isFailure(verdict)) return yield* Effect.fail(verdict.failure as R) // see below
+    }
     const trigger = judge === undefined ? undefined : Inbox.trigger(judge)
     const driven = yield* Effect.provideContext(
       drive(bound, now, Inbox.make(trigger === undefined ? [] : [trigger])),

@@ -2,11 +2,12 @@
  * Takes the replies addressed to the own service and hands them to their executions. A reply is acknowledged once its
  * consequence is stored (SPEC W2); one that changes nothing is acknowledged and counted.
  */
-import { Effect, Metric, Stream } from "effect"
-import { parseMessageId } from "../execution/Envelope.ts"
+import { Effect, Metric, Schedule, Stream } from "effect"
+import { SagaResponse } from "../definition/SagaMessage.ts"
+import { type Envelope, parseMessageId } from "../execution/Envelope.ts"
 import * as Broker from "../ports/Broker.ts"
 import { SagaConfig } from "./SagaConfig.ts"
-import type { SagaManager } from "./SagaManager.ts"
+import type { ControlError, SagaManager } from "./SagaManager.ts"
 
 /** Messages by what became of them; the sum is the number acknowledged (SPEC I17). */
 export const received = Metric.counter("effect_saga_messages_total", {
@@ -17,51 +18,92 @@ export const received = Metric.counter("effect_saga_messages_total", {
 export const count = (outcome: string): Effect.Effect<void> =>
   Metric.update(Metric.withAttributes(received, { outcome }), 1)
 
-/** Handles one delivery. Fails, unacknowledged, where the consequence could not be stored: it is delivered again. */
+/** The reply in a message, to a request of the execution that it names. */
+const decode = Effect.fnUntraced(function* (message: Broker.Message) {
+  const envelope = yield* Broker.decode(message)
+  const { inReplyTo, op, saga, status } = envelope
+  // The execution that is answered is the one that asked: an envelope that names another is not for it.
+  return op !== "reply" || inReplyTo === undefined || status === undefined || parseMessageId(inReplyTo)?.uuid !== saga
+    ? yield* new Broker.MessageMalformed({ from: message.address.from, issue: "it answers nothing of its execution" })
+    : { envelope, inReplyTo, status }
+})
+
+const uniqueServices = ({ relatedServices }: Envelope): ReadonlyArray<string> => [...new Set(relatedServices)]
+
+/**
+ * The response in a message, for a program that takes replies by itself and gives them to
+ * `SagaManager.run({ response })`. The answer to a probe is none.
+ */
+export const toResponse = Effect.fnUntraced(function* (
+  message: Broker.Message
+): Effect.fn.Return<SagaResponse, Broker.Unreadable> {
+  const { envelope, inReplyTo, status } = yield* decode(message)
+  if (status === 404) {
+    return yield* new Broker.MessageMalformed({ from: message.address.from, issue: "it answers a probe" })
+  }
+  return new SagaResponse({
+    uuid: envelope.saga,
+    requestId: inReplyTo,
+    service: message.address.from,
+    status,
+    content: envelope.content ?? null,
+    relatedServices: uniqueServices(envelope)
+  })
+})
+
+/** Handles one delivery. Fails, unacknowledged, where the consequence could not be stored. */
 export const handle = Effect.fnUntraced(function* (
   manager: Pick<SagaManager["Service"], "reply">,
   delivery: Broker.Delivery
 ) {
-  const outcome = yield* Broker.decode(delivery).pipe(
-    Effect.flatMap((envelope) => {
-      const { content, inReplyTo, relatedServices, saga, status } = envelope
-      if (envelope.op !== "reply" || inReplyTo === undefined || status === undefined)
-        return Effect.succeed("MessageMalformed" as const)
-      // The execution that is answered is the one that asked: an envelope that names another is not for it.
-      if (parseMessageId(inReplyTo)?.uuid !== saga) return Effect.succeed("MessageMalformed" as const)
-      return manager.reply(saga, {
+  const outcome = yield* decode(delivery).pipe(
+    Effect.flatMap(({ envelope, inReplyTo, status }) =>
+      manager.reply(envelope.saga, {
         inReplyTo,
         sender: delivery.address.from,
         status,
-        ...(content !== undefined && { content }),
-        relatedServices
+        ...(envelope.content !== undefined && { content: envelope.content }),
+        relatedServices: uniqueServices(envelope)
       })
-    }),
+    ),
     Effect.catchTag(["MessageTooLarge", "MessageMalformed", "SenderMismatch"], (error) => Effect.succeed(error._tag))
   )
-  if (outcome !== "applied" && outcome !== "stale") {
-    yield* Effect.logWarning("A message was dropped", {
-      outcome,
-      from: delivery.address.from,
-      size: delivery.body.length
-    })
-  }
+  if (outcome !== "applied" && outcome !== "stale") yield* dropped(outcome, delivery)
   yield* count(outcome)
   yield* delivery.acknowledge
 })
 
-/** Consumes the replies of the own service until interrupted. */
+const dropped = (outcome: string, { address, body }: Broker.Delivery): Effect.Effect<void> =>
+  Effect.logWarning("A message was dropped", { outcome, from: address.from, size: body.length })
+
+/** 50 ms, doubled up to 2 s, for as long as it takes: meanwhile the delivery keeps its place (SPEC C8). */
+export const untilHandled = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])
+
+/** What may be over when the same reply is handled again. */
+const mayPass = (error: ControlError): boolean =>
+  error._tag === "SagaOverloaded" ||
+  error._tag === "SagaExecutionConflict" ||
+  (error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable")
+
+/**
+ * Consumes the replies of the own service until interrupted. One that cannot be handled at all is put away: its request
+ * is sent again by whoever goes on with the execution, and is answered again.
+ */
 export const consume = Effect.fnUntraced(function* (manager: Pick<SagaManager["Service"], "reply">) {
   const { maxInFlight, service } = yield* SagaConfig
   const broker = yield* Broker.Broker
-  yield* broker.subscribe({ service, kinds: ["reply"], maxInFlight }).pipe(
-    Stream.mapEffect(
-      (delivery) =>
-        Effect.catchCause(handle(manager, delivery), (cause) =>
-          Effect.logError("A reply could not be handled now", cause)
-        ),
-      { concurrency: maxInFlight }
-    ),
-    Stream.runDrain
-  )
+  const one = (delivery: Broker.Delivery): Effect.Effect<void> =>
+    handle(manager, delivery).pipe(
+      Effect.retry({ schedule: untilHandled, while: mayPass }),
+      Effect.catch((error) => putAway(delivery, error._tag)),
+      Effect.catchDefect((defect) =>
+        Effect.andThen(Effect.logError("Handling a reply died", defect), putAway(delivery, "Defect"))
+      )
+    )
+  yield* broker
+    .subscribe({ service, kinds: ["reply"], maxInFlight })
+    .pipe(Stream.mapEffect(one, { concurrency: maxInFlight }), Stream.runDrain)
 })
+
+const putAway = (delivery: Broker.Delivery, outcome: string): Effect.Effect<void> =>
+  dropped(outcome, delivery).pipe(Effect.andThen(count(outcome)), Effect.andThen(delivery.acknowledge))

@@ -184,6 +184,21 @@ describe("REP-008 three functions", () => {
     })
   )
 
+  it.effect("I10 leaves a startKey used up while its execution is being deleted", () =>
+    Effect.gen(function* () {
+      for (let wait = 0; wait < 12; wait++) {
+        const kept = functions()
+        const others = Effect.repeat(Effect.yieldNow, { times: 4 })
+        const repo = Repository.make({ ...kept, get: (uuid) => Effect.andThen(others, kept.get(uuid)) })
+        const first = yield* repo.store(Sample.created({ startKey: "order-7" }))
+        const again = Effect.flip(repo.store(Sample.created({ startKey: "order-7" })))
+        const gone = Effect.andThen(Effect.repeat(Effect.yieldNow, { times: wait }), repo.delete(first))
+        const [error] = yield* Effect.all([again, gone], { concurrency: "unbounded" })
+        assert.include(["SagaExecutionConflict", "SagaExecutionRetired"], error._tag)
+      }
+    })
+  )
+
   it.effect("finds and claims nothing without a function that lists", () =>
     Effect.gen(function* () {
       const { get, remove, save } = functions()
@@ -222,6 +237,27 @@ describe("REP-008 three functions", () => {
           assert.strictEqual(error.cause, cause)
         }
       }
+    })
+  )
+
+  it.effect("W5 knows its own write again that was made although the function failed", () =>
+    Effect.gen(function* () {
+      const kept = functions()
+      let broken = true
+      const repo = Repository.make({
+        ...kept,
+        save: (uuid, value) => Effect.tap(kept.save(uuid, value), broken ? Effect.fail("connection lost") : Effect.void)
+      })
+      const first = Sample.created()
+      assert.strictEqual((yield* Effect.flip(repo.store(first)))._tag, "SagaExecutionRepositoryError")
+      const stored = yield* repo.store(first)
+      assert.strictEqual(stored.revision, 1)
+      const next = Sample.started(stored)
+      assert.strictEqual((yield* Effect.flip(repo.store(next)))._tag, "SagaExecutionRepositoryError")
+      broken = false
+      yield* repo.store(Sample.paused(yield* repo.load(first.uuid)))
+      assert.strictEqual((yield* Effect.flip(repo.store(next)))._tag, "SagaExecutionConflict")
+      assert.strictEqual((yield* repo.load(first.uuid)).status, "paused")
     })
   )
 
@@ -291,9 +327,13 @@ describe("REP-008 three functions", () => {
         remove: (uuid) => watched(uuid, kept.remove(uuid))
       })
       const executions = [Sample.created(), Sample.created()]
-      yield* Effect.forEach([...executions, ...executions, ...executions], (it) => Effect.result(repo.store(it)), {
-        concurrency: "unbounded"
-      })
+      yield* Effect.forEach(
+        [...executions, ...executions, ...executions],
+        (it) => Effect.repeat(Effect.result(repo.store(it)), { times: 2 }),
+        {
+          concurrency: "unbounded"
+        }
+      )
       assert.strictEqual(most, 2)
     })
   )

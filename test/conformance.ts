@@ -1,0 +1,93 @@
+/**
+ * Which tests hold which of the 199 behaviours that the library must have (`conformance.json`). A test holds a behaviour
+ * if its title has the id: read from the sources, so that a page can be made of it without running anything.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+
+interface Conformance {
+  /** Behaviours that need what does not exist yet. */
+  readonly waiting: { readonly for: string; readonly ids: ReadonlyArray<string> }
+  readonly areas: Readonly<
+    Record<string, { readonly name: string; readonly behaviours: Readonly<Record<string, string>> }>
+  >
+}
+
+export interface Test {
+  readonly file: string
+  readonly title: string
+  readonly ids: ReadonlyArray<string>
+}
+
+const root = new URL("../", import.meta.url)
+const read = (file: string) => readFileSync(new URL(file, root), "utf8")
+
+export const { areas, waiting }: Conformance = JSON.parse(read("test/conformance.json"))
+
+export const ids: ReadonlySet<string> = new Set(
+  Object.values(areas).flatMap(({ behaviours }) => Object.keys(behaviours))
+)
+
+const id = new RegExp(`\\b(?:${Object.keys(areas).join("|")})-\\d{3}\\b`, "g")
+
+/** A call at the start of a line whose first argument is a string. What is skipped or still to be written is no test. */
+const call = /^ *(?:it|test|describe)(?:\.(?!skip|todo)\w+)*(?:\(.*\))??\(\s*(["'`])((?:\\.|(?!\1)[^\\])*)\1/gm
+
+const sources = ["test", "src/tooling"].flatMap((folder) =>
+  readdirSync(new URL(folder, root), { encoding: "utf8", recursive: true })
+    .map((file) => `${folder}/${file.replaceAll("\\", "/")}`)
+    .filter((file) => file.endsWith(".test.ts") || file.endsWith("Suite.ts"))
+    .sort()
+)
+
+export const tests: ReadonlyArray<Test> = sources.flatMap((file) =>
+  Array.from(read(file).matchAll(call), ([, , title = ""]) => ({
+    file,
+    title: title.replaceAll(id, "").replace(/^[\s,]+/, ""),
+    ids: title.match(id) ?? []
+  }))
+)
+
+const testsOf = (id: string) => tests.filter((test) => test.ids.includes(id))
+
+/** Behaviours without a test that do not wait for anything. */
+export const gaps = (): ReadonlyArray<string> =>
+  [...ids].filter((id) => !waiting.ids.includes(id) && testsOf(id).length === 0)
+
+const cell = (text: string) =>
+  text
+    .replaceAll(/\$\{[^}]*\}/g, "…")
+    .replaceAll("|", "\\|")
+    .replaceAll("<", "&lt;")
+
+const row = (id: string, title: string): string => {
+  const found = testsOf(id).map(({ file, title }) => `${cell(title)} ([${file.split("/").at(-1)}](../${file}))`)
+  const missing = waiting.ids.includes(id) ? "*waits*" : "**none**"
+  return `| ${id} | ${cell(title)} | ${found.length === 0 ? missing : found.join("<br>")} |`
+}
+
+/** The text of `docs/conformance.md`. */
+export const page = (): string => {
+  const held = [...ids].filter((id) => testsOf(id).length > 0).length
+  const open = waiting.ids.filter((id) => testsOf(id).length === 0).length
+  return `# Conformance
+
+What a saga library must do, in ${ids.size} behaviours, taken from the test suite of the Minos framework and from running
+it. Where this library decided otherwise (a context, for one, is read-only and typed), the test says what holds instead.
+The tests that hold a behaviour have its id in their title. This page is made from those titles (\`npm run docs\`), and
+the build fails when a behaviour has no test.
+
+${held} of them have a test; ${open} wait for ${waiting.for}.
+${Object.entries(areas)
+  .map(
+    ([area, { behaviours, name }]) => `
+## ${area}: ${name}
+
+| Id | Behaviour | Tests |
+|---|---|---|
+${Object.entries(behaviours)
+  .map(([id, title]) => row(id, title))
+  .join("\n")}
+`
+  )
+  .join("")}`
+}

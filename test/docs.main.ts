@@ -1,0 +1,11 @@
+/** `npm run docs`: writes what the programs in `examples/` print, and brings the pages up to date with the sources. */
+import { writeFileSync } from "node:fs"
+import { page as conformance } from "./conformance.ts"
+import { pages, render } from "./docs.ts"
+import { programs, run } from "./examples.ts"
+
+const root = new URL("../", import.meta.url)
+
+for (const program of programs) writeFileSync(new URL(`${program}.out`, root), await run(program))
+writeFileSync(new URL("docs/conformance.md", root), conformance())
+for (const page of pages) writeFileSync(new URL(page, root), render(page))

@@ -1,0 +1,21 @@
+/** What the pages show is what is there. `npm run docs` brings them up to date. */
+import { readFileSync } from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import { faults, pages, render, shown } from "./docs.ts"
+import { programs } from "./examples.ts"
+
+describe("pages", () => {
+  for (const page of pages) {
+    it(`${page} shows files as they are (npm run docs), and no code but theirs`, () => {
+      assert.deepStrictEqual(faults(page), [])
+      assert.strictEqual(readFileSync(new URL(`../${page}`, import.meta.url), "utf8"), render(page))
+    })
+  }
+
+  it("show every program with its output", () => {
+    const missing = programs.flatMap((program) =>
+      [`${program}.ts`, `${program}.out`].filter((file) => !shown().has(file))
+    )
+    assert.deepStrictEqual(missing, [])
+  })
+})

@@ -1,0 +1,80 @@
+/**
+ * Code on the pages is copied from files that are compiled and run. A comment above a block says from where:
+ *
+ *     <!-- examples/order/main.ts -->               the whole file
+ *     <!-- src/execution/SagaDecision.ts advance --> one declaration of it, with its comment
+ *
+ * Commands for a shell (`sh`) need no file: they install the package or run one of its scripts.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+
+const root = new URL("../", import.meta.url)
+const read = (file: string) => readFileSync(new URL(file, root), "utf8")
+
+/** All pages, by their path. */
+export const pages: ReadonlyArray<string> = [
+  "README.md",
+  "CHANGELOG.md",
+  ...readdirSync(new URL("docs", root), { encoding: "utf8", recursive: true })
+    .filter((file) => file.endsWith(".md"))
+    .map((file) => `docs/${file.replaceAll("\\", "/")}`)
+    .sort()
+]
+
+const block = /^(?:<!-- (\S+)(?: (\w+))? -->\n)?```(\w*)\n([\s\S]*?)^```$/gm
+
+/** The page as it should be. */
+export const render = (page: string): string =>
+  read(page).replaceAll(block, (text: string, file?: string, name?: string) => {
+    if (file === undefined) return text
+    const marker = `<!-- ${file}${name === undefined ? "" : ` ${name}`} -->`
+    return `${marker}\n\`\`\`${languageOf(file)}\n${sourceOf(file, name)}\`\`\``
+  })
+
+const languageOf = (file: string): string => (file.endsWith(".out") ? "text" : (file.split(".").at(-1) ?? ""))
+
+/** A file, or a declaration of it. Code in the sources is formatted, so a declaration ends where its indentation does. */
+const sourceOf = (file: string, name: string | undefined): string => {
+  const text = read(file)
+  if (name === undefined) return text
+  const lines = text.split("\n")
+  const start = lines.findIndex((line) =>
+    new RegExp(`^(?:export )?(?:const|type|interface|class) ${name}\\b`).test(line)
+  )
+  if (start === -1) throw new Error(`${file} declares no ${name}`)
+  const rest = lines.slice(start + 1)
+  const after = rest.findIndex((line) => /^[^\s)\]}]/.test(line))
+  const end = start + 1 + (after === -1 ? rest.length : after)
+  const comment = lines.slice(0, start).findLastIndex((line) => !/^ ?\*|^\/\*\*/.test(line)) + 1
+  return `${lines.slice(comment, end).join("\n").trimEnd()}\n`
+}
+
+const { name, peerDependencies, peerDependenciesMeta, scripts } = JSON.parse(read("package.json"))
+const peers = Object.keys(peerDependencies).filter((peer) => !peerDependenciesMeta[peer]?.optional)
+
+const isCommand = (line: string): boolean =>
+  line === `npm install ${[...peers, name].join(" ")}` ||
+  /^npm (?:ci|start|test)$|^(?:node|bun|deno run -A) main\.ts$/.test(line) ||
+  (line.startsWith("npm run ") && line.slice("npm run ".length) in scripts)
+
+const withoutSpace = (text: string): string => text.replaceAll(/\s/g, "")
+
+const isVouchedFor = (language: string, text: string): boolean =>
+  (language === "sh" && text.trimEnd().split("\n").every(isCommand)) ||
+  (language === "json" && withoutSpace(read("package.json")).includes(withoutSpace(text)))
+
+/** Blocks that nothing vouches for, and links that lead nowhere. */
+export const faults = (page: string): ReadonlyArray<string> => {
+  const text = read(page)
+  const blocks = Array.from(text.matchAll(block))
+    .filter(([, file, , language = "", content = ""]) => file === undefined && !isVouchedFor(language, content))
+    .map(([content]) => `${page}: a block without a file: ${content}`)
+  const links = Array.from(text.matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g), ([, to = ""]) => to)
+    .filter((to) => !existsSync(new URL(to, new URL(page, root))))
+    .map((to) => `${page}: a link to nothing: ${to}`)
+  return [...blocks, ...links]
+}
+
+/** Files that some page shows. */
+export const shown = (): ReadonlySet<string> =>
+  new Set(pages.flatMap((page) => Array.from(read(page).matchAll(block), ([, file = ""]) => file)))

@@ -1,0 +1,13 @@
+/** The programs that people copy run, and print what is said of them. */
+import { readFileSync } from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import { programs, run } from "./examples.ts"
+
+describe("examples", () => {
+  for (const program of programs) {
+    it(`${program}.ts prints ${program}.out`, async () => {
+      const expected = readFileSync(new URL(`../${program}.out`, import.meta.url), "utf8")
+      assert.strictEqual(await run(program), expected)
+    })
+  }
+})

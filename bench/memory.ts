@@ -29,27 +29,39 @@ const PlaceOrder = Saga.make("PlaceOrder", {
 }).pipe(
   Saga.local("ticketId", { success: Schema.String, execute: reserve, compensate: ({ ticketId }) => undo(ticketId) }),
   Saga.local("paymentId", { success: Schema.String, execute: charge, compensate: ({ paymentId }) => undo(paymentId) }),
-  Saga.local("shipmentId", { success: Schema.String, error: Declined, execute: ship, compensate: ({ shipmentId }) => undo(shipmentId) }),
+  Saga.local("shipmentId", {
+    success: Schema.String,
+    error: Declined,
+    execute: ship,
+    compensate: ({ shipmentId }) => undo(shipmentId)
+  }),
   Saga.commit
 )
 
 const ours = (order: Order): Effect.Effect<unknown, unknown, SagaManager.SagaManager> =>
   SagaManager.execute(PlaceOrder, { context: order })
 
+/** What one would write by hand: a context that grows by each result, a list of what to undo. */
 const reference = (order: Order): Effect.Effect<unknown, unknown> =>
   Effect.suspend(() => {
-    const compensations: Array<Effect.Effect<void>> = []
+    const compensations: Array<() => Effect.Effect<void>> = []
+    let context: Order & { readonly ticketId?: string; readonly paymentId?: string; readonly shipmentId?: string } =
+      order
     return Effect.gen(function* () {
-      const ticketId = yield* reserve(order)
-      compensations.push(undo(ticketId))
-      const paymentId = yield* charge(order)
-      compensations.push(undo(paymentId))
-      const shipmentId = yield* ship(order)
-      return { ...order, ticketId, paymentId, shipmentId }
+      const ticketId = yield* reserve(context)
+      context = { ...context, ticketId }
+      compensations.push(() => undo(ticketId))
+      const paymentId = yield* charge(context)
+      context = { ...context, paymentId }
+      compensations.push(() => undo(paymentId))
+      const shipmentId = yield* ship(context)
+      context = { ...context, shipmentId }
+      return context
     }).pipe(
-      Effect.tapError(() =>
+      Effect.catch((error) =>
         Effect.gen(function* () {
-          for (const compensate of compensations.reverse()) yield* compensate
+          for (const compensate of compensations.reverse()) yield* compensate()
+          return yield* Effect.fail(error)
         })
       )
     )
@@ -79,7 +91,7 @@ const rate = Effect.fnUntraced(function* <R>(
       const n = count++
       const order = { orderId: `o${n}`, amount: n % 1_000, fails }
       const failed = yield* Effect.match(program(order), { onFailure: (error) => error, onSuccess: () => undefined })
-      if ((failed instanceof Declined) !== fails) throw new Error(`wrong outcome: ${failed}`)
+      if (failed instanceof Declined !== fails) throw new Error(`wrong outcome: ${failed}`)
     }
   })
   yield* Effect.all(

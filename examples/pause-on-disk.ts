@@ -1,5 +1,6 @@
 /** A saga waits for a person, in files and in no process: it starts in one, and goes on with the answer in another. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Console, Effect, Layer, Schema } from "effect"
@@ -35,15 +36,22 @@ const Expense = Saga.make("Expense", { context: { amount: Schema.Int } }).pipe(
 /** A process: its memory is gone when it ends, the folder is not. */
 const inProcess = (folder: string) => {
   const file = (uuid: string) => join(folder, `${uuid}.json`)
-  const read = (uuid: string) => readFile(file(uuid), "utf8").catch(() => undefined)
-  const uuids = async () => (await readdir(folder)).map((name) => name.slice(0, -".json".length))
+  const read = async (path: string) => (existsSync(path) ? await readFile(path, "utf8") : undefined)
+  const write = async (path: string, text: string) => {
+    await writeFile(`${path}.new`, text)
+    await rename(`${path}.new`, path) // never half a file
+  }
+  const readAll = async () => {
+    const names = (await readdir(folder)).filter((name) => name.endsWith(".json"))
+    return Promise.all(names.map((name) => read(join(folder, name))))
+  }
   const Folder = Layer.succeed(
     SagaExecutionRepository.SagaExecutionRepository,
     SagaExecutionRepository.make({
-      save: (uuid, value) => Effect.tryPromise(() => writeFile(file(uuid), JSON.stringify(value))),
-      get: (uuid) => Effect.tryPromise(() => read(uuid)),
+      save: (uuid, value) => Effect.tryPromise(() => write(file(uuid), JSON.stringify(value))),
+      get: (uuid) => Effect.tryPromise(() => read(file(uuid))),
       remove: (uuid) => Effect.tryPromise(() => rm(file(uuid), { force: true })),
-      list: () => Effect.tryPromise(async () => Promise.all((await uuids()).map(read)))
+      list: () => Effect.tryPromise(readAll)
     })
   )
   const Ports = Layer.mergeAll(Folder, Broker.layerMemory, TransactionCommitter.layerNone)

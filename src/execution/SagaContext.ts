@@ -42,6 +42,10 @@ export const join = (base: SagaContext, chains: ReadonlyArray<SagaContext>): Sag
   return joined
 }
 
+/** The length after one more entry. */
+export const sizeWith = (self: SagaContext, name: string, encoded: Json): number =>
+  size(self) + name.length + 4 + sizeOf(encoded)
+
 /** Length of the encoded entries: what SPEC C11 limits. */
 export const size = (self: SagaContext): number => {
   const unmeasured: Array<SagaContext> = []
@@ -77,9 +81,8 @@ export const view = (self: SagaContext, decode: Decode): View => {
   const values = missing.map((entry) => decodedOf(entry, decode))
   const target = node?.cache.view ?? Object.create(null)
   for (let i = missing.length - 1; i >= 0; i--) {
-    const entry = missing[i]!
-    if (entry.parent !== undefined) define(target, entry.name, values[i])
-    else for (const [key, value] of Object.entries(values[i] as object)) define(target, key, value)
+    if (missing[i]!.parent === undefined) Object.assign(target, values[i])
+    else define(target, missing[i]!.name, values[i])
   }
   return move(node, self, target)
 }

@@ -66,7 +66,7 @@ export class SagaExecution {
   }
   /** The step whose reply is awaited. */
   get pausedStep(): Step.SagaStepExecution | undefined {
-    return this.state.direction === "forward" ? Step.paused(this, this.state.root) : undefined
+    return Step.paused(this, this.state.root)
   }
   /** Paths of the steps whose undoing needs a person. */
   get parked(): ReadonlyArray<string> {
@@ -277,6 +277,20 @@ export const unstored = (self: SagaExecution): ReadonlyArray<SagaEvent> => {
     node = node!.tail
   }
   return events.reverse()
+}
+
+export type Announcement = Extract<SagaEvent, { readonly message: unknown }>
+
+/** The messages among the events gained since the last write, oldest first; undefined: none. */
+export const unstoredMessages = ({ state }: SagaExecution): ReadonlyArray<Announcement> | undefined => {
+  let messages: Array<Announcement> | undefined
+  let node = state.history
+  for (let i = 0; i < state.unstored; i++) {
+    const event = node!.head
+    if ("message" in event) messages = [event, ...(messages ?? [])]
+    node = node!.tail
+  }
+  return messages
 }
 
 /** The execution after its write. */

@@ -266,9 +266,7 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
     case "StepCompensated":
       return settleStep(self, event.path, compensated, false)
     case "StepParked":
-      return self.parked.includes(event.path)
-        ? self
-        : settleStep(self, event.path, (step) => ({ ...step, parked: { reason: event.reason, at: event.at } }), true)
+      return self.parked.includes(event.path) ? self : settleStep(self, event.path, (step) => parked(step, event), true)
     case "StepUnparked":
       return reopen(
         late(self, event.path, (step) => unparked(step, event.at)),
@@ -540,6 +538,12 @@ const attemptFailed = (step: StepState, event: Of<"CompensationFailed">): StepSt
   }
 }
 
+const parked = (step: StepState, { at, reason }: Of<"StepParked">): StepState => ({
+  ...step,
+  status: step.statusBefore === undefined ? step.status : "errored-on-failure",
+  parked: { reason, at }
+})
+
 const unparked = (step: StepState, at: number): StepState => ({
   ...step,
   parked: undefined,
@@ -686,12 +690,16 @@ const around = (outer: StepState, inner: ReadonlyArray<Frame>): StepState => {
   )
   if (outer.statusBefore !== undefined || outer.status === "finished") return { ...outer, inner, relatedServices }
   const broken = inner.some((frame) => frame.current?.failure !== undefined || frame.undone?.head.failure !== undefined)
+  // Undone from outside: it was left as it is.
+  const isLeft = inner.some(({ current, undone }) => current?.undo !== undefined || undone !== undefined)
   const status =
     broken || outer.status === "errored-by-on-execute"
       ? "errored-by-on-execute"
-      : isPausedInside(inner)
-        ? "paused-by-on-execute"
-        : "running-on-execute"
+      : isLeft
+        ? outer.status
+        : isPausedInside(inner)
+          ? "paused-by-on-execute"
+          : "running-on-execute"
   return { ...outer, inner, relatedServices, status }
 }
 

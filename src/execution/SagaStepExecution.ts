@@ -4,7 +4,7 @@ import * as SagaPath from "../definition/SagaPath.ts"
 import type { Definition, SagaStep } from "../definition/SagaStep.ts"
 import { Json } from "./Json.ts"
 import * as Context from "./SagaContext.ts"
-import { type Frame, type StepState, toArray } from "./SagaState.ts"
+import { type Frame, type SagaState, type StepState, toArray } from "./SagaState.ts"
 import { SagaStatus, SagaStepStatus } from "./SagaStatus.ts"
 import * as Uuid from "./Uuid.ts"
 
@@ -39,6 +39,7 @@ interface Run {
   readonly uuid: string
   readonly user: string | undefined
   readonly definition: Definition | undefined
+  readonly state: Pick<SagaState, "direction">
 }
 
 export const make = (run: Run, state: StepState): SagaStepExecution => ({
@@ -64,12 +65,19 @@ export const make = (run: Run, state: StepState): SagaStepExecution => ({
 export const executed = (run: Run, frame: Frame): ReadonlyArray<SagaStepExecution> =>
   [
     ...toArray(frame.done).reverse(),
-    ...(frame.current?.failure === undefined ? [] : [frame.current]),
+    ...(frame.current === undefined || isUnderWay(run, frame.current) ? [] : [frame.current]),
     ...toArray(frame.undone)
   ].map((state) => make(run, state))
 
+/** On the way back the step that is undone is over, also one that was paused; what still runs is not. */
+const isUnderWay = ({ state: { direction } }: Run, step: StepState): boolean =>
+  direction === "forward" ? step.failure === undefined : step.kind === "local" && step.status === "running-on-execute"
+
+/** On the way back nothing is awaited any more to go on. */
 export const paused = (run: Run, frame: Frame): SagaStepExecution | undefined =>
-  frame.current?.status === "paused-by-on-execute" ? make(run, frame.current) : undefined
+  run.state.direction === "forward" && frame.current?.status === "paused-by-on-execute"
+    ? make(run, frame.current)
+    : undefined
 
 const innerOf = (run: Run, outer: StepState, frame: Frame): Inner => {
   const steps = executed(run, frame)

@@ -262,7 +262,7 @@ export const cancel = (self: SagaState, actor: string | undefined, now: number):
     at: now
   }
   if (self.direction === "backward" && self.failure?._tag === "Cancelled") return unchanged
-  return self.status === "finished" || evolve(self, fact) === self
+  return evolve(self, fact) === self
     ? Result.fail(new SagaNotCancellable({ uuid: self.uuid, status: self.status }))
     : Result.succeed([fact])
 }
@@ -271,7 +271,7 @@ export const commit = (self: SagaState, now: number): Verdict<SagaExecutionNotFi
   if (self.decision === "commit") return unchanged
   if (self.status !== "finished")
     return Result.fail(new SagaExecutionNotFinished({ uuid: self.uuid, status: self.status }))
-  return Result.succeed([{ _tag: "ReservationStarted", at: now }])
+  return self.commitState === "none" ? Result.succeed([{ _tag: "ReservationStarted", at: now }]) : unchanged
 }
 
 /** Rolls back where nothing is decided, and tells the participants of an execution that was left undecided. */

@@ -167,6 +167,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   }
 
   const settle = ({ uuid }: SagaExecution): void => {
+    if (keep === 0) return remove(uuid)
     settled.add(uuid)
     leases.end(uuid)
     for (const oldest of settled) {

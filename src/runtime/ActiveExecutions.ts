@@ -5,7 +5,8 @@
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
-import type { Drive, StorageError } from "./Drive.ts"
+import { conflict } from "../ports/SagaExecutionRepository.ts"
+import type { Drive, Driven, StorageError } from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
 import * as Timers from "./Timers.ts"
 
@@ -22,8 +23,8 @@ export class SagaOverloaded extends Schema.TaggedError<SagaOverloaded>()("SagaOv
 export type RunError = StorageError | SagaDefinitionDrift
 
 export interface ActiveExecutions {
-  /** Starts a new execution and waits for it. */
-  readonly start: (
+  /** Starts a new execution, at once where there is room, and gives the effect that waits for it. */
+  readonly startUnsafe: (
     execution: SagaExecution,
     until: Until,
     caller: Context.Context<never>
@@ -77,20 +78,33 @@ export const make = Effect.fnUntraced(function* (options: {
   const active = new Map<string, Inbox.Inbox>()
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
   const waiters = new Map<string, Array<Waiter>>()
-  const pending = new Set<string>()
+  /** Executions of this process that are not over and that nobody runs: they wait for a reply or a time. */
+  const waiting = new Set<string>()
   const starts: Array<Deferred.Deferred<void>> = []
 
   const timers = yield* Timers.make({
     limit: maxPending,
     fire: ({ since, uuid }) =>
-      Effect.sync(() => (active.has(uuid) ? undefined : launch(uuid, load(uuid), since, Inbox.make(), services)))
+      Effect.sync(() => (active.has(uuid) ? undefined : goOn(uuid, load(uuid), since, Inbox.make())))
   })
-  yield* Effect.addFinalizer(() => Fiber.interruptAll(fibers))
+  let closed = false
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      closed = true
+      return Effect.andThen(Fiber.interruptAll(fibers), Effect.sync(dismiss))
+    })
+  )
+
+  /** Nothing is run here any more: whoever still waits is told so. */
+  const dismiss = (): void => {
+    for (const turn of starts.splice(0)) Deferred.doneUnsafe(turn, Effect.interrupt)
+    for (const uuid of [...waiters.keys()]) settle(uuid, Exit.interrupt())
+  }
 
   const settle = (uuid: string, exit: Exit.Exit<SagaExecution, RunError>): void => {
-    const waiting = waiters.get(uuid)
-    if (waiting === undefined) return
-    const left = waiting.filter(({ reached, until }) => {
+    const present = waiters.get(uuid)
+    if (present === undefined) return
+    const left = present.filter(({ reached, until }) => {
       if (Exit.isSuccess(exit) && !isReached(exit.value, until)) return true
       Deferred.doneUnsafe(reached, exit)
       return false
@@ -99,48 +113,77 @@ export const make = Effect.fnUntraced(function* (options: {
     else waiters.set(uuid, left)
   }
 
-  /** Forks the runner; the fiber belongs to this process and not to who asked for it. */
+  const nextTurn = (): void => {
+    const next = active.size < maxRunning ? starts.shift() : undefined
+    if (next !== undefined) Deferred.doneUnsafe(next, Effect.void)
+  }
+
+  /** Whoever no longer waits leaves the line, or passes on the turn it has got. */
+  const giveUp = (turn: Deferred.Deferred<void>): void => {
+    const place = starts.indexOf(turn)
+    if (place < 0) nextTurn()
+    else starts.splice(place, 1)
+  }
+
+  /** Forks the runner: the fiber belongs to this process and not to who asked for it. Gives its exit if it is over. */
   const launch = (
+    uuid: string,
+    run: Effect.Effect<Driven, RunError>,
+    inbox: Inbox.Inbox,
+    context: Context.Context<never>
+  ): Exit.Exit<Driven, RunError> | undefined => {
+    if (closed) {
+      const exit = Exit.interrupt()
+      Inbox.abandon(inbox.triggers.splice(0), exit)
+      return exit
+    }
+    active.set(uuid, inbox)
+    const fiber = Effect.runForkWith(context)(run)
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) {
+      ended(uuid, inbox, exit)
+      return exit
+    }
+    fibers.add(fiber)
+    fiber.addObserver((exit) => {
+      fibers.delete(fiber)
+      ended(uuid, inbox, exit)
+    })
+    return undefined
+  }
+
+  const goOn = (
     uuid: string,
     execution: Effect.Effect<SagaExecution, RunError>,
     since: number,
-    inbox: Inbox.Inbox,
-    context: Context.Context<never>
+    inbox: Inbox.Inbox
   ): void => {
-    active.set(uuid, inbox)
     timers.cancel(uuid)
-    const run = Effect.flatMap(execution, (loaded) => drive(loaded, since, inbox))
-    const fiber = Effect.runForkWith(context)(run)
-    const ended = (exit: Exit.Exit<{ readonly execution: SagaExecution; readonly wakeAt: number }, RunError>): void => {
-      fibers.delete(fiber)
-      active.delete(uuid)
-      starts.shift()?.pipe((next) => Deferred.doneUnsafe(next, Effect.void))
-      if (Exit.isFailure(exit)) {
-        if (Cause.hasDies(exit.cause))
-          Effect.runForkWith(context)(Effect.logError("A saga runner died", { uuid }, exit.cause))
-        pending.delete(uuid)
-        Inbox.abandon(inbox.triggers.splice(0), exit)
-        settle(uuid, Exit.failCause(exit.cause))
-        return
-      }
-      const { execution, wakeAt } = exit.value
-      if (execution.status === "finished" || execution.status === "errored") pending.delete(uuid)
-      if (inbox.triggers.length > 0)
-        return launch(
-          uuid,
-          Effect.succeed(execution),
-          clock.currentTimeMillisUnsafe(),
-          Inbox.make(inbox.triggers),
-          services
-        )
-      if (wakeAt !== Number.POSITIVE_INFINITY)
-        timers.schedule({ uuid, at: wakeAt, since: clock.currentTimeMillisUnsafe() })
-      settle(uuid, Exit.succeed(execution))
+    launch(
+      uuid,
+      Effect.flatMap(execution, (loaded) => drive(loaded, since, inbox)),
+      inbox,
+      services
+    )
+  }
+
+  const ended = (uuid: string, inbox: Inbox.Inbox, exit: Exit.Exit<Driven, RunError>): void => {
+    active.delete(uuid)
+    nextTurn()
+    if (Exit.isFailure(exit)) {
+      if (Cause.hasDies(exit.cause))
+        Effect.runForkWith(services)(Effect.logError("A saga runner died", { uuid }, exit.cause))
+      waiting.delete(uuid)
+      Inbox.abandon(inbox.triggers.splice(0), exit)
+      return settle(uuid, Exit.failCause(exit.cause))
     }
-    const done = fiber.pollUnsafe()
-    if (done !== undefined) return ended(done)
-    fibers.add(fiber)
-    fiber.addObserver(ended)
+    const { execution, wakeAt } = exit.value
+    const now = clock.currentTimeMillisUnsafe()
+    if (inbox.triggers.length > 0) return goOn(uuid, Effect.succeed(execution), now, Inbox.make(inbox.triggers))
+    if (execution.status === "finished" || execution.status === "errored") waiting.delete(uuid)
+    else waiting.add(uuid)
+    if (wakeAt !== Number.POSITIVE_INFINITY) timers.schedule({ uuid, at: wakeAt, since: now })
+    settle(uuid, Exit.succeed(execution))
   }
 
   // The services of the steps win over those of a caller; what only the caller has (its span, its log annotations)
@@ -166,8 +209,6 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 
   const waitOn = (uuid: string, waiter: Waiter): Effect.Effect<SagaExecution, RunError> =>
-    // Mostly reached already: a saga of local steps has run while it was started.
-    waiter.reached.effect ??
     Effect.onInterrupt(Deferred.await(waiter.reached), () => Effect.sync(() => leave(uuid, waiter)))
 
   const startNow = (
@@ -176,16 +217,24 @@ export const make = Effect.fnUntraced(function* (options: {
     caller: Context.Context<never>
   ): Effect.Effect<SagaExecution, RunError> => {
     const { uuid } = execution
-    pending.add(uuid)
-    const waiter = waitFor(uuid, until)
-    launch(uuid, Effect.succeed(execution), clock.currentTimeMillisUnsafe(), Inbox.make(), contextFor(caller))
-    return waitOn(uuid, waiter)
+    // A caller has named it, and it is under way here: there is one runner for each.
+    if (active.has(uuid)) {
+      nextTurn()
+      return Effect.fail(conflict(execution, uuid))
+    }
+    const inbox = Inbox.make()
+    const exit = launch(uuid, drive(execution, clock.currentTimeMillisUnsafe(), inbox), inbox, contextFor(caller))
+    // A saga of local steps has mostly run by now.
+    if (exit !== undefined && Exit.isFailure(exit)) return Effect.failCause(exit.cause)
+    return exit !== undefined && isReached(exit.value.execution, until)
+      ? Effect.succeed(exit.value.execution)
+      : waitOn(uuid, waitFor(uuid, until))
   }
 
   const deliver = (uuid: string, trigger: Inbox.Trigger): Effect.Effect<SagaExecution, unknown> => {
     const inbox = active.get(uuid)
     if (inbox === undefined) {
-      launch(uuid, load(uuid), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]), services)
+      goOn(uuid, load(uuid), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))
     } else if (inbox.triggers.length >= maxInbox) {
       return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
     } else Inbox.offer(inbox, trigger)
@@ -193,16 +242,18 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 
   return {
-    start: (execution, until, caller) =>
-      Effect.suspend((): Effect.Effect<SagaExecution, RunError | SagaOverloaded> => {
-        if (pending.size + starts.length >= maxPending) {
-          return Effect.fail(new SagaOverloaded({ limit: "maxPending", value: maxPending }))
-        }
-        if (active.size < maxRunning) return startNow(execution, until, caller)
-        const turn = Deferred.makeUnsafe<void>()
-        starts.push(turn)
-        return Effect.flatMap(Deferred.await(turn), () => startNow(execution, until, caller))
-      }),
+    startUnsafe: (execution, until, caller) => {
+      if (active.size + waiting.size + starts.length >= maxPending) {
+        return Effect.fail(new SagaOverloaded({ limit: "maxPending", value: maxPending }))
+      }
+      if (active.size < maxRunning) return startNow(execution, until, caller)
+      const turn = Deferred.makeUnsafe<void>()
+      starts.push(turn)
+      return Deferred.await(turn).pipe(
+        Effect.onInterrupt(() => Effect.sync(() => giveUp(turn))),
+        Effect.flatMap(() => startNow(execution, until, caller))
+      )
+    },
     wait: (uuid, until) =>
       Effect.suspend(() => {
         // Waiting begins before looking: what is reached in between is not missed.
@@ -222,7 +273,7 @@ export const make = Effect.fnUntraced(function* (options: {
         )
       }),
     resume: (execution, since) => {
-      if (!active.has(execution.uuid)) launch(execution.uuid, Effect.succeed(execution), since, Inbox.make(), services)
+      if (!active.has(execution.uuid)) goOn(execution.uuid, Effect.succeed(execution), since, Inbox.make())
     },
     stored: (execution) => {
       if (waiters.size > 0 && isReached(execution, "end")) settle(execution.uuid, Exit.succeed(execution))

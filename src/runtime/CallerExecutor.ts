@@ -2,6 +2,8 @@
  * The operations of a step for a caller of their own: a local callback, a request, the handler of a response, run as a
  * step of an execution runs them, with errors instead of facts. Nothing is decided and nothing is stored here; that is
  * what `SagaRunner` is for.
+ *
+ * Casts: the overloads say what comes of an operation that may be absent.
  */
 import { Clock, Effect, Ref } from "effect"
 import type { SagaRequest } from "../definition/SagaMessage.ts"
@@ -56,12 +58,13 @@ export const call = <Args extends ReadonlyArray<any>, A, E, R>(
   ...args: NoInfer<Args>
 ): Effect.Effect<A, SagaFailedExecutionStep, R> =>
   Effect.catchCause(
-    within(run, path, "execute", () => f(...args)) as Effect.Effect<A, E, R>, // the services of a step's callback are erased
+    within(run, path, "execute", () => f(...args)) as Effect.Effect<A, E, R>, // it erases the services of a step
     (cause) =>
       Effect.fail(new SagaFailedExecutionStep({ saga: run.state.saga, path, step: name, cause: defectOf(cause) }))
   )
 
 /** A context with the result of one more step; what gives nothing leaves it as it is. */
+// biome-ignore lint/suspicious/noConfusingVoidType: the result of a callback that gives none
 export type With<Ctx, Name extends string, A> = [A] extends [void] ? Ctx : Ctx & { readonly [K in Name]: A }
 
 /**
@@ -76,7 +79,6 @@ export const local: {
     context: Ctx
   ): Effect.Effect<With<Ctx, Name, A>, SagaFailedExecutionStep, R>
 } = (place: Place<string>, execute: Handler | undefined, context: object): any =>
-  // the overloads say what comes out
   execute === undefined ? Effect.succeed(context) : withResult(place, context, call(place, execute, context))
 
 /**
@@ -121,7 +123,6 @@ export const response: {
     context: Ctx
   ): Effect.Effect<With<Ctx, Name, A>, SagaFailedExecutionStep, R>
 } = (place: Place<string>, handler: Handler | undefined, reply: unknown, context: object): any =>
-  // as above
   handler === undefined ? Effect.succeed(context) : withResult(place, context, call(place, handler, reply, context))
 
 type Handler = (...args: Array<any>) => Effect.Effect<unknown, unknown, any>

@@ -74,10 +74,10 @@ export const make = Effect.fnUntraced(function* (
         : Effect.succeed(new Unrecorded(error))
     )
 
-  /** What a write announces is sent once it is stored. */
+  /** What a write announces is sent once it is stored. Most writes announce nothing. */
   const announce = (written: SagaExecution): Effect.Effect<void> | undefined => {
-    const messages = Execution.unstored(written).filter(isMessage)
-    return messages.length === 0
+    const messages = Execution.unstoredMessages(written)
+    return messages === undefined
       ? undefined
       : Effect.forEach(messages, ({ command, message }) => publish(message, command), { discard: true })
   }
@@ -207,10 +207,6 @@ class Unrecorded {
 
 const isUnavailable = (error: Unrecorded["error"]): boolean =>
   error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"
-
-type Announced = Extract<SagaEvent, { readonly message: Envelope }>
-
-const isMessage = (fact: SagaEvent): fact is Announced => "message" in fact
 
 /** Judges what waits in the inbox against the state as it is. */
 const look = (

@@ -78,7 +78,7 @@ export const succeeded = (
   if (Encoding.isEncodingIssue(result)) return rejected(run, path, step.name, status, effect, "encode", result.message)
   const at = now(run)
   if (result !== undefined) {
-    const size = SagaContext.size(SagaContext.append(context, path, step.name, result))
+    const size = SagaContext.sizeWith(context, step.name, result)
     if (size > maxContextSize) {
       const issue = `the context would have ${size} of ${maxContextSize} characters`
       return rejected(run, path, step.name, status, effect, "context-size", issue)

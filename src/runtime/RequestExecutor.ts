@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { Definition, Remote } from "../definition/SagaStep.ts"
 import * as Encoding from "../execution/Encoding.ts"
 import { type Envelope, messageId, type Op } from "../execution/Envelope.ts"
-import type { Json } from "../execution/Json.ts"
+import { check, type Json } from "../execution/Json.ts"
 import type * as SagaContext from "../execution/SagaContext.ts"
 import type { StepState } from "../execution/SagaState.ts"
 import * as Broker from "../ports/Broker.ts"
@@ -20,8 +20,18 @@ import {
 } from "./Operation.ts"
 import * as RequestContext from "./RequestContext.ts"
 
-/** A message may not be larger than this many characters (SPEC C11). */
-export const maxMessageSize = 262_144
+/** A message may not be larger than this many bytes (SPEC C11). */
+export const maxMessageSize = Broker.maxMessageBytes
+
+/** Why the receiver of a message would not read it (SPEC C11): it is not sent then. */
+const unreadable = (message: Envelope): ReturnType<typeof obstacle> | undefined => {
+  const checked = check(message)
+  if (typeof checked !== "number") return obstacle("encode", checked.message)
+  const bytes = Buffer.byteLength(JSON.stringify(message))
+  return bytes > maxMessageSize
+    ? obstacle("message-size", `the message has ${bytes} of ${maxMessageSize} bytes`)
+    : undefined
+}
 
 /** Hands a message to the broker. A refusal is no failure: what is stored is sent again until it is answered. */
 export const publish = (
@@ -43,11 +53,8 @@ export const buildRequest = (run: Run, { context, path, step }: At<"BuildRequest
   }
   const at = now(run)
   const message = envelope(run, path, "execute", execute.service, built.value, at + run.settings.maxMessageLifetime)
-  const size = JSON.stringify(message).length
-  if (size > maxMessageSize) {
-    const issue = `the message has ${size} of ${maxMessageSize} characters`
-    return [didNotStart(run, path, name, "remote", obstacle("message-size", issue))]
-  }
+  const refused = unreadable(message)
+  if (refused !== undefined) return [didNotStart(run, path, name, "remote", refused)]
   const deadline = at + (policies.timeout ?? run.settings.replyTimeout)
   return [{ _tag: "RequestSent", path, name, command: execute.command, message, deadline, at }]
 }
@@ -70,6 +77,9 @@ export const buildCompensation = (run: Run, instruction: At<"BuildCompensation">
     return [{ _tag: "StepParked", path, reason: "its compensation cannot be built", at }]
   }
   const message = envelope(run, path, "failure", compensation.service, built.value, lifetime(run, state))
+  if (unreadable(message) !== undefined) {
+    return [{ _tag: "StepParked", path, reason: "its compensation cannot be sent", at }]
+  }
   return [{ _tag: "CompensationSent", path, command: compensation.command, message, at }]
 }
 

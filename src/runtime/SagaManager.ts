@@ -282,12 +282,16 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     conflict: Repository.SagaExecutionConflict,
     until: ActiveExecutions.Until
   ) {
-    const theirs = yield* loadBound(conflict.existing ?? mine.uuid)
+    const uuid = conflict.existing ?? mine.uuid
+    // What is not found is being stored just now.
+    const theirs = yield* Effect.catchTag(loadBound(uuid), "SagaExecutionNotFound", () =>
+      submit<never>(uuid, () => Result.succeed([]))
+    )
     const isSame =
       theirs.saga === mine.saga &&
       theirs.state.fingerprint === mine.state.fingerprint &&
       Repository.contextHash(theirs) === Repository.contextHash(mine)
-    if (isSame) return yield* active.wait(theirs.uuid, until)
+    if (isSame) return ActiveExecutions.isReached(theirs, until) ? theirs : yield* active.wait(theirs.uuid, until)
     const { startKey } = mine
     return yield* new SagaStartConflict({
       uuid: theirs.uuid,
@@ -302,10 +306,15 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       const execution = create(saga, options, request, fiber.getRef(UuidGenerator))
       if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
       const until = untilOf(options)
-      const started = active.start(execution, until, fiber.context)
+      const started = active.startUnsafe(execution, until, fiber.context)
       const isNamed = options.startKey !== undefined || options.uuid !== undefined
       const reached = isNamed
-        ? Effect.catchTag(started, "SagaExecutionConflict", (conflict) => existing(execution, conflict, until))
+        ? Effect.catchTag(started, "SagaExecutionConflict", (conflict) =>
+            // Forgotten while it was looked at: now the store says what has become of it.
+            Effect.catchTag(existing(execution, conflict, until), "SagaExecutionNotFound", () =>
+              active.startUnsafe(execution, until, fiber.context)
+            )
+          )
         : started
       return served(request, options.user, reached)
     })

@@ -177,6 +177,7 @@ describe("uuids", () => {
       const ending = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context, uuid: mine })))
       yield* wire.reply(wire.sent[0]!, reserved)
       assert.strictEqual((yield* Fiber.join(ending)).status, "finished")
+      yield* quiet
       assert.strictEqual((yield* Effect.flip(other))._tag, "SagaExecutionRetired")
     })
   )

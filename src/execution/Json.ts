@@ -32,7 +32,10 @@ export class JsonIssue {
 export const isHostileKey = (key: string): boolean =>
   key === "__proto__" || key === "prototype" || key === "constructor"
 
-/** The size of the value's JSON text in UTF-16 units, or what is wrong with it. */
+/**
+ * The size of the value's JSON text in UTF-16 units, or what is wrong with it. An escaped character counts as one:
+ * looking for them would cost more than everything else here.
+ */
 export const check = (value: unknown, bounds: Limits = limits): number | JsonIssue => walk(value, bounds, 1, "$")
 
 const walk = (value: unknown, bounds: Limits, depth: number, at: string): number | JsonIssue => {

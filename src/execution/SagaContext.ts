@@ -99,7 +99,7 @@ const move = (from: SagaContext | undefined, to: SagaContext, target: View): Vie
 
 /** The context as it is stored and shown. */
 export const encoded = (self: SagaContext): { readonly [name: string]: Json } => {
-  const target: Record<string, Json> = {}
+  const target: Record<string, Json> = Object.create(null)
   for (const entry of since(self, undefined)) {
     if (entry.parent === undefined) Object.assign(target, entry.encoded)
     else if (entry.inner !== undefined) target[entry.name] = encoded(entry.inner)

@@ -8,7 +8,7 @@ import type { Definition } from "../definition/SagaStep.ts"
 import * as SagaValidation from "../definition/SagaValidation.ts"
 import * as Encoding from "./Encoding.ts"
 import { Uuid as UuidText } from "./Envelope.ts"
-import { Json } from "./Json.ts"
+import { check, Json, limits } from "./Json.ts"
 import * as Context from "./SagaContext.ts"
 import { SagaEvent } from "./SagaEvent.ts"
 import { SagaContextDecodeError, SagaContextEncodeError, SagaContextTooLarge, toError } from "./SagaFailure.ts"
@@ -353,7 +353,13 @@ export class SagaDecodeError extends Schema.TaggedError<SagaDecodeError>()("Saga
 
 const decodeRaw = Schema.decodeUnknownEffect(Raw)
 
-/** Reads the encoded form back. An execution is returned as it is. Without a definition it can be shown only. */
+/** How deep a value may stand in the list of events. */
+const depthOfEvents = 4
+
+/**
+ * Reads the encoded form back. An execution is returned as it is. Without the definition it was made from (the same
+ * name and fingerprint) it can be shown only.
+ */
 export const fromRaw = Effect.fnUntraced(function* (
   encoded: unknown,
   definition?: Definition
@@ -362,7 +368,14 @@ export const fromRaw = Effect.fnUntraced(function* (
   const raw = yield* decodeRaw(encoded).pipe(
     Effect.mapError((error) => new SagaDecodeError({ issue: Encoding.placesOf(error) }))
   )
+  const checked = check(raw.events, { ...limits, maxDepth: limits.maxDepth + depthOfEvents })
+  if (typeof checked !== "number") return yield* new SagaDecodeError({ issue: `$.events: ${checked.message}` })
   const execution = fromEvents(raw.revision, raw.events)
   if (execution === undefined) return yield* new SagaDecodeError({ issue: "$.events: no ExecutionCreated" })
-  return new SagaExecution({ ...execution.state, unstored: raw.unstored }, definition)
+  const { fingerprint, saga } = execution.state
+  if (raw.revision < 0) return yield* new SagaDecodeError({ issue: "$.revision: less than 0" })
+  if (raw.unstored < 0 || raw.unstored > execution.events.length)
+    return yield* new SagaDecodeError({ issue: "$.unstored: not a number of events" })
+  const isSame = definition?.name === saga && definition.fingerprint === fingerprint
+  return new SagaExecution({ ...execution.state, unstored: raw.unstored }, isSame ? definition : undefined)
 })

@@ -214,7 +214,8 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     claim: (request) => Effect.sync(() => leases.take(states.values(), request)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
     durable: false,
-    transactional: false
+    // A crash takes the effects in this process and the record alike.
+    transactional: true
   })
 }
 

@@ -104,13 +104,11 @@ export const make = Effect.fnUntraced(function* (options: {
   const settle = (uuid: string, exit: Exit.Exit<SagaExecution, RunError>): void => {
     const present = waiters.get(uuid)
     if (present === undefined) return
-    const left = present.filter(({ reached, until }) => {
-      if (Exit.isSuccess(exit) && !isReached(exit.value, until)) return true
-      Deferred.doneUnsafe(reached, exit)
-      return false
-    })
+    const left = present.filter(({ until }) => Exit.isSuccess(exit) && !isReached(exit.value, until))
     if (left.length === 0) waiters.delete(uuid)
     else waiters.set(uuid, left)
+    // Whoever is told may go on at once, and wait again.
+    for (const waiter of present) if (!left.includes(waiter)) Deferred.doneUnsafe(waiter.reached, exit)
   }
 
   const nextTurn = (): void => {

@@ -40,7 +40,7 @@ import type {
 import type { SagaOverloaded } from "./ActiveExecutions.ts"
 import type { InvalidServiceName } from "./SagaConfig.ts"
 import type { SagaResponseUnaddressed, SagaStartConflict } from "./SagaManager.ts"
-import type { SagaFailedExecution } from "./SagaRunner.ts"
+import type { SagaFailedExecution, SagaTransactionUnsupported } from "./SagaRunner.ts"
 
 export {
   isSagaDefinitionError,
@@ -93,6 +93,7 @@ export type SagaMessageError = BrokerError | MessageMalformed | MessageTooLarge 
 export type SagaError =
   | SagaDefinitionError
   | SagaInvalid
+  | SagaTransactionUnsupported
   | InvalidServiceName
   | SagaStepExecutionError
   | SagaExecutionError
@@ -145,7 +146,11 @@ export const isSagaExecutionError = guard<SagaExecutionError>(
 
 const isMessageError = guard<SagaMessageError>("BrokerError", "MessageMalformed", "MessageTooLarge", "SenderMismatch")
 
-const isSetUpError = guard<SagaInvalid | InvalidServiceName>("SagaInvalid", "InvalidServiceName")
+const isSetUpError = guard<SagaInvalid | SagaTransactionUnsupported | InvalidServiceName>(
+  "SagaInvalid",
+  "SagaTransactionUnsupported",
+  "InvalidServiceName"
+)
 
 export const isSagaError = (error: unknown): error is SagaError =>
   isSagaExecutionError(error) ||

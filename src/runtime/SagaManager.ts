@@ -29,7 +29,7 @@ import * as Inbox from "./Inbox.ts"
 import * as Recovery from "./Recovery.ts"
 import * as RequestContext from "./RequestContext.ts"
 import * as SagaConfig from "./SagaConfig.ts"
-import { failureOf, resuming, type SagaFailedExecution, starting } from "./SagaRunner.ts"
+import { failureOf, register, resuming, type SagaFailedExecution, type SetUpError, starting } from "./SagaRunner.ts"
 import * as SagaService from "./SagaService.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ export const execute = <Initial, Own, E, R>(
 // ---- implementation --------------------------------------------------------------------------------------------
 
 const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
-  const registry = yield* Effect.fromResult(SagaRegistry.make(sagas))
+  const registry = yield* register(sagas)
   const repository = yield* SagaExecutionRepository
   const committer = yield* TransactionCommitter
   const config = yield* SagaConfig.SagaConfig
@@ -413,7 +413,7 @@ export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>>(
   sagas: Sagas
 ): Layer.Layer<
   SagaManager,
-  SagaRegistry.SagaInvalid,
+  SetUpError,
   SagaExecutionRepository | Broker | TransactionCommitter | SagaConfig.SagaConfig | Services<Sagas[number]>
 > => Layer.effect(SagaManager, make(sagas))
 

@@ -5,6 +5,7 @@
 import { Clock, Context, Deferred, Effect, Layer, Ref, Result, Schema } from "effect"
 import type { AnyCommitted, Services } from "../definition/Saga.ts"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
+import * as SagaPath from "../definition/SagaPath.ts"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import { check, type Json } from "../execution/Json.ts"
@@ -13,7 +14,7 @@ import { SagaExecution } from "../execution/SagaExecution.ts"
 import { SagaContextEncodeError, SagaFailedCommitCallback, type SagaSystemError } from "../execution/SagaFailure.ts"
 import * as Trigger from "../execution/SagaTrigger.ts"
 import type { Broker } from "../ports/Broker.ts"
-import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { StorageError } from "./Drive.ts"
 import * as Drive from "./Drive.ts"
@@ -121,6 +122,33 @@ export const responseContent = (content: unknown): Json | undefined | SagaContex
     : new SagaContextEncodeError({ path: "", step: "", issue: checked.message })
 }
 
+/** A `transactional` step needs a repository that commits its effect and its record together. */
+export class SagaTransactionUnsupported extends Schema.TaggedError<SagaTransactionUnsupported>()(
+  "SagaTransactionUnsupported",
+  { saga: Schema.String, path: Schema.String, step: Schema.String }
+) {
+  override get message(): string {
+    return `Step ${this.step} (${this.path}) of saga ${this.saga} is transactional, and the repository cannot be`
+  }
+}
+
+/** Why a program cannot run its sagas. */
+export type SetUpError = SagaRegistry.SagaInvalid | SagaTransactionUnsupported
+
+/** The sagas of a program, if they are valid and its repository can run them. */
+export const register = Effect.fnUntraced(function* (
+  sagas: ReadonlyArray<AnyCommitted>
+): Effect.fn.Return<SagaRegistry.SagaRegistry, SetUpError, SagaExecutionRepository> {
+  const registry = yield* Effect.fromResult(SagaRegistry.make(sagas))
+  const { transactional } = yield* SagaExecutionRepository
+  for (const saga of transactional ? [] : registry.sagas) {
+    const found = SagaPath.steps(saga).find(({ step }) => step._tag === "Local" && step.transactional)
+    if (found === undefined) continue
+    return yield* new SagaTransactionUnsupported({ saga: saga.name, path: found.path, step: found.step.name })
+  }
+  return registry
+})
+
 /** The fact that starts an execution, with what the request it serves hands on. */
 export const starting = (
   self: SagaExecution,
@@ -144,7 +172,7 @@ export const starting = (
 }
 
 const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
-  const registry = yield* Effect.fromResult(SagaRegistry.make(sagas))
+  const registry = yield* register(sagas)
   const { relatedServices, service, settings } = yield* SagaConfig
   const committer = yield* TransactionCommitter
   const drive = yield* Drive.make(() => undefined)
@@ -247,6 +275,6 @@ export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>>(
   sagas: Sagas
 ): Layer.Layer<
   SagaRunner,
-  SagaRegistry.SagaInvalid,
+  SetUpError,
   SagaExecutionRepository | Broker | TransactionCommitter | SagaConfig | Services<Sagas[number]>
 > => Layer.effect(SagaRunner, make(sagas))

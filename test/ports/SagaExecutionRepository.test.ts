@@ -94,7 +94,7 @@ describe("memory", () => {
         Effect.gen(function* () {
           const repo = yield* repository
           assert.isFalse(repo.durable)
-          assert.isFalse(repo.transactional)
+          assert.isTrue(repo.transactional)
           return yield* repo.store(Sample.created())
         }),
         Repository.layerMemory

@@ -11,7 +11,6 @@ import {
   type SagaExecution,
   type SagaExecutionRepository,
   SagaManager,
-  type SagaRegistry,
   SagaResponse,
   type SagaRunner,
   type SagaSystemError,
@@ -131,7 +130,7 @@ it("requires ports, configuration and the services of all sagas, and nothing hid
     typeof layer,
     Layer.Layer<
       Manager,
-      SagaRegistry.SagaInvalid,
+      SagaRunner.SetUpError,
       | SagaExecutionRepository.SagaExecutionRepository
       | Broker.Broker
       | TransactionCommitter.TransactionCommitter

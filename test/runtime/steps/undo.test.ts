@@ -76,6 +76,7 @@ describe("a local compensation", () => {
       const [head] = (yield* find({})).items
       const between = yield* load(head?.uuid ?? "")
       assert.deepInclude(between, { status: "running", decision: "reject", alreadyRollback: false })
+      assert.deepStrictEqual(statuses(between.executedSteps).seat, "paused-on-failure")
       assert.deepStrictEqual(
         between.events.flatMap((fact) => (fact._tag === "CompensationFailed" ? [fact.retryAt] : [])),
         [1_000]

@@ -126,8 +126,8 @@ export const contextView = (
   definition: Definition,
   context: Context.SagaContext
 ): Context.View | SagaContextDecodeError => {
+  // `Context.view` is total but for the decoder given to it, which reports through this exception only.
   try {
-    // `Context.view` is total but for the decoder given to it, which reports through this exception only
     return Context.view(context, decoderOf(definition))
   } catch (error) {
     if (error instanceof SagaContextDecodeError) return error

@@ -3,7 +3,7 @@
  * itself: to its end, or to where it waits for a reply or a time. Facts are stored before anything they announce
  * happens (SPEC W1, W7); the result of a step and the intent of the next one are one write.
  */
-import { Clock, Effect, Exit, Queue, Result, Schedule } from "effect"
+import { Clock, Effect, Exit, Fiber, Queue, Result, Schedule } from "effect"
 import type { Definition } from "../definition/SagaStep.ts"
 import type { Envelope } from "../execution/Envelope.ts"
 import * as Decision from "../execution/SagaDecision.ts"
@@ -63,17 +63,6 @@ export const make = Effect.fnUntraced(function* (
 
   const publish = (message: Envelope, command: string | undefined) => RequestExecutor.publish(broker, message, command)
 
-  /** One write. Its failure is a value: most failures are handled where the write is asked for. */
-  const record = (execution: SagaExecution): Effect.Effect<SagaExecution | Unrecorded> =>
-    Effect.catch(repository.store(execution), (error) =>
-      isUnavailable(error)
-        ? repository.store(execution).pipe(
-            Effect.retry({ schedule: untilStored, while: isUnavailable }),
-            Effect.catch((last) => Effect.succeed(new Unrecorded(last)))
-          )
-        : Effect.succeed(new Unrecorded(error))
-    )
-
   /** What a write announces is sent once it is stored. Most writes announce nothing. */
   const announce = (written: SagaExecution): Effect.Effect<void> | undefined => {
     const messages = Execution.unstoredMessages(written)
@@ -126,107 +115,135 @@ export const make = Effect.fnUntraced(function* (
     return [{ _tag: "TransactionSettled", state, at: run.clock.currentTimeMillisUnsafe() }]
   })
 
-  return Effect.fnUntraced(function* (initial, since, inbox) {
-    const definition = initial.definition
-    if (definition === undefined) {
-      return yield* Effect.die(new Error(`execution ${initial.uuid} is not bound to its saga`))
-    }
-    const clock = yield* Clock.Clock
-    let execution = initial
-    let seen = since
-    let judged: ReadonlyArray<Inbox.Judged> = []
-    let flights: Flights | undefined
-
+  /** Decide, perform, record, repeat. A write that fails ends it; what the drive has come to is kept. */
+  const loop = Effect.fnUntraced(function* (self: Progress, clock: Clock.Clock) {
+    const { definition, inbox } = self
     while (true) {
       const now = clock.currentTimeMillisUnsafe()
-      if (inbox.triggers.length > 0) {
-        const looked = look(execution, definition, inbox, now)
-        execution = looked.execution
-        judged = [...judged, ...looked.judged]
-      }
-      const advanced = Decision.advance(execution.state, definition, now, seen, settings)
-      if (advanced.state !== execution.state) execution = new SagaExecution(advanced.state, definition)
-      seen = now
-      const { instructions, wakeAt } = advanced.decision
-      const work = flights === undefined ? instructions : flights.notUnderWay(instructions)
+      if (inbox.triggers.length > 0) look(self, now)
+      const { decision, state } = Decision.advance(self.execution.state, definition, now, self.since, settings)
+      if (state !== self.execution.state) self.execution = new SagaExecution(state, definition)
+      self.since = now
+      const work = self.flights === undefined ? decision.instructions : self.flights.notUnderWay(decision.instructions)
 
       if (work.length === 0 || work.some(Decision.needsIntent)) {
-        if (execution.state.unstored > 0) {
-          const recorded = yield* record(execution)
-          if (recorded instanceof Unrecorded) {
-            if (recorded.error._tag !== "SagaExecutionConflict" || execution.revision === 0) {
-              abandon(judged, inbox, recorded.error)
-              return yield* Effect.fail(recorded.error)
-            }
-            const rebased = yield* rebase(execution, definition, inbox)
-            // What was judged on the old state is judged again on the new one.
-            inbox.triggers.unshift(...judged.map(({ trigger }) => trigger))
-            judged = []
-            execution = rebased.execution
-            if (!rebased.goesOn && inbox.triggers.length === 0) {
-              return { execution, wakeAt: Number.POSITIVE_INFINITY }
-            }
-            continue
-          }
-          onStored(execution, recorded)
-          const announced = announce(execution)
-          execution = recorded
+        if (state.unstored > 0) {
+          const announced = recorded(self, yield* repository.store(self.execution))
           if (announced !== undefined) yield* announced
         }
-        if (judged.length > 0) {
-          Inbox.complete(judged, execution)
-          judged = []
+        if (self.judged.length > 0) {
+          Inbox.complete(self.judged, self.execution)
+          self.judged = []
         }
         if (inbox.triggers.length > 0) continue
       }
 
-      if (flights === undefined || flights.isEmpty) {
+      if (self.flights === undefined || self.flights.isEmpty) {
         const [only, ...others] = work
-        if (only === undefined) return { execution, wakeAt }
-        if (others.length === 0) {
-          const facts = yield* perform({ definition, state: execution.state, settings, service, clock }, only)
-          execution = facts.reduce(Execution.evolve, execution)
+        if (only === undefined) return { execution: self.execution, wakeAt: decision.wakeAt }
+        if (others.length === 0 && isDoneInPlace(only, decision.wakeAt)) {
+          const run = { definition, state: self.execution.state, settings, service, clock }
+          gained(self, yield* perform(run, only))
           continue
         }
       }
-      flights ??= new Flights(yield* Queue.unbounded<Landed>()) // holds at most one entry per step under way
-      const run = { definition, state: execution.state, settings, service, clock }
-      for (const instruction of work) yield* flights.takeOff(instruction, perform(run, instruction))
-      const facts = yield* flights.land(inbox)
-      execution = facts.reduce(Execution.evolve, execution)
+      self.flights ??= new Flights(yield* Queue.unbounded<Landed>()) // holds at most one entry per step under way
+      const run = { definition, state: self.execution.state, settings, service, clock }
+      for (const instruction of work) yield* self.flights.takeOff(instruction, perform(run, instruction))
+      gained(self, yield* self.flights.land(inbox, decision.wakeAt - now))
     }
   })
+
+  const recorded = (self: Progress, stored: SagaExecution): Effect.Effect<void> | undefined => {
+    const written = self.execution
+    onStored(written, stored)
+    self.execution = stored
+    return announce(written)
+  }
+
+  /** What becomes of a drive whose write has failed: it goes on (undefined), or is over. */
+  const recover = Effect.fnUntraced(function* (
+    self: Progress,
+    error: StoreError
+  ): Effect.fn.Return<Driven | undefined, StorageError> {
+    const { definition, inbox } = self
+    if (isUnavailable(error)) {
+      const again = Effect.retry(repository.store(self.execution), { schedule: untilStored, while: isUnavailable })
+      const stored = yield* Effect.result(again)
+      if (Result.isFailure(stored))
+        return isUnavailable(stored.failure) ? yield* give(self, stored.failure) : yield* recover(self, stored.failure)
+      const announced = recorded(self, stored.success)
+      if (announced !== undefined) yield* announced
+      return undefined
+    }
+    if (error._tag !== "SagaExecutionConflict" || self.execution.revision === 0) return yield* give(self, error)
+    const rebased = yield* rebase(self.execution, definition, inbox)
+    // What was judged on the old state is judged again on the new one.
+    inbox.triggers.unshift(...self.judged.map(({ trigger }) => trigger))
+    self.judged = []
+    self.execution = rebased.execution
+    return rebased.goesOn || inbox.triggers.length > 0
+      ? undefined
+      : { execution: rebased.execution, wakeAt: Number.POSITIVE_INFINITY }
+  })
+
+  const drive = (self: Progress, clock: Clock.Clock): Effect.Effect<Driven, StorageError> =>
+    Effect.catch(loop(self, clock), (error) =>
+      Effect.flatMap(recover(self, error), (driven) =>
+        driven === undefined ? drive(self, clock) : Effect.succeed(driven)
+      )
+    )
+
+  return (execution, since, inbox) =>
+    Effect.withFiber<Driven, StorageError>((fiber) =>
+      execution.definition === undefined
+        ? Effect.die(new Error(`execution ${execution.uuid} is not bound to its saga`))
+        : drive(
+            { execution, definition: execution.definition, since, inbox, judged: [], flights: undefined },
+            fiber.getRef(Clock.Clock)
+          )
+    )
 })
 
-class Unrecorded {
-  readonly error: SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError
-  constructor(error: Unrecorded["error"]) {
-    this.error = error
-  }
+/** How far a drive has come. */
+interface Progress {
+  execution: SagaExecution
+  readonly definition: Definition
+  /** When the execution was looked at last. */
+  since: number
+  readonly inbox: Inbox.Inbox
+  /** Triggers whose facts are not stored yet. */
+  judged: ReadonlyArray<Inbox.Judged>
+  flights: Flights | undefined
 }
 
-const isUnavailable = (error: Unrecorded["error"]): boolean =>
+type StoreError = SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError
+
+const isUnavailable = (error: StoreError): boolean =>
   error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"
 
-/** Judges what waits in the inbox against the state as it is. */
-const look = (
-  execution: SagaExecution,
-  definition: Definition,
-  inbox: Inbox.Inbox,
-  now: number
-): { readonly execution: SagaExecution; readonly judged: ReadonlyArray<Inbox.Judged> } => {
-  let { state } = execution
-  const judged = inbox.triggers.splice(0).map((trigger): Inbox.Judged => {
-    const verdict = trigger.judge(state, definition, now)
-    if (Result.isFailure(verdict)) return { trigger, refused: Result.fail(verdict.failure) }
-    state = verdict.success.reduce(evolve, state)
-    return { trigger, refused: Result.void }
-  })
-  return { execution: state === execution.state ? execution : new SagaExecution(state, definition), judged }
+const gained = (self: Progress, facts: ReadonlyArray<SagaEvent>): void => {
+  const state = facts.reduce(evolve, self.execution.state)
+  if (state !== self.execution.state) self.execution = new SagaExecution(state, self.definition)
 }
 
-const abandon = (judged: ReadonlyArray<Inbox.Judged>, inbox: Inbox.Inbox, error: unknown): void =>
-  Inbox.abandon([...judged.map(({ trigger }) => trigger), ...inbox.triggers.splice(0)], Exit.fail(error))
+/** Judges what waits in the inbox against the state as it is. */
+const look = (self: Progress, now: number): void => {
+  const judged = self.inbox.triggers.splice(0).map((trigger): Inbox.Judged => {
+    const verdict = trigger.judge(self.execution.state, self.definition, now)
+    if (Result.isFailure(verdict)) return { trigger, refused: Result.fail(verdict.failure) }
+    gained(self, verdict.success)
+    return { trigger, refused: Result.void }
+  })
+  self.judged = [...self.judged, ...judged]
+}
+
+/** Ends the drive with the error, and every trigger with it. */
+const give = (self: Progress, error: StoreError): Effect.Effect<never, StoreError> =>
+  Effect.suspend(() => {
+    Inbox.abandon([...self.judged.map(({ trigger }) => trigger), ...self.inbox.triggers.splice(0)], Exit.fail(error))
+    return Effect.fail(error)
+  })
 
 interface Landed {
   /** Absent: nothing has landed, a trigger waits. */
@@ -258,15 +275,39 @@ class Flights {
     return Effect.forkChild(flight, { startImmediately: true })
   }
 
-  /** Waits for the first work that ends, or for a trigger. */
-  land(inbox: Inbox.Inbox): Effect.Effect<ReadonlyArray<SagaEvent>> {
-    inbox.notify = () => Queue.offerUnsafe(this.landed, { key: undefined, exit: Exit.succeed([]) })
-    if (inbox.triggers.length > 0) inbox.notify()
-    return Effect.flatMap(Queue.take(this.landed), ({ exit, key }) => {
+  /** Waits for the first work that ends, for a trigger, or until it is time to look at what is awaited elsewhere. */
+  land(inbox: Inbox.Inbox, within: number): Effect.Effect<ReadonlyArray<SagaEvent>> {
+    const notify = () => Queue.offerUnsafe(this.landed, { key: undefined, exit: Exit.succeed([]) })
+    inbox.notify = notify
+    if (inbox.triggers.length > 0) notify()
+    const landed = Effect.flatMap(Queue.take(this.landed), ({ exit, key }) => {
       inbox.notify = undefined
       if (key !== undefined) this.keys.delete(key)
       return exit
     })
+    if (within === Number.POSITIVE_INFINITY) return landed
+    // Not a race: what has landed must not be lost to a timer that ends at the same moment.
+    const timer = Effect.andThen(Effect.sleep(Math.max(0, within)), Effect.sync(notify))
+    return Effect.flatMap(Effect.forkChild(timer), (fiber) => Effect.tap(landed, Fiber.interrupt(fiber)))
+  }
+}
+
+/**
+ * Work that is alone and keeps nobody waiting. A callback does when replies are awaited in other branches; an agreement
+ * takes as long as its participants, and the execution may be cancelled or looked after meanwhile.
+ */
+const isDoneInPlace = (instruction: Decision.Instruction, wakeAt: number): boolean => {
+  switch (instruction._tag) {
+    case "Reserve":
+    case "Commit":
+    case "Reject":
+      return false
+    case "RunStep":
+    case "Compensate":
+    case "HandleReply":
+      return wakeAt === Number.POSITIVE_INFINITY
+    default:
+      return true
   }
 }
 

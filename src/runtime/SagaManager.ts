@@ -14,6 +14,7 @@ import {
   isDeclared,
   type SagaContextEncodeError,
   type SagaContextTooLarge,
+  SagaFailedCommitCallback,
   type SagaSystemError
 } from "../execution/SagaFailure.ts"
 import * as Trigger from "../execution/SagaTrigger.ts"
@@ -141,10 +142,13 @@ export class SagaManager extends Context.Service<
       uuid: string,
       actor?: string
     ) => Effect.Effect<SagaExecution, Trigger.SagaNotCancellable | ControlError>
-    /** Agrees with all participants on an execution that finished without autocommit. */
+    /** Agrees with all participants on an execution that finished without autocommit, and waits until that is done. */
     readonly commit: (
       uuid: string
-    ) => Effect.Effect<SagaExecution, Trigger.SagaExecutionNotFinished | Trigger.SagaAlreadyDecided | ControlError>
+    ) => Effect.Effect<
+      SagaExecution,
+      Trigger.SagaExecutionNotFinished | Trigger.SagaAlreadyDecided | SagaFailedCommitCallback | ControlError
+    >
     /** Undoes an execution that is not committed, and waits until that is done. */
     readonly reject: (uuid: string) => Effect.Effect<SagaExecution, Trigger.SagaAlreadyDecided | ControlError>
     /** Tries the parked undoing of a step again. */
@@ -373,7 +377,11 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
     find: repository.find,
     cancel: (uuid, actor) => submit(uuid, (state, _, now) => Trigger.cancel(state, actor, now)),
-    commit: (uuid) => submit(uuid, (state, _, now) => Trigger.commit(state, now), "end"),
+    commit: (uuid) =>
+      Effect.flatMap(
+        submit(uuid, (state, _, now) => Trigger.commit(state, now), "end"),
+        committed
+      ),
     reject: (uuid) => submit(uuid, (state, _, now) => Trigger.reject(state, now), "end"),
     retryParked: (uuid, path, actor) => submit(uuid, (state, _, now) => Trigger.retryParked(state, path, actor, now)),
     resolveParked: (uuid, path, { actor, reason }) =>
@@ -401,6 +409,17 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   yield* Effect.forkScoped(SagaService.consume(manager))
   return manager
 })
+
+/** Not everybody was in favour, or somebody rejected it while they were asked. */
+const committed = (
+  execution: SagaExecution
+): Effect.Effect<SagaExecution, SagaFailedCommitCallback | Trigger.SagaAlreadyDecided> => {
+  const { cause, status, uuid } = execution
+  if (status !== "errored") return Effect.succeed(execution)
+  return Effect.fail(
+    cause instanceof SagaFailedCommitCallback ? cause : new Trigger.SagaAlreadyDecided({ uuid, decision: "reject" })
+  )
+}
 
 const untilOf = ({ pauseOnDisk }: { readonly pauseOnDisk?: boolean }): ActiveExecutions.Until =>
   pauseOnDisk === true ? "pause" : "end"

@@ -2,6 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Ref, Schema } from "effect"
 import {
+  Broker,
+  Envelope,
   Executor,
   RequestContext,
   Saga,
@@ -14,6 +16,8 @@ import {
   begin,
   bookFor,
   Flights,
+  failure,
+  go,
   makeStory,
   ports,
   portsEnrolling,
@@ -112,18 +116,26 @@ describe("call", () => {
   it.effect("EXR-004 every callback of a saga sees the transaction of its execution, each under its own key", () => {
     const seen: Array<readonly [string, string, string]> = []
     const see = (what: string) =>
-      Effect.map(SagaTransaction, ({ idempotencyKey, uuid }) => seen.push([what, uuid, idempotencyKey]))
+      Effect.map(SagaTransaction, ({ idempotencyKey, uuid }) => void seen.push([what, uuid, idempotencyKey]))
     const saga = trip.pipe(
       Saga.local("seat", { execute: () => see("execute"), compensate: () => see("compensate") }),
-      Saga.local("check", { error: SoldOut, execute: () => Effect.fail(new SoldOut({ what: "all" })) }),
+      Saga.remote("flight", { execute: bookFlight, onSuccess: (reply) => Effect.as(see("onSuccess"), reply) }),
+      Saga.remote("way back", {
+        execute: bookFlight,
+        success: Schema.Void,
+        error: SoldOut,
+        onError: (error) => Effect.andThen(see("onError"), Effect.fail(error)),
+        onSuccess: () => Effect.void
+      }),
       Saga.commit
     )
     return Effect.gen(function* () {
-      const failed = yield* Effect.flip(begin(saga, { context }))
-      assert.strictEqual(failed._tag, "SagaFailedExecution")
-      const uuid = "uuid" in failed ? failed.uuid : ""
+      const paused = yield* go(yield* begin(saga, { context }), { content: { ref: "F1" } })
+      const { uuid } = yield* failure(go(paused, { status: 400, content: { _tag: "SoldOut", what: "seat" } }))
       assert.deepStrictEqual(seen, [
         ["execute", uuid, `${uuid}:0:execute`],
+        ["onSuccess", uuid, `${uuid}:1:execute`],
+        ["onError", uuid, `${uuid}:2:execute`],
         ["compensate", uuid, `${uuid}:0:failure`]
       ])
     }).pipe(Effect.provide(runnerEnrolling([saga])))
@@ -300,7 +312,9 @@ describe("request", () => {
       yield* Executor.request(place, bookFlight, context)
       const [sent] = wire.sent()
       assert.deepInclude(sent?.envelope, { service: "flights", coordinator: "trips" })
-      assert.isFalse("replyTopic" in (sent?.envelope ?? {}))
+      const answer = Envelope.reply(sent!.envelope, { status: 200, relatedServices: [] })
+      assert.strictEqual(Broker.toMessage(answer).address.kind, "reply")
+      assert.strictEqual(Broker.topic(Broker.addressOf(answer)), "saga/v1/trips/reply/flights")
     }).pipe(Effect.provide(portsEnrolling()))
   )
 

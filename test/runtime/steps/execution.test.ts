@@ -590,9 +590,9 @@ describe("rollback and reject", () => {
       const wire = yield* Wire
       const paused = yield* go(yield* begin(Half, { context }), f1)
       const { execution } = yield* undoAll(yield* rollback(paused))
-      const same = yield* Effect.exit(go(paused, h1))
-      assert.strictEqual((yield* load(execution.uuid)).revision, execution.revision)
-      assert.isTrue(same._tag === "Failure" || same.value.status === "errored")
+      const failed = yield* failure(go(paused, h1))
+      assert.deepInclude(failed.cause, { _tag: "SagaRejected" })
+      assert.strictEqual(failed.execution.revision, execution.revision)
       assert.strictEqual(wire.sent().length, 3)
     }).pipe(Effect.provide(runner([Half])))
   )

@@ -4,6 +4,7 @@ import { Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Saga, SagaManager } from "../../../src/index.ts"
 import {
+  Agreement,
   bookFor,
   Cars,
   Flights,
@@ -11,11 +12,13 @@ import {
   idle,
   makeStory,
   manager,
+  managerEnrolling,
   reply,
   SoldOut,
   sentTo,
   statuses,
   undone,
+  until,
   Wire
 } from "../../fixtures/runtime.ts"
 
@@ -113,6 +116,23 @@ describe("resends", () => {
 })
 
 describe("deadline", () => {
+  it.effect("REM-013 EXR-013 a request that the broker never takes fails its step at the deadline, not before", () => {
+    const saga = trip.pipe(Saga.remote("flight", { execute: bookFlight, timeout: "10 seconds" }), Saga.commit)
+    return Effect.gen(function* () {
+      const wire = yield* Wire
+      wire.refuse(() => true)
+      const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+      yield* idle
+      yield* TestClock.adjust("9999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      const failed = yield* Fiber.join(fiber)
+      assert.deepNestedInclude(failed, timedOut)
+      assert.deepStrictEqual(statuses(failed.execution.executedSteps), { flight: "errored-by-on-execute" })
+      assert.strictEqual(wire.sent().length, 0)
+    }).pipe(Effect.provide(manager([saga])))
+  })
+
   it.effect("a reply in the last moment finishes the step", () => {
     const saga = withSeat(makeStory())
     return Effect.gen(function* () {
@@ -339,5 +359,53 @@ describe("cancel", () => {
       assert.deepInclude(refused, { _tag: "SagaNotCancellable", status: "finished" })
       assert.strictEqual((yield* load(finished.uuid)).status, "finished")
     }).pipe(Effect.provide(manager([saga])))
+  })
+
+  it.effect("while the participants are asked to reserve: the votes no longer count", () => {
+    const story = makeStory()
+    const saga = withSeat(story)
+    return Effect.gen(function* () {
+      const agreement = yield* Agreement
+      const { cancel } = yield* SagaManager.SagaManager
+      agreement.hold("reserve")
+      const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+      const sent = yield* sentTo("execute flights/Book")
+      yield* reply(sent, { content: { ref: "F1" } })
+      yield* until("the participants are asked", () => agreement.asked().length === 1)
+      yield* cancel(sent.envelope.saga, "ann")
+      yield* reply(yield* sentTo("failure flights/Cancel"))
+      const failed = yield* Fiber.join(fiber)
+      assert.deepInclude(failed.cause, { _tag: "SagaCancelled" })
+      assert.deepInclude(failed.execution, { status: "errored", decision: "reject", alreadyRollback: true })
+      yield* idle
+      assert.deepStrictEqual(
+        agreement.asked().map(({ op }) => op),
+        ["reserve", "reject"]
+      )
+    }).pipe(Effect.provide(managerEnrolling([saga])))
+  })
+
+  it.effect("is not waited with: what is parked can be resolved while participants have not been told yet", () => {
+    const saga = trip.pipe(
+      Saga.remote("flight", { execute: bookFlight }),
+      Saga.local("seat", {
+        execute: () => Effect.void,
+        compensate: () => Effect.die("no"),
+        retryCompensate: { times: 0 }
+      }),
+      Saga.local("check", { error: SoldOut, execute: () => Effect.fail(new SoldOut({ what: "all" })) }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const agreement = yield* Agreement
+      const { resolveParked } = yield* SagaManager.SagaManager
+      agreement.hold("reject")
+      const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+      yield* reply(yield* sentTo("execute flights/Book"), { content: { ref: "F1" } })
+      const failed = yield* Fiber.join(fiber)
+      assert.deepInclude(failed.execution, { status: "errored", commitState: "rejecting", alreadyRollback: false })
+      const resolved = yield* resolveParked(failed.uuid, "1", { actor: "ann", reason: "seen to" })
+      assert.deepInclude(resolved, { status: "errored", commitState: "rejecting", alreadyRollback: true })
+    }).pipe(Effect.provide(managerEnrolling([saga])))
   })
 })

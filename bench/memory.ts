@@ -104,9 +104,9 @@ const rate = Effect.fnUntraced(function* <R>(
 
 const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 
-/** Many short turns: what else the machine does meets both sides alike. */
-const rounds = 41
-const millis = 60
+/** Turns: what else the machine does meets both sides alike. */
+const rounds = 11
+const millis = 400
 const warmUp = 4_000
 
 const measure = Effect.gen(function* () {

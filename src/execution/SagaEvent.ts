@@ -86,7 +86,12 @@ export const SagaEvent = Schema.Union([
   /** The way back begins for a reason that is not a step: a cancel, a reject, a negative vote. */
   Schema.TaggedStruct("RollbackStarted", { failure: SagaFailure, at }),
   Schema.TaggedStruct("ProbeSent", { ...path, ...message }),
-  Schema.TaggedStruct("ProbeAnswered", { ...path, status: ReplyStatus, content: Schema.optionalKey(Json) }),
+  Schema.TaggedStruct("ProbeAnswered", {
+    ...path,
+    status: ReplyStatus,
+    content: Schema.optionalKey(Json),
+    relatedServices: Schema.optionalKey(Schema.Array(Name))
+  }),
   Schema.TaggedStruct("CompensationStarted", path),
   Schema.TaggedStruct("CompensationSent", { ...path, ...message }),
   Schema.TaggedStruct("CompensationFailed", {
@@ -106,7 +111,12 @@ export const SagaEvent = Schema.Union([
   Schema.TaggedStruct("RejectRequested", { at }),
   Schema.TaggedStruct("ExecutionFinished", { at }),
   Schema.TaggedStruct("ExecutionErrored", { at }),
-  Schema.TaggedStruct("TransactionSettled", { state: Schema.Literals(["committed", "rejected"]), at })
+  Schema.TaggedStruct("TransactionSettled", {
+    state: Schema.Literals(["committed", "rejected"]),
+    /** Who was told; absent: there was nobody to tell. */
+    services: Schema.optionalKey(Schema.Array(Name)),
+    at
+  })
 ])
 export type SagaEvent = typeof SagaEvent.Type
 export type Of<Tag extends SagaEvent["_tag"]> = Extract<SagaEvent, { readonly _tag: Tag }>

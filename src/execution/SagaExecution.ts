@@ -126,6 +126,7 @@ export const contextView = (
   definition: Definition,
   context: Context.SagaContext
 ): Context.View | SagaContextDecodeError => {
+  if (context.cache.view !== undefined) return context.cache.view
   // `Context.view` is total but for the decoder given to it, which reports through this exception only.
   try {
     return Context.view(context, decoderOf(definition))

@@ -236,10 +236,15 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
           : step
       )
     case "ProbeAnswered":
-      return reopen(
-        undoing(self, event.path, (step) => probed(step, event)),
+      return enrol(
+        reopen(
+          undoing(self, event.path, (step) => probed(step, event)),
+          self,
+          event.path
+        ),
         self,
-        event.path
+        event.relatedServices ?? none,
+        0
       )
     case "CompensationStarted":
       return undoing(self, event.path, (step) =>
@@ -298,7 +303,7 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
         self.status === "finished" &&
         self.direction === "forward" &&
         self.commitState !== "committed") ||
-        (event.state === "rejected" && self.commitState === "rejecting")
+        (event.state === "rejected" && self.commitState === "rejecting" && isToldToAll(self, event.services))
         ? { ...self, commitState: event.state, decision: event.state === "committed" ? "commit" : "reject" }
         : self
   }
@@ -367,10 +372,7 @@ const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState => {
   if (self.direction === "backward") {
     // The answer only tells what there is to undo; the step is never finished by it.
     const known = reopen(
-      undoing(self, event.path, (step) => {
-        const known = answered(step, event)
-        return known === step ? step : { ...known, relatedServices: union(step.relatedServices, event.relatedServices) }
-      }),
+      undoing(self, event.path, (step) => answered(step, event)),
       self,
       event.path
     )
@@ -506,7 +508,10 @@ const probed = (step: StepState, event: Of<"ProbeAnswered">): StepState =>
   step.undo?.sent?.message.op !== "probe" || event.status === 500 ? step : answered(step, event)
 
 /** What an answer says about the effect of a step that is to be undone. Only the first one counts. */
-const answered = (step: StepState, event: { readonly status: ReplyStatus; readonly content?: Json }): StepState =>
+const answered = (
+  step: StepState,
+  event: { readonly status: ReplyStatus; readonly content?: Json; readonly relatedServices?: ReadonlyArray<string> }
+): StepState =>
   !isUnanswered(step)
     ? step
     : {
@@ -514,6 +519,7 @@ const answered = (step: StepState, event: { readonly status: ReplyStatus; readon
         undo: noUndo,
         parked: undefined,
         effect: event.status === 200 ? "exists" : "none",
+        relatedServices: union(step.relatedServices, event.relatedServices ?? none),
         ...(event.status !== 404 && { reply: { status: event.status, content: event.content } })
       }
 
@@ -727,14 +733,21 @@ const withRoot = (self: SagaState, root: Frame): SagaState => {
   return { ...self, root, status }
 }
 
-const enrol = (next: SagaState, before: SagaState, services: ReadonlyArray<string>, notAfter: number): SagaState =>
-  next === before
-    ? next
-    : {
-        ...next,
-        enrolled: next.transactional ? union(next.enrolled, services) : next.enrolled,
-        notAfter: Math.max(next.notAfter, notAfter)
-      }
+const enrol = (next: SagaState, before: SagaState, services: ReadonlyArray<string>, notAfter: number): SagaState => {
+  if (next === before) return next
+  const enrolled = next.transactional ? union(next.enrolled, services) : next.enrolled
+  return {
+    ...next,
+    enrolled,
+    // Who joins on the way back must be told as well.
+    commitState: next.commitState === "rejected" && enrolled !== next.enrolled ? "rejecting" : next.commitState,
+    notAfter: Math.max(next.notAfter, notAfter)
+  }
+}
+
+/** Somebody may have joined while the others were told. */
+const isToldToAll = ({ enrolled }: SagaState, services: ReadonlyArray<string> | undefined): boolean =>
+  services === undefined || enrolled.every((name) => services.includes(name))
 
 const union = (some: ReadonlyArray<string>, more: ReadonlyArray<string>): ReadonlyArray<string> =>
   more.every((name) => some.includes(name)) ? some : [...new Set([...some, ...more])]

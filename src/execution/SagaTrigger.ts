@@ -176,18 +176,12 @@ const factsOf = (
 ): ReadonlyArray<SagaEvent> => {
   const at = now
   const said = content === undefined ? {} : { content }
+  const accepted = allowed === undefined ? relatedServices : relatedServices.filter((name) => allowed.includes(name))
   switch (op) {
     case "execute": {
       if (status === 404) return nothing
-      const refused = allowed === undefined ? [] : relatedServices.filter((service) => !allowed.includes(service))
-      const received: SagaEvent = {
-        _tag: "ReplyReceived",
-        path,
-        status,
-        ...said,
-        relatedServices: relatedServices.filter((service) => !refused.includes(service)),
-        at
-      }
+      const refused = relatedServices.filter((service) => !accepted.includes(service))
+      const received: SagaEvent = { _tag: "ReplyReceived", path, status, ...said, relatedServices: accepted, at }
       if (refused.length === 0 || self.direction === "backward") return [received]
       const failure = {
         _tag: "StepValueRejected" as const,
@@ -202,7 +196,7 @@ const factsOf = (
     case "probe":
       return status === 500
         ? [attemptFailed(self, definition, path, content, now, settings)]
-        : [{ _tag: "ProbeAnswered", path, status, ...said, at }]
+        : [{ _tag: "ProbeAnswered", path, status, ...said, relatedServices: accepted, at }]
     case "failure":
       return status === 200
         ? [{ _tag: "StepCompensated", path, at }]

@@ -247,11 +247,7 @@ const makeMemory = (capacity: number): Broker["Service"] => {
   }
 
   return Broker.of({
-    publish: (message) =>
-      FaultPoint.around(
-        "publish",
-        Effect.suspend(() => deliver(message))
-      ),
+    publish: (message) => FaultPoint.around("publish", () => deliver(message)),
     subscribe: ({ kinds, maxInFlight = 64, service }) =>
       Effect.acquireRelease(
         Effect.sync(() => {
@@ -292,8 +288,7 @@ const takeUnsafe = (inbox: Inbox, subscription: Subscription): ReadonlyArray<Del
       const delivery: Delivery = {
         ...waiting.message,
         redelivered: waiting.redelivered,
-        acknowledge: FaultPoint.around(
-          "acknowledge",
+        acknowledge: FaultPoint.around("acknowledge", () =>
           Effect.sync(() => {
             if (subscription.inFlight.delete(delivery)) wake(inbox, subscription)
           })

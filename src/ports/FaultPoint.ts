@@ -20,13 +20,13 @@ export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoi
   }
 
   /** Marks the places before and after an effect; after it also where it fails, as it may have had its effect. */
-  static around<A, E, R>(operation: Operation, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  static around<A, E, R>(operation: Operation, effect: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.withFiber<A, E, R>((fiber) => {
       const handler = fiber.getRef(FaultPoint)
       return handler === nothing
-        ? self
+        ? effect()
         : Effect.flatMap(handler(`${operation}.before`), () =>
-            Effect.flatMap(Effect.exit(self), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
+            Effect.flatMap(Effect.exit(effect()), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
           )
     })
   }

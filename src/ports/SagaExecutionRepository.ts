@@ -194,10 +194,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   }
 
   return SagaExecutionRepository.of({
-    store: (execution) => {
-      const written = Effect.suspend(() => write(execution))
-      return FaultPoint.around("store", written)
-    },
+    store: (execution) => FaultPoint.around("store", () => write(execution)),
     load: (text) =>
       Effect.suspend(() => {
         const uuid = uuidOf(text)
@@ -206,10 +203,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
           ? Effect.fail(new SagaExecutionNotFound({ uuid }))
           : Effect.succeed(new SagaExecution(state, undefined))
       }),
-    delete: (target) => {
-      const removed = Effect.sync(() => remove(uuidOf(target)))
-      return FaultPoint.around("store", removed)
-    },
+    delete: (target) => FaultPoint.around("store", () => Effect.sync(() => remove(uuidOf(target)))),
     find: (filter, page = {}) => Effect.map(pageStart(page), (from) => Head.page(heads(), filter, page, from)),
     claim: (request) => Effect.sync(() => leases.take(states.values(), request)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
@@ -393,7 +387,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
 
   return SagaExecutionRepository.of({
     store: (execution) =>
-      FaultPoint.around("store", write(execution)).pipe(holdingName(execution), alone(execution.uuid)),
+      FaultPoint.around("store", () => write(execution)).pipe(holdingName(execution), alone(execution.uuid)),
     load: Effect.fnUntraced(function* (text) {
       const uuid = uuidOf(text)
       const value = Uuid.normalize(uuid) === undefined ? undefined : yield* get("load", uuid)
@@ -407,7 +401,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
         const value = yield* get("delete", uuid)
         if (value === undefined) return
         const execution = yield* Effect.mapError(Execution.fromRaw(value), corrupt("delete"))
-        yield* FaultPoint.around("store", retire("delete", execution)).pipe(holdingName(execution))
+        yield* FaultPoint.around("store", () => retire("delete", execution)).pipe(holdingName(execution))
       }).pipe(alone(uuid))
     }),
     find: Effect.fnUntraced(function* (filter, page = {}) {

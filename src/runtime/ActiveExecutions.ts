@@ -61,6 +61,17 @@ export const isReached = ({ state }: SagaExecution, until: Until): boolean => {
   }
 }
 
+/** Since when an execution is looked at that was left in the middle: all that is not answered is sent again. */
+const crashed = Number.NEGATIVE_INFINITY
+
+const isUnavailable = (cause: Cause.Cause<RunError>): boolean =>
+  cause.reasons.some(
+    (reason) =>
+      reason._tag === "Fail" &&
+      reason.error._tag === "SagaExecutionRepositoryError" &&
+      reason.error.reason === "unavailable"
+  )
+
 interface Waiter {
   readonly until: Until
   readonly reached: Deferred.Deferred<SagaExecution, RunError>
@@ -69,11 +80,15 @@ interface Waiter {
 export const make = Effect.fnUntraced(function* (options: {
   readonly drive: Drive
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
+  /** What is loaded of an execution whose runner has stopped in the middle. */
+  readonly afterCrash: (execution: SagaExecution) => SagaExecution
+  /** After how many milliseconds an execution is taken up again that could not be stored. */
+  readonly recoveryInterval: number
   readonly maxRunning: number
   readonly maxPending: number
   readonly services: Context.Context<never>
 }): Effect.fn.Return<ActiveExecutions, never, Scope.Scope> {
-  const { drive, load, maxPending, maxRunning, services } = options
+  const { afterCrash, drive, load, maxPending, maxRunning, recoveryInterval, services } = options
   const clock = yield* Clock.Clock
   const active = new Map<string, Inbox.Inbox>()
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
@@ -85,7 +100,11 @@ export const make = Effect.fnUntraced(function* (options: {
   const timers = yield* Timers.make({
     limit: maxPending,
     fire: ({ since, uuid }) =>
-      Effect.sync(() => (active.has(uuid) ? undefined : goOn(uuid, load(uuid), since, Inbox.make())))
+      Effect.sync(() => {
+        if (active.has(uuid)) return
+        const loaded = since === crashed ? Effect.map(load(uuid), afterCrash) : load(uuid)
+        goOn(uuid, loaded, since, Inbox.make())
+      })
   })
   let closed = false
   yield* Effect.addFinalizer(() =>
@@ -157,6 +176,7 @@ export const make = Effect.fnUntraced(function* (options: {
     inbox: Inbox.Inbox
   ): void => {
     timers.cancel(uuid)
+    waiting.delete(uuid)
     launch(
       uuid,
       Effect.flatMap(execution, (loaded) => drive(loaded, since, inbox)),
@@ -171,7 +191,11 @@ export const make = Effect.fnUntraced(function* (options: {
     if (Exit.isFailure(exit)) {
       if (Cause.hasDies(exit.cause))
         Effect.runForkWith(services)(Effect.logError("A saga runner died", { uuid }, exit.cause))
-      waiting.delete(uuid)
+      if (isUnavailable(exit.cause)) {
+        // The store was down for longer than a runner tries: what it has is taken up when it is back.
+        waiting.add(uuid)
+        timers.schedule({ uuid, at: clock.currentTimeMillisUnsafe() + recoveryInterval, since: crashed })
+      } else waiting.delete(uuid)
       Inbox.abandon(inbox.triggers.splice(0), exit)
       return settle(uuid, Exit.failCause(exit.cause))
     }
@@ -274,7 +298,10 @@ export const make = Effect.fnUntraced(function* (options: {
       if (!active.has(execution.uuid)) goOn(execution.uuid, Effect.succeed(execution), since, Inbox.make())
     },
     stored: (execution) => {
-      if (waiters.size > 0 && isReached(execution, "end")) settle(execution.uuid, Exit.succeed(execution))
+      // Every other end is that of the runner, too: whoever is told by `ended` finds its place free.
+      if (waiters.size > 0 && execution.status === "errored" && !execution.settled) {
+        settle(execution.uuid, Exit.succeed(execution))
+      }
     }
   }
 })

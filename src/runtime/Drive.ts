@@ -4,6 +4,7 @@
  * happens (SPEC W1, W7); the result of a step and the intent of the next one are one write.
  */
 import { Clock, Effect, Exit, Fiber, Queue, Result, Schedule } from "effect"
+import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import type { Envelope } from "../execution/Envelope.ts"
 import * as Decision from "../execution/SagaDecision.ts"
@@ -111,8 +112,10 @@ export const make = Effect.fnUntraced(function* (
     operation: typeof committer.commit,
     state: "committed" | "rejected"
   ): Effect.fn.Return<ReadonlyArray<SagaEvent>> {
-    yield* Effect.retry(operation(transactionOf(run)), untilTold).pipe(Effect.orDie) // the schedule never ends
-    return [{ _tag: "TransactionSettled", state, at: run.clock.currentTimeMillisUnsafe() }]
+    const transaction = transactionOf(run)
+    yield* Effect.retry(operation(transaction), untilTold).pipe(Effect.orDie) // the schedule never ends
+    const { services } = transaction
+    return [{ _tag: "TransactionSettled", state, services, at: run.clock.currentTimeMillisUnsafe() }]
   })
 
   /** Decide, perform, record, repeat. A write that fails ends it; what the drive has come to is kept. */
@@ -161,6 +164,19 @@ export const make = Effect.fnUntraced(function* (
     return announce(written)
   }
 
+  /** A write may have happened although it failed: then it is the one that is in its own way (SPEC A1). */
+  const ownWrite = Effect.fnUntraced(function* ({ definition, execution }: Progress, error: StoreError) {
+    if (error._tag !== "SagaExecutionConflict") return undefined
+    const after = Execution.stored(execution)
+    const latest = yield* Effect.result(repository.load(execution.uuid))
+    if (Result.isFailure(latest))
+      return latest.failure._tag === "SagaExecutionNotFound" && after.settled ? after : undefined
+    const { events, revision } = latest.success
+    const isMine =
+      revision === after.revision && CanonicalJson.stringify(events) === CanonicalJson.stringify(execution.events)
+    return isMine ? Execution.bind(latest.success, definition) : undefined
+  })
+
   /** What becomes of a drive whose write has failed: it goes on (undefined), or is over. */
   const recover = Effect.fnUntraced(function* (
     self: Progress,
@@ -170,9 +186,10 @@ export const make = Effect.fnUntraced(function* (
     if (isUnavailable(error)) {
       const again = Effect.retry(repository.store(self.execution), { schedule: untilStored, while: isUnavailable })
       const stored = yield* Effect.result(again)
-      if (Result.isFailure(stored))
-        return isUnavailable(stored.failure) ? yield* give(self, stored.failure) : yield* recover(self, stored.failure)
-      const announced = recorded(self, stored.success)
+      if (Result.isFailure(stored) && isUnavailable(stored.failure)) return yield* give(self, stored.failure)
+      const mine = Result.isSuccess(stored) ? stored.success : yield* ownWrite(self, stored.failure)
+      if (mine === undefined) return yield* recover(self, Result.isFailure(stored) ? stored.failure : error)
+      const announced = recorded(self, mine)
       if (announced !== undefined) yield* announced
       return undefined
     }

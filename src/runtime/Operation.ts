@@ -50,12 +50,13 @@ export const within = <A, E>(
     user,
     headers: headers ?? noHeaders
   }
-  // The services of a callback are erased in its step; the layer that runs it requires and provides them.
-  const inside = Effect.updateContext(
-    Effect.suspend(callback) as Effect.Effect<A, E>,
-    (context: Context.Context<never>) => Context.add(context, SagaTransaction, transaction)
+  return FaultPoint.around("callback", () =>
+    Effect.updateContext(
+      // The services of a callback are erased in its step; the layer that runs it requires and provides them.
+      Effect.suspend(callback) as Effect.Effect<A, E>,
+      (context: Context.Context<never>) => Context.add(context, SagaTransaction, transaction)
+    )
   )
-  return FaultPoint.around("callback", inside)
 }
 
 const noHeaders = {}

@@ -9,7 +9,7 @@ import * as Encoding from "../execution/Encoding.ts"
 import { type Envelope, messageId, reply } from "../execution/Envelope.ts"
 import type { Json } from "../execution/Json.ts"
 import * as Broker from "../ports/Broker.ts"
-import { count } from "./SagaService.ts"
+import { count, untilHandled } from "./SagaService.ts"
 import { SagaTransaction } from "./SagaTransaction.ts"
 
 export * from "../definition/Participant.ts"
@@ -65,6 +65,9 @@ const make = Effect.fnUntraced(function* (
     }
   }
 
+  const messageOf = (to: Envelope, answer: Answer): Broker.Message =>
+    Broker.toMessage(reply(to, { ...answer, relatedServices: [contract.name] }))
+
   /** Runs `work` unless the message id is known; then gives what is known. */
   const once = Effect.fnUntraced(function* (id: string, notAfter: number, work: Effect.Effect<Answer>) {
     const known = barriers.get(id)
@@ -79,8 +82,9 @@ const make = Effect.fnUntraced(function* (
   })
 
   const run = (envelope: Envelope, name: string | undefined): Effect.Effect<Answer> => {
-    const command = name === undefined ? undefined : contract.commands[name]
-    const handler = name === undefined ? undefined : handlers[name]
+    const isOwn = name !== undefined && Object.hasOwn(contract.commands, name) && Object.hasOwn(handlers, name)
+    const command = isOwn ? contract.commands[name] : undefined
+    const handler = isOwn ? handlers[name] : undefined
     if (command === undefined || handler === undefined) return Effect.succeed(refused("UnknownCommand"))
     if (command.effect === "staged") return Effect.succeed(refused("StagedOutsideTransaction"))
     const payload = Encoding.decode(command.payload, envelope.content)
@@ -100,7 +104,16 @@ const make = Effect.fnUntraced(function* (
       SagaTransaction,
       transaction
     ) as Effect.Effect<unknown, unknown>
-    return Effect.flatMap(Effect.exit(handled), (exit) => answerOf(command, exit))
+    return Effect.exit(handled).pipe(
+      Effect.flatMap((exit) => answerOf(command, exit)),
+      // What its receiver would not read is no answer (SPEC C11).
+      Effect.flatMap((answered) =>
+        Effect.match(Broker.decode(messageOf(envelope, answered)), {
+          onSuccess: () => answered,
+          onFailure: () => refused("ReplyMalformed")
+        })
+      )
+    )
   }
 
   /** The compensation of a path: nothing to undo unless its execute was answered 200; then once, until it succeeds. */
@@ -164,9 +177,7 @@ const make = Effect.fnUntraced(function* (
       return yield* delivery.acknowledge
     }
     const answered = yield* answer(envelope, delivery.address.name)
-    if (answered !== undefined) {
-      yield* broker.publish(Broker.toMessage(reply(envelope, { ...answered, relatedServices: [contract.name] })))
-    }
+    if (answered !== undefined) yield* Effect.retry(broker.publish(messageOf(envelope, answered)), untilHandled)
     yield* count(answered === undefined ? "MessageMalformed" : "applied")
     yield* delivery.acknowledge
   })
@@ -174,7 +185,13 @@ const make = Effect.fnUntraced(function* (
   yield* broker.subscribe({ service: contract.name, kinds: ["command"], maxInFlight }).pipe(
     Stream.mapEffect(
       (delivery) =>
-        Effect.catchCause(handle(delivery), (cause) => Effect.logError("A command could not be answered now", cause)),
+        // Without an answer it is sent again; kept back it would take the place of another.
+        Effect.catchDefect(handle(delivery), (defect) =>
+          Effect.logError("Handling a command died", defect).pipe(
+            Effect.andThen(count("Defect")),
+            Effect.andThen(delivery.acknowledge)
+          )
+        ),
       { concurrency: maxInFlight }
     ),
     Stream.runDrain,

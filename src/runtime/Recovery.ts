@@ -43,7 +43,8 @@ export const atStart = Effect.fnUntraced(function* (options: {
   yield* claimAll
 })
 
-const afterCrash = (execution: SagaExecution, now: number): SagaExecution =>
+/** With what its half-done local steps make of it. */
+export const afterCrash = (execution: SagaExecution, now: number): SagaExecution =>
   execution.definition === undefined
     ? execution
     : Decision.interrupted(execution.state, execution.definition, now).reduce(Execution.evolve, execution)

@@ -19,6 +19,8 @@ export interface Options {
   readonly replyTimeout?: Duration.Input
   /** How long a message may run something. Default 24 hours. */
   readonly maxMessageLifetime?: Duration.Input
+  /** When an execution is taken up again that the repository could not store. Default 3 seconds. */
+  readonly recoveryInterval?: Duration.Input
   /** Executions that run at the same time in this process; more wait. Default 1,000. */
   readonly maxRunning?: number
   /** Unsettled executions this process has started; more are refused (`SagaOverloaded`). Default 100,000. */
@@ -34,6 +36,7 @@ export class SagaConfig extends Context.Service<
   {
     readonly service: string
     readonly settings: Timing.Settings
+    readonly recoveryInterval: number
     readonly maxRunning: number
     readonly maxPending: number
     readonly maxInFlight: number
@@ -54,6 +57,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       replyTimeout: millis(options.replyTimeout, Timing.defaults.replyTimeout),
       maxMessageLifetime: millis(options.maxMessageLifetime, Timing.defaults.maxMessageLifetime)
     },
+    recoveryInterval: millis(options.recoveryInterval, 3_000),
     maxRunning: options.maxRunning ?? 1_000,
     maxPending: options.maxPending ?? 100_000,
     maxInFlight: options.maxInFlight ?? 64,
@@ -65,7 +69,7 @@ export const layer = (options: Options): Layer.Layer<SagaConfig, InvalidServiceN
   Layer.effect(SagaConfig, make(options))
 
 /**
- * The same from Effect's `Config`: `SAGA_SERVICE` is required; `SAGA_REPLY_TIMEOUT`, `SAGA_MAX_MESSAGE_LIFETIME`,
+ * The same from Effect's `Config`: `SAGA_SERVICE` is required; `SAGA_REPLY_TIMEOUT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`,
  * `SAGA_MAX_RUNNING`, `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT` have the defaults above.
  */
 export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | Config.ConfigError> = Layer.effect(
@@ -79,6 +83,7 @@ export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | Config.Co
     const given = yield* Config.all([
       optional(Config.Duration("SAGA_REPLY_TIMEOUT"), "replyTimeout"),
       optional(Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"), "maxMessageLifetime"),
+      optional(Config.Duration("SAGA_RECOVERY_INTERVAL"), "recoveryInterval"),
       optional(Config.Int("SAGA_MAX_RUNNING"), "maxRunning"),
       optional(Config.Int("SAGA_MAX_PENDING"), "maxPending"),
       optional(Config.Int("SAGA_MAX_IN_FLIGHT"), "maxInFlight")

@@ -18,6 +18,7 @@ import {
   type SagaSystemError
 } from "../execution/SagaFailure.ts"
 import * as Trigger from "../execution/SagaTrigger.ts"
+import * as Uuid from "../execution/Uuid.ts"
 import { UuidGenerator } from "../execution/Uuid.ts"
 import type { Broker } from "../ports/Broker.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
@@ -56,6 +57,8 @@ export class SagaResponseUnaddressed extends Schema.TaggedError<SagaResponseUnad
     return "The response has no uuid: it must name the execution that it answers"
   }
 }
+
+export { SagaOverloaded } from "./ActiveExecutions.ts"
 
 /** Why an execution could not be started, or its record not be written. */
 export type StartError =
@@ -229,6 +232,9 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     1_024
   )
   const { relatedServices, service, settings } = config
+  const owner = `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`
+  // Registered first, so given back last: when nothing runs any more.
+  yield* Effect.addFinalizer(() => Effect.ignore(repository.release(owner)))
   const policy: Trigger.Policy = { settings, ...(relatedServices !== undefined && { relatedServices }) }
   let listeners = 0
 
@@ -249,6 +255,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     ...config,
     drive,
     load: loadBound,
+    afterCrash: (execution) => Recovery.afterCrash(execution, clock.currentTimeMillisUnsafe()),
     services
   })
 
@@ -405,7 +412,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       )
   })
 
-  yield* Recovery.atStart({ repository, bound, resume: active.resume, owner: service, clock })
+  yield* Recovery.atStart({ repository, bound, resume: active.resume, owner, clock })
   yield* Effect.forkScoped(SagaService.consume(manager))
   return manager
 })

@@ -100,7 +100,7 @@ describe("check", () => {
       assert.strictEqual(issue(JSON.parse(text)), "$ has a key that is not allowed")
       assert.strictEqual(issue([{ a: JSON.parse(text) }]), "$[0].a has a key that is not allowed")
     }
-    assert.strictEqual(issue({ ["toString"]: 1 }), "none")
+    assert.strictEqual(issue({ toString: 1 }), "none")
   })
 
   it("never says the value", () => {
@@ -140,7 +140,7 @@ describe("an encoding", () => {
 
   it("is refused where a schema lets through what is not JSON", () => {
     assert.deepInclude(Encoding.encode(Schema.Any, { at: 1n }), { message: "$.at is bigint" })
-    assert.deepInclude(Encoding.encode(Schema.Unknown, [Number.NaN]), { message: "$[0] is NaN" })
+    assert.deepInclude(Encoding.encode(Schema.Any, [Number.NaN]), { message: "$[0] is NaN" })
   })
 
   it("reports a schema that dies", () => {

@@ -110,7 +110,7 @@ describe("around", () => {
     Chance.forSeeds(500, (n) => {
       const chance = Chance.at(n, "time")
       const backoff = {
-        initial: Chance.below(chance, 2_000) / 4,
+        initial: (1 + Chance.below(chance, 2_000)) / 4,
         factor: 1 + Chance.below(chance, 12) / 4,
         max: Chance.below(chance, 60_000)
       }

@@ -22,8 +22,8 @@ const stopAt =
 it.effect("does nothing unless a test says what", () =>
   Effect.gen(function* () {
     yield* FaultPoint.at("store.before")
-    assert.strictEqual(yield* FaultPoint.around("callback", Effect.succeed(1)), 1)
-    assert.strictEqual(yield* Effect.flip(FaultPoint.around("callback", Effect.fail("no"))), "no")
+    assert.strictEqual(yield* FaultPoint.around("callback", () => Effect.succeed(1)), 1)
+    assert.strictEqual(yield* Effect.flip(FaultPoint.around("callback", () => Effect.fail("no"))), "no")
   })
 )
 
@@ -31,17 +31,17 @@ it.effect("marks a place, and both sides of an effect, also of one that fails", 
   Effect.gen(function* () {
     assert.deepStrictEqual(yield* visited(FaultPoint.at("publish.after")), ["publish.after"])
     const sides = ["callback.before", "callback.after"]
-    assert.deepStrictEqual(yield* visited(FaultPoint.around("callback", Effect.void)), sides)
-    assert.deepStrictEqual(yield* visited(FaultPoint.around("callback", Effect.fail("no"))), sides)
-    assert.deepStrictEqual(yield* visited(FaultPoint.around("callback", Effect.die("no"))), sides)
+    assert.deepStrictEqual(yield* visited(FaultPoint.around("callback", () => Effect.void)), sides)
+    assert.deepStrictEqual(yield* visited(FaultPoint.around("callback", () => Effect.fail("no"))), sides)
+    assert.deepStrictEqual(yield* visited(FaultPoint.around("callback", () => Effect.die("no"))), sides)
   })
 )
 
 it.effect("keeps what the effect gives", () =>
   Effect.gen(function* () {
     const noted = Effect.provideService(FaultPoint, () => Effect.void)
-    assert.strictEqual(yield* noted(FaultPoint.around("callback", Effect.succeed(1))), 1)
-    assert.strictEqual(yield* Effect.flip(noted(FaultPoint.around("callback", Effect.fail("no")))), "no")
+    assert.strictEqual(yield* noted(FaultPoint.around("callback", () => Effect.succeed(1))), 1)
+    assert.strictEqual(yield* Effect.flip(noted(FaultPoint.around("callback", () => Effect.fail("no")))), "no")
   })
 )
 

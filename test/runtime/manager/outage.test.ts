@@ -39,9 +39,9 @@ describe("resends", () => {
       Effect.gen(function* () {
         const { story, use, wire } = yield* start()
         yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
-        yield* TestClock.adjust("130 seconds")
+        yield* TestClock.adjust("105 seconds")
         const times = wire.sent.map(({ at }) => at)
-        assertSchedule(times, [1, 2, 4, 8, 16, 30, 30, 30])
+        assertSchedule(times, [1, 2, 4, 8, 16, 30, 30])
         assert.strictEqual(new Set(wire.sent.map(({ body }) => body)).size, 1)
         // Sending again writes nothing.
         assert.strictEqual(story.filter((line) => line.startsWith("stored")).length, 1)
@@ -306,7 +306,10 @@ describe("a store that is down", () => {
         const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
         yield* TestClock.adjust("10 seconds")
         assert.strictEqual((yield* Fiber.join(running)).status, "finished")
-        assert.deepStrictEqual(pauses(store.attempts).slice(1, 7), [50, 100, 200, 400, 800, 1_600])
+        assert.deepStrictEqual(
+          pauses(store.attempts).filter((pause) => pause > 0),
+          [50, 100, 200, 400, 800]
+        )
         assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "handle p-1"])
         assert.strictEqual(wire.sent.length, 2)
       })

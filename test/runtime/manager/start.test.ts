@@ -258,6 +258,20 @@ describe("limits", () => {
     })
   )
 
+  it.effect("one at a time never meets its own limit", () =>
+    Effect.gen(function* () {
+      const { use, wire } = yield* start({ maxPending: 1, maxRunning: 1 })
+      for (const answer of [agreeable, refusing]) {
+        wire.answer = answer
+        for (const autocommit of [true, false]) {
+          const run = SagaManager.run(CreateOrder, { context, autocommit, raiseOnError: false })
+          yield* use(run)
+          yield* use(run)
+        }
+      }
+    })
+  )
+
   it.effect("over maxRunning a start waits for its turn, and then runs", () =>
     Effect.gen(function* () {
       let running = 0

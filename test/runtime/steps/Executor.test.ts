@@ -120,7 +120,7 @@ describe("call", () => {
     const saga = trip.pipe(
       Saga.local("seat", { execute: () => see("execute"), compensate: () => see("compensate") }),
       Saga.remote("flight", { execute: bookFlight, onSuccess: (reply) => Effect.as(see("onSuccess"), reply) }),
-      Saga.remote("way back", {
+      Saga.remote("wayBack", {
         execute: bookFlight,
         success: Schema.Void,
         error: SoldOut,

@@ -422,6 +422,29 @@ describe("failure", () => {
   }
 })
 
+describe("services that join on the way back", () => {
+  for (const [what, message] of [
+    ["the answer to the probe", 1],
+    ["a late reply", 0]
+  ] as const) {
+    it.effect(`EXE-025 a service that ${what} names is rejected too, after the others were told`, () =>
+      Effect.gen(function* () {
+        const wire = yield* Wire
+        const asking = yield* rollback(yield* begin(Trip, { context }))
+        assert.deepInclude(asking, { commitState: "rejected" })
+        const undoing = yield* go(asking, { to: wire.sent()[message], ...f1, relatedServices: ["seats"] })
+        assert.deepStrictEqual(yield* asked, [
+          ["reject", "flights"],
+          ["reject", "flights", "seats"]
+        ])
+        const { execution } = yield* undoAll(undoing)
+        assert.deepInclude(execution, { status: "errored", commitState: "rejected", settled: true })
+        assert.deepStrictEqual(execution.relatedServices, ["seats", "trips"])
+      }).pipe(Effect.provide(runnerEnrolling([Trip])))
+    )
+  }
+})
+
 describe("commit", () => {
   it.effect("EXE-015 what is not finished is not committed: created, paused and errored stay as they are", () =>
     Effect.gen(function* () {

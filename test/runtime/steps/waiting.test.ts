@@ -385,6 +385,32 @@ describe("cancel", () => {
     }).pipe(Effect.provide(managerEnrolling([saga])))
   })
 
+  it.effect("EXE-025 who joins while the others are told to reject is told as well", () => {
+    const saga = withSeat(makeStory())
+    return Effect.gen(function* () {
+      const agreement = yield* Agreement
+      const { cancel } = yield* SagaManager.SagaManager
+      agreement.fail("reject")
+      const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+      const sent = yield* sentTo("execute flights/Book")
+      yield* cancel(sent.envelope.saga)
+      yield* until("the participants are told", () => agreement.asked().length === 1)
+      yield* reply(sent, { content: { ref: "F1" }, relatedServices: ["flights", "seats"] })
+      yield* reply(yield* sentTo("failure flights/Cancel"))
+      const failed = yield* Fiber.join(fiber)
+      assert.deepInclude(failed.execution, { status: "errored", commitState: "rejecting", settled: false })
+      agreement.fail()
+      yield* TestClock.adjust("1 second")
+      yield* idle
+      const { load } = yield* SagaManager.SagaManager
+      assert.deepInclude(yield* load(failed.uuid), { commitState: "rejected", settled: true })
+      assert.deepStrictEqual(
+        agreement.asked().map(({ services }) => services),
+        [["flights"], ["flights"], ["flights", "seats"]]
+      )
+    }).pipe(Effect.provide(managerEnrolling([saga])))
+  })
+
   it.effect("is not waited with: what is parked can be resolved while participants have not been told yet", () => {
     const saga = trip.pipe(
       Saga.remote("flight", { execute: bookFlight }),

@@ -116,7 +116,30 @@ export const advance = (
         throw new Error(`${fact._tag} was decided for execution ${state.uuid} and is not admitted by it`)
       state = next
     }
+    const run = justStarted(state, definition, decision)
+    if (run !== undefined) return { state, decision: run }
   }
+}
+
+/** The usual case needs no second look: the one local step that was just started is what is next. */
+const justStarted = (
+  { root }: SagaState,
+  definition: Definition,
+  { facts, instructions }: Decision
+): Decision | undefined => {
+  const { context, current: state, next } = root
+  const step = definition.steps[next - 1]
+  return facts.length === 1 &&
+    facts[0]?._tag === "StepStarted" &&
+    instructions.length === 0 &&
+    step?._tag === "Local" &&
+    state !== undefined
+    ? {
+        facts: [],
+        instructions: [{ _tag: "RunStep", path: state.path, step, state, context }],
+        wakeAt: Number.POSITIVE_INFINITY
+      }
+    : undefined
 }
 
 class Decider implements Decision {

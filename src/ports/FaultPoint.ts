@@ -2,7 +2,7 @@
  * Named places around every durable write, publish, acknowledgement and callback (SPEC C15). Nothing happens there
  * unless a test provides a handler, which may then stop the instance at exactly this instruction.
  */
-import { Context, Effect } from "effect"
+import { Context, Effect, type Fiber } from "effect"
 
 export type Operation = "store" | "publish" | "acknowledge" | "callback"
 
@@ -20,13 +20,16 @@ export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoi
   }
 
   /** Marks the places before and after an effect; after it also where it fails, as it may have had its effect. */
-  static around<A, E, R>(operation: Operation, effect: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  static around<A, E, R>(
+    operation: Operation,
+    effect: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
     return Effect.withFiber<A, E, R>((fiber) => {
       const handler = fiber.getRef(FaultPoint)
       return handler === nothing
-        ? effect()
+        ? effect(fiber)
         : Effect.flatMap(handler(`${operation}.before`), () =>
-            Effect.flatMap(Effect.exit(effect()), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
+            Effect.flatMap(Effect.exit(effect(fiber)), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
           )
     })
   }

@@ -95,6 +95,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const waiters = new Map<string, Array<Waiter>>()
   /** Executions of this process that are not over and that nobody runs: they wait for a reply or a time. */
   const waiting = new Set<string>()
+  /** Executions that are over and whose runner is about to end. */
+  const over = new Set<string>()
   const starts: Array<Deferred.Deferred<void>> = []
 
   const timers = yield* Timers.make({
@@ -187,6 +189,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const ended = (uuid: string, inbox: Inbox.Inbox, exit: Exit.Exit<Driven, RunError>): void => {
     active.delete(uuid)
+    over.delete(uuid)
     nextTurn()
     if (Exit.isFailure(exit)) {
       if (Cause.hasDies(exit.cause))
@@ -200,11 +203,13 @@ export const make = Effect.fnUntraced(function* (options: {
       return settle(uuid, Exit.failCause(exit.cause))
     }
     const { execution, wakeAt } = exit.value
-    const now = clock.currentTimeMillisUnsafe()
-    if (inbox.triggers.length > 0) return goOn(uuid, Effect.succeed(execution), now, Inbox.make(inbox.triggers))
+    if (inbox.triggers.length > 0) {
+      return goOn(uuid, Effect.succeed(execution), clock.currentTimeMillisUnsafe(), Inbox.make(inbox.triggers))
+    }
     if (execution.status === "finished" || execution.status === "errored") waiting.delete(uuid)
     else waiting.add(uuid)
-    if (wakeAt !== Number.POSITIVE_INFINITY) timers.schedule({ uuid, at: wakeAt, since: now })
+    if (wakeAt !== Number.POSITIVE_INFINITY)
+      timers.schedule({ uuid, at: wakeAt, since: clock.currentTimeMillisUnsafe() })
     settle(uuid, Exit.succeed(execution))
   }
 
@@ -245,7 +250,7 @@ export const make = Effect.fnUntraced(function* (options: {
       return Effect.fail(conflict(execution, uuid))
     }
     const inbox = Inbox.make()
-    const exit = launch(uuid, drive(execution, clock.currentTimeMillisUnsafe(), inbox), inbox, contextFor(caller))
+    const exit = launch(uuid, drive(execution, execution.state.updatedAt, inbox), inbox, contextFor(caller))
     // A saga of local steps has mostly run by now.
     if (exit !== undefined && Exit.isFailure(exit)) return Effect.failCause(exit.cause)
     return exit !== undefined && isReached(exit.value.execution, until)
@@ -265,7 +270,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   return {
     startUnsafe: (execution, until, caller) => {
-      if (active.size + waiting.size + starts.length >= maxPending) {
+      if (active.size - over.size + waiting.size + starts.length >= maxPending) {
         return Effect.fail(new SagaOverloaded({ limit: "maxPending", value: maxPending }))
       }
       if (active.size < maxRunning) return startNow(execution, until, caller)
@@ -298,10 +303,9 @@ export const make = Effect.fnUntraced(function* (options: {
       if (!active.has(execution.uuid)) goOn(execution.uuid, Effect.succeed(execution), since, Inbox.make())
     },
     stored: (execution) => {
-      // Every other end is that of the runner, too: whoever is told by `ended` finds its place free.
-      if (waiters.size > 0 && execution.status === "errored" && !execution.settled) {
-        settle(execution.uuid, Exit.succeed(execution))
-      }
+      if (!isReached(execution, "end")) return
+      over.add(execution.uuid)
+      if (waiters.size > 0) settle(execution.uuid, Exit.succeed(execution))
     }
   }
 })

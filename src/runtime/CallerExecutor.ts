@@ -48,7 +48,7 @@ export const at = Effect.fnUntraced(function* <const Name extends string>(
     headers: headers === undefined ? undefined : yield* Ref.get(headers),
     now: clock.currentTimeMillisUnsafe()
   })
-  return { run: { definition, state: started.state, settings, service, clock }, ...step }
+  return { run: { definition, state: started.state, settings, service, clock, fiberContext: undefined }, ...step }
 })
 
 /** Runs a function inside the transaction of the execution (`SagaTransaction`) and gives its result. */

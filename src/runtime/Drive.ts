@@ -3,7 +3,7 @@
  * itself: to its end, or to where it waits for a reply or a time. Facts are stored before anything they announce
  * happens (SPEC W1, W7); the result of a step and the intent of the next one are one write.
  */
-import { Clock, Effect, Exit, Fiber, Queue, Result, Schedule } from "effect"
+import { Clock, type Context, Effect, Exit, Fiber, Queue, Result, Schedule } from "effect"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import type { Envelope } from "../execution/Envelope.ts"
@@ -121,8 +121,8 @@ export const make = Effect.fnUntraced(function* (
   /** Decide, perform, record, repeat. A write that fails ends it; what the drive has come to is kept. */
   const loop = Effect.fnUntraced(function* (self: Progress, clock: Clock.Clock) {
     const { definition, inbox } = self
+    let now = clock.currentTimeMillisUnsafe()
     while (true) {
-      const now = clock.currentTimeMillisUnsafe()
       if (inbox.triggers.length > 0) look(self, now)
       const { decision, state } = Decision.advance(self.execution.state, definition, now, self.since, settings)
       if (state !== self.execution.state) self.execution = new SagaExecution(state, definition)
@@ -141,19 +141,30 @@ export const make = Effect.fnUntraced(function* (
         if (inbox.triggers.length > 0) continue
       }
 
-      if (self.flights === undefined || self.flights.isEmpty) {
+      if (self.flights === undefined || !self.flights.isAwaited(decision.instructions)) {
         const [only, ...others] = work
         if (only === undefined) return { execution: self.execution, wakeAt: decision.wakeAt }
         if (others.length === 0 && isDoneInPlace(only, decision.wakeAt)) {
-          const run = { definition, state: self.execution.state, settings, service, clock }
-          gained(self, yield* perform(run, only))
+          const run = {
+            definition,
+            state: self.execution.state,
+            settings,
+            service,
+            clock,
+            fiberContext: self.fiberContext
+          }
+          const facts = yield* perform(run, only)
+          gained(self, facts)
+          // The last fact says what time it is; without one the clock does.
+          now = facts.at(-1)?.at ?? clock.currentTimeMillisUnsafe()
           continue
         }
       }
       self.flights ??= new Flights(yield* Queue.unbounded<Landed>()) // holds at most one entry per step under way
-      const run = { definition, state: self.execution.state, settings, service, clock }
+      const run = { definition, state: self.execution.state, settings, service, clock, fiberContext: self.fiberContext }
       for (const instruction of work) yield* self.flights.takeOff(instruction, perform(run, instruction))
       gained(self, yield* self.flights.land(inbox, decision.wakeAt - now))
+      now = clock.currentTimeMillisUnsafe()
     }
   })
 
@@ -216,7 +227,15 @@ export const make = Effect.fnUntraced(function* (
       execution.definition === undefined
         ? Effect.die(new Error(`execution ${execution.uuid} is not bound to its saga`))
         : drive(
-            { execution, definition: execution.definition, since, inbox, judged: [], flights: undefined },
+            {
+              execution,
+              definition: execution.definition,
+              fiberContext: fiber.context,
+              since,
+              inbox,
+              judged: [],
+              flights: undefined
+            },
             fiber.getRef(Clock.Clock)
           )
     )
@@ -226,6 +245,7 @@ export const make = Effect.fnUntraced(function* (
 interface Progress {
   execution: SagaExecution
   readonly definition: Definition
+  readonly fiberContext: Context.Context<never>
   /** When the execution was looked at last. */
   since: number
   readonly inbox: Inbox.Inbox
@@ -277,8 +297,13 @@ class Flights {
     this.landed = landed
   }
 
-  get isEmpty(): boolean {
-    return this.keys.size === 0
+  /** Whether what is under way is still wanted. What is not is dropped with the drive: a callback, votes that came late. */
+  isAwaited(instructions: ReadonlyArray<Decision.Instruction>): boolean {
+    if (this.keys.size === 0) return false
+    return (
+      instructions.some((instruction) => this.keys.has(keyOf(instruction))) ||
+      Array.from(this.keys).some((key) => key.startsWith("Resend:"))
+    )
   }
 
   notUnderWay(instructions: ReadonlyArray<Decision.Instruction>): ReadonlyArray<Decision.Instruction> {

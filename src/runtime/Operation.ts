@@ -24,6 +24,8 @@ export interface Run {
   /** The own service. */
   readonly service: string
   readonly clock: Clock.Clock
+  /** What the runner's own fibers run with. Undefined: the fiber is somebody else's, who gets it back as it was. */
+  readonly fiberContext: Context.Context<never> | undefined
 }
 
 export type Facts = ReadonlyArray<SagaEvent>
@@ -50,13 +52,16 @@ export const within = <A, E>(
     user,
     headers: headers ?? noHeaders
   }
-  return FaultPoint.around("callback", () =>
-    Effect.updateContext(
-      // The services of a callback are erased in its step; the layer that runs it requires and provides them.
-      Effect.suspend(callback) as Effect.Effect<A, E>,
-      (context: Context.Context<never>) => Context.add(context, SagaTransaction, transaction)
-    )
-  )
+  // The services of a callback are erased in its step; the layer that runs it requires and provides them.
+  const inside = callback as () => Effect.Effect<A, E>
+  return FaultPoint.around("callback", (fiber) => {
+    if (run.fiberContext === undefined) {
+      return Effect.provideService(Effect.suspend(inside), SagaTransaction, transaction)
+    }
+    // The fiber is the runner's: nothing has to be put back, and every callback begins from the same context.
+    fiber.setContext(Context.add(run.fiberContext, SagaTransaction, transaction))
+    return inside()
+  })
 }
 
 const noHeaders = {}

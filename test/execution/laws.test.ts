@@ -49,7 +49,7 @@ it("generates sagas that can run", () => {
 
 describe("a run", () => {
   it("ends finished or errored, with nothing to do, and settled unless something is parked or undecided (G1)", () => {
-    Chance.forSeeds(500, (seed) => {
+    Chance.forSeeds(400, (seed) => {
       const self = generated(seed).run()
       const { commitState, parked, status } = self.state
       assert.include(["finished", "errored"], status)
@@ -87,7 +87,7 @@ describe("a run", () => {
   })
 
   it("never changes a decision or a direction, and counts its writes without gaps (I6)", () => {
-    Chance.forSeeds(300, (seed) => {
+    Chance.forSeeds(200, (seed) => {
       const self = generated(seed)
       let revision = 0
       self.run(() => {
@@ -104,7 +104,7 @@ describe("a run", () => {
   })
 
   it("keeps its first failure as the cause, whatever fails afterwards (G2)", () => {
-    Chance.forSeeds(300, (seed) => {
+    Chance.forSeeds(200, (seed) => {
       const self = generated(seed).run()
       let cause: unknown
       for (const { event, state } of self.trace) {
@@ -116,7 +116,7 @@ describe("a run", () => {
   })
 
   it("says that it is rolled back only while no step is open (I12)", () => {
-    Chance.forSeeds(400, (seed) => {
+    Chance.forSeeds(300, (seed) => {
       const self = generated(seed).run()
       for (const { event, state } of self.trace) {
         const isOpen = state.parked.length + state.reopened.length > 0
@@ -127,7 +127,7 @@ describe("a run", () => {
   })
 
   it("lists a parked step until it is undone, or a person has said so (I12)", () => {
-    Chance.forSeeds(300, (seed) => {
+    Chance.forSeeds(200, (seed) => {
       const self = generated(seed).run()
       self.trace.reduce((before, after) => {
         for (const path of before.state.parked) {
@@ -145,7 +145,7 @@ describe("a run", () => {
   })
 
   it("gives every callback the results of the steps before it, and those of no other branch (G12)", () => {
-    Chance.forSeeds(300, (seed) => {
+    Chance.forSeeds(200, (seed) => {
       const self = generated(seed)
       const { definition } = self
       self.onView = (instruction, view) => {
@@ -205,7 +205,7 @@ const given = (step: SagaStep, path: string, succeeded: ReadonlySet<string>): Re
 
 describe("undoing", () => {
   it("undoes each effect that has a compensation exactly once, unless it is parked (I1)", () => {
-    Chance.forSeeds(1_000, (seed) => {
+    Chance.forSeeds(700, (seed) => {
       const self = generated(seed).run()
       const { parked, status } = self.state
       const byHand = new Set(events(self).flatMap((event) => (event._tag === "StepResolved" ? [event.path] : [])))
@@ -226,7 +226,7 @@ describe("undoing", () => {
   })
 
   it("goes backwards: nothing of a step is undone before every later step of its sequence is over", () => {
-    Chance.forSeeds(500, (seed) => {
+    Chance.forSeeds(300, (seed) => {
       const self = generated(seed).run()
       const started = new Set<string>()
       const over = new Set<string>()
@@ -269,7 +269,7 @@ const laterOf = (path: string, started: ReadonlySet<string>): ReadonlyArray<stri
 
 describe("storing", () => {
   it("gives an equal execution in every state, through JSON text (G13, I18)", () => {
-    Chance.forSeeds(60, (seed) => {
+    Chance.forSeeds(25, (seed) => {
       const self = generated(seed)
       self.run(() => {
         const again = reread(self.execution, self.definition)
@@ -280,7 +280,7 @@ describe("storing", () => {
   })
 
   it("folds any prefix of the events, as they are stored, to the state as it stood (I18)", () => {
-    Chance.forSeeds(200, (seed) => {
+    Chance.forSeeds(100, (seed) => {
       const self = generated(seed).run()
       const [first, ...rest] = throughJson(self.trace.map(({ event }) => event))
       if (first?._tag !== "ExecutionCreated") throw new Error("no first event")
@@ -293,7 +293,7 @@ describe("storing", () => {
   })
 
   it("goes on from any state that was stored and read as from the one in memory (I18, G13)", () => {
-    Chance.forSeeds(120, (seed) => {
+    Chance.forSeeds(60, (seed) => {
       const chance = Chance.at(seed, "moments")
       const self = generated(seed)
       const twins: Array<Simulation> = []
@@ -310,7 +310,7 @@ describe("storing", () => {
   })
 
   it("decides the same facts again from wherever it stopped between them", () => {
-    Chance.forSeeds(150, (seed) => {
+    Chance.forSeeds(80, (seed) => {
       const self = generated(seed)
       self.run(() => {
         const before = self.state
@@ -377,7 +377,7 @@ const newest = (after: SagaState, before: SagaState) => {
 describe("evolve", () => {
   it("admits any event of another run or leaves the state as it is, and never throws", () => {
     let admitted = 0
-    Chance.forSeeds(150, (seed) => {
+    Chance.forSeeds(100, (seed) => {
       const self = generated(seed).run()
       // The same saga going another way, and another saga altogether.
       const twin = new Simulation(self.definition, {
@@ -405,7 +405,7 @@ describe("evolve", () => {
   })
 
   it("never admits an event twice in a row (I3)", () => {
-    Chance.forSeeds(400, (seed) => {
+    Chance.forSeeds(250, (seed) => {
       const self = generated(seed).run()
       for (const { event, state } of self.trace) assert.strictEqual(evolve(state, event), state, event._tag)
     })
@@ -413,7 +413,7 @@ describe("evolve", () => {
 
   it("never admits again what can happen once only (I3)", () => {
     const repeatable = ["CompensationStarted", "CompensationFailed", "StepParked", "StepUnparked"]
-    Chance.forSeeds(200, (seed) => {
+    Chance.forSeeds(100, (seed) => {
       const self = generated(seed).run()
       for (const [i, { event }] of self.trace.entries()) {
         if (repeatable.includes(event._tag)) continue
@@ -425,7 +425,7 @@ describe("evolve", () => {
 
 describe("deciding", () => {
   it("gives only facts that the state admits, at any time", () => {
-    Chance.forSeeds(200, (seed) => {
+    Chance.forSeeds(120, (seed) => {
       const self = generated(seed)
       const times = [0, 1, 5_000, 60_000, 3_600_000, 10 ** 12]
       self.run(() => {

@@ -222,7 +222,7 @@ class Decider implements Decision {
           path,
           name,
           at,
-          ...(timeout !== undefined && { deadline: at + timeout })
+          ...(timeout !== undefined && { deadline: Math.ceil(at + timeout) })
         })
         return
       }

@@ -24,13 +24,14 @@ export const defaults: Settings = {
   retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }
 }
 
-/** The wait before the k-th repetition (k from 1), without jitter. */
-export const delay = (k: number, { factor, initial, max }: Backoff): number =>
-  Math.min(max, initial * factor ** (k - 1))
+/** The wait before the k-th repetition (k from 1), without jitter. A clock counts whole milliseconds, and so does this. */
+export const delay = (k: number, backoff: Backoff): number => Math.round(grown(k, backoff))
+
+const grown = (k: number, { factor, initial, max }: Backoff): number => Math.min(max, initial * factor ** (k - 1))
 
 /**
  * When the k-th repetition is due. The jitter (up to a tenth) is a function of `seed`, so that many messages spread
- * out and each of them keeps its schedule. A clock counts whole milliseconds, and so does this.
+ * out and each of them keeps its schedule.
  */
 export const dueAt = (at: number, k: number, backoff: Backoff, seed: string): number => {
   const spread = jitter(seed)
@@ -65,9 +66,9 @@ export const around = (
 }
 
 /** Every wait from the k-th on is the same. */
-const isLast = (k: number, backoff: Backoff): boolean => backoff.factor === 1 || delay(k, backoff) === backoff.max
+const isLast = (k: number, backoff: Backoff): boolean => backoff.factor === 1 || grown(k, backoff) === backoff.max
 
 const wait = (k: number, backoff: Backoff, spread: number): number =>
-  Math.max(1, Math.round(delay(k, backoff) * spread))
+  Math.max(1, Math.round(grown(k, backoff) * spread))
 
 const jitter = (seed: string): number => 1 + ((Hash.string(seed) >>> 0) % 1_000) / 10_000

@@ -48,6 +48,15 @@ describe("forward", () => {
     assert.deepStrictEqual(asked.awaited, ["execute payment"])
   })
 
+  it("keeps the latest time until which a message may run something: that of everything sent later", () => {
+    const day = minutes(24 * 60)
+    assert.strictEqual(asked.state.notAfter, asked.now + day)
+    assert.strictEqual(paid.state.notAfter, asked.now + day)
+    const later = paid.later(5_000).chooses("2", 0, "if0").requests("2/if0/0")
+    assert.strictEqual(later.state.notAfter, asked.now + 5_000 + day)
+    assert.strictEqual(later.cancels().probes("2/if0/0").state.notAfter, later.state.notAfter)
+  })
+
   it("enrols the service that is asked only where there is a transaction", () => {
     assert.deepStrictEqual(asked.state.enrolled, [])
     const transactional = order.start({ transactional: true }).succeeds("0", "r-1").requests("1")
@@ -139,7 +148,7 @@ describe("forward", () => {
 
   it("stores the deadline of a local step that has one", () => {
     const crashes = begin(Crashes).start().succeeds("0").succeeds("1").succeeds("2").decided()
-    assert.deepInclude(crashes.state.history?.head, { _tag: "StepStarted", path: "3", deadline: crashes.now + 2_000 })
+    assert.deepInclude(crashes.state.history?.head, { _tag: "StepStarted", path: "3", deadline: crashes.now + 2_001 })
     assert.notProperty(order.start().decided().state.history?.head, "deadline")
   })
 })
@@ -275,6 +284,8 @@ describe("undoing", () => {
   it("lets a running local step end when somebody cancels, and undoes what it has done", () => {
     const cancelled = order.start().cancels()
     assert.deepStrictEqual(cancelled.next, ["execute reservationId"])
+    // What it leaves is not known before it ends.
+    assert.throws(() => cancelled.compensated("0"), "is not admitted")
     const ended = cancelled.succeeds("0", "r-1")
     assert.deepStrictEqual(ended.next, ["CompensationStarted reservationId", "compensate reservationId"])
     assert.deepStrictEqual(Object.keys(ended.execution.context as object).sort(), [
@@ -283,6 +294,23 @@ describe("undoing", () => {
       "quantity",
       "sku"
     ])
+  })
+
+  it("does not compensate a step that was finished by its error handler: the other side has no effect", () => {
+    const recovered = begin(Tour, { who: "ann" })
+      .start({ autocommit: false })
+      .succeeds("0", "plan")
+      .requests("1")
+      .replies("execute", "1", 200, "g")
+      .succeeds("1", "g")
+      .requests("2")
+      .replies("execute", "2", 200, "m")
+      .succeeds("2", "m")
+      .requests("3")
+      .replies("execute", "3", 400, "full")
+      .recovers("3", "on foot: full")
+    const rejected = recovered.took((state, now) => Trigger.reject(state, now))
+    assert.deepStrictEqual(rejected.next, ["StepCompensated boat", "request the compensation of museum"])
   })
 
   it("does not compensate a local step that failed, nor one without compensation", () => {
@@ -465,6 +493,19 @@ describe("a parked step", () => {
     assert.deepStrictEqual(due.next, ["resend the failure of payment"])
     assert.strictEqual(due.replies("failure", "1", 200).state.alreadyRollback, true)
     assert.deepStrictEqual(retried.later(minutes(60)).next, ["StepParked payment"])
+  })
+
+  it("has all its attempts again when an operator has it tried again", () => {
+    let refused = paid.cancels().compensates("1")
+    for (let attempt = 0; attempt <= 10; attempt++) {
+      refused = refused.replies("failure", "1", 500)
+      if (attempt < 10) refused = refused.later(refused.wakesIn)
+    }
+    const retried = refused.decided().retries("1")
+    assert.deepStrictEqual(retried.state.parked, [])
+    const once = retried.later(retried.wakesIn).replies("failure", "1", 500)
+    assert.notInclude(once.next, "StepParked payment")
+    assert.strictEqual(once.statuses.payment, "paused-on-failure")
   })
 
   it("is over when an operator has resolved it", () => {

@@ -19,6 +19,9 @@ const participants = [
 
 const nothing = () => Effect.void
 
+/** Its second wait is no whole number of milliseconds. */
+const attempts = { times: 2, backoff: { initial: 1_001, factor: 1.5 } }
+
 /** Kinds of steps that may be made; parts (conditional, nested, parallel) only while there is depth left. */
 export interface Kinds {
   readonly parallel: boolean
@@ -86,7 +89,7 @@ class Generator {
       ...(!this.kinds.repeatable &&
         compensation === "unknown" &&
         Chance.happens(this.chance, 0.3) && { onCrash: "compensate" }),
-      ...(Chance.happens(this.chance, 0.3) && { retryCompensate: { times: 1, backoff: "1 second" } })
+      ...(Chance.happens(this.chance, 0.3) && { retryCompensate: attempts })
     }
     return Saga.local(name as never, options)
   }
@@ -106,7 +109,7 @@ class Generator {
       ...(Chance.happens(this.chance, 0.3) && { onSuccess: (reply: string) => Effect.succeed(reply) }),
       ...(Chance.happens(this.chance, 0.3) && { onError: (error: string) => Effect.succeed(error) }),
       ...(Chance.happens(this.chance, 0.3) && { timeout: "4 seconds" }),
-      ...(Chance.happens(this.chance, 0.3) && { retryCompensate: { times: 1, backoff: "1 second" } })
+      ...(Chance.happens(this.chance, 0.3) && { retryCompensate: attempts })
     }
     return Saga.remote(name as never, options)
   }

@@ -73,7 +73,8 @@ export const Tour = Saga.make("Tour", { context: { who: Schema.String } }).pipe(
   }),
   Saga.remote("boat", {
     execute: { command: Airline.commands.Book, payload: ({ who }) => ({ for: who }) },
-    onError: (error) => Effect.succeed(`on foot: ${error}`)
+    onError: (error) => Effect.succeed(`on foot: ${error}`),
+    compensate: { command: Airline.commands.Cancel, payload: ({ boat }) => ({ id: boat }) }
   }),
   Saga.commit
 )
@@ -85,6 +86,6 @@ export const Crashes = Saga.make("Crashes", { context: {} }).pipe(
   Saga.local("again", { ...crash, retryCompensate: { times: 1, backoff: "2 seconds" } }),
   Saga.local("undone", { ...crash, onCrash: "compensate" }),
   Saga.local("parked", { ...crash, onCrash: "park" }),
-  Saga.local("timed", { ...crash, timeout: "2 seconds" }),
+  Saga.local("timed", { ...crash, timeout: "2000.5 millis" }),
   Saga.commit
 )

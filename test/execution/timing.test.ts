@@ -26,6 +26,8 @@ describe("delay", () => {
   it("may stay the same, or grow by fractions", () => {
     assert.strictEqual(Timing.delay(9, { initial: 50, factor: 1, max: minute }), 50)
     assert.strictEqual(Timing.delay(3, { initial: 100, factor: 1.5, max: minute }), 225)
+    // Times are stored as whole milliseconds.
+    assert.strictEqual(Timing.delay(5, { initial: 1_000, factor: 1.5, max: minute }), 5_063)
   })
 })
 

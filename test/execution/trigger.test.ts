@@ -135,6 +135,21 @@ describe("a reply", () => {
     assert.strictEqual(known.state.direction, "backward")
   })
 
+  it("tells a service of the rejection that joins after all the others were told", () => {
+    const told = order
+      .start({ transactional: true })
+      .succeeds("0", "r-1")
+      .requests("1")
+      .cancels()
+      .probes("1")
+      .facts({ _tag: "TransactionSettled", state: "rejected", at: order.now })
+    assert.notInclude(told.next, "reject")
+    const same = reply(told, { relatedServices: ["payments"] })
+    assert.notInclude(told.facts(...(Result.isSuccess(same) ? same.success : [])).next, "reject")
+    const joined = reply(told, { relatedServices: ["ledger"] })
+    assert.include(told.facts(...(Result.isSuccess(joined) ? joined.success : [])).next, "reject")
+  })
+
   it("that names services which are not allowed fails the step; its status still says what there is to undo", () => {
     const strict = asked.under({ relatedServices: ["payments"] })
     const answer = { content: { paymentId: "p-1" }, relatedServices: ["payments", "spy"] }

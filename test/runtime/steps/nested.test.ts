@@ -155,6 +155,57 @@ describe("forward", () => {
   })
 })
 
+describe("depth", () => {
+  it.effect("steps inside steps inside steps have paths of their own; a reply finds the one it answers", () => {
+    const Rooms = Saga.make("Rooms", { context: { town: Schema.String } }).pipe(
+      Saga.parallel("both", {
+        one: Saga.remote("first", {
+          execute: { command: Hotels.commands.Book, payload: ({ town }) => ({ trip: `${town} 1` }) }
+        }),
+        two: Saga.conditional("maybe", [
+          Saga.elseThen(
+            Saga.remote("second", {
+              execute: { command: Hotels.commands.Book, payload: ({ town }) => ({ trip: `${town} 2` }) }
+            })
+          )
+        ])
+      }),
+      Saga.commit
+    )
+    const saga = Saga.make("Deep", { context: { trip: Schema.String } }).pipe(
+      Saga.conditional("way", [
+        Saga.ifThen(
+          ({ trip }) => trip !== "",
+          Saga.nested("rooms", { saga: Rooms, context: ({ trip }) => ({ town: trip }) })
+        )
+      ]),
+      Saga.local("count", { success: Schema.String, execute: ({ rooms }) => Effect.succeed(`${rooms?.second.ref}`) }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const wire = yield* Wire
+      const paused = yield* begin(saga, { context: { trip: "Gent" } })
+      assert.strictEqual(paused.status, "paused")
+      assert.deepStrictEqual(
+        wire.sent().map(({ envelope }) => [envelope.path, envelope.content]),
+        [
+          ["0/if0/0/n/0/b0/0", { trip: "Gent 1" }],
+          ["0/if0/0/n/0/b1/0/else/0", { trip: "Gent 2" }]
+        ]
+      )
+      const one = yield* go(paused, { to: wire.sent()[1], content: { ref: "H2" } })
+      assert.strictEqual(one.status, "paused")
+      const finished = yield* go(one, { to: wire.sent()[0], content: { ref: "H1" } })
+      assert.deepEqual(finished.context, {
+        trip: "Gent",
+        rooms: { town: "Gent", first: { ref: "H1" }, second: { ref: "H2" }, maybe: 0 },
+        way: 0,
+        count: "H2"
+      })
+    }).pipe(Effect.provide(runner([saga])))
+  })
+})
+
 describe("backward", () => {
   it.effect(
     "a failure inside undoes what ran there, in reverse, then the steps before; its error is that of the whole",

@@ -320,35 +320,35 @@ describe("backward", () => {
     "a reply callback that runs when another branch fails is dropped; its step is undone from the reply",
     () => {
       const story = makeStory()
-      return Effect.gen(function* () {
-        const gate = yield* Deferred.make<void>()
-        const saga = trip.pipe(
-          Saga.parallel("both", {
-            way: Saga.remote("flight", {
-              execute: bookFlight,
-              onSuccess: (reply) => Effect.andThen(story.tell("handler"), Effect.as(Deferred.await(gate), reply)),
-              compensate: cancelFlight
-            }),
-            stay: Saga.remote("hotel", { execute: bookHotel, compensate: cancelHotel })
+      const saga = trip.pipe(
+        Saga.parallel("both", {
+          way: Saga.remote("flight", {
+            execute: bookFlight,
+            onSuccess: () =>
+              Effect.andThen(
+                story.tell("handler"),
+                Effect.onInterrupt(Effect.never, () => story.tell("dropped"))
+              ),
+            compensate: cancelFlight
           }),
-          Saga.commit
-        )
-        yield* Effect.gen(function* () {
-          const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
-          yield* reply(yield* sentTo("execute flights/Book"), { content: { ref: "F1" } })
-          yield* until("the handler runs", () => story.lines.length === 1)
-          yield* reply(yield* sentTo("execute hotels/Book"), { status: 500 })
-          const cancel = yield* sentTo("failure flights/Cancel")
-          assert.deepStrictEqual(cancel.envelope.content, { ref: "F1" })
-          yield* Deferred.succeed(gate, undefined)
-          yield* idle
-          yield* reply(cancel)
-          const failed = yield* Fiber.join(fiber)
-          assert.deepNestedInclude(failed, { "cause.step": "hotel" })
-          assert.isFalse("flight" in (failed.execution.context as object))
-          assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
-        }).pipe(Effect.provide(manager([saga])))
-      })
+          stay: Saga.remote("hotel", { execute: bookHotel, compensate: cancelHotel })
+        }),
+        Saga.commit
+      )
+      return Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+        yield* reply(yield* sentTo("execute flights/Book"), { content: { ref: "F1" } })
+        yield* until("the handler runs", () => story.lines.length === 1)
+        yield* reply(yield* sentTo("execute hotels/Book"), { status: 500 })
+        const cancel = yield* sentTo("failure flights/Cancel")
+        assert.deepStrictEqual(cancel.envelope.content, { ref: "F1" })
+        yield* until("the handler is dropped", () => story.lines.includes("dropped"))
+        yield* reply(cancel)
+        const failed = yield* Fiber.join(fiber)
+        assert.deepNestedInclude(failed, { "cause.step": "hotel" })
+        assert.isFalse("flight" in (failed.execution.context as object))
+        assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
+      }).pipe(Effect.provide(manager([saga])))
     }
   )
 })

@@ -1,7 +1,7 @@
 /** Remote steps, one at a time: what is sent, what a reply makes of the step, and what is undone. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../../src/index.ts"
+import { FaultPoint, Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../../src/index.ts"
 import {
   begin,
   bookFor,
@@ -51,6 +51,16 @@ describe("execute", () => {
       assert.strictEqual(execution.pausedStep?.status, "paused-by-on-execute")
       assert.deepStrictEqual(execution.executedSteps, [])
       assert.isFalse(execution.alreadyRollback)
+    }).pipe(Effect.provide(runner([Undoable])))
+  )
+
+  it.effect("REM-001 the request leaves only after the write that expects its answer", () =>
+    Effect.gen(function* () {
+      const places: Array<string> = []
+      yield* begin(Undoable, { context }).pipe(
+        Effect.provideService(FaultPoint, (name) => Effect.sync(() => void places.push(name)))
+      )
+      assert.deepStrictEqual(places, ["store.before", "store.after", "publish.before", "publish.after"])
     }).pipe(Effect.provide(runner([Undoable])))
   )
 

@@ -8,7 +8,7 @@ import { Duration, type Effect, Option, Schema } from "effect"
 import type { Codec, Command } from "./Command.ts"
 import { type SagaRequest, SagaResponseError } from "./SagaMessage.ts"
 import type * as Step from "./SagaStep.ts"
-import type { Add, Recoverable, Reply, RequestsAreResent, TagOf, WithUnknown } from "./SagaTypes.ts"
+import type { Add, Reply, RequestsAreResent, TagOf } from "./SagaTypes.ts"
 
 // ---- policies
 
@@ -68,7 +68,17 @@ const toPolicies = (options: {
 /** Undoes a local step. Its author decides between trying again and dying: it cannot fail. */
 export type Compensate<Ctx, R> = (context: Ctx) => Effect.Effect<void, never, R>
 
-export interface LocalOptions<Ctx, Name extends string, A, E, R, Run, Unknown> {
+export interface LocalOptions<
+  Ctx,
+  Name extends string,
+  A,
+  E,
+  R,
+  Run,
+  Unknown,
+  Timeout extends Duration.Input,
+  OnCrash extends Step.OnCrash
+> {
   readonly success?: Codec<A>
   readonly error?: Codec<E>
   readonly execute: (context: NoInfer<Ctx>) => Effect.Effect<NoInfer<A>, NoInfer<E>, R>
@@ -79,10 +89,10 @@ export interface LocalOptions<Ctx, Name extends string, A, E, R, Run, Unknown> {
         /** Runs instead where the step may have had its effect and its result is not known. */
         readonly unknown?: Compensate<NoInfer<Ctx>, Unknown>
       }
-  readonly timeout?: Recoverable<Run, Unknown, Duration.Input>
+  readonly timeout?: Timeout
   readonly retry?: RetryOn<NoInfer<TagOf<E>>>
   readonly retryCompensate?: Retry
-  readonly onCrash?: Exclude<Step.OnCrash, "compensate"> | WithUnknown<Unknown, "compensate">
+  readonly onCrash?: OnCrash
   /** The step's SQL commits in the database transaction that records the step. */
   readonly transactional?: boolean
 }

@@ -63,24 +63,21 @@ export type Branch<Ctx> = Saga<string, Ctx, NoResults, never, never, "empty">
 
 // ---- local steps
 
-/** Stands for a function that a step does not have, where its services would stand. */
-export interface Absent {
-  readonly "~effect-saga/Absent": true
-}
-
-/** What the compiler asks for when a step may have an effect whose result nobody knows: `compensate: { run, unknown }`. */
+/** What the compiler asks for when a step may have an effect whose result nobody knows. */
 export interface UnknownRequired {
-  readonly unknownRequired: "compensate: { run, unknown }"
+  readonly unknown: unknown
 }
 
-type IsAbsent<R> = [Absent] extends [R] ? (unknown extends R ? false : true) : false
-
-/** Accepts a `Value` unless there is a compensation that needs a result and no `unknown` that goes without. */
-export type Recoverable<Run, Unknown, Value> =
-  IsAbsent<Run> extends true ? Value : IsAbsent<Unknown> extends true ? UnknownRequired : Value
-
-/** Accepts a `Value` only where there is an `unknown`. */
-export type WithUnknown<Unknown, Value> = IsAbsent<Unknown> extends true ? UnknownRequired : Value
+/**
+ * Accepts options in which a compensation has an `unknown` where the step may have to be undone without its result.
+ *
+ * It looks at two literals and not at the services of the functions: those would be settled before they are inferred.
+ */
+export type Undoes<Timeout, OnCrash> = "compensate" extends OnCrash
+  ? { readonly compensate: UnknownRequired }
+  : [Timeout] extends [never]
+    ? unknown
+    : { readonly compensate?: UnknownRequired }
 
 export type TagOf<E> = E extends { readonly _tag: infer Tag extends string } ? Tag : never
 

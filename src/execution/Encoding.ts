@@ -20,6 +20,8 @@ interface Compiled {
   readonly encode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
   readonly decode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
   readonly isVoid: boolean
+  /** Strings and booleans without rules of their own are their own encoding. */
+  readonly identity: "string" | "boolean" | undefined
 }
 
 const compiled = new WeakMap<object, Compiled>()
@@ -31,16 +33,24 @@ const compile = (codec: Codec<unknown>): Compiled => {
   const made: Compiled = {
     encode: Schema.encodeUnknownExit(json),
     decode: Schema.decodeUnknownExit(json),
-    isVoid: codec.ast._tag === "Void" || codec.ast._tag === "Undefined"
+    isVoid: codec.ast._tag === "Void" || codec.ast._tag === "Undefined",
+    identity: identityOf(codec.ast)
   }
   compiled.set(codec, made)
   return made
 }
 
+const identityOf = ({ _tag, checks, encoding }: Codec<unknown>["ast"]): Compiled["identity"] => {
+  if (checks !== undefined || encoding !== undefined) return undefined
+  return _tag === "String" ? "string" : _tag === "Boolean" ? "boolean" : undefined
+}
+
 /** Nothing (`Schema.Void`) is not stored at all. */
 export const encode = (codec: Codec<any>, value: unknown): Json | undefined | EncodingIssue => {
-  const { encode, isVoid } = compile(codec)
+  const { encode, identity, isVoid } = compile(codec)
   if (isVoid) return undefined
+  // `typeof` has told what it is.
+  if (identity !== undefined && typeof value === identity) return value as Json
   const exit = encode(value)
   if (Exit.isFailure(exit)) return issueOf(exit)
   const checked = check(exit.value)
@@ -49,8 +59,9 @@ export const encode = (codec: Codec<any>, value: unknown): Json | undefined | En
 }
 
 export const decode = (codec: Codec<any>, encoded: Json | undefined): unknown | EncodingIssue => {
-  const { decode, isVoid } = compile(codec)
+  const { decode, identity, isVoid } = compile(codec)
   if (isVoid) return undefined
+  if (identity !== undefined && typeof encoded === identity) return encoded
   const exit = decode(encoded)
   return Exit.isSuccess(exit) ? exit.value : issueOf(exit)
 }

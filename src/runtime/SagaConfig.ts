@@ -12,6 +12,16 @@ export class InvalidServiceName extends Schema.TaggedError<InvalidServiceName>()
   }
 }
 
+/** A limit that lets nothing through, or a time that is none. */
+export class InvalidSetting extends Schema.TaggedError<InvalidSetting>()("InvalidSetting", {
+  setting: Schema.String,
+  value: Schema.Number
+}) {
+  override get message(): string {
+    return `The setting ${this.setting} must be a number above 0, and is ${this.value}`
+  }
+}
+
 export interface Options {
   /** The own service: a process group with one name; the same name in every process of the group. */
   readonly service: string
@@ -50,44 +60,50 @@ const make = Effect.fnUntraced(function* (options: Options) {
   if (!isName(options.service)) return yield* new InvalidServiceName({ service: options.service })
   const millis = (input: Duration.Input | undefined, otherwise: number) =>
     input === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(input))
-  return SagaConfig.of({
-    service: options.service,
-    settings: {
-      ...Timing.defaults,
-      replyTimeout: millis(options.replyTimeout, Timing.defaults.replyTimeout),
-      maxMessageLifetime: millis(options.maxMessageLifetime, Timing.defaults.maxMessageLifetime)
-    },
+  const numbers = {
+    replyTimeout: millis(options.replyTimeout, Timing.defaults.replyTimeout),
+    maxMessageLifetime: millis(options.maxMessageLifetime, Timing.defaults.maxMessageLifetime),
     recoveryInterval: millis(options.recoveryInterval, 3_000),
     maxRunning: options.maxRunning ?? 1_000,
     maxPending: options.maxPending ?? 100_000,
-    maxInFlight: options.maxInFlight ?? 64,
+    maxInFlight: options.maxInFlight ?? 64
+  }
+  for (const [setting, value] of Object.entries(numbers)) {
+    if (!(value > 0 && Number.isFinite(value))) return yield* new InvalidSetting({ setting, value })
+  }
+  const { maxMessageLifetime, replyTimeout, ...limits } = numbers
+  return SagaConfig.of({
+    service: options.service,
+    settings: { ...Timing.defaults, replyTimeout, maxMessageLifetime },
+    ...limits,
     relatedServices: options.relatedServices
   })
 })
 
-export const layer = (options: Options): Layer.Layer<SagaConfig, InvalidServiceName> =>
+export const layer = (options: Options): Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting> =>
   Layer.effect(SagaConfig, make(options))
 
 /**
- * The same from Effect's `Config`: `SAGA_SERVICE` is required; `SAGA_REPLY_TIMEOUT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`,
- * `SAGA_MAX_RUNNING`, `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT` have the defaults above.
+ * The same from Effect's `Config`: `SAGA_SERVICE` is required; `SAGA_REPLY_TIMEOUT`, `SAGA_MAX_MESSAGE_LIFETIME`,
+ * `SAGA_RECOVERY_INTERVAL`, `SAGA_MAX_RUNNING`, `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT` have the defaults above.
  */
-export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | Config.ConfigError> = Layer.effect(
-  SagaConfig,
-  Effect.gen(function* () {
-    const optional = <A, K extends string>(config: Config.Config<A>, key: K) =>
-      Config.option(config).pipe(
-        Config.map((value) => (value._tag === "Some" ? ({ [key]: value.value } as { [P in K]?: A }) : {})) // a computed key widens
-      )
-    const service = yield* Config.String("SAGA_SERVICE")
-    const given = yield* Config.all([
-      optional(Config.Duration("SAGA_REPLY_TIMEOUT"), "replyTimeout"),
-      optional(Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"), "maxMessageLifetime"),
-      optional(Config.Duration("SAGA_RECOVERY_INTERVAL"), "recoveryInterval"),
-      optional(Config.Int("SAGA_MAX_RUNNING"), "maxRunning"),
-      optional(Config.Int("SAGA_MAX_PENDING"), "maxPending"),
-      optional(Config.Int("SAGA_MAX_IN_FLIGHT"), "maxInFlight")
-    ])
-    return yield* make(Object.assign({ service }, ...given))
-  })
-)
+export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting | Config.ConfigError> =
+  Layer.effect(
+    SagaConfig,
+    Effect.gen(function* () {
+      const optional = <A, K extends string>(config: Config.Config<A>, key: K) =>
+        Config.option(config).pipe(
+          Config.map((value) => (value._tag === "Some" ? ({ [key]: value.value } as { [P in K]?: A }) : {})) // a computed key widens
+        )
+      const service = yield* Config.String("SAGA_SERVICE")
+      const given = yield* Config.all([
+        optional(Config.Duration("SAGA_REPLY_TIMEOUT"), "replyTimeout"),
+        optional(Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"), "maxMessageLifetime"),
+        optional(Config.Duration("SAGA_RECOVERY_INTERVAL"), "recoveryInterval"),
+        optional(Config.Int("SAGA_MAX_RUNNING"), "maxRunning"),
+        optional(Config.Int("SAGA_MAX_PENDING"), "maxPending"),
+        optional(Config.Int("SAGA_MAX_IN_FLIGHT"), "maxInFlight")
+      ])
+      return yield* make(Object.assign({ service }, ...given))
+    })
+  )

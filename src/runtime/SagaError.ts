@@ -38,7 +38,7 @@ import type {
   SagaRepositoryUnsupported
 } from "../ports/SagaExecutionRepository.ts"
 import type { SagaOverloaded } from "./ActiveExecutions.ts"
-import type { InvalidServiceName } from "./SagaConfig.ts"
+import type { InvalidServiceName, InvalidSetting } from "./SagaConfig.ts"
 import type { SagaResponseUnaddressed, SagaStartConflict } from "./SagaManager.ts"
 import type { SagaFailedExecution, SagaTransactionUnsupported } from "./SagaRunner.ts"
 
@@ -95,6 +95,7 @@ export type SagaError =
   | SagaInvalid
   | SagaTransactionUnsupported
   | InvalidServiceName
+  | InvalidSetting
   | SagaStepExecutionError
   | SagaExecutionError
   | SagaMessageError
@@ -146,10 +147,11 @@ export const isSagaExecutionError = guard<SagaExecutionError>(
 
 const isMessageError = guard<SagaMessageError>("BrokerError", "MessageMalformed", "MessageTooLarge", "SenderMismatch")
 
-const isSetUpError = guard<SagaInvalid | SagaTransactionUnsupported | InvalidServiceName>(
+const isSetUpError = guard<SagaInvalid | SagaTransactionUnsupported | InvalidServiceName | InvalidSetting>(
   "SagaInvalid",
   "SagaTransactionUnsupported",
-  "InvalidServiceName"
+  "InvalidServiceName",
+  "InvalidSetting"
 )
 
 export const isSagaError = (error: unknown): error is SagaError =>

@@ -363,6 +363,12 @@ describe("undoing", () => {
     assert.include(cancelled.decided().replies("execute", "2", 500).next, "StepCompensated museum")
   })
 
+  it("parks a local step whose effect is unknown, and whose compensation needs its result", () => {
+    const half = order.start().fails("0", { effect: "unknown" })
+    assert.deepStrictEqual(half.next, ["StepParked reservationId", "ExecutionErrored", "TransactionSettled"])
+    assert.deepStrictEqual(half.decided().state.parked, ["0"])
+  })
+
   it("tries a local compensation again when its time has come, and parks it when it has tried often enough", () => {
     const failed = begin(Crashes).start().succeeds("0").fails("1")
     assert.deepStrictEqual(failed.next, ["CompensationStarted again", "compensate again"])
@@ -800,7 +806,7 @@ describe("parallel branches", () => {
 describe("after a crash", () => {
   const at = (path: string) => {
     let story = begin(Crashes).start()
-    for (const before of ["0", "1", "2", "3"].slice(0, Number(path))) story = story.succeeds(before)
+    for (const before of ["0", "1", "2", "3", "4"].slice(0, Number(path))) story = story.succeeds(before)
     return story.decided()
   }
   const found = (story: Story) => Decision.interrupted(story.state, story.definition, story.now)
@@ -823,6 +829,11 @@ describe("after a crash", () => {
     const story = crashed.facts(...found(crashed))
     assert.deepStrictEqual(story.state.parked, ["2"])
     assert.deepStrictEqual(story.next, ["CompensationStarted undone", "compensate undone"])
+  })
+
+  it("runs a half-done step again whose effect is stored with its record: it left none", () => {
+    assert.deepStrictEqual(found(at("4")), [])
+    assert.deepStrictEqual(at("4").restarted().next, ["execute stored"])
   })
 
   it("finds half-done steps of every branch", () => {

@@ -22,7 +22,12 @@ export const Journey = Saga.make("Journey", { context: { who: Schema.String } })
       branch.pipe(
         Saga.remote("flight", {
           execute: { command: Airline.commands.Book, payload: ({ who }) => ({ for: who }) },
-          compensate: { command: Airline.commands.Cancel, payload: ({ flight }) => ({ id: flight }) }
+          // A reply that cannot be read is undone blindly. One that was not seen is asked for all the same.
+          compensate: {
+            command: Airline.commands.Cancel,
+            payload: ({ flight }) => ({ id: flight }),
+            unknown: () => ({ id: null })
+          }
         }),
         Saga.local("seat", text)
       ),
@@ -87,5 +92,6 @@ export const Crashes = Saga.make("Crashes", { context: {} }).pipe(
   Saga.local("undone", { ...crash, onCrash: "compensate" }),
   Saga.local("parked", { ...crash, onCrash: "park" }),
   Saga.local("timed", { ...crash, timeout: "2000.5 millis" }),
+  Saga.local("stored", { ...crash, onCrash: "park", transactional: true }),
   Saga.commit
 )

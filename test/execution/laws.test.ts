@@ -15,7 +15,8 @@ import { created, evolve, isSettled, type SagaState } from "../../src/execution/
 import * as Trigger from "../../src/execution/SagaTrigger.ts"
 import * as Chance from "./chance.ts"
 import * as Generate from "./generate.ts"
-import { compensable, type Outcome, type Script, Simulation, settings } from "./simulate.ts"
+import { Journey } from "./journey.ts"
+import { compensable, except, type Outcome, type Script, Simulation, settings } from "./simulate.ts"
 
 const generated = (seed: number): Simulation => {
   const definition = Generate.saga(seed)
@@ -40,6 +41,33 @@ const reread = (execution: Execution.SagaExecution, definition: Definition): Exe
   Effect.runSync(Execution.fromRaw(throughJson(Execution.raw(execution)), definition))
 
 const events = (self: Simulation): ReadonlyArray<SagaEvent> => self.trace.map(({ event }) => event)
+
+describe("a script", () => {
+  const run = (script: Script) => new Simulation(Journey, { context: { who: "ann" }, script }).run()
+  const paths = (self: Simulation, op: "done" | "undone") =>
+    self.deeds.flatMap((deed) => (deed.op === op ? [deed.path] : [])).sort()
+
+  it("in which all goes well leaves everything done", () => {
+    const self = run(except({}))
+    assert.deepStrictEqual([self.state.status, self.state.commitState], ["finished", "committed"])
+    assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b0/1", "1/b1/0", "1/b1/1", "2"])
+    assert.deepStrictEqual(paths(self, "undone"), [])
+  })
+
+  it("in which the last step fails leaves everything undone", () => {
+    const self = run(except({ "2": { local: "fails" } }))
+    assert.deepStrictEqual([self.state.status, self.state.failure?._tag], ["errored", "StepError"])
+    assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b0/1", "1/b1/0", "1/b1/1"])
+    assert.deepStrictEqual(paths(self, "undone"), paths(self, "done"))
+  })
+
+  it("in which a reply is lost, and a compensation never works, leaves that one parked", () => {
+    const self = run(except({ "1/b0/0": { answer: "lost", undoFails: 50 } }))
+    assert.deepStrictEqual([self.state.failure?._tag, self.state.parked], ["StepTimedOut", ["1/b0/0"]])
+    assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b1/0", "1/b1/1"])
+    assert.deepStrictEqual(paths(self, "undone"), ["0", "1/b1/0", "1/b1/1"])
+  })
+})
 
 describe("what is generated", () => {
   it("are sagas that can run, with every kind of step, and runs with every kind of event", () => {

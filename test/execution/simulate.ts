@@ -70,10 +70,12 @@ export type Script = (path: string) => Outcome
 
 /** Everything goes well but for the paths given. */
 export const except =
-  (exceptions: Readonly<Record<string, Partial<Outcome>>> = {}): Script =>
+  (exceptions: Readonly<Record<string, Partial<Outcome>>>): Script =>
   (path) => ({ ...smooth, ...exceptions[path] })
 
 export interface Options {
+  /** Default: the one of generated sagas. */
+  readonly context?: unknown
   readonly script?: Script
   readonly seed?: number
   readonly autocommit?: boolean
@@ -96,7 +98,7 @@ export interface Options {
 // ---- the world -------------------------------------------------------------------------------------------------
 
 /** Something that happened outside: a step was done, or undone. */
-export interface Deed {
+interface Deed {
   readonly path: string
   readonly op: "done" | "undone"
 }
@@ -152,11 +154,11 @@ export class Simulation {
   private log: ReadonlyArray<SagaEvent> = []
 
   constructor(definition: Definition, options: Options = {}) {
-    const created = Execution.creation(definition, { uuid, context: initialContext }, 0)
+    const created = Execution.creation(definition, { uuid, context: options.context ?? initialContext }, 0)
     if (!(created instanceof Execution.SagaExecution)) throw created
     this.definition = definition
     this.options = options
-    this.script = options.script ?? except()
+    this.script = options.script ?? except({})
     this.chance = Chance.at(options.seed ?? 0, "schedule")
     this.execution = created
     this.now = 1_000
@@ -619,7 +621,7 @@ export class Simulation {
 /** Stands for the content of a reply that its schema refuses. */
 const unreadable = "unreadable"
 
-export const initialContext = { order: "A1" }
+const initialContext = { order: "A1" }
 
 const keyOf = (instruction: Decision.Instruction): string => `${instruction._tag}:${instruction.path}`
 
@@ -643,31 +645,20 @@ const didNotStart = (kind: "conditional" | "nested" | "remote", path: string, na
 })
 
 /** The events that one state has and an earlier one has not, oldest first. */
-export const gained = (before: SagaState, after: SagaState): ReadonlyArray<SagaEvent> => {
+const gained = (before: SagaState, after: SagaState): ReadonlyArray<SagaEvent> => {
   const events: Array<SagaEvent> = []
   for (let node = after.history; node !== before.history; node = node!.tail) events.push(node!.head)
   return events.reverse()
 }
 
 /** An event as one line. */
-export const line = (event: SagaEvent): string => {
+const line = (event: SagaEvent): string => {
   const { _tag, at } = event
   const path = "path" in event ? ` ${event.path}` : ""
   const status = "status" in event ? ` ${event.status}` : ""
   const effect = "effect" in event ? ` ${event.effect}` : ""
   return `${String(at).padStart(7)} ${_tag}${path}${status}${effect}`
 }
-
-/** The state after the first events of a run. */
-export const fold = (events: ReadonlyArray<SagaEvent>): SagaState => {
-  const state = Execution.fromEvents(0, events)?.state
-  if (state === undefined) throw new Error("a run begins with ExecutionCreated")
-  return state
-}
-
-/** Runs a saga to its end. */
-export const simulate = (definition: Definition, options: Options = {}): Simulation =>
-  new Simulation(definition, options).run()
 
 /** The steps of a definition that a compensation undoes. */
 export const compensable = (definition: Definition): ReadonlySet<string> =>

@@ -164,3 +164,27 @@ describe("settings", () => {
     })
   )
 })
+
+describe("a setting", () => {
+  it.effect("that lets nothing through is InvalidSetting and says which", () =>
+    Effect.gen(function* () {
+      const refused: ReadonlyArray<readonly [Partial<SagaConfig.Options>, string]> = [
+        [{ maxRunning: 0 }, "maxRunning"],
+        [{ maxPending: -1 }, "maxPending"],
+        [{ maxInFlight: Number.NaN }, "maxInFlight"],
+        [{ replyTimeout: "0 seconds" }, "replyTimeout"],
+        [{ maxMessageLifetime: Number.POSITIVE_INFINITY }, "maxMessageLifetime"],
+        [{ recoveryInterval: 0 }, "recoveryInterval"]
+      ]
+      for (const [options, setting] of refused) {
+        const error = (yield* Effect.flip(
+          given(SagaConfig.layer({ service: "orders", ...options }))
+        )) as SagaConfig.InvalidSetting
+        assert.deepStrictEqual([error._tag, error.setting], ["InvalidSetting", setting])
+        assert.include(error.message, setting)
+      }
+      const error = yield* Effect.flip(given(fromEnvironment({ SAGA_SERVICE: "orders", SAGA_MAX_RUNNING: "0" })))
+      assert.strictEqual(tagOf(error), "InvalidSetting")
+    })
+  )
+})

@@ -8,7 +8,7 @@
  * Casts: `fromSteps` and `append` build what the signatures around them promise; a branch starts from no saga in
  * particular.
  */
-import type { Duration, Struct } from "effect"
+import type { Struct } from "effect"
 import { Pipeable, Predicate, Schema } from "effect"
 import type { Codec, Fields } from "./Command.ts"
 import * as RollbackPlan from "./RollbackPlan.ts"
@@ -144,12 +144,10 @@ export const local = <
   R = never,
   Run = never,
   Unknown = never,
-  Timeout extends Duration.Input = never,
-  OnCrash extends Step.OnCrash = never
+  Form extends Types.Forms = "absent"
 >(
   name: Name & Types.Unused<Name, I & Own>,
-  options: LocalOptions<I & Own, Name, A, E, R, Run, Unknown, Timeout, OnCrash> &
-    Types.Undoes<NoInfer<Timeout>, NoInfer<OnCrash>>
+  options: LocalOptions<I & Own, Name, A, E, R, Run, Unknown, Form>
 ): (<SagaName extends string, E0, R0>(
   self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
 ) => Saga<SagaName, I, Types.Add<Own, Name, A>, E0 | E, R0 | R | Run | Unknown, "open">) =>

@@ -8,7 +8,7 @@ import { Duration, type Effect, Option, Schema } from "effect"
 import type { Codec, Command } from "./Command.ts"
 import { type SagaRequest, SagaResponseError } from "./SagaMessage.ts"
 import type * as Step from "./SagaStep.ts"
-import type { Add, Reply, RequestsAreResent, TagOf } from "./SagaTypes.ts"
+import type { Add, Forms, Recoverable, Reply, RequestsAreResent, TagOf, WithUnknown } from "./SagaTypes.ts"
 
 // ---- policies
 
@@ -68,31 +68,21 @@ const toPolicies = (options: {
 /** Undoes a local step. Its author decides between trying again and dying: it cannot fail. */
 export type Compensate<Ctx, R> = (context: Ctx) => Effect.Effect<void, never, R>
 
-export interface LocalOptions<
-  Ctx,
-  Name extends string,
-  A,
-  E,
-  R,
-  Run,
-  Unknown,
-  Timeout extends Duration.Input,
-  OnCrash extends Step.OnCrash
-> {
+export interface LocalOptions<Ctx, Name extends string, A, E, R, Run, Unknown, Form extends Forms> {
   readonly success?: Codec<A>
   readonly error?: Codec<E>
   readonly execute: (context: NoInfer<Ctx>) => Effect.Effect<NoInfer<A>, NoInfer<E>, R>
   readonly compensate?:
     | Compensate<NoInfer<Add<Ctx, Name, A>>, Run>
-    | {
+    | ({ readonly [K in Form]?: unknown } & {
         readonly run: Compensate<NoInfer<Add<Ctx, Name, A>>, Run>
         /** Runs instead where the step may have had its effect and its result is not known. */
         readonly unknown?: Compensate<NoInfer<Ctx>, Unknown>
-      }
-  readonly timeout?: Timeout
+      })
+  readonly timeout?: Recoverable<Form, Duration.Input>
   readonly retry?: RetryOn<NoInfer<TagOf<E>>>
   readonly retryCompensate?: Retry
-  readonly onCrash?: OnCrash
+  readonly onCrash?: Exclude<Step.OnCrash, "compensate"> | WithUnknown<Form, "compensate">
   /** The step's SQL commits in the database transaction that records the step. */
   readonly transactional?: boolean
 }

@@ -63,21 +63,24 @@ export type Branch<Ctx> = Saga<string, Ctx, NoResults, never, never, "empty">
 
 // ---- local steps
 
-/** What the compiler asks for when a step may have an effect whose result nobody knows. */
+/**
+ * How a compensation is written: its keys, none for a function alone, `"absent"` where there is no compensation.
+ *
+ * Keys are known before the functions under them are inferred. Their services are not: a check that asked for them
+ * would refuse a step whose `unknown` has no annotations.
+ */
+export type Forms = "absent" | "run" | "unknown"
+
+/** What the compiler asks for when a step may have an effect whose result nobody knows: `compensate: { run, unknown }`. */
 export interface UnknownRequired {
-  readonly unknown: unknown
+  readonly unknownRequired: "compensate: { run, unknown }"
 }
 
-/**
- * Accepts options in which a compensation has an `unknown` where the step may have to be undone without its result.
- *
- * It looks at two literals and not at the services of the functions: those would be settled before they are inferred.
- */
-export type Undoes<Timeout, OnCrash> = "compensate" extends OnCrash
-  ? { readonly compensate: UnknownRequired }
-  : [Timeout] extends [never]
-    ? unknown
-    : { readonly compensate?: UnknownRequired }
+/** Accepts a `Value` unless there is a compensation that needs a result and no `unknown` that goes without. */
+export type Recoverable<Form, Value> = "absent" extends Form ? Value : WithUnknown<Form, Value>
+
+/** Accepts a `Value` only where there is an `unknown`. */
+export type WithUnknown<Form, Value> = "unknown" extends Form ? Value : UnknownRequired
 
 export type TagOf<E> = E extends { readonly _tag: infer Tag extends string } ? Tag : never
 

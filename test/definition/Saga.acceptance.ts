@@ -100,6 +100,108 @@ start.pipe(
   Saga.local("five", { timeout: "30 seconds", compensate: { unknown: nothing, run: nothing }, execute: nothing })
 )
 
+// An `unknown` needs no annotations, whatever asks for it, and its services are services of the saga.
+const afterTimeout = start.pipe(
+  Saga.local("one", {
+    success: Schema.String,
+    execute: ({ sku }) => Effect.succeed(sku),
+    compensate: {
+      run: ({ one }) => Inventory.use((inventory) => inventory.release(one)),
+      unknown: ({ sku }) => Audit.use((audit) => audit.report(sku))
+    },
+    timeout: "1 second"
+  })
+)
+same<Saga.Services<typeof afterTimeout>, Inventory | Audit>(true)
+const afterCrash = start.pipe(
+  Saga.local("one", {
+    onCrash: "compensate",
+    compensate: {
+      unknown: ({ sku }) => Audit.use((audit) => audit.report(sku)),
+      run: ({ one }) => Inventory.use((inventory) => inventory.release(one))
+    },
+    success: Schema.String,
+    execute: ({ sku }) => Effect.succeed(sku)
+  })
+)
+same<Saga.Services<typeof afterCrash>, Inventory | Audit>(true)
+const afterBoth = start.pipe(
+  Saga.local("one", {
+    success: Schema.String,
+    execute: ({ sku }) => Effect.succeed(sku),
+    compensate: {
+      run: ({ one }) => Effect.log(one),
+      unknown: ({ sku }) => {
+        same<typeof sku, string>(true)
+        return Audit.use((audit) => audit.report(sku))
+      }
+    },
+    timeout: "1 second",
+    onCrash: "compensate"
+  })
+)
+same<Saga.Services<typeof afterBoth>, Audit>(true)
+// One of the two may take nothing, and either may be generated.
+const afterSome = start.pipe(
+  Saga.local("one", {
+    execute: nothing,
+    compensate: { run: nothing, unknown: ({ sku }) => Audit.use((audit) => audit.report(sku)) },
+    timeout: "1 second",
+    onCrash: "compensate"
+  }),
+  Saga.local("two", {
+    success: Schema.String,
+    execute: Effect.fn(function* ({ sku }) {
+      return yield* Effect.succeed(sku)
+    }),
+    compensate: {
+      run: Effect.fn(function* ({ two }) {
+        const inventory = yield* Inventory
+        yield* inventory.release(two)
+      }),
+      unknown: Effect.fn(function* ({ sku }) {
+        const audit = yield* Audit
+        yield* audit.report(sku)
+      })
+    },
+    timeout: "1 second",
+    onCrash: "compensate"
+  })
+)
+same<Saga.Services<typeof afterSome>, Inventory | Audit>(true)
+const afterBranches = start.pipe(
+  Saga.conditional("way", [
+    Saga.ifThen(
+      ({ sku }) => sku === "a",
+      Saga.local("one", {
+        success: Schema.String,
+        execute: ({ sku }) => Effect.succeed(sku),
+        compensate: {
+          run: ({ one }) => Inventory.use((inventory) => inventory.release(one)),
+          unknown: ({ sku }) => Effect.log(sku)
+        },
+        timeout: "1 second",
+        onCrash: "compensate"
+      })
+    )
+  ]),
+  Saga.parallel("all", {
+    a: (branch) =>
+      branch.pipe(
+        Saga.local("two", {
+          success: Schema.String,
+          execute: ({ sku }) => Effect.succeed(sku),
+          compensate: {
+            run: ({ two }) => Effect.log(two),
+            unknown: ({ sku }) => Audit.use((audit) => audit.report(sku))
+          },
+          onCrash: "compensate"
+        })
+      )
+  })
+)
+same<Saga.Services<typeof afterBranches>, Inventory | Audit>(true)
+
 // Errors that are not tagged can be declared; only tagged ones can be named.
 start.pipe(
   Saga.local("one", {

@@ -190,6 +190,31 @@ start.pipe(
 )
 start.pipe(
   Saga.local("one", {
+    execute: nothing,
+    // @ts-expect-error Object literal may only specify known properties, and 'unknwon' does not exist (typo of unknown)
+    compensate: { run: nothing, unknwon: nothing }
+  })
+)
+start.pipe(
+  Saga.local("one", {
+    success: Schema.String,
+    execute: ({ sku }) => Effect.succeed(sku),
+    compensate: { run: ({ one }) => Effect.log(one) },
+    // @ts-expect-error UnknownRequired (undoing a step that crashed, functions without annotations)
+    onCrash: "compensate"
+  })
+)
+start.pipe(
+  Saga.local("one", {
+    success: Schema.String,
+    execute: ({ sku }) => Effect.succeed(sku),
+    compensate: ({ one }) => Effect.log(one),
+    // @ts-expect-error UnknownRequired (the same after a time-out, with a function alone)
+    timeout: "1 second"
+  })
+)
+start.pipe(
+  Saga.local("one", {
     error: OutOfStock,
     execute: nothing,
     // @ts-expect-error Type '"NoCourier"' is not assignable to type '"OutOfStock"'. (retry on an undeclared error)

@@ -1,0 +1,19 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { Saga, SagaExecution } from "effect-saga"
+
+const Order = Saga.make("Order", { context: { sku: Schema.String } }).pipe(
+  Saga.local("reservation", { success: Schema.String, execute: ({ sku }) => Effect.succeed(sku) }),
+  Saga.commit
+)
+
+it.effect("DEF-018 an execution is made from a committed saga: created, and of that saga", () =>
+  Effect.gen(function* () {
+    const execution = yield* SagaExecution.fromDefinition(Order, { context: { sku: "book" } })
+    assert.strictEqual(execution.status, "created")
+    assert.strictEqual(execution.definition, Order)
+    assert.strictEqual(execution.saga, "Order")
+    assert.deepStrictEqual({ ...(execution.context as object) }, { sku: "book" })
+    assert.deepStrictEqual(execution.executedSteps, [])
+  })
+)

@@ -142,9 +142,9 @@ export const make = Effect.fnUntraced(function* (
       }
 
       if (self.flights === undefined || !self.flights.isAwaited(decision.instructions)) {
-        const [only, ...others] = work
+        const only = work[0]
         if (only === undefined) return { execution: self.execution, wakeAt: decision.wakeAt }
-        if (others.length === 0 && isDoneInPlace(only, decision.wakeAt)) {
+        if (work.length === 1 && isDoneInPlace(only, decision.wakeAt)) {
           const run = {
             definition,
             state: self.execution.state,

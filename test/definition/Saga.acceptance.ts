@@ -141,7 +141,7 @@ const afterBoth = start.pipe(
   })
 )
 same<Saga.Services<typeof afterBoth>, Audit>(true)
-// One of the two may take nothing, and either may be generated.
+// Either may take nothing, or be a generator.
 const afterSome = start.pipe(
   Saga.local("one", {
     execute: nothing,

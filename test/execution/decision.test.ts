@@ -16,6 +16,14 @@ const delivered = paid
   .replies("execute", "2/if0/0", 200, { courierId: "c-1" })
   .succeeds("2/if0/0", { courierId: "c-1" })
 
+const failureAt = (path: string) => ({
+  _tag: "StepFailed" as const,
+  path,
+  status: "errored-on-execute" as const,
+  effect: "none" as const,
+  failure: { _tag: "Rejected" as const }
+})
+
 const seconds = (count: number) => count * 1_000
 const minutes = (count: number) => count * 60_000
 
@@ -551,6 +559,12 @@ describe("the end", () => {
     const done = complete(order.start({ transactional: true }))
     assert.deepStrictEqual(done.next, ["ReservationStarted", "reserve"])
     assert.deepStrictEqual([done.decided().state.status, done.decided().state.commitState], ["running", "reserving"])
+    // While the participants are asked no step begins, and none can fail.
+    assert.throws(() => done.facts({ _tag: "StepStarted", path: "4", name: "more", at: done.now }), "is not admitted")
+    assert.throws(
+      () => done.facts({ ...failureAt("4"), name: "more", kind: "local", at: done.now }),
+      "StepFailed is not admitted"
+    )
     const decided = done.facts({ _tag: "CommitDecided", at: done.now })
     assert.deepStrictEqual(decided.next, ["ExecutionFinished", "commit"])
     const over = decided.facts({ _tag: "TransactionSettled", state: "committed", at: done.now })

@@ -105,8 +105,8 @@ const rate = Effect.fnUntraced(function* <R>(
 const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 
 /** Turns: what else the machine does meets both sides alike. */
-const rounds = 11
-const millis = 400
+const rounds = 7
+const millis = 1_000
 const warmUp = 4_000
 
 const measure = Effect.gen(function* () {

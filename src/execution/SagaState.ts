@@ -729,7 +729,8 @@ const atStep = (root: Frame, path: string, change: (step: StepState) => StepStat
 
 const withRoot = (self: SagaState, root: Frame): SagaState => {
   if (root === self.root) return self
-  const status = self.direction === "backward" ? self.status : isPausedInside([root]) ? "paused" : "running"
+  const isPaused = root.current !== undefined && isPausedInside([root])
+  const status = self.direction === "backward" ? self.status : isPaused ? "paused" : "running"
   return { ...self, root, status }
 }
 

@@ -172,6 +172,8 @@ export const make = Effect.fnUntraced(function* (
     const written = self.execution
     onStored(written, stored)
     self.execution = stored
+    if (!self.announces) return undefined
+    self.announces = false
     return announce(written)
   }
 
@@ -210,6 +212,7 @@ export const make = Effect.fnUntraced(function* (
     inbox.triggers.unshift(...self.judged.map(({ trigger }) => trigger))
     self.judged = []
     self.execution = rebased.execution
+    self.announces = true
     return rebased.goesOn || inbox.triggers.length > 0
       ? undefined
       : { execution: rebased.execution, wakeAt: Number.POSITIVE_INFINITY }
@@ -234,6 +237,7 @@ export const make = Effect.fnUntraced(function* (
               since,
               inbox,
               judged: [],
+              announces: true,
               flights: undefined
             },
             fiber.getRef(Clock.Clock)
@@ -251,6 +255,8 @@ interface Progress {
   readonly inbox: Inbox.Inbox
   /** Triggers whose facts are not stored yet. */
   judged: ReadonlyArray<Inbox.Judged>
+  /** Whether there may be a message among the facts that are not stored yet. */
+  announces: boolean
   flights: Flights | undefined
 }
 
@@ -261,7 +267,9 @@ const isUnavailable = (error: StoreError): boolean =>
 
 const gained = (self: Progress, facts: ReadonlyArray<SagaEvent>): void => {
   const state = facts.reduce(evolve, self.execution.state)
-  if (state !== self.execution.state) self.execution = new SagaExecution(state, self.definition)
+  if (state === self.execution.state) return
+  self.execution = new SagaExecution(state, self.definition)
+  self.announces ||= facts.some((fact) => "message" in fact)
 }
 
 /** Judges what waits in the inbox against the state as it is. */

@@ -29,10 +29,13 @@ export interface RetryOn<Tag extends string> extends Retry {
   readonly on?: ReadonlyArray<Tag>
 }
 
+/** Times are stored as whole milliseconds; a part of one counts as one. */
+const wholeMillis = (duration: Duration.Duration): number => Math.ceil(Duration.toMillis(duration))
+
 const toMillis = (input: Duration.Input): number =>
   typeof input === "number"
-    ? input
-    : Option.match(Duration.fromInput(input), { onNone: () => Number.NaN, onSome: Duration.toMillis })
+    ? Math.ceil(input)
+    : Option.match(Duration.fromInput(input), { onNone: () => Number.NaN, onSome: wholeMillis })
 
 const isCurve = (backoff: Backoff): backoff is Exclude<Backoff, Duration.Input> =>
   typeof backoff === "object" && backoff !== null && "initial" in backoff

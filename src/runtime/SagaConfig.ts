@@ -59,7 +59,7 @@ const isName = Schema.is(Name)
 const make = Effect.fnUntraced(function* (options: Options) {
   if (!isName(options.service)) return yield* new InvalidServiceName({ service: options.service })
   const millis = (input: Duration.Input | undefined, otherwise: number) =>
-    input === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(input))
+    input === undefined ? otherwise : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(input)))
   const numbers = {
     replyTimeout: millis(options.replyTimeout, Timing.defaults.replyTimeout),
     maxMessageLifetime: millis(options.maxMessageLifetime, Timing.defaults.maxMessageLifetime),

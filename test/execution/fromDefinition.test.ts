@@ -17,3 +17,11 @@ it.effect("DEF-018 an execution is made from a committed saga: created, and of t
     assert.deepStrictEqual(execution.executedSteps, [])
   })
 )
+
+it("keeps times in whole milliseconds, as they are stored", () => {
+  const quick = Saga.make("Quick", { context: {} }).pipe(
+    Saga.local("one", { execute: () => Effect.void, timeout: "1.5 millis" }),
+    Saga.commit
+  )
+  assert.deepStrictEqual(quick.steps[0]?._tag === "Local" && quick.steps[0].policies, { timeout: 2 })
+})

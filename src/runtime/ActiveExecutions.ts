@@ -261,7 +261,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const deliver = (uuid: string, trigger: Inbox.Trigger): Effect.Effect<SagaExecution, unknown> => {
     const inbox = active.get(uuid)
     if (inbox === undefined) {
-      goOn(uuid, load(uuid), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))
+      // Nobody runs it here: a local step that is stored as running was left half done.
+      goOn(uuid, Effect.map(load(uuid), afterCrash), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))
     } else if (inbox.triggers.length >= maxInbox) {
       return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
     } else Inbox.offer(inbox, trigger)

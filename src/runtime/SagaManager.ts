@@ -19,7 +19,7 @@ import {
 } from "../execution/SagaFailure.ts"
 import * as Trigger from "../execution/SagaTrigger.ts"
 import * as Uuid from "../execution/Uuid.ts"
-import { UuidGenerator } from "../execution/Uuid.ts"
+import { normalize, UuidGenerator } from "../execution/Uuid.ts"
 import type { Broker } from "../ports/Broker.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
@@ -357,7 +357,11 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     uuid: string,
     judge: (state: SagaExecution["state"], definition: Definition, now: number) => Trigger.Verdict<Refusal>,
     until?: ActiveExecutions.Until
-  ) => active.submit(uuid, Inbox.trigger(judge), until) as Effect.Effect<SagaExecution, Refusal | ControlError> // see above
+  ) =>
+    active.submit(normalize(uuid) ?? uuid, Inbox.trigger(judge), until) as Effect.Effect<
+      SagaExecution,
+      Refusal | ControlError
+    > // see above
 
   const manager = SagaManager.of({
     run: (saga, options) => Effect.flatMap(start(saga, options), (execution) => result(execution, options)),

@@ -226,23 +226,31 @@ export const make = Effect.fnUntraced(function* (
     )
 
   return (execution, since, inbox) =>
-    Effect.withFiber<Driven, StorageError>((fiber) =>
-      execution.definition === undefined
-        ? Effect.die(new Error(`execution ${execution.uuid} is not bound to its saga`))
-        : drive(
-            {
-              execution,
-              definition: execution.definition,
-              fiberContext: fiber.context,
-              since,
-              inbox,
-              judged: [],
-              announces: true,
-              flights: undefined
-            },
-            fiber.getRef(Clock.Clock)
+    Effect.withFiber<Driven, StorageError>((fiber) => {
+      const { definition } = execution
+      if (definition === undefined) {
+        return Effect.die(new Error(`execution ${execution.uuid} is not bound to its saga`))
+      }
+      const self: Progress = {
+        execution,
+        definition,
+        fiberContext: fiber.context,
+        since,
+        inbox,
+        judged: [],
+        announces: true,
+        flights: undefined
+      }
+      // However it ends: nobody waits for a trigger that was taken from the inbox and is not stored.
+      return Effect.onError(drive(self, fiber.getRef(Clock.Clock)), (cause) =>
+        Effect.sync(() =>
+          Inbox.abandon(
+            self.judged.map(({ trigger }) => trigger),
+            Exit.failCause(cause)
           )
-    )
+        )
+      )
+    })
 })
 
 /** How far a drive has come. */

@@ -73,13 +73,11 @@ export const make = Effect.fnUntraced(function* (
   }
 
   /** The newest state with those of my facts that it still admits; whether it is mine to go on with. */
-  const rebase = Effect.fnUntraced(function* (mine: SagaExecution, definition: Definition, inbox: Inbox.Inbox) {
+  const rebase = Effect.fnUntraced(function* (mine: SagaExecution, definition: Definition) {
     const latest = Execution.bind(yield* repository.load(mine.uuid), definition)
     const execution = Execution.unstored(mine).reduce(Execution.evolve, latest)
     // Facts that count make me its owner; without any, somebody else drives it.
-    const goesOn = execution !== latest || inbox.overtaken
-    inbox.overtaken = false
-    return { execution, goesOn }
+    return { execution, goesOn: execution !== latest }
   })
 
   const perform = (run: Executor.Run, instruction: Decision.Instruction): Effect.Effect<ReadonlyArray<SagaEvent>> => {
@@ -207,7 +205,7 @@ export const make = Effect.fnUntraced(function* (
       return undefined
     }
     if (error._tag !== "SagaExecutionConflict" || self.execution.revision === 0) return yield* give(self, error)
-    const rebased = yield* rebase(self.execution, definition, inbox)
+    const rebased = yield* rebase(self.execution, definition)
     // What was judged on the old state is judged again on the new one.
     inbox.triggers.unshift(...self.judged.map(({ trigger }) => trigger))
     self.judged = []

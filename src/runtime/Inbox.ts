@@ -18,14 +18,11 @@ export interface Inbox {
   readonly triggers: Array<Trigger>
   /** Wakes a runner that waits for the work of several branches. */
   notify: (() => void) | undefined
-  /** Somebody else in this process has written: a runner that lost the race goes on. */
-  overtaken: boolean
 }
 
 export const make = (triggers: ReadonlyArray<Trigger> = []): Inbox => ({
   triggers: [...triggers],
-  notify: undefined,
-  overtaken: false
+  notify: undefined
 })
 
 export const offer = (self: Inbox, trigger: Trigger): void => {

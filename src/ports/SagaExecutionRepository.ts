@@ -106,6 +106,13 @@ export class SagaExecutionRepository extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<SagaExecution>, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
     /** Gives back what the owner has taken. */
     readonly release: (owner: string) => Effect.Effect<void, SagaExecutionRepositoryError>
+    /**
+     * Runs work so that what it stores, and what it writes through the repository's own client, commits together or not
+     * at all. Inside another one it is a part that can fail alone. Where not `transactional`: the work as it is.
+     */
+    readonly atomically: <A, E, R>(
+      work: Effect.Effect<A, E, R>
+    ) => Effect.Effect<A, E | SagaExecutionRepositoryError, R>
     /** What is stored survives a restart. */
     readonly durable: boolean
     /** Local steps can join the database transaction of a write. */
@@ -207,6 +214,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     find: (filter, page = {}) => Effect.map(pageStart(page), (from) => Head.page(heads(), filter, page, from)),
     claim: (request) => Effect.sync(() => leases.take(states.values(), request)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
+    atomically: (work) => work,
     durable: false,
     // A crash takes the effects in this process and the record alike.
     transactional: true
@@ -416,6 +424,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
       )
     }),
     release: (owner) => Effect.sync(() => leases.release(owner)),
+    atomically: (work) => work,
     durable: options.durable ?? true,
     transactional: false
   })

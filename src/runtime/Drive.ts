@@ -3,7 +3,7 @@
  * itself: to its end, or to where it waits for a reply or a time. Facts are stored before anything they announce
  * happens (SPEC W1, W7); the result of a step and the intent of the next one are one write.
  */
-import { Clock, type Context, Effect, Exit, Fiber, Queue, Result, Schedule } from "effect"
+import { Clock, type Context, Deferred, Effect, Exit, Result, Schedule } from "effect"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import type { Envelope } from "../execution/Envelope.ts"
@@ -22,6 +22,7 @@ import {
 } from "../ports/SagaExecutionRepository.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Executor from "./Executor.ts"
+import { type Done, Flights, type Join, type Joint, type Landed } from "./Flights.ts"
 import * as Inbox from "./Inbox.ts"
 import * as RequestExecutor from "./RequestExecutor.ts"
 import { SagaConfig } from "./SagaConfig.ts"
@@ -125,9 +126,10 @@ export const make = Effect.fnUntraced(function* (
       const { decision, state } = Decision.advance(self.execution.state, definition, now, self.since, settings)
       if (state !== self.execution.state) self.execution = new SagaExecution(state, definition)
       self.since = now
-      const work = self.flights === undefined ? decision.instructions : self.flights.notUnderWay(decision.instructions)
+      const isJoint = self.flights?.isJoint === true
+      const work = isJoint ? [] : (self.flights?.notUnderWay(decision.instructions) ?? decision.instructions)
 
-      if (work.length === 0 || work.some(Decision.needsIntent)) {
+      if (!isJoint && (work.length === 0 || work.some(Decision.needsIntent))) {
         if (state.unstored > 0) {
           const announced = recorded(self, yield* repository.store(self.execution))
           if (announced !== undefined) yield* announced
@@ -158,13 +160,77 @@ export const make = Effect.fnUntraced(function* (
           continue
         }
       }
-      self.flights ??= new Flights(yield* Queue.unbounded<Landed>()) // holds at most one entry per step under way
+      self.flights ??= yield* Flights.make<StoreError>()
+      const { flights } = self
       const run = { definition, state: self.execution.state, settings, service, clock, fiberContext: self.fiberContext }
-      for (const instruction of work) yield* self.flights.takeOff(instruction, perform(run, instruction))
-      gained(self, yield* self.flights.land(inbox, decision.wakeAt - now))
+      for (const instruction of work) {
+        yield* isTransactional(instruction)
+          ? flights.takeOffJointly(instruction, (join) => transact(run, instruction, join))
+          : flights.takeOff(instruction, perform(run, instruction))
+      }
+      const landed = yield* flights.land(inbox, decision.wakeAt - now)
       now = clock.currentTimeMillisUnsafe()
+      if (landed.joint === undefined) {
+        const facts = yield* Effect.result(landed.exit)
+        if (Result.isSuccess(facts)) gained(self, facts.success)
+        else yield* notCommitted(self, self.execution, facts.failure)
+      } else yield* commitJointly(self, landed, landed.joint, now)
     }
   })
+
+  /**
+   * A transactional step: what it writes and its record commit together, or neither does (SPEC W7). A step that fails is
+   * undone by that, and its failure is recorded like any other.
+   */
+  const transact = (
+    run: Executor.Run,
+    instruction: Decision.Instruction,
+    join: Join
+  ): Effect.Effect<Done, StoreError> =>
+    Effect.gen(function* () {
+      const facts = yield* perform({ ...run, fiberContext: undefined, atomically: repository.atomically }, instruction)
+      if (facts.some(isFailure)) return yield* Effect.fail({ _tag: "Undone" as const, facts: facts.map(withoutEffect) })
+      return { facts, stored: yield* repository.store(yield* join(facts)) }
+    }).pipe(
+      repository.atomically,
+      Effect.catchTag("Undone", ({ facts }) => Effect.succeed({ facts, stored: undefined }))
+    )
+
+  /** Gives a transactional step its record, which has the intent of the next step too, and waits for the commit. */
+  const commitJointly = Effect.fnUntraced(function* (
+    self: Progress,
+    { exit }: Landed<StoreError>,
+    joint: Joint<StoreError>,
+    now: number
+  ) {
+    const before = self.execution
+    gained(self, yield* exit)
+    const { state } = Decision.advance(self.execution.state, self.definition, now, self.since, settings)
+    self.execution = new SagaExecution(state, self.definition)
+    yield* Deferred.succeed(joint.record, self.execution)
+    const stored = yield* Effect.result(Deferred.await(joint.stored))
+    if (Result.isSuccess(stored)) return stored.success && (yield* written(self, stored.success))
+    const record = self.execution
+    self.execution = before
+    yield* notCommitted(self, record, stored.failure)
+  })
+
+  /** A transaction that has not said that it committed may have (SPEC A1). Else the step runs again, under the same key. */
+  const notCommitted = Effect.fnUntraced(function* (self: Progress, record: SagaExecution, error: StoreError) {
+    if (!isUnavailable(error)) return yield* Effect.fail(error)
+    const mine = yield* ownWrite(record, self.definition)
+    if (mine !== undefined) {
+      self.execution = record
+      return yield* written(self, mine)
+    }
+    if (++self.undone > 10) return yield* Effect.fail(error)
+    yield* Effect.sleep(Math.min(2_000, 50 * 2 ** self.undone))
+  })
+
+  const written = (self: Progress, stored: SagaExecution): Effect.Effect<void> => {
+    self.undone = 0
+    return recorded(self, stored) ?? Effect.void
+  }
 
   const recorded = (self: Progress, stored: SagaExecution): Effect.Effect<void> | undefined => {
     const written = self.execution
@@ -176,10 +242,11 @@ export const make = Effect.fnUntraced(function* (
   }
 
   /** A write may have happened although it failed: then it is the one that is in its own way (SPEC A1). */
-  const ownWrite = Effect.fnUntraced(function* ({ definition, execution }: Progress, error: StoreError) {
-    if (error._tag !== "SagaExecutionConflict") return undefined
+  const ownWrite = Effect.fnUntraced(function* (execution: SagaExecution, definition: Definition) {
     const after = Execution.stored(execution)
-    const latest = yield* Effect.result(repository.load(execution.uuid))
+    const latest = yield* Effect.result(
+      Effect.retry(repository.load(execution.uuid), { schedule: untilStored, while: isUnavailable })
+    )
     if (Result.isFailure(latest))
       return latest.failure._tag === "SagaExecutionNotFound" && after.settled ? after : undefined
     const { events, revision } = latest.success
@@ -195,14 +262,14 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.fn.Return<Driven | undefined, StorageError> {
     const { definition, inbox } = self
     if (isUnavailable(error)) {
+      if (self.undone > 10) return yield* give(self, error)
       const again = Effect.retry(repository.store(self.execution), { schedule: untilStored, while: isUnavailable })
       const stored = yield* Effect.result(again)
       if (Result.isFailure(stored) && isUnavailable(stored.failure)) return yield* give(self, stored.failure)
-      const mine = Result.isSuccess(stored) ? stored.success : yield* ownWrite(self, stored.failure)
-      if (mine === undefined) return yield* recover(self, Result.isFailure(stored) ? stored.failure : error)
-      const announced = recorded(self, mine)
-      if (announced !== undefined) yield* announced
-      return undefined
+      if (Result.isSuccess(stored)) return void (yield* written(self, stored.success))
+      const mine =
+        stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, definition) : undefined
+      return mine === undefined ? yield* recover(self, stored.failure) : void (yield* written(self, mine))
     }
     if (error._tag !== "SagaExecutionConflict" || self.execution.revision === 0) return yield* give(self, error)
     const rebased = yield* rebase(self.execution, definition)
@@ -235,6 +302,7 @@ export const make = Effect.fnUntraced(function* (
         fiberContext: fiber.context,
         since,
         inbox,
+        undone: 0,
         judged: [],
         announces: true,
         flights: undefined
@@ -259,16 +327,18 @@ interface Progress {
   /** When the execution was looked at last. */
   since: number
   readonly inbox: Inbox.Inbox
+  /** Transactions that did not commit since the last write. */
+  undone: number
   /** Triggers whose facts are not stored yet. */
   judged: ReadonlyArray<Inbox.Judged>
   /** Whether there may be a message among the facts that are not stored yet. */
   announces: boolean
-  flights: Flights | undefined
+  flights: Flights<StoreError> | undefined
 }
 
 type StoreError = SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError
 
-const isUnavailable = (error: StoreError): boolean =>
+const isUnavailable = (error: StorageError): boolean =>
   error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"
 
 const gained = (self: Progress, facts: ReadonlyArray<SagaEvent>): void => {
@@ -296,58 +366,6 @@ const give = (self: Progress, error: StoreError): Effect.Effect<never, StoreErro
     return Effect.fail(error)
   })
 
-interface Landed {
-  /** Absent: nothing has landed, a trigger waits. */
-  readonly key: string | undefined
-  readonly exit: Exit.Exit<ReadonlyArray<SagaEvent>>
-}
-
-/** Several pieces of work at once, each of them once. */
-class Flights {
-  private readonly keys = new Set<string>()
-  private readonly landed: Queue.Queue<Landed>
-
-  constructor(landed: Queue.Queue<Landed>) {
-    this.landed = landed
-  }
-
-  /** Whether what is under way is still wanted. What is not is dropped with the drive: a callback, votes that came late. */
-  isAwaited(instructions: ReadonlyArray<Decision.Instruction>): boolean {
-    if (this.keys.size === 0) return false
-    return (
-      instructions.some((instruction) => this.keys.has(keyOf(instruction))) ||
-      Array.from(this.keys).some((key) => key.startsWith("Resend:"))
-    )
-  }
-
-  notUnderWay(instructions: ReadonlyArray<Decision.Instruction>): ReadonlyArray<Decision.Instruction> {
-    return instructions.filter((instruction) => !this.keys.has(keyOf(instruction)))
-  }
-
-  takeOff(instruction: Decision.Instruction, work: Effect.Effect<ReadonlyArray<SagaEvent>>) {
-    const key = keyOf(instruction)
-    this.keys.add(key)
-    const flight = Effect.flatMap(Effect.exit(work), (exit) => Queue.offer(this.landed, { key, exit }))
-    return Effect.forkChild(flight, { startImmediately: true })
-  }
-
-  /** Waits for the first work that ends, for a trigger, or until it is time to look at what is awaited elsewhere. */
-  land(inbox: Inbox.Inbox, within: number): Effect.Effect<ReadonlyArray<SagaEvent>> {
-    const notify = () => Queue.offerUnsafe(this.landed, { key: undefined, exit: Exit.succeed([]) })
-    inbox.notify = notify
-    if (inbox.triggers.length > 0) notify()
-    const landed = Effect.flatMap(Queue.take(this.landed), ({ exit, key }) => {
-      inbox.notify = undefined
-      if (key !== undefined) this.keys.delete(key)
-      return exit
-    })
-    if (within === Number.POSITIVE_INFINITY) return landed
-    // Not a race: what has landed must not be lost to a timer that ends at the same moment.
-    const timer = Effect.andThen(Effect.sleep(Math.max(0, within)), Effect.sync(notify))
-    return Effect.flatMap(Effect.forkChild(timer), (fiber) => Effect.tap(landed, Fiber.interrupt(fiber)))
-  }
-}
-
 /**
  * Work that is alone and keeps nobody waiting. A callback does when replies are awaited in other branches; an agreement
  * takes as long as its participants, and the execution may be cancelled or looked after meanwhile.
@@ -360,6 +378,7 @@ const isDoneInPlace = (instruction: Decision.Instruction, wakeAt: number): boole
       return false
     case "RunStep":
     case "Compensate":
+      return wakeAt === Number.POSITIVE_INFINITY && !instruction.step.transactional
     case "HandleReply":
       return wakeAt === Number.POSITIVE_INFINITY
     default:
@@ -367,4 +386,10 @@ const isDoneInPlace = (instruction: Decision.Instruction, wakeAt: number): boole
   }
 }
 
-const keyOf = (instruction: Decision.Instruction): string => `${instruction._tag}:${instruction.path}`
+const isTransactional = (instruction: Decision.Instruction): boolean =>
+  (instruction._tag === "RunStep" || instruction._tag === "Compensate") && instruction.step.transactional
+
+const isFailure = ({ _tag }: SagaEvent): boolean => _tag === "StepFailed" || _tag === "CompensationFailed"
+
+/** What its transaction has undone leaves nothing. */
+const withoutEffect = (fact: SagaEvent): SagaEvent => (fact._tag === "StepFailed" ? { ...fact, effect: "none" } : fact)

@@ -31,10 +31,13 @@ export const runStep = (run: Run, { context, path, state, step }: At<"RunStep">)
   const { deadline } = state
   const attempt = within(run, path, "execute", () => step.execute(view))
   const { retry } = step.policies
-  const tried = Effect.matchCause(retry === undefined ? attempt : retried(attempt, retry, 0), {
-    onSuccess: (value): Facts => [succeeded(run, path, step, "errored-on-execute", value, context, false)],
-    onFailure: (cause): Facts => [failed(run, path, step, "errored-on-execute", "none", cause)]
-  })
+  const tried = Effect.matchCause(
+    retry === undefined ? attempt : retried(run.atomically?.(attempt) ?? attempt, retry, 0),
+    {
+      onSuccess: (value): Facts => [succeeded(run, path, step, "errored-on-execute", value, context, false)],
+      onFailure: (cause): Facts => [failed(run, path, step, "errored-on-execute", "none", cause)]
+    }
+  )
   return deadline === undefined
     ? tried
     : Effect.timeoutOrElse(tried, {

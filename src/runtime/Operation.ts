@@ -14,6 +14,7 @@ import * as Failure from "../execution/SagaFailure.ts"
 import type { SagaState } from "../execution/SagaState.ts"
 import type * as Timing from "../execution/Timing.ts"
 import { FaultPoint } from "../ports/FaultPoint.ts"
+import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { SagaTransaction } from "./SagaTransaction.ts"
 
 /** The execution that an operation belongs to, as it stands. */
@@ -26,6 +27,8 @@ export interface Run {
   readonly clock: Clock.Clock
   /** What the runner's own fibers run with. Undefined: the fiber is somebody else's, who gets it back as it was. */
   readonly fiberContext: Context.Context<never> | undefined
+  /** Given to a transactional step: an attempt that fails leaves nothing to the next one. */
+  readonly atomically?: SagaExecutionRepository["Service"]["atomically"]
 }
 
 export type Facts = ReadonlyArray<SagaEvent>

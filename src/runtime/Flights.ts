@@ -1,0 +1,119 @@
+/**
+ * The work of one execution that is under way, each piece once. It lands one by one with its drive, which is the only one
+ * that writes.
+ */
+import { Deferred, Effect, Exit, Fiber, Queue } from "effect"
+import type { Instruction } from "../execution/SagaDecision.ts"
+import type { SagaExecution } from "../execution/SagaExecution.ts"
+import type { Inbox } from "./Inbox.ts"
+import type { Facts } from "./Operation.ts"
+
+/** What has come of a piece of work. */
+export interface Landed<E> {
+  /** Absent: nothing has landed, a trigger waits. */
+  readonly key: string | undefined
+  readonly exit: Exit.Exit<Facts, E>
+  /** The work waits for its record. */
+  readonly joint?: Joint<E>
+}
+
+/** Work that commits together with its record: the drive gives the record, the work says whether both are stored. */
+export interface Joint<E> {
+  readonly record: Deferred.Deferred<SagaExecution>
+  readonly stored: Deferred.Deferred<SagaExecution | undefined, E>
+}
+
+/** Gives the facts of the work, and gets what is to be stored with it. */
+export type Join = (facts: Facts) => Effect.Effect<SagaExecution>
+
+/** What joint work has come to: the execution that was stored with it, or facts that the drive is to store. */
+export interface Done {
+  readonly facts: Facts
+  readonly stored: SagaExecution | undefined
+}
+
+export class Flights<E> {
+  private readonly keys = new Set<string>()
+  private readonly joint = new Set<string>()
+  private readonly landed: Queue.Queue<Landed<E>>
+
+  private constructor(landed: Queue.Queue<Landed<E>>) {
+    this.landed = landed
+  }
+
+  /** The queue holds at most one entry for each piece of work under way, and the call of a trigger. */
+  static make = <E>(): Effect.Effect<Flights<E>> =>
+    Effect.map(Queue.unbounded<Landed<E>>(), (landed) => new Flights(landed))
+
+  /** Whether something is under way that commits with its record. Then nothing else begins or is written. */
+  get isJoint(): boolean {
+    return this.joint.size > 0
+  }
+
+  /** Whether what is under way is still wanted. What is not is dropped with the drive: a callback, votes that came late. */
+  isAwaited(instructions: ReadonlyArray<Instruction>): boolean {
+    if (this.keys.size === 0) return false
+    return (
+      this.isJoint ||
+      instructions.some((instruction) => this.keys.has(keyOf(instruction))) ||
+      Array.from(this.keys).some((key) => key.startsWith("Resend:"))
+    )
+  }
+
+  notUnderWay(instructions: ReadonlyArray<Instruction>): ReadonlyArray<Instruction> {
+    return instructions.filter((instruction) => !this.keys.has(keyOf(instruction)))
+  }
+
+  takeOff(instruction: Instruction, work: Effect.Effect<Facts, E>) {
+    const key = keyOf(instruction)
+    this.keys.add(key)
+    const flight = Effect.flatMap(Effect.exit(work), (exit) => Queue.offer(this.landed, { key, exit }))
+    return Effect.forkChild(flight, { startImmediately: true })
+  }
+
+  /** The same for work that commits with its record, which it gets where it joins. */
+  takeOffJointly(instruction: Instruction, work: (join: Join) => Effect.Effect<Done, E>) {
+    const key = keyOf(instruction)
+    this.keys.add(key)
+    this.joint.add(key)
+    const flight = Effect.suspend(() => {
+      let joint: Joint<E> | undefined
+      const join: Join = (facts) =>
+        Effect.suspend(() => {
+          joint = { record: Deferred.makeUnsafe(), stored: Deferred.makeUnsafe() }
+          Queue.offerUnsafe(this.landed, { key, exit: Exit.succeed(facts), joint })
+          return Deferred.await(joint.record)
+        })
+      return Effect.flatMap(Effect.exit(work(join)), (exit) =>
+        joint === undefined
+          ? Queue.offer(this.landed, { key, exit: Exit.map(exit, ({ facts }) => facts) })
+          : Deferred.done(
+              joint.stored,
+              Exit.map(exit, ({ stored }) => stored)
+            )
+      )
+    })
+    return Effect.forkChild(flight, { startImmediately: true })
+  }
+
+  /** Waits for the first work that ends, for a trigger, or until it is time to look at what is awaited elsewhere. */
+  land(inbox: Inbox, within: number): Effect.Effect<Landed<E>> {
+    const notify = () => Queue.offerUnsafe(this.landed, { key: undefined, exit: Exit.succeed([]) })
+    inbox.notify = notify
+    if (inbox.triggers.length > 0) notify()
+    const landed = Effect.map(Queue.take(this.landed), (landed) => {
+      inbox.notify = undefined
+      if (landed.key !== undefined) {
+        this.keys.delete(landed.key)
+        this.joint.delete(landed.key)
+      }
+      return landed
+    })
+    if (within === Number.POSITIVE_INFINITY) return landed
+    // Not a race: what has landed must not be lost to a timer that ends at the same moment.
+    const timer = Effect.andThen(Effect.sleep(Math.max(0, within)), Effect.sync(notify))
+    return Effect.flatMap(Effect.forkChild(timer), (fiber) => Effect.tap(landed, Fiber.interrupt(fiber)))
+  }
+}
+
+const keyOf = (instruction: Instruction): string => `${instruction._tag}:${instruction.path}`

@@ -1,17 +1,38 @@
 /**
- * Who has taken which execution, for repositories that live in one process. A lease spares work that two would do; it
+ * Who is at work on which execution, for repositories that live in one process. A lease spares work that two would do; it
  * makes nothing safe, which is what revisions are for (SPEC A3).
  */
 import { SagaExecution } from "../execution/SagaExecution.ts"
 import type { SagaState } from "../execution/SagaState.ts"
 
+/** What a writer says of an execution besides its facts: never needed for safety, and never a write of its own. */
+export interface Hint {
+  /** The instance that has it. */
+  readonly owner: string
+  /** When it is looked at again if nothing happens, in milliseconds since the epoch; absent: it is being worked on. */
+  readonly wakeAt?: number
+}
+
 export interface ClaimRequest {
   /** The instance that takes the executions. */
   readonly owner: string
+  /** 0: the owner only says that it lives. */
   readonly limit: number
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch. A repository with a clock of its own measures leases by that. */
   readonly now: number
+  /** What wakes later is not taken. Default: `now`. */
+  readonly dueBy?: number
+  /** How long the owner counts as alive without another claim. */
   readonly leaseMillis: number
+  /** Only executions of these definitions; absent: of any. */
+  readonly fingerprints?: ReadonlyArray<string>
+}
+
+export interface Claimed {
+  /** Without their definitions. */
+  readonly executions: ReadonlyArray<SagaExecution>
+  /** The owner's lease was over: others may have taken what it had. */
+  readonly lapsed: boolean
 }
 
 /** Whether an instance has something to do for the execution: run it, tell somebody, resend, apply a deadline. */
@@ -25,27 +46,42 @@ export const isClaimable = ({ autocommit, commitState, reopened, status }: SagaS
   (status === "finished" && commitState === "none" && autocommit) ||
   reopened.length > 0
 
+/** Where an execution is kept, with the last hint about it. */
+export interface Place {
+  readonly state: SagaState
+  hint: Hint | undefined
+}
+
 export class Leases {
-  private readonly held = new Map<string, { readonly owner: string; readonly until: number }>()
+  private readonly until = new Map<string, number>()
 
-  /** The first executions that are claimable and not taken, without their definitions. */
-  take(states: Iterable<SagaState>, { leaseMillis, limit, now, owner }: ClaimRequest): ReadonlyArray<SagaExecution> {
-    const taken: Array<SagaExecution> = []
-    for (const state of states) {
-      if (taken.length >= limit) break
-      const lease = this.held.get(state.uuid)
-      if (!isClaimable(state) || (lease !== undefined && lease.until > now)) continue
-      this.held.set(state.uuid, { owner, until: now + leaseMillis })
-      taken.push(new SagaExecution(state, undefined))
+  /** The first executions that are to be looked at and that nobody alive has. */
+  take(places: Iterable<Place>, { dueBy, fingerprints, leaseMillis, limit, now, owner }: ClaimRequest): Claimed {
+    const lapsed = (this.until.get(owner) ?? now + 1) <= now
+    this.until.set(owner, now + leaseMillis)
+    const executions: Array<SagaExecution> = []
+    const known = fingerprints && new Set(fingerprints)
+    for (const place of places) {
+      if (executions.length >= limit) break
+      const { hint, state } = place
+      if (!isClaimable(state) || known?.has(state.fingerprint) === false) continue
+      if (
+        hint !== undefined &&
+        (hint.owner === owner || this.isAlive(hint.owner, now) || (hint.wakeAt ?? now) > (dueBy ?? now))
+      )
+        continue
+      place.hint = { owner }
+      executions.push(new SagaExecution(state, undefined))
     }
-    return taken
+    return { executions, lapsed }
   }
 
-  end(uuid: string): void {
-    this.held.delete(uuid)
+  private isAlive(owner: string, now: number): boolean {
+    return (this.until.get(owner) ?? now) > now
   }
 
+  /** The owner is gone; what it had is anybody's. */
   release(owner: string): void {
-    for (const [uuid, lease] of this.held) if (lease.owner === owner) this.held.delete(uuid)
+    this.until.delete(owner)
   }
 }

@@ -3,22 +3,22 @@
  * may: of two writers on the same revision one is refused. Nothing is decoded here, so executions of sagas that this
  * program does not know can be kept and listed. `layerMemory` says what a repository does.
  */
-import { Context, Effect, Layer, Option, Schema, Semaphore } from "effect"
+import { Context, Effect, Layer, Option, Schema, Semaphore, Stream } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import { Uuid as UuidText } from "../execution/Envelope.ts"
 import * as Execution from "../execution/SagaExecution.ts"
 import { SagaExecution } from "../execution/SagaExecution.ts"
-import type { SagaState } from "../execution/SagaState.ts"
+import { isSettled, type SagaState } from "../execution/SagaState.ts"
 import * as Uuid from "../execution/Uuid.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import * as Head from "./SagaExecutionHead.ts"
-import { type ClaimRequest, Leases } from "./SagaExecutionLease.ts"
+import { type Claimed, type ClaimRequest, type Hint, Leases, type Place } from "./SagaExecutionLease.ts"
 import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "./SagaExecutionTombstone.ts"
 
 export type { Filter, Page, PageRequest } from "./SagaExecutionHead.ts"
 export { Head } from "./SagaExecutionHead.ts"
-export type { ClaimRequest } from "./SagaExecutionLease.ts"
+export { type Claimed, type ClaimRequest, type Hint, isClaimable } from "./SagaExecutionLease.ts"
 export { contextHash, SagaExecutionRetired } from "./SagaExecutionTombstone.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ export class SagaExecutionNotFound extends Schema.TaggedError<SagaExecutionNotFo
   }
 }
 
-export const Operation = Schema.Literals(["store", "load", "delete", "find", "claim", "release"])
+export const Operation = Schema.Literals(["store", "load", "delete", "find", "claim", "release", "census"])
 export type Operation = typeof Operation.Type
 
 /**
@@ -76,6 +76,24 @@ export class SagaRepositoryUnsupported extends Schema.TaggedError<SagaRepository
   }
 }
 
+/** Unsettled executions of one definition. */
+export interface Census {
+  readonly saga: string
+  readonly fingerprint: string
+  readonly count: number
+}
+
+const censusOf = (states: Iterable<SagaState>): ReadonlyArray<Census> => {
+  const counts = new Map<string, Census>()
+  for (const state of states) {
+    if (isSettled(state)) continue
+    const { fingerprint, saga } = state
+    const key = `${saga} ${fingerprint}`
+    counts.set(key, { saga, fingerprint, count: (counts.get(key)?.count ?? 0) + 1 })
+  }
+  return [...counts.values()]
+}
+
 // ---- the port --------------------------------------------------------------------------------------------------
 
 export class SagaExecutionRepository extends Context.Service<
@@ -86,7 +104,8 @@ export class SagaExecutionRepository extends Context.Service<
      * nothing is given back as it is.
      */
     readonly store: (
-      execution: SagaExecution
+      execution: SagaExecution,
+      hint?: Hint
     ) => Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError>
     /** The execution without its definition. Any text form of the uuid will do. */
     readonly load: (uuid: string) => Effect.Effect<SagaExecution, SagaExecutionNotFound | SagaExecutionRepositoryError>
@@ -98,14 +117,21 @@ export class SagaExecutionRepository extends Context.Service<
       page?: Head.PageRequest
     ) => Effect.Effect<Head.Page, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
     /**
-     * Takes unsettled executions that wait for nobody's decision and that nobody has taken. They are the owner's until
-     * the lease is over; then anybody may take them, the owner too. Without definitions.
+     * Says that the owner lives, and takes unsettled executions that nobody alive has, that wait for nobody's decision and
+     * that are due. They are the owner's until it gives them back or its lease is over (SPEC C7).
      */
     readonly claim: (
       request: ClaimRequest
-    ) => Effect.Effect<ReadonlyArray<SagaExecution>, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
-    /** Gives back what the owner has taken. */
+    ) => Effect.Effect<Claimed, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
+    /** Gives back what the owner has. */
     readonly release: (owner: string) => Effect.Effect<void, SagaExecutionRepositoryError>
+    /** How many unsettled executions there are of each definition. */
+    readonly census: Effect.Effect<ReadonlyArray<Census>, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
+    /**
+     * Uuids of executions that any process has written so that somebody may have waited for it: paused, woken, decided,
+     * parked, ended. Some may be missing; empty where one process is all there is.
+     */
+    readonly changes: Stream.Stream<string>
     /**
      * Runs work so that what it stores, and what it writes through the repository's own client, commits together or not
      * at all. Inside another one it is a part that can fail alone. Where not `transactional`: the work as it is.
@@ -136,7 +162,7 @@ export const pageStart = ({ after }: Head.PageRequest) =>
 
 const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   /** The latest state of each execution, in the order of their first writes. States are immutable. */
-  const states = new Map<string, SagaState>()
+  const kept = new Map<string, { state: SagaState; hint: Hint | undefined }>()
   const startKeys = new Map<string, string>()
   /** By uuid and by `startKey`: neither may ever start again. */
   const retiredUuids = new Map<string, Tombstone>()
@@ -146,19 +172,25 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   const leases = new Leases()
 
   const write = (
-    execution: SagaExecution
+    execution: SagaExecution,
+    hint: Hint | undefined
   ): Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired> => {
-    const state = states.get(execution.uuid)
-    if (state === undefined) {
+    const place = kept.get(execution.uuid)
+    if (place === undefined) {
       const refused = refusal(execution)
       if (refused !== undefined) return Effect.fail(refused)
-    } else if (state.revision !== execution.revision) {
+    } else if (place.state.revision !== execution.revision) {
       return Effect.fail(conflict(execution, execution.revision === 0 ? execution.uuid : undefined))
     }
     if (execution.state.unstored === 0) return Effect.succeed(execution)
     const next = Execution.stored(execution)
-    states.set(next.uuid, next.state)
-    if (state === undefined && next.startKey !== undefined) startKeys.set(next.startKey, next.uuid)
+    if (place === undefined) {
+      kept.set(next.uuid, { state: next.state, hint })
+      if (next.startKey !== undefined) startKeys.set(next.startKey, next.uuid)
+    } else {
+      place.state = next.state
+      place.hint = hint
+    }
     if (next.settled) settle(next)
     return Effect.succeed(next)
   }
@@ -176,7 +208,6 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   const settle = ({ uuid }: SagaExecution): void => {
     if (keep === 0) return remove(uuid)
     settled.add(uuid)
-    leases.end(uuid)
     for (const oldest of settled) {
       if (settled.size <= keep) break
       remove(oldest)
@@ -184,11 +215,10 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   }
 
   const remove = (uuid: string): void => {
-    const state = states.get(uuid)
+    const state = kept.get(uuid)?.state
     if (state === undefined) return
-    states.delete(uuid)
+    kept.delete(uuid)
     settled.delete(uuid)
-    leases.end(uuid)
     if (state.startKey !== undefined) startKeys.delete(state.startKey)
     const left = tombstone(new SagaExecution(state, undefined))
     if (left === undefined) return
@@ -197,23 +227,25 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   }
 
   const heads = function* () {
-    for (const state of states.values()) yield Head.of(new SagaExecution(state, undefined))
+    for (const { state } of kept.values()) yield Head.of(new SagaExecution(state, undefined))
   }
 
   return SagaExecutionRepository.of({
-    store: (execution) => FaultPoint.around("store", () => write(execution)),
+    store: (execution, hint) => FaultPoint.around("store", () => write(execution, hint)),
     load: (text) =>
       Effect.suspend(() => {
         const uuid = uuidOf(text)
-        const state = states.get(uuid)
+        const state = kept.get(uuid)?.state
         return state === undefined
           ? Effect.fail(new SagaExecutionNotFound({ uuid }))
           : Effect.succeed(new SagaExecution(state, undefined))
       }),
     delete: (target) => FaultPoint.around("store", () => Effect.sync(() => remove(uuidOf(target)))),
     find: (filter, page = {}) => Effect.map(pageStart(page), (from) => Head.page(heads(), filter, page, from)),
-    claim: (request) => Effect.sync(() => leases.take(states.values(), request)),
+    claim: (request) => Effect.sync(() => leases.take(kept.values(), request)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
+    census: Effect.sync(() => censusOf(Array.from(kept.values(), ({ state }) => state))),
+    changes: Stream.empty,
     atomically: (work) => work,
     durable: false,
     // A crash takes the effects in this process and the record alike.
@@ -252,15 +284,15 @@ export interface MakeOptions {
 }
 
 /** Kept beside the executions, under uuids made from what it is about. */
-const Claimed = Schema.Struct({
+const Named = Schema.Struct({
   v: Schema.Literal(1),
   claimed: Schema.Struct({ uuid: UuidText, tombstone: Schema.optionalKey(Tombstone) })
 })
 
 /** What the functions keep: an execution in its encoded form, or who has a name. */
-export type Kept = Execution.Raw | typeof Claimed.Type
+export type Kept = Execution.Raw | typeof Named.Type
 
-const isClaimed = Schema.is(Claimed)
+const isClaimed = Schema.is(Named)
 const revisionOf = Schema.decodeUnknownOption(Schema.Struct({ revision: Schema.Int }))
 /** What `JSON.parse` says quotes the text, which must not get into an error (SPEC C12). */
 const parse = (text: string) =>
@@ -279,6 +311,7 @@ const placeOfStartKey = (startKey: string): string => Uuid.ofStep(noUuid, `start
 export const make = (functions: Functions, options: MakeOptions = {}): SagaExecutionRepository["Service"] => {
   const locks = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
   const leases = new Leases()
+  const hints = new Map<string, Hint>()
   /** Writes that have failed and may have happened all the same (SPEC W5). */
   const unknown = new WeakSet<SagaExecution>()
   const { list } = functions
@@ -347,10 +380,10 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
     if (left?.startKey !== undefined) yield* call(operation, functions.save(placeOfStartKey(left.startKey), claimed))
     if (isCallerGiven(execution.uuid)) yield* call(operation, functions.save(placeOfUuid(execution.uuid), claimed))
     yield* call(operation, functions.remove(execution.uuid))
-    leases.end(execution.uuid)
+    hints.delete(execution.uuid)
   })
 
-  const write = Effect.fnUntraced(function* (execution: SagaExecution) {
+  const write = Effect.fnUntraced(function* (execution: SagaExecution, hint: Hint | undefined) {
     const next = Execution.stored(execution)
     const kept = yield* get("store", execution.uuid)
     if (kept === undefined) yield* begin(execution)
@@ -364,7 +397,8 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
       }
     }
     if (execution.state.unstored === 0) return execution
-    if (next.settled) leases.end(next.uuid)
+    if (next.settled || hint === undefined) hints.delete(next.uuid)
+    else hints.set(next.uuid, hint)
     yield* next.settled && options.keepSettled === false
       ? retire("store", next)
       : Effect.onError(call("store", functions.save(next.uuid, Execution.raw(next))), () =>
@@ -379,7 +413,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
     )
 
   /** What cannot be read stays where it is: the others must not wait for whoever repairs it. */
-  const all = Effect.fnUntraced(function* (operation: "find" | "claim") {
+  const all = Effect.fnUntraced(function* (operation: "find" | "claim" | "census") {
     if (list === undefined) return yield* new SagaRepositoryUnsupported({ operation })
     const found = yield* Effect.forEach(yield* call(operation, list()), (given) =>
       Effect.catch(fromKept(operation, given), (error) =>
@@ -394,8 +428,8 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
     startKey === undefined ? <A>(use: A): A => use : alone(placeOfStartKey(startKey))
 
   return SagaExecutionRepository.of({
-    store: (execution) =>
-      FaultPoint.around("store", () => write(execution)).pipe(holdingName(execution), alone(execution.uuid)),
+    store: (execution, hint) =>
+      FaultPoint.around("store", () => write(execution, hint)).pipe(holdingName(execution), alone(execution.uuid)),
     load: Effect.fnUntraced(function* (text) {
       const uuid = uuidOf(text)
       const value = Uuid.normalize(uuid) === undefined ? undefined : yield* get("load", uuid)
@@ -418,12 +452,17 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
     }),
     claim: Effect.fnUntraced(function* (request) {
       const found = yield* all("claim")
-      return leases.take(
-        Array.from(found, ({ state }) => state),
-        request
-      )
+      const places = found.map(({ state }): Place => ({ state, hint: hints.get(state.uuid) }))
+      const claimed = leases.take(places, request)
+      for (const { hint, state } of places) if (hint !== undefined) hints.set(state.uuid, hint)
+      return claimed
     }),
     release: (owner) => Effect.sync(() => leases.release(owner)),
+    census: Effect.map(
+      Effect.suspend(() => all("census")),
+      (found) => censusOf(found.map(({ state }) => state))
+    ),
+    changes: Stream.empty,
     atomically: (work) => work,
     durable: options.durable ?? true,
     transactional: false

@@ -38,6 +38,8 @@ export interface ActiveExecutions {
   readonly submit: (uuid: string, trigger: Inbox.Trigger, until?: Until) => Effect.Effect<SagaExecution, unknown>
   /** Goes on with a stored execution. */
   readonly resume: (execution: SagaExecution, since: number) => void
+  /** How many more executions may run. */
+  readonly room: () => number
   /** Called by the runner after each write. */
   readonly stored: (execution: SagaExecution) => void
 }
@@ -303,6 +305,7 @@ export const make = Effect.fnUntraced(function* (options: {
     resume: (execution, since) => {
       if (!active.has(execution.uuid)) goOn(execution.uuid, Effect.succeed(execution), since, Inbox.make())
     },
+    room: () => maxRunning - active.size - starts.length,
     stored: (execution) => {
       if (!isReached(execution, "end")) return
       over.add(execution.uuid)

@@ -14,6 +14,7 @@ import { SagaExecution } from "../execution/SagaExecution.ts"
 import { evolve } from "../execution/SagaState.ts"
 import * as Broker from "../ports/Broker.ts"
 import {
+  type Hint,
   type SagaExecutionConflict,
   type SagaExecutionNotFound,
   SagaExecutionRepository,
@@ -56,12 +57,17 @@ const untilTold = Schedule.min([Schedule.exponential("1 second"), Schedule.space
 
 export const make = Effect.fnUntraced(function* (
   /** Called after each write with the execution before and after it. */
-  onStored: (written: SagaExecution, stored: SagaExecution) => void
+  onStored: (written: SagaExecution, stored: SagaExecution) => void,
+  /** The instance that takes an execution up again if this process does not; undefined: nobody is to. */
+  owner: string | undefined
 ): Effect.fn.Return<Drive, never, SagaExecutionRepository | Broker.Broker | TransactionCommitter | SagaConfig> {
   const repository = yield* SagaExecutionRepository
   const broker = yield* Broker.Broker
   const committer = yield* TransactionCommitter
   const { service, settings } = yield* SagaConfig
+  const atWork: Hint = owner === undefined ? { owner: "", wakeAt: Number.POSITIVE_INFINITY } : { owner }
+  /** What recovery is told of an execution that waits. */
+  const waiting = (wakeAt: number): Hint => (owner === undefined ? atWork : { owner, wakeAt })
 
   const publish = (message: Envelope, command: string | undefined) => RequestExecutor.publish(broker, message, command)
 
@@ -131,7 +137,9 @@ export const make = Effect.fnUntraced(function* (
 
       if (!isJoint && (work.length === 0 || work.some(Decision.needsIntent))) {
         if (state.unstored > 0) {
-          const announced = recorded(self, yield* repository.store(self.execution))
+          const isWaiting = work.length === 0 && self.flights?.isAwaited(decision.instructions) !== true
+          const hint = isWaiting ? waiting(decision.wakeAt) : atWork
+          const announced = recorded(self, yield* repository.store(self.execution, hint))
           if (announced !== undefined) yield* announced
         }
         if (self.judged.length > 0) {
@@ -190,7 +198,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const facts = yield* perform({ ...run, fiberContext: undefined, atomically: repository.atomically }, instruction)
       if (facts.some(isFailure)) return yield* Effect.fail({ _tag: "Undone" as const, facts: facts.map(withoutEffect) })
-      return { facts, stored: yield* repository.store(yield* join(facts)) }
+      return { facts, stored: yield* repository.store(yield* join(facts), atWork) }
     }).pipe(
       repository.atomically,
       Effect.catchTag("Undone", ({ facts }) => Effect.succeed({ facts, stored: undefined }))
@@ -263,7 +271,10 @@ export const make = Effect.fnUntraced(function* (
     const { definition, inbox } = self
     if (isUnavailable(error)) {
       if (self.undone > 10) return yield* give(self, error)
-      const again = Effect.retry(repository.store(self.execution), { schedule: untilStored, while: isUnavailable })
+      const again = Effect.retry(repository.store(self.execution, atWork), {
+        schedule: untilStored,
+        while: isUnavailable
+      })
       const stored = yield* Effect.result(again)
       if (Result.isFailure(stored) && isUnavailable(stored.failure)) return yield* give(self, stored.failure)
       if (Result.isSuccess(stored)) return void (yield* written(self, stored.success))

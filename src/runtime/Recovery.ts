@@ -1,8 +1,9 @@
 /**
- * Goes on with what a former process left: before any reply is taken, everything unsettled is claimed, half-done local
- * steps are treated as their `onCrash` says, and all that is sent and not answered is sent again (SPEC C7).
+ * Goes on with what a process left that is gone: before any reply is taken, and then again and again, what nobody alive
+ * has is claimed, half-done local steps are treated as their `onCrash` says, and all that is sent and not answered is sent
+ * again (SPEC C7). Claiming is also how this process says that it lives.
  */
-import { type Clock, Effect, type Result } from "effect"
+import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import * as Decision from "../execution/SagaDecision.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
@@ -12,36 +13,60 @@ import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.t
 /** Executions that are claimed at once. */
 const batch = 256
 
-/** How long a claim holds, in milliseconds (SPEC C7). */
-const lease = 9_000
-
-export const atStart = Effect.fnUntraced(function* (options: {
+export interface Options {
   readonly repository: SagaExecutionRepository["Service"]
   readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
   readonly resume: (execution: SagaExecution, since: number) => void
+  /** How many executions there is room for. */
+  readonly room: () => number
   readonly owner: string
+  /** Of the sagas that this process can continue. */
+  readonly fingerprints: ReadonlyArray<string>
+  readonly interval: number
+  readonly lease: number
   readonly clock: Clock.Clock
-}): Effect.fn.Return<void> {
-  const { bound, clock, owner, repository, resume } = options
-  const claim = repository.claim({ owner, limit: batch, now: clock.currentTimeMillisUnsafe(), leaseMillis: lease })
-  const claimAll: Effect.Effect<void> = Effect.flatMap(claim, (claimed) => {
-    for (const execution of claimed) {
-      const known = bound(execution)
-      // Of a saga that this program does not know: another instance may know it. It stays as it is (SPEC C10).
-      if (known._tag === "Failure") continue
-      resume(afterCrash(known.success, clock.currentTimeMillisUnsafe()), Number.NEGATIVE_INFINITY)
-    }
-    return claimed.length < batch ? Effect.void : claimAll
-  }).pipe(
-    Effect.catchTag("SagaRepositoryUnsupported", () =>
-      Effect.logInfo("The repository cannot list executions: what a crash leaves half done is not taken up again")
-    ),
-    Effect.catchTag("SagaExecutionRepositoryError", (error) =>
-      Effect.logError("Executions of a former process could not be claimed", { reason: error.reason })
-    )
-  )
-  yield* claimAll
+}
+
+/** Claims once, and then at every interval while the scope is open. */
+export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
+  if (yield* round(options)) {
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.interval), round(options))))
+  }
 })
+
+/** Claims as much as there is room for. False: the repository cannot. */
+const round = Effect.fnUntraced(
+  function* ({ bound, clock, fingerprints, interval, lease, owner, repository, resume, room }: Options) {
+    while (true) {
+      const limit = Math.max(0, Math.min(batch, room()))
+      const now = clock.currentTimeMillisUnsafe()
+      // What wakes before the next look is taken now: timers are more exact.
+      const { executions, lapsed } = yield* repository.claim({
+        owner,
+        limit,
+        now,
+        dueBy: now + interval,
+        leaseMillis: lease,
+        fingerprints
+      })
+      if (lapsed) yield* Effect.logWarning("The lease of this process was over: others may have taken what it ran")
+      for (const execution of executions) {
+        const known = bound(execution)
+        if (known._tag === "Success") resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)
+      }
+      if (executions.length < limit || limit === 0) return true
+    }
+  },
+  Effect.catchTags({
+    SagaRepositoryUnsupported: () =>
+      Effect.as(
+        Effect.logInfo("The repository cannot list executions: what a crash leaves half done is not taken up again"),
+        false
+      ),
+    SagaExecutionRepositoryError: ({ reason }) =>
+      Effect.as(Effect.logError("Executions of a former process could not be claimed", { reason }), true)
+  })
+)
 
 /** With what its half-done local steps make of it. */
 export const afterCrash = (execution: SagaExecution, now: number): SagaExecution =>

@@ -29,8 +29,10 @@ export interface Options {
   readonly replyTimeout?: Duration.Input
   /** How long a message may run something. Default 24 hours. */
   readonly maxMessageLifetime?: Duration.Input
-  /** When an execution is taken up again that the repository could not store. Default 3 seconds. */
+  /** How often this process looks for executions that nobody alive has, and says that it lives. Default 3 seconds. */
   readonly recoveryInterval?: Duration.Input
+  /** How long it counts as alive without saying so. Default 9 seconds. */
+  readonly lease?: Duration.Input
   /** Executions that run at the same time in this process; more wait. Default 1,000. */
   readonly maxRunning?: number
   /** Unsettled executions this process has started; more are refused (`SagaOverloaded`). Default 100,000. */
@@ -47,6 +49,7 @@ export class SagaConfig extends Context.Service<
     readonly service: string
     readonly settings: Timing.Settings
     readonly recoveryInterval: number
+    readonly lease: number
     readonly maxRunning: number
     readonly maxPending: number
     readonly maxInFlight: number
@@ -64,6 +67,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     replyTimeout: millis(options.replyTimeout, Timing.defaults.replyTimeout),
     maxMessageLifetime: millis(options.maxMessageLifetime, Timing.defaults.maxMessageLifetime),
     recoveryInterval: millis(options.recoveryInterval, 3_000),
+    lease: millis(options.lease, 9_000),
     maxRunning: options.maxRunning ?? 1_000,
     maxPending: options.maxPending ?? 100_000,
     maxInFlight: options.maxInFlight ?? 64
@@ -85,7 +89,7 @@ export const layer = (options: Options): Layer.Layer<SagaConfig, InvalidServiceN
 
 /**
  * The same from Effect's `Config`: `SAGA_SERVICE` is required; `SAGA_REPLY_TIMEOUT`, `SAGA_MAX_MESSAGE_LIFETIME`,
- * `SAGA_RECOVERY_INTERVAL`, `SAGA_MAX_RUNNING`, `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT` have the defaults above.
+ * `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_MAX_RUNNING`, `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT` have the defaults above.
  */
 export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting | Config.ConfigError> =
   Layer.effect(
@@ -100,6 +104,7 @@ export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSe
         optional(Config.Duration("SAGA_REPLY_TIMEOUT"), "replyTimeout"),
         optional(Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"), "maxMessageLifetime"),
         optional(Config.Duration("SAGA_RECOVERY_INTERVAL"), "recoveryInterval"),
+        optional(Config.Duration("SAGA_LEASE"), "lease"),
         optional(Config.Int("SAGA_MAX_RUNNING"), "maxRunning"),
         optional(Config.Int("SAGA_MAX_PENDING"), "maxPending"),
         optional(Config.Int("SAGA_MAX_IN_FLIGHT"), "maxInFlight")

@@ -244,7 +244,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     for (const event of Execution.unstored(written)) {
       PubSub.publishUnsafe(published, { uuid: written.uuid, saga: written.saga, event })
     }
-  })
+  }, owner)
   const bound = (execution: SagaExecution) =>
     Result.map(registry.find(execution.saga, execution.state.fingerprint), (definition) =>
       Execution.bind(execution, definition)
@@ -416,7 +416,17 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       )
   })
 
-  yield* Recovery.atStart({ repository, bound, resume: active.resume, owner, clock })
+  yield* Recovery.run({
+    repository,
+    bound,
+    resume: active.resume,
+    room: active.room,
+    owner,
+    fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
+    interval: config.recoveryInterval,
+    lease: config.lease,
+    clock
+  })
   yield* Effect.forkScoped(SagaService.consume(manager))
   return manager
 })

@@ -175,7 +175,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const registry = yield* register(sagas)
   const { relatedServices, service, settings } = yield* SagaConfig
   const committer = yield* TransactionCommitter
-  const drive = yield* Drive.make(() => undefined)
+  const drive = yield* Drive.make(() => undefined, undefined)
   const services = yield* Effect.context<never>()
   const policy: Trigger.Policy = { settings, ...(relatedServices !== undefined && { relatedServices }) }
 

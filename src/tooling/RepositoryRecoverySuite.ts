@@ -30,8 +30,8 @@ const claimed = Effect.fnUntraced(function* (
 ) {
   const { claim } = yield* repository
   const known = new Set(uuids(among))
-  const taken = yield* claim({ owner, now, leaseMillis, limit: 100_000 })
-  return taken.filter(({ uuid }) => known.has(uuid))
+  const { executions } = yield* claim({ owner, now, leaseMillis, limit: 100_000 })
+  return executions.filter(({ uuid }) => known.has(uuid))
 })
 
 export const register = (test: Test): void => {
@@ -158,9 +158,57 @@ export const register = (test: Test): void => {
         assert.strictEqual(execution.status, "running")
       }
       assert.deepStrictEqual(yield* claimed(all, "b", now), [])
-      assert.deepStrictEqual(yield* claimed(all, "a", now + minute - 1), [])
-      assert.strictEqual((yield* claimed(all, "b", now + minute)).length, 3)
-      assert.deepStrictEqual(yield* claimed(all, "a", now + minute), [])
+      assert.deepStrictEqual(yield* claimed(all, "a", now), [])
+      // A lease of no length is over at once, whatever clock the repository goes by.
+      assert.deepStrictEqual(yield* claimed(all, "a", now, 0), [])
+      assert.strictEqual((yield* claimed(all, "b", now)).length, 3)
+      assert.deepStrictEqual(yield* claimed(all, "a", now), [])
+    }))
+
+  test("C7 tells an owner that its lease was over", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* repository
+      const request = { owner: Sample.uniqueName(), now: Sample.time, limit: 0 }
+      assert.isFalse((yield* claim({ ...request, leaseMillis: 0 })).lapsed, "the first claim")
+      assert.isTrue((yield* claim({ ...request, leaseMillis: minute })).lapsed)
+      assert.isFalse((yield* claim({ ...request, leaseMillis: minute })).lapsed)
+    }))
+
+  test("C7 leaves what is worked on by somebody alive, and what wakes later", () =>
+    Effect.gen(function* () {
+      const { claim, store } = yield* repository
+      const now = Sample.time
+      const [alive, dead] = [Sample.uniqueName(), Sample.uniqueName()]
+      yield* claim({ owner: alive, now, leaseMillis: minute, limit: 0 })
+      yield* claim({ owner: dead, now, leaseMillis: 0, limit: 0 })
+      const write = (hint: Repository.Hint) => store(Sample.started(Sample.created()), hint)
+      const worked = yield* write({ owner: alive })
+      const left = yield* write({ owner: dead })
+      const due = yield* write({ owner: dead, wakeAt: now })
+      const later = yield* write({ owner: dead, wakeAt: now + 1 })
+      const never = yield* write({ owner: dead, wakeAt: Number.POSITIVE_INFINITY })
+      const all = [worked, left, due, later, never]
+      assert.deepStrictEqual(new Set(uuids(yield* claimed(all, "b", now))), new Set(uuids([left, due])))
+      assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [later.uuid])
+      // Whoever writes without a hint has it no longer.
+      yield* store(Sample.paused(worked))
+      assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [worked.uuid])
+    }))
+
+  test("C10 takes only what the owner can continue, and counts the rest", () =>
+    Effect.gen(function* () {
+      const { census, claim, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const known = yield* store(Sample.started(Sample.created({ saga })))
+      const { fingerprint } = known.state
+      const take = (fingerprints: ReadonlyArray<string>) =>
+        claim({ owner: "a", now: Sample.time, leaseMillis: minute, limit: 100_000, fingerprints })
+      const none = yield* take(["another"])
+      assert.notInclude(uuids(none.executions), known.uuid)
+      const counted = (yield* census).filter((one) => one.saga === saga)
+      assert.deepStrictEqual(counted, [{ saga, fingerprint, count: 1 }])
+      const found = yield* take(["another", fingerprint])
+      assert.include(uuids(found.executions), known.uuid)
     }))
 
   test("C7 lets others take at once what an owner gives back", () =>
@@ -179,12 +227,12 @@ export const register = (test: Test): void => {
     Effect.gen(function* () {
       const { store } = yield* repository
       const [execution] = yield* storeMany(Sample.uniqueName(), 1)
-      const [slow] = yield* claimed([execution!], "slow", Sample.time)
-      const [quick] = yield* claimed([execution!], "quick", Sample.time + minute)
+      const [slow] = yield* claimed([execution!], "slow", Sample.time, 0)
+      const [quick] = yield* claimed([execution!], "quick", Sample.time)
       const written = yield* store(Sample.paused(quick!))
       const error = yield* Effect.flip(store(Sample.paused(slow!)))
       assert.strictEqual(error._tag, "SagaExecutionConflict")
-      const [again] = yield* claimed([execution!], "slow", Sample.time + 2 * minute)
+      const [again] = yield* claimed([execution!], "slow", Sample.time)
       assert.strictEqual(again?.revision, written.revision)
       assert.strictEqual(again?.status, "paused")
     }))
@@ -222,7 +270,7 @@ export const register = (test: Test): void => {
         const claims = yield* Effect.forEach(
           ["a", "b", "c"],
           (owner) =>
-            Effect.map(claim({ owner, now: Sample.time, leaseMillis: minute, limit: 2 }), (found) => ({
+            Effect.map(claim({ owner, now: Sample.time, leaseMillis: minute, limit: 2 }), ({ executions: found }) => ({
               owner,
               found
             })),

@@ -1,0 +1,136 @@
+/**
+ * Postgres in the process: a `PgClient`, and so a `SqlClient`, on a PGlite in memory or in a folder. The same SQL as on a
+ * server runs on it, one transaction at a time. A folder belongs to one process; what was committed in it survives the
+ * end of the process, however it ends.
+ */
+import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { PgClient } from "@effect/sql-pg"
+import type { PGlite } from "@electric-sql/pglite"
+import { Duration, Effect, Layer, Schema, type Scope } from "effect"
+import { SqlClient } from "effect/sql"
+import type { SqlError } from "effect/sql/SqlError"
+import * as FolderLock from "./FolderLock.ts"
+import * as PgliteServer from "./PgliteServer.ts"
+
+export { PgliteFolderLocked } from "./FolderLock.ts"
+
+/**
+ * `module`: `@electric-sql/pglite` is not installed or does not load. `folder`: it cannot be used, or holds something
+ * else. `database`: what it holds does not start.
+ */
+export class PgliteUnavailable extends Schema.TaggedError<PgliteUnavailable>()("PgliteUnavailable", {
+  reason: Schema.Literals(["module", "folder", "database"]),
+  folder: Schema.optionalKey(Schema.String),
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    return `PGlite cannot be used${this.folder === undefined ? "" : ` in ${this.folder}`}: ${this.reason}`
+  }
+}
+
+export interface ClientOptions {
+  /** Connections at the same time; they share one session. Default 10. */
+  readonly maxConnections?: number
+  /** How long a statement waits for the transaction of another connection. Default 30 seconds. */
+  readonly lockTimeout?: Duration.Input
+}
+
+export interface Options extends ClientOptions {
+  /** Where the data are; made if it is not there. Without, they are in memory. */
+  readonly folder?: string
+}
+
+export type PgliteError = PgliteUnavailable | FolderLock.PgliteFolderLocked | SqlError
+
+// ---- opening ---------------------------------------------------------------------------------------------------
+
+const load = Effect.tryPromise({
+  try: () => import("@electric-sql/pglite"),
+  catch: (cause) => new PgliteUnavailable({ reason: "module", cause })
+})
+
+const create = (folder: string | undefined) =>
+  Effect.flatMap(load, ({ PGlite }) =>
+    Effect.tryPromise({
+      try: () => (folder === undefined ? PGlite.create() : PGlite.create(folder)),
+      catch: (cause) => new PgliteUnavailable({ reason: "database", ...(folder !== undefined && { folder }), cause })
+    })
+  )
+
+const close = (database: PGlite) => Effect.promise(() => (database.closed ? Promise.resolve() : database.close()))
+
+const isDatabase = (folder: string): boolean => existsSync(join(folder, "PG_VERSION"))
+
+/** The lock is beside the folder, which is Postgres' own. */
+const openFolder = Effect.fnUntraced(function* (given: string) {
+  const unusable = (cause: unknown) => new PgliteUnavailable({ reason: "folder", folder: given, cause })
+  const files = <A>(use: () => A) => Effect.try({ try: use, catch: unusable })
+  const folder = yield* files(() => {
+    mkdirSync(given, { recursive: true })
+    return realpathSync(given)
+  })
+  yield* FolderLock.acquire(folder, `${folder}.lock`, unusable)
+  if (!isDatabase(folder)) {
+    // Made beside it, then moved: a folder that a crash has left half made would never open again.
+    const draft = `${folder}.new`
+    yield* files(() => {
+      if (readdirSync(folder).length > 0) throw new Error("It is neither empty nor a database")
+      rmSync(draft, { recursive: true, force: true })
+    })
+    yield* Effect.flatMap(create(draft), close)
+    yield* files(() => renameSync(draft, folder))
+  }
+  return yield* create(folder)
+})
+
+/** Opens a PGlite until the scope closes; one in a folder has it for itself. */
+export const open = (
+  folder?: string
+): Effect.Effect<PGlite, PgliteUnavailable | FolderLock.PgliteFolderLocked, Scope.Scope> =>
+  Effect.acquireRelease(folder === undefined ? create(undefined) : openFolder(folder), close)
+
+// ---- client ----------------------------------------------------------------------------------------------------
+
+const connect = (database: PGlite, { lockTimeout = "30 seconds", maxConnections = 10 }: ClientOptions) =>
+  Effect.gen(function* () {
+    let open = true
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        open = false
+      })
+    )
+    const stream = PgliteServer.make({
+      execute: (batch) => (open ? database.execProtocolRawSync(batch) : new Uint8Array(0)),
+      lockTimeoutMillis: Duration.toMillis(Duration.fromInputUnsafe(lockTimeout))
+    })
+    return PgClient.layer({ stream, username: "postgres", database: "postgres", maxConnections })
+  })
+
+/** On a PGlite of yours, which stays open: with extensions, say, or a clone. No second layer may be on it. */
+export const layerFrom = (
+  database: PGlite,
+  options: ClientOptions = {}
+): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, SqlError> => Layer.unwrap(connect(database, options))
+
+/**
+ * Whoever had a lease was in a process that had the folder, and is gone: nobody needs to wait until the leases are over.
+ */
+const voidLeases = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const tables = yield* sql<{ schema: string; name: string }>`
+    select table_schema as schema, table_name as name from information_schema.tables
+    where table_name like '%saga\\_instance' and table_type = 'BASE TABLE'`
+  yield* Effect.forEach(
+    tables,
+    ({ name, schema }) => sql`update ${sql(`${schema}.${name}`)} set lease_until = 'epoch'`,
+    { discard: true }
+  )
+})
+
+export const layer = (options: Options = {}): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, PgliteError> =>
+  Layer.unwrap(
+    Effect.map(open(options.folder), (database) =>
+      Layer.tap(layerFrom(database, options), (client) => Effect.provideContext(voidLeases, client))
+    )
+  )

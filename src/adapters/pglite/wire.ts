@@ -1,0 +1,84 @@
+/** The little of the Postgres wire protocol that a server needs which does not look into what it carries. */
+import { Buffer } from "node:buffer"
+
+/** The first byte of a message. */
+export const type = {
+  // From a client
+  query: 0x51,
+  parse: 0x50,
+  sync: 0x53,
+  flush: 0x48,
+  copyDone: 0x63,
+  copyFail: 0x66,
+  terminate: 0x58,
+  // From a server
+  notification: 0x41,
+  readyForQuery: 0x5a
+} as const
+
+/** What stands in place of a type in the first message of a connection. */
+export const startup = { cancel: 80877102, ssl: 80877103 } as const
+
+/** After which messages a client may wait for an answer. */
+export const endsBatch = (it: number): boolean =>
+  it === type.sync || it === type.query || it === type.flush || it === type.copyDone || it === type.copyFail
+
+/** After which messages the answer ends with `ReadyForQuery`. */
+export const endsCycle = (it: number): boolean => it === type.sync || it === type.query
+
+const message = (it: string, ...parts: ReadonlyArray<string | Uint8Array>): Buffer => {
+  const body = Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(`${part}\0`) : part)))
+  const head = Buffer.alloc(5)
+  head.write(it, "latin1")
+  head.writeInt32BE(body.length + 4, 1)
+  return Buffer.concat([head, body])
+}
+
+const int32 = (...values: ReadonlyArray<number>): Buffer => {
+  const bytes = Buffer.alloc(values.length * 4)
+  values.forEach((value, i) => {
+    bytes.writeInt32BE(value, i * 4)
+  })
+  return bytes
+}
+
+export const query = (sql: string): Buffer => message("Q", sql)
+
+export const sync: Buffer = message("S")
+
+export const closeStatement = (name: string): Buffer => message("C", Buffer.from("S"), name)
+
+/** Idle, outside of a transaction. */
+export const ready: Buffer = message("Z", Buffer.from("I"))
+
+export const error = (code: string, text: string): Buffer =>
+  message("E", "SERROR", "VERROR", `C${code}`, `M${text}`, Buffer.alloc(1))
+
+const parameters = {
+  server_version: "18.0",
+  server_encoding: "UTF8",
+  client_encoding: "UTF8",
+  DateStyle: "ISO, MDY",
+  IntervalStyle: "postgres",
+  TimeZone: "UTC",
+  integer_datetimes: "on",
+  standard_conforming_strings: "on"
+}
+
+/** The answer to whoever connects: no password, the settings, the key to cancel with. */
+export const greeting = (pid: number, secret: number): Buffer =>
+  Buffer.concat([
+    message("R", int32(0)),
+    ...Object.entries(parameters).map(([name, value]) => message("S", name, value)),
+    message("K", int32(pid, secret)),
+    ready
+  ])
+
+/** What a `Parse` or `Query` says: the name of a statement, empty for none, and its SQL. */
+export const statementOf = (bytes: Buffer): { readonly name: string; readonly sql: string } | undefined => {
+  if (bytes[0] !== type.parse && bytes[0] !== type.query) return undefined
+  const nul = bytes.indexOf(0, 5)
+  const first = bytes.toString("utf8", 5, nul)
+  if (bytes[0] === type.query) return { name: "", sql: first }
+  return { name: first, sql: bytes.toString("utf8", nul + 1, bytes.indexOf(0, nul + 1)) }
+}

@@ -1,0 +1,276 @@
+/**
+ * Every statement that the repository makes, and no decision: another database is one more implementation of this service.
+ * This one is for Postgres.
+ */
+import { Context, Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Fragment } from "effect/sql/Statement"
+import type * as Head from "../../ports/SagaExecutionHead.ts"
+import type { Tables } from "./SqlTables.ts"
+
+/** A row of `saga_event`: all facts of one write, as JSON text. */
+export interface EventRow {
+  readonly uuid: string
+  readonly revision: number
+  readonly writeId: string
+  readonly facts: string
+}
+
+/** A row of `saga_execution`, where a write changes what people and recovery look for. */
+export interface HeadRow {
+  readonly head: Head.Head
+  readonly claimable: boolean
+  readonly owner: string | null
+  /** 0: somebody is at work on it; null: it waits for nothing. */
+  readonly wakeAt: number | null
+  /** Somebody may wait for this write in another process. */
+  readonly tells: boolean
+}
+
+/** A name that a caller has given: it is used for one execution, for ever (SPEC C9). */
+export interface NameRow {
+  readonly name: string
+  readonly uuid: string
+  readonly startKey: string | null
+  readonly saga: string
+  readonly contextHash: string
+}
+
+export interface Writes {
+  readonly events: ReadonlyArray<EventRow>
+  readonly heads: ReadonlyArray<HeadRow>
+  readonly names: ReadonlyArray<NameRow>
+}
+
+export interface StoredHead {
+  readonly uuid: string
+  readonly start_key: string | null
+  readonly saga: string
+  readonly fingerprint: string
+  readonly status: string
+  readonly direction: string
+  readonly decision: string | null
+  readonly commit_state: string
+  readonly user_name: string | null
+  readonly parked: boolean
+  readonly failure_tag: string | null
+  readonly failure_path: string | null
+  readonly revision: number
+  readonly settled: boolean
+  readonly wake_at: bigint | null
+  readonly created_at: bigint
+  readonly updated_at: bigint
+}
+
+export interface StoredName extends NameRow {
+  readonly outcome: string | null
+}
+
+type Run<A> = Effect.Effect<A, SqlError>
+
+export class SagaExecutionStatements extends Context.Service<
+  SagaExecutionStatements,
+  {
+    /** Writes each row whose place is free and whose execution is there, and gives the uuids of those. */
+    readonly write: (writes: Writes) => Run<ReadonlySet<string>>
+    /** The write ids that stand where the given rows wanted to be. */
+    readonly writeIds: (
+      rows: ReadonlyArray<{ readonly uuid: string; readonly revision: number }>
+    ) => Run<ReadonlyArray<{ readonly uuid: string; readonly writeId: string }>>
+    readonly names: (names: ReadonlyArray<string>) => Run<ReadonlyArray<StoredName>>
+    /** In the order of their revisions. */
+    readonly events: (uuids: ReadonlyArray<string>) => Run<ReadonlyArray<Omit<EventRow, "writeId">>>
+    readonly find: (
+      filter: Head.Filter,
+      from: Head.Position | undefined,
+      limit: number
+    ) => Run<ReadonlyArray<StoredHead>>
+    /** Extends the lease by the database's clock; whether it was over. */
+    readonly renew: (owner: string, leaseMillis: number) => Run<boolean>
+    readonly claim: (
+      owner: string,
+      limit: number,
+      dueBy: number,
+      fingerprints: ReadonlyArray<string> | undefined
+    ) => Run<ReadonlyArray<string>>
+    readonly release: (owner: string) => Run<void>
+    readonly census: Run<ReadonlyArray<{ readonly saga: string; readonly fingerprint: string; readonly count: number }>>
+    /** Removes executions, and leaves what their names came to. */
+    readonly remove: (uuids: ReadonlyArray<string>) => Run<void>
+    /** Settled executions whose last write is older. */
+    readonly over: (before: number, limit: number) => Run<ReadonlyArray<string>>
+    /** Removes instances that nobody has heard of for long. */
+    readonly forgetInstances: Run<void>
+  }
+>()("effect-saga/sql/SagaExecutionStatements") {}
+
+export const layerPostgres = (
+  tables: Tables,
+  channel: string
+): Layer.Layer<SagaExecutionStatements, never, SqlClient.SqlClient> =>
+  Layer.effect(
+    SagaExecutionStatements,
+    Effect.map(SqlClient.SqlClient, (client) => {
+      const sql = client.withoutTransforms()
+      const execution = sql(tables.of("saga_execution"))
+      const event = sql(tables.of("saga_event"))
+      const name = sql(tables.of("saga_name"))
+      const instance = sql(tables.of("saga_instance"))
+
+      return SagaExecutionStatements.of({
+        write: ({ events, heads, names }) => {
+          const column = <K extends keyof EventRow>(key: K) => events.map((row) => row[key])
+          const inserted = sql`insert into ${event} (uuid, revision, write_id, facts)
+            select i.uuid, i.revision, i.write_id, i.facts
+            from unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
+              ${column("facts")}::text[]) as i (uuid, revision, write_id, facts)`
+          const rows = sql<{ readonly uuid: string }>
+          const written =
+            heads.length === 0
+              ? rows`${inserted}
+                where exists (select from ${execution} h where h.uuid = i.uuid)
+                on conflict do nothing returning uuid`
+              : rows`${withHeads(heads, names)}, written as (${inserted}
+                  where case when i.revision = 1 then i.uuid in (select uuid from started)
+                    else exists (select from ${execution} h where h.uuid = i.uuid) end
+                  on conflict do nothing returning uuid
+                ), changed as (
+                  update ${execution} h set status = n.status, direction = n.direction, decision = n.decision,
+                    commit_state = n.commit_state, parked = n.parked, failure_tag = n.failure_tag,
+                    failure_path = n.failure_path, revision = n.revision, settled = n.settled,
+                    claimable = n.claimable, owner = n.owner, wake_at = n.wake_at, updated_at = n.updated_at
+                  from new n where h.uuid = n.uuid and n.revision > 1 and n.uuid in (select uuid from written)
+                )
+                select w.uuid, case when n.tells and (select count(*) > 1 from ${instance} where lease_until > now())
+                  then pg_notify(${channel}, w.uuid::text) end
+                from written w left join new n on n.uuid = w.uuid`
+          return Effect.map(written, (stored) => new Set(stored.map(({ uuid }) => uuid)))
+        },
+        writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
+          join unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
+            as i (uuid, revision) on e.uuid = i.uuid and e.revision = i.revision`,
+        names: (names) => sql`select name, uuid, start_key as "startKey", saga, context_hash as "contextHash", outcome
+          from ${name} where name = any(${names}::text[])`,
+        events: (uuids) => sql`select e.uuid, e.revision, e.facts from ${event} e
+          where e.uuid = any(${uuids}::uuid[]) and exists (select from ${execution} h where h.uuid = e.uuid)
+          order by e.uuid, e.revision`,
+        find: (filter, from, limit) => {
+          const conditions: Array<Fragment> = []
+          if (filter.saga !== undefined) conditions.push(sql`saga = ${filter.saga}`)
+          if (filter.status !== undefined) conditions.push(sql`status = ${filter.status}`)
+          if (filter.parked !== undefined) conditions.push(filter.parked ? sql`parked` : sql`not parked`)
+          if (filter.startKey !== undefined) conditions.push(sql`start_key = ${filter.startKey}`)
+          if (filter.user !== undefined) conditions.push(sql`user_name = ${filter.user}`)
+          if (filter.settled !== undefined) conditions.push(filter.settled ? sql`settled` : sql`not settled`)
+          if (filter.createdBefore !== undefined) conditions.push(sql`created_at < ${whole(filter.createdBefore)}`)
+          if (filter.createdAfter !== undefined) conditions.push(sql`created_at > ${whole(filter.createdAfter)}`)
+          if (from !== undefined)
+            conditions.push(sql`(created_at, uuid) < (${whole(from.createdAt)}, ${from.uuid}::uuid)`)
+          return sql`select * from ${execution} ${conditions.length === 0 ? sql`` : sql`where ${sql.and(conditions)}`}
+            order by created_at desc, uuid desc limit ${limit}`
+        },
+        renew: (owner, leaseMillis) =>
+          Effect.map(
+            sql<{ readonly lapsed: boolean }>`with before as (
+                select lease_until <= clock_timestamp() as lapsed from ${instance} where id = ${owner}
+              ), renewed as (
+                insert into ${instance} as i (id, epoch, lease_until)
+                values (${owner}, 1, clock_timestamp() + ${leaseMillis}::float8 * interval '1 millisecond')
+                on conflict (id) do update set lease_until = excluded.lease_until,
+                  epoch = i.epoch + (i.lease_until <= clock_timestamp())::int
+              )
+              select coalesce((select lapsed from before), false) as lapsed`,
+            ([row]) => row?.lapsed === true
+          ),
+        claim: (owner, limit, dueBy, fingerprints) =>
+          Effect.map(
+            sql<{ readonly uuid: string }>`with due as (
+                select h.uuid from ${execution} h
+                where h.claimable and h.wake_at <= ${whole(dueBy)} and h.owner is distinct from ${owner}
+                  ${fingerprints === undefined ? sql`` : sql`and h.fingerprint = any(${fingerprints}::text[])`}
+                  and not exists (
+                    select from ${instance} i where i.id = h.owner and i.lease_until > clock_timestamp()
+                  )
+                order by h.wake_at limit ${limit} for update of h skip locked
+              )
+              update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
+              returning h.uuid`,
+            (rows) => rows.map(({ uuid }) => uuid)
+          ),
+        release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),
+        census: sql`select saga, fingerprint, count(*)::int as count from ${execution}
+          where not settled group by saga, fingerprint`,
+        remove: (uuids) =>
+          Effect.asVoid(sql`with gone as (
+              delete from ${execution} where uuid = any(${uuids}::uuid[]) returning uuid, settled, commit_state
+            ), named as (
+              update ${name} n set outcome = case when not g.settled then 'deleted'
+                when g.commit_state = 'committed' then 'committed' else 'rejected' end
+              from gone g where n.uuid = g.uuid
+            )
+            delete from ${event} where uuid = any(${uuids}::uuid[])`),
+        over: (before, limit) =>
+          Effect.map(
+            sql<{ readonly uuid: string }>`select uuid from ${execution}
+              where settled and updated_at < ${whole(before)} order by updated_at limit ${limit}`,
+            (rows) => rows.map(({ uuid }) => uuid)
+          ),
+        forgetInstances: Effect.asVoid(
+          sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`
+        )
+      })
+
+      /** First writes get their head, unless one of their names is taken. */
+      function withHeads(heads: ReadonlyArray<HeadRow>, names: ReadonlyArray<NameRow>) {
+        const named = names.map(({ uuid }) => uuid)
+        const free =
+          names.length === 0 ? sql`true` : sql`(n.uuid <> all(${named}::uuid[]) or n.uuid in (select uuid from named))`
+        return sql`with new as (
+            select * from json_to_recordset(${JSON.stringify(heads.map(recordOf))}::json) as n (
+              uuid uuid, start_key text, saga text, fingerprint text, status text, direction text, decision text,
+              commit_state text, user_name text, parked boolean, failure_tag text, failure_path text, revision int,
+              settled boolean, claimable boolean, owner text, wake_at bigint, created_at bigint, updated_at bigint,
+              tells boolean)
+          ), named as (
+            insert into ${name} (name, uuid, start_key, saga, context_hash)
+            select name, uuid, "startKey", saga, "contextHash" from json_to_recordset(${JSON.stringify(names)}::json)
+              as g (name text, uuid uuid, "startKey" text, saga text, "contextHash" text)
+            on conflict do nothing returning uuid
+          ), started as (
+            insert into ${execution}
+            select uuid, start_key, saga, fingerprint, status, direction, decision, commit_state, user_name, parked,
+              failure_tag, failure_path, revision, settled, claimable, owner, wake_at, created_at, updated_at
+            from new n where revision = 1 and ${free}
+            on conflict do nothing returning uuid
+          )`
+      }
+    })
+  )
+
+/** Times are whole milliseconds; what a caller gives may be anything. */
+const whole = (millis: number): bigint =>
+  BigInt(Math.trunc(Math.max(-8.64e15, Math.min(8.64e15, Number.isNaN(millis) ? 0 : millis))))
+
+const recordOf = ({ claimable, head, owner, tells, wakeAt }: HeadRow) => ({
+  uuid: head.uuid,
+  start_key: head.startKey,
+  saga: head.saga,
+  fingerprint: head.fingerprint,
+  status: head.status,
+  direction: head.direction,
+  decision: head.decision,
+  commit_state: head.commitState,
+  user_name: head.user,
+  parked: head.parked,
+  failure_tag: head.failure?.tag,
+  failure_path: head.failure?.path,
+  revision: head.revision,
+  settled: head.settled,
+  claimable,
+  owner,
+  wake_at: wakeAt,
+  created_at: head.createdAt,
+  updated_at: head.updatedAt,
+  tells
+})

@@ -1,0 +1,371 @@
+/**
+ * Executions on Postgres: one row for every write, whose primary key is the compare-and-set, and one head row for each
+ * execution, by which people and recovery find it (DESIGN §7).
+ */
+import { PgClient } from "@effect/sql-pg"
+import { Clock, Duration, Effect, Exit, Layer, Result, Schedule, Schema, Stream } from "effect"
+import { type Migrator, SqlClient } from "effect/sql"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import * as Encoding from "../../execution/Encoding.ts"
+import { check, limits } from "../../execution/Json.ts"
+import { SagaEvent } from "../../execution/SagaEvent.ts"
+import type { SagaExecution } from "../../execution/SagaExecution.ts"
+import * as Execution from "../../execution/SagaExecution.ts"
+import type { SagaState } from "../../execution/SagaState.ts"
+import * as Uuid from "../../execution/Uuid.ts"
+import { FaultPoint } from "../../ports/FaultPoint.ts"
+import * as Head from "../../ports/SagaExecutionHead.ts"
+import * as Port from "../../ports/SagaExecutionRepository.ts"
+import * as Tombstone from "../../ports/SagaExecutionTombstone.ts"
+import * as GroupCommit from "./GroupCommit.ts"
+import * as Statements from "./SagaExecutionStatements.ts"
+import * as SqlTables from "./SqlTables.ts"
+
+export { InvalidTableName } from "./SqlTables.ts"
+
+export interface Options extends SqlTables.TableOptions {
+  /** How long settled executions are kept. Default 7 days. */
+  readonly retention?: Duration.Input
+}
+
+type StoreError = Port.SagaExecutionConflict | Port.SagaExecutionRetired | Port.SagaExecutionRepositoryError
+
+/** What leaves with a write. */
+interface Row extends Statements.EventRow {
+  readonly execution: SagaExecution
+  readonly head: Statements.HeadRow | undefined
+  readonly names: ReadonlyArray<Statements.NameRow>
+}
+
+/** Executions whose last head is known to this process; of others it is written again. */
+const maxHeads = 100_000
+
+/** Settled executions removed by one statement. */
+const purgeBatch = 500
+
+const purgeEvery: Duration.Input = "1 minute"
+
+const make = Effect.fnUntraced(function* (options: Options, channel: string) {
+  const client = yield* SqlClient.SqlClient
+  const pg = yield* Effect.serviceOption(PgClient.PgClient)
+  const statements = yield* Statements.SagaExecutionStatements
+  const clock = yield* Clock.Clock
+  const retention = Duration.toMillis(Duration.fromInputUnsafe(options.retention ?? "7 days"))
+  const instance = Uuid.v7(clock.currentTimeMillisUnsafe())
+  let writes = 0
+  /** What was last written into the head of an execution. */
+  const heads = new Map<string, string>()
+  /** Writes that have failed and may have happened all the same, with their ids (SPEC A1). */
+  const unknown = new WeakMap<SagaState, string>()
+
+  // ---- writing ---------------------------------------------------------------------------------------------------
+
+  const rowOf = (execution: SagaExecution, hint: Port.Hint | undefined): Row => {
+    const { state, uuid } = execution
+    const revision = state.revision + 1
+    return {
+      execution,
+      uuid,
+      revision,
+      writeId: unknown.get(state) ?? `${instance}:${writes++}`,
+      facts: JSON.stringify(Execution.unstored(execution)),
+      head: headOf(execution, revision, hint),
+      names: revision === 1 ? namesOf(execution) : []
+    }
+  }
+
+  /** Undefined where the head stays as it is. */
+  const headOf = (
+    execution: SagaExecution,
+    revision: number,
+    hint: Port.Hint | undefined
+  ): Statements.HeadRow | undefined => {
+    const { state, uuid } = execution
+    const claimable = Port.isClaimable(state)
+    const wakeAt = hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null
+    const owner = hint?.owner ?? null
+    const { commitState, decision, direction, failure, parked, status } = state
+    const { settled } = execution
+    const key = `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
+    if (revision > 1 && heads.get(uuid) === key) return undefined
+    if (settled) heads.delete(uuid)
+    else {
+      const oldest = heads.size < maxHeads ? undefined : heads.keys().next().value
+      if (oldest !== undefined) heads.delete(oldest)
+      heads.set(uuid, key)
+    }
+    return { head: { ...Head.of(execution), revision }, claimable, owner, wakeAt, tells: revision > 1 }
+  }
+
+  /** Writes rows in one statement; a row that no database takes fails alone. */
+  const writeAll = (rows: ReadonlyArray<Row>): Effect.Effect<ReadonlyArray<Exit.Exit<SagaExecution, StoreError>>> =>
+    Effect.matchEffect(
+      statements.write({
+        events: rows,
+        heads: rows.flatMap(({ head }) => head ?? []),
+        names: rows.flatMap(({ names }) => names)
+      }),
+      {
+        onSuccess: (written) => {
+          const refused = rows.filter(({ uuid }) => !written.has(uuid))
+          const done = ({ execution }: Row) => Exit.succeed(Execution.stored(execution))
+          return refused.length === 0
+            ? Effect.succeed(rows.map(done))
+            : Effect.map(reasons(refused), (reasonOf) => rows.map((row) => reasonOf.get(row) ?? done(row)))
+        },
+        onFailure: (cause) => {
+          const error = errorOf("store", cause)
+          if (error.reason === "rejected" && rows.length > 1) {
+            const half = rows.length >> 1
+            return Effect.zipWith(writeAll(rows.slice(0, half)), writeAll(rows.slice(half)), (a, b) => [...a, ...b])
+          }
+          for (const { execution, uuid, writeId } of rows) {
+            heads.delete(uuid)
+            if (error.reason === "unavailable") unknown.set(execution.state, writeId)
+          }
+          return Effect.succeed(rows.map(() => Exit.fail(error)))
+        }
+      }
+    )
+
+  /** Why rows were not written: somebody else was first, or it was this very write, whose answer was lost. */
+  const reasons = (refused: ReadonlyArray<Row>) =>
+    Effect.gen(function* () {
+      const standing = new Map((yield* statements.writeIds(refused)).map(({ uuid, writeId }) => [uuid, writeId]))
+      const names = refused.flatMap((row) => row.names.map(({ name }) => name))
+      const taken = names.length === 0 ? [] : yield* statements.names(names)
+      return new Map(
+        refused.map((row): readonly [Row, Exit.Exit<SagaExecution, StoreError>] => {
+          const { execution, revision, uuid, writeId } = row
+          if (standing.get(uuid) === writeId && unknown.has(execution.state))
+            return [row, Exit.succeed(Execution.stored(execution))]
+          heads.delete(uuid)
+          const own = new Set(row.names.map(({ name }) => name))
+          const holder = taken.find(({ name }) => own.has(name))
+          if (holder?.outcome != null) return [row, Exit.fail(retired(holder))]
+          const existing = standing.has(uuid) ? uuid : holder?.uuid
+          return [row, Exit.fail(Port.conflict(execution, revision === 1 ? (existing ?? uuid) : undefined))]
+        })
+      )
+    }).pipe(
+      Effect.catch((cause) => {
+        for (const { execution, writeId } of refused) unknown.set(execution.state, writeId)
+        const failed = Exit.fail(errorOf("store", cause))
+        return Effect.succeed(new Map(refused.map((row) => [row, failed] as const)))
+      })
+    )
+
+  const together = yield* GroupCommit.make<Row, SagaExecution, StoreError>({
+    key: ({ uuid }) => uuid,
+    writeAll,
+    refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "store" })
+  })
+
+  const write = (execution: SagaExecution, hint: Port.Hint | undefined): Effect.Effect<SagaExecution, StoreError> => {
+    if (execution.state.unstored === 0) return Effect.succeed(execution)
+    return Effect.flatMap(Effect.serviceOption(client.transactionService), (transaction) =>
+      transaction._tag === "None"
+        ? together.write(rowOf(execution, hint))
+        : Effect.flatMap(writeAll([rowOf(execution, hint)]), ([exit]) => exit!)
+    )
+  }
+
+  // ---- reading ---------------------------------------------------------------------------------------------------
+
+  const call = <A>(operation: Port.Operation, run: Effect.Effect<A, SqlError>) =>
+    Effect.mapError(run, (cause) => errorOf(operation, cause))
+
+  /** Executions by their uuids; what cannot be read is an error of its own. */
+  const read = Effect.fnUntraced(function* (operation: Port.Operation, uuids: ReadonlyArray<string>) {
+    const found = new Map<string, Array<{ readonly revision: number; readonly facts: string }>>()
+    for (const row of yield* call(operation, statements.events(uuids))) {
+      const rows = found.get(row.uuid)
+      if (rows === undefined) found.set(row.uuid, [row])
+      else rows.push(row)
+    }
+    return new Map(Array.from(found, ([uuid, rows]) => [uuid, executionOf(operation, rows)] as const))
+  })
+
+  const claim = Effect.fnUntraced(function* (request: Port.ClaimRequest) {
+    const { dueBy, fingerprints, leaseMillis, limit, now, owner } = request
+    const lapsed = yield* call("claim", statements.renew(owner, leaseMillis))
+    const uuids = limit > 0 ? yield* call("claim", statements.claim(owner, limit, dueBy ?? now, fingerprints)) : []
+    if (uuids.length === 0) return { executions: [], lapsed }
+    for (const uuid of uuids) heads.delete(uuid)
+    const executions: Array<SagaExecution> = []
+    for (const [uuid, execution] of yield* read("claim", uuids)) {
+      if (Result.isSuccess(execution)) executions.push(execution.success)
+      else yield* Effect.logError("An execution cannot be read", { uuid, reason: execution.failure.reason })
+    }
+    return { executions, lapsed }
+  })
+
+  const purge = Effect.gen(function* () {
+    while (true) {
+      const uuids = yield* statements.over(clock.currentTimeMillisUnsafe() - retention, purgeBatch)
+      if (uuids.length > 0) yield* statements.remove(uuids)
+      if (uuids.length < purgeBatch) break
+    }
+    yield* statements.forgetInstances
+  }).pipe(
+    Effect.catch((error) => Effect.logWarning("Settled executions could not be removed", { reason: codeOf(error) }))
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(purgeEvery), purge)))
+
+  const changes =
+    pg._tag === "None"
+      ? Stream.empty
+      : Stream.unwrap(Effect.map(pg.value.listen(channel), Stream.fromQueue)).pipe(
+          Stream.map(({ payload }) => payload),
+          Stream.retry(Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])),
+          Stream.orDie
+        )
+
+  return Port.SagaExecutionRepository.of({
+    store: (execution, hint) => FaultPoint.around("store", () => write(execution, hint)),
+    load: Effect.fnUntraced(function* (text) {
+      const uuid = Uuid.normalize(text)
+      const found = uuid === undefined ? undefined : (yield* read("load", [uuid])).get(uuid)
+      if (found === undefined) return yield* new Port.SagaExecutionNotFound({ uuid: uuid ?? text })
+      return yield* Effect.fromResult(found)
+    }),
+    delete: (target) => {
+      const uuid = Uuid.normalize(typeof target === "string" ? target : target.uuid)
+      if (uuid === undefined) return Effect.void
+      heads.delete(uuid)
+      return FaultPoint.around("store", () => call("delete", statements.remove([uuid])))
+    },
+    find: Effect.fnUntraced(function* (filter, page = {}) {
+      const from = yield* Port.pageStart(page)
+      const limit = Head.limitOf(page)
+      const rows = yield* call("find", statements.find(filter, from, limit + 1))
+      const items = yield* Effect.forEach(rows.slice(0, limit), headFrom)
+      const last = items.at(-1)
+      return rows.length > limit && last !== undefined ? { items, next: Head.cursor(last) } : { items }
+    }),
+    claim,
+    release: (owner) => call("release", statements.release(owner)),
+    census: call("census", statements.census),
+    changes,
+    atomically: (work) =>
+      Effect.catchIf(client.withTransaction(work), isSqlError, (cause) => Effect.fail(errorOf("store", cause))),
+    durable: true,
+    transactional: true
+  })
+})
+
+// ---- rows ------------------------------------------------------------------------------------------------------
+
+const decodeFacts = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Array(SagaEvent)))
+/** How deep a value may stand in a list of facts. */
+const depthOfFacts = 4
+const corrupt = (operation: Port.Operation, issue: string) =>
+  new Port.SagaExecutionRepositoryError({
+    reason: "corrupt",
+    operation,
+    cause: new Execution.SagaDecodeError({ issue })
+  })
+
+const executionOf = (
+  operation: Port.Operation,
+  rows: ReadonlyArray<{ readonly revision: number; readonly facts: string }>
+): Result.Result<SagaExecution, Port.SagaExecutionRepositoryError> => {
+  const events: Array<SagaEvent> = []
+  for (const [i, { facts, revision }] of rows.entries()) {
+    if (revision !== i + 1) return Result.fail(corrupt(operation, `revision ${i + 1} is missing`))
+    const decoded = decodeFacts(facts)
+    if (Result.isFailure(decoded))
+      return Result.fail(corrupt(operation, `revision ${revision}: ${Encoding.placesOf(decoded.failure)}`))
+    const checked = check(decoded.success, { ...limits, maxDepth: limits.maxDepth + depthOfFacts })
+    if (typeof checked !== "number") return Result.fail(corrupt(operation, `revision ${revision}: ${checked.message}`))
+    events.push(...decoded.success)
+  }
+  const execution = Execution.fromEvents(rows.length, events)
+  return execution === undefined ? Result.fail(corrupt(operation, "no ExecutionCreated")) : Result.succeed(execution)
+}
+
+const decodeHead = Schema.decodeUnknownEffect(Head.Head)
+
+const headFrom = (row: Statements.StoredHead) =>
+  decodeHead({
+    uuid: row.uuid,
+    ...(row.start_key !== null && { startKey: row.start_key }),
+    saga: row.saga,
+    fingerprint: row.fingerprint,
+    status: row.status,
+    direction: row.direction,
+    decision: row.decision,
+    commitState: row.commit_state,
+    ...(row.user_name !== null && { user: row.user_name }),
+    parked: row.parked,
+    ...(row.failure_tag !== null && {
+      failure: { tag: row.failure_tag, ...(row.failure_path !== null && { path: row.failure_path }) }
+    }),
+    ...(row.wake_at !== null && row.wake_at > 0 && { wakeAt: Number(row.wake_at) }),
+    revision: row.revision,
+    settled: row.settled,
+    createdAt: Number(row.created_at),
+    updatedAt: Number(row.updated_at)
+  }).pipe(Effect.mapError((error) => corrupt("find", Encoding.placesOf(error))))
+
+const namesOf = (execution: SagaExecution): ReadonlyArray<Statements.NameRow> => {
+  const { saga, startKey, uuid } = execution
+  const names: Array<string> = []
+  if (startKey !== undefined) names.push(`key ${startKey}`)
+  if (Tombstone.isCallerGiven(uuid)) names.push(`uuid ${uuid}`)
+  if (names.length === 0) return []
+  const contextHash = Port.contextHash(execution)
+  return names.map((name) => ({ name, uuid, startKey: startKey ?? null, saga, contextHash }))
+}
+
+const isOutcome = Schema.is(Tombstone.Outcome)
+
+const retired = ({ contextHash, outcome, saga, startKey, uuid }: Statements.StoredName) =>
+  new Port.SagaExecutionRetired({
+    uuid,
+    ...(startKey !== null && { startKey }),
+    saga,
+    contextHash,
+    outcome: isOutcome(outcome) ? outcome : "deleted"
+  })
+
+// ---- errors ----------------------------------------------------------------------------------------------------
+
+/** The code that Postgres has given, or the kind of error. What it says may quote values (SPEC C12). */
+const codeOf = ({ reason }: SqlError): string => {
+  const { cause } = reason
+  return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : reason._tag
+}
+
+/** Classes of SQLSTATE that blame the data: the same write can never work. */
+const blamesData = /^(22|54)/
+
+const errorOf = (operation: Port.Operation, error: SqlError): Port.SagaExecutionRepositoryError => {
+  const code = codeOf(error)
+  return new Port.SagaExecutionRepositoryError({
+    reason: blamesData.test(code) ? "rejected" : "unavailable",
+    operation,
+    cause: { code, kind: error.reason._tag }
+  })
+}
+
+/**
+ * Keeps executions on the Postgres of an `SqlClient`, in tables that it makes. A process needs no other layer to share them
+ * with others.
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<
+  Port.SagaExecutionRepository,
+  SqlTables.InvalidTableName | Migrator.MigrationError | SqlError,
+  SqlClient.SqlClient
+> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const tables = yield* SqlTables.make(options)
+      yield* SqlTables.migrate(tables, "saga_execution_migration", SqlTables.executions(tables))
+      return Layer.effect(Port.SagaExecutionRepository, make(options, tables.space)).pipe(
+        Layer.provide(Statements.layerPostgres(tables, tables.space))
+      )
+    })
+  )

@@ -101,7 +101,7 @@ export class SagaExecutionStatements extends Context.Service<
     /** Settled executions whose last write is older. */
     readonly over: (before: number, limit: number) => Run<ReadonlyArray<string>>
     /** Removes instances that nobody has heard of for long. */
-    readonly forgetInstances: Run<void>
+    readonly forget: Run<void>
   }
 >()("effect-saga/sql/SagaExecutionStatements") {}
 
@@ -128,12 +128,9 @@ export const layerPostgres = (
           const rows = sql<{ readonly uuid: string }>
           const written =
             heads.length === 0
-              ? rows`${inserted}
-                where exists (select from ${execution} h where h.uuid = i.uuid)
-                on conflict do nothing returning uuid`
+              ? rows`${inserted} on conflict do nothing returning uuid`
               : rows`${withHeads(heads, names)}, written as (${inserted}
-                  where case when i.revision = 1 then i.uuid in (select uuid from started)
-                    else exists (select from ${execution} h where h.uuid = i.uuid) end
+                  where i.revision > 1 or i.uuid in (select uuid from started)
                   on conflict do nothing returning uuid
                 ), changed as (
                   update ${execution} h set status = n.status, direction = n.direction, decision = n.decision,
@@ -202,23 +199,26 @@ export const layerPostgres = (
         census: sql`select saga, fingerprint, count(*)::int as count from ${execution}
           where not settled group by saga, fingerprint`,
         remove: (uuids) =>
+          // A writer that is late meets a fence where it would go on: what is removed does not come back.
           Effect.asVoid(sql`with gone as (
               delete from ${execution} where uuid = any(${uuids}::uuid[]) returning uuid, settled, commit_state
             ), named as (
               update ${name} n set outcome = case when not g.settled then 'deleted'
                 when g.commit_state = 'committed' then 'committed' else 'rejected' end
               from gone g where n.uuid = g.uuid
+            ), fenced as (
+              insert into ${event} (uuid, revision, write_id, facts)
+              select e.uuid, max(e.revision) + 1, 'removed', '[]' from ${event} e join gone g on g.uuid = e.uuid
+              where not g.settled group by e.uuid
             )
-            delete from ${event} where uuid = any(${uuids}::uuid[])`),
+            delete from ${event} e using gone g where e.uuid = g.uuid`),
         over: (before, limit) =>
           Effect.map(
             sql<{ readonly uuid: string }>`select uuid from ${execution}
               where settled and updated_at < ${whole(before)} order by updated_at limit ${limit}`,
             (rows) => rows.map(({ uuid }) => uuid)
           ),
-        forgetInstances: Effect.asVoid(
-          sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`
-        )
+        forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
       })
 
       /** First writes get their head, unless one of their names is taken. */
@@ -226,12 +226,27 @@ export const layerPostgres = (
         const named = names.map(({ uuid }) => uuid)
         const free =
           names.length === 0 ? sql`true` : sql`(n.uuid <> all(${named}::uuid[]) or n.uuid in (select uuid from named))`
+        const column = (of: (row: HeadRow) => string | undefined | null) => heads.map((row) => of(row) ?? "")
+        const number = (of: (row: HeadRow) => number) => heads.map((row) => BigInt(of(row)))
+        const flag = (of: (row: HeadRow) => boolean) => heads.map(of)
+        // An empty text is none: arrays of nothing but nulls have no type.
         return sql`with new as (
-            select * from json_to_recordset(${JSON.stringify(heads.map(recordOf))}::json) as n (
-              uuid uuid, start_key text, saga text, fingerprint text, status text, direction text, decision text,
-              commit_state text, user_name text, parked boolean, failure_tag text, failure_path text, revision int,
-              settled boolean, claimable boolean, owner text, wake_at bigint, created_at bigint, updated_at bigint,
-              tells boolean)
+            select n.uuid, nullif(start_key, '') as start_key, saga, fingerprint, status, direction,
+              nullif(decision, '') as decision, commit_state, nullif(user_name, '') as user_name, parked,
+              nullif(failure_tag, '') as failure_tag, nullif(failure_path, '') as failure_path, revision, settled,
+              claimable, nullif(owner, '') as owner, nullif(wake_at, -1) as wake_at, created_at, updated_at, tells
+            from unnest(${column(({ head }) => head.uuid)}::uuid[], ${column(({ head }) => head.startKey)}::text[],
+              ${column(({ head }) => head.saga)}::text[], ${column(({ head }) => head.fingerprint)}::text[],
+              ${column(({ head }) => head.status)}::text[], ${column(({ head }) => head.direction)}::text[],
+              ${column(({ head }) => head.decision)}::text[], ${column(({ head }) => head.commitState)}::text[],
+              ${column(({ head }) => head.user)}::text[], ${flag(({ head }) => head.parked)}::boolean[],
+              ${column(({ head }) => head.failure?.tag)}::text[], ${column(({ head }) => head.failure?.path)}::text[],
+              ${heads.map(({ head }) => head.revision)}::int[], ${flag(({ head }) => head.settled)}::boolean[],
+              ${flag(({ claimable }) => claimable)}::boolean[], ${column(({ owner }) => owner)}::text[],
+              ${number(({ wakeAt }) => wakeAt ?? -1)}::bigint[], ${number(({ head }) => head.createdAt)}::bigint[],
+              ${number(({ head }) => head.updatedAt)}::bigint[], ${flag(({ tells }) => tells)}::boolean[]
+            ) as n (uuid, start_key, saga, fingerprint, status, direction, decision, commit_state, user_name, parked,
+              failure_tag, failure_path, revision, settled, claimable, owner, wake_at, created_at, updated_at, tells)
           ), named as (
             insert into ${name} (name, uuid, start_key, saga, context_hash)
             select name, uuid, "startKey", saga, "contextHash" from json_to_recordset(${JSON.stringify(names)}::json)
@@ -251,26 +266,3 @@ export const layerPostgres = (
 /** Times are whole milliseconds; what a caller gives may be anything. */
 const whole = (millis: number): bigint =>
   BigInt(Math.trunc(Math.max(-8.64e15, Math.min(8.64e15, Number.isNaN(millis) ? 0 : millis))))
-
-const recordOf = ({ claimable, head, owner, tells, wakeAt }: HeadRow) => ({
-  uuid: head.uuid,
-  start_key: head.startKey,
-  saga: head.saga,
-  fingerprint: head.fingerprint,
-  status: head.status,
-  direction: head.direction,
-  decision: head.decision,
-  commit_state: head.commitState,
-  user_name: head.user,
-  parked: head.parked,
-  failure_tag: head.failure?.tag,
-  failure_path: head.failure?.path,
-  revision: head.revision,
-  settled: head.settled,
-  claimable,
-  owner,
-  wake_at: wakeAt,
-  created_at: head.createdAt,
-  updated_at: head.updatedAt,
-  tells
-})

@@ -51,7 +51,7 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
   const statements = yield* Statements.SagaExecutionStatements
   const clock = yield* Clock.Clock
   const retention = Duration.toMillis(Duration.fromInputUnsafe(options.retention ?? "7 days"))
-  const instance = Uuid.v7(clock.currentTimeMillisUnsafe())
+  const instance = Uuid.v7(clock.currentTimeMillisUnsafe()).slice(-12)
   let writes = 0
   /** What was last written into the head of an execution. */
   const heads = new Map<string, string>()
@@ -67,7 +67,7 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
       execution,
       uuid,
       revision,
-      writeId: unknown.get(state) ?? `${instance}:${writes++}`,
+      writeId: unknown.get(state) ?? `${instance}${(writes++).toString(36)}`,
       facts: JSON.stringify(Execution.unstored(execution)),
       head: headOf(execution, revision, hint),
       names: revision === 1 ? namesOf(execution) : []
@@ -206,7 +206,7 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
       if (uuids.length > 0) yield* statements.remove(uuids)
       if (uuids.length < purgeBatch) break
     }
-    yield* statements.forgetInstances
+    yield* statements.forget
   }).pipe(
     Effect.catch((error) => Effect.logWarning("Settled executions could not be removed", { reason: codeOf(error) }))
   )
@@ -233,7 +233,9 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
       const uuid = Uuid.normalize(typeof target === "string" ? target : target.uuid)
       if (uuid === undefined) return Effect.void
       heads.delete(uuid)
-      return FaultPoint.around("store", () => call("delete", statements.remove([uuid])))
+      // A write that comes between takes the place of the fence.
+      const remove = Effect.retry(statements.remove([uuid]), { while: isTaken, times: 100 })
+      return FaultPoint.around("store", () => call("delete", remove))
     },
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const from = yield* Port.pageStart(page)
@@ -336,6 +338,8 @@ const codeOf = ({ reason }: SqlError): string => {
   const { cause } = reason
   return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : reason._tag
 }
+
+const isTaken = ({ reason }: SqlError): boolean => reason._tag === "UniqueViolation"
 
 /** Classes of SQLSTATE that blame the data: the same write can never work. */
 const blamesData = /^(22|54)/

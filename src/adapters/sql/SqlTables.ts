@@ -84,13 +84,11 @@ export const executions = (tables: Tables) => ({
       updated_at bigint not null
     ) with (fillfactor = 70)`
     yield* sql`create index ${index("saga_execution", "newest")} on ${t("saga_execution")} (created_at desc, uuid desc)`
-    yield* sql`create index ${index("saga_execution", "saga")} on ${t("saga_execution")} (saga, created_at desc, uuid desc)`
     yield* sql`create index ${index("saga_execution", "start_key")} on ${t("saga_execution")} (start_key)
       where start_key is not null`
     yield* sql`create index ${index("saga_execution", "due")} on ${t("saga_execution")} (wake_at) where claimable`
     yield* sql`create index ${index("saga_execution", "parked")} on ${t("saga_execution")} (created_at desc, uuid desc)
       where parked`
-    yield* sql`create index ${index("saga_execution", "over")} on ${t("saga_execution")} (updated_at) where settled`
     yield* sql`create table ${t("saga_event")} (
       uuid uuid not null,
       revision int not null,

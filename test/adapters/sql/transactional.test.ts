@@ -1,0 +1,174 @@
+/** Transactional steps: their SQL and their record commit together, or neither does (SPEC W7, I15). */
+import { assert, layer as withLayer } from "@effect/vitest"
+import { Deferred, Effect, Layer, Schema } from "effect"
+import { SqlClient } from "effect/sql"
+import {
+  Broker,
+  FaultPoint,
+  Saga,
+  SagaConfig,
+  SagaExecutionRepository,
+  SagaManager,
+  TransactionCommitter
+} from "effect-saga"
+import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import { databases } from "../../fixtures/postgres.ts"
+
+class Broke extends Schema.TaggedError<Broke>()("Broke", {}) {}
+
+for (const { layer, name, schema } of databases("transactional")) {
+  const ledger = `${schema}.ledger`
+  const write = (entry: string) =>
+    SqlClient.SqlClient.use((sql) => sql`insert into ${sql(ledger)} (entry) values (${entry})`).pipe(
+      Effect.asVoid,
+      Effect.orDie
+    )
+  const entries = SqlClient.SqlClient.use((sql) =>
+    Effect.map(sql<{ entry: string }>`select entry from ${sql(ledger)} order by n`, (rows) =>
+      rows.map(({ entry }) => entry)
+    )
+  )
+  const clear = SqlClient.SqlClient.use((sql) => sql`truncate ${sql(ledger)}`)
+  const saga = Saga.make("Ledger", { context: { fails: Schema.Boolean } })
+  const entry = { transactional: true as const }
+
+  const Straight = saga.pipe(
+    Saga.local("first", { ...entry, execute: () => write("first"), compensate: () => write("first back") }),
+    Saga.local("second", {
+      ...entry,
+      error: Broke,
+      execute: ({ fails }) => Effect.andThen(write("second"), fails ? Effect.fail(new Broke()) : Effect.void),
+      compensate: () => write("second back")
+    }),
+    Saga.commit
+  )
+  let attempts = 0
+  const Retried = Saga.make("Retried", { context: {} }).pipe(
+    Saga.local("third", {
+      ...entry,
+      execute: () =>
+        Effect.andThen(
+          write(`attempt ${++attempts}`),
+          Effect.suspend(() => (attempts < 3 ? Effect.die("again") : Effect.void))
+        ),
+      retry: { times: 5, backoff: "1 millis" }
+    }),
+    Saga.commit
+  )
+  const Several = Saga.make("Several", { context: {} }).pipe(
+    Saga.parallel("all", {
+      a: Saga.local("a", { ...entry, execute: () => write("a") }),
+      b: Saga.local("b", { ...entry, execute: () => write("b") }),
+      c: Saga.local("c", { execute: () => write("c") })
+    }),
+    Saga.commit
+  )
+  const Late = Saga.make("Late", { context: {} }).pipe(
+    Saga.local("slow", {
+      ...entry,
+      timeout: "20 millis",
+      execute: () => Effect.andThen(write("slow"), Effect.never),
+      compensate: { run: () => write("run"), unknown: () => write("unknown") }
+    }),
+    Saga.commit
+  )
+
+  const repository = SqlSagaExecutionRepository.layer({ schema })
+  const table = Layer.effectDiscard(
+    SqlClient.SqlClient.use(
+      (sql) => sql`create table ${sql(ledger)} (n int generated always as identity, entry text not null)`
+    )
+  )
+  const base = Layer.provideMerge(Layer.provideMerge(table, repository), layer)
+  const managed = SagaManager.layer([Straight, Retried, Several, Late]).pipe(
+    Layer.provide([SagaConfig.layer({ service: "bank", recoveryInterval: "50 millis", lease: "150 millis" })]),
+    Layer.provide([Broker.layerMemory, TransactionCommitter.layerNone])
+  )
+  const facts = (uuid: string) =>
+    Effect.map(
+      SagaExecutionRepository.SagaExecutionRepository.use((one) => one.load(uuid)),
+      ({ events }) => events.map(({ _tag }) => _tag)
+    )
+
+  withLayer(base, { timeout: "30 seconds", excludeTestServices: true })(`transactional steps: ${name}`, (it) => {
+    it.effect("commit with their record and the intent of the next step, in one write", () =>
+      Effect.gen(function* () {
+        yield* clear
+        const done = yield* SagaManager.run(Straight, { context: { fails: false } })
+        assert.deepStrictEqual(yield* entries, ["first", "second"])
+        assert.strictEqual(done.revision, 3)
+        assert.deepStrictEqual(yield* facts(done.uuid), [
+          "ExecutionCreated",
+          "ExecutionStarted",
+          "StepStarted",
+          "StepSucceeded",
+          "StepStarted",
+          "StepSucceeded",
+          "ExecutionFinished",
+          "TransactionSettled"
+        ])
+      }).pipe(Effect.provide(managed))
+    )
+
+    it.effect("leave nothing when they fail; what is undone before them is undone in a transaction", () =>
+      Effect.gen(function* () {
+        yield* clear
+        const error = yield* Effect.flip(SagaManager.execute(Straight, { context: { fails: true } }))
+        assert.instanceOf(error, Broke)
+        assert.deepStrictEqual(yield* entries, ["first", "first back"])
+      }).pipe(Effect.provide(managed))
+    )
+
+    it.effect("leave nothing of an attempt that is repeated", () =>
+      Effect.gen(function* () {
+        yield* clear
+        attempts = 0
+        yield* SagaManager.execute(Retried, { context: {} })
+        assert.deepStrictEqual(yield* entries, ["attempt 3"])
+      }).pipe(Effect.provide(managed))
+    )
+
+    it.effect("leave nothing when their time is over, and need no unknown compensation", () =>
+      Effect.gen(function* () {
+        yield* clear
+        const execution = yield* SagaManager.run(Late, { context: {}, raiseOnError: false })
+        assert.strictEqual(execution.status, "errored")
+        assert.deepStrictEqual(yield* entries, [])
+      }).pipe(Effect.provide(managed))
+    )
+
+    it.effect("run in several branches at the same time", () =>
+      Effect.gen(function* () {
+        yield* clear
+        yield* SagaManager.execute(Several, { context: {} })
+        assert.deepStrictEqual((yield* entries).toSorted(), ["a", "b", "c"])
+      }).pipe(Effect.provide(managed))
+    )
+
+    for (const point of ["store.before", "store.after", "callback.before", "callback.after"] as const) {
+      it.effect(`I15 happen once, whichever ${point} their process stops at`, () =>
+        Effect.gen(function* () {
+          for (let stopAt = 1; ; stopAt++) {
+            yield* clear
+            let seen = 0
+            const ended = yield* Deferred.make<void>()
+            // It stands still at this instruction until everything around it is closed.
+            const freeze = Effect.andThen(Deferred.succeed(ended, undefined), Effect.never)
+            const run = SagaManager.run(Straight, { context: { fails: false }, startKey: `${point} ${stopAt}` })
+            yield* Effect.gen(function* () {
+              yield* Effect.forkChild(Effect.andThen(run, Deferred.succeed(ended, undefined)))
+              yield* Deferred.await(ended)
+            }).pipe(
+              Effect.provide(managed),
+              Effect.provideService(FaultPoint, (at) => (at === point && ++seen === stopAt ? freeze : Effect.void))
+            )
+            // The next process finishes it, and says so under the same key.
+            yield* Effect.provide(run, managed)
+            assert.deepStrictEqual(yield* entries, ["first", "second"], `stopped at ${stopAt}`)
+            if (seen < stopAt) break
+          }
+        })
+      )
+    }
+  })
+}

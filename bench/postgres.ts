@@ -3,7 +3,7 @@
  * as batched upserts through the same client. Both run in turns in one process on one server.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Deferred, Effect, Layer, Redacted, Schema } from "effect"
+import { Deferred, Effect, Exit, Layer, Redacted, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
@@ -61,7 +61,7 @@ const makeReference = Effect.gen(function* () {
         on conflict (id) do update set state = excluded.state`
       fork(write).addObserver((exit) => {
         inFlight--
-        for (const { done } of batch) Deferred.doneUnsafe(done, exit._tag === "Success" ? Effect.void : exit)
+        for (const { done } of batch) Deferred.doneUnsafe(done, Exit.asVoid(exit))
         depart()
       })
     }

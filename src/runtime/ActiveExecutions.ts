@@ -8,6 +8,7 @@ import type { SagaExecution } from "../execution/SagaExecution.ts"
 import { conflict } from "../ports/SagaExecutionRepository.ts"
 import type { Drive, Driven, StorageError } from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
+import { SagaTransaction } from "./SagaTransaction.ts"
 import * as Timers from "./Timers.ts"
 
 /** Too much is pending in this process; nothing of the new execution is stored. */
@@ -36,6 +37,9 @@ export interface ActiveExecutions {
    * `until` the one that this has led to.
    */
   readonly submit: (uuid: string, trigger: Inbox.Trigger, until?: Until) => Effect.Effect<SagaExecution, unknown>
+  /** Tells those who wait for an execution what another process has made of it. */
+  readonly look: (uuid: string) => Effect.Effect<void>
+  readonly waitedFor: () => ReadonlyArray<string>
   /** Goes on with a stored execution. */
   readonly resume: (execution: SagaExecution, since: number) => void
   /** How many more executions may run. */
@@ -102,7 +106,6 @@ export const make = Effect.fnUntraced(function* (options: {
   const starts: Array<Deferred.Deferred<void>> = []
 
   const timers = yield* Timers.make({
-    limit: maxPending,
     fire: ({ since, uuid }) =>
       Effect.sync(() => {
         if (active.has(uuid)) return
@@ -276,7 +279,10 @@ export const make = Effect.fnUntraced(function* (options: {
       if (active.size - over.size + waiting.size + starts.length >= maxPending) {
         return Effect.fail(new SagaOverloaded({ limit: "maxPending", value: maxPending }))
       }
-      if (active.size < maxRunning) return startNow(execution, until, caller)
+      // Whoever waits for this one may be a step, and its execution has a place already.
+      if (active.size < maxRunning || caller.mapUnsafe.has(SagaTransaction.key)) {
+        return startNow(execution, until, caller)
+      }
       const turn = Deferred.makeUnsafe<void>()
       starts.push(turn)
       return Deferred.await(turn).pipe(
@@ -288,11 +294,23 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.suspend(() => {
         // Waiting begins before looking: what is reached in between is not missed.
         const waiter = waitFor(uuid, until)
-        const looked = Effect.map(load(uuid), (execution) => {
-          if (isReached(execution, until)) Deferred.doneUnsafe(waiter.reached, Exit.succeed(execution))
-        })
-        return Effect.andThen(looked, waitOn(uuid, waiter))
+        const looked = Effect.map(load(uuid), (execution) => settle(uuid, Exit.succeed(execution)))
+        return Effect.andThen(
+          Effect.onExit(looked, (exit) =>
+            Effect.sync(() => {
+              if (Exit.isFailure(exit)) leave(uuid, waiter)
+            })
+          ),
+          waitOn(uuid, waiter)
+        )
       }),
+    look: (uuid) =>
+      Effect.suspend(() =>
+        waiters.has(uuid) && !active.has(uuid)
+          ? Effect.ignore(Effect.map(load(uuid), (execution) => settle(uuid, Exit.succeed(execution))))
+          : Effect.void
+      ),
+    waitedFor: () => [...waiters.keys()],
     submit: (uuid, trigger, until) =>
       Effect.suspend(() => {
         if (until === undefined) return deliver(uuid, trigger)
@@ -305,7 +323,7 @@ export const make = Effect.fnUntraced(function* (options: {
     resume: (execution, since) => {
       if (!active.has(execution.uuid)) goOn(execution.uuid, Effect.succeed(execution), since, Inbox.make())
     },
-    room: () => maxRunning - active.size - starts.length,
+    room: () => Math.min(maxRunning - active.size - starts.length, maxPending - active.size - waiting.size),
     stored: (execution) => {
       if (!isReached(execution, "end")) return
       over.add(execution.uuid)

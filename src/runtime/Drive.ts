@@ -289,9 +289,11 @@ export const make = Effect.fnUntraced(function* (
     self.judged = []
     self.execution = rebased.execution
     self.announces = true
-    return rebased.goesOn || inbox.triggers.length > 0
-      ? undefined
-      : { execution: rebased.execution, wakeAt: Number.POSITIVE_INFINITY }
+    if (rebased.goesOn || inbox.triggers.length > 0) return undefined
+    // Somebody else goes on with it. What it waits for is waited for here too, should they stop.
+    const now = yield* Clock.currentTimeMillis
+    const { decision } = Decision.advance(rebased.execution.state, definition, now, now, settings)
+    return { execution: rebased.execution, wakeAt: decision.wakeAt }
   })
 
   const drive = (self: Progress, clock: Clock.Clock): Effect.Effect<Driven, StorageError> =>

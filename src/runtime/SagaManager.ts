@@ -251,6 +251,8 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     )
   const loadBound = (uuid: string) =>
     Effect.flatMap(repository.load(uuid), (execution) => Effect.fromResult(bound(execution)))
+  // Before the runners, so ended after them: what they hold may be what it needs to end.
+  yield* Effect.forkScoped(Stream.runForEach(repository.changes, (uuid) => active.look(uuid)))
   const active: ActiveExecutions.ActiveExecutions = yield* ActiveExecutions.make({
     ...config,
     drive,
@@ -388,11 +390,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
     find: repository.find,
     cancel: (uuid, actor) => submit(uuid, (state, _, now) => Trigger.cancel(state, actor, now)),
-    commit: (uuid) =>
-      Effect.flatMap(
-        submit(uuid, (state, _, now) => Trigger.commit(state, now), "end"),
-        committed
-      ),
+    commit: (uuid) => Effect.flatMap(submit(uuid, committing, "end"), committed),
     reject: (uuid) => submit(uuid, (state, _, now) => Trigger.reject(state, now), "end"),
     retryParked: (uuid, path, actor) => submit(uuid, (state, _, now) => Trigger.retryParked(state, path, actor, now)),
     resolveParked: (uuid, path, { actor, reason }) =>
@@ -428,8 +426,23 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     clock
   })
   yield* Effect.forkScoped(SagaService.consume(manager))
+  // Changes may be missed: whoever waits for another process asks for itself, now and then.
+  const lookAtAll = Effect.suspend(() =>
+    Effect.forEach(active.waitedFor(), active.look, { concurrency: 16, discard: true })
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(config.recoveryInterval), lookAtAll)))
   return manager
 })
+
+/** What is rejected cannot be committed any more (SPEC C9). */
+const committing = (
+  state: SagaExecution["state"],
+  _: Definition,
+  now: number
+): Trigger.Verdict<Trigger.SagaExecutionNotFinished | Trigger.SagaAlreadyDecided> =>
+  state.decision === "reject"
+    ? Result.fail(new Trigger.SagaAlreadyDecided({ uuid: state.uuid, decision: "reject" }))
+    : Trigger.commit(state, now)
 
 /** Not everybody was in favour, or somebody rejected it while they were asked. */
 const committed = (

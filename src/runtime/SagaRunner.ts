@@ -19,6 +19,7 @@ import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { StorageError } from "./Drive.ts"
 import * as Drive from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
+import { afterCrash } from "./Recovery.ts"
 import { RequestContext } from "./RequestContext.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 
@@ -186,18 +187,25 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   ): Effect.fn.Return<SagaExecution, R | SagaRegistry.SagaDefinitionDrift | StorageError> {
     const definition =
       execution.definition ?? (yield* Effect.fromResult(registry.find(execution.saga, execution.state.fingerprint)))
-    const bound = Execution.bind(execution, definition)
     const now = yield* Clock.currentTimeMillis
+    // Nobody else runs it: a local step that is stored as running was left half done.
+    const bound = afterCrash(Execution.bind(execution, definition), now)
     if (judge !== undefined && execution.revision === 0) {
       // A refusal must leave a new execution unstored: whoever holds it can still run it.
       const verdict = judge(bound.state, definition, now)
       if (Result.isFailure(verdict)) return yield* Effect.fail(verdict.failure as R) // see below
     }
     const trigger = judge === undefined ? undefined : Inbox.trigger(judge)
-    const driven = yield* Effect.provideContext(
+    let driven = yield* Effect.provideContext(
       drive(bound, now, Inbox.make(trigger === undefined ? [] : [trigger])),
       services
     )
+    // Time alone goes on with what waits for a time and for nobody's answer.
+    while (isOnlyDelayed(driven)) {
+      const since = yield* Clock.currentTimeMillis
+      yield* Effect.sleep(Math.max(0, driven.wakeAt - since))
+      driven = yield* Effect.provideContext(drive(driven.execution, since, Inbox.make()), services)
+    }
     // The refusal has the type that `judge` refuses with; the inbox holds triggers of every kind.
     if (trigger !== undefined) yield* Deferred.await(trigger.done) as Effect.Effect<SagaExecution, R>
     return driven.execution
@@ -242,6 +250,11 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       apply<Trigger.SagaRollbackExecution>(execution, (state, _, now) => Trigger.rollback(state, now))
   })
 })
+
+const isOnlyDelayed = ({ execution, wakeAt }: Drive.Driven): boolean =>
+  execution.status === "running" &&
+  wakeAt !== Number.POSITIVE_INFINITY &&
+  Trigger.awaiting(execution.state).length === 0
 
 /** The trigger of a trusted response, with the wish for another way of ending. */
 export const resuming = Effect.fnUntraced(function* (

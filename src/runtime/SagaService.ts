@@ -6,6 +6,7 @@ import { Effect, Metric, Schedule, Stream } from "effect"
 import { SagaResponse } from "../definition/SagaMessage.ts"
 import { type Envelope, parseMessageId } from "../execution/Envelope.ts"
 import * as Broker from "../ports/Broker.ts"
+import * as DeadLetters from "../ports/DeadLetters.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import type { ControlError, SagaManager } from "./SagaManager.ts"
 
@@ -73,8 +74,15 @@ export const handle = Effect.fnUntraced(function* (
   yield* delivery.acknowledge
 })
 
-const dropped = (outcome: string, { address, body }: Broker.Delivery): Effect.Effect<void> =>
-  Effect.logWarning("A message was dropped", { outcome, from: address.from, size: body.length })
+/** A reply to an execution that is not kept any more is nothing that people have to look at (SPEC C11). */
+const dropped = Effect.fnUntraced(function* (outcome: string, delivery: Broker.Delivery) {
+  const { address, body } = delivery
+  yield* Effect.logWarning("A message was dropped", { outcome, from: address.from, size: body.length })
+  if (outcome === "unknown-execution") return
+  const reason = outcome === "sender-mismatch" ? "SenderMismatch" : outcome
+  // The schedule has no end.
+  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), untilHandled))
+})
 
 /** 50 ms, doubled up to 2 s, for as long as it takes: meanwhile the delivery keeps its place (SPEC C8). */
 export const untilHandled = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])
@@ -102,7 +110,8 @@ export const consume = Effect.fnUntraced(function* (manager: Pick<SagaManager["S
     )
   yield* broker
     .subscribe({ service, kinds: ["reply"], maxInFlight })
-    .pipe(Stream.mapEffect(one, { concurrency: maxInFlight }), Stream.runDrain)
+    // In order, one that takes long would hold up all that came after it.
+    .pipe(Stream.mapEffect(one, { concurrency: maxInFlight, unordered: true }), Stream.runDrain)
 })
 
 const putAway = (delivery: Broker.Delivery, outcome: string): Effect.Effect<void> =>

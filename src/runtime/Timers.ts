@@ -1,7 +1,4 @@
-/**
- * When this process looks at a waiting execution again: one time per execution, one sleeping fiber for all. What does
- * not fit is left to recovery, which finds it in storage.
- */
+/** When this process looks at a waiting execution again: one time per execution, one sleeping fiber for all. */
 import { Clock, Effect, Latch, type Scope } from "effect"
 
 interface Timer {
@@ -18,7 +15,6 @@ export interface Timers {
 }
 
 export const make = Effect.fnUntraced(function* (options: {
-  readonly limit: number
   readonly fire: (timer: Timer) => Effect.Effect<void>
 }): Effect.fn.Return<Timers, never, Scope.Scope> {
   const current = new Map<string, Timer>()
@@ -53,7 +49,6 @@ export const make = Effect.fnUntraced(function* (options: {
 
   return {
     schedule: (timer) => {
-      if (!current.has(timer.uuid) && current.size >= options.limit) return
       const first = due()
       current.set(timer.uuid, timer)
       push(heap, timer)

@@ -50,8 +50,11 @@ const text = (file: string): string =>
 const startOf = (pid: number): string => {
   // The name of the program, in parentheses, may contain anything.
   const stat = text(`/proc/${pid}/stat`)
-  const started = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
-  return started === undefined ? "" : `${text("/proc/sys/kernel/random/boot_id").trim()}/${started}`
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+  const started = fields[18]
+  // A zombie only waits for its parent to notice.
+  if (started === undefined || state === "Z") return ""
+  return `${text("/proc/sys/kernel/random/boot_id").trim()}/${started}`
 }
 
 /** Of a process on another machine nothing is known: it counts as alive. */

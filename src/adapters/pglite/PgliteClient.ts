@@ -93,19 +93,19 @@ export const open = (
 // ---- client ----------------------------------------------------------------------------------------------------
 
 const connect = (database: PGlite, { lockTimeout = "30 seconds", maxConnections = 10 }: ClientOptions) =>
-  Effect.gen(function* () {
-    let open = true
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        open = false
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      PgliteServer.make({
+        execute: (batch) => database.execProtocolRawSync(batch),
+        lockTimeoutMillis: Duration.toMillis(Duration.fromInputUnsafe(lockTimeout))
       })
+    ),
+    ({ close }) => Effect.sync(close)
+  ).pipe(
+    Effect.map(({ connect }) =>
+      PgClient.layer({ stream: connect, username: "postgres", database: "postgres", maxConnections })
     )
-    const stream = PgliteServer.make({
-      execute: (batch) => (open ? database.execProtocolRawSync(batch) : new Uint8Array(0)),
-      lockTimeoutMillis: Duration.toMillis(Duration.fromInputUnsafe(lockTimeout))
-    })
-    return PgClient.layer({ stream, username: "postgres", database: "postgres", maxConnections })
-  })
+  )
 
 /** On a PGlite of yours, which stays open: with extensions, say, or a clone. No second layer may be on it. */
 export const layerFrom = (

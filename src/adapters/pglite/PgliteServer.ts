@@ -21,10 +21,15 @@ interface Batch {
   readonly last: boolean
 }
 
-/** A connection to each call. */
-export const make = (options: Options): (() => Duplex) => {
+export interface PgliteServer {
+  readonly connect: () => Duplex
+  /** Ends what connections that are gone have left; those that are not are cut off. */
+  readonly close: () => void
+}
+
+export const make = (options: Options): PgliteServer => {
   const server = new Server(options)
-  return () => new Session(server)
+  return { connect: () => new Session(server), close: () => server.close() }
 }
 
 class Server {
@@ -36,6 +41,7 @@ class Server {
   private owner: Session | undefined
   private pids = 0
   private scheduled = false
+  closed = false
 
   constructor(options: Options) {
     this.options = options
@@ -71,17 +77,37 @@ class Server {
 
   /** One batch in a turn of the event loop, as everything else stands still meanwhile. */
   private schedule(): void {
-    if (this.scheduled) return
+    if (this.scheduled || this.closed) return
     if (this.owner !== undefined) for (const session of this.line) session.startWaiting()
     const next = this.owner ?? this.line[0]
     if (next === undefined || next.pending.length === 0) return
     this.scheduled = true
     setImmediate(() => {
       this.scheduled = false
-      this.owner ??= this.line.shift()
-      this.owner?.run()
+      this.turn()
       this.schedule()
     })
+  }
+
+  private turn(): void {
+    if (this.closed) return
+    this.owner ??= this.line.shift()
+    this.owner?.run()
+  }
+
+  close(): void {
+    for (const session of this.sessions.values()) {
+      session.leave()
+      session.destroy()
+    }
+    while (!this.closed && (this.owner !== undefined || this.line.length > 0)) this.turn()
+    this.closed = true
+  }
+
+  /** A PGlite that throws has lost its memory: nothing that it says can be trusted from now on. */
+  fail(cause: unknown): void {
+    this.closed = true
+    for (const session of this.sessions.values()) session.destroy(new Error("PGlite failed", { cause }))
   }
 
   execute(bytes: Uint8Array): Buffer {
@@ -105,7 +131,6 @@ class Session extends Duplex {
   private started = false
   /** After an error, a client's messages are skipped until it says `Sync`. */
   private skipping = false
-  private inTransaction = false
   private timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(server: Server) {
@@ -153,6 +178,8 @@ class Session extends Duplex {
     } else if (code === Wire.startup.cancel) {
       this.server.sessions.get(message.readInt32BE(8))?.cancel(message.readInt32BE(12))
       this.destroy()
+    } else if (this.server.closed) {
+      this.destroy(new Error("PGlite is closed"))
     } else {
       this.started = true
       this.push(Wire.greeting(this.pid, this.secret))
@@ -180,12 +207,11 @@ class Session extends Duplex {
     if (batch === undefined) return this.server.free(this)
     if (this.skipping) return this.skip(batch)
     let answer: Buffer
-    // A PGlite that throws has lost its memory: nothing that it says can be trusted from now on.
+    // What WebAssembly throws, nothing else does.
     try {
       answer = this.server.execute(batch.bytes)
     } catch (cause) {
-      this.destroy(new Error("PGlite failed", { cause }))
-      return
+      return this.server.fail(cause)
     }
     this.note(batch.bytes)
     const own: Array<Buffer> = []
@@ -196,10 +222,7 @@ class Session extends Duplex {
       if (message[0] === Wire.type.notification)
         for (const session of this.server.sessions.values()) session.tell(message)
       else own.push(message)
-      if (message[0] === Wire.type.readyForQuery) {
-        this.inTransaction = message[5] !== 0x49
-        idle = !this.inTransaction
-      }
+      if (message[0] === Wire.type.readyForQuery) idle = message[5] === Wire.idle
       at += length
     }
     if (idle) this.server.free(this)
@@ -273,7 +296,7 @@ class Session extends Duplex {
   }
 
   /** Rolls back what is open, and leaves nothing in the session. */
-  private leave(): void {
+  leave(): void {
     if (this.ended) return
     this.ended = true
     this.stopWaiting()
@@ -285,8 +308,7 @@ class Session extends Duplex {
     const owner = this.server.isOwner(this)
     if (owner || this.statements.size > 0) {
       const farewell = [
-        ...(owner ? [Wire.sync] : []),
-        ...(this.inTransaction ? [Wire.query("ROLLBACK")] : []),
+        ...(owner ? [Wire.sync, Wire.query("ROLLBACK")] : []),
         ...Array.from(this.statements, Wire.closeStatement),
         Wire.sync
       ]

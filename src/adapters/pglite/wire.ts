@@ -48,8 +48,10 @@ export const sync: Buffer = message("S")
 
 export const closeStatement = (name: string): Buffer => message("C", Buffer.from("S"), name)
 
-/** Idle, outside of a transaction. */
-export const ready: Buffer = message("Z", Buffer.from("I"))
+/** What `ReadyForQuery` says outside of a transaction. */
+export const idle = 0x49
+
+export const ready: Buffer = message("Z", Buffer.from([idle]))
 
 export const error = (code: string, text: string): Buffer =>
   message("E", "SERROR", "VERROR", `C${code}`, `M${text}`, Buffer.alloc(1))

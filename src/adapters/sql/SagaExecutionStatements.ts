@@ -199,17 +199,21 @@ export const layerPostgres = (
         census: sql`select saga, fingerprint, count(*)::int as count from ${execution}
           where not settled group by saga, fingerprint`,
         remove: (uuids) =>
-          // A writer that is late meets a fence where it would go on: what is removed does not come back.
-          Effect.asVoid(sql`with gone as (
-              delete from ${execution} where uuid = any(${uuids}::uuid[]) returning uuid, settled, commit_state
+          // A writer that is late meets a fence where it would go on: what is removed does not come back. The fence
+          // comes first, as writers take the place of an event before they touch the head.
+          Effect.asVoid(sql`with fenced as (
+              insert into ${event} (uuid, revision, write_id, facts)
+              select e.uuid, max(e.revision) + 1, 'removed', '[]'
+              from ${event} e join ${execution} h on h.uuid = e.uuid
+              where h.uuid = any(${uuids}::uuid[]) and not h.settled group by e.uuid
+              returning uuid
+            ), gone as (
+              delete from ${execution} where uuid = any(${uuids}::uuid[]) and (select count(*) from fenced) >= 0
+              returning uuid, settled, commit_state
             ), named as (
               update ${name} n set outcome = case when not g.settled then 'deleted'
                 when g.commit_state = 'committed' then 'committed' else 'rejected' end
               from gone g where n.uuid = g.uuid
-            ), fenced as (
-              insert into ${event} (uuid, revision, write_id, facts)
-              select e.uuid, max(e.revision) + 1, 'removed', '[]' from ${event} e join gone g on g.uuid = e.uuid
-              where not g.settled group by e.uuid
             )
             delete from ${event} e using gone g where e.uuid = g.uuid`),
         over: (before, limit) =>

@@ -100,11 +100,14 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
   /** Writes rows in one statement; a row that no database takes fails alone. */
   const writeAll = (rows: ReadonlyArray<Row>): Effect.Effect<ReadonlyArray<Exit.Exit<SagaExecution, StoreError>>> =>
     Effect.matchEffect(
-      statements.write({
-        events: rows,
-        heads: rows.flatMap(({ head }) => head ?? []),
-        names: rows.flatMap(({ names }) => names)
-      }),
+      Effect.retry(
+        statements.write({
+          events: rows,
+          heads: rows.flatMap(({ head }) => head ?? []),
+          names: rows.flatMap(({ names }) => names)
+        }),
+        { while: isRolledBack, schedule: again }
+      ),
       {
         onSuccess: (written) => {
           const refused = rows.filter(({ uuid }) => !written.has(uuid))
@@ -212,8 +215,9 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
   )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(purgeEvery), purge)))
 
+  // A client on a stream of its own is an embedded database: there is no other process to hear of.
   const changes =
-    pg._tag === "None"
+    pg._tag === "None" || pg.value.config.stream !== undefined
       ? Stream.empty
       : Stream.unwrap(Effect.map(pg.value.listen(channel), Stream.fromQueue)).pipe(
           Stream.map(({ payload }) => payload),
@@ -234,7 +238,10 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
       if (uuid === undefined) return Effect.void
       heads.delete(uuid)
       // A write that comes between takes the place of the fence.
-      const remove = Effect.retry(statements.remove([uuid]), { while: isTaken, times: 100 })
+      const remove = Effect.retry(statements.remove([uuid]), {
+        while: (error) => isTaken(error) || isRolledBack(error),
+        times: 100
+      })
       return FaultPoint.around("store", () => call("delete", remove))
     },
     find: Effect.fnUntraced(function* (filter, page = {}) {
@@ -338,6 +345,15 @@ const codeOf = ({ reason }: SqlError): string => {
   const { cause } = reason
   return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : reason._tag
 }
+
+/** Postgres has chosen this statement to give way to others. Nothing of it has happened. */
+const isRolledBack = ({ reason }: SqlError): boolean =>
+  reason._tag === "DeadlockError" || reason._tag === "SerializationError"
+
+/** 50 ms, doubled up to 2 s, ten times (SPEC C8). */
+const again = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
+  Schedule.upTo({ times: 10 })
+)
 
 const isTaken = ({ reason }: SqlError): boolean => reason._tag === "UniqueViolation"
 

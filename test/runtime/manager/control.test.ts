@@ -166,7 +166,7 @@ describe("commit and reject", () => {
       assert.deepStrictEqual([rejected.status, rejected.alreadyRollback], ["errored", true])
       assert.strictEqual(tagOf(rejected.cause), "SagaRejected")
       const sent = wire.sent.length
-      assert.strictEqual((yield* Effect.flip(manager.commit(other.uuid)))._tag, "SagaExecutionNotFinished")
+      assert.strictEqual((yield* Effect.flip(manager.commit(other.uuid)))._tag, "SagaAlreadyDecided")
       assert.strictEqual((yield* manager.reject(other.uuid)).revision, rejected.revision)
       assert.strictEqual(wire.sent.length, sent)
     })

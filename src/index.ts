@@ -35,7 +35,9 @@ export { UuidGenerator } from "./execution/Uuid.ts"
 
 // Ports
 export * as Broker from "./ports/Broker.ts"
+export * as DeadLetters from "./ports/DeadLetters.ts"
 export { FaultPoint } from "./ports/FaultPoint.ts"
+export * as ParticipantStore from "./ports/ParticipantStore.ts"
 export * as SagaExecutionRepository from "./ports/SagaExecutionRepository.ts"
 export * as TransactionCommitter from "./ports/TransactionCommitter.ts"
 
@@ -49,3 +51,8 @@ export * as SagaManager from "./runtime/SagaManager.ts"
 export * as SagaRunner from "./runtime/SagaRunner.ts"
 export * as SagaService from "./runtime/SagaService.ts"
 export { SagaTransaction } from "./runtime/SagaTransaction.ts"
+export { TransactionRefused, transactional } from "./runtime/Transactional.ts"
+
+// Tooling
+export * as SagaDiagram from "./tooling/SagaDiagram.ts"
+export * as SagaStory from "./tooling/SagaStory.ts"

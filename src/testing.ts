@@ -4,4 +4,6 @@
  */
 export * as BrokerSuite from "./tooling/BrokerSuite.ts"
 export * as CommitterSuite from "./tooling/CommitterSuite.ts"
+export * as ParticipantStoreSuite from "./tooling/ParticipantStoreSuite.ts"
 export * as RepositorySuite from "./tooling/RepositorySuite.ts"
+export * as SagaTest from "./tooling/SagaTest.ts"

@@ -25,6 +25,8 @@ export interface Command<out Participant extends string, out Tag extends string,
   readonly effect: EffectMode
   /** Whether the participant can say later what became of this command. */
   readonly probe: boolean
+  /** Absent: a compensation may come. */
+  readonly compensable?: false
 }
 
 export type Any = Command<string, string, any, any, any>
@@ -35,6 +37,8 @@ export interface Spec {
   readonly success?: Codec<any>
   readonly error?: Codec<any>
   readonly effect?: EffectMode
+  /** `false`: nothing undoes it, so the participant need not remember it for a compensation to come. */
+  readonly compensable?: false
 }
 
 type TypeOf<S> = [S] extends [Schema.Codec<infer A, any, any, any>] ? A : never
@@ -67,7 +71,8 @@ export const fromSpecs = <const Participant extends string, const Specs extends 
         success: spec.success ?? Schema.Void,
         error: spec.error ?? Schema.Never,
         effect: spec.effect ?? "immediate",
-        probe: options.probe
+        probe: options.probe,
+        ...(spec.compensable === false && { compensable: false })
       }
     ])
   ) as any

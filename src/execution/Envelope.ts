@@ -13,10 +13,10 @@ export const ReplyStatus = Schema.Literals([200, 400, 404, 500])
 export type ReplyStatus = typeof ReplyStatus.Type
 
 /** Names of services and commands become topic positions. */
-export const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/)))
+export const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/u)))
 
 export const Uuid = Schema.String.pipe(
-  Schema.check(Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/))
+  Schema.check(Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/u))
 )
 
 export const Headers = Schema.Record(Schema.String, Schema.String)

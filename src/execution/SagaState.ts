@@ -413,7 +413,8 @@ const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaState => {
     if (self.direction === "backward") return { ...outer, current: finished }
     return { ...outer, current: undefined, done: push(finished, outer.done), context: extended(outer, finished) }
   })
-  return withRoot(self, root)
+  const next = withRoot(self, root)
+  return event.relatedServices === undefined ? next : enrol(next, self, event.relatedServices, 0)
 }
 
 const extended = (outer: Frame, step: StepState): Context.SagaContext => {

@@ -21,6 +21,7 @@ import {
   within,
   withView
 } from "./Operation.ts"
+import { enrolInto } from "./SagaTransaction.ts"
 
 /** Executes a local step: one attempt, and those its `retry` allows, until its deadline. */
 export const runStep = (run: Run, { context, path, state, step }: At<"RunStep">): Effect.Effect<Facts> => {
@@ -29,12 +30,20 @@ export const runStep = (run: Run, { context, path, state, step }: At<"RunStep">)
     return Effect.succeed([rejected(run, path, step.name, "errored-on-execute", "none", "decode", view.issue)])
   }
   const { deadline } = state
-  const attempt = within(run, path, "execute", () => step.execute(view))
+  const enrolled: Array<string> = []
+  const attempt = within(run, path, "execute", () => step.execute(view), enrolInto(enrolled))
   const { retry } = step.policies
   const tried = Effect.matchCause(
     retry === undefined ? attempt : retried(run.atomically?.(attempt) ?? attempt, retry, 0),
     {
-      onSuccess: (value): Facts => [succeeded(run, path, step, "errored-on-execute", value, context, false)],
+      onSuccess: (value): Facts => {
+        const fact = succeeded(run, path, step, "errored-on-execute", value, context, false)
+        return [
+          fact._tag === "StepSucceeded" && enrolled.length > 0
+            ? { ...fact, relatedServices: [...new Set(enrolled)] }
+            : fact
+        ]
+      },
       onFailure: (cause): Facts => [failed(run, path, step, "errored-on-execute", "none", cause)]
     }
   )

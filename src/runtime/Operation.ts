@@ -15,7 +15,7 @@ import type { SagaState } from "../execution/SagaState.ts"
 import type * as Timing from "../execution/Timing.ts"
 import { FaultPoint } from "../ports/FaultPoint.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
-import { SagaTransaction } from "./SagaTransaction.ts"
+import { enrolNobody, SagaTransaction } from "./SagaTransaction.ts"
 
 /** The execution that an operation belongs to, as it stands. */
 export interface Run {
@@ -43,7 +43,8 @@ export const within = <A, E>(
   run: Run,
   path: string,
   op: "execute" | "failure",
-  callback: () => Effect.Effect<A, E, any>
+  callback: () => Effect.Effect<A, E, any>,
+  enrol: SagaTransaction["enrol"] = enrolNobody
 ): Effect.Effect<A, E> => {
   const { headers, revision, saga, user, uuid } = run.state
   const transaction: SagaTransaction = {
@@ -53,7 +54,8 @@ export const within = <A, E>(
     idempotencyKey: messageId(uuid, path, op),
     epoch: revision,
     user,
-    headers: headers ?? noHeaders
+    headers: headers ?? noHeaders,
+    enrol
   }
   // The services of a callback are erased in its step; the layer that runs it requires and provides them.
   const inside = callback as () => Effect.Effect<A, E>

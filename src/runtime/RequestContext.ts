@@ -41,6 +41,10 @@ export const transactions = (headers: Readonly<Record<string, string>> | undefin
   ...new Set(list(headers?.transactions).flatMap((text) => Uuid.normalize(text) ?? []))
 ]
 
+/** Services that took part in what ran within the request. */
+export const relatedServices = (headers: Readonly<Record<string, string>>): ReadonlyArray<string> =>
+  list(headers.related_services)
+
 export const passedOn = (
   headers: Readonly<Record<string, string>> | undefined
 ): Readonly<Record<string, string>> | undefined => {

@@ -30,6 +30,8 @@ import type {
   SagaStepNotParked
 } from "../execution/SagaTrigger.ts"
 import type { BrokerError, MessageMalformed, MessageTooLarge, SenderMismatch } from "../ports/Broker.ts"
+import type { DeadLettersError } from "../ports/DeadLetters.ts"
+import type { ParticipantStoreError } from "../ports/ParticipantStore.ts"
 import type {
   SagaExecutionConflict,
   SagaExecutionNotFound,
@@ -41,6 +43,7 @@ import type { SagaOverloaded } from "./ActiveExecutions.ts"
 import type { InvalidServiceName, InvalidSetting } from "./SagaConfig.ts"
 import type { SagaResponseUnaddressed, SagaStartConflict } from "./SagaManager.ts"
 import type { SagaFailedExecution, SagaTransactionUnsupported } from "./SagaRunner.ts"
+import type { TransactionRefused } from "./Transactional.ts"
 
 export {
   isSagaDefinitionError,
@@ -90,6 +93,9 @@ export type SagaExecutionError =
 /** About a message. */
 export type SagaMessageError = BrokerError | MessageMalformed | MessageTooLarge | SenderMismatch
 
+/** About a participant: its records, the transactions it joins, what it puts away. */
+export type SagaParticipantError = ParticipantStoreError | TransactionRefused | DeadLettersError
+
 export type SagaError =
   | SagaDefinitionError
   | SagaInvalid
@@ -99,6 +105,7 @@ export type SagaError =
   | SagaStepExecutionError
   | SagaExecutionError
   | SagaMessageError
+  | SagaParticipantError
 
 const guard =
   <A extends { readonly _tag: string }>(...tags: ReadonlyArray<A["_tag"]>) =>
@@ -147,6 +154,12 @@ export const isSagaExecutionError = guard<SagaExecutionError>(
 
 const isMessageError = guard<SagaMessageError>("BrokerError", "MessageMalformed", "MessageTooLarge", "SenderMismatch")
 
+const isParticipantError = guard<SagaParticipantError>(
+  "ParticipantStoreError",
+  "TransactionRefused",
+  "DeadLettersError"
+)
+
 const isSetUpError = guard<SagaInvalid | SagaTransactionUnsupported | InvalidServiceName | InvalidSetting>(
   "SagaInvalid",
   "SagaTransactionUnsupported",
@@ -159,4 +172,5 @@ export const isSagaError = (error: unknown): error is SagaError =>
   isSagaStepExecutionError(error) ||
   isSagaDefinitionError(error) ||
   isMessageError(error) ||
+  isParticipantError(error) ||
   isSetUpError(error)

@@ -2,7 +2,8 @@
  * What a callback can read of the execution it runs in. An effect outside the database takes `idempotencyKey` along:
  * the same for every attempt of the same operation, so that the other side can tell a repetition.
  */
-import { Context } from "effect"
+import { Context, Effect, Schema } from "effect"
+import { Name } from "../execution/Envelope.ts"
 
 export interface SagaTransaction {
   /** The execution. */
@@ -15,6 +16,8 @@ export interface SagaTransaction {
   readonly epoch: number
   readonly user: string | undefined
   readonly headers: Readonly<Record<string, string>>
+  /** Names a service that was called by other means: it takes part in the execution from now on. */
+  readonly enrol: (service: string) => Effect.Effect<void>
 }
 
 export const SagaTransaction = Context.Reference<SagaTransaction>("effect-saga/SagaTransaction", {
@@ -22,3 +25,16 @@ export const SagaTransaction = Context.Reference<SagaTransaction>("effect-saga/S
     throw new Error("SagaTransaction is read outside of a callback of a saga")
   }
 })
+
+const isName = Schema.is(Name)
+
+/** Collects the names of services. What cannot be one is a bug of the caller: a defect, which fails the callback. */
+export const enrolInto =
+  (services: Array<string>): SagaTransaction["enrol"] =>
+  (service) =>
+    isName(service)
+      ? Effect.sync(() => void services.push(service))
+      : Effect.die(new Error(`${JSON.stringify(service)} is no name of a service`))
+
+/** For callbacks that are not part of the way forward: whoever undoes something lets nobody join. */
+export const enrolNobody: SagaTransaction["enrol"] = () => Effect.void

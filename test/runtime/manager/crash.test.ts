@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Latch, Layer, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { type Broker, Participant, Saga, SagaManager } from "effect-saga"
+import { type Broker, Participant, type ParticipantStore, Saga, SagaManager } from "effect-saga"
 import {
   agreeable,
   CardDeclined,
@@ -316,7 +316,7 @@ const faultPoints = [
 /** Other services, which do not stop. Their handlers write into the journal, so their effects can be counted. */
 const participants = Effect.fnUntraced(function* (world: World) {
   const scope = yield* Scope.Scope
-  const services: Layer.Layer<Broker.Broker | Journal> = world.layers
+  const services: Layer.Layer<Broker.Broker | ParticipantStore.ParticipantStore | Journal> = world.layers
   yield* Layer.mergeAll(
     Participant.layer(Stock, {
       Reserve: () => Effect.as(write("reserve"), reserved.content),

@@ -2,8 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { Saga, SagaExecution, SagaManager, SagaRunner, SagaStepExecution } from "../../../src/index.ts"
+import { Saga, SagaExecution, SagaManager, SagaRunner, SagaStepExecution, SagaTransaction } from "../../../src/index.ts"
 import {
+  Agreement,
   begin,
   bookFor,
   Flights,
@@ -13,6 +14,7 @@ import {
   manager,
   own,
   runner,
+  runnerEnrolling,
   SoldOut,
   statuses,
   undone,
@@ -44,6 +46,34 @@ describe("execute", () => {
         execution.executedSteps.map(({ relatedServices }) => relatedServices),
         [[own], [own]]
       )
+    }).pipe(Effect.provide(runner([saga])))
+  })
+
+  it.effect("services that the callback enrols take part like those that are asked", () => {
+    const saga = trip.pipe(
+      Saga.local("seat", {
+        execute: () => SagaTransaction.pipe(Effect.flatMap(({ enrol }) => Effect.andThen(enrol("mail"), enrol("mail"))))
+      }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const execution = yield* begin(saga, { context })
+      assert.deepStrictEqual(execution.executedSteps[0]?.relatedServices, [own, "mail"])
+      const asked = (yield* Agreement).asked()
+      assert.include(asked[0]?.services ?? [], "mail")
+    }).pipe(Effect.provide(runnerEnrolling([saga])))
+  })
+
+  it.effect("a name that no service can have fails the step", () => {
+    const saga = trip.pipe(
+      Saga.local("seat", {
+        execute: () => SagaTransaction.pipe(Effect.flatMap(({ enrol }) => enrol("no name")))
+      }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const { execution } = yield* failure(begin(saga, { context }))
+      assert.strictEqual(execution.status, "errored")
     }).pipe(Effect.provide(runner([saga])))
   })
 

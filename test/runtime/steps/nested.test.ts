@@ -1,7 +1,7 @@
 /** Nested sagas from end to end, with services that answer: results, failures, order of undoing, what is sent. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
-import { Participant, Saga, SagaExecution, SagaManager, SagaRunner } from "../../../src/index.ts"
+import { Participant, ParticipantStore, Saga, SagaExecution, SagaManager, SagaRunner } from "../../../src/index.ts"
 import {
   Agreement,
   begin,
@@ -73,7 +73,7 @@ const services = (story: ReturnType<typeof makeStory>) =>
         trip === "full" ? Effect.fail(new SoldOut({ what: trip })) : story.tell("room", { ref: `H ${trip}` }),
       Cancel: ({ ref }) => story.tell(`${ref} back`)
     })
-  )
+  ).pipe(Layer.provide(ParticipantStore.layerMemory))
 
 const make = () => {
   const story = makeStory()

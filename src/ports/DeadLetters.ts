@@ -1,0 +1,68 @@
+/**
+ * Port: what could not be understood, or was not allowed, and is kept for people to look at. Sizes and hashes, never the
+ * message itself (SPEC C12). A reference: without a layer the last 1,000 are kept in memory.
+ */
+import { Buffer } from "node:buffer"
+import { createHash } from "node:crypto"
+import { Clock, Context, Effect, Schema } from "effect"
+import type { Message } from "./Broker.ts"
+import { topic } from "./Broker.ts"
+
+export const DeadLetter = Schema.Struct({
+  receivedAt: Schema.Int,
+  topic: Schema.String,
+  /** As the transport has authenticated it. */
+  sender: Schema.String,
+  /** Tag of the rule that the message breaks, such as `MessageMalformed`. */
+  reason: Schema.String,
+  /** Bytes of the body. */
+  size: Schema.Int,
+  sha256: Schema.String
+})
+export type DeadLetter = typeof DeadLetter.Type
+
+/** The list could not be kept or read; the message comes again. */
+export class DeadLettersError extends Schema.TaggedError<DeadLettersError>()("DeadLettersError", {
+  operation: Schema.Literals(["record", "list"]),
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    return `The dead letters could not ${this.operation}`
+  }
+}
+
+export interface Service {
+  readonly record: (letter: DeadLetter) => Effect.Effect<void, DeadLettersError>
+  /** Newest first. Default: the last 100. */
+  readonly list: (options?: { readonly limit?: number }) => Effect.Effect<ReadonlyArray<DeadLetter>, DeadLettersError>
+}
+
+/** Keeps the last `keep`. */
+export const makeMemory = (keep = 1_000): Service => {
+  const letters: Array<DeadLetter> = []
+  return {
+    record: (letter) =>
+      Effect.sync(() => {
+        letters.push(letter)
+        if (letters.length > keep) letters.shift()
+      }),
+    list: ({ limit = 100 } = {}) => Effect.sync(() => letters.toReversed().slice(0, Math.max(0, limit)))
+  }
+}
+
+export const DeadLetters = Context.Reference<Service>("effect-saga/DeadLetters", { defaultValue: () => makeMemory() })
+
+/** Keeps what there is to know of a message that was refused. */
+export const record = (message: Message, reason: string): Effect.Effect<void, DeadLettersError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (receivedAt) =>
+    Effect.flatMap(DeadLetters, (letters) =>
+      letters.record({
+        receivedAt,
+        topic: topic(message.address),
+        sender: message.address.from,
+        reason,
+        size: Buffer.byteLength(message.body),
+        sha256: createHash("sha256").update(message.body).digest("hex")
+      })
+    )
+  )

@@ -1,0 +1,214 @@
+/**
+ * One execution as a story, told from its events: what ran, what failed and why, what was undone, how it ended. Errors
+ * are told by their tags. Values are told only where `values` asks for them: a story may end up in a log.
+ */
+import type { Of, SagaEvent } from "../execution/SagaEvent.ts"
+import type { SagaFailure } from "../execution/SagaFailure.ts"
+
+/** A `SagaExecution`, or anything else that has the events of one execution, oldest first. */
+export interface Told {
+  readonly events: ReadonlyArray<SagaEvent>
+}
+
+export interface Options {
+  /** Tell results, errors and the initial values too. Default false. */
+  readonly values?: boolean
+}
+
+/** Every event that means something to a person, a line each. What is not over yet comes last. */
+export const tell = ({ events }: Told, { values = false }: Options = {}): ReadonlyArray<string> => {
+  const parked = new Set<string>()
+  const say = sentences(namesOf(events), values, parked)
+  const lines = withoutChoices(events).flatMap((event) => {
+    if (event._tag === "StepParked") parked.add(event.path)
+    else if ("path" in event) parked.delete(event.path)
+    return say(event) ?? []
+  })
+  return [...lines, ...unfinished(events)]
+}
+
+/** Names of steps and what became of them, for the assertions of a test: `payment succeeded`, `payment compensated`. */
+export const outline = ({ events }: Told): ReadonlyArray<string> => {
+  const nameOf = namesOf(events)
+  return withoutChoices(events).flatMap((event) => {
+    switch (event._tag) {
+      case "ExecutionStarted":
+        return "started"
+      case "StepSucceeded":
+        return `${nameOf(event.path)} succeeded`
+      case "StepFailed":
+        return `${nameOf(event.path)} failed`
+      case "StepCompensated":
+        return `${nameOf(event.path)} compensated`
+      case "StepParked":
+        return `${nameOf(event.path)} parked`
+      case "StepResolved":
+        return `${nameOf(event.path)} resolved`
+      case "ExecutionFinished":
+        return "finished"
+      case "ExecutionErrored":
+        return "errored"
+      default:
+        return []
+    }
+  })
+}
+
+/** A choice has no result and no effect of its own: that it was made is all there is to say. */
+const withoutChoices = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<SagaEvent> => {
+  const choices = new Set(events.flatMap((event) => (event._tag === "AlternativeChosen" ? event.path : [])))
+  return events.filter(
+    (event) => !((event._tag === "StepSucceeded" || event._tag === "StepCompensated") && choices.has(event.path))
+  )
+}
+
+const namesOf = (events: ReadonlyArray<SagaEvent>): ((path: string) => string) => {
+  const names = new Map<string, string>()
+  for (const event of events) if ("name" in event && event.name !== undefined) names.set(event.path, event.name)
+  return (path) => names.get(path) ?? `step ${path}`
+}
+
+/** Says what an event means; undefined where another one says it too. */
+const sentences = (nameOf: (path: string) => string, values: boolean, parked: ReadonlySet<string>) => {
+  const given = (value: unknown): string => (values && value !== undefined ? `: ${JSON.stringify(value)}` : "")
+  const why = (failure: SagaFailure): string => `${reasonOf(failure)}${values ? given(detailOf(failure)) : ""}`
+  const asked = (event: Of<"RequestSent" | "CompensationSent">): string =>
+    `${event.message.service} is asked${event.command === undefined ? "" : ` to ${event.command}`}`
+  return (event: SagaEvent): string | undefined => {
+    const step = "path" in event ? nameOf(event.path) : ""
+    switch (event._tag) {
+      case "ExecutionCreated":
+        return `${event.saga} starts${given(event.context)}`
+      case "RequestSent":
+        return `${step}: ${asked(event)}`
+      case "AlternativeChosen":
+        return `${step}: ${event.choice === null ? "no condition holds" : `alternative ${event.choice + 1} is chosen`}`
+      case "NestedStarted":
+        return `${step} begins${given(event.context)}`
+      case "ParallelStarted":
+        return `${step} begins: ${event.branches.map(({ name }) => name).join(", ")} at the same time`
+      case "StepSucceeded":
+        return `${step} succeeded${event.recovered === true ? " in spite of an error" : ""}${given(event.result)}`
+      case "StepFailed":
+        return `${step} failed: ${why(event.failure)}${effects[event.effect]}`
+      case "RollbackStarted":
+        return `the way back begins: ${why(event.failure)}`
+      case "ProbeSent":
+        return `${step}: ${event.message.service} is asked what became of it`
+      case "ProbeAnswered":
+        return `${step}: ${event.status === 200 ? "it was done" : "it was not done, and never will be"}`
+      case "CompensationSent":
+        return `${step}: ${asked(event)}`
+      case "CompensationFailed": {
+        const next = event.retryAt === undefined ? "it is not tried again" : "it is tried again"
+        return `${step} could not be compensated: ${why(event.failure)}; ${next}`
+      }
+      case "StepCompensated":
+        return `${step} compensated`
+      case "StepParked":
+        return `${step} is parked for a person: ${event.reason}`
+      case "StepUnparked":
+        return `${step} is tried again by ${event.actor}`
+      case "StepResolved":
+        return `${step} is declared undone by ${event.actor}${given(event.reason)}`
+      case "ReservationStarted":
+        return "everybody is asked whether to commit"
+      case "CommitDecided":
+        return "the commit is decided"
+      case "RejectRequested":
+        return "the execution is to be rejected"
+      case "ExecutionFinished":
+        return "finished: every step has succeeded"
+      case "ExecutionErrored":
+        return parked.size === 0
+          ? "errored: everything that was done is undone"
+          : `errored: everything is undone but ${[...parked].map(nameOf).join(", ")}`
+      case "TransactionSettled":
+        return event.services === undefined ? undefined : `${event.state} by ${event.services.join(", ")}`
+      case "ExecutionStarted":
+      case "AutocommitChanged":
+      case "StepStarted":
+      case "ReplyReceived":
+      case "CompensationStarted":
+        return undefined
+    }
+  }
+}
+
+const effects = { none: "", exists: "; its effect stands", unknown: "; whether it had an effect is not known" } as const
+
+const reasonOf = (failure: SagaFailure): string => {
+  switch (failure._tag) {
+    case "StepError":
+      return tagOf(failure.error) ?? "an error without a tag"
+    case "StepDefect":
+      return "it died"
+    case "StepTimedOut":
+      return "no result at its deadline"
+    case "StepRefused":
+      return failure.status === 400 ? "it was refused" : "the other side failed"
+    case "StepValueRejected":
+      return `a value broke a rule (${failure.rule})`
+    case "StepInterrupted":
+      return "a crash left it half done"
+    case "CommitFailed":
+      return "the commit failed"
+    case "Cancelled":
+      return failure.actor === undefined ? "cancelled" : `cancelled by ${failure.actor}`
+    case "Rejected":
+      return "rejected by its caller"
+  }
+}
+
+const detailOf = (failure: SagaFailure): unknown => {
+  switch (failure._tag) {
+    case "StepError":
+      return failure.error
+    case "StepDefect":
+      return failure.defect
+    case "StepRefused":
+      return failure.content
+    case "StepValueRejected":
+      return failure.issue
+    case "CommitFailed":
+      return failure.reason
+    default:
+      return undefined
+  }
+}
+
+const tagOf = (error: unknown): string | undefined =>
+  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
+    ? error._tag
+    : undefined
+
+/** What has begun and has no end among the events. */
+const unfinished = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<string> => {
+  const open = new Map<string, string>()
+  const nameOf = namesOf(events)
+  for (const event of events) {
+    switch (event._tag) {
+      case "StepStarted":
+        open.set(event.path, `${nameOf(event.path)} is running`)
+        break
+      case "RequestSent":
+      case "ProbeSent":
+      case "CompensationSent":
+        open.set(event.path, `${nameOf(event.path)} waits for ${event.message.service}`)
+        break
+      case "CompensationStarted":
+        open.set(event.path, `${nameOf(event.path)} is being compensated`)
+        break
+      case "StepSucceeded":
+      case "StepFailed":
+      case "ProbeAnswered":
+      case "CompensationFailed":
+      case "StepCompensated":
+      case "StepParked":
+      case "StepResolved":
+        open.delete(event.path)
+        break
+    }
+  }
+  return [...open.values()]
+}

@@ -1,0 +1,4 @@
+import { ParticipantStore } from "effect-saga"
+import { ParticipantStoreSuite } from "effect-saga/testing"
+
+ParticipantStoreSuite.suite("memory", ParticipantStore.layerMemory)

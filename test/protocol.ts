@@ -1,0 +1,10 @@
+/** What `docs/protocol.md` shows of the messages, made from the code: the JSON Schema of the envelope. */
+import { Schema } from "effect"
+import { Envelope } from "effect-saga"
+
+/** The text of `docs/envelope.schema.json`. */
+export const envelopeSchema = (): string => {
+  const { schema } = Schema.toJsonSchemaDocument(Envelope.Envelope)
+  const document = { $schema: "https://json-schema.org/draft/2020-12/schema", title: "Envelope", ...schema }
+  return `${JSON.stringify(document, null, 2)}\n`
+}

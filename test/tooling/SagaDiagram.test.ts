@@ -1,0 +1,118 @@
+/** What is drawn of a saga: the way forward, and the way back. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { Saga, SagaDiagram, SagaShape } from "effect-saga"
+import { PlaceOrder } from "../definition/order.ts"
+
+const nothing = () => Effect.void
+const undoable = { execute: nothing, compensate: nothing }
+
+const drawn = (saga: Parameters<typeof SagaDiagram.mermaid>[0]) => SagaDiagram.mermaid(saga).split("\n")
+/** The arrows of a drawing. */
+const arrows = (saga: Parameters<typeof SagaDiagram.mermaid>[0]) =>
+  drawn(saga)
+    .filter((line) => line.includes("->"))
+    .map((line) => line.trim())
+
+describe("SagaDiagram.mermaid", () => {
+  it("draws steps, targets, a choice, and dotted arrows to what is undone next", () => {
+    assert.deepStrictEqual(drawn(PlaceOrder), [
+      "flowchart TD",
+      "  accDescr: Solid arrows lead forward. If a step fails, dotted arrows lead back from the step before it.",
+      '  start(["PlaceOrder"])',
+      '  s0["reservationId"]',
+      '  s1["payment<br/>payments/Charge"]',
+      '  s2{"delivery"}',
+      '  s2_if0_0["courier<br/>shipping/Book"]',
+      '  s2_else_0["pickup"]',
+      '  s2_else_1["label"]',
+      '  s3["receipt"]',
+      '  finished(["finished"])',
+      '  undone(["undone"])',
+      "  start --> s0",
+      '  s0 -. "undo reservationId" .-> undone',
+      "  s0 --> s1",
+      '  s1 -. "undo payments/Refund" .-> s0',
+      "  s1 --> s2",
+      '  s2 -- "if 1" --> s2_if0_0',
+      '  s2_if0_0 -. "undo shipping/Cancel" .-> s1',
+      '  s2 -- "else" --> s2_else_0',
+      "  s2_else_0 --> s2_else_1",
+      "  s2_if0_0 --> s3",
+      "  s2_else_1 --> s3",
+      "  s3 --> finished",
+      ""
+    ])
+  })
+
+  it("leads past a choice without else, and back through whichever alternative ran", () => {
+    const saga = Saga.make("S", { context: {} }).pipe(
+      Saga.local("a", undoable),
+      Saga.conditional("b", [Saga.ifThen(() => true, Saga.local("c", undoable))]),
+      Saga.local("d", undoable),
+      Saga.commit
+    )
+    assert.deepStrictEqual(arrows(saga).slice(3), [
+      's1 -- "if 1" --> s1_if0_0',
+      's1_if0_0 -. "undo c" .-> s0',
+      "s1_if0_0 --> s2",
+      's1 -- "none" --> s2',
+      's2 -. "undo d" .-> s1_if0_0',
+      's2 -. "undo d" .-> s0',
+      "s2 --> finished"
+    ])
+  })
+
+  it("joins branches before the next step", () => {
+    const saga = Saga.make("S", { context: {} }).pipe(
+      Saga.parallel("both", {
+        left: Saga.local("a", undoable),
+        right: (branch) => branch.pipe(Saga.local("b", undoable), Saga.local("c", { execute: nothing }))
+      }),
+      Saga.local("d", undoable),
+      Saga.commit
+    )
+    assert.deepStrictEqual(arrows(saga), [
+      "start --> s0",
+      's0 -- "left" --> s0_b0_0',
+      's0_b0_0 -. "undo a" .-> undone',
+      's0 -- "right" --> s0_b1_0',
+      's0_b1_0 -. "undo b" .-> undone',
+      "s0_b1_0 --> s0_b1_1",
+      "s0_b0_0 --> s0_all",
+      "s0_b1_1 --> s0_all",
+      "s0_all --> s1",
+      's1 -. "undo d" .-> s0_b0_0',
+      's1 -. "undo d" .-> s0_b1_0',
+      "s1 --> finished"
+    ])
+  })
+
+  it("puts a nested saga in a box, and draws a stored shape like the saga", () => {
+    const saga = Saga.make("Outer", { context: {} }).pipe(
+      Saga.nested("order", {
+        saga: PlaceOrder,
+        context: () => ({ orderId: "o", sku: "s", quantity: 1, amount: 1 })
+      }),
+      Saga.commit
+    )
+    const lines = drawn(saga)
+    assert.deepStrictEqual(lines.slice(3, 5), ['  subgraph s0["order: PlaceOrder"]', '    s0_n_0["reservationId"]'])
+    assert.strictEqual(lines.indexOf("  end"), 11)
+    const stored = Schema.decodeUnknownSync(SagaShape.SagaShape)(JSON.parse(JSON.stringify(SagaShape.of(saga))))
+    assert.deepStrictEqual(drawn(stored), lines)
+  })
+
+  it("shows names as they are, whatever they mean to Mermaid", () => {
+    const saga = Saga.make('say "hi"', { context: {} }).pipe(
+      Saga.local("a<b>&#x;`c`", { execute: nothing }),
+      Saga.local("- eu.west-1", { execute: nothing }),
+      Saga.commit
+    )
+    assert.deepStrictEqual(drawn(saga).slice(2, 5), [
+      '  start(["say #34;hi#34;"])',
+      '  s0["a#60;b#62;#38;#35;x#59;#96;c#96;"]',
+      '  s1["#45; eu.west#45;1"]'
+    ])
+  })
+})

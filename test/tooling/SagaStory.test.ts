@@ -1,0 +1,123 @@
+/** An execution told to people: what it says, and what it keeps to itself. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { Participant, Saga, type SagaExecution, SagaStory } from "effect-saga"
+import { SagaTest } from "effect-saga/testing"
+
+class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", { city: Schema.String }) {}
+
+const Payments = Participant.make("payments", {
+  Charge: { payload: { amount: Schema.Int }, success: Schema.Struct({ paymentId: Schema.String }) },
+  Refund: { payload: { paymentId: Schema.String } }
+})
+
+const order = Saga.make("Order", { context: { city: Schema.String, stubborn: Schema.Boolean } }).pipe(
+  Saga.local("stock", {
+    success: Schema.String,
+    execute: () => Effect.succeed("shelf 7"),
+    compensate: ({ stubborn }) => (stubborn ? Effect.die(new Error("the shelf is locked")) : Effect.void),
+    retryCompensate: { times: 1 }
+  }),
+  Saga.remote("payment", {
+    execute: { command: Payments.commands.Charge, payload: () => ({ amount: 10 }) },
+    compensate: { command: Payments.commands.Refund, payload: ({ payment }) => payment }
+  }),
+  Saga.conditional("delivery", [
+    Saga.ifThen(
+      ({ city }) => city !== "Ghent",
+      Saga.local("courier", { error: NoCourier, execute: ({ city }) => new NoCourier({ city }) })
+    )
+  ]),
+  Saga.commit
+)
+
+const PaymentsLive = Participant.layer(Payments, {
+  Charge: () => Effect.succeed({ paymentId: "p-secret" }),
+  Refund: () => Effect.void
+})
+
+const run = (city: string, stubborn = false) =>
+  Effect.map(
+    SagaTest.crashPoints(order, { context: { city, stubborn }, layer: PaymentsLive }),
+    (runs) => runs[0]!.execution
+  )
+
+describe("SagaStory", () => {
+  it.effect("tells a run that goes well", () =>
+    Effect.gen(function* () {
+      const execution = yield* run("Ghent")
+      assert.deepStrictEqual(SagaStory.tell(execution), [
+        "Order starts",
+        "stock succeeded",
+        "payment: payments is asked to Charge",
+        "payment succeeded",
+        "delivery: no condition holds",
+        "finished: every step has succeeded"
+      ])
+      assert.deepStrictEqual(SagaStory.outline(execution), [
+        "started",
+        "stock succeeded",
+        "payment succeeded",
+        "finished"
+      ])
+    })
+  )
+
+  const undone = [
+    "Order starts",
+    "stock succeeded",
+    "payment: payments is asked to Charge",
+    "payment succeeded",
+    "delivery: alternative 1 is chosen",
+    "courier failed: NoCourier",
+    "payment: payments is asked to Refund",
+    "payment compensated",
+    "stock compensated",
+    "errored: everything that was done is undone"
+  ]
+
+  it.effect("tells what failed and what was undone, by tags and without values", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(SagaStory.tell(yield* run("Atlantis")), undone)
+    })
+  )
+
+  it.effect("tells values when asked", () =>
+    Effect.gen(function* () {
+      const told = SagaStory.tell(yield* run("Atlantis"), { values: true })
+      assert.deepStrictEqual(
+        told.filter((line) => !undone.includes(line)),
+        [
+          'Order starts: {"city":"Atlantis","stubborn":false}',
+          'stock succeeded: "shelf 7"',
+          'payment succeeded: {"paymentId":"p-secret"}',
+          'courier failed: NoCourier: {"_tag":"NoCourier","city":"Atlantis"}'
+        ]
+      )
+    })
+  )
+
+  it.effect("tells what is parked, and that the rest is undone", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(SagaStory.tell(yield* run("Atlantis", true)).slice(-5), [
+        "payment compensated",
+        "stock could not be compensated: it died; it is tried again",
+        "stock could not be compensated: it died; it is not tried again",
+        "stock is parked for a person: its compensation failed",
+        "errored: everything is undone but stock"
+      ])
+    })
+  )
+
+  it.effect("tells last what is not over yet", () =>
+    Effect.gen(function* () {
+      const execution = yield* run("Ghent")
+      const upTo = (tag: SagaExecution.SagaExecution["events"][number]["_tag"]) =>
+        SagaStory.tell({
+          events: execution.events.slice(0, execution.events.findIndex(({ _tag }) => _tag === tag) + 1)
+        })
+      assert.deepStrictEqual(upTo("StepStarted"), ["Order starts", "stock is running"])
+      assert.strictEqual(upTo("RequestSent").at(-1), "payment waits for payments")
+    })
+  )
+})

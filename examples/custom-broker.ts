@@ -3,6 +3,7 @@ import { Console, Effect, Layer, Queue, Schema, Semaphore, Stream } from "effect
 import {
   Broker,
   Participant,
+  ParticipantStore,
   Saga,
   SagaConfig,
   SagaExecutionRepository,
@@ -70,6 +71,7 @@ const Live = Layer.merge(SagaManager.layer([Picnic]), WeatherLive).pipe(
   Layer.provide([
     SagaConfig.layer({ service: "picnics" }),
     SagaExecutionRepository.layerMemory,
+    ParticipantStore.layerMemory,
     QueueLive,
     TransactionCommitter.layerNone
   ])

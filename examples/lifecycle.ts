@@ -3,6 +3,7 @@ import { Console, Effect, Layer, Schema } from "effect"
 import {
   Broker,
   Participant,
+  ParticipantStore,
   Saga,
   SagaConfig,
   type SagaExecution,
@@ -64,7 +65,12 @@ const program = Effect.gen(function* () {
   yield* show(errored)
 })
 
-const Memory = Layer.mergeAll(SagaExecutionRepository.layerMemory, Broker.layerMemory, TransactionCommitter.layerNone)
+const Memory = Layer.mergeAll(
+  SagaExecutionRepository.layerMemory,
+  ParticipantStore.layerMemory,
+  Broker.layerMemory,
+  TransactionCommitter.layerNone
+)
 const Live = Layer.merge(SagaManager.layer([Travel]), TrainsLive).pipe(
   Layer.provide([SagaConfig.layer({ service: "travel" }), Memory])
 )

@@ -6,12 +6,15 @@ import { promisify } from "node:util"
 
 const root = new URL("../", import.meta.url)
 
-/** Paths from the root of the repository, without `.ts`. What a program prints is next to it, as `.out`. */
+/**
+ * Paths from the root of the repository, without `.ts`. What a program prints is next to it, as `.out`. In a folder of its
+ * own a program is the file `main.ts`; the others are its parts.
+ */
 export const programs: ReadonlyArray<string> = readdirSync(new URL("examples", root), {
   encoding: "utf8",
   recursive: true
 })
-  .filter((file) => file.endsWith(".ts"))
+  .filter((file) => /^[^/\\]+\.ts$|[/\\]main\.ts$/.test(file))
   .map((file) => `examples/${file.replaceAll("\\", "/").slice(0, -".ts".length)}`)
   .sort()
 

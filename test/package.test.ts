@@ -17,6 +17,9 @@ it("builds every entry point from a source of the same name, which npm and Deno 
     entries.map(([name, to]) => [`effect-saga${name.slice(1)}`, to["effect-saga:source"]])
   )
   assert.deepStrictEqual(json("deno.json").imports, deno)
+  const published = Object.fromEntries(entries.map(([name, to]) => [name, to["effect-saga:source"]]))
+  assert.deepStrictEqual(json("deno.json").exports, published)
+  assert.strictEqual(json("deno.json").version, json("package.json").version)
 })
 
 it("asks an application for effect and nothing else", () => {

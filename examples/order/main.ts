@@ -3,6 +3,7 @@ import { Console, Effect, Layer, Schema } from "effect"
 import {
   Broker,
   Participant,
+  ParticipantStore,
   Saga,
   SagaConfig,
   SagaExecutionRepository,
@@ -50,7 +51,12 @@ const order = (city: string, amount: number) =>
   )
 
 // Storage and transport are layers; these keep everything in memory.
-const Memory = Layer.mergeAll(SagaExecutionRepository.layerMemory, Broker.layerMemory, TransactionCommitter.layerNone)
+const Memory = Layer.mergeAll(
+  SagaExecutionRepository.layerMemory,
+  ParticipantStore.layerMemory,
+  Broker.layerMemory,
+  TransactionCommitter.layerNone
+)
 const Live = Layer.merge(SagaManager.layer([PlaceOrder]), PaymentsLive).pipe(
   Layer.provide([SagaConfig.layer({ service: "orders" }), Memory])
 )

@@ -146,7 +146,7 @@ it.live("leaves nothing of a connection that has ended in the session of all", (
       Effect.promise(() => PGlite.create()),
       (it) => Effect.promise(() => it.close())
     )
-    const connect = PgliteServer.make({
+    const { connect } = PgliteServer.make({
       execute: (batch) => database.execProtocolRawSync(batch),
       lockTimeoutMillis: 1000
     })

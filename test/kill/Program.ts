@@ -1,0 +1,65 @@
+/** A program of the tests in a process of its own, on the runtime that the tests run on. */
+import { type ChildProcess, spawn } from "node:child_process"
+import process from "node:process"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import { Deferred, Effect, Queue } from "effect"
+
+export interface Program {
+  readonly pid: number
+  /** What it prints, line by line. */
+  readonly lines: Queue.Dequeue<string>
+  readonly say: (line: string) => Effect.Effect<void>
+  readonly kill: Effect.Effect<void>
+  /** Its exit code, or the signal that has ended it. */
+  readonly ended: Effect.Effect<number | string>
+}
+
+const options = "Deno" in globalThis ? ["run", "-A", "--quiet"] : []
+
+/** It is killed, if it still runs, when the scope closes. */
+export const start = (program: URL, ...args: ReadonlyArray<string>) =>
+  Effect.acquireRelease(
+    Effect.gen(function* () {
+      const lines = yield* Queue.unbounded<string>()
+      const ended = yield* Deferred.make<number | string>()
+      const child = spawn(process.execPath, [...options, fileURLToPath(program), ...args], {
+        stdio: ["pipe", "pipe", "inherit"]
+      })
+      // A line said to a program that has just been killed.
+      child.stdin.on("error", () => {})
+      const reader = createInterface({ input: child.stdout })
+      reader.on("line", (line) => Queue.offerUnsafe(lines, line))
+      let result: number | string | undefined
+      const close = () => {
+        if (result !== undefined) Deferred.doneUnsafe(ended, Effect.succeed(result))
+      }
+      // What it has printed is read before it counts as ended.
+      reader.on("close", close)
+      child.on("exit", (code, signal) => {
+        result = code ?? signal ?? "unknown"
+        if (child.stdout.closed || child.stdout.destroyed) close()
+        else child.stdout.once("close", close)
+      })
+      return { child, lines, ended }
+    }),
+    ({ child, ended }) => Effect.andThen(stop(child), Deferred.await(ended))
+  ).pipe(
+    Effect.map(
+      ({ child, ended, lines }): Program => ({
+        pid: child.pid ?? 0,
+        lines,
+        say: (line) =>
+          Effect.sync(() => {
+            child.stdin.write(`${line}\n`)
+          }),
+        kill: stop(child),
+        ended: Deferred.await(ended)
+      })
+    )
+  )
+
+const stop = (child: ChildProcess) =>
+  Effect.sync(() => {
+    child.kill("SIGKILL")
+  })

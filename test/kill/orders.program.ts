@@ -1,0 +1,164 @@
+/**
+ * Keeps a number of orders in flight until it is killed, from outside or by itself at a fault point; told to finish, it
+ * starts none and ends when all are settled. What a step does is a row in a table of its own.
+ */
+import process from "node:process"
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Layer, Redacted, Schedule, Schema } from "effect"
+import { SqlClient } from "effect/sql"
+import {
+  Broker,
+  FaultPoint,
+  Participant,
+  ParticipantStore,
+  Saga,
+  SagaConfig,
+  SagaManager,
+  SagaTransaction,
+  TransactionCommitter
+} from "../../src/index.ts"
+import { PgliteClient } from "../../src/pglite.ts"
+import { SqlSagaExecutionRepository } from "../../src/sql.ts"
+
+export interface Order {
+  /** A folder, or the address of a server. */
+  readonly database: { readonly folder: string } | { readonly url: string }
+  readonly schema: string
+  readonly inFlight: number
+  /** Where it kills itself, the how manieth time it comes there. */
+  readonly fault?: { readonly name: string; readonly nth: number }
+  readonly finish: boolean
+}
+
+const order: Order = JSON.parse(process.argv[2] ?? "")
+
+const table = (name: string) => SqlClient.SqlClient.use((sql) => Effect.succeed(sql(`${order.schema}.${name}`)))
+
+/** A row in the same database, and yet an effect elsewhere, unless it is written in the transaction of the step. */
+const did = (step: string, op: "execute" | "failure") =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { epoch, idempotencyKey, uuid } = yield* SagaTransaction
+    yield* sql`insert into ${yield* table("effect")} (uuid, step, op, key, epoch)
+      values (${uuid}, ${step}, ${op}, ${idempotencyKey}, ${epoch})`
+  }).pipe(Effect.retry({ times: 5, schedule: Schedule.spaced("50 millis") }), Effect.orDie)
+
+/** Time in which a process can be killed before and after an effect. */
+const slowly = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.andThen(
+    pause,
+    Effect.tap(effect, () => pause)
+  )
+const pause = Effect.suspend(() => Effect.sleep(Math.random() * 20))
+
+const Payments = Participant.make("payments", {
+  Charge: { payload: { n: Schema.Int }, success: Schema.Struct({ paymentId: Schema.String }) },
+  Refund: { payload: { paymentId: Schema.String } }
+})
+
+class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", {}) {}
+
+const local = (step: string) => ({
+  success: Schema.String,
+  execute: () => Effect.as(slowly(did(step, "execute")), step),
+  compensate: () => slowly(did(step, "failure"))
+})
+
+const PlaceOrder = Saga.make("PlaceOrder", { context: { n: Schema.Int, courier: Schema.Boolean } }).pipe(
+  Saga.local("stock", local("stock")),
+  Saga.remote("payment", {
+    execute: { command: Payments.commands.Charge, payload: ({ n }) => ({ n }) },
+    compensate: { command: Payments.commands.Refund, payload: ({ payment }) => payment },
+    timeout: "1 hour"
+  }),
+  Saga.local("ledger", { ...local("ledger"), transactional: true }),
+  Saga.parallel("papers", {
+    bill: Saga.local("invoice", local("invoice")),
+    post: Saga.local("label", { ...local("label"), transactional: true })
+  }),
+  Saga.local("parcel", {
+    success: Schema.String,
+    error: NoCourier,
+    execute: ({ courier }) =>
+      courier ? Effect.as(slowly(did("parcel", "execute")), "parcel") : Effect.fail(new NoCourier())
+  }),
+  Saga.commit
+)
+
+const PaymentsLive = Participant.layer(Payments, {
+  Charge: ({ n }) => Effect.as(slowly(did("payment", "execute")), { paymentId: `p-${n}` }),
+  Refund: () => slowly(did("payment", "failure"))
+})
+
+const unsettled = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [row] = yield* sql<{ n: number }>`
+    select count(*)::int as n from ${yield* table("saga_execution")} where not settled`
+  return row?.n ?? 0
+})
+
+const database =
+  "url" in order.database
+    ? PgClient.layer({ url: Redacted.make(order.database.url), maxConnections: 8 })
+    : PgliteClient.layer(order.database)
+
+const Executions = SqlSagaExecutionRepository.layer({ schema: order.schema })
+
+let left = order.fault?.nth ?? 0
+const Faults = Layer.succeed(FaultPoint, (name) =>
+  Effect.sync(() => {
+    if (name === order.fault?.name && --left === 0) process.kill(process.pid, "SIGKILL")
+  })
+)
+
+/** Counts what a former process has left between two writes, before anything goes on. */
+const Found = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`create table if not exists ${yield* table("effect")}
+      (seq bigserial, uuid text not null, step text not null, op text not null, key text not null, epoch int not null)`
+    console.log(`found ${yield* unsettled}`)
+  })
+)
+
+const Live = Layer.merge(SagaManager.layer([PlaceOrder]), PaymentsLive).pipe(
+  Layer.provideMerge(
+    Layer.mergeAll(
+      SagaConfig.layer({
+        service: "orders",
+        maxRunning: 20_000,
+        lease: "1500 millis",
+        recoveryInterval: "500 millis"
+      }),
+      ParticipantStore.layerMemory,
+      Broker.layerMemory,
+      TransactionCommitter.layerNone
+    )
+  ),
+  Layer.provide(Faults),
+  Layer.provide(Found),
+  Layer.provideMerge(Executions),
+  Layer.provideMerge(database)
+)
+
+let n = 0
+const start = Effect.suspend(() =>
+  SagaManager.run(PlaceOrder, { context: { n: n++, courier: n % 3 > 0 }, raiseOnError: false, returnExecution: false })
+)
+
+const feed = Effect.gen(function* () {
+  const missing = order.inFlight - (yield* unsettled)
+  for (let i = 0; i < missing; i++) yield* Effect.forkChild(Effect.ignore(start))
+  yield* Effect.sleep("50 millis")
+})
+
+await Effect.gen(function* () {
+  if (order.finish) {
+    yield* Effect.repeat(Effect.delay(unsettled, "100 millis"), { until: (n) => n === 0 })
+    console.log("settled")
+  } else {
+    yield* feed
+    console.log("up")
+    yield* Effect.forever(feed)
+  }
+}).pipe(Effect.provide(Live), Effect.runPromise)

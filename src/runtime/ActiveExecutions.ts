@@ -78,6 +78,9 @@ const isUnavailable = (cause: Cause.Cause<RunError>): boolean =>
       reason.error.reason === "unavailable"
   )
 
+const isConflict = (cause: Cause.Cause<RunError>): boolean =>
+  cause.reasons.some((reason) => reason._tag === "Fail" && reason.error._tag === "SagaExecutionConflict")
+
 interface Waiter {
   readonly until: Until
   readonly reached: Deferred.Deferred<SagaExecution, RunError>
@@ -204,8 +207,13 @@ export const make = Effect.fnUntraced(function* (options: {
         waiting.add(uuid)
         timers.schedule({ uuid, at: clock.currentTimeMillisUnsafe() + recoveryInterval, since: crashed })
       } else waiting.delete(uuid)
-      Inbox.abandon(inbox.triggers.splice(0), exit)
-      return settle(uuid, Exit.failCause(exit.cause))
+      const triggers = inbox.triggers.splice(0)
+      if (!isConflict(exit.cause)) Inbox.abandon(triggers, exit)
+      settle(uuid, Exit.failCause(exit.cause))
+      // It exists already, and what came for it is not for the one that could not start.
+      if (isConflict(exit.cause) && triggers.length > 0)
+        goOn(uuid, Effect.map(load(uuid), afterCrash), clock.currentTimeMillisUnsafe(), Inbox.make(triggers))
+      return
     }
     const { execution, wakeAt } = exit.value
     if (inbox.triggers.length > 0) {

@@ -25,6 +25,7 @@ import * as Repository from "../ports/SagaExecutionRepository.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as ActiveExecutions from "./ActiveExecutions.ts"
+import { checkDrift } from "./Drift.ts"
 import type { StorageError } from "./Drive.ts"
 import * as Drive from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
@@ -177,6 +178,8 @@ export class SagaManager extends Context.Service<
 >()("effect-saga/SagaManager") {}
 
 export type ControlError = SagaRegistry.SagaDefinitionDrift | ActiveExecutions.SagaOverloaded | StorageError
+
+export { checkDrift, type Drift } from "./Drift.ts"
 
 // ---- the functions of the module -------------------------------------------------------------------------------
 
@@ -426,6 +429,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     clock
   })
   yield* Effect.forkScoped(SagaService.consume(manager))
+  yield* Effect.forkScoped(warnOfDrift(sagas))
   // Changes may be missed: whoever waits for another process asks for itself, now and then.
   const lookAtAll = Effect.suspend(() =>
     Effect.forEach(active.waitedFor(), active.look, { concurrency: 16, discard: true })
@@ -433,6 +437,17 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(config.recoveryInterval), lookAtAll)))
   return manager
 })
+
+/** Said once: what this process will not touch. */
+const warnOfDrift = (sagas: ReadonlyArray<AnyCommitted>) =>
+  checkDrift(sagas).pipe(
+    Effect.flatMap(({ drifted }) =>
+      drifted.length === 0
+        ? Effect.void
+        : Effect.logWarning("Executions wait for a program that has their saga in its old form", drifted)
+    ),
+    Effect.ignore
+  )
 
 /** What is rejected cannot be committed any more (SPEC C9). */
 const committing = (

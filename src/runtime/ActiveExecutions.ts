@@ -161,7 +161,7 @@ export const make = Effect.fnUntraced(function* (options: {
   ): Exit.Exit<Driven, RunError> | undefined => {
     if (closed) {
       const exit = Exit.interrupt()
-      Inbox.abandon(inbox.triggers.splice(0), exit)
+      Inbox.abandon(inbox, exit)
       return exit
     }
     active.set(uuid, inbox)
@@ -207,8 +207,8 @@ export const make = Effect.fnUntraced(function* (options: {
         waiting.add(uuid)
         timers.schedule({ uuid, at: clock.currentTimeMillisUnsafe() + recoveryInterval, since: crashed })
       } else waiting.delete(uuid)
+      if (!isConflict(exit.cause)) Inbox.abandon(inbox, exit)
       const triggers = inbox.triggers.splice(0)
-      if (!isConflict(exit.cause)) Inbox.abandon(triggers, exit)
       settle(uuid, Exit.failCause(exit.cause))
       // It exists already, and what came for it is not for the one that could not start.
       if (isConflict(exit.cause) && triggers.length > 0)

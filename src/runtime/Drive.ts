@@ -142,9 +142,9 @@ export const make = Effect.fnUntraced(function* (
           const announced = recorded(self, yield* repository.store(self.execution, hint))
           if (announced !== undefined) yield* announced
         }
-        if (self.judged.length > 0) {
-          Inbox.complete(self.judged, self.execution)
-          self.judged = []
+        if (inbox.judged.length > 0) {
+          Inbox.complete(inbox.judged, self.execution)
+          inbox.judged = []
         }
         if (inbox.triggers.length > 0) continue
       }
@@ -282,11 +282,13 @@ export const make = Effect.fnUntraced(function* (
         stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, definition) : undefined
       return mine === undefined ? yield* recover(self, stored.failure) : void (yield* written(self, mine))
     }
-    if (error._tag !== "SagaExecutionConflict" || self.execution.revision === 0) return yield* give(self, error)
-    const rebased = yield* rebase(self.execution, definition)
+    if (error._tag !== "SagaExecutionConflict") return yield* give(self, error)
     // What was judged on the old state is judged again on the new one.
-    inbox.triggers.unshift(...self.judged.map(({ trigger }) => trigger))
-    self.judged = []
+    inbox.triggers.unshift(...inbox.judged.map(({ trigger }) => trigger))
+    inbox.judged = []
+    // It exists already: what came meanwhile is for the one that does.
+    if (self.execution.revision === 0) return yield* Effect.fail(error)
+    const rebased = yield* rebase(self.execution, definition)
     self.execution = rebased.execution
     self.announces = true
     if (rebased.goesOn || inbox.triggers.length > 0) return undefined
@@ -316,19 +318,10 @@ export const make = Effect.fnUntraced(function* (
         since,
         inbox,
         undone: 0,
-        judged: [],
         announces: true,
         flights: undefined
       }
-      // However it ends: nobody waits for a trigger that was taken from the inbox and is not stored.
-      return Effect.onError(drive(self, fiber.getRef(Clock.Clock)), (cause) =>
-        Effect.sync(() =>
-          Inbox.abandon(
-            self.judged.map(({ trigger }) => trigger),
-            Exit.failCause(cause)
-          )
-        )
-      )
+      return drive(self, fiber.getRef(Clock.Clock))
     })
 })
 
@@ -342,8 +335,6 @@ interface Progress {
   readonly inbox: Inbox.Inbox
   /** Transactions that did not commit since the last write. */
   undone: number
-  /** Triggers whose facts are not stored yet. */
-  judged: ReadonlyArray<Inbox.Judged>
   /** Whether there may be a message among the facts that are not stored yet. */
   announces: boolean
   flights: Flights<StoreError> | undefined
@@ -363,19 +354,20 @@ const gained = (self: Progress, facts: ReadonlyArray<SagaEvent>): void => {
 
 /** Judges what waits in the inbox against the state as it is. */
 const look = (self: Progress, now: number): void => {
-  const judged = self.inbox.triggers.splice(0).map((trigger): Inbox.Judged => {
+  const { inbox } = self
+  const judged = inbox.triggers.splice(0).map((trigger): Inbox.Judged => {
     const verdict = trigger.judge(self.execution.state, self.definition, now)
     if (Result.isFailure(verdict)) return { trigger, refused: Result.fail(verdict.failure) }
     gained(self, verdict.success)
     return { trigger, refused: Result.void }
   })
-  self.judged = [...self.judged, ...judged]
+  inbox.judged = [...inbox.judged, ...judged]
 }
 
 /** Ends the drive with the error, and every trigger with it. */
-const give = (self: Progress, error: StoreError): Effect.Effect<never, StoreError> =>
+const give = ({ inbox }: Progress, error: StoreError): Effect.Effect<never, StoreError> =>
   Effect.suspend(() => {
-    Inbox.abandon([...self.judged.map(({ trigger }) => trigger), ...self.inbox.triggers.splice(0)], Exit.fail(error))
+    Inbox.abandon(inbox, Exit.fail(error))
     return Effect.fail(error)
   })
 

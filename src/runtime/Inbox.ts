@@ -16,12 +16,15 @@ export interface Trigger {
 
 export interface Inbox {
   readonly triggers: Array<Trigger>
+  /** Triggers whose facts are not stored yet. */
+  judged: ReadonlyArray<Judged>
   /** Wakes a runner that waits for the work of several branches. */
   notify: (() => void) | undefined
 }
 
 export const make = (triggers: ReadonlyArray<Trigger> = []): Inbox => ({
   triggers: [...triggers],
+  judged: [],
   notify: undefined
 })
 
@@ -49,10 +52,12 @@ export const complete = (judged: ReadonlyArray<Judged>, execution: SagaExecution
   }
 }
 
-/** Fails every trigger that was not judged, or whose facts could not be stored. */
-export const abandon = (triggers: ReadonlyArray<Trigger>, exit: Exit.Exit<unknown, unknown>): void => {
+/** Fails every trigger that was not judged, or whose facts are not stored: nobody goes on waiting for it. */
+export const abandon = (self: Inbox, exit: Exit.Exit<unknown, unknown>): void => {
   const cause = Exit.isFailure(exit)
     ? exit.cause
     : Cause.die(new Error("the runner ended before the trigger was judged"))
-  for (const trigger of triggers) Deferred.doneUnsafe(trigger.done, Effect.failCause(cause))
+  for (const { trigger } of self.judged) Deferred.doneUnsafe(trigger.done, Effect.failCause(cause))
+  for (const trigger of self.triggers.splice(0)) Deferred.doneUnsafe(trigger.done, Effect.failCause(cause))
+  self.judged = []
 }

@@ -45,6 +45,10 @@ export const transactions = (headers: Readonly<Record<string, string>> | undefin
 export const relatedServices = (headers: Readonly<Record<string, string>>): ReadonlyArray<string> =>
   list(headers.related_services)
 
+/** What can be kept of a request: a key that no receiver would read would make the record of an execution unreadable. */
+export const kept = (headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => !isHostileKey(name)))
+
 export const passedOn = (
   headers: Readonly<Record<string, string>> | undefined
 ): Readonly<Record<string, string>> | undefined => {

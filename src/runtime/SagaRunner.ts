@@ -20,7 +20,7 @@ import type { StorageError } from "./Drive.ts"
 import * as Drive from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
 import { afterCrash } from "./Recovery.ts"
-import { RequestContext } from "./RequestContext.ts"
+import { kept, RequestContext } from "./RequestContext.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 
 /** The execution failed and was undone as far as possible: `cause` is the first failure, `later` those of undoing. */
@@ -167,7 +167,7 @@ export const starting = (
     service,
     autocommit,
     transactional,
-    ...(headers !== undefined && { headers }),
+    ...(headers !== undefined && { headers: kept(headers) }),
     at: now
   })
 }

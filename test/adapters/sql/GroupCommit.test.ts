@@ -1,0 +1,112 @@
+/** Group commit: what leaves together, and that nobody pays for another (DESIGN §7). */
+import { assert, describe, it, layer as withLayer } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Layer } from "effect"
+import { SagaExecutionRepository } from "effect-saga"
+import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as GroupCommit from "../../../src/adapters/sql/GroupCommit.ts"
+import * as SampleExecutions from "../../../src/tooling/SampleExecutions.ts"
+import { databases } from "../../fixtures/postgres.ts"
+
+/** Batches that leave one by one, when the test lets them. */
+const slow = Effect.gen(function* () {
+  const batches: Array<ReadonlyArray<string>> = []
+  const gates: Array<Deferred.Deferred<void>> = []
+  const group = yield* GroupCommit.make<string, string, "refused">({
+    key: (row) => row.slice(0, 1),
+    refused: () => "refused",
+    writeAll: (rows) =>
+      Effect.gen(function* () {
+        batches.push(rows)
+        const gate = yield* Deferred.make<void>()
+        gates.push(gate)
+        yield* Deferred.await(gate)
+        return rows.map((row) => (row.endsWith("!") ? Exit.die(new Error(row)) : Exit.succeed(`${row} written`)))
+      })
+  })
+  return { batches, gates, write: (row: string) => Effect.forkChild(group.write(row), { startImmediately: true }) }
+})
+
+const settle = Effect.repeat(Effect.yieldNow, { times: 20 })
+
+describe("group commit", () => {
+  it.effect("lets two leave at once; the rest leaves together when one is back", () =>
+    Effect.gen(function* () {
+      const { batches, gates, write } = yield* slow
+      const fibers = yield* Effect.forEach(["a", "b", "c", "d", "e"], write)
+      yield* settle
+      assert.deepStrictEqual(batches, [["a"], ["b"]])
+      yield* Deferred.succeed(gates[0]!, undefined)
+      yield* settle
+      assert.deepStrictEqual(batches, [["a"], ["b"], ["c", "d", "e"]])
+      for (const gate of gates) yield* Deferred.succeed(gate, undefined)
+      const results = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(
+        results,
+        ["a", "b", "c", "d", "e"].map((row) => `${row} written`)
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("never takes two writes of one execution along, nor more than 512", () =>
+    Effect.gen(function* () {
+      const { batches, gates, write } = yield* slow
+      yield* Effect.forEach(["x", "y", "a1", "a2", "b1"], write)
+      yield* settle
+      yield* Deferred.succeed(gates[0]!, undefined)
+      yield* settle
+      yield* Deferred.succeed(gates[1]!, undefined)
+      yield* settle
+      assert.deepStrictEqual(batches.slice(2), [["a1", "b1"], ["a2"]])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("tells each row its own outcome, and those who still wait when it is closed", () =>
+    Effect.gen(function* () {
+      const { fibers, gates } = yield* Effect.gen(function* () {
+        const { gates, write } = yield* slow
+        const fibers = yield* Effect.forEach(["x", "y", "a", "b!", "c"], write)
+        yield* settle
+        yield* Deferred.succeed(gates[0]!, undefined)
+        yield* settle
+        yield* Deferred.succeed(gates[2]!, undefined)
+        yield* settle
+        const late = yield* Effect.forEach(["p", "q", "r"], write)
+        yield* settle
+        return { fibers: [...fibers, ...late], gates }
+      }).pipe(Effect.scoped)
+      for (const gate of gates) yield* Deferred.succeed(gate, undefined)
+      const exits = yield* Effect.forEach(fibers, Fiber.await)
+      assert.isTrue(Exit.isSuccess(exits[2]!))
+      assert.isTrue(Exit.hasDies(exits[3]!))
+      assert.isTrue(Exit.isSuccess(exits[4]!))
+      assert.deepStrictEqual(exits.at(-1), Exit.fail("refused"))
+    })
+  )
+})
+
+for (const { layer, name, schema } of databases("group")) {
+  withLayer(Layer.provide(SqlSagaExecutionRepository.layer({ schema }), layer), {
+    timeout: "30 seconds",
+    excludeTestServices: true
+  })(`writes that leave together: ${name}`, (it) => {
+    it.effect("a row that no database takes fails alone, and so does a conflict", () =>
+      Effect.gen(function* () {
+        const { load, store } = yield* SagaExecutionRepository.SagaExecutionRepository
+        const stale = SampleExecutions.started(SampleExecutions.created())
+        yield* store(stale)
+        const good = Array.from({ length: 40 }, () => SampleExecutions.started(SampleExecutions.created()))
+        const bad = SampleExecutions.started(SampleExecutions.created({ user: "a\u0000b" }))
+        const all = [...good.slice(0, 20), bad, stale, ...good.slice(20)]
+        const results = yield* Effect.forEach(all, (execution) => Effect.result(store(execution)), {
+          concurrency: "unbounded"
+        })
+        assert.deepStrictEqual(
+          results.flatMap((result) => (result._tag === "Failure" ? [result.failure._tag] : [])),
+          ["SagaExecutionRepositoryError", "SagaExecutionConflict"]
+        )
+        for (const { uuid } of good) assert.strictEqual((yield* load(uuid)).revision, 1)
+        assert.strictEqual((yield* Effect.flip(load(bad.uuid)))._tag, "SagaExecutionNotFound")
+      })
+    )
+  })
+}

@@ -1,0 +1,58 @@
+/** Several processes on one server: each has its own client, its own repository, its own manager. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
+import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
+import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import { schemaOf, server, url } from "../../fixtures/postgres.ts"
+
+const gate = Deferred.makeUnsafe<void>()
+const begun = Deferred.makeUnsafe<void>()
+let runs = 0
+
+const Slow = Saga.make("Slow", { context: {} }).pipe(
+  Saga.local("one", {
+    success: Schema.Int,
+    execute: () =>
+      Effect.gen(function* () {
+        yield* Deferred.succeed(begun, undefined)
+        yield* Deferred.await(gate)
+        return ++runs
+      })
+  }),
+  Saga.commit
+)
+
+const process = (schema: string) =>
+  Layer.fresh(
+    SagaManager.layer([Slow]).pipe(
+      Layer.provide([
+        // Nobody asks again within this test: what is heard is heard from the database.
+        SagaConfig.layer({ service: "orders", recoveryInterval: "1 hour", lease: "2 hours" }),
+        SqlSagaExecutionRepository.layer({ schema }),
+        Broker.layerMemory,
+        TransactionCommitter.layerNone
+      ])
+    )
+  )
+
+// Needs a server: PGlite is one process.
+describe.runIf(url !== undefined)("several processes on Postgres", () => {
+  it.live(
+    "C7 whoever waits in one hears at once what another has ended, and it has run once",
+    () => {
+      const schema = schemaOf("processes")
+      return Effect.gen(function* () {
+        const run = SagaManager.execute(Slow, { context: {}, startKey: "k" })
+        const [one, two] = yield* Effect.all([Layer.build(process(schema)), Layer.build(process(schema))])
+        const first = yield* Effect.forkChild(Effect.provide(run, one))
+        yield* Deferred.await(begun)
+        const second = yield* Effect.forkChild(Effect.provide(run, two))
+        // Time to begin waiting; what is asserted holds without it too.
+        yield* Effect.sleep("300 millis")
+        yield* Deferred.succeed(gate, undefined)
+        assert.deepStrictEqual([(yield* Fiber.join(first)).one, (yield* Fiber.join(second)).one], [1, 1])
+      }).pipe(Effect.scoped, Effect.provide(server(schema, 12)))
+    },
+    20_000
+  )
+})

@@ -16,6 +16,7 @@ import {
   reserved,
   until
 } from "../../fixtures/manager.ts"
+import { isMemory } from "../../fixtures/repository.ts"
 
 it.effect("a caller is told of the end that another instance has brought about", () =>
   Effect.gen(function* () {
@@ -42,7 +43,7 @@ for (const [end, answer] of [
   ["finished", agreeable],
   ["errored", refusing]
 ] as const) {
-  it.effect(`copies of every message to both of them come to one end (${end})`, () =>
+  it.effect.skipIf(!isMemory)(`copies of every message to both of them come to one end (${end})`, () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ keep: 10 })
       const { wire } = world

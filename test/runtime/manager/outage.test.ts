@@ -17,6 +17,7 @@ import {
   until,
   write
 } from "../../fixtures/manager.ts"
+import { isMemory } from "../../fixtures/repository.ts"
 
 const tagOf = (error: unknown) => (error as { readonly _tag: string })._tag
 
@@ -48,7 +49,7 @@ describe("resends", () => {
       })
   )
 
-  it.effect("nothing is sent again once it is answered", () =>
+  it.effect.skipIf(!isMemory)("nothing is sent again once it is answered", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       wire.answer = agreeable
@@ -417,7 +418,7 @@ describe("a store that is down", () => {
     )
   }
 
-  it.effect("that rejects a write: a response and a wish are told so, too", () =>
+  it.effect.skipIf(!isMemory)("that rejects a write: a response and a wish are told so, too", () =>
     Effect.gen(function* () {
       const { manager, store, use } = yield* start()
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))

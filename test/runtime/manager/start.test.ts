@@ -18,6 +18,7 @@ import {
   until,
   write
 } from "../../fixtures/manager.ts"
+import { isMemory } from "../../fixtures/repository.ts"
 
 const tagOf = (error: unknown) => (error as { readonly _tag: string })._tag
 
@@ -272,7 +273,7 @@ describe("limits", () => {
     })
   )
 
-  it.effect("over maxRunning a start waits for its turn, and then runs", () =>
+  it.effect.skipIf(!isMemory)("over maxRunning a start waits for its turn, and then runs", () =>
     Effect.gen(function* () {
       let running = 0
       let most = 0

@@ -1,2 +1,3 @@
-/** Executions on Postgres, over any `effect/sql` client. */
+/** Executions, and what participants keep, on Postgres, over any `effect/sql` client. */
+export * as SqlParticipantStore from "./adapters/sql/SqlParticipantStore.ts"
 export * as SqlSagaExecutionRepository from "./adapters/sql/SqlSagaExecutionRepository.ts"

@@ -7,8 +7,11 @@ import { assert, type Vitest, layer as withLayer } from "@effect/vitest"
 import { Deferred, type Duration, Effect, Exit, Fiber, type Layer, type Scope } from "effect"
 import * as Port from "../ports/ParticipantStore.ts"
 
-/** `core`: one unit after the other; `concurrent`: several at once; `recovery`: what a unit leaves that does not end well. */
-export type Part = "core" | "concurrent" | "recovery"
+/**
+ * `core`: one unit after the other; `concurrent`: several at once; `parallel`: several under way, which a store with one
+ * session cannot have; `recovery`: what a unit leaves that does not end well.
+ */
+export type Part = "core" | "concurrent" | "parallel" | "recovery"
 
 export interface Options {
   /** Default: all. */
@@ -22,11 +25,12 @@ export interface Options {
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Port.ParticipantStore, E>,
-  { parts = ["core", "concurrent", "recovery"], ...options }: Options = {}
+  { parts = ["core", "concurrent", "parallel", "recovery"], ...options }: Options = {}
 ): void =>
   withLayer(layer, options)(`ParticipantStore: ${name}`, (it) => {
     if (parts.includes("core")) core(it.effect)
     if (parts.includes("concurrent")) concurrent(it.effect)
+    if (parts.includes("parallel")) parallel(it.effect)
     if (parts.includes("recovery")) recovery(it.effect)
   })
 
@@ -294,7 +298,11 @@ const concurrent = (test: Test): void => {
       assert.strictEqual(new Set(replies).size, 1)
       assert.strictEqual((yield* read(alone)).barriers[0]?.reply, replies[0])
     }))
+}
 
+// ---- parallel --------------------------------------------------------------------------------------------------
+
+const parallel = (test: Test): void => {
   test("units of other transactions do not wait", () =>
     Effect.gen(function* () {
       const [one, other] = [makePlace(), makePlace()]

@@ -7,7 +7,7 @@ import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import type * as Head from "../../ports/SagaExecutionHead.ts"
-import type { Tables } from "./SqlTables.ts"
+import { type Tables, whole } from "./SqlTables.ts"
 
 /** A row of `saga_event`: all facts of one write, as JSON text. */
 export interface EventRow {
@@ -266,7 +266,3 @@ export const layerPostgres = (
       }
     })
   )
-
-/** Times are whole milliseconds; what a caller gives may be anything. */
-const whole = (millis: number): bigint =>
-  BigInt(Math.trunc(Math.max(-8.64e15, Math.min(8.64e15, Number.isNaN(millis) ? 0 : millis))))

@@ -19,6 +19,7 @@ import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as Tombstone from "../../ports/SagaExecutionTombstone.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
+import { again, causeOf, codeOf, isRejected, isRolledBack, isTaken } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 export { InvalidTableName } from "./SqlTables.ts"
@@ -340,34 +341,12 @@ const retired = ({ contextHash, outcome, saga, startKey, uuid }: Statements.Stor
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
-/** The code that Postgres has given, or the kind of error. What it says may quote values (SPEC C12). */
-const codeOf = ({ reason }: SqlError): string => {
-  const { cause } = reason
-  return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : reason._tag
-}
-
-/** Postgres has chosen this statement to give way to others. Nothing of it has happened. */
-const isRolledBack = ({ reason }: SqlError): boolean =>
-  reason._tag === "DeadlockError" || reason._tag === "SerializationError"
-
-/** 50 ms, doubled up to 2 s, ten times (SPEC C8). */
-const again = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
-  Schedule.upTo({ times: 10 })
-)
-
-const isTaken = ({ reason }: SqlError): boolean => reason._tag === "UniqueViolation"
-
-/** Classes of SQLSTATE that blame the data: the same write can never work. */
-const blamesData = /^(22|54)/
-
-const errorOf = (operation: Port.Operation, error: SqlError): Port.SagaExecutionRepositoryError => {
-  const code = codeOf(error)
-  return new Port.SagaExecutionRepositoryError({
-    reason: blamesData.test(code) ? "rejected" : "unavailable",
+const errorOf = (operation: Port.Operation, error: SqlError): Port.SagaExecutionRepositoryError =>
+  new Port.SagaExecutionRepositoryError({
+    reason: isRejected(error) ? "rejected" : "unavailable",
     operation,
-    cause: { code, kind: error.reason._tag }
+    cause: causeOf(error)
   })
-}
 
 /**
  * Keeps executions on the Postgres of an `SqlClient`, in tables that it makes. A process needs no other layer to share them

@@ -56,12 +56,16 @@ export const migrate = Effect.fnUntraced(function* (
   }).pipe(sql.withTransaction)
 })
 
+const naming = (sql: SqlClient.SqlClient, tables: Tables) => ({
+  t: (table: string) => sql(tables.of(table)),
+  index: (table: string, suffix: string) => sql(`${tables.of(table).split(".").at(-1)}_${suffix}`)
+})
+
 /** The tables of executions. */
 export const executions = (tables: Tables) => ({
   "0001_executions": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const t = (table: string) => sql(tables.of(table))
-    const index = (table: string, suffix: string) => sql(`${tables.of(table).split(".").at(-1)}_${suffix}`)
+    const { index, t } = naming(sql, tables)
     yield* sql`create table ${t("saga_execution")} (
       uuid uuid primary key,
       start_key text,
@@ -112,3 +116,64 @@ export const executions = (tables: Tables) => ({
     )`
   })
 })
+
+/** The tables of participants. */
+export const participants = (tables: Tables) => ({
+  "0001_participants": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    yield* sql`create table ${t("saga_transaction")} (
+      service text not null,
+      uuid uuid not null,
+      coordinator text,
+      status text not null,
+      not_after bigint not null,
+      heuristic boolean not null,
+      updated_at bigint not null,
+      primary key (service, uuid)
+    ) with (fillfactor = 70)`
+    yield* sql`create index ${index("saga_transaction", "open")} on ${t("saga_transaction")} (service, status, uuid)
+      where status in ('pending', 'reserved')`
+    yield* sql`create index ${index("saga_transaction", "over")} on ${t("saga_transaction")} (service, not_after)
+      where status in ('committed', 'rejected')`
+    yield* sql`create table ${t("saga_barrier")} (
+      service text not null,
+      id text not null,
+      transaction_uuid uuid,
+      coordinator text not null,
+      request text,
+      status smallint not null,
+      reply text,
+      effect text not null,
+      open boolean not null,
+      not_after bigint not null,
+      created_at bigint not null,
+      primary key (service, id)
+    )`
+    yield* sql`create index ${index("saga_barrier", "transaction")} on ${t("saga_barrier")} (service, transaction_uuid)
+      where transaction_uuid is not null`
+    yield* sql`create index ${index("saga_barrier", "alone")} on ${t("saga_barrier")} (service, not_after)
+      where transaction_uuid is null`
+  })
+})
+
+/** The table of dead letters. */
+export const deadLetters = (tables: Tables) => ({
+  "0001_dead_letters": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { t } = naming(sql, tables)
+    yield* sql`create table ${t("saga_dead_letter")} (
+      id bigint generated always as identity primary key,
+      received_at bigint not null,
+      topic text not null,
+      sender text not null,
+      reason text not null,
+      size bigint not null,
+      sha256 text not null
+    )`
+  })
+})
+
+/** Times are whole milliseconds; what a caller gives may be anything. */
+export const whole = (millis: number): bigint =>
+  BigInt(Math.trunc(Math.max(-8.64e15, Math.min(8.64e15, Number.isNaN(millis) ? 0 : millis))))

@@ -1,0 +1,169 @@
+/**
+ * Every statement that the store of participants makes, and no decision: another database is one more implementation of this
+ * service. This one is for Postgres.
+ */
+import { Context, Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Fragment } from "effect/sql/Statement"
+import type {
+  Barrier,
+  PurgeRequest,
+  Query,
+  Scope,
+  Transaction,
+  TransactionStatus
+} from "../../ports/ParticipantStore.ts"
+import { type Tables, whole } from "./SqlTables.ts"
+
+/** What a unit leaves. */
+export interface Writes {
+  readonly transactions: ReadonlyArray<Transaction>
+  readonly barriers: ReadonlyArray<Barrier>
+  /** Barriers that may be replaced: the others have to be new. */
+  readonly known: ReadonlyArray<string>
+  /** Transactions that were locked before they were there, and have not come to be. */
+  readonly unused: ReadonlyArray<string>
+}
+
+/** Rows, as JSON: only whoever reads them knows what they must be. */
+export interface Stored {
+  readonly transactions: unknown
+  readonly barriers: unknown
+}
+
+type Run<A> = Effect.Effect<A, SqlError>
+
+export class ParticipantStatements extends Context.Service<
+  ParticipantStatements,
+  {
+    /** Waits for, and keeps others from, all transactions of the scope. The uuids of those that were not there. */
+    readonly lock: (scope: Scope) => Run<ReadonlySet<string>>
+    /** What is there now. Without transactions, the messages that are there are locked. */
+    readonly read: (scope: Scope) => Run<Stored>
+    /** The ids of the barriers that were written: those are missing that somebody else has been faster with. */
+    readonly write: (service: string, writes: Writes) => Run<ReadonlySet<string>>
+    readonly savepoint: Run<void>
+    readonly release: Run<void>
+    readonly rollBack: Run<void>
+    readonly find: (query: Query) => Run<ReadonlyArray<unknown>>
+    /** Removes transactions that are over, and gives their uuids. Their barriers go with `purgeBarriers`. */
+    readonly purge: (request: PurgeRequest) => Run<ReadonlyArray<string>>
+    readonly purgeBarriers: (service: string, transactions: ReadonlyArray<string>) => Run<void>
+    /** Removes barriers without a transaction, and gives their number. */
+    readonly purgeAlone: (request: PurgeRequest) => Run<number>
+  }
+>()("effect-saga/sql/ParticipantStatements") {}
+
+export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements, never, SqlClient.SqlClient> =>
+  Layer.effect(
+    ParticipantStatements,
+    Effect.map(SqlClient.SqlClient, (client) => {
+      const sql = client.withoutTransforms()
+      const transaction = sql(tables.of("saga_transaction"))
+      const barrier = sql(tables.of("saga_barrier"))
+      // As texts, not as parameters: only so can the plan of a prepared statement use the index of those that are open.
+      const has: Readonly<Record<TransactionStatus, Fragment>> = {
+        pending: sql`status = 'pending'`,
+        reserved: sql`status = 'reserved'`,
+        committed: sql`status = 'committed'`,
+        rejected: sql`status = 'rejected'`
+      }
+
+      return ParticipantStatements.of({
+        // A row that is there is locked and stays as it is; one that is not is there for this transaction only. In one
+        // order everywhere, so that no two units wait for each other.
+        lock: ({ service, transactions }) =>
+          Effect.map(
+            sql<{ readonly uuid: string }>`
+              insert into ${transaction} as t (service, uuid, status, not_after, heuristic, updated_at)
+              select ${service}, uuid, 'pending', 0, false, 0
+              from unnest(${[...new Set(transactions)]}::uuid[]) as n (uuid) order by uuid
+              on conflict (service, uuid) do update set status = t.status where false
+              returning uuid`,
+            (rows) => new Set(rows.map(({ uuid }) => uuid))
+          ),
+        // Not in one statement with the lock: it would see what was there before it waited.
+        read: ({ messages, service, transactions }) =>
+          Effect.map(
+            sql<Stored>`select (
+                select coalesce(json_agg(t), '[]') from ${transaction} t
+                where t.service = ${service} and t.uuid = any(${transactions}::uuid[])
+              ) as transactions, (
+                select coalesce(json_agg(b), '[]') from (
+                  select * from ${barrier} where service = ${service} and id = any(${messages}::text[])
+                  order by id ${transactions.length === 0 ? sql`for update` : sql``}
+                ) b
+              ) as barriers`,
+            ([row]) => row ?? { transactions: [], barriers: [] }
+          ),
+        write: (service, { barriers, known, transactions, unused }) =>
+          Effect.map(
+            sql<{ readonly id: string }>`with dropped as (
+                delete from ${transaction} where service = ${service} and uuid = any(${unused}::uuid[])
+              ), kept as (
+                insert into ${transaction} (service, uuid, coordinator, status, not_after, heuristic, updated_at)
+                select ${service}, uuid, coordinator, status, "notAfter", heuristic, "updatedAt"
+                from json_to_recordset(${JSON.stringify(transactions)}::json) as n (uuid uuid, coordinator text,
+                  status text, "notAfter" bigint, heuristic boolean, "updatedAt" bigint)
+                on conflict (service, uuid) do update set coordinator = excluded.coordinator, status = excluded.status,
+                  not_after = excluded.not_after, heuristic = excluded.heuristic, updated_at = excluded.updated_at
+              )
+              insert into ${barrier} as b (service, id, transaction_uuid, coordinator, request, status, reply, effect,
+                open, not_after, created_at)
+              select ${service}, id, transaction, coordinator, request, status, reply, effect, open, "notAfter",
+                "createdAt"
+              from json_to_recordset(${JSON.stringify(barriers)}::json) as n (id text, transaction uuid,
+                coordinator text, request text, status smallint, reply text, effect text, open boolean,
+                "notAfter" bigint, "createdAt" bigint)
+              order by id
+              on conflict (service, id) do update set transaction_uuid = excluded.transaction_uuid,
+                coordinator = excluded.coordinator, request = excluded.request, status = excluded.status,
+                reply = excluded.reply, effect = excluded.effect, open = excluded.open,
+                not_after = excluded.not_after, created_at = excluded.created_at
+                where b.id = any(${known}::text[])
+              returning id`,
+            (rows) => new Set(rows.map(({ id }) => id))
+          ),
+        savepoint: Effect.asVoid(sql`savepoint saga_attempt`),
+        release: Effect.asVoid(sql`release savepoint saga_attempt`),
+        rollBack: Effect.asVoid(sql`rollback to savepoint saga_attempt`),
+        find: ({ after, before, limit, service, status }) =>
+          Effect.map(
+            sql<{ readonly row: unknown }>`select row_to_json(t) as row from ${transaction} t
+              where service = ${service} and ${has[status]} and updated_at <= ${whole(before)}
+                ${after === undefined ? sql`` : sql`and uuid > ${after}::uuid`}
+              order by uuid limit ${limit}`,
+            (rows) => rows.map(({ row }) => row)
+          ),
+        purge: ({ before, limit, service }) =>
+          Effect.map(
+            sql<{ readonly uuid: string }>`with gone as (
+                select uuid from ${transaction} t
+                where service = ${service} and status in ('committed', 'rejected') and not_after < ${whole(before)}
+                  and (status = 'committed' or not exists (
+                    select from ${barrier} b where b.service = t.service and b.transaction_uuid = t.uuid and b.open
+                  ))
+                order by not_after limit ${limit} for update skip locked
+              )
+              delete from ${transaction} t using gone where t.service = ${service} and t.uuid = gone.uuid
+              returning t.uuid`,
+            (rows) => rows.map(({ uuid }) => uuid)
+          ),
+        purgeBarriers: (service, transactions) =>
+          Effect.asVoid(
+            sql`delete from ${barrier} where service = ${service} and transaction_uuid = any(${transactions}::uuid[])`
+          ),
+        purgeAlone: ({ alone, limit, service }) =>
+          Effect.map(
+            sql`with gone as (
+                select id from ${barrier}
+                where service = ${service} and transaction_uuid is null and not_after < ${whole(alone)}
+                order by not_after limit ${limit} for update skip locked
+              )
+              delete from ${barrier} b using gone where b.service = ${service} and b.id = gone.id returning b.id`,
+            (rows) => rows.length
+          )
+      })
+    })
+  )

@@ -1,0 +1,34 @@
+/** What the errors of a database say: whether a statement has happened, and whether it can work another time. */
+import { Schedule } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+
+/** The code that Postgres has given, or the kind of error. What it says may quote values (SPEC C12). */
+export const codeOf = ({ reason }: SqlError): string => {
+  const { cause } = reason
+  return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : reason._tag
+}
+
+/** What may be told of an error. */
+export const causeOf = (error: SqlError) => ({ code: codeOf(error), kind: error.reason._tag })
+
+/** Postgres has chosen this statement to give way to others. Nothing of it has happened. */
+export const isRolledBack = ({ reason }: SqlError): boolean =>
+  reason._tag === "DeadlockError" || reason._tag === "SerializationError"
+
+export const isTaken = ({ reason }: SqlError): boolean => reason._tag === "UniqueViolation"
+
+/** Classes of SQLSTATE that blame the data: the same write can never work. */
+const blamesData = /^(22|54)/
+
+export const isRejected = (error: SqlError): boolean => blamesData.test(codeOf(error))
+
+/** Codes of a server that is full, stops, or has ended the session. */
+const blamesServer = /^(25P0[34]|53|57|58)/
+
+/** It is not the statement that is wrong: another time it may work. */
+export const isPassing = (error: SqlError): boolean => error.isRetryable || blamesServer.test(codeOf(error))
+
+/** 50 ms, doubled up to 2 s, ten times (SPEC C8). */
+export const again = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
+  Schedule.upTo({ times: 10 })
+)

@@ -1,0 +1,295 @@
+/**
+ * What a participant must not forget, on Postgres. A unit of work is one transaction of the `SqlClient`, which the queries
+ * of the handler join: its effects and its record are kept together, or neither is (SPEC W3).
+ */
+import { Cause, Duration, Effect, Exit, Layer, Schema } from "effect"
+import { type Migrator, SqlClient } from "effect/sql"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import * as Encoding from "../../execution/Encoding.ts"
+import { ReplyStatus } from "../../execution/Envelope.ts"
+import { FaultPoint } from "../../ports/FaultPoint.ts"
+import * as Port from "../../ports/ParticipantStore.ts"
+import * as Statements from "./ParticipantStatements.ts"
+import { ParticipantStatements } from "./ParticipantStatements.ts"
+import { again, causeOf, isPassing, isRejected, isRolledBack } from "./SqlErrors.ts"
+import * as SqlTables from "./SqlTables.ts"
+
+export { InvalidTableName } from "./SqlTables.ts"
+
+export interface Options extends SqlTables.TableOptions {
+  /**
+   * How long a unit may take, with the code of the handler in it: what takes longer is undone, and tried again when its
+   * message comes again. Default 5 minutes, after which nobody waits for the answer (`replyTimeout`).
+   */
+  readonly timeout?: Duration.Input
+}
+
+type Operation = Port.ParticipantStoreError["operation"]
+
+/** A unit of which nothing is kept, for a reason that is not its own. */
+class Undone {
+  readonly error: Port.ParticipantStoreError
+  /** It may work at once. */
+  readonly again: boolean
+  constructor(error: Port.ParticipantStoreError, again: boolean) {
+    this.error = error
+    this.again = again
+  }
+}
+
+const unavailable = (kind: string) =>
+  new Port.ParticipantStoreError({ reason: "unavailable", operation: "unit", cause: { kind } })
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const client = yield* SqlClient.SqlClient
+  const statements = yield* ParticipantStatements
+  const timeout = Duration.fromInputUnsafe(options.timeout ?? "5 minutes")
+
+  const call = <A>(run: Effect.Effect<A, SqlError>): Effect.Effect<A, Undone> =>
+    Effect.mapError(run, (error) => new Undone(errorOf("unit", error), isRolledBack(error) || isLost(error)))
+
+  /** One try of a unit, in a transaction; or in a part of one, where it is called inside of it. */
+  const once = <A, E, R>(
+    { messages, service, transactions }: Port.Scope,
+    work: (unit: Port.Unit) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Undone | Port.ParticipantStoreError, R> =>
+    Effect.suspend(() => {
+      const scope = { service, transactions, messages }
+      const saved: {
+        readonly transactions: Map<string, Port.Transaction>
+        readonly barriers: Map<string, Port.Barrier>
+      } = { transactions: new Map(), barriers: new Map() }
+      let broken: Undone | undefined
+      let ended: Exit.Exit<A, E | Undone | Port.ParticipantStoreError> | undefined
+      const isChanged = () => saved.transactions.size + saved.barriers.size > 0
+
+      const attempt = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Port.ParticipantStoreError, R> =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function* () {
+            const give = (undone: Undone) => {
+              broken = undone
+              return undone.error
+            }
+            yield* Effect.mapError(call(statements.savepoint), give)
+            const exit = yield* Effect.exit(restore(work))
+            const released: Exit.Exit<void, unknown> = Exit.isSuccess(exit)
+              ? yield* Effect.exit(statements.release)
+              : Exit.asVoid(exit)
+            if (Exit.isSuccess(released)) return yield* exit
+            const reason = reasonOf(released.cause)
+            if (reason !== undefined) return yield* Effect.fail(give(reason))
+            yield* Effect.mapError(call(statements.rollBack), give)
+            if (Exit.isFailure(exit)) return yield* exit
+            // A statement has failed and the work went on as if nothing was: nothing of it can be kept.
+            return yield* Effect.die(new Error("A failed statement was ignored: use a nested transaction for it"))
+          })
+        )
+
+      const body = Effect.gen(function* () {
+        const created = transactions.length === 0 ? new Set<string>() : yield* call(statements.lock(scope))
+        const stored = yield* call(statements.read(scope))
+        const there = yield* decodeTransactions("unit", stored.transactions)
+        const known = {
+          transactions: new Map(there.filter(({ uuid }) => !created.has(uuid)).map((it) => [it.uuid, it])),
+          barriers: new Map((yield* decodeBarriers(stored.barriers)).map((it) => [it.id, it]))
+        }
+        const value = yield* work({
+          ...known,
+          attempt,
+          save: ({ barriers = [], transactions = [] }) =>
+            Effect.sync(() => {
+              for (const it of transactions) saved.transactions.set(it.uuid, it)
+              for (const it of barriers) saved.barriers.set(it.id, it)
+            })
+        })
+        if (broken !== undefined) return yield* Effect.fail(broken)
+        if (isChanged()) yield* FaultPoint.at("store.before")
+        const unused = [...created].filter((uuid) => !saved.transactions.has(uuid))
+        if (!isChanged() && unused.length === 0) return value
+        const written = yield* call(
+          statements.write(service, {
+            transactions: [...saved.transactions.values()],
+            barriers: [...saved.barriers.values()],
+            known: [...known.barriers.keys()],
+            unused
+          })
+        )
+        // Somebody else has been faster, and is found when the work runs again.
+        if (written.size < saved.barriers.size) return yield* Effect.fail(new Undone(unavailable("Overtaken"), true))
+        return value
+      })
+
+      const kept = client.withTransaction(
+        Effect.onExit(body, (exit) =>
+          Effect.sync(() => {
+            ended = exit
+          })
+        )
+      )
+      return Effect.flatMap(Effect.exit(kept), (exit) => {
+        if (ended !== undefined && Exit.isFailure(ended)) return broken === undefined ? ended : Effect.fail(broken)
+        const result = Exit.isSuccess(exit) ? Effect.succeed(exit.value) : undoneBy(exit.cause, ended !== undefined)
+        return ended !== undefined && isChanged() ? Effect.andThen(FaultPoint.at("store.after"), result) : result
+      })
+    })
+
+  const unit = <A, E, R>(
+    scope: Port.Scope,
+    work: (unit: Port.Unit) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Port.ParticipantStoreError, R> =>
+    Effect.flatMap(Effect.serviceOption(client.transactionService), (around) =>
+      once(scope, work).pipe(
+        Effect.timeoutOrElse({
+          duration: timeout,
+          orElse: () => Effect.fail(new Undone(unavailable("UnitTimeout"), false))
+        }),
+        // A part of a transaction cannot begin again alone.
+        Effect.retry({
+          while: (error) => error instanceof Undone && error.again && around._tag === "None",
+          schedule: again
+        }),
+        Effect.mapError((error) => (error instanceof Undone ? error.error : error))
+      )
+    )
+
+  const outside = <A>(operation: Operation, run: Effect.Effect<A, SqlError>) =>
+    Effect.mapError(run, (error) => errorOf(operation, error))
+
+  const purge = (request: Port.PurgeRequest) =>
+    Effect.gen(function* () {
+      const gone = yield* statements.purge(request)
+      if (gone.length > 0) yield* statements.purgeBarriers(request.service, gone)
+      const left = request.limit - gone.length
+      return gone.length + (left > 0 ? yield* statements.purgeAlone({ ...request, limit: left }) : 0)
+    })
+
+  return Port.ParticipantStore.of({
+    unit,
+    find: (query) =>
+      Effect.flatMap(outside("find", statements.find(query)), (rows) => decodeTransactions("find", rows)),
+    purge: (request) =>
+      outside("purge", Effect.retry(client.withTransaction(purge(request)), { while: isRolledBack, schedule: again }))
+  })
+})
+
+// ---- rows ------------------------------------------------------------------------------------------------------
+
+const StoredTransaction = Schema.Struct({
+  uuid: Schema.String,
+  coordinator: Schema.NullOr(Schema.String),
+  status: Schema.Literals(["pending", "reserved", "committed", "rejected"]),
+  not_after: Schema.Int,
+  heuristic: Schema.Boolean,
+  updated_at: Schema.Int
+})
+
+const StoredBarrier = Schema.Struct({
+  id: Schema.String,
+  transaction_uuid: Schema.NullOr(Schema.String),
+  coordinator: Schema.String,
+  request: Schema.NullOr(Schema.String),
+  status: ReplyStatus,
+  reply: Schema.NullOr(Schema.String),
+  effect: Schema.Literals(["none", "immediate", "staged"]),
+  open: Schema.Boolean,
+  not_after: Schema.Int,
+  created_at: Schema.Int
+})
+
+const readTransactions = Schema.decodeUnknownEffect(Schema.Array(StoredTransaction))
+const readBarriers = Schema.decodeUnknownEffect(Schema.Array(StoredBarrier))
+
+const corrupt = (operation: Operation) => (error: Schema.SchemaError) =>
+  new Port.ParticipantStoreError({ reason: "corrupt", operation, cause: { issue: Encoding.placesOf(error) } })
+
+const decodeTransactions = (operation: Operation, rows: unknown) =>
+  readTransactions(rows).pipe(
+    Effect.mapError(corrupt(operation)),
+    Effect.map((rows) =>
+      rows.map(
+        ({ coordinator, heuristic, not_after, status, updated_at, uuid }): Port.Transaction => ({
+          uuid,
+          coordinator: coordinator ?? undefined,
+          status,
+          notAfter: not_after,
+          heuristic,
+          updatedAt: updated_at
+        })
+      )
+    )
+  )
+
+const decodeBarriers = (rows: unknown) =>
+  readBarriers(rows).pipe(
+    Effect.mapError(corrupt("unit")),
+    Effect.map((rows) =>
+      rows.map(
+        ({ created_at, not_after, reply, request, transaction_uuid, ...others }): Port.Barrier => ({
+          ...others,
+          transaction: transaction_uuid ?? undefined,
+          request: request ?? undefined,
+          reply: reply ?? undefined,
+          notAfter: not_after,
+          createdAt: created_at
+        })
+      )
+    )
+  )
+
+// ---- errors ----------------------------------------------------------------------------------------------------
+
+/** The connection is gone: what was not committed is undone. */
+const isLost = ({ reason }: SqlError): boolean => reason._tag === "ConnectionError"
+
+/** A constraint of the user's own may be checked when the unit is committed: it will not hold another time either. */
+const isRefused = (error: SqlError): boolean =>
+  isRejected(error) || error.reason._tag === "UniqueViolation" || error.reason._tag === "ConstraintError"
+
+const errorOf = (operation: Operation, error: SqlError): Port.ParticipantStoreError =>
+  new Port.ParticipantStoreError({
+    reason: isRefused(error) ? "rejected" : "unavailable",
+    operation,
+    cause: causeOf(error)
+  })
+
+/** The database, or a part of the unit that the database has undone, is why something failed. */
+const reasonOf = (cause: Cause.Cause<unknown>): Undone | undefined => {
+  for (const reason of cause.reasons) {
+    const error = Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
+    if (error instanceof Port.ParticipantStoreError && error.reason === "unavailable") return new Undone(error, true)
+    if (isSqlError(error) && isPassing(error))
+      return new Undone(errorOf("unit", error), isRolledBack(error) || isLost(error))
+  }
+  return undefined
+}
+
+/** The transaction could not begin, or could not be committed: then only a rollback is sure to have kept nothing (A1). */
+const undoneBy = (cause: Cause.Cause<unknown>, hasRun: boolean): Effect.Effect<never, Undone> => {
+  const errors = cause.reasons.flatMap((reason) => {
+    const error = Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
+    return isSqlError(error) ? [error] : []
+  })
+  const error = errors[0]
+  if (error === undefined)
+    return Effect.failCause(Cause.fromReasons(cause.reasons.flatMap((it) => (Cause.isFailReason(it) ? [] : [it]))))
+  return Effect.fail(new Undone(errorOf("unit", error), isRolledBack(error) || (!hasRun && isLost(error))))
+}
+
+/**
+ * Keeps what participants have answered on the Postgres of an `SqlClient`, in tables that it makes. It has to be the database
+ * of the handlers.
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<
+  Port.ParticipantStore,
+  SqlTables.InvalidTableName | Migrator.MigrationError | SqlError,
+  SqlClient.SqlClient
+> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const tables = yield* SqlTables.make(options)
+      yield* SqlTables.migrate(tables, "saga_participant_migration", SqlTables.participants(tables))
+      return Layer.effect(Port.ParticipantStore, make(options)).pipe(Layer.provide(Statements.layerPostgres(tables)))
+    })
+  )

@@ -185,7 +185,8 @@ export const decode = (message: Message): Effect.Effect<Envelope, Unreadable> =>
   })
 
 /** A character has at most three bytes: short texts, which are most, need not be counted. */
-const sizeOf = (body: string): number => (body.length * 3 <= maxMessageBytes ? body.length : Buffer.byteLength(body))
+export const sizeOf = (body: string): number =>
+  body.length * 3 <= maxMessageBytes ? body.length : Buffer.byteLength(body)
 
 /** What the operation needs besides what every envelope has. */
 const missingField = ({ inReplyTo, op, path, status }: Envelope): string | undefined => {

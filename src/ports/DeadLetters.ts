@@ -5,8 +5,7 @@
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
 import { Clock, Context, Effect, Schema } from "effect"
-import type { Message } from "./Broker.ts"
-import { topic } from "./Broker.ts"
+import { type Message, topic } from "./Broker.ts"
 
 export const DeadLetter = Schema.Struct({
   receivedAt: Schema.Int,
@@ -52,17 +51,20 @@ export const makeMemory = (keep = 1_000): Service => {
 
 export const DeadLetters = Context.Reference<Service>("effect-saga/DeadLetters", { defaultValue: () => makeMemory() })
 
+/** A message, or the bytes of one that is no text. */
+export type Refused = Pick<Message, "address"> & { readonly body: string | Uint8Array }
+
 /** Keeps what there is to know of a message that was refused. */
-export const record = (message: Message, reason: string): Effect.Effect<void, DeadLettersError> =>
+export const record = ({ address, body }: Refused, reason: string): Effect.Effect<void, DeadLettersError> =>
   Effect.flatMap(Clock.currentTimeMillis, (receivedAt) =>
     Effect.flatMap(DeadLetters, (letters) =>
       letters.record({
         receivedAt,
-        topic: topic(message.address),
-        sender: message.address.from,
+        topic: topic(address),
+        sender: address.from,
         reason,
-        size: Buffer.byteLength(message.body),
-        sha256: createHash("sha256").update(message.body).digest("hex")
+        size: Buffer.byteLength(body),
+        sha256: createHash("sha256").update(body).digest("hex")
       })
     )
   )

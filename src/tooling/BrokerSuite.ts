@@ -158,9 +158,16 @@ const concurrent = (test: Test, settle: Effect.Effect<void>): void => {
         concurrency: "unbounded",
         discard: true
       })
-      const shares = yield* Effect.forEach(all, ({ rest }) => rest)
-      assert.strictEqual(shares.flat().length, 60)
-      assert.deepStrictEqual(bodies(shares.flat()), new Set(numbered(60)))
+      const arrived: Array<Broker.Delivery> = []
+      // A broker may have a limit of its own for what is not acknowledged.
+      for (let more = true; more; ) {
+        const next = (yield* Effect.forEach(all, ({ rest }) => rest)).flat()
+        arrived.push(...next)
+        yield* acknowledgeAll(next)
+        more = next.length > 0
+      }
+      assert.strictEqual(arrived.length, 60)
+      assert.deepStrictEqual(bodies(arrived), new Set(numbered(60)))
     }))
 
   test("loses nothing between many publishers and many subscribers that acknowledge at their leisure", () =>

@@ -1,0 +1,84 @@
+/**
+ * An MQTT 3.1.1 broker in the process, for demos and tests: `MqttBroker.layer({ url, protocol: 4 })` connects to it, from
+ * this process or another one. It keeps everything in memory, so what it holds ends with it.
+ */
+import { createServer, type Server, type Socket } from "node:net"
+import { Aedes } from "aedes"
+import { Context, Effect, Layer, Schema, type Scope } from "effect"
+
+/** The address cannot be listened on: somebody else has the port, say. */
+export class EmbeddedBrokerUnavailable extends Schema.TaggedError<EmbeddedBrokerUnavailable>()(
+  "EmbeddedBrokerUnavailable",
+  { host: Schema.String, port: Schema.Number, cause: Schema.optionalKey(Schema.Defect()) }
+) {
+  override get message(): string {
+    return `No MQTT broker can listen on ${this.host}:${this.port}`
+  }
+}
+
+export interface Options {
+  /** Default 127.0.0.1: nobody has to say who he is, so let nobody else in. */
+  readonly host?: string
+  /** Default: a free one. */
+  readonly port?: number
+}
+
+export class EmbeddedBroker extends Context.Service<
+  EmbeddedBroker,
+  {
+    /** For `MqttBroker.layer({ url, protocol: 4 })`. */
+    readonly url: string
+    readonly port: number
+  }
+>()("effect-saga/EmbeddedBroker") {}
+
+const start = Effect.tryPromise({
+  try: () =>
+    Aedes.createBroker({
+      authorizeForward: (_, packet) => {
+        // Aedes does not say of what it sends from its store that it may have been sent before.
+        if ("writeCallback" in packet) packet.dup = true
+        return packet
+      }
+    }),
+  catch: (cause) => cause
+})
+
+const listen = (server: Server, host: string, port: number): Effect.Effect<number, EmbeddedBrokerUnavailable> =>
+  Effect.callback((resume) => {
+    server.once("error", (cause) => resume(Effect.fail(new EmbeddedBrokerUnavailable({ host, port, cause }))))
+    server.listen(port, host, () => {
+      const address = server.address()
+      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : port))
+    })
+  })
+
+/** A broker until the scope closes. */
+export const make = Effect.fnUntraced(function* ({
+  host = "127.0.0.1",
+  port = 0
+}: Options = {}): Effect.fn.Return<EmbeddedBroker["Service"], EmbeddedBrokerUnavailable, Scope.Scope> {
+  const broker = yield* Effect.acquireRelease(Effect.orDie(start), (broker) =>
+    Effect.callback<void>((resume) => broker.close(() => resume(Effect.void)))
+  )
+  const sockets = new Set<Socket>()
+  const server = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      createServer({ noDelay: true }, (socket) => {
+        sockets.add(socket)
+        socket.once("close", () => sockets.delete(socket))
+        broker.handle(socket)
+      })
+    ),
+    (server) =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        for (const socket of sockets) socket.destroy()
+      })
+  )
+  const taken = yield* listen(server, host, port)
+  return { url: `mqtt://${host.includes(":") ? `[${host}]` : host}:${taken}`, port: taken }
+})
+
+export const layer = (options: Options = {}): Layer.Layer<EmbeddedBroker, EmbeddedBrokerUnavailable> =>
+  Layer.effect(EmbeddedBroker, make(options))

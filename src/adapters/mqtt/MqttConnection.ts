@@ -1,0 +1,188 @@
+/**
+ * One client of mqtt.js is one connection here: it never connects again by itself, so nothing of an old connection can
+ * reach a new one, least of all an acknowledgement. Connections end and are made again for as long as they are wanted.
+ *
+ * QoS 1 deliveries are acknowledged by us: mqtt.js would do it before they are handled, or handle one at a time, reading
+ * nothing else meanwhile.
+ */
+import { Clock, Deferred, Effect, Exit, Random, Redacted, Schema, type Scope } from "effect"
+import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
+import type { Settings } from "./MqttSettings.ts"
+
+/** Why there is no connection. Names no secret. */
+export class MqttConnectionLost extends Schema.TaggedError<MqttConnectionLost>()("MqttConnectionLost", {
+  reason: Schema.String
+}) {}
+
+/** A message as it came. */
+export interface Arrived {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly retained: boolean
+  readonly redelivered: boolean
+  /** Tells the broker. Has no effect when the connection is gone: then the broker delivers it again. */
+  readonly acknowledge: () => void
+}
+
+export interface Connection {
+  readonly client: MqttClient
+  /** The broker knew the session. */
+  readonly resumed: boolean
+  /** Messages that the broker wants to acknowledge at the same time. */
+  readonly receiveMaximum: number
+  /** The largest packet that the broker takes. */
+  readonly maximumPacketSize: number
+  /** Fails when the connection is lost. */
+  readonly lost: Effect.Effect<never, MqttConnectionLost>
+}
+
+export interface Session {
+  readonly clientId: string
+  /** Of a connection that receives; another one leaves nothing at the broker. */
+  readonly receives?: { readonly maxInFlight: number; readonly take: (arrived: Arrived) => void }
+}
+
+/** Packets that are larger are not ours: a broker with MQTT 5 keeps them to itself. */
+const maximumPacketSize = 1024 * 1024
+
+const connectTimeout = 10_000
+
+const clientOptions = (settings: Settings, { clientId, receives }: Session): IClientOptions => ({
+  protocol: settings.protocol,
+  host: settings.host,
+  port: settings.port,
+  path: settings.path,
+  clientId,
+  ...(settings.username !== undefined && { username: settings.username }),
+  ...(settings.password !== undefined && { password: Redacted.value(settings.password) }),
+  ...(settings.tls.ca !== undefined && { ca: settings.tls.ca }),
+  ...(settings.tls.certificate !== undefined && { cert: settings.tls.certificate }),
+  ...(settings.tls.key !== undefined && { key: Redacted.value(settings.tls.key) }),
+  ...(settings.tls.passphrase !== undefined && { passphrase: Redacted.value(settings.tls.passphrase) }),
+  ...(settings.tls.servername !== undefined && { servername: settings.tls.servername }),
+  protocolVersion: settings.version,
+  clean: receives === undefined,
+  keepalive: settings.keepalive,
+  connectTimeout,
+  manualConnect: true,
+  reconnectPeriod: 0,
+  resubscribe: false,
+  // It would write packets, and so passwords, where `DEBUG` says.
+  log: () => {},
+  ...(settings.version === 5 &&
+    receives !== undefined && {
+      properties: {
+        sessionExpiryInterval: settings.sessionExpiry,
+        receiveMaximum: Math.min(65_535, receives.maxInFlight),
+        maximumPacketSize
+      }
+    })
+})
+
+/** Opens a connection until the scope closes. */
+export const open = Effect.fnUntraced(function* (
+  settings: Settings,
+  session: Session
+): Effect.fn.Return<Connection, MqttConnectionLost, Scope.Scope> {
+  const lost = yield* Deferred.make<never, MqttConnectionLost>()
+  const connected = yield* Deferred.make<IConnackPacket, MqttConnectionLost>()
+  let reason = "the connection was closed"
+  const client = yield* Effect.acquireRelease(
+    Effect.sync(() => mqtt.connect(clientOptions(settings, session))),
+    close
+  )
+  client.on("error", (error) => {
+    reason = error.message || ("code" in error ? String(error.code) : error.name)
+  })
+  client.on("disconnect", ({ reasonCode = 0 }) => {
+    reason = reasonCode === sessionTakenOver ? "another client has its id" : `the broker ended it (${reasonCode})`
+  })
+  client.on("close", () => {
+    const exit = Exit.fail(new MqttConnectionLost({ reason }))
+    Deferred.doneUnsafe(connected, exit)
+    Deferred.doneUnsafe(lost, exit)
+  })
+  client.on("connect", (packet) => Deferred.doneUnsafe(connected, Exit.succeed(packet)))
+  client.on("packetreceive", (packet) => {
+    if (packet.cmd === "connack") noDelay(client)
+    else if (packet.cmd === "publish") session.receives?.take(takeOver(client, packet))
+  })
+  client.connect()
+  const { properties, sessionPresent } = yield* Deferred.await(connected)
+  return {
+    client,
+    resumed: sessionPresent,
+    receiveMaximum: properties?.receiveMaximum ?? 65_535,
+    maximumPacketSize: properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY,
+    lost: Deferred.await(lost)
+  }
+})
+
+const sessionTakenOver = 0x8e
+
+/** Nagle's algorithm and delayed acknowledgements make a message of 0.2 ms one of 40 ms. */
+const noDelay = ({ stream }: MqttClient): void => {
+  if ("setNoDelay" in stream && typeof stream.setNoDelay === "function") stream.setNoDelay(true)
+}
+
+/** Private to mqtt.js, whose version is pinned for it. */
+interface Sending {
+  readonly _sendPacket: (packet: { readonly cmd: "puback"; readonly messageId: number; readonly reasonCode: 0 }) => void
+}
+
+/** A message of QoS 1 becomes one of QoS 0 for mqtt.js, which then leaves the acknowledgement to us. */
+const takeOver = (client: MqttClient, packet: IPublishPacket): Arrived => {
+  const { dup, messageId, payload, qos, retain, topic } = packet
+  packet.qos = 0
+  return {
+    topic,
+    payload: typeof payload === "string" ? new TextEncoder().encode(payload) : payload,
+    retained: retain,
+    redelivered: dup,
+    acknowledge: () => {
+      if (qos === 0 || messageId === undefined || !client.connected || client.disconnecting) return
+      const sending = client as unknown as Sending // it is private
+      sending._sendPacket({ cmd: "puback", messageId, reasonCode: 0 })
+    }
+  }
+}
+
+const close = (client: MqttClient): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    if (client.stream === undefined) return resume(Effect.void)
+    // What is on its way may still arrive. One that is not connected has nobody to say goodbye to.
+    client.end(!client.connected, () => resume(Effect.void))
+  }).pipe(Effect.timeoutOption("1 second"), Effect.andThen(Effect.sync(() => client.stream?.destroy())))
+
+// ---- for as long as it is wanted ---------------------------------------------------------------------------------
+
+/** A connection that held this long did not fail because of what it is for. */
+const stable = 10_000
+
+const longest = 5_000
+
+/** Uses one connection after the other: after a failure at once, then ever more slowly, up to 5 seconds. */
+export const keep = (
+  clientId: string,
+  use: Effect.Effect<never, MqttConnectionLost, Scope.Scope>
+): Effect.Effect<never> => {
+  let failures = 0
+  let said: string | undefined
+  const once = Effect.gen(function* () {
+    const since = yield* Clock.currentTimeMillis
+    const { reason } = yield* Effect.flip(Effect.scoped(use))
+    if ((yield* Clock.currentTimeMillis) - since >= stable) {
+      failures = 0
+      said = undefined
+    }
+    if (said !== reason) yield* Effect.logWarning("No connection to the MQTT broker", { clientId, reason })
+    said = reason
+    // At random, so that not all who lost it come back at the same time.
+    yield* Effect.sleep(Math.min(longest, 100 * 2 ** failures++) * (0.5 + (yield* Random.next)))
+  })
+  return Effect.forever(
+    Effect.catchDefect(once, (defect) =>
+      Effect.andThen(Effect.logError("The connection to the MQTT broker died", defect), Effect.sleep(longest))
+    )
+  )
+}

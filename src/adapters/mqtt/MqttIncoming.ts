@@ -1,0 +1,152 @@
+/**
+ * From what arrives on a connection to the deliveries of a subscription: no more at a time than it may have, what is no
+ * message put away, and after a lost connection nothing that the broker will deliver again.
+ */
+import { Effect, FiberSet, MutableList, type Scope } from "effect"
+import * as Broker from "../../ports/Broker.ts"
+import * as DeadLetters from "../../ports/DeadLetters.ts"
+import { FaultPoint } from "../../ports/FaultPoint.ts"
+import { count, untilHandled } from "../../runtime/SagaService.ts"
+import type { Arrived } from "./MqttConnection.ts"
+
+export interface MqttIncoming {
+  readonly arrive: (arrived: Arrived) => void
+  /** The connection is gone: what nobody has taken yet comes again. */
+  readonly forget: () => void
+  /** The next deliveries; waits for the first. */
+  readonly take: Effect.Effect<readonly [Broker.Delivery, ...Array<Broker.Delivery>]>
+}
+
+export interface Options {
+  readonly maxInFlight: number
+  /** Called when everything is taken and something had to be thrown away, as there was no room for it. */
+  readonly missing: () => void
+}
+
+/** What a broker may send beyond `maxInFlight`, which those with MQTT 3.1.1 do not know. */
+const maxWaitingBytes = 16 * 1024 * 1024
+
+/** What a message costs beside its body. */
+const overhead = 512
+
+/** Bytes of UTF-8, exactly: a mark at the beginning is a part of the text. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+const textOf = (payload: Uint8Array): string | undefined => {
+  // It throws where the bytes are no UTF-8.
+  try {
+    return utf8.decode(payload)
+  } catch {
+    return undefined
+  }
+}
+
+export const make = Effect.fnUntraced(function* ({
+  maxInFlight,
+  missing
+}: Options): Effect.fn.Return<MqttIncoming, never, Scope.Scope> {
+  const fork = yield* FiberSet.makeRuntime<never>()
+  const arrived = MutableList.make<Arrived>()
+  let bytes = 0
+  let inFlight = 0
+  let overflowed = false
+  let resume: (() => void) | undefined
+
+  const wake = (): void => {
+    if (resume === undefined || inFlight >= maxInFlight || arrived.length === 0) return
+    const woken = resume
+    resume = undefined
+    woken()
+  }
+
+  const acknowledge = ({ acknowledge }: Arrived): Effect.Effect<void> => {
+    let open = true
+    return FaultPoint.around("acknowledge", () =>
+      Effect.sync(() => {
+        if (!open) return
+        open = false
+        inFlight--
+        acknowledge()
+        wake()
+      })
+    )
+  }
+
+  /** Says what became of a message that nobody gets, then acknowledges it. */
+  const refuse = (message: Arrived, outcome: string, address?: Broker.Address): void => {
+    const { payload } = message
+    const kept =
+      address === undefined
+        ? Effect.void
+        : // The schedule has no end.
+          Effect.orDie(Effect.retry(DeadLetters.record({ address, body: payload }, outcome), untilHandled))
+    fork(
+      Effect.logWarning("A message was dropped", { outcome, from: address?.from, size: payload.length }).pipe(
+        Effect.andThen(kept),
+        Effect.andThen(count(outcome)),
+        Effect.andThen(acknowledge(message))
+      )
+    )
+  }
+
+  const read = (message: Arrived): Broker.Delivery | undefined => {
+    const { payload, redelivered, retained, topic } = message
+    const address = Broker.parseTopic(topic)
+    // What is retained comes to every new subscriber: it is nothing that was just asked or answered.
+    if (retained) refuse(message, "retained")
+    else if (address === undefined) refuse(message, "unknown-topic")
+    else if (payload.length > Broker.maxMessageBytes) refuse(message, "MessageTooLarge", address)
+    else {
+      const body = textOf(payload)
+      if (body !== undefined) return { address, body, redelivered, acknowledge: acknowledge(message) }
+      refuse(message, "MessageMalformed", address)
+    }
+    return undefined
+  }
+
+  const takeUnsafe = (): ReadonlyArray<Broker.Delivery> => {
+    const deliveries: Array<Broker.Delivery> = []
+    for (const message of MutableList.takeN(arrived, maxInFlight - inFlight)) {
+      bytes -= message.payload.length + overhead
+      inFlight++
+      const delivery = read(message)
+      if (delivery !== undefined) deliveries.push(delivery)
+    }
+    if (overflowed && arrived.length === 0) {
+      overflowed = false
+      missing()
+    }
+    return deliveries
+  }
+
+  const idle = Effect.callback<void>((ready) => {
+    resume = () => ready(Effect.void)
+    return Effect.sync(() => {
+      resume = undefined
+    })
+  })
+
+  const take: MqttIncoming["take"] = Effect.suspend(() => {
+    const [first, ...rest] = takeUnsafe()
+    return first === undefined ? Effect.andThen(idle, take) : Effect.succeed([first, ...rest])
+  })
+
+  return {
+    take,
+    arrive: (message) => {
+      const size = message.payload.length + overhead
+      if (bytes + size > maxWaitingBytes && arrived.length > 0) {
+        overflowed = true
+        return
+      }
+      bytes += size
+      MutableList.append(arrived, message)
+      wake()
+    },
+    forget: () => {
+      MutableList.clear(arrived)
+      bytes = 0
+      overflowed = false
+    }
+  }
+})

@@ -12,6 +12,8 @@ import type {
   Retry,
   SagaStep
 } from "../definition/SagaStep.ts"
+import { messageId } from "./Envelope.ts"
+import * as Agreement from "./SagaAgreement.ts"
 import type { SagaContext } from "./SagaContext.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
@@ -36,9 +38,8 @@ export type Instruction =
       readonly context: SagaContext
     }
   | { readonly _tag: "Resend"; readonly path: string; readonly sent: Sent }
-  | { readonly _tag: "Reserve"; readonly path: "" }
-  | { readonly _tag: "Commit"; readonly path: "" }
-  | { readonly _tag: "Reject"; readonly path: "" }
+  /** Put to the services whose question is due; `path` names them. */
+  | { readonly _tag: "Reserve" | "Commit" | "Reject"; readonly path: string; readonly services: ReadonlyArray<string> }
   /** May run again after a crash: only the stored result counts (SPEC W6). */
   | { readonly _tag: "BuildRequest"; readonly path: string; readonly step: Remote; readonly context: SagaContext }
   | { readonly _tag: "Choose"; readonly path: string; readonly step: Conditional; readonly context: SagaContext }
@@ -77,6 +78,8 @@ export const needsIntent = (self: Instruction): boolean => {
 export interface Decision {
   readonly facts: ReadonlyArray<SagaEvent>
   readonly instructions: ReadonlyArray<Instruction>
+  /** What is being agreed on, while somebody's answer is missing. */
+  readonly agreeing: "Reserve" | "Commit" | "Reject" | undefined
   /** When to decide again although nothing happened: a resend, a retry, a deadline. `Infinity`: never. */
   readonly wakeAt: number
 }
@@ -137,6 +140,7 @@ const justStarted = (
     ? {
         facts: [],
         instructions: [{ _tag: "RunStep", path: state.path, step, state, context }],
+        agreeing: undefined,
         wakeAt: Number.POSITIVE_INFINITY
       }
     : undefined
@@ -145,6 +149,7 @@ const justStarted = (
 class Decider implements Decision {
   readonly facts: Array<SagaEvent> = []
   readonly instructions: Array<Instruction> = []
+  agreeing: "Reserve" | "Commit" | "Reject" | undefined
   wakeAt = Number.POSITIVE_INFINITY
 
   private readonly self: SagaState
@@ -176,24 +181,64 @@ class Decider implements Decision {
   }
 
   private end(): void {
-    const { autocommit, commitState, decision, enrolled, status, transactional } = this.self
+    const { agreement, autocommit, commitState, decision, enrolled, status, transactional } = this.self
     const at = this.now
-    const agreed = !transactional || enrolled.length === 0
+    const isAlone = !transactional || enrolled.length === 0
     if (commitState === "none") {
-      if (status === "finished" && !(autocommit && agreed)) return
-      if (autocommit && !agreed) this.facts.push({ _tag: "ReservationStarted", at })
+      if (status === "finished" && !(autocommit && isAlone)) return
+      if (autocommit && !isAlone) this.facts.push({ _tag: "ReservationStarted", at })
       else {
         if (status !== "finished") this.facts.push({ _tag: "ExecutionFinished", at })
         if (autocommit) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
       }
     } else if (commitState === "reserving") {
-      if (agreed) this.facts.push({ _tag: "CommitDecided", at })
-      else this.instructions.push({ _tag: "Reserve", path: "" })
+      if (Agreement.isReached(agreement)) this.facts.push({ _tag: "CommitDecided", at })
+      else this.reserve()
     } else if (decision === "commit" && status !== "finished") this.facts.push({ _tag: "ExecutionFinished", at })
     else if (commitState === "committing") {
-      if (agreed) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
-      else this.instructions.push({ _tag: "Commit", path: "" })
+      if (Agreement.isReached(agreement)) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
+      else {
+        this.agree("Commit", this.settings.resendDecision)
+        // Whoever waits is told then that it takes longer.
+        const patience = agreement!.at + this.settings.commitWait
+        if (patience > this.now) this.wake(patience)
+      }
     }
+  }
+
+  // ---- agreement -----------------------------------------------------------------------------------------------
+
+  private reserve(): void {
+    const { agreement } = this.self
+    const deadline = agreement!.at + this.settings.reserveTimeout
+    if (deadline <= this.now) {
+      const reason = `no vote from ${Agreement.pending(agreement).join(", ")}`
+      this.facts.push({ _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason }, at: this.now })
+      return
+    }
+    this.wake(deadline)
+    this.agree("Reserve", this.settings.resend)
+  }
+
+  /** Asks those who have not answered, as often as it is due; whoever does not answer a decision for long is stalled. */
+  private agree(tag: "Reserve" | "Commit" | "Reject", backoff: Timing.Backoff): void {
+    const { agreement, uuid } = this.self
+    const { asks, op } = agreement!
+    const services: Array<string> = []
+    for (const { at, service, stalled, status } of asks) {
+      if (status === "answered") continue
+      const id = messageId(uuid, service, op)
+      const { last, next } = Timing.around(at, this.now, stalled === undefined ? backoff : rarely(backoff), id)
+      this.wake(next)
+      const isDue = status === "new" || (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY
+      if (isDue) services.push(service)
+      if (tag === "Reserve" || stalled !== undefined) continue
+      const end = Timing.dueAt(at, maxAttempts, backoff, id)
+      if (end > this.now) this.wake(end)
+      else this.facts.push({ _tag: "ServiceStalled", service, reason: `no answer to ${op}`, at: this.now })
+    }
+    this.agreeing = tag
+    if (services.length > 0) this.instructions.push({ _tag: tag, path: services.sort().join(), services })
   }
 
   // ---- forward -------------------------------------------------------------------------------------------------
@@ -299,13 +344,14 @@ class Decider implements Decision {
   // ---- backward ------------------------------------------------------------------------------------------------
 
   private wholeBackward(): void {
-    const { commitState, enrolled, root, status, transactional } = this.self
+    const { agreement, commitState, root, status } = this.self
     const at = this.now
-    const agreed = !transactional || enrolled.length === 0
-    if (commitState === "rejecting" && !agreed) this.instructions.push({ _tag: "Reject", path: "" })
+    const isTold = commitState === "rejecting" && Agreement.isReached(agreement)
+    if (commitState === "rejecting" && !isTold) this.agree("Reject", this.settings.resendDecision)
     if (status !== "errored" && this.backward(root, this.definition.steps))
       this.facts.push({ _tag: "ExecutionErrored", at })
-    if (status === "errored" && commitState === "rejecting" && agreed) {
+    // With nobody to tell, it is over with the last step.
+    if (isTold && (status === "errored" || agreement !== undefined)) {
       this.facts.push({ _tag: "TransactionSettled", state: "rejected", at })
     }
     for (const path of this.self.reopened) this.reopened(root, this.definition.steps, path)
@@ -410,6 +456,11 @@ class Decider implements Decision {
     else if (this.since === Number.NEGATIVE_INFINITY) this.instructions.push({ _tag: "Resend", path, sent })
   }
 }
+
+/** Repetitions of a decision before a person should look (SPEC C8). */
+const maxAttempts = 10
+
+const rarely = ({ factor, max }: Timing.Backoff): Timing.Backoff => ({ initial: max, factor, max })
 
 const innerSteps = (step: SagaStep, state: StepState): ReadonlyArray<ReadonlyArray<SagaStep>> => {
   switch (step._tag) {

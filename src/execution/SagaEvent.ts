@@ -36,6 +36,8 @@ export const SagaEvent = Schema.Union([
     autocommit: Schema.Boolean,
     /** Whether participants are enrolled in a transaction (false: committer `layerNone`). */
     transactional: Schema.Boolean,
+    /** The own service has hooks, and is enrolled with its first local step. */
+    takesPart: Schema.optionalKey(Schema.Literal(true)),
     headers: Schema.optionalKey(Headers),
     at
   }),
@@ -107,14 +109,17 @@ export const SagaEvent = Schema.Union([
 
   // The end.
   Schema.TaggedStruct("ReservationStarted", { at }),
+  /** A service is in favour. One that is against starts the way back. */
+  Schema.TaggedStruct("VoteReceived", { service: Name, at }),
   Schema.TaggedStruct("CommitDecided", { at }),
   Schema.TaggedStruct("RejectRequested", { at }),
+  Schema.TaggedStruct("DecisionAcknowledged", { service: Name, at }),
+  /** It contradicts the decision, or has not answered for long. It is told all the same, and people should look. */
+  Schema.TaggedStruct("ServiceStalled", { service: Name, reason: Schema.String, at }),
   Schema.TaggedStruct("ExecutionFinished", { at }),
   Schema.TaggedStruct("ExecutionErrored", { at }),
   Schema.TaggedStruct("TransactionSettled", {
     state: Schema.Literals(["committed", "rejected"]),
-    /** Who was told; absent: there was nobody to tell. */
-    services: Schema.optionalKey(Schema.Array(Name)),
     at
   })
 ])

@@ -9,6 +9,7 @@ import * as SagaValidation from "../definition/SagaValidation.ts"
 import * as Encoding from "./Encoding.ts"
 import { Uuid as UuidText } from "./Envelope.ts"
 import { check, Json, limits } from "./Json.ts"
+import { stalledAt } from "./SagaAgreement.ts"
 import * as Context from "./SagaContext.ts"
 import { SagaEvent } from "./SagaEvent.ts"
 import { SagaContextDecodeError, SagaContextEncodeError, SagaContextTooLarge, toError } from "./SagaFailure.ts"
@@ -68,9 +69,10 @@ export class SagaExecution {
   get pausedStep(): Step.SagaStepExecution | undefined {
     return Step.paused(this, this.state.root)
   }
-  /** Paths of the steps whose undoing needs a person. */
+  /** What needs a person: paths of steps that are not undone, and services that are stalled (`payments:commit`). */
   get parked(): ReadonlyArray<string> {
-    return this.state.parked
+    const { agreement, parked } = this.state
+    return agreement === undefined ? parked : [...parked, ...stalledAt(agreement)]
   }
   /** Services that took part in any step, at any depth. */
   get relatedServices(): ReadonlyArray<string> {
@@ -261,12 +263,18 @@ export const fromDefinition = Effect.fnUntraced(function* (
   return execution instanceof SagaExecution ? execution : yield* Effect.fail(execution)
 })
 
-/** Folds what a repository holds: the facts of each write, in order. */
-export const fromEvents = (writes: number, events: ReadonlyArray<SagaEvent>): SagaExecution | undefined => {
-  const [first, ...rest] = events
+/** Folds what a repository holds: the facts of each write, in order; those at the end may not be stored yet. */
+export const fromEvents = (
+  writes: number,
+  events: ReadonlyArray<SagaEvent>,
+  unstored = 0
+): SagaExecution | undefined => {
+  const [first] = events
   if (first?._tag !== "ExecutionCreated") return undefined
-  const state = rest.reduce(State.evolve, State.created(first))
-  return new SagaExecution({ ...state, revision: writes, unstored: 0 }, undefined)
+  const kept = events.length - unstored
+  const folded = events.slice(1, Math.max(1, kept)).reduce(State.evolve, State.created(first))
+  const before = kept > 0 ? State.stored(folded, writes) : { ...folded, revision: writes }
+  return new SagaExecution(events.slice(Math.max(1, kept)).reduce(State.evolve, before), undefined)
 }
 
 /** The events gained since the last write. */
@@ -296,7 +304,7 @@ export const unstoredMessages = ({ state }: SagaExecution): ReadonlyArray<Announ
 
 /** The execution after its write. */
 export const stored = (self: SagaExecution): SagaExecution =>
-  new SagaExecution({ ...self.state, revision: self.state.revision + 1, unstored: 0 }, self.definition)
+  new SagaExecution(State.stored(self.state, self.state.revision + 1), self.definition)
 
 // ---- encoded form ----------------------------------------------------------------------------------------------
 
@@ -371,12 +379,13 @@ export const fromRaw = Effect.fnUntraced(function* (
   )
   const checked = check(raw.events, { ...limits, maxDepth: limits.maxDepth + depthOfEvents })
   if (typeof checked !== "number") return yield* new SagaDecodeError({ issue: `$.events: ${checked.message}` })
-  const execution = fromEvents(raw.revision, raw.events)
+  const count = raw.unstored >= 0 && raw.unstored <= raw.events.length ? raw.unstored : 0
+  const execution = fromEvents(raw.revision, raw.events, count)
   if (execution === undefined) return yield* new SagaDecodeError({ issue: "$.events: no ExecutionCreated" })
   const { fingerprint, saga } = execution.state
   if (raw.revision < 0) return yield* new SagaDecodeError({ issue: "$.revision: less than 0" })
   if (raw.unstored < 0 || raw.unstored > execution.events.length)
     return yield* new SagaDecodeError({ issue: "$.unstored: not a number of events" })
   const isSame = definition?.name === saga && definition.fingerprint === fingerprint
-  return new SagaExecution({ ...execution.state, unstored: raw.unstored }, isSame ? definition : undefined)
+  return isSame ? bind(execution, definition) : execution
 })

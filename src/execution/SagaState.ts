@@ -8,6 +8,7 @@
  */
 import type { Envelope, ReplyStatus } from "./Envelope.ts"
 import type { Json } from "./Json.ts"
+import * as Agreement from "./SagaAgreement.ts"
 import * as Context from "./SagaContext.ts"
 import type { EffectKnowledge, Of, SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
@@ -93,6 +94,8 @@ export interface SagaState {
   readonly headers: Readonly<Record<string, string>> | undefined
   readonly autocommit: boolean
   readonly transactional: boolean
+  /** The own service has hooks: its first local step enrols it. */
+  readonly takesPart: boolean
   readonly status: SagaStatus
   readonly direction: "forward" | "backward"
   readonly decision: Decision | null
@@ -101,6 +104,8 @@ export interface SagaState {
   /** The first cause. What fails afterwards stays with its step. */
   readonly failure: SagaFailure | undefined
   readonly enrolled: ReadonlyArray<string>
+  /** What those enrolled are asked; undefined: nothing yet. */
+  readonly agreement: Agreement.SagaAgreement | undefined
   /** Paths of the steps whose compensation is parked. */
   readonly parked: ReadonlyArray<string>
   /** Paths of parked steps that are being undone again: an operator asked for it, or a late answer allows it. */
@@ -138,6 +143,7 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   headers: undefined,
   autocommit: true,
   transactional: false,
+  takesPart: false,
   status: "created",
   direction: "forward",
   decision: null,
@@ -145,6 +151,7 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   root: frame("", Context.initial("", event.context), undefined),
   failure: undefined,
   enrolled: [],
+  agreement: undefined,
   parked: [],
   reopened: [],
   alreadyRollback: false,
@@ -186,7 +193,8 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
             service: event.service,
             headers: event.headers,
             autocommit: event.autocommit,
-            transactional: event.transactional
+            transactional: event.transactional,
+            takesPart: event.takesPart === true
           }
         : self
 
@@ -195,8 +203,10 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
         ? { ...self, autocommit: event.autocommit }
         : self
 
-    case "StepStarted":
-      return start(self, event, "local", "running-on-execute", { deadline: event.deadline })
+    case "StepStarted": {
+      const next = start(self, event, "local", "running-on-execute", { deadline: event.deadline })
+      return self.takesPart && self.service !== undefined ? enrol(next, self, [self.service], 0, event.at) : next
+    }
     case "RequestSent":
       return enrol(
         start(self, event, "remote", "paused-by-on-execute", {
@@ -205,7 +215,8 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
         }),
         self,
         [event.message.service],
-        event.message.notAfter
+        event.message.notAfter,
+        event.at
       )
     case "AlternativeChosen":
       return start(self, event, "conditional", "running-on-execute", { choice: event.choice }, (outer) =>
@@ -228,7 +239,7 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return failed(self, event)
 
     case "RollbackStarted":
-      return isForwardOrUndecided(self) ? backward(self, event.failure) : self
+      return isForwardOrUndecided(self) ? backward(self, event.failure, event.at) : self
     case "ProbeSent":
       return undoing(self, event.path, (step) =>
         isUnanswered(step) && step.undo?.sent === undefined
@@ -244,7 +255,8 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
         ),
         self,
         event.relatedServices ?? none,
-        0
+        0,
+        event.at
       )
     case "CompensationStarted":
       return undoing(self, event.path, (step) =>
@@ -272,26 +284,53 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return settleStep(self, event.path, compensated, false)
     case "StepParked":
       return self.parked.includes(event.path) ? self : settleStep(self, event.path, (step) => parked(step, event), true)
-    case "StepUnparked":
+    case "StepUnparked": {
+      const stalled = Agreement.serviceAt(self.agreement, event.path)
+      if (stalled !== undefined) return agreeing(self, (agreement) => Agreement.again(agreement, stalled, event.at))
       return reopen(
         late(self, event.path, (step) => unparked(step, event.at)),
         self,
         event.path
       )
-    case "StepResolved":
+    }
+    case "StepResolved": {
+      const stalled = Agreement.serviceAt(self.agreement, event.path)
+      if (stalled !== undefined) return agreeing(self, (agreement) => Agreement.answered(agreement, stalled))
       return closed(
         late(self, event.path, (step) => ({ ...compensated(step), undo: undefined })),
         self
       )
+    }
 
     case "ReservationStarted":
-      return isComplete(self) && self.commitState === "none" ? { ...self, commitState: "reserving" } : self
+      return isComplete(self) && self.commitState === "none"
+        ? { ...self, commitState: "reserving", agreement: Agreement.begin("reserve", self.enrolled, event.at) }
+        : self
+    case "VoteReceived":
+      return self.commitState === "reserving"
+        ? agreeing(self, (agreement) => Agreement.answered(agreement, event.service))
+        : self
     case "CommitDecided":
-      return isComplete(self) && self.commitState === "reserving"
-        ? { ...self, decision: "commit", commitState: "committing" }
+      return isComplete(self) && self.commitState === "reserving" && Agreement.isReached(self.agreement)
+        ? {
+            ...self,
+            decision: "commit",
+            commitState: "committing",
+            agreement: Agreement.begin("commit", self.enrolled, event.at)
+          }
         : self
     case "RejectRequested":
-      return self.direction === "backward" && self.commitState === "none" ? { ...self, commitState: "rejecting" } : self
+      return self.direction === "backward" && self.commitState === "none"
+        ? { ...self, commitState: "rejecting", agreement: Agreement.begin("reject", self.enrolled, event.at) }
+        : self
+    case "DecisionAcknowledged":
+      return self.commitState === "committing" || self.commitState === "rejecting"
+        ? agreeing(self, (agreement) => Agreement.answered(agreement, event.service))
+        : self
+    case "ServiceStalled":
+      return self.commitState === "committing" || self.commitState === "rejecting"
+        ? agreeing(self, (agreement) => Agreement.stalled(agreement, event.service, event.reason, event.at))
+        : self
     case "ExecutionFinished":
       return self.status === "running" && isComplete(self) ? { ...self, status: "finished" } : self
     case "ExecutionErrored":
@@ -302,8 +341,9 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return (event.state === "committed" &&
         self.status === "finished" &&
         self.direction === "forward" &&
-        self.commitState !== "committed") ||
-        (event.state === "rejected" && self.commitState === "rejecting" && isToldToAll(self, event.services))
+        self.commitState !== "committed" &&
+        Agreement.isReached(self.agreement)) ||
+        (event.state === "rejected" && self.commitState === "rejecting" && Agreement.isReached(self.agreement))
         ? { ...self, commitState: event.state, decision: event.state === "committed" ? "commit" : "reject" }
         : self
   }
@@ -376,7 +416,7 @@ const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState => {
       self,
       event.path
     )
-    return enrol(known, self, event.relatedServices, 0)
+    return enrol(known, self, event.relatedServices, 0, event.at)
   }
   const root = atStep(self.root, event.path, (step) =>
     step.status === "paused-by-on-execute" && step.kind === "remote"
@@ -394,7 +434,7 @@ const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState => {
         }
       : step
   )
-  return enrol(withRoot(self, root), self, event.relatedServices, 0)
+  return enrol(withRoot(self, root), self, event.relatedServices, 0, event.at)
 }
 
 const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaState => {
@@ -414,7 +454,7 @@ const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaState => {
     return { ...outer, current: undefined, done: push(finished, outer.done), context: extended(outer, finished) }
   })
   const next = withRoot(self, root)
-  return event.relatedServices === undefined ? next : enrol(next, self, event.relatedServices, 0)
+  return event.relatedServices === undefined ? next : enrol(next, self, event.relatedServices, 0, event.at)
 }
 
 const extended = (outer: Frame, step: StepState): Context.SagaContext => {
@@ -455,7 +495,7 @@ const failed = (self: SagaState, event: Of<"StepFailed">): SagaState => {
     return { ...outer, next: outer.next + 1, undone: push(step, outer.undone) }
   })
   if (root === self.root) return self
-  return self.direction === "forward" ? backward({ ...self, root }, event.failure) : { ...self, root }
+  return self.direction === "forward" ? backward({ ...self, root }, event.failure, event.at) : { ...self, root }
 }
 
 // ---- backward --------------------------------------------------------------------------------------------------
@@ -467,14 +507,18 @@ const isForwardOrUndecided = (self: SagaState): boolean =>
   self.decision === null &&
   (self.status !== "finished" || self.commitState === "none" || self.commitState === "reserving")
 
-const backward = (self: SagaState, failure: SagaFailure): SagaState => ({
-  ...self,
-  direction: "backward",
-  decision: "reject",
-  status: "running",
-  failure: self.failure ?? failure,
-  commitState: self.autocommit || !self.transactional || self.commitState !== "none" ? "rejecting" : "none"
-})
+const backward = (self: SagaState, failure: SagaFailure, at: number): SagaState => {
+  const tells = self.autocommit || !self.transactional || self.commitState !== "none"
+  return {
+    ...self,
+    direction: "backward",
+    decision: "reject",
+    status: "running",
+    failure: self.failure ?? failure,
+    commitState: tells ? "rejecting" : "none",
+    agreement: tells && self.enrolled.length > 0 ? Agreement.begin("reject", self.enrolled, at) : undefined
+  }
+}
 
 const isRunning = (step: StepState): boolean =>
   step.status === "running-on-execute" || step.status === "running-on-success" || step.status === "running-on-error"
@@ -735,21 +779,44 @@ const withRoot = (self: SagaState, root: Frame): SagaState => {
   return { ...self, root, status }
 }
 
-const enrol = (next: SagaState, before: SagaState, services: ReadonlyArray<string>, notAfter: number): SagaState => {
+const enrol = (
+  next: SagaState,
+  before: SagaState,
+  services: ReadonlyArray<string>,
+  notAfter: number,
+  at: number
+): SagaState => {
   if (next === before) return next
   const enrolled = next.transactional ? union(next.enrolled, services) : next.enrolled
+  // Who joins on the way back must be told as well.
+  const tells = enrolled !== next.enrolled && (next.commitState === "rejecting" || next.commitState === "rejected")
   return {
     ...next,
     enrolled,
-    // Who joins on the way back must be told as well.
-    commitState: next.commitState === "rejected" && enrolled !== next.enrolled ? "rejecting" : next.commitState,
+    commitState: tells ? "rejecting" : next.commitState,
+    agreement: tells
+      ? Agreement.join(next.agreement ?? Agreement.begin("reject", [], at), enrolled, at)
+      : next.agreement,
     notAfter: Math.max(next.notAfter, notAfter)
   }
 }
 
-/** Somebody may have joined while the others were told. */
-const isToldToAll = ({ enrolled }: SagaState, services: ReadonlyArray<string> | undefined): boolean =>
-  services === undefined || enrolled.every((name) => services.includes(name))
+const agreeing = (
+  self: SagaState,
+  change: (agreement: Agreement.SagaAgreement) => Agreement.SagaAgreement
+): SagaState => {
+  if (self.agreement === undefined) return self
+  const agreement = change(self.agreement)
+  return agreement === self.agreement ? self : { ...self, agreement }
+}
+
+/** The state after its write. */
+export const stored = (self: SagaState, revision: number): SagaState => ({
+  ...self,
+  revision,
+  unstored: 0,
+  agreement: self.agreement === undefined ? undefined : Agreement.stored(self.agreement)
+})
 
 const union = (some: ReadonlyArray<string>, more: ReadonlyArray<string>): ReadonlyArray<string> =>
   more.every((name) => some.includes(name)) ? some : [...new Set([...some, ...more])]

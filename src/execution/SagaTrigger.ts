@@ -5,8 +5,9 @@
 
 import { Result, Schema } from "effect"
 import type { Definition } from "../definition/SagaStep.ts"
-import type { Op, ReplyStatus } from "./Envelope.ts"
+import { messageId, type Op, type ReplyStatus } from "./Envelope.ts"
 import type { Json } from "./Json.ts"
+import * as Agreement from "./SagaAgreement.ts"
 import * as Decision from "./SagaDecision.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve, type Frame, isUnanswered, type SagaState, type Sent, type StepState } from "./SagaState.ts"
@@ -114,6 +115,7 @@ export interface Policy {
 export interface Awaited {
   readonly id: string
   readonly op: Op
+  /** Of its step; "" for what is asked of a service as a whole. */
   readonly path: string
   readonly service: string
   readonly deadline: number | undefined
@@ -136,6 +138,10 @@ export const awaiting = (self: SagaState): ReadonlyArray<Awaited> => {
     }
   }
   visit(self.root)
+  for (const service of Agreement.pending(self.agreement)) {
+    const { op } = self.agreement!
+    found.push({ id: messageId(self.uuid, service, op), op, path: "", service, deadline: undefined })
+  }
   return found
 }
 
@@ -169,7 +175,7 @@ export const reply = (
 const factsOf = (
   self: SagaState,
   definition: Definition,
-  { op, path }: Awaited,
+  { op, path, service }: Awaited,
   { content, relatedServices, status }: Reply,
   now: number,
   { relatedServices: allowed, settings }: Policy
@@ -201,10 +207,33 @@ const factsOf = (
       return status === 200
         ? [{ _tag: "StepCompensated", path, at }]
         : [attemptFailed(self, definition, path, content, now, settings)]
+    case "reserve":
+      return vote(service, status === 200 ? undefined : reasonOf(content), now)
+    case "commit":
+    case "reject":
+      if (status === 200) return [{ _tag: "DecisionAcknowledged", service, at }]
+      // It says that it has decided otherwise, or cannot do what it has promised.
+      return status === 500 ? [{ _tag: "ServiceStalled", service, reason: reasonOf(content), at }] : nothing
     default:
       return nothing
   }
 }
+
+/** Facts of a vote: one against is enough (SPEC C5). */
+export const vote = (service: string, against: string | undefined, now: number): ReadonlyArray<SagaEvent> =>
+  against === undefined
+    ? [{ _tag: "VoteReceived", service, at: now }]
+    : [
+        {
+          _tag: "RollbackStarted",
+          failure: { _tag: "CommitFailed", reason: `${service} is against: ${against}` },
+          at: now
+        }
+      ]
+
+/** A word of the protocol, never what else may be in an answer (SPEC C12). */
+const reasonOf = (content: Json | undefined): string =>
+  typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? content : "Refused"
 
 /** A 500 to a probe or a compensation is not final: it is counted, and tried again while attempts are left. */
 const attemptFailed = (
@@ -238,10 +267,12 @@ export const response = (
   now: number,
   policy: Policy
 ): Verdict<SagaExecutionAlreadyExecuted | SagaResponseAmbiguous> => {
-  if (self.status === "errored") return unchanged
-  if (self.status === "finished")
+  const all = awaiting(self)
+  const isNamed = all.some(({ id }) => id === answer.requestId)
+  if (!isNamed && self.status === "errored") return unchanged
+  if (!isNamed && self.status === "finished")
     return Result.fail(new SagaExecutionAlreadyExecuted({ uuid: self.uuid, status: self.status }))
-  const awaited = awaiting(self).filter(({ op }) => op === "execute")
+  const awaited = all.filter(({ op }) => op === "execute")
   const inReplyTo = answer.requestId ?? (awaited.length === 1 ? awaited[0]!.id : undefined)
   if (inReplyTo === undefined)
     return Result.fail(new SagaResponseAmbiguous({ uuid: self.uuid, awaited: awaited.map(({ path }) => path) }))
@@ -288,8 +319,12 @@ export const rollback = (self: SagaState, now: number): Verdict<SagaRollbackExec
   return self.direction === "backward" || evolve(self, fact) === self ? refuse("already-done") : Result.succeed([fact])
 }
 
+/** A step, or a service that is stalled (`payments:commit`). */
+const isParked = (self: SagaState, path: string): boolean =>
+  self.parked.includes(path) || Agreement.serviceAt(self.agreement, path) !== undefined
+
 export const retryParked = (self: SagaState, path: string, actor: string, now: number): Verdict<SagaStepNotParked> =>
-  self.parked.includes(path)
+  isParked(self, path)
     ? Result.succeed([{ _tag: "StepUnparked", path, actor, at: now }])
     : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))
 
@@ -300,6 +335,6 @@ export const resolveParked = (
   reason: string,
   now: number
 ): Verdict<SagaStepNotParked> =>
-  self.parked.includes(path)
+  isParked(self, path)
     ? Result.succeed([{ _tag: "StepResolved", path, actor, reason, at: now }])
     : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))

@@ -7,6 +7,12 @@ export type { Backoff }
 export interface Settings {
   /** Resends of an execute. */
   readonly resend: Backoff
+  /** Repetitions of a commit or a reject that is not acknowledged. */
+  readonly resendDecision: Backoff
+  /** How long votes are waited for, in milliseconds. */
+  readonly reserveTimeout: number
+  /** How long a caller waits for the acknowledgements of a commit, in milliseconds. */
+  readonly commitWait: number
   /** How long a remote step without `timeout` waits for its reply, in milliseconds. */
   readonly replyTimeout: number
   /** How long a message may run something, in milliseconds. */
@@ -19,6 +25,9 @@ const minute = 60_000
 
 export const defaults: Settings = {
   resend: { initial: 1_000, factor: 2, max: 30_000 },
+  resendDecision: { initial: 1_000, factor: 2, max: 5 * minute },
+  reserveTimeout: minute / 2,
+  commitWait: minute / 2,
   replyTimeout: 5 * minute,
   maxMessageLifetime: 24 * 60 * minute,
   retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }

@@ -118,6 +118,12 @@ export class Broker extends Context.Service<
   }
 >()("effect-saga/Broker") {}
 
+/** Hands a message to the broker. A refusal is no failure: what is stored is sent again until it is answered. */
+export const publishOrWarn = (broker: Broker["Service"], envelope: Envelope, command?: string): Effect.Effect<void> =>
+  Effect.catch(broker.publish(toMessage(envelope, command)), (error) =>
+    Effect.logWarning("A saga message could not be published now", { id: envelope.id, reason: error.reason })
+  )
+
 // ---- reading ---------------------------------------------------------------------------------------------------
 
 /** Bytes of UTF-8 a message may have (SPEC C11). */

@@ -18,7 +18,7 @@ export const Head = Schema.Struct({
   decision: Schema.NullOr(Decision),
   commitState: CommitState,
   user: Schema.optionalKey(Schema.String),
-  /** The undoing of a step needs a person. */
+  /** The undoing of a step needs a person, or a service does not answer to the decision. */
   parked: Schema.Boolean,
   /** The kind of the first failure and its step; never what was in it (SPEC C12). */
   failure: Schema.optionalKey(Schema.Struct({ tag: Schema.String, path: Schema.optionalKey(Schema.String) })),
@@ -31,7 +31,7 @@ export const Head = Schema.Struct({
 })
 export type Head = typeof Head.Type
 
-export const of = ({ settled, state }: SagaExecution): Head => ({
+export const of = ({ parked, settled, state }: SagaExecution): Head => ({
   uuid: state.uuid,
   ...(state.startKey !== undefined && { startKey: state.startKey }),
   saga: state.saga,
@@ -41,7 +41,7 @@ export const of = ({ settled, state }: SagaExecution): Head => ({
   decision: state.decision,
   commitState: state.commitState,
   ...(state.user !== undefined && { user: state.user }),
-  parked: state.parked.length > 0,
+  parked: parked.length > 0,
   ...(state.failure !== undefined && {
     failure: { tag: state.failure._tag, ...("path" in state.failure && { path: state.failure.path }) }
   }),

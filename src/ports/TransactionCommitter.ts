@@ -1,42 +1,70 @@
 /**
- * Port: brings all services that took part in an execution to one decision. `layerNone` enrols nobody: a saga of
- * compensations only.
+ * Port: puts a question to the services that take part in an execution, and tells them its decision. Who has answered what
+ * is recorded with the execution, so nothing is kept here. `layerTwoPhase` asks by messages over the broker; `layerNone`
+ * enrols nobody: a saga of compensations only.
  */
 import { Context, Effect, Layer } from "effect"
+import { message, type Question, type Transaction } from "../execution/SagaAgreement.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
 import type { SagaFailedCommitCallback } from "../execution/SagaFailure.ts"
+import * as Broker from "./Broker.ts"
 
+export type { Question, Transaction } from "../execution/SagaAgreement.ts"
 export { SagaFailedCommitCallback } from "../execution/SagaFailure.ts"
 
-/** What is agreed on: one execution, and the services that have a part of it. */
-export interface Transaction {
-  readonly uuid: string
-  /** Each once, sorted. */
-  readonly services: ReadonlyArray<string>
-}
-
-/** Every call may come again after a crash, with the same transaction, and then gives the same result. */
+/**
+ * Every call gives the services that have answered it; the others answer by a reply over the broker, or are asked again
+ * later. Every call may come again after a crash, for the same transaction, and then gives the same.
+ */
 export class TransactionCommitter extends Context.Service<
   TransactionCommitter,
   {
     /** Whether services are enrolled in a transaction and told its outcome. */
     readonly enrols: boolean
-    /** Asks every service for its vote. Fails unless all are in favour: then everything is undone. */
-    readonly reserve: (transaction: Transaction) => Effect.Effect<void, SagaFailedCommitCallback>
-    /** Tells every service that the transaction is committed. A failure leaves the decision as it is: asked again. */
-    readonly commit: (transaction: Transaction) => Effect.Effect<void, SagaFailedCommitCallback>
-    /** Tells every service that the transaction is rejected; asked again until it succeeds. */
-    readonly reject: (transaction: Transaction) => Effect.Effect<void, SagaFailedCommitCallback>
+    /** Asks the services for their votes. Gives those in favour; fails if one is against: then everything is undone. */
+    readonly reserve: (transaction: Transaction) => Effect.Effect<ReadonlyArray<string>, SagaFailedCommitCallback>
+    /** Tells the services that the transaction is committed. A failure leaves the decision as it is: told again. */
+    readonly commit: (transaction: Transaction) => Effect.Effect<ReadonlyArray<string>, SagaFailedCommitCallback>
+    /** Tells the services that the transaction is rejected; told again until they acknowledge it. */
+    readonly reject: (transaction: Transaction) => Effect.Effect<ReadonlyArray<string>, SagaFailedCommitCallback>
   }
 >()("effect-saga/TransactionCommitter") {}
+
+const nobody = Effect.succeed<ReadonlyArray<string>>([])
 
 /** Nobody is enrolled, so nobody is asked or told. */
 export const layerNone: Layer.Layer<TransactionCommitter> = Layer.succeed(TransactionCommitter, {
   enrols: false,
-  reserve: () => Effect.void,
-  commit: () => Effect.void,
-  reject: () => Effect.void
+  reserve: () => nobody,
+  commit: () => nobody,
+  reject: () => nobody
 })
+
+/**
+ * Two-phase commit with all services that took part: a message to each at once, sorted by name. Their answers come to the
+ * reply topic of the own service, and are awaited by the execution (SPEC C3, C5).
+ */
+export const layerTwoPhase: Layer.Layer<TransactionCommitter, never, Broker.Broker> = Layer.effect(
+  TransactionCommitter,
+  Effect.gen(function* () {
+    const broker = yield* Broker.Broker
+    const send = (op: Question) => (transaction: Transaction) =>
+      Effect.andThen(
+        Effect.forEach(
+          transaction.services,
+          (service) => Broker.publishOrWarn(broker, message(transaction, op, service)),
+          { concurrency: 16, discard: true }
+        ),
+        nobody
+      )
+    return TransactionCommitter.of({
+      enrols: true,
+      reserve: send("reserve"),
+      commit: send("commit"),
+      reject: send("reject")
+    })
+  })
+)
 
 /** One service's part of an execution. */
 export interface Participation {

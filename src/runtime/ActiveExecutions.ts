@@ -30,6 +30,8 @@ export interface ActiveExecutions {
     until: Until,
     caller: Context.Context<never>
   ) => Effect.Effect<SagaExecution, RunError | SagaOverloaded>
+  /** Whether it is what a caller waits for, as time stands. */
+  readonly isReached: (execution: SagaExecution, until: Until) => boolean
   /** Waits for a stored execution that this or another process runs. */
   readonly wait: (uuid: string, until: Until) => Effect.Effect<SagaExecution, RunError>
   /**
@@ -54,12 +56,17 @@ export type Until = "end" | "pause"
 /** Triggers of one execution that wait for its runner. */
 const maxInbox = 1_024
 
-export const isReached = ({ state }: SagaExecution, until: Until): boolean => {
+/** `patience`: how long a caller waits for the acknowledgements of a commit, in milliseconds. */
+const isReached = ({ state }: SagaExecution, until: Until, now: number, patience: number): boolean => {
   switch (state.status) {
     case "errored":
       return true
     case "finished":
-      return state.commitState === "committed" || (state.commitState === "none" && !state.autocommit)
+      return (
+        state.commitState === "committed" ||
+        (state.commitState === "none" && !state.autocommit) ||
+        (state.commitState === "committing" && state.agreement !== undefined && state.agreement.at + patience <= now)
+      )
     case "paused":
       return until === "pause"
     default:
@@ -95,10 +102,14 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly recoveryInterval: number
   readonly maxRunning: number
   readonly maxPending: number
+  /** How long a caller waits for the acknowledgements of a commit, in milliseconds. */
+  readonly commitWait: number
   readonly services: Context.Context<never>
 }): Effect.fn.Return<ActiveExecutions, never, Scope.Scope> {
-  const { afterCrash, drive, load, maxPending, maxRunning, recoveryInterval, services } = options
+  const { afterCrash, commitWait, drive, load, maxPending, maxRunning, recoveryInterval, services } = options
   const clock = yield* Clock.Clock
+  const reached = (execution: SagaExecution, until: Until): boolean =>
+    isReached(execution, until, clock.currentTimeMillisUnsafe(), commitWait)
   const active = new Map<string, Inbox.Inbox>()
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
   const waiters = new Map<string, Array<Waiter>>()
@@ -133,7 +144,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const settle = (uuid: string, exit: Exit.Exit<SagaExecution, RunError>): void => {
     const present = waiters.get(uuid)
     if (present === undefined) return
-    const left = present.filter(({ until }) => Exit.isSuccess(exit) && !isReached(exit.value, until))
+    const left = present.filter(({ until }) => Exit.isSuccess(exit) && !reached(exit.value, until))
     if (left.length === 0) waiters.delete(uuid)
     else waiters.set(uuid, left)
     // Whoever is told may go on at once, and wait again.
@@ -219,7 +230,9 @@ export const make = Effect.fnUntraced(function* (options: {
     if (inbox.triggers.length > 0) {
       return goOn(uuid, Effect.succeed(execution), clock.currentTimeMillisUnsafe(), Inbox.make(inbox.triggers))
     }
-    if (execution.status === "finished" || execution.status === "errored") waiting.delete(uuid)
+    // What is over may still have to be told to others.
+    const isOver = execution.status === "finished" || execution.status === "errored"
+    if (isOver && wakeAt === Number.POSITIVE_INFINITY) waiting.delete(uuid)
     else waiting.add(uuid)
     if (wakeAt !== Number.POSITIVE_INFINITY)
       timers.schedule({ uuid, at: wakeAt, since: clock.currentTimeMillisUnsafe() })
@@ -266,7 +279,7 @@ export const make = Effect.fnUntraced(function* (options: {
     const exit = launch(uuid, drive(execution, execution.state.updatedAt, inbox), inbox, contextFor(caller))
     // A saga of local steps has mostly run by now.
     if (exit !== undefined && Exit.isFailure(exit)) return Effect.failCause(exit.cause)
-    return exit !== undefined && isReached(exit.value.execution, until)
+    return exit !== undefined && reached(exit.value.execution, until)
       ? Effect.succeed(exit.value.execution)
       : waitOn(uuid, waitFor(uuid, until))
   }
@@ -298,6 +311,7 @@ export const make = Effect.fnUntraced(function* (options: {
         Effect.flatMap(() => startNow(execution, until, caller))
       )
     },
+    isReached: reached,
     wait: (uuid, until) =>
       Effect.suspend(() => {
         // Waiting begins before looking: what is reached in between is not missed.
@@ -333,7 +347,7 @@ export const make = Effect.fnUntraced(function* (options: {
     },
     room: () => Math.min(maxRunning - active.size - starts.length, maxPending - active.size - waiting.size),
     stored: (execution) => {
-      if (!isReached(execution, "end")) return
+      if (!reached(execution, "end")) return
       over.add(execution.uuid)
       if (waiters.size > 0) settle(execution.uuid, Exit.succeed(execution))
     }

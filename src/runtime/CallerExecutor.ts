@@ -12,11 +12,11 @@ import { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import type { Envelope } from "../execution/Envelope.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
 import { defectOf, SagaFailedExecutionStep, toError } from "../execution/SagaFailure.ts"
-import { Broker } from "../ports/Broker.ts"
+import { Broker, publishOrWarn } from "../ports/Broker.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import { overlay, type Run, within } from "./Operation.ts"
 import * as RequestContext from "./RequestContext.ts"
-import { buildRequest, publish } from "./RequestExecutor.ts"
+import { buildRequest } from "./RequestExecutor.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import { starting } from "./SagaRunner.ts"
 
@@ -106,7 +106,7 @@ export const request: <Ctx extends object, P>(
     const failure = fact?._tag === "StepFailed" ? toError(fact.failure, run.state.saga, run.definition) : undefined
     return yield* failure instanceof SagaFailedExecutionStep ? failure : Effect.die(failure)
   }
-  yield* publish(yield* Broker, fact.message, fact.command)
+  yield* publishOrWarn(yield* Broker, fact.message, fact.command)
   return fact.message
 })
 

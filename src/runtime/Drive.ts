@@ -6,7 +6,6 @@
 import { Clock, type Context, Deferred, Effect, Exit, Result, Schedule } from "effect"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { Definition } from "../definition/SagaStep.ts"
-import type { Envelope } from "../execution/Envelope.ts"
 import * as Decision from "../execution/SagaDecision.ts"
 import type { SagaEvent } from "../execution/SagaEvent.ts"
 import * as Execution from "../execution/SagaExecution.ts"
@@ -22,10 +21,11 @@ import {
   type SagaExecutionRetired
 } from "../ports/SagaExecutionRepository.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
+import * as Agreement from "./Agreement.ts"
 import * as Executor from "./Executor.ts"
 import { type Done, Flights, type Join, type Joint, type Landed } from "./Flights.ts"
 import * as Inbox from "./Inbox.ts"
-import * as RequestExecutor from "./RequestExecutor.ts"
+import type { Hooks } from "./ParticipantHandlers.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 
 /** What can go wrong with the record of an execution. */
@@ -52,14 +52,13 @@ const untilStored = Schedule.min([Schedule.exponential("50 millis"), Schedule.sp
   Schedule.upTo({ times: 10 })
 )
 
-/** 1 s, doubled up to 5 minutes, for as long as it takes (SPEC C8: commit, reject). */
-const untilTold = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("5 minutes")])
-
 export const make = Effect.fnUntraced(function* (
   /** Called after each write with the execution before and after it. */
   onStored: (written: SagaExecution, stored: SagaExecution) => void,
   /** The instance that takes an execution up again if this process does not; undefined: nobody is to. */
-  owner: string | undefined
+  owner: string | undefined,
+  /** Of the own service, where it takes part in the agreement. */
+  hooks: Hooks | undefined
 ): Effect.fn.Return<Drive, never, SagaExecutionRepository | Broker.Broker | TransactionCommitter | SagaConfig> {
   const repository = yield* SagaExecutionRepository
   const broker = yield* Broker.Broker
@@ -69,14 +68,14 @@ export const make = Effect.fnUntraced(function* (
   /** What recovery is told of an execution that waits. */
   const waiting = (wakeAt: number): Hint => (owner === undefined ? atWork : { owner, wakeAt })
 
-  const publish = (message: Envelope, command: string | undefined) => RequestExecutor.publish(broker, message, command)
-
   /** What a write announces is sent once it is stored. Most writes announce nothing. */
   const announce = (written: SagaExecution): Effect.Effect<void> | undefined => {
     const messages = Execution.unstoredMessages(written)
     return messages === undefined
       ? undefined
-      : Effect.forEach(messages, ({ command, message }) => publish(message, command), { discard: true })
+      : Effect.forEach(messages, ({ command, message }) => Broker.publishOrWarn(broker, message, command), {
+          discard: true
+        })
   }
 
   /** The newest state with those of my facts that it still admits; whether it is mine to go on with. */
@@ -90,38 +89,15 @@ export const make = Effect.fnUntraced(function* (
   const perform = (run: Executor.Run, instruction: Decision.Instruction): Effect.Effect<ReadonlyArray<SagaEvent>> => {
     switch (instruction._tag) {
       case "Resend":
-        return Effect.as(publish(instruction.sent.message, instruction.sent.command), [])
+        return Effect.as(Broker.publishOrWarn(broker, instruction.sent.message, instruction.sent.command), [])
       case "Reserve":
-        return reserve(run)
       case "Commit":
-        return tell(run, committer.commit, "committed")
       case "Reject":
-        return tell(run, committer.reject, "rejected")
+        return Agreement.ask(run, committer, hooks, instruction)
       default:
         return Executor.perform(run, instruction)
     }
   }
-
-  const transactionOf = ({ state }: Executor.Run) => ({ uuid: state.uuid, services: [...state.enrolled].sort() })
-
-  const reserve = Effect.fnUntraced(function* (run: Executor.Run): Effect.fn.Return<ReadonlyArray<SagaEvent>> {
-    const vote = yield* Effect.result(committer.reserve(transactionOf(run)))
-    const at = run.clock.currentTimeMillisUnsafe()
-    return Result.isSuccess(vote)
-      ? [{ _tag: "CommitDecided", at }]
-      : [{ _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason: vote.failure.reason }, at }]
-  })
-
-  const tell = Effect.fnUntraced(function* (
-    run: Executor.Run,
-    operation: typeof committer.commit,
-    state: "committed" | "rejected"
-  ): Effect.fn.Return<ReadonlyArray<SagaEvent>> {
-    const transaction = transactionOf(run)
-    yield* Effect.retry(operation(transaction), untilTold).pipe(Effect.orDie) // the schedule never ends
-    const { services } = transaction
-    return [{ _tag: "TransactionSettled", state, services, at: run.clock.currentTimeMillisUnsafe() }]
-  })
 
   /** Decide, perform, record, repeat. A write that fails ends it; what the drive has come to is kept. */
   const loop = Effect.fnUntraced(function* (self: Progress, clock: Clock.Clock) {
@@ -137,7 +113,7 @@ export const make = Effect.fnUntraced(function* (
 
       if (!isJoint && (work.length === 0 || work.some(Decision.needsIntent))) {
         if (state.unstored > 0) {
-          const isWaiting = work.length === 0 && self.flights?.isAwaited(decision.instructions) !== true
+          const isWaiting = work.length === 0 && self.flights?.isAwaited(decision) !== true
           const hint = isWaiting ? waiting(decision.wakeAt) : atWork
           const announced = recorded(self, yield* repository.store(self.execution, hint))
           if (announced !== undefined) yield* announced
@@ -149,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
         if (inbox.triggers.length > 0) continue
       }
 
-      if (self.flights === undefined || !self.flights.isAwaited(decision.instructions)) {
+      if (self.flights === undefined || !self.flights.isAwaited(decision)) {
         const only = work[0]
         if (only === undefined) return { execution: self.execution, wakeAt: decision.wakeAt }
         if (work.length === 1 && isDoneInPlace(only, decision.wakeAt)) {

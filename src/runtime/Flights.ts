@@ -3,7 +3,7 @@
  * that writes.
  */
 import { Deferred, Effect, Exit, Fiber, Queue } from "effect"
-import type { Instruction } from "../execution/SagaDecision.ts"
+import type { Decision, Instruction } from "../execution/SagaDecision.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
 import type { Inbox } from "./Inbox.ts"
 import type { Facts } from "./Operation.ts"
@@ -51,12 +51,12 @@ export class Flights<E> {
   }
 
   /** Whether what is under way is still wanted. What is not is dropped with the drive: a callback, votes that came late. */
-  isAwaited(instructions: ReadonlyArray<Instruction>): boolean {
+  isAwaited({ agreeing, instructions }: Decision): boolean {
     if (this.keys.size === 0) return false
     return (
       this.isJoint ||
       instructions.some((instruction) => this.keys.has(keyOf(instruction))) ||
-      Array.from(this.keys).some((key) => key.startsWith("Resend:"))
+      Array.from(this.keys).some((key) => key.startsWith("Resend:") || key.startsWith(`${agreeing}:`))
     )
   }
 

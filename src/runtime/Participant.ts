@@ -3,19 +3,19 @@
  * the whole. Each message is handled in one unit of work with its record; it is acknowledged after that, and its reply may
  * go out more than once, always with the same bytes (SPEC C6).
  */
-import { Effect, Layer, Schedule, Stream } from "effect"
+import { Effect, Layer } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type { Participant } from "../definition/Participant.ts"
 import type { Envelope } from "../execution/Envelope.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
 import type { ParticipantStore, ParticipantStoreError } from "../ports/ParticipantStore.ts"
+import * as Consumer from "./Consumer.ts"
 import type { Code, Handlers, Hooks, ServicesOf } from "./ParticipantHandlers.ts"
 import { type Incoming, incoming } from "./ParticipantMachine.ts"
 import { ParticipantSettings } from "./ParticipantSettings.ts"
 import * as Sweep from "./ParticipantSweep.ts"
 import * as ParticipantUnit from "./ParticipantUnit.ts"
-import { count, untilHandled } from "./SagaService.ts"
 
 export * from "../definition/Participant.ts"
 export type { Handlers, Hooks, Part, ServicesOf } from "./ParticipantHandlers.ts"
@@ -34,8 +34,8 @@ const putAway = Effect.fnUntraced(function* (delivery: Broker.Delivery, reason: 
     ? Effect.logError("A message was put away", said)
     : Effect.logWarning("A message was put away", said)
   // The schedule has no end.
-  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), untilHandled))
-  yield* count(reason)
+  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))
+  yield* Consumer.count(reason)
   yield* delivery.acknowledge
 })
 
@@ -51,7 +51,7 @@ const make = Effect.fnUntraced(function* (code: Code) {
     deliveries: number
   ): Effect.Effect<ParticipantUnit.Outcome | ParticipantStoreError | "Defect", never, ParticipantStore> =>
     ParticipantUnit.handle(code, message).pipe(
-      Effect.retry({ schedule: untilHandled, while: ({ reason }) => reason === "unavailable" }),
+      Effect.retry({ schedule: Consumer.untilHandled, while: ({ reason }) => reason === "unavailable" }),
       Effect.catchTag("ParticipantStoreError", (error) => Effect.succeed(error)),
       Effect.catchDefect((defect) =>
         Effect.logError("Handling a message died", { id: message.envelope.id, deliveries }, defect).pipe(
@@ -69,7 +69,7 @@ const make = Effect.fnUntraced(function* (code: Code) {
     body === undefined
       ? Effect.succeed(true)
       : broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }).pipe(
-          Effect.retry({ schedule: untilHandled, while: ({ reason }) => reason !== "rejected" }),
+          Effect.retry({ schedule: Consumer.untilHandled, while: ({ reason }) => reason !== "rejected" }),
           Effect.as(true),
           Effect.orElseSucceed(() => false)
         )
@@ -88,7 +88,7 @@ const make = Effect.fnUntraced(function* (code: Code) {
     if (outcome._tag === "ParticipantStoreError") return yield* putAway(delivery, outcome._tag)
     if (!(yield* answer(envelope, outcome.reply))) return yield* putAway(delivery, "ReplyRejected")
     if (outcome._tag === "putAway") return yield* putAway(delivery, outcome.fault)
-    yield* count(outcome._tag)
+    yield* Consumer.count(outcome._tag)
     yield* delivery.acknowledge
   })
 
@@ -102,7 +102,7 @@ const make = Effect.fnUntraced(function* (code: Code) {
     const message = incoming(envelope, delivery.address.name)
     if (running.get(envelope.id) === message.request) {
       // The copy that is being handled answers for all; this one must not take the place of another message.
-      yield* count("duplicate")
+      yield* Consumer.count("duplicate")
       return yield* delivery.acknowledge
     }
     yield* Effect.acquireUseRelease(
@@ -119,22 +119,9 @@ const make = Effect.fnUntraced(function* (code: Code) {
   yield* Effect.forkScoped(Sweep.run(code))
   // Handlers that wait for each other's transactions must not keep out what ends these: each kind has places of its own.
   for (const kinds of [["tx"], ["command"]] as const) {
-    yield* broker.subscribe({ service: code.contract.name, kinds, maxInFlight }).pipe(
-      // In order, one that takes long would hold up all that came after it.
-      Stream.mapEffect(one, { concurrency: maxInFlight, unordered: true }),
-      Stream.runDrain,
-      Effect.tapError(({ reason }) =>
-        Effect.logError("A participant could not subscribe", { service: code.contract.name, reason })
-      ),
-      Effect.retry({ schedule: untilSubscribed, while: ({ reason }) => reason !== "rejected" }),
-      Effect.ignore,
-      Effect.forkScoped
-    )
+    yield* Effect.forkScoped(Consumer.run({ service: code.contract.name, kinds, maxInFlight }, one))
   }
 })
-
-/** 100 ms, doubled up to 10 s, for as long as it takes. */
-const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")])
 
 /**
  * Answers the commands of a contract while the layer lives, and takes part in its transactions. Requires a

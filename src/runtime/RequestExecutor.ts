@@ -1,5 +1,4 @@
 /** Builds what goes out to other services: requests, probes, compensations. They leave only after they are stored. */
-import { Effect } from "effect"
 import type { Definition, Remote } from "../definition/SagaStep.ts"
 import * as Encoding from "../execution/Encoding.ts"
 import { type Envelope, messageId, type Op } from "../execution/Envelope.ts"
@@ -32,16 +31,6 @@ const unreadable = (message: Envelope): ReturnType<typeof obstacle> | undefined 
     ? obstacle("message-size", `the message has ${bytes} of ${maxMessageSize} bytes`)
     : undefined
 }
-
-/** Hands a message to the broker. A refusal is no failure: what is stored is sent again until it is answered. */
-export const publish = (
-  broker: Broker.Broker["Service"],
-  message: Envelope,
-  command: string | undefined
-): Effect.Effect<void> =>
-  Effect.catch(broker.publish(Broker.toMessage(message, command)), (error) =>
-    Effect.logWarning("A saga message could not be published now", { id: message.id, reason: error.reason })
-  )
 
 /** The request of a remote step. */
 export const buildRequest = (run: Run, { context, path, step }: At<"BuildRequest">): Facts => {

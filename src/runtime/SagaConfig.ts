@@ -27,6 +27,10 @@ export interface Options {
   readonly service: string
   /** How long a remote step without `timeout` waits for its reply. Default 5 minutes. */
   readonly replyTimeout?: Duration.Input
+  /** How long the votes of a two-phase commit are waited for. Default 30 seconds. */
+  readonly reserveTimeout?: Duration.Input
+  /** How long a caller waits until all have acknowledged a commit; telling them goes on. Default 30 seconds. */
+  readonly commitWait?: Duration.Input
   /** How long a message may run something. Default 24 hours. */
   readonly maxMessageLifetime?: Duration.Input
   /** How often this process looks for executions that nobody alive has, and says that it lives. Default 3 seconds. */
@@ -65,6 +69,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
     input === undefined ? otherwise : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(input)))
   const numbers = {
     replyTimeout: millis(options.replyTimeout, Timing.defaults.replyTimeout),
+    reserveTimeout: millis(options.reserveTimeout, Timing.defaults.reserveTimeout),
+    commitWait: millis(options.commitWait, Timing.defaults.commitWait),
     maxMessageLifetime: millis(options.maxMessageLifetime, Timing.defaults.maxMessageLifetime),
     recoveryInterval: millis(options.recoveryInterval, 3_000),
     lease: millis(options.lease, 9_000),
@@ -75,10 +81,10 @@ const make = Effect.fnUntraced(function* (options: Options) {
   for (const [setting, value] of Object.entries(numbers)) {
     if (!(value > 0 && Number.isFinite(value))) return yield* new InvalidSetting({ setting, value })
   }
-  const { maxMessageLifetime, replyTimeout, ...limits } = numbers
+  const { commitWait, maxMessageLifetime, replyTimeout, reserveTimeout, ...limits } = numbers
   return SagaConfig.of({
     service: options.service,
-    settings: { ...Timing.defaults, replyTimeout, maxMessageLifetime },
+    settings: { ...Timing.defaults, replyTimeout, reserveTimeout, commitWait, maxMessageLifetime },
     ...limits,
     relatedServices: options.relatedServices
   })
@@ -88,8 +94,8 @@ export const layer = (options: Options): Layer.Layer<SagaConfig, InvalidServiceN
   Layer.effect(SagaConfig, make(options))
 
 /**
- * The same from Effect's `Config`: `SAGA_SERVICE` is required; `SAGA_REPLY_TIMEOUT`, `SAGA_MAX_MESSAGE_LIFETIME`,
- * `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_MAX_RUNNING`, `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT` have the defaults above.
+ * The same from Effect's `Config`: `SAGA_SERVICE` is required; `SAGA_REPLY_TIMEOUT`, `SAGA_RESERVE_TIMEOUT`,
+ * `SAGA_COMMIT_WAIT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_MAX_RUNNING`, `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT` have the defaults above.
  */
 export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting | Config.ConfigError> =
   Layer.effect(
@@ -102,6 +108,8 @@ export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSe
       const service = yield* Config.String("SAGA_SERVICE")
       const given = yield* Config.all([
         optional(Config.Duration("SAGA_REPLY_TIMEOUT"), "replyTimeout"),
+        optional(Config.Duration("SAGA_RESERVE_TIMEOUT"), "reserveTimeout"),
+        optional(Config.Duration("SAGA_COMMIT_WAIT"), "commitWait"),
         optional(Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"), "maxMessageLifetime"),
         optional(Config.Duration("SAGA_RECOVERY_INTERVAL"), "recoveryInterval"),
         optional(Config.Duration("SAGA_LEASE"), "lease"),

@@ -41,7 +41,7 @@ import type {
 } from "../ports/SagaExecutionRepository.ts"
 import type { SagaOverloaded } from "./ActiveExecutions.ts"
 import type { InvalidServiceName, InvalidSetting } from "./SagaConfig.ts"
-import type { SagaResponseUnaddressed, SagaStartConflict } from "./SagaManager.ts"
+import type { SagaOwnServiceRequested, SagaResponseUnaddressed, SagaStartConflict } from "./SagaManager.ts"
 import type { SagaFailedExecution, SagaTransactionUnsupported } from "./SagaRunner.ts"
 import type { TransactionRefused } from "./Transactional.ts"
 
@@ -100,6 +100,7 @@ export type SagaError =
   | SagaDefinitionError
   | SagaInvalid
   | SagaTransactionUnsupported
+  | SagaOwnServiceRequested
   | InvalidServiceName
   | InvalidSetting
   | SagaStepExecutionError
@@ -160,12 +161,9 @@ const isParticipantError = guard<SagaParticipantError>(
   "DeadLettersError"
 )
 
-const isSetUpError = guard<SagaInvalid | SagaTransactionUnsupported | InvalidServiceName | InvalidSetting>(
-  "SagaInvalid",
-  "SagaTransactionUnsupported",
-  "InvalidServiceName",
-  "InvalidSetting"
-)
+const isSetUpError = guard<
+  SagaInvalid | SagaTransactionUnsupported | SagaOwnServiceRequested | InvalidServiceName | InvalidSetting
+>("SagaInvalid", "SagaTransactionUnsupported", "SagaOwnServiceRequested", "InvalidServiceName", "InvalidSetting")
 
 export const isSagaError = (error: unknown): error is SagaError =>
   isSagaExecutionError(error) ||

@@ -5,8 +5,10 @@
 import { Clock, Context, Effect, Layer, PubSub, Ref, Result, Schema, Stream } from "effect"
 import type { AnyCommitted, Saga, Services, Visible } from "../definition/Saga.ts"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
+import * as SagaPath from "../definition/SagaPath.ts"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type { Definition } from "../definition/SagaStep.ts"
+import * as SagaAgreement from "../execution/SagaAgreement.ts"
 import type { SagaEvent } from "../execution/SagaEvent.ts"
 import * as Execution from "../execution/SagaExecution.ts"
 import { SagaExecution } from "../execution/SagaExecution.ts"
@@ -29,11 +31,13 @@ import { checkDrift } from "./Drift.ts"
 import type { StorageError } from "./Drive.ts"
 import * as Drive from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
+import type { Hooks, ServicesOf } from "./ParticipantHandlers.ts"
 import * as Recovery from "./Recovery.ts"
 import * as RequestContext from "./RequestContext.ts"
 import * as SagaConfig from "./SagaConfig.ts"
 import { failureOf, register, resuming, type SagaFailedExecution, type SetUpError, starting } from "./SagaRunner.ts"
 import * as SagaService from "./SagaService.ts"
+import * as StatusService from "./StatusService.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
@@ -56,6 +60,18 @@ export class SagaResponseUnaddressed extends Schema.TaggedError<SagaResponseUnad
 ) {
   override get message(): string {
     return "The response has no uuid: it must name the execution that it answers"
+  }
+}
+
+/** The own service takes part through hooks, and a remote step asks a participant of the same name. */
+export class SagaOwnServiceRequested extends Schema.TaggedError<SagaOwnServiceRequested>()("SagaOwnServiceRequested", {
+  saga: Schema.String,
+  path: Schema.String,
+  step: Schema.String,
+  service: Schema.String
+}) {
+  override get message(): string {
+    return `Step ${this.step} (${this.path}) of saga ${this.saga} asks the own service ${this.service}, which has hooks in this process`
   }
 }
 
@@ -113,8 +129,13 @@ export type Returned<Ctx, E, Pause, Raise, Return> = Return extends true
       | (Raise extends true ? never : Execution.Errored<Ctx, E | SagaSystemError>)
   : string
 
-/** What `run` fails with besides errors of starting and storing. */
-export type Raised<E, Raise> = Raise extends true ? SagaFailedExecution<E | SagaSystemError> : never
+/**
+ * What `run` fails with besides errors of starting and storing: everything is undone, or the commit is decided and some
+ * have not acknowledged it within `commitWait`.
+ */
+export type Raised<E, Raise> = Raise extends true
+  ? SagaFailedExecution<E | SagaSystemError> | SagaFailedCommitCallback
+  : never
 
 /** The options of any run, as the service takes them: untyped in the saga. */
 export interface RunOptions extends Flags<boolean, boolean, boolean> {
@@ -130,11 +151,11 @@ export class SagaManager extends Context.Service<
     readonly run: (
       saga: Definition,
       options: RunOptions
-    ) => Effect.Effect<SagaExecution | string, SagaFailedExecution | StartError>
+    ) => Effect.Effect<SagaExecution | string, SagaFailedExecution | SagaFailedCommitCallback | StartError>
     readonly resume: (
       response: SagaResponse,
       options: Flags<boolean, boolean, boolean>
-    ) => Effect.Effect<SagaExecution | string, SagaFailedExecution | ResumeError>
+    ) => Effect.Effect<SagaExecution | string, SagaFailedExecution | SagaFailedCommitCallback | ResumeError>
     readonly execute: (saga: Definition, options: RunOptions) => Effect.Effect<unknown, unknown>
     /** The execution, bound to its saga where that is registered. */
     readonly load: (
@@ -218,13 +239,13 @@ export const run: {
 export const execute = <Initial, Own, E, R>(
   saga: Saga<string, Initial, Own, E, R, "committed">,
   options: Start<NoInfer<Initial>> & Identity
-): Effect.Effect<Visible<Initial & Own>, E | SagaFailedExecution<E | SagaSystemError> | StartError, SagaManager> =>
+): Effect.Effect<Visible<Initial & Own>, E | Raised<E, true> | StartError, SagaManager> =>
   // The context and errors are those of the saga's schemas.
   SagaManager.use((manager) => manager.execute(saga, options)) as Effect.Effect<any, any, SagaManager>
 
 // ---- implementation --------------------------------------------------------------------------------------------
 
-const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
+const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { transaction: hooks }: LayerOptions) {
   const registry = yield* register(sagas)
   const repository = yield* SagaExecutionRepository
   const committer = yield* TransactionCommitter
@@ -235,19 +256,24 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     1_024
   )
   const { relatedServices, service, settings } = config
+  if (hooks !== undefined) yield* checkOwnService(registry.sagas, service)
   const owner = `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`
   // Registered first, so given back last: when nothing runs any more.
   yield* Effect.addFinalizer(() => Effect.ignore(repository.release(owner)))
   const policy: Trigger.Policy = { settings, ...(relatedServices !== undefined && { relatedServices }) }
   let listeners = 0
 
-  const drive = yield* Drive.make((written, stored) => {
-    active.stored(stored)
-    if (listeners === 0) return
-    for (const event of Execution.unstored(written)) {
-      PubSub.publishUnsafe(published, { uuid: written.uuid, saga: written.saga, event })
-    }
-  }, owner)
+  const drive = yield* Drive.make(
+    (written, stored) => {
+      active.stored(stored)
+      if (listeners === 0) return
+      for (const event of Execution.unstored(written)) {
+        PubSub.publishUnsafe(published, { uuid: written.uuid, saga: written.saga, event })
+      }
+    },
+    owner,
+    hooks
+  )
   const bound = (execution: SagaExecution) =>
     Result.map(registry.find(execution.saga, execution.state.fingerprint), (definition) =>
       Execution.bind(execution, definition)
@@ -258,6 +284,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   yield* Effect.forkScoped(Stream.runForEach(repository.changes, (uuid) => active.look(uuid)))
   const active: ActiveExecutions.ActiveExecutions = yield* ActiveExecutions.make({
     ...config,
+    commitWait: settings.commitWait,
     drive,
     load: loadBound,
     afterCrash: (execution) => Recovery.afterCrash(execution, clock.currentTimeMillisUnsafe()),
@@ -286,6 +313,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
           service,
           autocommit: options.autocommit ?? true,
           transactional: committer.enrols,
+          takesPart: hooks !== undefined,
           headers: headers === undefined ? undefined : Ref.getUnsafe(headers),
           now
         })
@@ -307,7 +335,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       theirs.saga === mine.saga &&
       theirs.state.fingerprint === mine.state.fingerprint &&
       Repository.contextHash(theirs) === Repository.contextHash(mine)
-    if (isSame) return ActiveExecutions.isReached(theirs, until) ? theirs : yield* active.wait(theirs.uuid, until)
+    if (isSame) return active.isReached(theirs, until) ? theirs : yield* active.wait(theirs.uuid, until)
     const { startKey } = mine
     return yield* new SagaStartConflict({
       uuid: theirs.uuid,
@@ -350,10 +378,16 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       : Effect.andThen(Effect.logWarning("The user of the request is used, not the one given to run"), told)
   }
 
-  const result = (execution: SagaExecution, { raiseOnError, returnExecution }: Flags<boolean, boolean, boolean>) =>
-    execution.status === "errored" && raiseOnError !== false
-      ? Effect.fail(failureOf(execution))
-      : Effect.succeed(returnExecution === false ? execution.uuid : execution)
+  const result = (
+    execution: SagaExecution,
+    { raiseOnError, returnExecution }: Flags<boolean, boolean, boolean>
+  ): Effect.Effect<SagaExecution | string, SagaFailedExecution | SagaFailedCommitCallback> => {
+    if (raiseOnError !== false) {
+      if (execution.status === "errored") return Effect.fail(failureOf(execution))
+      if (execution.commitState === "committing") return Effect.fail(notAcknowledged(execution))
+    }
+    return Effect.succeed(returnExecution === false ? execution.uuid : execution)
+  }
 
   // ---- triggers ----------------------------------------------------------------------------------------------
 
@@ -372,6 +406,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     run: (saga, options) => Effect.flatMap(start(saga, options), (execution) => result(execution, options)),
     execute: (saga, options) =>
       Effect.flatMap(start(saga, options), (execution): Effect.Effect<unknown, unknown> => {
+        if (execution.commitState === "committing") return Effect.fail(notAcknowledged(execution))
         if (execution.status === "finished") return Effect.succeed(execution.context)
         const { failure, parked } = execution.state
         return failure !== undefined && isDeclared(failure) && parked.length === 0
@@ -429,6 +464,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     clock
   })
   yield* Effect.forkScoped(SagaService.consume(manager))
+  yield* Effect.forkScoped(StatusService.consume)
   yield* Effect.forkScoped(warnOfDrift(sagas))
   // Changes may be missed: whoever waits for another process asks for itself, now and then.
   const lookAtAll = Effect.suspend(() =>
@@ -463,28 +499,69 @@ const committing = (
 const committed = (
   execution: SagaExecution
 ): Effect.Effect<SagaExecution, SagaFailedCommitCallback | Trigger.SagaAlreadyDecided> => {
-  const { cause, status, uuid } = execution
+  const { cause, commitState, status, uuid } = execution
+  if (commitState === "committing") return Effect.fail(notAcknowledged(execution))
   if (status !== "errored") return Effect.succeed(execution)
   return Effect.fail(
     cause instanceof SagaFailedCommitCallback ? cause : new Trigger.SagaAlreadyDecided({ uuid, decision: "reject" })
   )
 }
 
+/** It is committed, and whoever has not said so yet is told again and again. */
+const notAcknowledged = ({ state }: SagaExecution): SagaFailedCommitCallback =>
+  new SagaFailedCommitCallback({
+    decision: "commit",
+    pending: [...SagaAgreement.pending(state.agreement)],
+    reason: "they are told again"
+  })
+
+/** Its hooks are called in process, and its participant would never hear of the decision. */
+const checkOwnService = (
+  sagas: ReadonlyArray<Definition>,
+  service: string
+): Effect.Effect<void, SagaOwnServiceRequested> => {
+  for (const saga of sagas) {
+    const found = SagaPath.steps(saga).find(({ step }) => step._tag === "Remote" && step.execute.service === service)
+    if (found !== undefined) {
+      return Effect.fail(
+        new SagaOwnServiceRequested({ saga: saga.name, path: found.path, step: found.step.name, service })
+      )
+    }
+  }
+  return Effect.void
+}
+
 const untilOf = ({ pauseOnDisk }: { readonly pauseOnDisk?: boolean }): ActiveExecutions.Until =>
   pauseOnDisk === true ? "pause" : "end"
 
+export interface LayerOptions<H extends Hooks = Hooks> {
+  /**
+   * The own service takes part in the transaction of an execution, from its first local step on. The hooks are called in
+   * this process, perhaps again after a crash, with the same uuid.
+   */
+  readonly transaction?: H
+}
+
 /**
  * A manager for the given sagas, with the consumer of their replies and the recovery of what a former process left.
- * Requires every service that the steps use.
+ * Requires every service that the steps and hooks use.
  */
-export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>>(
-  sagas: Sagas
+export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>, const H extends Hooks = object>(
+  sagas: Sagas,
+  options: LayerOptions<H & Hooks> = {}
 ): Layer.Layer<
   SagaManager,
-  SetUpError,
-  SagaExecutionRepository | Broker | TransactionCommitter | SagaConfig.SagaConfig | Services<Sagas[number]>
-> => Layer.effect(SagaManager, make(sagas))
+  SetUpError | SagaOwnServiceRequested,
+  | SagaExecutionRepository
+  | Broker
+  | TransactionCommitter
+  | SagaConfig.SagaConfig
+  | Services<Sagas[number]>
+  | ServicesOf<H>
+> => Layer.effect(SagaManager, make(sagas, options))
 
 /** The same with service name, limits and timeouts from Effect's `Config` (`SagaConfig.layerConfig`). */
-export const layerConfig = <const Sagas extends ReadonlyArray<AnyCommitted>>(sagas: Sagas) =>
-  Layer.provide(layer(sagas), SagaConfig.layerConfig)
+export const layerConfig = <const Sagas extends ReadonlyArray<AnyCommitted>, const H extends Hooks = object>(
+  sagas: Sagas,
+  options: LayerOptions<H & Hooks> = {}
+) => Layer.provide(layer(sagas, options), SagaConfig.layerConfig)

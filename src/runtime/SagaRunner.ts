@@ -157,16 +157,19 @@ export const starting = (
     readonly service: string
     readonly autocommit: boolean
     readonly transactional: boolean
+    /** The own service has hooks. Default false. */
+    readonly takesPart?: boolean
     readonly headers: Readonly<Record<string, string>> | undefined
     readonly now: number
   }
 ): SagaExecution => {
-  const { autocommit, headers, now, service, transactional } = options
+  const { autocommit, headers, now, service, takesPart, transactional } = options
   return Execution.evolve(self, {
     _tag: "ExecutionStarted",
     service,
     autocommit,
     transactional,
+    ...(takesPart === true && transactional && { takesPart }),
     ...(headers !== undefined && { headers: kept(headers) }),
     at: now
   })
@@ -176,7 +179,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const registry = yield* register(sagas)
   const { relatedServices, service, settings } = yield* SagaConfig
   const committer = yield* TransactionCommitter
-  const drive = yield* Drive.make(() => undefined, undefined)
+  const drive = yield* Drive.make(() => undefined, undefined, undefined)
   const services = yield* Effect.context<never>()
   const policy: Trigger.Policy = { settings, ...(relatedServices !== undefined && { relatedServices }) }
 

@@ -2,22 +2,14 @@
  * Takes the replies addressed to the own service and hands them to their executions. A reply is acknowledged once its
  * consequence is stored (SPEC W2); one that changes nothing is acknowledged and counted.
  */
-import { Effect, Metric, Schedule, Stream } from "effect"
+import { Effect } from "effect"
 import { SagaResponse } from "../definition/SagaMessage.ts"
 import { type Envelope, parseMessageId } from "../execution/Envelope.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
+import * as Consumer from "./Consumer.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import type { ControlError, SagaManager } from "./SagaManager.ts"
-
-/** Messages by what became of them; the sum is the number acknowledged (SPEC I17). */
-export const received = Metric.counter("effect_saga_messages_total", {
-  description: "Messages that were acknowledged, by outcome",
-  incremental: true
-})
-
-export const count = (outcome: string): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(received, { outcome }), 1)
 
 /** The reply in a message, to a request of the execution that it names. */
 const decode = Effect.fnUntraced(function* (message: Broker.Message) {
@@ -70,7 +62,7 @@ export const handle = Effect.fnUntraced(function* (
     Effect.catchTag(["MessageTooLarge", "MessageMalformed", "SenderMismatch"], (error) => Effect.succeed(error._tag))
   )
   if (outcome !== "applied" && outcome !== "stale") yield* dropped(outcome, delivery)
-  yield* count(outcome)
+  yield* Consumer.count(outcome)
   yield* delivery.acknowledge
 })
 
@@ -81,11 +73,8 @@ const dropped = Effect.fnUntraced(function* (outcome: string, delivery: Broker.D
   if (outcome === "unknown-execution") return
   const reason = outcome === "sender-mismatch" ? "SenderMismatch" : outcome
   // The schedule has no end.
-  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), untilHandled))
+  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))
 })
-
-/** 50 ms, doubled up to 2 s, for as long as it takes: meanwhile the delivery keeps its place (SPEC C8). */
-export const untilHandled = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])
 
 /** What may be over when the same reply is handled again. */
 const mayPass = (error: ControlError): boolean =>
@@ -99,20 +88,16 @@ const mayPass = (error: ControlError): boolean =>
  */
 export const consume = Effect.fnUntraced(function* (manager: Pick<SagaManager["Service"], "reply">) {
   const { maxInFlight, service } = yield* SagaConfig
-  const broker = yield* Broker.Broker
   const one = (delivery: Broker.Delivery): Effect.Effect<void> =>
     handle(manager, delivery).pipe(
-      Effect.retry({ schedule: untilHandled, while: mayPass }),
+      Effect.retry({ schedule: Consumer.untilHandled, while: mayPass }),
       Effect.catch((error) => putAway(delivery, error._tag)),
       Effect.catchDefect((defect) =>
         Effect.andThen(Effect.logError("Handling a reply died", defect), putAway(delivery, "Defect"))
       )
     )
-  yield* broker
-    .subscribe({ service, kinds: ["reply"], maxInFlight })
-    // In order, one that takes long would hold up all that came after it.
-    .pipe(Stream.mapEffect(one, { concurrency: maxInFlight, unordered: true }), Stream.runDrain)
+  yield* Consumer.run({ service, kinds: ["reply"], maxInFlight }, one)
 })
 
 const putAway = (delivery: Broker.Delivery, outcome: string): Effect.Effect<void> =>
-  dropped(outcome, delivery).pipe(Effect.andThen(count(outcome)), Effect.andThen(delivery.acknowledge))
+  dropped(outcome, delivery).pipe(Effect.andThen(Consumer.count(outcome)), Effect.andThen(delivery.acknowledge))

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto"
 import { assert, type Vitest, layer as withLayer } from "@effect/vitest"
 import { type Duration, Effect, type Layer, type Scope } from "effect"
-import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
+import { type Transaction, TransactionCommitter } from "../ports/TransactionCommitter.ts"
 
 /** `core`: one after the other; `concurrent`: at the same time; `recovery`: asked again, as after a crash. */
 export type Part = "core" | "concurrent" | "recovery"
@@ -34,7 +34,13 @@ export const suite = <E>(
 
 type Test = Vitest.Test<TransactionCommitter | Scope.Scope>
 
-const transaction = (services: ReadonlyArray<string>) => ({ uuid: randomUUID(), services })
+const transaction = (services: ReadonlyArray<string>): Transaction => ({
+  uuid: randomUUID(),
+  coordinator: "orders",
+  services: [...services].sort(),
+  effects: Object.fromEntries(services.map((service) => [service, ["0"]])),
+  notAfter: 0
+})
 
 const core = (test: Test, services: ReadonlyArray<string>): void => {
   test("G5 reserves and commits where all are in favour", () =>

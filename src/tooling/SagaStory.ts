@@ -113,6 +113,12 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
         return `${step} is declared undone by ${event.actor}${given(event.reason)}`
       case "ReservationStarted":
         return "everybody is asked whether to commit"
+      case "VoteReceived":
+        return `${event.service} is in favour`
+      case "DecisionAcknowledged":
+        return `${event.service} knows the decision`
+      case "ServiceStalled":
+        return `${event.service} needs a person: ${event.reason}`
       case "CommitDecided":
         return "the commit is decided"
       case "RejectRequested":
@@ -123,10 +129,9 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
         return parked.size === 0
           ? "errored: everything that was done is undone"
           : `errored: everything is undone but ${[...parked].map(nameOf).join(", ")}`
-      case "TransactionSettled":
-        return event.services === undefined ? undefined : `${event.state} by ${event.services.join(", ")}`
       case "ExecutionStarted":
       case "AutocommitChanged":
+      case "TransactionSettled":
       case "StepStarted":
       case "ReplyReceived":
       case "CompensationStarted":

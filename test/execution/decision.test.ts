@@ -557,7 +557,7 @@ describe("the end", () => {
 
   it("asks the participants first where some are enrolled, and finishes with their yes", () => {
     const done = complete(order.start({ transactional: true }))
-    assert.deepStrictEqual(done.next, ["ReservationStarted", "reserve"])
+    assert.deepStrictEqual(done.next, ["ReservationStarted", "reserve payments"])
     assert.deepStrictEqual([done.decided().state.status, done.decided().state.commitState], ["running", "reserving"])
     // While the participants are asked no step begins, and none can fail.
     assert.throws(() => done.facts({ _tag: "StepStarted", path: "4", name: "more", at: done.now }), "is not admitted")
@@ -565,10 +565,12 @@ describe("the end", () => {
       () => done.facts({ ...failureAt("4"), name: "more", kind: "local", at: done.now }),
       "StepFailed is not admitted"
     )
-    const decided = done.facts({ _tag: "CommitDecided", at: done.now })
-    assert.deepStrictEqual(decided.next, ["ExecutionFinished", "commit"])
-    const over = decided.facts({ _tag: "TransactionSettled", state: "committed", at: done.now })
-    assert.deepStrictEqual([over.next, over.state.commitState], [[], "committed"])
+    assert.throws(() => done.decided().facts({ _tag: "CommitDecided", at: done.now }), "is not admitted")
+    const decided = done.decided().facts({ _tag: "VoteReceived", service: "payments", at: done.now })
+    assert.deepStrictEqual(decided.next, ["CommitDecided", "ExecutionFinished", "commit payments"])
+    const over = decided.decided().facts({ _tag: "DecisionAcknowledged", service: "payments", at: done.now })
+    assert.deepStrictEqual(over.next, ["TransactionSettled"])
+    assert.strictEqual(over.decided().state.commitState, "committed")
   })
 
   it("rolls back with their no: the rejects do not wait for the compensations", () => {
@@ -581,10 +583,13 @@ describe("the end", () => {
       // Neither has a compensation, nor anything inside.
       "StepCompensated receipt",
       "StepCompensated delivery",
-      "reject",
+      "reject payments",
       "request the compensation of payment"
     ])
-    const told = refused.facts({ _tag: "TransactionSettled", state: "rejected", at: order.now })
+    const told = refused.facts(
+      { _tag: "DecisionAcknowledged", service: "payments", at: order.now },
+      { _tag: "TransactionSettled", state: "rejected", at: order.now }
+    )
     assert.deepStrictEqual([told.state.status, told.state.commitState], ["running", "rejected"])
     assert.deepStrictEqual(told.next, ["request the compensation of payment"])
   })
@@ -596,8 +601,9 @@ describe("the end", () => {
     assert.deepStrictEqual([finished.state.status, finished.state.commitState], ["finished", "none"])
     assert.deepStrictEqual(finished.next, [])
     const committing = finished.took((state, now) => Trigger.commit(state, now))
-    assert.deepStrictEqual(committing.next, ["reserve"])
-    assert.deepStrictEqual(committing.facts({ _tag: "CommitDecided", at: done.now }).next, ["commit"])
+    assert.deepStrictEqual(committing.next, ["reserve payments"])
+    const voted = committing.facts({ _tag: "VoteReceived", service: "payments", at: done.now })
+    assert.deepStrictEqual(voted.next, ["CommitDecided", "commit payments"])
   })
 
   it("commits at once by hand where nobody is enrolled", () => {
@@ -610,7 +616,7 @@ describe("the end", () => {
     const finished = complete(order.start({ autocommit: false, transactional: true }))
     const rejected = finished.took((state, now) => Trigger.reject(state, now))
     assert.deepStrictEqual([rejected.state.status, rejected.state.direction], ["running", "backward"])
-    assert.include(rejected.next, "reject")
+    assert.include(rejected.next, "reject payments")
     assert.include(rejected.next, "request the compensation of payment")
   })
 
@@ -624,7 +630,7 @@ describe("the end", () => {
       .decided()
     assert.deepStrictEqual([failed.state.status, failed.state.commitState], ["errored", "none"])
     assert.deepStrictEqual(failed.next, [])
-    assert.deepStrictEqual(failed.took((state, now) => Trigger.reject(state, now)).next, ["reject"])
+    assert.deepStrictEqual(failed.took((state, now) => Trigger.reject(state, now)).next, ["reject payments"])
   })
 })
 

@@ -191,6 +191,8 @@ export const options = (seed: number, definition: Definition): Options => {
     autocommit: Chance.happens(chance, 0.8),
     transactional: Chance.happens(chance, 0.4),
     vote: Chance.pick(chance, ["yes", "yes", "no"] as const),
+    losses: Chance.pick(chance, [0, 0.3]),
+    stubborn: Chance.happens(chance, 0.2),
     duplicates: Chance.pick(chance, [0, 0.3]),
     parked: Chance.pick(chance, ["leave", "retry", "resolve"] as const),
     undecided: Chance.pick(chance, ["commit", "reject"] as const),

@@ -8,6 +8,7 @@ import * as SagaPath from "../../src/definition/SagaPath.ts"
 import type { Conditional, Definition, Local, Remote, RemoteCompensation } from "../../src/definition/SagaStep.ts"
 import { type Envelope, messageId, type Op, type ReplyStatus } from "../../src/execution/Envelope.ts"
 import type { Json } from "../../src/execution/Json.ts"
+import * as Agreement from "../../src/execution/SagaAgreement.ts"
 import type { View } from "../../src/execution/SagaContext.ts"
 import * as Decision from "../../src/execution/SagaDecision.ts"
 import type { Of, SagaEvent } from "../../src/execution/SagaEvent.ts"
@@ -21,6 +22,9 @@ import * as Chance from "./chance.ts"
 /** Short times: a run that waits is looked at often. */
 export const settings: Timing.Settings = {
   resend: { initial: 1_000, factor: 2, max: 4_000 },
+  resendDecision: { initial: 1_000, factor: 2, max: 4_000 },
+  reserveTimeout: 10_000,
+  commitWait: 5_000,
   replyTimeout: 10_000,
   maxMessageLifetime: 24 * 3_600_000,
   retryCompensate: { times: 2, backoff: { initial: 1_000, factor: 2, max: 8_000 } }
@@ -80,8 +84,12 @@ export interface Options {
   readonly seed?: number
   readonly autocommit?: boolean
   readonly transactional?: boolean
-  /** The participants' votes where there is a transaction. */
+  /** The participants' votes where there is a transaction: of all, or of one. */
   readonly vote?: "yes" | "no"
+  /** How often a message about the transaction is lost. */
+  readonly losses?: number
+  /** A service refuses the decision at first. */
+  readonly stubborn?: boolean
   /** After how many moves somebody cancels; after how many the process is killed and another one takes over. */
   readonly cancelAt?: number
   readonly crashAt?: ReadonlyArray<number>
@@ -316,8 +324,8 @@ export class Simulation {
     const { parked, undecided } = this.options
     const { commitState, direction, status } = this.state
     if (this.interventions++ > 4) return false
-    if (this.state.parked.length > 0 && parked !== undefined && parked !== "leave") {
-      const path = Chance.pick(this.chance, this.state.parked)
+    if (this.execution.parked.length > 0 && parked !== undefined && parked !== "leave") {
+      const path = Chance.pick(this.chance, this.execution.parked)
       this.take(
         parked === "retry"
           ? Trigger.retryParked(this.state, path, "somebody", this.now)
@@ -338,6 +346,13 @@ export class Simulation {
   private takeEffect(instruction: Decision.Instruction): void {
     const { path } = instruction
     if (instruction._tag === "Resend") this.publish(instruction.sent.message)
+    if (instruction._tag === "Reserve" || instruction._tag === "Commit" || instruction._tag === "Reject") {
+      const asked = Agreement.transaction(this.state, instruction.services)
+      const op = questions[instruction._tag]
+      for (const to of asked.services) {
+        if (!Chance.happens(this.chance, this.options.losses ?? 0)) this.publish(Agreement.message(asked, op, to))
+      }
+    }
     if (
       instruction._tag === "RunStep" &&
       ["succeeds", "undecodable", "times out done"].includes(this.script(path).local)
@@ -379,13 +394,9 @@ export class Simulation {
       case "Resend":
         return []
       case "Reserve":
-        return this.options.vote === "no"
-          ? [{ _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason: "a vote of no" }, at }]
-          : [{ _tag: "CommitDecided", at }]
       case "Commit":
-        return [{ _tag: "TransactionSettled", state: "committed", at }]
       case "Reject":
-        return [{ _tag: "TransactionSettled", state: "rejected", at }]
+        return []
     }
   }
 
@@ -565,6 +576,18 @@ export class Simulation {
         const executed = this.executed(path)
         return this.answer(message, executed.status === 500 ? { status: 404 } : executed, 0)
       }
+      case "reserve": {
+        const isAgainst = this.options.vote === "no" && message.service === [...this.state.enrolled].sort()[0]
+        const vote = this.barriers.get(message.id) ?? this.record(message.id, () => ({ status: isAgainst ? 400 : 200 }))
+        return this.answer(message, vote, 0)
+      }
+      case "commit":
+      case "reject":
+        if (this.options.stubborn === true && !this.barriers.has(message.id)) {
+          this.record(message.id, () => ({ status: 200 }))
+          return this.answer(message, { status: 500, content: "ProtocolViolation" }, 0)
+        }
+        return this.answer(message, { status: 200 }, 0)
     }
   }
 
@@ -617,6 +640,8 @@ export class Simulation {
     this.deeds.push({ path, op: "undone" })
   }
 }
+
+const questions = { Reserve: "reserve", Commit: "commit", Reject: "reject" } as const
 
 /** Stands for the content of a reply that its schema refuses. */
 const unreadable = "unreadable"

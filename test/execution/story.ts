@@ -318,7 +318,7 @@ export class Story {
       case "Reserve":
       case "Commit":
       case "Reject":
-        return instruction._tag.toLowerCase()
+        return `${instruction._tag.toLowerCase()} ${instruction.services.join(" ")}`
     }
   }
 }

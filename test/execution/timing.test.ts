@@ -10,6 +10,9 @@ describe("the defaults", () => {
   it("are those of the specification", () => {
     assert.deepStrictEqual(Timing.defaults, {
       resend: { initial: second, factor: 2, max: 30 * second },
+      resendDecision: { initial: second, factor: 2, max: 5 * minute },
+      reserveTimeout: 30 * second,
+      commitWait: 30 * second,
       replyTimeout: 5 * minute,
       maxMessageLifetime: 24 * 60 * minute,
       retryCompensate: { times: 10, backoff: { initial: second, factor: 2, max: 5 * minute } }

@@ -13,7 +13,15 @@ it.effect("enrols nobody without two-phase commit", () =>
   Effect.gen(function* () {
     const committer = yield* TransactionCommitter.TransactionCommitter
     assert.isFalse(committer.enrols)
-    yield* committer.reserve({ uuid: Sample.callerUuid(), services: ["nobody", "knows"] })
+    const services = ["knows", "nobody"]
+    const answered = yield* committer.reserve({
+      uuid: Sample.callerUuid(),
+      coordinator: "orders",
+      services,
+      effects: {},
+      notAfter: 0
+    })
+    assert.deepStrictEqual(answered, [])
   }).pipe(Effect.provide(TransactionCommitter.layerNone))
 )
 

@@ -36,7 +36,10 @@ const ofThreeFunctions = SagaExecutionRepository.make({
 
 const manager = () => SagaManager.layer([Deposit])
 
-const layers: Record<string, Layer.Layer<never, SagaRunner.SetUpError, Layer.Services<ReturnType<typeof manager>>>> = {
+const layers: Record<
+  string,
+  Layer.Layer<never, Layer.Error<ReturnType<typeof manager>>, Layer.Services<ReturnType<typeof manager>>>
+> = {
   manager: manager(),
   runner: SagaRunner.layer([Deposit])
 }

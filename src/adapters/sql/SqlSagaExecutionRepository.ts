@@ -85,8 +85,8 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
     const claimable = Port.isClaimable(state)
     const wakeAt = hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null
     const owner = hint?.owner ?? null
-    const { commitState, decision, direction, failure, parked, status } = state
-    const { settled } = execution
+    const { commitState, decision, direction, failure, status } = state
+    const { parked, settled } = execution
     const key = `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
     if (revision > 1 && heads.get(uuid) === key) return undefined
     if (settled) heads.delete(uuid)

@@ -107,6 +107,9 @@ describe("settings", () => {
       )
       assert.deepStrictEqual(settings, {
         resend: { initial: 1_000, factor: 2, max: 30_000 },
+        resendDecision: { initial: 1_000, factor: 2, max: 300_000 },
+        reserveTimeout: 30_000,
+        commitWait: 30_000,
         replyTimeout: 300_000,
         maxMessageLifetime: 86_400_000,
         retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 300_000 } }

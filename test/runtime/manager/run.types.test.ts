@@ -24,7 +24,7 @@ const same = <A, B>(_: Equal<A, B>): void => {}
 type Ctx = Saga.Context<typeof CreateOrder>
 type E = Saga.Error<typeof CreateOrder>
 type System = SagaSystemError
-type Failed = SagaRunner.SagaFailedExecution<E | System>
+type Failed = SagaRunner.SagaFailedExecution<E | System> | TransactionCommitter.SagaFailedCommitCallback
 type StartError = SagaManager.StartError
 type ResumeError = SagaManager.ResumeError
 type Manager = SagaManager.SagaManager
@@ -106,7 +106,7 @@ it("does not know the types of what it resumes", () => {
     typeof execution,
     Effect.Effect<
       SagaExecution.Finished<unknown> | SagaExecution.Paused<unknown>,
-      ResumeError | SagaRunner.SagaFailedExecution<unknown>,
+      ResumeError | SagaRunner.SagaFailedExecution<unknown> | TransactionCommitter.SagaFailedCommitCallback,
       Manager
     >
   >(true)
@@ -130,7 +130,7 @@ it("requires ports, configuration and the services of all sagas, and nothing hid
     typeof layer,
     Layer.Layer<
       Manager,
-      SagaRunner.SetUpError,
+      SagaRunner.SetUpError | SagaManager.SagaOwnServiceRequested,
       | SagaExecutionRepository.SagaExecutionRepository
       | Broker.Broker
       | TransactionCommitter.TransactionCommitter

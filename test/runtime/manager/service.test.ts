@@ -121,8 +121,12 @@ describe("the consumer", () => {
         ]),
         Layer.build
       )
-      yield* until("it subscribes", () => groups.length > 0)
-      assert.deepStrictEqual(groups, [{ service: "orders", kinds: ["reply"], maxInFlight: 3 }])
+      yield* until("it subscribes", () => groups.length > 1)
+      assert.deepStrictEqual(groups, [
+        { service: "orders", kinds: ["reply"], maxInFlight: 3 },
+        // Participants that have voted and wait ask there.
+        { service: "orders", kinds: ["status"], maxInFlight: 3 }
+      ])
       assert.strictEqual(Broker.topic({ to: "orders", kind: "reply", from: "stock" }), "saga/v1/orders/reply/stock")
     })
   )

@@ -254,10 +254,13 @@ const starts: Readonly<Record<Status, ReadonlyArray<Move>>> = {
 }
 
 describe("SPEC C6", () => {
-  it.effect("I4, I5, I9, I13 every sequence of up to three messages does what the table says", () =>
-    Effect.gen(function* () {
-      for (const length of [1, 2, 3]) for (const sequence of sequences(length)) yield* play(sequence)
-    })
+  it.effect(
+    "I4, I5, I9, I13 every sequence of up to three messages does what the table says",
+    () =>
+      Effect.gen(function* () {
+        for (const length of [1, 2, 3]) for (const sequence of sequences(length)) yield* play(sequence)
+      }),
+    120_000
   )
 
   for (const [status, start] of Object.entries(starts)) {

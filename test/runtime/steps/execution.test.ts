@@ -435,7 +435,7 @@ describe("services that join on the way back", () => {
         const undoing = yield* go(asking, { to: wire.sent()[message], ...f1, relatedServices: ["seats"] })
         assert.deepStrictEqual(yield* asked, [
           ["reject", "flights"],
-          ["reject", "flights", "seats"]
+          ["reject", "seats"]
         ])
         const { execution } = yield* undoAll(undoing)
         assert.deepInclude(execution, { status: "errored", commitState: "rejected", settled: true })

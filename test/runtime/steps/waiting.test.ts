@@ -400,14 +400,13 @@ describe("cancel", () => {
       const failed = yield* Fiber.join(fiber)
       assert.deepInclude(failed.execution, { status: "errored", commitState: "rejecting", settled: false })
       agreement.fail()
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("1200 millis")
       yield* idle
       const { load } = yield* SagaManager.SagaManager
       assert.deepInclude(yield* load(failed.uuid), { commitState: "rejected", settled: true })
-      assert.deepStrictEqual(
-        agreement.asked().map(({ services }) => services),
-        [["flights"], ["flights"], ["flights", "seats"]]
-      )
+      const told = agreement.asked().map(({ services }) => services)
+      assert.deepStrictEqual(told.slice(0, 2), [["flights"], ["seats"]])
+      assert.deepStrictEqual(told.slice(2).flat().sort(), ["flights", "seats"])
     }).pipe(Effect.provide(managerEnrolling([saga])))
   })
 

@@ -1,0 +1,39 @@
+/**
+ * How messages are taken from the broker: as many at a time as the service may have, each acknowledged once its
+ * consequence is stored (SPEC W2), and counted by what became of it.
+ */
+import { Effect, Metric, Schedule, Stream } from "effect"
+import * as Broker from "../ports/Broker.ts"
+
+/** Messages by what became of them; the sum is the number acknowledged (SPEC I17). */
+export const received = Metric.counter("effect_saga_messages_total", {
+  description: "Messages that were acknowledged, by outcome",
+  incremental: true
+})
+
+export const count = (outcome: string): Effect.Effect<void> =>
+  Metric.update(Metric.withAttributes(received, { outcome }), 1)
+
+/** 50 ms, doubled up to 2 s, for as long as it takes: meanwhile the delivery keeps its place (SPEC C8). */
+export const untilHandled = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])
+
+/** 100 ms, doubled up to 10 s, for as long as it takes. */
+const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")])
+
+/** Handles what is addressed to a group until interrupted. A subscription that ends with an error is begun again. */
+export const run = Effect.fnUntraced(function* <R>(
+  { maxInFlight = 64, ...group }: Broker.Group,
+  one: (delivery: Broker.Delivery) => Effect.Effect<void, never, R>
+) {
+  const broker = yield* Broker.Broker
+  yield* broker.subscribe({ ...group, maxInFlight }).pipe(
+    // In order, one that takes long would hold up all that came after it.
+    Stream.mapEffect(one, { concurrency: maxInFlight, unordered: true }),
+    Stream.runDrain,
+    Effect.tapError(({ reason }) =>
+      Effect.logError("A service could not subscribe", { service: group.service, kinds: group.kinds, reason })
+    ),
+    Effect.retry({ schedule: untilSubscribed, while: ({ reason }) => reason !== "rejected" }),
+    Effect.ignore
+  )
+})

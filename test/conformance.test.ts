@@ -1,9 +1,9 @@
 /** Every behaviour is held by a test, and people can see by which. */
 import { readFileSync } from "node:fs"
 import { assert, it } from "@effect/vitest"
-import { gaps, ids, page, tests, waiting } from "./conformance.ts"
+import { gaps, ids, page, tests } from "./conformance.ts"
 
-it("has a test for every behaviour that waits for nothing", () => {
+it("has a test for every behaviour", () => {
   assert.deepStrictEqual(gaps(), [])
 })
 
@@ -12,10 +12,6 @@ it("names only behaviours that exist", () => {
     named.filter((id) => !ids.has(id)).map((id) => `${file}: ${id}`)
   )
   assert.deepStrictEqual(unknown, [])
-  assert.deepStrictEqual(
-    waiting.ids.filter((id) => !ids.has(id)),
-    []
-  )
 })
 
 it("docs/conformance.md says what there is (npm run docs)", () => {

@@ -5,8 +5,6 @@
 import { readdirSync, readFileSync } from "node:fs"
 
 interface Conformance {
-  /** Behaviours that need what does not exist yet. */
-  readonly waiting: { readonly for: string; readonly ids: ReadonlyArray<string> }
   readonly areas: Readonly<
     Record<string, { readonly name: string; readonly behaviours: Readonly<Record<string, string>> }>
   >
@@ -21,7 +19,7 @@ export interface Test {
 const root = new URL("../", import.meta.url)
 const read = (file: string) => readFileSync(new URL(file, root), "utf8")
 
-export const { areas, waiting }: Conformance = JSON.parse(read("test/conformance.json"))
+export const { areas }: Conformance = JSON.parse(read("test/conformance.json"))
 
 export const ids: ReadonlySet<string> = new Set(
   Object.values(areas).flatMap(({ behaviours }) => Object.keys(behaviours))
@@ -49,9 +47,8 @@ export const tests: ReadonlyArray<Test> = sources.flatMap((file) =>
 
 const testsOf = (id: string) => tests.filter((test) => test.ids.includes(id))
 
-/** Behaviours without a test that do not wait for anything. */
-export const gaps = (): ReadonlyArray<string> =>
-  [...ids].filter((id) => !waiting.ids.includes(id) && testsOf(id).length === 0)
+/** Behaviours without a test. */
+export const gaps = (): ReadonlyArray<string> => [...ids].filter((id) => testsOf(id).length === 0)
 
 const cell = (text: string) =>
   text
@@ -61,14 +58,12 @@ const cell = (text: string) =>
 
 const row = (id: string, title: string): string => {
   const found = testsOf(id).map(({ file, title }) => `${cell(title)} ([${file.split("/").at(-1)}](../${file}))`)
-  const missing = waiting.ids.includes(id) ? "*waits*" : "**none**"
-  return `| ${id} | ${cell(title)} | ${found.length === 0 ? missing : found.join("<br>")} |`
+  return `| ${id} | ${cell(title)} | ${found.length === 0 ? "**none**" : found.join("<br>")} |`
 }
 
 /** The text of `docs/conformance.md`. */
 export const page = (): string => {
-  const held = [...ids].filter((id) => testsOf(id).length > 0).length
-  const open = waiting.ids.filter((id) => testsOf(id).length === 0).length
+  const held = ids.size - gaps().length
   return `# Conformance
 
 What a saga library must do, in ${ids.size} behaviours, taken from the test suite of the Minos framework and from running
@@ -76,7 +71,7 @@ it. Where this library decided otherwise (a context, for one, is read-only and t
 The tests that hold a behaviour have its id in their title. This page is made from those titles (\`npm run docs\`), and
 the build fails when a behaviour has no test.
 
-${held} of them have a test; ${open} wait for ${waiting.for}.
+${held} of them have a test.
 ${Object.entries(areas)
   .map(
     ([area, { behaviours, name }]) => `

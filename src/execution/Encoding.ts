@@ -20,6 +20,8 @@ interface Compiled {
   readonly encode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
   readonly decode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
   readonly isVoid: boolean
+  /** Whatever it is may also be nothing. */
+  readonly isUnknown: boolean
   /** Strings and booleans without rules of their own are their own encoding. */
   readonly identity: "string" | "boolean" | undefined
 }
@@ -34,6 +36,7 @@ const compile = (codec: Codec<unknown>): Compiled => {
     encode: Schema.encodeUnknownExit(json),
     decode: Schema.decodeUnknownExit(json),
     isVoid: codec.ast._tag === "Void" || codec.ast._tag === "Undefined",
+    isUnknown: codec.ast._tag === "Unknown" || codec.ast._tag === "Any",
     identity: identityOf(codec.ast)
   }
   compiled.set(codec, made)
@@ -47,8 +50,8 @@ const identityOf = ({ _tag, checks, encoding }: Codec<unknown>["ast"]): Compiled
 
 /** Nothing (`Schema.Void`) is not stored at all. */
 export const encode = (codec: Codec<any>, value: unknown): Json | undefined | EncodingIssue => {
-  const { encode, identity, isVoid } = compile(codec)
-  if (isVoid) return undefined
+  const { encode, identity, isUnknown, isVoid } = compile(codec)
+  if (isVoid || (isUnknown && value === undefined)) return undefined
   // `typeof` has told what it is.
   if (identity !== undefined && typeof value === identity) return value as Json
   const exit = encode(value)
@@ -59,8 +62,8 @@ export const encode = (codec: Codec<any>, value: unknown): Json | undefined | En
 }
 
 export const decode = (codec: Codec<any>, encoded: Json | undefined): unknown | EncodingIssue => {
-  const { decode, identity, isVoid } = compile(codec)
-  if (isVoid) return undefined
+  const { decode, identity, isUnknown, isVoid } = compile(codec)
+  if (isVoid || (isUnknown && encoded === undefined)) return undefined
   if (identity !== undefined && typeof encoded === identity) return encoded
   const exit = decode(encoded)
   return Exit.isSuccess(exit) ? exit.value : issueOf(exit)

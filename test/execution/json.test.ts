@@ -123,6 +123,9 @@ describe("an encoding", () => {
   it("stores nothing for nothing", () => {
     assert.strictEqual(Encoding.encode(Schema.Void, undefined), undefined)
     assert.strictEqual(Encoding.decode(Schema.Void, undefined), undefined)
+    // An answer of which nothing is known may have no content.
+    assert.strictEqual(Encoding.encode(Schema.Unknown, undefined), undefined)
+    assert.strictEqual(Encoding.decode(Schema.Unknown, undefined), undefined)
   })
 
   it("is refused with the place and without the value", () => {

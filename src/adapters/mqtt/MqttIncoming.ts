@@ -6,7 +6,7 @@ import { Effect, FiberSet, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import * as DeadLetters from "../../ports/DeadLetters.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
-import { count, untilHandled } from "../../runtime/SagaService.ts"
+import { count, untilHandled } from "../../runtime/Consumer.ts"
 import type { Arrived } from "./MqttConnection.ts"
 
 export interface MqttIncoming {

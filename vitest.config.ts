@@ -5,8 +5,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["effect-saga:source", "node"] } },
   test: {
     include: ["{test,examples}/**/*.test.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // Bun runs only vitest's threads, Deno only its forks, Node both.
     pool: "bun" in process.versions ? "threads" : "forks"
   }

@@ -25,7 +25,7 @@ const flags = "deno" in process.versions ? ["run", "-A"] : ["--conditions=effect
 export const run = async (program: string): Promise<string> => {
   const { stdout } = await promisify(execFile)(process.execPath, [...flags, `${program}.ts`], {
     cwd: fileURLToPath(root),
-    timeout: 20_000
+    timeout: 90_000
   })
   return stdout
 }

@@ -1,0 +1,489 @@
+/** Units of work on a database: what a handler writes and what is recorded of it are one (SPEC W3, I4). */
+import { randomUUID } from "node:crypto"
+import { assert, layer as withLayer } from "@effect/vitest"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Ref, Tracer } from "effect"
+import { SqlClient } from "effect/sql"
+import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
+import { FaultPoint, ParticipantStore } from "effect-saga"
+import { SqlParticipantStore } from "effect-saga/sql"
+import { databases } from "../../fixtures/postgres.ts"
+
+const store = ParticipantStore.ParticipantStore
+
+const makePlace = () => {
+  const uuid = randomUUID()
+  const id = `${uuid}:0:execute`
+  const scope: ParticipantStore.Scope = { service: "bank", transactions: [uuid], messages: [id] }
+  return { uuid, id, scope, alone: { ...scope, transactions: [] } }
+}
+
+const records = (
+  { id, uuid }: { readonly id: string; readonly uuid: string },
+  { alone = false, reply = "{}" } = {}
+): ParticipantStore.Records => ({
+  transactions: alone
+    ? []
+    : [{ uuid, coordinator: "orders", status: "pending", notAfter: 1_000, heuristic: false, updatedAt: 10 }],
+  barriers: [
+    {
+      id,
+      transaction: alone ? undefined : uuid,
+      coordinator: "orders",
+      request: "0".repeat(64),
+      status: 200,
+      reply,
+      effect: "immediate",
+      open: true,
+      notAfter: 1_000,
+      createdAt: 10
+    }
+  ]
+})
+
+/** A store of its own, as another process has it. */
+const open = <E, R>(layer: Layer.Layer<ParticipantStore.ParticipantStore, E, R>) =>
+  Effect.map(Layer.build(Layer.fresh(layer)), Context.get(store))
+
+/** What is said to the database, in words. */
+const telling = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const said: Array<string> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        if (options.name === "sql.transaction") said.push("begin", "commit")
+        const { attribute } = span
+        span.attribute = (key, value) => {
+          if (key === "db.query.text") said.push(String(value).trim().split(/\s/)[0] ?? "")
+          attribute.call(span, key, value)
+        }
+        return span
+      }
+    })
+    yield* Effect.withTracer(work, tracer)
+    return said
+  })
+
+/** The replies that are recorded of the messages of the scope. */
+const replies = (scope: ParticipantStore.Scope) =>
+  store.use((store) =>
+    store.unit(scope, ({ barriers }) => Effect.succeed(Array.from(barriers.values(), ({ reply }) => reply)))
+  )
+
+for (const { layer, name, schema } of databases("unit")) {
+  const isServer = name === "Postgres"
+  const account = `${schema}.account`
+  /** What a handler does: it moves money, in a table of its own. */
+  const add = (owner: string, cents: number) =>
+    SqlClient.SqlClient.use(
+      (sql) => sql`insert into ${sql(account)} (owner, cents) values (${owner}, ${cents})
+        on conflict (owner) do update set cents = account.cents + excluded.cents`
+    ).pipe(Effect.asVoid)
+  const cents = (owner: string) =>
+    SqlClient.SqlClient.use((sql) =>
+      Effect.map(
+        sql<{ cents: number }>`select cents from ${sql(account)} where owner = ${owner}`,
+        ([row]) => row?.cents ?? 0
+      )
+    )
+  const table = Layer.effectDiscard(
+    SqlClient.SqlClient.use(
+      (sql) => sql`create table ${sql(account)} (owner text primary key, cents int not null check (cents < 1000),
+        unique (owner, cents) deferrable initially deferred)`
+    )
+  )
+  const participants = SqlParticipantStore.layer({ schema })
+  const live = Layer.provideMerge(Layer.provideMerge(table, participants), layer)
+
+  withLayer(live, { timeout: "60 seconds", excludeTestServices: true })(`a unit of work: ${name}`, (it) => {
+    it.effect("W3 keeps what the handler has written with its record", () =>
+      Effect.gen(function* () {
+        const place = makePlace()
+        const { unit } = yield* store
+        for (const scope of [place.scope, makePlace().alone]) {
+          const [id = ""] = scope.messages
+          const saved = records({ id, uuid: place.uuid }, { alone: scope.transactions.length === 0 })
+          yield* unit(scope, ({ attempt, save }) => Effect.andThen(attempt(add(id, 5)), save(saved)))
+          assert.deepStrictEqual(yield* replies(scope), ["{}"])
+          assert.strictEqual(yield* cents(id), 5)
+        }
+      })
+    )
+
+    it.effect("W3 undoes what the handler has written when the unit fails, dies or is interrupted", () =>
+      Effect.gen(function* () {
+        const { unit } = yield* store
+        for (const end of [Effect.fail("no"), Effect.die("dead"), Effect.never]) {
+          const place = makePlace()
+          const written = yield* Deferred.make<void>()
+          const fiber = yield* Effect.forkChild(
+            unit(place.scope, ({ attempt, save }) =>
+              attempt(add(place.id, 5)).pipe(
+                Effect.andThen(save(records(place))),
+                Effect.andThen(Deferred.succeed(written, undefined)),
+                Effect.andThen(end)
+              )
+            )
+          )
+          yield* Deferred.await(written)
+          if (end === Effect.never) yield* Fiber.interrupt(fiber)
+          else assert.isTrue(Exit.isFailure(yield* Fiber.await(fiber)))
+          assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [0, []])
+        }
+      })
+    )
+
+    it.effect("undoes what an attempt has written that fails, dies or interrupts itself, and keeps the rest", () =>
+      Effect.gen(function* () {
+        const { unit } = yield* store
+        for (const end of [Effect.fail("declined"), Effect.die("dead"), Effect.interrupt]) {
+          const place = makePlace()
+          yield* unit(place.scope, ({ attempt, save }) =>
+            Effect.gen(function* () {
+              yield* attempt(add(place.id, 1))
+              const exit = yield* Effect.exit(attempt(Effect.andThen(add(place.id, 10), end)))
+              assert.isTrue(Exit.isFailure(exit))
+              yield* attempt(add(place.id, 100))
+              yield* save(records(place))
+            })
+          )
+          assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [101, ["{}"]])
+        }
+      })
+    )
+
+    it.effect("takes a constraint that the handler breaks for a failure of the handler", () =>
+      Effect.gen(function* () {
+        const place = makePlace()
+        const { unit } = yield* store
+        const error = yield* unit(place.scope, ({ attempt, save }) =>
+          Effect.gen(function* () {
+            const error = yield* Effect.flip(attempt(Effect.andThen(add(place.id, 1), add(place.id, 999))))
+            yield* save(records(place))
+            return error
+          })
+        )
+        assert.isTrue(isSqlError(error))
+        assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [0, ["{}"]])
+      })
+    )
+
+    it.effect("does not keep an attempt that ignores a failed statement; in a transaction of its own it may fail", () =>
+      Effect.gen(function* () {
+        const { unit } = yield* store
+        const sql = yield* SqlClient.SqlClient
+        const [ignoring, minding] = [makePlace(), makePlace()]
+        const refused = (id: string) => Effect.andThen(add(id, 1), add(id, 999))
+        const exit = yield* unit(ignoring.scope, ({ attempt, save }) =>
+          Effect.tap(Effect.exit(attempt(Effect.ignore(refused(ignoring.id)))), save(records(ignoring)))
+        )
+        assert.isTrue(Exit.hasDies(exit))
+        assert.deepStrictEqual([yield* cents(ignoring.id), yield* replies(ignoring.scope)], [0, ["{}"]])
+        yield* unit(minding.scope, ({ attempt, save }) =>
+          attempt(Effect.andThen(add(minding.id, 7), Effect.ignore(sql.withTransaction(refused(minding.id))))).pipe(
+            Effect.andThen(save(records(minding)))
+          )
+        )
+        assert.deepStrictEqual([yield* cents(minding.id), yield* replies(minding.scope)], [7, ["{}"]])
+      })
+    )
+
+    it.effect("says rejected where a constraint that is checked at the end does not hold", () =>
+      Effect.gen(function* () {
+        const place = makePlace()
+        const { unit } = yield* store
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`create table ${sql(`${schema}.late`)} (n int unique deferrable initially deferred)`
+        const late = sql`insert into ${sql(`${schema}.late`)} values (1), (1)`
+        const error = yield* Effect.flip(
+          unit(place.scope, ({ attempt, save }) => Effect.andThen(attempt(late), save(records(place))))
+        )
+        assert.deepInclude(error, { _tag: "ParticipantStoreError", reason: "rejected", operation: "unit" })
+        assert.deepStrictEqual(yield* replies(place.scope), [])
+      })
+    )
+
+    it.effect(
+      "C6, I4 without a transaction, of copies that run at the same time one is kept, and all say the same",
+      () =>
+        Effect.gen(function* () {
+          const place = makePlace()
+          let ran = 0
+          // Stores of several processes: they know nothing of each other.
+          const one = Effect.scoped(
+            Effect.gen(function* () {
+              const { unit } = yield* open(participants)
+              return yield* unit(place.alone, ({ attempt, barriers, save }) => {
+                const known = barriers.get(place.id)
+                if (known !== undefined) return Effect.succeed(known.reply)
+                const reply = `{"n":${++ran}}`
+                return attempt(add(place.id, 1)).pipe(
+                  Effect.andThen(Effect.sleep("5 millis")),
+                  Effect.andThen(save(records(place, { alone: true, reply }))),
+                  Effect.as(reply)
+                )
+              })
+            })
+          )
+          const said = yield* Effect.all(
+            Array.from({ length: 6 }, () => one),
+            { concurrency: "unbounded" }
+          )
+          assert.strictEqual(new Set(said).size, 1)
+          assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.alone)], [1, [said[0]]])
+          if (isServer) assert.isAbove(ran, 1)
+        })
+    )
+
+    it.effect("A1 a commit whose answer is lost is not done again without a look: the caller is told", () =>
+      Effect.gen(function* () {
+        const place = makePlace()
+        const client = yield* SqlClient.SqlClient
+        const lost = new SqlError({ reason: new ConnectionError({ cause: new Error("gone") }) })
+        let isDeaf = false
+        // Everything is committed, and nobody hears of it.
+        const deaf: SqlClient.SqlClient = Object.assign(
+          (...args: Parameters<typeof client>) => client(...args),
+          client,
+          {
+            withoutTransforms: () => deaf,
+            withTransaction: <A, E, R>(work: Effect.Effect<A, E, R>) =>
+              Effect.tap(client.withTransaction(work), () => (isDeaf ? Effect.fail(lost) : Effect.void))
+          }
+        )
+        let ran = 0
+        const { unit } = yield* open(Layer.provide(participants, Layer.succeed(SqlClient.SqlClient, deaf)))
+        isDeaf = true
+        const once = unit(place.scope, ({ attempt, barriers, save }) =>
+          barriers.has(place.id)
+            ? Effect.succeed("known")
+            : attempt(
+                Effect.andThen(
+                  Effect.sync(() => ran++),
+                  add(place.id, 1)
+                )
+              ).pipe(Effect.andThen(save(records(place))))
+        )
+        const errors = [yield* Effect.flip(once), yield* Effect.flip(once)]
+        assert.deepStrictEqual(
+          errors.map(({ reason }) => reason),
+          ["unavailable", "unavailable"]
+        )
+        assert.deepStrictEqual([ran, yield* cents(place.id), yield* replies(place.scope)], [1, 1, ["{}"]])
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("a unit inside of a transaction is a part of it", () =>
+      Effect.gen(function* () {
+        const [kept, undone, inner] = [makePlace(), makePlace(), makePlace()]
+        const sql = yield* SqlClient.SqlClient
+        const { unit } = yield* store
+        const one = (place: ReturnType<typeof makePlace>) =>
+          unit(place.scope, ({ attempt, save }) => Effect.andThen(attempt(add(place.id, 1)), save(records(place))))
+        yield* sql.withTransaction(one(kept))
+        yield* Effect.flip(sql.withTransaction(Effect.andThen(one(undone), Effect.fail("no"))))
+        // A handler that calls a service which keeps a record of its own, and then fails.
+        yield* unit(makePlace().scope, ({ attempt }) =>
+          Effect.ignore(attempt(Effect.andThen(one(inner), Effect.fail("no"))))
+        )
+        for (const [place, times] of [
+          [kept, 1],
+          [undone, 0],
+          [inner, 0]
+        ] as const)
+          assert.deepStrictEqual([yield* cents(place.id), (yield* replies(place.scope)).length], [times, times])
+      })
+    )
+
+    it.effect("leaves nothing of a transaction that it was asked about and has not saved", () =>
+      Effect.gen(function* () {
+        const place = makePlace()
+        const { unit } = yield* store
+        const sql = yield* SqlClient.SqlClient
+        yield* unit(place.scope, () => Effect.void)
+        yield* unit(place.scope, ({ save }) => save({ barriers: records(place).barriers }))
+        const rows = yield* sql`select uuid from ${sql(`${schema}.saga_transaction`)} where uuid = ${place.uuid}`
+        assert.deepStrictEqual([rows, yield* replies(place.scope)], [[], ["{}"]])
+      })
+    )
+
+    it.effect("C14 removes the barriers of a transaction with it, row by row", () =>
+      Effect.gen(function* () {
+        const service = `service-${randomUUID()}`
+        const { purge, unit } = yield* store
+        const sql = yield* SqlClient.SqlClient
+        for (let i = 0; i < 3; i++) {
+          const { id, uuid } = makePlace()
+          const { barriers, transactions } = records({ id, uuid })
+          yield* unit({ service, transactions: [uuid], messages: [id] }, ({ save }) =>
+            save({ barriers, transactions: transactions.map((it) => ({ ...it, status: "committed" as const })) })
+          )
+        }
+        const count = Effect.map(
+          sql<{
+            n: number
+          }>`select count(*)::int as n from ${sql(`${schema}.saga_barrier`)} where service = ${service}`,
+          ([row]) => row?.n
+        )
+        assert.strictEqual(yield* purge({ service, before: 2_000, alone: 0, limit: 2 }), 2)
+        assert.strictEqual(yield* count, 1)
+        assert.strictEqual(yield* purge({ service, before: 2_000, alone: 0, limit: 2 }), 1)
+        assert.strictEqual(yield* count, 0)
+      })
+    )
+
+    it.effect("says a constant number of statements for a message", () =>
+      Effect.gen(function* () {
+        const { unit } = yield* store
+        const execute = (
+          { id }: { readonly id: string },
+          scope: ParticipantStore.Scope,
+          saved: ParticipantStore.Records
+        ) => unit(scope, ({ attempt, save }) => Effect.andThen(attempt(add(id, 1)), save(saved)))
+        const [one, other] = [makePlace(), makePlace()]
+        const handled = ["savepoint", "insert", "release"]
+        assert.deepStrictEqual(yield* telling(execute(one, one.scope, records(one))), [
+          "begin",
+          "commit",
+          "insert",
+          "select",
+          ...handled,
+          "with"
+        ])
+        assert.deepStrictEqual(yield* telling(execute(other, other.alone, records(other, { alone: true }))), [
+          "begin",
+          "commit",
+          "select",
+          ...handled,
+          "with"
+        ])
+        // A copy that comes later.
+        assert.deepStrictEqual(yield* telling(unit(one.scope, () => Effect.void)), [
+          "begin",
+          "commit",
+          "insert",
+          "select"
+        ])
+        assert.deepStrictEqual(yield* telling(unit(other.alone, () => Effect.void)), ["begin", "commit", "select"])
+      })
+    )
+
+    it.effect("does not hold its transaction for longer than it may", () =>
+      Effect.gen(function* () {
+        const place = makePlace()
+        const { unit } = yield* open(SqlParticipantStore.layer({ schema, timeout: "100 millis" }))
+        const error = yield* Effect.flip(
+          unit(place.scope, ({ attempt, save }) =>
+            Effect.andThen(save(records(place)), attempt(Effect.andThen(add(place.id, 1), Effect.never)))
+          )
+        )
+        assert.deepInclude(error, { reason: "unavailable", cause: { kind: "UnitTimeout" } })
+        assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [0, []])
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("C11, C12 says corrupt of what it cannot read, and rejected of what the database has no place for", () =>
+      Effect.gen(function* () {
+        const place = makePlace()
+        const { find, unit } = yield* store
+        const sql = yield* SqlClient.SqlClient
+        yield* unit(place.scope, ({ save }) => save(records(place, { reply: "secret" })))
+        yield* sql`update ${sql(`${schema}.saga_barrier`)} set effect = 'other' where id = ${place.id}`
+        const unreadable = yield* Effect.flip(replies(place.scope))
+        yield* sql`update ${sql(`${schema}.saga_barrier`)} set effect = 'none' where id = ${place.id}`
+        yield* sql`update ${sql(`${schema}.saga_transaction`)} set not_after = 9007199254740993 where uuid = ${place.uuid}`
+        const unfound = yield* Effect.flip(find({ service: "bank", status: "pending", before: 1e15, limit: 100 }))
+        yield* sql`delete from ${sql(`${schema}.saga_transaction`)} where uuid = ${place.uuid}`
+        const strange = yield* Effect.flip(replies({ ...place.alone, messages: ["secret\0"] }))
+        const errors = [unreadable, unfound, strange]
+        assert.deepStrictEqual(
+          errors.map(({ operation, reason }) => [operation, reason]),
+          [
+            ["unit", "corrupt"],
+            ["find", "corrupt"],
+            ["unit", "rejected"]
+          ]
+        )
+        assert.notInclude(JSON.stringify(errors), "secret")
+      })
+    )
+
+    if (isServer) {
+      it.effect("C8 begins again when the connection is cut before the commit", () =>
+        Effect.gen(function* () {
+          const place = makePlace()
+          const { unit } = yield* store
+          const sql = yield* SqlClient.SqlClient
+          let cut = 0
+          const backend = yield* Ref.make(0)
+          const work = unit(place.scope, ({ attempt, save }) =>
+            sql<{ pid: number }>`select pg_backend_pid() as pid`.pipe(
+              Effect.flatMap(([row]) => Ref.set(backend, row?.pid ?? 0)),
+              Effect.andThen(attempt(add(place.id, 1))),
+              Effect.andThen(save(records(place)))
+            )
+          )
+          const other = yield* Effect.context<SqlClient.SqlClient>()
+          yield* Effect.provideService(work, FaultPoint, (name) =>
+            name === "store.before" && cut++ === 0
+              ? Ref.get(backend).pipe(
+                  Effect.flatMap((pid) => sql`select pg_terminate_backend(${pid})`),
+                  Effect.provideContext(other),
+                  Effect.updateContext(Context.omit(sql.transactionService)),
+                  Effect.orDie,
+                  Effect.asVoid
+                )
+              : Effect.void
+          )
+          assert.strictEqual(cut, 2)
+          assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [1, ["{}"]])
+        })
+      )
+
+      it.effect("C8 begins again when the database lets it give way to another one", () =>
+        Effect.gen(function* () {
+          const places = [makePlace(), makePlace()]
+          const [a, b] = [randomUUID(), randomUUID()]
+          yield* Effect.andThen(add(a, 0), add(b, 0))
+          const { unit } = yield* store
+          const both = yield* Deferred.make<void>()
+          let ran = 0
+          const work = (place: ReturnType<typeof makePlace>, first: string, then: string) =>
+            unit(place.scope, ({ attempt, save }) =>
+              attempt(
+                Effect.gen(function* () {
+                  yield* add(first, 1)
+                  if (++ran === 2) yield* Deferred.succeed(both, undefined)
+                  yield* Deferred.await(both)
+                  yield* add(then, 1)
+                })
+              ).pipe(Effect.andThen(save(records(place))))
+            )
+          yield* Effect.all([work(places[0]!, a, b), work(places[1]!, b, a)], { concurrency: 2 })
+          assert.strictEqual(ran, 3)
+          assert.deepStrictEqual([yield* cents(a), yield* cents(b)], [2, 2])
+          for (const { scope } of places) assert.deepStrictEqual(yield* replies(scope), ["{}"])
+        })
+      )
+
+      it.effect("holds also where transactions are serializable", () =>
+        Effect.gen(function* () {
+          const place = makePlace()
+          const { unit } = yield* store
+          const one = (scope: ParticipantStore.Scope) =>
+            unit(scope, ({ attempt, barriers, save }) =>
+              barriers.has(place.id)
+                ? Effect.void
+                : Effect.andThen(attempt(add(place.id, 1)), save(records(place, { alone: scope === place.alone })))
+            ).pipe(Effect.provideService(SqlClient.BeginTransaction, "begin isolation level serializable"))
+          for (const scope of [place.alone, place.scope])
+            yield* Effect.all(
+              Array.from({ length: 5 }, () => one(scope)),
+              { concurrency: "unbounded" }
+            )
+          assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [1, ["{}"]])
+        })
+      )
+    }
+  })
+}

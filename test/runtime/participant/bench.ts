@@ -1,5 +1,5 @@
 /**
- * A participant without a wire: messages are handled one by one against a store in memory, at the time the test says. Its
+ * A participant without a wire: messages are handled one by one against its store, at the time the test says. Its
  * handlers count what they do, so that a test can tell effects from answers.
  */
 import { Context, Effect, Layer, Schema } from "effect"
@@ -9,6 +9,7 @@ import type { Code } from "../../../src/runtime/ParticipantHandlers.ts"
 import { incoming } from "../../../src/runtime/ParticipantMachine.ts"
 import { defaults } from "../../../src/runtime/ParticipantSettings.ts"
 import * as ParticipantUnit from "../../../src/runtime/ParticipantUnit.ts"
+import * as Participants from "../../fixtures/participantStore.ts"
 
 export const uuid = "01890000-0000-7000-8000-000000000001"
 export const notAfter = 86_400_000
@@ -70,10 +71,7 @@ export const envelopeOf = (message: Message, { alone = false, service = "bank" }
 const add = (counts: Map<string, number>, key: string) => counts.set(key, (counts.get(key) ?? 0) + 1)
 
 export const makeBench = Effect.fnUntraced(function* (service = "bank") {
-  const store = Context.get(
-    yield* Layer.build(Layer.fresh(ParticipantStore.layerMemory)),
-    ParticipantStore.ParticipantStore
-  )
+  const store = Context.get(yield* Layer.build(Participants.layer()), ParticipantStore.ParticipantStore)
   /** How often each command had its effect, and was undone, by its key. */
   const effects = new Map<string, number>()
   const undone = new Map<string, number>()

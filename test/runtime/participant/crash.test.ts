@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { Broker, type Envelope, FaultPoint, Participant, ParticipantStore } from "effect-saga"
 import { quiet, until } from "../../fixtures/manager.ts"
+import * as Participants from "../../fixtures/participantStore.ts"
 import { envelopeOf, type Message, uuid } from "./bench.ts"
 
 const Bank = Participant.make("bank", {
@@ -24,7 +25,7 @@ const flows: Readonly<Record<string, ReadonlyArray<Message>>> = {
 
 /** Plays the flow with a participant that stops when it meets the point for the n-th time. */
 const play = Effect.fnUntraced(function* (flow: ReadonlyArray<Message>, point: string, nth: number) {
-  const services = yield* Layer.build(Layer.fresh(Layer.merge(Broker.layerMemory, ParticipantStore.layerMemory)))
+  const services = yield* Layer.build(Layer.merge(Layer.fresh(Broker.layerMemory), Participants.layerOnWire()))
   const broker = Context.get(services, Broker.Broker)
   const store = Context.get(services, ParticipantStore.ParticipantStore)
   const hit = yield* Deferred.make<void>()

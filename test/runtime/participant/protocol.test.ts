@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Broker, Participant, ParticipantStore } from "effect-saga"
+import { Broker, Participant } from "effect-saga"
 import { quiet, until } from "../../fixtures/manager.ts"
+import * as Participants from "../../fixtures/participantStore.ts"
 import { envelopeSchema } from "../../protocol.ts"
 
 const read = (file: string) => readFileSync(new URL(`../../../docs/${file}`, import.meta.url), "utf8")
@@ -34,7 +35,7 @@ const South = Participant.make("south", {
 describe("docs/protocol.md", () => {
   it.effect("shows what a participant says to messages written by hand", () =>
     Effect.gen(function* () {
-      const services = yield* Layer.build(Layer.fresh(Layer.merge(Broker.layerMemory, ParticipantStore.layerMemory)))
+      const services = yield* Layer.build(Layer.merge(Layer.fresh(Broker.layerMemory), Participants.layerOnWire()))
       const broker = Context.get(services, Broker.Broker)
       const story: Array<string> = []
       const say = <A>(line: string, value: A) =>

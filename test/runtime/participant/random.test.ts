@@ -10,6 +10,7 @@ import * as Machine from "../../../src/runtime/ParticipantMachine.ts"
 import { defaults } from "../../../src/runtime/ParticipantSettings.ts"
 import * as ParticipantUnit from "../../../src/runtime/ParticipantUnit.ts"
 import { below, type Chance, pick } from "../../execution/chance.ts"
+import { some } from "../../fixtures/participantStore.ts"
 import { type Bench, type Message, makeBench, maxSkew, notAfter, uuid } from "./bench.ts"
 
 const { EFFORT = "1", SEED } = process.env
@@ -207,14 +208,14 @@ it.effect(
   () =>
     Effect.gen(function* () {
       const ends = { commit: 0, reject: 0 }
-      for (const seed of seeds) {
+      for (const seed of some(seeds, SEED === undefined ? 50 : 1)) {
         const decision = yield* Effect.catchCause(play(seed), (cause) =>
           Effect.die(new Error(`SEED=${seed}: ${Cause.pretty(cause)}`))
         )
         ends[decision]++
       }
       // Both ends are reached, or the test would show nothing.
-      if (SEED === undefined) assert.isAbove(Math.min(ends.commit, ends.reject), seeds.length / 10)
+      if (SEED === undefined) assert.isAbove(Math.min(ends.commit, ends.reject), (ends.commit + ends.reject) / 10)
     }),
   600_000
 )

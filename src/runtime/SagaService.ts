@@ -69,8 +69,9 @@ export const handle = Effect.fnUntraced(function* (
 /** A reply to an execution that is not kept any more is nothing that people have to look at (SPEC C11). */
 const dropped = Effect.fnUntraced(function* (outcome: string, delivery: Broker.Delivery) {
   const { address, body } = delivery
-  yield* Effect.logWarning("A message was dropped", { outcome, from: address.from, size: body.length })
-  if (outcome === "unknown-execution") return
+  const said = { outcome, from: address.from, size: body.length }
+  if (outcome === "unknown-execution") return yield* Effect.logDebug("A message was dropped", said)
+  yield* Effect.logWarning("A message was dropped", said)
   const reason = outcome === "sender-mismatch" ? "SenderMismatch" : outcome
   // The schedule has no end.
   yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))

@@ -2,6 +2,7 @@
  * An MQTT 3.1.1 broker in the process, for demos and tests: `MqttBroker.layer({ url, protocol: 4 })` connects to it, from
  * this process or another one. It keeps everything in memory, so what it holds ends with it.
  */
+import { Buffer } from "node:buffer"
 import { createServer, type Server, type Socket } from "node:net"
 import { Aedes } from "aedes"
 import { Context, Effect, Layer, Schema, type Scope } from "effect"
@@ -44,6 +45,17 @@ const start = Effect.tryPromise({
   catch: (cause) => cause
 })
 
+/** On Deno a stream says no more that there is something to read if it was not read until there was nothing. */
+const readingAll = (socket: Socket): Socket => {
+  const read = socket.read.bind(socket)
+  socket.read = (size) => {
+    const chunks: Array<Buffer> = []
+    for (let chunk = read(size); chunk !== null; chunk = read(size)) chunks.push(chunk)
+    return chunks.length === 0 ? null : Buffer.concat(chunks)
+  }
+  return socket
+}
+
 const listen = (server: Server, host: string, port: number): Effect.Effect<number, EmbeddedBrokerUnavailable> =>
   Effect.callback((resume) => {
     server.once("error", (cause) => resume(Effect.fail(new EmbeddedBrokerUnavailable({ host, port, cause }))))
@@ -67,7 +79,7 @@ export const make = Effect.fnUntraced(function* ({
       createServer({ noDelay: true }, (socket) => {
         sockets.add(socket)
         socket.once("close", () => sockets.delete(socket))
-        broker.handle(socket)
+        broker.handle(readingAll(socket))
       })
     ),
     (server) =>

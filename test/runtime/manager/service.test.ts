@@ -391,4 +391,33 @@ describe("replies that are not the right one", () => {
       })
     )
   )
+
+  it.effect("a subscription that fails is renewed, and replies are taken again", () =>
+    Effect.gen(function* () {
+      const { world, wire } = yield* start()
+      let failures = 3
+      const broker: Broker.Broker["Service"] = {
+        ...wire.broker,
+        subscribe: (group) =>
+          Stream.suspend(() =>
+            failures-- > 0
+              ? Stream.fail(new Broker.BrokerError({ operation: "subscribe", reason: "unavailable" }))
+              : wire.broker.subscribe(group)
+          )
+      }
+      const { use } = yield* open(
+        { ...world, layers: Layer.merge(world.layers, Layer.succeed(Broker.Broker, broker)) },
+        // The other manager takes the replies of its own service.
+        { service: "invoices" }
+      )
+      wire.answer = agreeable
+      const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
+      yield* quiet
+      assert.strictEqual(wire.acknowledged, 0)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      assert.isBelow(failures, 0)
+      assert.include(world.logged.join("\n"), "could not subscribe")
+    })
+  )
 })

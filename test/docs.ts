@@ -52,9 +52,17 @@ const sourceOf = (file: string, name: string | undefined): string => {
 const { name, peerDependencies, peerDependenciesMeta, scripts } = JSON.parse(read("package.json"))
 const peers = Object.keys(peerDependencies).filter((peer) => !peerDependenciesMeta[peer]?.optional)
 
+/** The order example with flags that it has. */
+const isStart = (line: string): boolean => {
+  const [, flags] = /^npm start --((?: --?[\w.]+| \w+)+)$/.exec(line) ?? []
+  const known = Array.from(read("examples/order/cli.ts").matchAll(/Flag\.\w+\("(\w+)"\)/g), ([, flag]) => `--${flag}`)
+  return flags?.split(" ").every((word) => !word.startsWith("--") || known.includes(word)) ?? false
+}
+
 const isCommand = (line: string): boolean =>
   line === `npm install ${[...peers, name].join(" ")}` ||
   /^npm (?:ci|start|test)$|^(?:node|bun|deno run -A) main\.ts$/.test(line) ||
+  isStart(line) ||
   (line.startsWith("npm run ") && line.slice("npm run ".length) in scripts)
 
 const withoutSpace = (text: string): string => text.replaceAll(/\s/g, "")

@@ -1,104 +1,146 @@
-/** The order business from the command line. */
-import { mkdtempSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+/** The order business from the command line: `npm start -- --help`. */
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import * as NodeChildProcessSpawner from "@effect/platform-node-shared/NodeChildProcessSpawner"
+import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
+import * as NodePath from "@effect/platform-node-shared/NodePath"
+import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
+import * as NodeStdio from "@effect/platform-node-shared/NodeStdio"
+import * as NodeTerminal from "@effect/platform-node-shared/NodeTerminal"
 import { Cause, Console, Effect, Layer, Option } from "effect"
-import { CliError, Command, Flag } from "effect/cli"
-import { Broker, SagaDiagram } from "effect-saga"
+import { CliConfig, CliError, CliOutput, Command, Flag, GlobalFlag } from "effect/cli"
+import { SagaDiagram } from "effect-saga"
 import * as Business from "./business.ts"
-import * as File from "./file.ts"
-import * as Orders from "./orders.ts"
-import * as Payments from "./payments.ts"
-import * as Platform from "./platform.ts"
-import { withProgress } from "./progress.ts"
+import * as Check from "./check.ts"
+import * as Place from "./places.ts"
+import * as Progress from "./progress.ts"
+import { report } from "./report.ts"
 import { PlaceOrder } from "./saga.ts"
-import * as Shipping from "./shipping.ts"
+import { Tally } from "./summary.ts"
 
 const flags = {
   orders: Flag.String("orders").pipe(
-    Flag.withDescription("A file of orders, one a line"),
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Orders, one a line. Default: the 300 of this example"),
     Flag.withDefault(fileURLToPath(new URL("orders.ndjson", import.meta.url)))
   ),
   json: Flag.Boolean("json").pipe(
-    Flag.withDescription("Print the summary as JSON, and nothing else"),
+    Flag.withDescription("Print the summary as one JSON object"),
     Flag.withDefault(false)
   ),
-  dir: Flag.String("dir").pipe(
-    Flag.withDescription("Where the databases are kept; the same one again goes on where it was"),
+  crash: Flag.Int("crash").pipe(
+    Flag.withMetavar("N"),
+    Flag.withDescription("Kill the orchestrator N times in the middle of its work"),
+    Flag.filter(
+      (n) => n >= 0 && n <= 100,
+      () => "must be from 0 to 100"
+    ),
+    Flag.withDefault(0)
+  ),
+  seed: Flag.Int("seed").pipe(
+    Flag.withMetavar("N"),
+    Flag.withDescription("Chooses when it is killed. Default: 1"),
+    Flag.withDefault(1)
+  ),
+  processes: Flag.Boolean("processes").pipe(
+    Flag.withDescription("Give payments and shipping processes of their own too"),
+    Flag.withDefault(false)
+  ),
+  data: Flag.String("data").pipe(
+    Flag.withMetavar("FOLDER"),
+    Flag.withDescription("Keep the databases there. Default: .data, until the run is complete"),
     Flag.optional
+  ),
+  pg: Flag.String("pg").pipe(
+    Flag.withMetavar("URL"),
+    Flag.withDescription("Use this Postgres server, a schema for each service"),
+    Flag.optional
+  ),
+  mqtt: Flag.String("mqtt").pipe(
+    Flag.withMetavar("URL"),
+    Flag.withDescription("Use this MQTT 5 broker"),
+    Flag.optional
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.withMetavar("N"),
+    Flag.withDescription("Where the MQTT broker of this process listens. Default: any free port"),
+    Flag.filter(
+      (n) => n >= 0 && n <= 65_535,
+      () => "must be from 0 to 65535"
+    ),
+    Flag.withDefault(0)
   )
 }
 
-const euros = (cents: number) => `${(cents / 100).toLocaleString("en", { minimumFractionDigits: 2 })} euros`
+type Options = Command.Command.Config.Infer<typeof flags>
 
-const run = Effect.fnUntraced(function* (options: {
-  readonly orders: string
-  readonly json: boolean
-  readonly dir: Option.Option<string>
-}) {
-  const list = yield* File.read(options.orders)
-  const dir = Option.getOrElse(options.dir, () => mkdtempSync(join(tmpdir(), "orders-")))
-  const broker = yield* Layer.build(Broker.layerMemory)
-  const shared = <A, E>(layer: Layer.Layer<A, E, Broker.Broker>) =>
-    Layer.build(Layer.provide(layer, Layer.succeedContext(broker)))
-  const shop = yield* shared(Business.orders(dir))
-  const payments = yield* shared(Business.payments(dir))
-  const shipping = yield* shared(Business.shipping(dir))
-
-  const work = withProgress(list.length, (progress) => Effect.provideContext(Business.place(list, progress), shop))
-  const [placed, seconds] = yield* Business.timed(work)
-  const books = [
-    yield* Effect.provideContext(Orders.books, shop),
-    yield* Effect.provideContext(Payments.books, payments),
-    yield* Effect.provideContext(Shipping.books, shipping)
-  ] as const
-  const summary = Business.summary(placed, books, seconds, 0)
+const start = Effect.fnUntraced(function* (options: Options) {
+  const { list, places } = yield* Check.ready(options)
+  const tally = new Tally()
+  const { books, summary } = yield* Progress.make(list.length, tally).pipe(
+    Effect.flatMap((progress) =>
+      Business.run({
+        orders: list,
+        places,
+        processes: options.processes,
+        crashes: options.crash,
+        seed: options.seed,
+        tally,
+        progress
+      })
+    ),
+    Effect.provide(Place.logs(places)),
+    Effect.scoped,
+    Effect.onInterrupt(() =>
+      Console.error(
+        `\nStopped after ${tally.outcomes.size} of ${list.length} orders. The same command goes on from there.`
+      )
+    )
+  )
+  const isComplete = summary.conserved && summary.parked === 0
+  if (!isComplete) process.exitCode = 1
   if (options.json) yield* Console.log(JSON.stringify(summary))
   else {
-    const reasons = Map.groupBy(
-      placed.filter(({ outcome }) => outcome === "undone"),
-      ({ why }) => why
-    )
-    const diagram = join(dir, "PlaceOrder.mmd")
+    const diagram = join(places.data, "PlaceOrder.mmd")
     writeFileSync(diagram, SagaDiagram.mermaid(PlaceOrder))
-    yield* Console.log(`
-${summary.orders} orders in ${seconds.toFixed(1)} seconds, ${Math.round(summary.orders / seconds)} a second
-  ${summary.committed} committed, ${summary.parked} parked
-  ${summary.undone} undone: ${[...reasons].map(([why, ones]) => `${ones.length} ${why}`).join(", ")}
-
-From the services' own tables
-  orders    ${books[0].orders} confirmed for ${euros(books[0].sold)}, ${books[0].pending} reservations left over
-  payments  ${books[1].payments} for ${euros(books[1].received)}, ${books[1].refunds} given back
-  shipping  ${books[2].parcels} parcels
-  ${summary.conserved ? "Money, goods and parcels add up." : "THEY DO NOT ADD UP."}`)
-    const example = placed.toSorted((a, b) => b.story.length - a.story.length).find(({ story }) => story.length > 0)
-    if (example !== undefined) {
-      yield* Console.log(`\nHow ${example.orderId} was undone\n${example.story.map((line) => `  ${line}`).join("\n")}`)
-    }
-    yield* Console.log(`\nThe saga as a diagram: ${diagram}`)
+    yield* Console.log(report(summary, books, tally, diagram))
   }
-  if (!summary.conserved || summary.parked > 0) process.exitCode = 1
+  return { isComplete, data: places.data }
+}, Effect.scoped)
+
+const order = Command.make("npm start --", flags, (options) =>
+  Effect.map(start(options), ({ data, isComplete }) => {
+    // Nobody has asked to keep them: the next run begins anew, unless this one is not done.
+    if (isComplete && Option.isNone(options.data)) Place.remove(data)
+  })
+).pipe(Command.withDescription("Runs a file of orders through three services, whatever crashes meanwhile."))
+
+/** Wrong usage is said in a line, not with all the help. */
+const presenter = CliOutput.layerPresenter({
+  present: (event) =>
+    event._tag === "InvalidInvocation"
+      ? Console.error(`${event.errors.map(({ message }) => message).join("; ")} (npm start -- --help)`)
+      : CliOutput.defaultPresenter.present(event)
 })
 
-const order = Command.make("order", flags, (options) => Effect.scoped(run(options))).pipe(
-  Command.withDescription("Runs a file of orders through three services")
+/** 2 for wrong usage, 1 for what went wrong afterwards; Effect's own 130 for what was interrupted. */
+const failed = (cause: Cause.Cause<unknown>) => {
+  if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
+  const error = Cause.squash(cause)
+  if (error instanceof CliError.ShowHelp) process.exitCode = error.errors.length === 0 ? 0 : 2
+  else process.exitCode = 1
+  return error instanceof CliError.ShowHelp
+    ? Effect.void
+    : Console.error(error instanceof Error ? error.message : String(error))
+}
+
+const Platform = NodeChildProcessSpawner.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeStdio.layer, NodeTerminal.layer))
 )
 
-/** 2 for wrong usage; 1 for what went wrong afterwards, in one line. */
-const program = Command.runWith(order, { version: "1" })(process.argv.slice(2)).pipe(
-  Effect.catchCause((cause) => {
-    const error = Cause.squash(cause)
-    if (error instanceof CliError.ShowHelp) process.exitCode = error.errors.length === 0 ? 0 : 2
-    else {
-      process.exitCode = 1
-      console.error(error instanceof Error ? error.message : String(error))
-    }
-    return Effect.void
-  }),
-  Effect.provide(Platform.layer)
+Command.run(order, { version: "1" }).pipe(
+  Effect.catchCause(failed),
+  Effect.provide([Platform, presenter, CliConfig.layer({ builtIns: [GlobalFlag.Help] })]),
+  NodeRuntime.runMain({ disableErrorReporting: true })
 )
-
-// Ctrl-C interrupts it, which closes databases and gives up what is running; the same --dir goes on.
-const fiber = Effect.runFork(program)
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => fiber.interruptUnsafe())

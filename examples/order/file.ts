@@ -2,33 +2,25 @@
 import { readFileSync } from "node:fs"
 import { Effect, Schema } from "effect"
 import { Order } from "./contracts.ts"
-
-/** The file cannot be used. The message says what is wrong with it and where. */
-export class BadOrders extends Schema.TaggedError<BadOrders>()("BadOrders", {
-  file: Schema.String,
-  line: Schema.optionalKey(Schema.Int),
-  problem: Schema.String
-}) {
-  override get message(): string {
-    return `${this.file}${this.line === undefined ? "" : `:${this.line}`}: ${this.problem}`
-  }
-}
+import { NotReady } from "./not-ready.ts"
 
 const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Order))
 
 export const read = Effect.fnUntraced(function* (file: string) {
+  const unusable = (problem: string) =>
+    new NotReady({ problem, mend: "mend it, or name another file with --orders FILE" })
   const text = yield* Effect.try({
     try: () => readFileSync(file, "utf8"),
-    catch: () => new BadOrders({ file, problem: "cannot be read: name a file with one order a line (--orders FILE)" })
+    catch: () => unusable(`The file ${file} cannot be read`)
   })
   const orders = new Map<string, Order>()
-  for (const [at, json] of text.split("\n").entries()) {
-    if (json.trim() === "") continue
-    const bad = (problem: string) => new BadOrders({ file, line: at + 1, problem })
-    const order = yield* Effect.mapError(decode(json), ({ message }) => bad(message.replaceAll(/\s+/g, " ")))
-    if (orders.has(order.orderId)) return yield* bad(`the order ${order.orderId} is there twice`)
+  for (const [at, line] of text.split("\n").entries()) {
+    if (line.trim() === "") continue
+    const bad = (reason: string) => unusable(`Line ${at + 1} of ${file} is no order (${reason})`)
+    const order = yield* Effect.mapError(decode(line), ({ message }) => bad(message.replaceAll(/\s+/g, " ")))
+    if (orders.has(order.orderId)) return yield* bad(`${order.orderId} is there twice`)
     orders.set(order.orderId, order)
   }
-  if (orders.size === 0) return yield* new BadOrders({ file, problem: "there is no order in it" })
+  if (orders.size === 0) return yield* unusable(`There is no order in ${file}`)
   return [...orders.values()]
 })

@@ -1,5 +1,5 @@
 /** The shop's own side: stock, reservations and confirmed orders, in tables of its own. */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { type Order, OutOfStock } from "./contracts.ts"
 
@@ -42,15 +42,16 @@ export const confirm = Effect.fnUntraced(function* ({ reservation }: { readonly 
   return `confirmed ${reservation}`
 }, Effect.orDie)
 
-export interface Books {
+export const Books = Schema.Struct({
   /** Money of confirmed orders, and how many there are. */
-  readonly sold: number
-  readonly orders: number
+  sold: Schema.Int,
+  orders: Schema.Int,
   /** Reservations that nobody has confirmed or released. */
-  readonly pending: number
+  pending: Schema.Int,
   /** Opening stock = what is left + what is sold, for every article. */
-  readonly stockAddsUp: boolean
-}
+  stockAddsUp: Schema.Boolean
+})
+export type Books = typeof Books.Type
 
 /** Read from the tables, not from the sagas. */
 export const books = Effect.gen(function* () {

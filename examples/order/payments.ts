@@ -1,5 +1,5 @@
 /** The payments service: what was charged and not given back, in a table of its own. */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Participant } from "effect-saga"
 import { CardDeclined, Payments } from "./contracts.ts"
@@ -28,11 +28,8 @@ export const layer = Participant.layer(Payments, {
   }, Effect.orDie)
 })
 
-export interface Books {
-  readonly received: number
-  readonly payments: number
-  readonly refunds: number
-}
+export const Books = Schema.Struct({ received: Schema.Int, payments: Schema.Int, refunds: Schema.Int })
+export type Books = typeof Books.Type
 
 export const books = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

@@ -1,44 +1,88 @@
-/** What people watch while orders run: a bar, counts by outcome, the last few orders. It goes to stderr. */
+/** What people watch while orders run: a bar, counts by outcome, the last few sagas. It goes to stderr. */
+import { stripVTControlCharacters, styleText } from "node:util"
 import { Effect } from "effect"
-import type { Outcome } from "./summary.ts"
+import type { Outcome, Settled, Tally } from "./summary.ts"
 
-const width = 40
 const marks = { committed: "✓", undone: "↩", parked: "!" } as const
+const colors = { committed: "green", undone: "yellow", parked: "red" } as const
+const rows = 8
 
-export interface Progress {
-  readonly done: (orderId: string, outcome: Outcome, why: string) => void
+const out = process.stderr
+const color = (outcome: Outcome, text: string) => styleText(colors[outcome], text, { stream: out })
+
+/** As many characters as there is room for; colours take none. */
+const cut = (line: string, columns: number): string => {
+  const hidden = line.length - stripVTControlCharacters(line).length
+  return line.slice(0, columns + hidden)
 }
 
-/** Draws while `work` runs: in place on a terminal, else a line for each tenth. */
-export const withProgress = <A, E, R>(
-  total: number,
-  work: (progress: Progress) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    const counts: Record<Outcome, number> = { committed: 0, undone: 0, parked: 0 }
-    const last: Array<string> = []
-    const { isTTY } = process.stderr
-    let drawn = 0
-    const finished = () => counts.committed + counts.undone + counts.parked
-    const draw = () => {
-      const filled = Math.round((width * finished()) / total)
-      const bar = "█".repeat(filled) + "░".repeat(width - filled)
-      const line = `${bar} ${finished()}/${total}  ${counts.committed} committed  ${counts.undone} undone  ${counts.parked} parked`
-      process.stderr.write(isTTY ? `\x1b[${drawn}A\x1b[J${[line, ...last].join("\n")}\n` : `${line}\n`)
-      drawn = isTTY ? last.length + 1 : finished()
-    }
-    const done: Progress["done"] = (orderId, outcome, why) => {
-      counts[outcome]++
-      last.push(`  ${marks[outcome]} ${orderId} ${outcome}${why === "" ? "" : `: ${why}`}`)
-      if (last.length > 4) last.shift()
-      if (!isTTY && finished() - drawn >= total / 10) draw()
-    }
-    const timer = isTTY ? setInterval(draw, 50) : undefined
-    return Effect.ensuring(
-      work({ done }),
+export interface Progress {
+  readonly note: (line: string) => Effect.Effect<void>
+  readonly settled: (order: Settled) => Effect.Effect<void>
+  readonly crashed: Effect.Effect<void>
+}
+
+/** Draws until the scope closes: in place on a terminal, else a line for each tenth. */
+export const make = Effect.fnUntraced(function* (total: number, tally: Tally) {
+  const last: Array<string> = []
+  let crashes = 0
+  let drawn = 0
+
+  const head = (width: number) => {
+    const done = tally.outcomes.size
+    const filled = Math.floor((width * done) / total)
+    const { committed, parked, undone } = tally.counts
+    return [
+      `${"█".repeat(filled)}${"░".repeat(width - filled)} ${done}/${total}`,
+      color("committed", `${committed} committed`),
+      color("undone", `${undone} undone`),
+      color("parked", `${parked} parked`),
+      ...(crashes === 0 ? [] : [`${crashes} ${crashes === 1 ? "crash" : "crashes"}`])
+    ].join("  ")
+  }
+
+  const draw = () => {
+    const columns = out.columns || 80
+    // A line that wraps would be two.
+    const lines = [head(Math.max(10, columns - 60)), "", ...last].map((line) => cut(line, columns - 1))
+    out.write(`${drawn === 0 ? "" : `\x1b[${drawn}A`}\x1b[J${lines.join("\n")}\n`)
+    drawn = lines.length
+  }
+
+  const show = (line: string) => {
+    last.push(line)
+    if (last.length > rows) last.shift()
+  }
+
+  if (out.isTTY) {
+    yield* Effect.acquireRelease(
       Effect.sync(() => {
-        clearInterval(timer)
         draw()
-      })
+        return setInterval(draw, 80)
+      }),
+      (timer) =>
+        Effect.sync(() => {
+          clearInterval(timer)
+          draw()
+          out.write("\n")
+        })
     )
-  })
+  }
+
+  const note: Progress["note"] = (line) => Effect.sync(() => (out.isTTY ? show(`  ${line}`) : out.write(`${line}\n`)))
+
+  const progress: Progress = {
+    note,
+    settled: ({ orderId, outcome, trail }) =>
+      Effect.sync(() => {
+        const done = tally.outcomes.size
+        if (out.isTTY) show(`  ${color(outcome, marks[outcome])} ${orderId}  ${trail}`)
+        else if (done === total || done % Math.ceil(total / 10) === 0) out.write(`${head(20)}\n`)
+      }),
+    crashed: Effect.suspend(() => {
+      crashes++
+      return note("⚡ the orchestrator is killed (SIGKILL)")
+    })
+  }
+  return progress
+})

@@ -1,5 +1,5 @@
 /** The shipping service: parcels that leave, by courier or by post, in a table of its own. */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Participant } from "effect-saga"
 import { NoCourier, Shipping } from "./contracts.ts"
@@ -33,9 +33,8 @@ export const layer = Participant.layer(Shipping, {
   VoidLabel: ({ labelId }) => keep(labelId)
 })
 
-export interface Books {
-  readonly parcels: number
-}
+export const Books = Schema.Struct({ parcels: Schema.Int })
+export type Books = typeof Books.Type
 
 export const books = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

@@ -1,11 +1,36 @@
-/** What the tables of the three services say together: whether money and goods add up. */
-import type { SagaExecutionRepository } from "effect-saga"
-import type * as Orders from "./orders.ts"
-import type * as Payments from "./payments.ts"
-import type * as Shipping from "./shipping.ts"
+/** What has become of the orders, and what the tables of the three services say together. */
+import { Schema } from "effect"
+import * as Orders from "./orders.ts"
+import * as Payments from "./payments.ts"
+import * as Shipping from "./shipping.ts"
 
-export type Outcome = "committed" | "undone" | "parked"
+export const Outcome = Schema.Literals(["committed", "undone", "parked"])
+export type Outcome = typeof Outcome.Type
 
+/** An order whose saga has ended. */
+export const Settled = Schema.Struct({
+  orderId: Schema.String,
+  outcome: Outcome,
+  /** The first failure; empty if there is none. */
+  why: Schema.String,
+  /** What has become of each step, one after the other. */
+  trail: Schema.String,
+  story: Schema.Array(Schema.String)
+})
+export type Settled = typeof Settled.Type
+
+export const Books = Schema.Struct({ orders: Orders.Books, payments: Payments.Books, shipping: Shipping.Books })
+export type Books = typeof Books.Type
+
+/** The money received is that of the confirmed orders, each has one parcel, and no piece of stock is lost. */
+export const isConserved = ({ orders, payments, shipping }: Books): boolean =>
+  orders.stockAddsUp &&
+  orders.pending === 0 &&
+  orders.sold === payments.received &&
+  orders.orders === payments.payments &&
+  orders.orders === shipping.parcels
+
+/** What `--json` prints. */
 export interface Summary {
   readonly orders: number
   readonly committed: number
@@ -17,18 +42,36 @@ export interface Summary {
   readonly outcomes: { readonly [orderId: string]: Outcome }
 }
 
-/** The money received is that of the confirmed orders, each has one parcel, and no piece of stock is lost. */
-export const isConserved = (orders: Orders.Books, payments: Payments.Books, shipping: Shipping.Books): boolean =>
-  orders.stockAddsUp &&
-  orders.pending === 0 &&
-  orders.sold === payments.received &&
-  orders.orders === payments.payments &&
-  orders.orders === shipping.parcels
+/** Counts while orders are settled. Of the stories of undone orders only the longest is kept. */
+export class Tally {
+  readonly outcomes = new Map<string, Outcome>()
+  readonly counts: { [outcome in Outcome]: number } = { committed: 0, undone: 0, parked: 0 }
+  readonly reasons = new Map<string, number>()
+  example: Settled | undefined
 
-/** How an execution ended; undefined while it is under way. */
-export const outcomeOf = ({
-  parked,
-  settled,
-  status
-}: Pick<SagaExecutionRepository.Head, "parked" | "settled" | "status">): Outcome | undefined =>
-  parked ? "parked" : !settled ? undefined : status === "finished" ? "committed" : "undone"
+  /** False if it is known: a service that was killed may say it twice. */
+  add(order: Settled): boolean {
+    const { orderId, outcome, why } = order
+    if (this.outcomes.has(orderId)) return false
+    this.outcomes.set(orderId, outcome)
+    this.counts[outcome]++
+    if (outcome !== "committed") this.reasons.set(why, (this.reasons.get(why) ?? 0) + 1)
+    if (outcome === "undone" && isBetter(order, this.example)) this.example = order
+    return true
+  }
+}
+
+/** The longer story; of two that are as long, that of the earlier order. */
+const isBetter = (one: Settled, other: Settled | undefined): boolean =>
+  other === undefined ||
+  one.story.length > other.story.length ||
+  (one.story.length === other.story.length && one.orderId < other.orderId)
+
+export const summarize = (tally: Tally, books: Books, seconds: number, crashes: number): Summary => ({
+  orders: tally.outcomes.size,
+  ...tally.counts,
+  conserved: isConserved(books),
+  seconds,
+  crashes,
+  outcomes: Object.fromEntries([...tally.outcomes].sort(([a], [b]) => (a < b ? -1 : 1)))
+})

@@ -1,0 +1,108 @@
+/** Looks at all that a run needs before anything is started. What is missing is said in one line, with how to mend it. */
+import { accessSync, constants, mkdirSync } from "node:fs"
+import { Effect, Option } from "effect"
+import { SqlClient } from "effect/sql"
+import { EmbeddedBroker } from "effect-saga/aedes"
+import { connectAsync } from "mqtt"
+import * as File from "./file.ts"
+import { NotReady } from "./not-ready.ts"
+import { type Places, server, services } from "./places.ts"
+
+const codeOf = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)
+
+/** Makes the folder, if it is not there. */
+const folder = (path: string) =>
+  Effect.try({
+    try: () => {
+      mkdirSync(path, { recursive: true })
+      accessSync(path, constants.W_OK)
+    },
+    catch: (cause) =>
+      new NotReady({
+        problem: `The folder ${path} cannot be written (${codeOf(cause)})`,
+        mend: "name another one with --data FOLDER"
+      })
+  })
+
+/** A password in an address stays where it is. */
+const shown = ({ host, protocol }: URL) => `${protocol}//${host}`
+
+const address = (url: string, flag: string, protocols: ReadonlyArray<string>) =>
+  URL.canParse(url) && protocols.includes(new URL(url).protocol)
+    ? Effect.succeed(new URL(url))
+    : Effect.fail(
+        new NotReady({
+          problem: `${flag} ${URL.canParse(url) ? shown(new URL(url)) : url} is no address`,
+          mend: `write it as ${protocols[0]}//HOST:PORT${flag === "--pg" ? "/DATABASE" : ""}`
+        })
+      )
+
+/** Makes the schemas of the services, if they are not there. */
+const postgres = Effect.fnUntraced(function* (url: string, schemas: ReadonlyArray<string>) {
+  const at = yield* address(url, "--pg", ["postgres:", "postgresql:"])
+  yield* SqlClient.SqlClient.use((sql) =>
+    Effect.forEach(schemas, (schema) => sql`create schema if not exists ${sql(schema)}`)
+  ).pipe(
+    Effect.provide(server(url)),
+    Effect.mapError(
+      (error) =>
+        new NotReady({
+          problem: `Postgres at ${shown(at)} cannot be used (${error.message.split("\n")[0]})`,
+          mend: "start it, or give another address with --pg URL, or leave that out for one without a server"
+        })
+    )
+  )
+})
+
+const broker = Effect.fnUntraced(function* (url: string) {
+  const at = yield* address(url, "--mqtt", ["mqtt:", "mqtts:", "ws:", "wss:"])
+  yield* Effect.tryPromise({
+    try: async () => {
+      const client = await connectAsync(url, { protocolVersion: 5, connectTimeout: 5_000, reconnectPeriod: 0 }, false)
+      await client.endAsync()
+    },
+    catch: (cause) =>
+      new NotReady({
+        problem: `The MQTT broker at ${shown(at)} cannot be used (${codeOf(cause)})`,
+        mend: "start it, or give another address with --mqtt URL, or leave that out for one without a server"
+      })
+  })
+})
+
+/** A broker in this process, and its address. */
+const embedded = (port: number) =>
+  EmbeddedBroker.make({ port }).pipe(
+    Effect.map(({ url }) => url),
+    Effect.mapError(
+      ({ cause }) =>
+        new NotReady({
+          problem: `The port ${port} cannot be used (${codeOf(cause)})`,
+          mend: "name another one with --port N, or leave that out for any that is free"
+        })
+    )
+  )
+
+/** What a run is told on the command line. */
+export interface Given {
+  readonly orders: string
+  readonly data: Option.Option<string>
+  readonly pg: Option.Option<string>
+  readonly mqtt: Option.Option<string>
+  readonly port: number
+}
+
+/** The orders, and the places to run them in. */
+export const ready = Effect.fnUntraced(function* ({ data, mqtt, orders, pg, port }: Given) {
+  const list = yield* File.read(orders)
+  const path = Option.getOrElse(data, () => ".data")
+  yield* folder(path)
+  if (Option.isSome(pg)) yield* postgres(pg.value, services)
+  if (Option.isSome(mqtt)) yield* broker(mqtt.value)
+  const places: Places = {
+    data: path,
+    ...(Option.isSome(pg) && { pg: pg.value }),
+    ...(Option.isSome(mqtt) ? { mqtt: mqtt.value, protocol: 5 } : { mqtt: yield* embedded(port), protocol: 4 })
+  }
+  return { list, places }
+})

@@ -1,0 +1,207 @@
+/** The program as people start it: what it prints, how it ends, and that neither a crash nor Ctrl-C changes an outcome. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect, Option, Schema } from "effect"
+import { SqlClient } from "effect/sql"
+import { EmbeddedBroker } from "effect-saga/aedes"
+import { PgliteClient } from "effect-saga/pglite"
+import * as Check from "./check.ts"
+import { Order } from "./contracts.ts"
+import { expected } from "./expected.ts"
+import * as Places from "./places.ts"
+import type { Summary } from "./summary.ts"
+
+const cli = fileURLToPath(new URL("cli.ts", import.meta.url))
+const flags = "deno" in process.versions ? ["run", "-A", "--quiet"] : ["--conditions=effect-saga:source"]
+const timeout = 120_000
+
+const folder = mkdtempSync(join(tmpdir(), "order-example-"))
+const file = (name: string) => join(folder, name)
+
+const all = readFileSync(new URL("orders.ndjson", import.meta.url), "utf8")
+  .trimEnd()
+  .split("\n")
+const decode = Schema.decodeSync(Schema.fromJsonString(Order))
+
+/** Enough for a test, and of every kind. */
+const lines = all.slice(0, 30)
+const outcomes = Object.fromEntries(
+  lines
+    .map((line) => decode(line))
+    .map((order) => [order.orderId, expected(order) === "committed" ? "committed" : "undone"])
+)
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** `watch` sees what it says while it runs. */
+const run = (args: ReadonlyArray<string>, watch = (_said: string, _child: ChildProcess) => {}): Promise<Ended> =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, [...flags, cli, ...args], { stdio: ["ignore", "pipe", "pipe"] })
+    let stdout = ""
+    let stderr = ""
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk
+    })
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk
+      watch(stderr, child)
+    })
+    child.on("close", (code) => resolve({ code, stdout, stderr }))
+  })
+
+/** Databases that nobody has used yet. */
+const data = (name: string): string => {
+  cpSync(file("empty"), file(name), { recursive: true })
+  return file(name)
+}
+
+beforeAll(async () => {
+  mkdirSync(file("empty"))
+  writeFileSync(file("orders.ndjson"), lines.join("\n"))
+  await Effect.runPromise(Places.prepare({ data: file("empty"), mqtt: "", protocol: 4 }))
+}, timeout)
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+it("has orders of every kind", () => {
+  const kinds = (some: ReadonlyArray<string>) => [...new Set(some.map((line) => expected(decode(line))))].sort()
+  assert.strictEqual(new Set(all.map((line) => decode(line).orderId)).size, 300)
+  assert.deepStrictEqual(kinds(all), ["CardDeclined", "NoCourier", "OutOfStock", "committed"])
+  assert.deepStrictEqual(kinds(lines), kinds(all))
+})
+
+describe("npm start", () => {
+  it(
+    "gives each order the outcome it has without crashes when the orchestrator is killed twice",
+    async () => {
+      const ended = await run(["--orders", file("orders.ndjson"), "--data", data("crash"), "--crash", "2", "--json"])
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      const { seconds, ...summary }: Summary = JSON.parse(ended.stdout)
+      const count = (outcome: string) => Object.values(outcomes).filter((it) => it === outcome).length
+      assert.deepStrictEqual(summary, {
+        orders: 30,
+        committed: count("committed"),
+        undone: count("undone"),
+        parked: 0,
+        conserved: true,
+        crashes: 2,
+        outcomes
+      })
+      assert.isAbove(seconds, 0)
+
+      // The same folder again: all is done already, and a payment that nobody has ordered does not add up.
+      await Effect.runPromise(
+        SqlClient.SqlClient.use(
+          (sql) => sql`insert into payment values ('payment-of-nobody', 'nobody', 1990, false)`
+        ).pipe(Effect.provide(PgliteClient.layer({ folder: join(file("crash"), "payments") })))
+      )
+      const again = await run(["--orders", file("orders.ndjson"), "--data", file("crash"), "--json"])
+      assert.strictEqual(again.code, 1, again.stderr)
+      const { conserved, ...rest }: Summary = JSON.parse(again.stdout)
+      assert.isFalse(conserved)
+      assert.deepStrictEqual(rest.outcomes, outcomes)
+    },
+    2 * timeout
+  )
+
+  it(
+    "stops at Ctrl-C with all its processes, and the same command goes on",
+    async () => {
+      const args = ["--orders", file("orders.ndjson"), "--data", data("stop"), "--processes"]
+      const stopped = await run(args, (said, child) => {
+        if (/ [1-9]\d*\/30 /.test(said)) child.kill("SIGINT")
+      })
+      assert.strictEqual(stopped.code, 130, stopped.stderr)
+      assert.match(stopped.stderr, /Stopped after \d+ of 30 orders\. The same command goes on from there\.\n$/)
+      assert.strictEqual(stopped.stdout, "")
+      // Whoever has a database has a lock.
+      assert.deepStrictEqual(
+        readdirSync(file("stop")).filter((name) => name.endsWith(".lock")),
+        []
+      )
+
+      const ended = await run(args)
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      const { stdout } = ended
+      assert.match(stdout, /^30 orders in /)
+      assert.match(stdout, /Money, goods and parcels add up\./)
+      assert.match(stdout, /\nHow order-\d+ was undone\n {2}PlaceOrder starts\n/)
+      assert.match(readFileSync(join(file("stop"), "PlaceOrder.mmd"), "utf8"), /^flowchart TD\n/)
+    },
+    2 * timeout
+  )
+})
+
+describe("what cannot work is said in one line, before anything is started", () => {
+  for (const [what, code, args, says] of [
+    ["a file that is not there", 1, ["--orders", "nothing"], /^The file nothing cannot be read: .*--orders FILE\n$/],
+    ["a flag that there is not", 2, ["--nope"], /^.*--nope.*\n$/],
+    ["too many crashes", 2, ["--crash", "101"], /^.*--crash.*from 0 to 100.*\n$/]
+  ] as const) {
+    it(`${what} (exit code ${code})`, { timeout }, async () => {
+      const ended = await run([...args, "--json"])
+      assert.match(ended.stderr, says)
+      assert.deepStrictEqual([ended.code, ended.stdout], [code, ""])
+    })
+  }
+
+  const refuses = (what: string, given: () => Partial<Check.Given>, says: RegExp) =>
+    it.live(what, () =>
+      Effect.gen(function* () {
+        const orders = file("orders.ndjson")
+        const data = Option.some(file("none"))
+        const none = { pg: Option.none(), mqtt: Option.none(), port: 0 }
+        const error = yield* Effect.flip(Check.ready({ orders, data, ...none, ...given() }))
+        assert.match(error.message, says)
+        assert.notInclude(error.message, "\n")
+        assert.isFalse(existsSync(join(file("none"), "orders")))
+      }).pipe(Effect.scoped)
+    )
+  const written = (name: string, text: string) => () => {
+    writeFileSync(file(name), text)
+    return { orders: file(name) }
+  }
+  const lacking = lines[1]?.replace(/"amount":\d+/, '"amount":-1')
+
+  refuses("an empty file", written("a", "\n"), /^There is no order in .*: /)
+  refuses("a line that is no JSON", written("b", `${lines[0]}\nfoo`), /^Line 2 of .* is no order \(.*JSON.*\): /)
+  refuses("a line with a wrong amount", written("c", `${lines[0]}\n\n${lacking}`), /^Line 3 of .*\(.*amount.*\): /)
+  refuses("an order that is there twice", written("d", `${lines[0]}\n${lines[0]}`), /order-0001 is there twice/)
+  refuses(
+    "a folder that cannot be written",
+    () => ({ data: Option.some(join(file("orders.ndjson"), "data")) }),
+    /^The folder .* cannot be written \(ENOTDIR\): .*--data FOLDER/
+  )
+  refuses("a Postgres address that is none", () => ({ pg: Option.some("foo") }), /^--pg foo is no address: /)
+  refuses(
+    "a Postgres server that does not answer, whose password is not repeated",
+    () => ({ pg: Option.some("postgres://me:secret@127.0.0.1:1/db") }),
+    /^Postgres at postgres:\/\/127\.0\.0\.1:1 cannot be used \((?!.*secret)/
+  )
+  refuses(
+    "an MQTT address that is none",
+    () => ({ mqtt: Option.some("http://x") }),
+    /^--mqtt http:\/\/x is no address: /
+  )
+  refuses(
+    "an MQTT broker that does not answer",
+    () => ({ mqtt: Option.some("mqtt://127.0.0.1:1") }),
+    /^The MQTT broker at mqtt:\/\/127\.0\.0\.1:1 cannot be used \(ECONNREFUSED\): /
+  )
+  it.live("a port that somebody has", () =>
+    Effect.gen(function* () {
+      const { port } = yield* EmbeddedBroker.make()
+      const given = { orders: file("orders.ndjson"), data: Option.some(file("none")), port }
+      const error = yield* Effect.flip(Check.ready({ ...given, pg: Option.none(), mqtt: Option.none() }))
+      assert.match(error.message, /^The port \d+ cannot be used \(EADDRINUSE\): .*--port N/)
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,11 @@
+/** Something that a run needs is not as it should be. */
+import { Schema } from "effect"
+
+export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", {
+  problem: Schema.String,
+  mend: Schema.String
+}) {
+  override get message(): string {
+    return `${this.problem}: ${this.mend}`
+  }
+}

@@ -1,0 +1,39 @@
+/** Places one order: runs the saga under the key of the order, and says what has become of it. */
+import { Effect } from "effect"
+import { SagaManager, SagaStory } from "effect-saga"
+import type { Order } from "./contracts.ts"
+import { PlaceOrder } from "./saga.ts"
+import type { Settled } from "./summary.ts"
+
+/** The same order again is the same saga: it is not run twice, whoever has begun it. */
+export const place = Effect.fnUntraced(function* (order: Order) {
+  const execution = yield* SagaManager.run(PlaceOrder, {
+    context: order,
+    startKey: order.orderId,
+    raiseOnError: false
+  })
+  const parked = execution.parked.length > 0
+  const outcome = parked ? "parked" : execution.status === "finished" ? "committed" : "undone"
+  const why = execution.status === "errored" ? tagOf(execution.cause) : ""
+  const settled: Settled = {
+    orderId: order.orderId,
+    outcome,
+    why,
+    trail: trailOf(SagaStory.outline(execution), why),
+    story: outcome === "committed" ? [] : SagaStory.tell(execution)
+  }
+  return settled
+})
+
+const tagOf = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "_tag" in cause ? String(cause._tag) : "unknown"
+
+/** `payment succeeded` becomes `payment ✓`. */
+const trailOf = (outline: ReadonlyArray<string>, why: string): string =>
+  outline
+    .flatMap((line) => {
+      const [step, became] = line.split(" ")
+      const mark = { succeeded: "✓", failed: `✗ ${why}`, compensated: "↩", parked: "!" }[became ?? ""]
+      return mark === undefined ? [] : `${step} ${mark}`
+    })
+    .join("  ")

@@ -90,6 +90,8 @@ const isConflict = (cause: Cause.Cause<RunError>): boolean =>
 
 interface Waiter {
   readonly until: Until
+  /** It has started the execution. */
+  readonly starts: boolean
   readonly reached: Deferred.Deferred<SagaExecution, RunError>
 }
 
@@ -119,10 +121,12 @@ export const make = Effect.fnUntraced(function* (options: {
   const over = new Set<string>()
   const starts: Array<Deferred.Deferred<void>> = []
 
-  const timers = yield* Timers.make({
+  const timers: Timers.Timers = yield* Timers.make({
     fire: ({ since, uuid }) =>
       Effect.sync(() => {
-        if (active.has(uuid)) return
+        // Somebody tries to start it again; it is looked at after that.
+        if (active.has(uuid))
+          return timers.schedule({ uuid, at: clock.currentTimeMillisUnsafe() + recoveryInterval, since })
         const loaded = since === crashed ? Effect.map(load(uuid), afterCrash) : load(uuid)
         goOn(uuid, loaded, since, Inbox.make())
       })
@@ -141,10 +145,14 @@ export const make = Effect.fnUntraced(function* (options: {
     for (const uuid of [...waiters.keys()]) settle(uuid, Exit.interrupt())
   }
 
-  const settle = (uuid: string, exit: Exit.Exit<SagaExecution, RunError>): void => {
+  const settle = (
+    uuid: string,
+    exit: Exit.Exit<SagaExecution, RunError>,
+    concerns: (waiter: Waiter) => boolean = ({ until }) => Exit.isFailure(exit) || reached(exit.value, until)
+  ): void => {
     const present = waiters.get(uuid)
     if (present === undefined) return
-    const left = present.filter(({ until }) => Exit.isSuccess(exit) && !reached(exit.value, until))
+    const left = present.filter((waiter) => !concerns(waiter))
     if (left.length === 0) waiters.delete(uuid)
     else waiters.set(uuid, left)
     // Whoever is told may go on at once, and wait again.
@@ -206,37 +214,43 @@ export const make = Effect.fnUntraced(function* (options: {
     )
   }
 
+  /** Whoever is told may come back at once, so they are told last, and what they start is not taken for this runner. */
   const ended = (uuid: string, inbox: Inbox.Inbox, exit: Exit.Exit<Driven, RunError>): void => {
     active.delete(uuid)
     over.delete(uuid)
+    if (Exit.isFailure(exit)) failed(uuid, inbox, exit.cause)
+    else {
+      const { execution, wakeAt } = exit.value
+      const now = clock.currentTimeMillisUnsafe()
+      if (inbox.triggers.length > 0) goOn(uuid, Effect.succeed(execution), now, Inbox.make(inbox.triggers))
+      else {
+        // What is over may still have to be told to others.
+        const isOver = execution.status === "finished" || execution.status === "errored"
+        if (isOver && wakeAt === Number.POSITIVE_INFINITY) waiting.delete(uuid)
+        else waiting.add(uuid)
+        if (wakeAt !== Number.POSITIVE_INFINITY) timers.schedule({ uuid, at: wakeAt, since: now })
+        settle(uuid, Exit.succeed(execution))
+      }
+    }
     nextTurn()
-    if (Exit.isFailure(exit)) {
-      if (Cause.hasDies(exit.cause))
-        Effect.runForkWith(services)(Effect.logError("A saga runner died", { uuid }, exit.cause))
-      if (isUnavailable(exit.cause)) {
-        // The store was down for longer than a runner tries: what it has is taken up when it is back.
-        waiting.add(uuid)
-        timers.schedule({ uuid, at: clock.currentTimeMillisUnsafe() + recoveryInterval, since: crashed })
-      } else waiting.delete(uuid)
-      if (!isConflict(exit.cause)) Inbox.abandon(inbox, exit)
-      const triggers = inbox.triggers.splice(0)
-      settle(uuid, Exit.failCause(exit.cause))
+  }
+
+  const failed = (uuid: string, inbox: Inbox.Inbox, cause: Cause.Cause<RunError>): void => {
+    const exit = Exit.failCause(cause)
+    const now = clock.currentTimeMillisUnsafe()
+    if (Cause.hasDies(cause)) Effect.runForkWith(services)(Effect.logError("A saga runner died", { uuid }, cause))
+    if (isConflict(cause)) {
       // It exists already, and what came for it is not for the one that could not start.
-      if (isConflict(exit.cause) && triggers.length > 0)
-        goOn(uuid, Effect.map(load(uuid), afterCrash), clock.currentTimeMillisUnsafe(), Inbox.make(triggers))
-      return
+      if (inbox.triggers.length > 0) goOn(uuid, Effect.map(load(uuid), afterCrash), now, Inbox.make(inbox.triggers))
+      return settle(uuid, exit, ({ starts }) => starts)
     }
-    const { execution, wakeAt } = exit.value
-    if (inbox.triggers.length > 0) {
-      return goOn(uuid, Effect.succeed(execution), clock.currentTimeMillisUnsafe(), Inbox.make(inbox.triggers))
-    }
-    // What is over may still have to be told to others.
-    const isOver = execution.status === "finished" || execution.status === "errored"
-    if (isOver && wakeAt === Number.POSITIVE_INFINITY) waiting.delete(uuid)
-    else waiting.add(uuid)
-    if (wakeAt !== Number.POSITIVE_INFINITY)
-      timers.schedule({ uuid, at: wakeAt, since: clock.currentTimeMillisUnsafe() })
-    settle(uuid, Exit.succeed(execution))
+    if (isUnavailable(cause)) {
+      // The store was down for longer than a runner tries: what it has is taken up when it is back.
+      waiting.add(uuid)
+      timers.schedule({ uuid, at: now + recoveryInterval, since: crashed })
+    } else waiting.delete(uuid)
+    settle(uuid, exit)
+    Inbox.abandon(inbox, exit)
   }
 
   // The services of the steps win over those of a caller; what only the caller has (its span, its log annotations)
@@ -247,8 +261,8 @@ export const make = Effect.fnUntraced(function* (options: {
     return merged.all
   }
 
-  const waitFor = (uuid: string, until: Until): Waiter => {
-    const waiter: Waiter = { until, reached: Deferred.makeUnsafe() }
+  const waitFor = (uuid: string, until: Until, starts = false): Waiter => {
+    const waiter: Waiter = { until, starts, reached: Deferred.makeUnsafe() }
     const others = waiters.get(uuid)
     if (others === undefined) waiters.set(uuid, [waiter])
     else others.push(waiter)
@@ -281,7 +295,7 @@ export const make = Effect.fnUntraced(function* (options: {
     if (exit !== undefined && Exit.isFailure(exit)) return Effect.failCause(exit.cause)
     return exit !== undefined && reached(exit.value.execution, until)
       ? Effect.succeed(exit.value.execution)
-      : waitOn(uuid, waitFor(uuid, until))
+      : waitOn(uuid, waitFor(uuid, until, true))
   }
 
   const deliver = (uuid: string, trigger: Inbox.Trigger): Effect.Effect<SagaExecution, unknown> => {

@@ -3,7 +3,7 @@
  * itself: to its end, or to where it waits for a reply or a time. Facts are stored before anything they announce
  * happens (SPEC W1, W7); the result of a step and the intent of the next one are one write.
  */
-import { Clock, type Context, Deferred, Effect, Exit, Result, Schedule } from "effect"
+import { Clock, type Context, Deferred, Effect, Result, Schedule } from "effect"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import * as Decision from "../execution/SagaDecision.ts"
@@ -246,19 +246,19 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.fn.Return<Driven | undefined, StorageError> {
     const { definition, inbox } = self
     if (isUnavailable(error)) {
-      if (self.undone > 10) return yield* give(self, error)
+      if (self.undone > 10) return yield* Effect.fail(error)
       const again = Effect.retry(repository.store(self.execution, atWork), {
         schedule: untilStored,
         while: isUnavailable
       })
       const stored = yield* Effect.result(again)
-      if (Result.isFailure(stored) && isUnavailable(stored.failure)) return yield* give(self, stored.failure)
+      if (Result.isFailure(stored) && isUnavailable(stored.failure)) return yield* Effect.fail(stored.failure)
       if (Result.isSuccess(stored)) return void (yield* written(self, stored.success))
       const mine =
         stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, definition) : undefined
       return mine === undefined ? yield* recover(self, stored.failure) : void (yield* written(self, mine))
     }
-    if (error._tag !== "SagaExecutionConflict") return yield* give(self, error)
+    if (error._tag !== "SagaExecutionConflict") return yield* Effect.fail(error)
     // What was judged on the old state is judged again on the new one.
     inbox.triggers.unshift(...inbox.judged.map(({ trigger }) => trigger))
     inbox.judged = []
@@ -339,13 +339,6 @@ const look = (self: Progress, now: number): void => {
   })
   inbox.judged = [...inbox.judged, ...judged]
 }
-
-/** Ends the drive with the error, and every trigger with it. */
-const give = ({ inbox }: Progress, error: StoreError): Effect.Effect<never, StoreError> =>
-  Effect.suspend(() => {
-    Inbox.abandon(inbox, Exit.fail(error))
-    return Effect.fail(error)
-  })
 
 /**
  * Work that is alone and keeps nobody waiting. A callback does when replies are awaited in other branches; an agreement

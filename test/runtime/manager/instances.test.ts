@@ -16,7 +16,6 @@ import {
   reserved,
   until
 } from "../../fixtures/manager.ts"
-import { isMemory } from "../../fixtures/repository.ts"
 
 it.effect("a caller is told of the end that another instance has brought about", () =>
   Effect.gen(function* () {
@@ -43,7 +42,7 @@ for (const [end, answer] of [
   ["finished", agreeable],
   ["errored", refusing]
 ] as const) {
-  it.effect.skipIf(!isMemory)(`copies of every message to both of them come to one end (${end})`, () =>
+  it.effect(`copies of every message to both of them come to one end (${end})`, () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ keep: 10 })
       const { wire } = world
@@ -51,8 +50,8 @@ for (const [end, answer] of [
       const two = yield* open(world)
       // Every message is answered twice, and the broker gives each of the two its copy.
       const answered = new Set<string>()
-      wire.answer = answer
       const { uuid } = yield* one.use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      wire.answer = answer
       for (let round = 0; round < 40; round++) {
         for (const sent of [...wire.sent]) {
           const copy = answer(sent.envelope, sent.address.name ?? "")

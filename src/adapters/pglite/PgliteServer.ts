@@ -233,8 +233,9 @@ class Session extends Duplex {
     if (this.started && !this.ended && bytes.length > 0) this.push(bytes)
   }
 
-  /** Waits for the owner of the session, no longer than it may. */
+  /** Waits for the owner of the session, no longer than it may; for what it leaves behind, as long as it takes. */
   startWaiting(): void {
+    if (this.ended) return
     this.timer ??= setTimeout(
       () => this.refuse("55P03", "canceling statement due to lock timeout"),
       this.server.options.lockTimeoutMillis

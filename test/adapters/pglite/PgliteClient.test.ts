@@ -150,12 +150,6 @@ it.live("leaves nothing of a connection that has ended in the session of all", (
       execute: (batch) => database.execProtocolRawSync(batch),
       lockTimeoutMillis: 1000
     })
-    const ask = (connection: Duplex, bytes: Uint8Array) =>
-      Effect.callback<Buffer>((resume) => {
-        connection.once("data", (answer: Buffer) => resume(Effect.succeed(answer)))
-        connection.write(bytes)
-      })
-    const startup = Buffer.from([0, 0, 0, 9, 0, 3, 0, 0, 0])
     const gone = connect()
     yield* ask(gone, startup)
     yield* ask(gone, Buffer.concat([parse("effect_1", "select 1"), Wire.sync]))
@@ -171,6 +165,47 @@ it.live("leaves nothing of a connection that has ended in the session of all", (
     assert.deepStrictEqual(rows, [])
   }).pipe(Effect.scoped)
 )
+
+it.live("waits with what a connection has left for as long as a transaction is open", () =>
+  Effect.gen(function* () {
+    const said: Array<string> = []
+    // As a database answers: the last byte tells whether a transaction is open.
+    const { close, connect } = PgliteServer.make({
+      execute: (batch) => {
+        const text = Buffer.from(batch).toString()
+        said.push(text.includes("begin") ? "begin" : text.includes("effect_1") ? "effect_1" : "end")
+        return text.includes("begin") ? Buffer.from([0x5a, 0, 0, 0, 5, 0x54]) : Wire.ready
+      },
+      lockTimeoutMillis: 20
+    })
+    const [gone, owner, late] = [connect(), connect(), connect()]
+    for (const connection of [gone, owner, late]) yield* ask(connection, startup)
+    yield* ask(gone, Buffer.concat([parse("effect_1", "select 1"), Wire.sync]))
+    yield* ask(owner, Wire.query("begin"))
+    gone.destroy()
+    // This one began to wait later, and its time is over.
+    assert.include((yield* ask(late, Wire.query("select 2"))).toString(), "55P03")
+    yield* ask(owner, Wire.query("end"))
+    close()
+    assert.deepStrictEqual(said, ["effect_1", "begin", "end", "effect_1"])
+  })
+)
+
+it.live("lets its process end by itself, whatever was under way", () =>
+  Effect.gen(function* () {
+    const program = yield* Program.start(new URL("./end.program.ts", import.meta.url))
+    assert.strictEqual(yield* program.ended, 0)
+    assert.deepStrictEqual(yield* Queue.takeAll(program.lines), ["closed"])
+  }).pipe(Effect.scoped)
+)
+
+const startup = Buffer.from([0, 0, 0, 9, 0, 3, 0, 0, 0])
+
+const ask = (connection: Duplex, bytes: Uint8Array) =>
+  Effect.callback<Buffer>((resume) => {
+    connection.once("data", (answer: Buffer) => resume(Effect.succeed(answer)))
+    connection.write(bytes)
+  })
 
 const parse = (name: string, sql: string) => {
   const body = Buffer.concat([Buffer.from(`${name}\0${sql}\0`), Buffer.alloc(2)])
@@ -228,36 +263,39 @@ describe("a folder", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("has every commit that was acknowledged after its process was killed, also while it was made", () =>
-    Effect.gen(function* () {
-      const data = yield* folder
-      const program = new URL("./write.program.ts", import.meta.url)
-      const made = yield* Program.start(program, data)
-      yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => existsSync(`${data}.new`) })
-      yield* made.kill
-      assert.strictEqual(yield* made.ended, "SIGKILL")
-      let last = 0
-      for (let round = 0; round < 3; round++) {
-        const writer = yield* Program.start(program, data)
-        yield* Queue.take(writer.lines)
-        if (round === 0) assert.instanceOf(yield* Effect.flip(using(data, count)), PgliteClient.PgliteFolderLocked)
-        yield* Effect.sleep("50 millis")
-        yield* writer.kill
-        yield* writer.ended
-        const said = yield* Queue.takeAll(writer.lines)
-        last = Number(said.at(-1))
-      }
-      const pairs = yield* using(
-        data,
-        SqlClient.SqlClient.use(
-          (sql) => sql<{ pair: bigint; n: bigint }>`select pair, count(*) as n from row group by pair order by pair`
+  it.live(
+    "has every commit that was acknowledged after its process was killed, also while it was made",
+    () =>
+      Effect.gen(function* () {
+        const data = yield* folder
+        const program = new URL("./write.program.ts", import.meta.url)
+        const made = yield* Program.start(program, data)
+        yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => existsSync(`${data}.new`) })
+        yield* made.kill
+        assert.strictEqual(yield* made.ended, "SIGKILL")
+        let last = 0
+        for (let round = 0; round < 3; round++) {
+          const writer = yield* Program.start(program, data)
+          yield* Queue.take(writer.lines)
+          if (round === 0) assert.instanceOf(yield* Effect.flip(using(data, count)), PgliteClient.PgliteFolderLocked)
+          yield* Effect.sleep("50 millis")
+          yield* writer.kill
+          yield* writer.ended
+          const said = yield* Queue.takeAll(writer.lines)
+          last = Number(said.at(-1))
+        }
+        const pairs = yield* using(
+          data,
+          SqlClient.SqlClient.use(
+            (sql) => sql<{ pair: bigint; n: bigint }>`select pair, count(*) as n from row group by pair order by pair`
+          )
         )
-      )
-      assert.isAtLeast(pairs.length, last)
-      assert.deepStrictEqual(
-        pairs.map(({ n, pair }) => [pair, n]),
-        pairs.map((_, i) => [BigInt(i + 1), 2n])
-      )
-    }).pipe(Effect.scoped)
+        assert.isAtLeast(pairs.length, last)
+        assert.deepStrictEqual(
+          pairs.map(({ n, pair }) => [pair, n]),
+          pairs.map((_, i) => [BigInt(i + 1), 2n])
+        )
+      }).pipe(Effect.scoped),
+    120_000
   )
 })

@@ -26,6 +26,11 @@ export interface ClaimRequest {
   readonly leaseMillis: number
   /** Only executions of these definitions; absent: of any. */
   readonly fingerprints?: ReadonlyArray<string>
+  /**
+   * What the owner is at work on. Given where it is in doubt about the rest: what others have of it is told (`lost`), and
+   * what it has besides is taken again.
+   */
+  readonly holds?: ReadonlyArray<string>
 }
 
 export interface Claimed {
@@ -33,6 +38,8 @@ export interface Claimed {
   readonly executions: ReadonlyArray<SagaExecution>
   /** The owner's lease was over: others may have taken what it had. */
   readonly lapsed: boolean
+  /** What others have of what the owner `holds`. */
+  readonly lost: ReadonlyArray<string>
 }
 
 /** Whether an instance has something to do for the execution: run it, tell somebody, resend, apply a deadline. */
@@ -56,24 +63,31 @@ export class Leases {
   private readonly until = new Map<string, number>()
 
   /** The first executions that are to be looked at and that nobody alive has. */
-  take(places: Iterable<Place>, { dueBy, fingerprints, leaseMillis, limit, now, owner }: ClaimRequest): Claimed {
+  take(places: Iterable<Place>, { dueBy, fingerprints, holds, leaseMillis, limit, now, owner }: ClaimRequest): Claimed {
     const lapsed = (this.until.get(owner) ?? now + 1) <= now
     this.until.set(owner, now + leaseMillis)
     const executions: Array<SagaExecution> = []
+    const lost: Array<string> = []
     const known = fingerprints && new Set(fingerprints)
+    const held = new Set(holds)
     for (const place of places) {
-      if (executions.length >= limit) break
       const { hint, state } = place
+      if (held.has(state.uuid)) {
+        if (hint !== undefined && hint.owner !== owner) lost.push(state.uuid)
+        continue
+      }
+      if (executions.length >= limit) continue
       if (!isClaimable(state) || known?.has(state.fingerprint) === false) continue
       if (
         hint !== undefined &&
-        (hint.owner === owner || this.isAlive(hint.owner, now) || (hint.wakeAt ?? now) > (dueBy ?? now))
+        ((hint.owner === owner ? holds === undefined : this.isAlive(hint.owner, now)) ||
+          (hint.wakeAt ?? now) > (dueBy ?? now))
       )
         continue
       place.hint = { owner }
       executions.push(new SagaExecution(state, undefined))
     }
-    return { executions, lapsed }
+    return { executions, lapsed, lost }
   }
 
   private isAlive(owner: string, now: number): boolean {

@@ -44,6 +44,10 @@ export interface ActiveExecutions {
   readonly waitedFor: () => ReadonlyArray<string>
   /** Goes on with a stored execution. */
   readonly resume: (execution: SagaExecution, since: number) => void
+  /** Executions that have a runner. */
+  readonly running: () => ReadonlyArray<string>
+  /** Stops the runner of an execution that somebody else has. Its callers wait for what they make of it (SPEC C7). */
+  readonly lose: (uuid: string) => void
   /** How many more executions may run. */
   readonly room: () => number
   /** Called by the runner after each write. */
@@ -113,7 +117,9 @@ export const make = Effect.fnUntraced(function* (options: {
   const reached = (execution: SagaExecution, until: Until): boolean =>
     isReached(execution, until, clock.currentTimeMillisUnsafe(), commitWait)
   const active = new Map<string, Inbox.Inbox>()
-  const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  const fibers = new Map<string, Fiber.Fiber<unknown, unknown>>()
+  /** Executions that somebody else has and whose runner has not ended yet; whether they have come back since. */
+  const lost = new Map<string, boolean>()
   const waiters = new Map<string, Array<Waiter>>()
   /** Executions of this process that are not over and that nobody runs: they wait for a reply or a time. */
   const waiting = new Set<string>()
@@ -135,7 +141,7 @@ export const make = Effect.fnUntraced(function* (options: {
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       closed = true
-      return Effect.andThen(Fiber.interruptAll(fibers), Effect.sync(dismiss))
+      return Effect.andThen(Fiber.interruptAll([...fibers.values()]), Effect.sync(dismiss))
     })
   )
 
@@ -190,11 +196,13 @@ export const make = Effect.fnUntraced(function* (options: {
       ended(uuid, inbox, exit)
       return exit
     }
-    fibers.add(fiber)
+    fibers.set(uuid, fiber)
     fiber.addObserver((exit) => {
-      fibers.delete(fiber)
+      fibers.delete(uuid)
       ended(uuid, inbox, exit)
     })
+    // The end of the process may be what the first thing that it did has brought about.
+    if (closed) fiber.interruptUnsafe()
     return undefined
   }
 
@@ -218,7 +226,10 @@ export const make = Effect.fnUntraced(function* (options: {
   const ended = (uuid: string, inbox: Inbox.Inbox, exit: Exit.Exit<Driven, RunError>): void => {
     active.delete(uuid)
     over.delete(uuid)
-    if (Exit.isFailure(exit)) failed(uuid, inbox, exit.cause)
+    const isBack = lost.get(uuid)
+    lost.delete(uuid)
+    if (isBack === true || (isBack === false && Exit.isFailure(exit))) handOver(uuid, inbox, isBack)
+    else if (Exit.isFailure(exit)) failed(uuid, inbox, exit.cause)
     else {
       const { execution, wakeAt } = exit.value
       const now = clock.currentTimeMillisUnsafe()
@@ -233,6 +244,15 @@ export const make = Effect.fnUntraced(function* (options: {
       }
     }
     nextTurn()
+  }
+
+  /** What it was asked for meanwhile is asked again of what somebody else has made of it. */
+  const handOver = (uuid: string, inbox: Inbox.Inbox, isBack: boolean): void => {
+    waiting.delete(uuid)
+    const triggers = [...inbox.judged.map(({ trigger }) => trigger), ...inbox.triggers]
+    if (!isBack && triggers.length === 0) return
+    const since = isBack ? crashed : clock.currentTimeMillisUnsafe()
+    goOn(uuid, Effect.map(load(uuid), afterCrash), since, Inbox.make(triggers))
   }
 
   const failed = (uuid: string, inbox: Inbox.Inbox, cause: Cause.Cause<RunError>): void => {
@@ -357,7 +377,16 @@ export const make = Effect.fnUntraced(function* (options: {
         )
       }),
     resume: (execution, since) => {
-      if (!active.has(execution.uuid)) goOn(execution.uuid, Effect.succeed(execution), since, Inbox.make())
+      const { uuid } = execution
+      if (!active.has(uuid)) goOn(uuid, Effect.succeed(execution), since, Inbox.make())
+      else if (lost.has(uuid)) lost.set(uuid, true)
+    },
+    running: () => [...active.keys()],
+    lose: (uuid) => {
+      const fiber = fibers.get(uuid)
+      if (fiber === undefined || lost.has(uuid)) return
+      lost.set(uuid, false)
+      fiber.interruptUnsafe()
     },
     room: () => Math.min(maxRunning - active.size - starts.length, maxPending - active.size - waiting.size),
     stored: (execution) => {

@@ -1,7 +1,8 @@
 /**
  * Goes on with what a process left that is gone: before any reply is taken, and then again and again, what nobody alive
  * has is claimed, half-done local steps are treated as their `onCrash` says, and all that is sent and not answered is sent
- * again (SPEC C7). Claiming is also how this process says that it lives.
+ * again (SPEC C7). Claiming is also how this process says that it lives. If it has not for too long, it stops what others
+ * have taken up meanwhile, and only that.
  */
 import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
@@ -9,6 +10,7 @@ import * as Decision from "../execution/SagaDecision.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
 import * as Execution from "../execution/SagaExecution.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import type { ActiveExecutions } from "./ActiveExecutions.ts"
 
 /** Executions that are claimed at once. */
 const batch = 256
@@ -16,9 +18,7 @@ const batch = 256
 export interface Options {
   readonly repository: SagaExecutionRepository["Service"]
   readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
-  readonly resume: (execution: SagaExecution, since: number) => void
-  /** How many executions there is room for. */
-  readonly room: () => number
+  readonly active: Pick<ActiveExecutions, "resume" | "room" | "running" | "lose">
   readonly owner: string
   /** Of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
@@ -29,32 +29,51 @@ export interface Options {
 
 /** Claims once, and then at every interval while the scope is open. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
-  if (yield* round(options)) {
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.interval), round(options))))
+  const self: Self = { ...options, doubts: 0 }
+  if (yield* round(self)) {
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.interval), round(self))))
   }
 })
 
+interface Self extends Options {
+  /** How many more claims must tell what this process has. */
+  doubts: number
+}
+
 /** Claims as much as there is room for. False: the repository cannot. */
 const round = Effect.fnUntraced(
-  function* ({ bound, clock, fingerprints, interval, lease, owner, repository, resume, room }: Options) {
+  function* (self: Self) {
+    const { active, bound, clock, fingerprints, interval, lease, owner, repository } = self
     while (true) {
-      const limit = Math.max(0, Math.min(batch, room()))
+      const limit = Math.max(0, Math.min(batch, active.room()))
       const now = clock.currentTimeMillisUnsafe()
+      // A claim whose answer is lost may have taken something all the same (SPEC A1).
+      const doubts = self.doubts
+      self.doubts = Math.max(1, doubts)
       // What wakes before the next look is taken now: timers are more exact.
-      const { executions, lapsed } = yield* repository.claim({
+      const { executions, lapsed, lost } = yield* repository.claim({
         owner,
         limit,
         now,
         dueBy: now + interval,
         leaseMillis: lease,
-        fingerprints
+        fingerprints,
+        ...(doubts > 0 && { holds: active.running() })
       })
-      if (lapsed) yield* Effect.logWarning("The lease of this process was over: others may have taken what it ran")
+      self.doubts = Math.max(0, doubts - 1)
+      if (lapsed) {
+        yield* Effect.logWarning("The lease of this process was over: others may have taken what it ran")
+        // Now, and once more: somebody may be about to take something at this moment.
+        self.doubts = 2
+        // Taken by somebody who is gone by now; it goes on from the state as it is.
+        for (const { uuid } of executions) active.lose(uuid)
+      }
+      for (const uuid of lost) active.lose(uuid)
       for (const execution of executions) {
         const known = bound(execution)
-        if (known._tag === "Success") resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)
+        if (known._tag === "Success") active.resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)
       }
-      if (executions.length < limit || limit === 0) return true
+      if (!lapsed && (executions.length < limit || limit === 0)) return true
     }
   },
   Effect.catchTags({

@@ -455,8 +455,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { 
   yield* Recovery.run({
     repository,
     bound,
-    resume: active.resume,
-    room: active.room,
+    active,
     owner,
     fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
     interval: config.recoveryInterval,

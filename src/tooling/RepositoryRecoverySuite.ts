@@ -174,6 +174,31 @@ export const register = (test: Test): void => {
       assert.isFalse((yield* claim({ ...request, leaseMillis: minute })).lapsed)
     }))
 
+  test("C7 tells an owner in doubt what others have by now, and gives it the rest of its own again", () =>
+    Effect.gen(function* () {
+      const { claim, store } = yield* repository
+      const [mine, theirs] = [Sample.uniqueName(), Sample.uniqueName()]
+      const request = { now: Sample.time, leaseMillis: minute }
+      yield* claim({ ...request, owner: theirs, limit: 0 })
+      yield* claim({ ...request, owner: mine, limit: 0 })
+      const write = (hint: Repository.Hint) => store(Sample.started(Sample.created()), hint)
+      const held = yield* write({ owner: mine })
+      const taken = yield* write({ owner: theirs })
+      const forgotten = yield* write({ owner: mine })
+      const later = yield* write({ owner: mine, wakeAt: Sample.time + 1 })
+      const others = yield* write({ owner: theirs })
+      const all = new Set(uuids([held, taken, forgotten, later, others]))
+      const ask = (holds?: ReadonlyArray<string>) =>
+        Effect.map(
+          claim({ ...request, owner: mine, limit: 100_000, ...(holds !== undefined && { holds }) }),
+          ({ executions, lost }) => [uuids(executions).filter((uuid) => all.has(uuid)).toSorted(), lost]
+        )
+      assert.deepStrictEqual(yield* ask(), [[], []])
+      assert.deepStrictEqual(yield* ask([held.uuid, taken.uuid]), [[forgotten.uuid], [taken.uuid]])
+      assert.deepStrictEqual(yield* ask([held.uuid, forgotten.uuid]), [[], []])
+      assert.deepStrictEqual(yield* ask([]), [[held.uuid, forgotten.uuid].toSorted(), []])
+    }))
+
   test("C7 leaves what is worked on by somebody alive, and what wakes later", () =>
     Effect.gen(function* () {
       const { claim, store } = yield* repository

@@ -92,8 +92,11 @@ export class SagaExecutionStatements extends Context.Service<
       owner: string,
       limit: number,
       dueBy: number,
-      fingerprints: ReadonlyArray<string> | undefined
+      fingerprints: ReadonlyArray<string> | undefined,
+      holds: ReadonlyArray<string> | undefined
     ) => Run<ReadonlyArray<string>>
+    /** Those of the executions that another owner has. */
+    readonly lost: (owner: string, holds: ReadonlyArray<string>) => Run<ReadonlyArray<string>>
     readonly release: (owner: string) => Run<void>
     readonly census: Run<ReadonlyArray<{ readonly saga: string; readonly fingerprint: string; readonly count: number }>>
     /** Removes executions, and leaves what their names came to. */
@@ -180,19 +183,27 @@ export const layerPostgres = (
               select coalesce((select lapsed from before), false) as lapsed`,
             ([row]) => row?.lapsed === true
           ),
-        claim: (owner, limit, dueBy, fingerprints) =>
+        claim: (owner, limit, dueBy, fingerprints, holds) =>
           Effect.map(
             sql<{ readonly uuid: string }>`with due as (
                 select h.uuid from ${execution} h
-                where h.claimable and h.wake_at <= ${whole(dueBy)} and h.owner is distinct from ${owner}
+                where h.claimable and h.wake_at <= ${whole(dueBy)}
+                  ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid <> all(${holds}::uuid[])`}
                   ${fingerprints === undefined ? sql`` : sql`and h.fingerprint = any(${fingerprints}::text[])`}
                   and not exists (
-                    select from ${instance} i where i.id = h.owner and i.lease_until > clock_timestamp()
+                    select from ${instance} i
+                    where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
                   )
                 order by h.wake_at limit ${limit} for update of h skip locked
               )
               update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
               returning h.uuid`,
+            (rows) => rows.map(({ uuid }) => uuid)
+          ),
+        lost: (owner, holds) =>
+          Effect.map(
+            sql<{ readonly uuid: string }>`select uuid from ${execution}
+              where uuid = any(${holds}::uuid[]) and owner <> ${owner}`,
             (rows) => rows.map(({ uuid }) => uuid)
           ),
         release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),

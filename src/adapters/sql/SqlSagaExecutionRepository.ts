@@ -191,17 +191,18 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
   })
 
   const claim = Effect.fnUntraced(function* (request: Port.ClaimRequest) {
-    const { dueBy, fingerprints, leaseMillis, limit, now, owner } = request
+    const { dueBy = request.now, fingerprints, holds, leaseMillis, limit, owner } = request
     const lapsed = yield* call("claim", statements.renew(owner, leaseMillis))
-    const uuids = limit > 0 ? yield* call("claim", statements.claim(owner, limit, dueBy ?? now, fingerprints)) : []
-    if (uuids.length === 0) return { executions: [], lapsed }
+    const lost = holds === undefined ? [] : yield* call("claim", statements.lost(owner, holds))
+    const uuids = limit > 0 ? yield* call("claim", statements.claim(owner, limit, dueBy, fingerprints, holds)) : []
+    if (uuids.length === 0) return { executions: [], lapsed, lost }
     for (const uuid of uuids) heads.delete(uuid)
     const executions: Array<SagaExecution> = []
     for (const [uuid, execution] of yield* read("claim", uuids)) {
       if (Result.isSuccess(execution)) executions.push(execution.success)
       else yield* Effect.logError("An execution cannot be read", { uuid, reason: execution.failure.reason })
     }
-    return { executions, lapsed }
+    return { executions, lapsed, lost }
   })
 
   const purge = Effect.gen(function* () {

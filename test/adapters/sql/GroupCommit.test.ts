@@ -86,7 +86,7 @@ describe("group commit", () => {
 
 for (const { layer, name, schema } of databases("group")) {
   withLayer(Layer.provide(SqlSagaExecutionRepository.layer({ schema }), layer), {
-    timeout: "30 seconds",
+    timeout: "2 minutes",
     excludeTestServices: true
   })(`writes that leave together: ${name}`, (it) => {
     it.effect("a row that no database takes fails alone, and so does a conflict", () =>

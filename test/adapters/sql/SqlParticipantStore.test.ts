@@ -7,7 +7,7 @@ for (const { layer, name, schema } of databases("participants")) {
   ParticipantStoreSuite.suite(name, Layer.provide(SqlParticipantStore.layer({ schema }), layer), {
     // PGlite has one session, and so one unit at a time.
     parts: ["core", "concurrent", "recovery", ...(name === "PGlite" ? [] : (["parallel"] as const))],
-    timeout: "30 seconds",
+    timeout: "2 minutes",
     excludeTestServices: true
   })
 }

@@ -5,7 +5,7 @@ import { databases } from "../../fixtures/postgres.ts"
 
 for (const { layer, name, schema } of databases("executions")) {
   RepositorySuite.suite(name, Layer.provide(SqlSagaExecutionRepository.layer({ schema }), layer), {
-    timeout: "30 seconds",
+    timeout: "2 minutes",
     excludeTestServices: true
   })
 }

@@ -90,7 +90,7 @@ for (const { layer, name, schema } of databases("transactional")) {
       ({ events }) => events.map(({ _tag }) => _tag)
     )
 
-  withLayer(base, { timeout: "30 seconds", excludeTestServices: true })(`transactional steps: ${name}`, (it) => {
+  withLayer(base, { timeout: "2 minutes", excludeTestServices: true })(`transactional steps: ${name}`, (it) => {
     it.effect("commit with their record and the intent of the next step, in one write", () =>
       Effect.gen(function* () {
         yield* clear

@@ -191,7 +191,12 @@ export const register = (test: Test): void => {
       const ask = (holds?: ReadonlyArray<string>) =>
         Effect.map(
           claim({ ...request, owner: mine, limit: 100_000, ...(holds !== undefined && { holds }) }),
-          ({ executions, lost }) => [uuids(executions).filter((uuid) => all.has(uuid)).toSorted(), lost]
+          ({ executions, lost }) => [
+            uuids(executions)
+              .filter((uuid) => all.has(uuid))
+              .toSorted(),
+            lost
+          ]
         )
       assert.deepStrictEqual(yield* ask(), [[], []])
       assert.deepStrictEqual(yield* ask([held.uuid, taken.uuid]), [[forgotten.uuid], [taken.uuid]])

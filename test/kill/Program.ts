@@ -15,7 +15,18 @@ export interface Program {
   readonly ended: Effect.Effect<number | string>
 }
 
-const options = "Deno" in globalThis ? ["run", "-A", "--quiet"] : []
+const options = "Deno" in globalThis ? ["run", "-A", "--quiet"] : ["--conditions=effect-saga:source"]
+
+/** The next line that begins so, without its beginning. */
+export const printed = ({ ended, lines }: Program, start: string) =>
+  Effect.gen(function* () {
+    while (true) {
+      const line = yield* Queue.take(lines)
+      if (line.startsWith(start)) return line.slice(start.length).trim()
+    }
+  }).pipe(
+    Effect.raceFirst(Effect.flatMap(ended, (how) => Effect.die(new Error(`It ended (${how}) before "${start}"`))))
+  )
 
 /** It is killed, if it still runs, when the scope closes. */
 export const start = (program: URL, ...args: ReadonlyArray<string>) =>

@@ -9,7 +9,7 @@ import { join } from "node:path"
 import process from "node:process"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Layer, Queue, Redacted } from "effect"
+import { Effect, type Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import { PgliteClient } from "../../src/pglite.ts"
@@ -33,23 +33,13 @@ const places = [
   "acknowledge.before"
 ]
 
-const printed = (run: Program.Program, start: string) =>
-  Effect.gen(function* () {
-    while (true) {
-      const line = yield* Queue.take(run.lines)
-      if (line.startsWith(start)) return line.slice(start.length).trim()
-    }
-  }).pipe(
-    Effect.raceFirst(Effect.flatMap(run.ended, (how) => Effect.die(new Error(`It ended (${how}) before "${start}"`))))
-  )
-
 /** How many executions it found between two writes, before it was killed itself. */
 const killOnce = (order: Omit<Order, "finish">) =>
   Effect.gen(function* () {
     const run = yield* Program.start(program, JSON.stringify({ ...order, finish: false }))
-    const found = Number(yield* printed(run, "found"))
+    const found = Number(yield* Program.printed(run, "found"))
     if (order.fault === undefined) {
-      yield* printed(run, "up")
+      yield* Program.printed(run, "up")
       yield* Effect.sleep(100 + Math.random() * 300)
       yield* run.kill
     }
@@ -65,8 +55,8 @@ const suffer = Effect.fnUntraced(function* (base: Omit<Order, "finish" | "fault"
     found.push(yield* killOnce({ ...base, ...(name !== undefined && { fault: { name, nth } }) }))
   }
   const last = yield* Program.start(program, JSON.stringify({ ...base, finish: true }))
-  found.push(Number(yield* printed(last, "found")))
-  yield* printed(last, "settled")
+  found.push(Number(yield* Program.printed(last, "found")))
+  yield* Program.printed(last, "settled")
   assert.strictEqual(yield* last.ended, 0)
   return found.slice(1)
 }, Effect.scoped)

@@ -9,6 +9,7 @@ import * as SagaPath from "../definition/SagaPath.ts"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import { check, type Json } from "../execution/Json.ts"
+import * as SagaAgreement from "../execution/SagaAgreement.ts"
 import * as Execution from "../execution/SagaExecution.ts"
 import { SagaExecution } from "../execution/SagaExecution.ts"
 import { SagaContextEncodeError, SagaFailedCommitCallback, type SagaSystemError } from "../execution/SagaFailure.ts"
@@ -79,7 +80,10 @@ export interface ExecuteOptions {
 export class SagaRunner extends Context.Service<
   SagaRunner,
   {
-    /** Runs to the end or to the next pause; with a response from the pause on. */
+    /**
+     * Runs to the end or to the next pause; with a response from the pause on. Votes and acknowledgements of services
+     * that a committer asks by messages are responses too: their `requestId` says what they answer.
+     */
     readonly execute: (
       execution: SagaExecution,
       options?: ExecuteOptions
@@ -233,7 +237,8 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
         return yield* Effect.flatMap(apply<never>(started, undefined), failed)
       }
       const isOver = execution.status === "finished" || execution.status === "errored"
-      if (isOver && (response === undefined || execution.status === "finished")) {
+      const isTold = SagaAgreement.isReached(execution.state.agreement)
+      if (isOver && (response === undefined || (execution.status === "finished" && isTold))) {
         return yield* new Trigger.SagaExecutionAlreadyExecuted({ uuid: execution.uuid, status: execution.status })
       }
       if (response === undefined) return yield* Effect.flatMap(apply<never>(execution, undefined), failed)

@@ -1,6 +1,7 @@
 /** The order business: two participants, and the orchestrator that is told the orders, killed, and started again. */
-import { Clock, Effect, Layer, Queue, Random, Schema, Stream } from "effect"
+import { Clock, Effect, Fiber, Latch, Layer, Random, Schema, Stream } from "effect"
 import type { Order } from "./contracts.ts"
+import type { Said } from "./messages.ts"
 import * as Place from "./places.ts"
 import * as Processes from "./processes.ts"
 import type { Progress } from "./progress.ts"
@@ -17,18 +18,48 @@ export interface Run {
   readonly progress: Progress
 }
 
-/** A participant in this process or in one of its own. Gives what its books say, which ends it. */
-const participant = Effect.fnUntraced(function* (name: Services.Participant, { places, processes }: Run) {
+/** One life of a process: its books, or nothing if it dies. It is not started again if it has never been up. */
+const life = Effect.fnUntraced(function* (
+  service: Place.Service,
+  places: Place.Places,
+  hear: (it: Said, process: Processes.Process) => Effect.Effect<unknown, unknown>
+) {
+  const process = yield* Processes.start(service, places)
+  let isUp = false
+  let books: unknown
+  yield* Stream.runForEach(process.said, (it) => {
+    if (it._tag === "Started") isUp = true
+    if (it._tag === "Closed") books = it.books
+    return hear(it, process)
+  })
+  if (!isUp) return yield* new Processes.ServiceFailed({ service, problem: "it does not start" })
+  return books
+}, Effect.scoped)
+
+/** A participant in this process or in one of its own, which is started again if it dies. Closing it gives its books. */
+const participant = Effect.fnUntraced(function* (name: Services.Participant, { places, processes, progress }: Run) {
   if (!processes) {
     const context = yield* Layer.build(Services.participant(name, places))
     return Effect.provideContext(Services.participants[name].books, context)
   }
-  const { said, tell } = yield* Processes.start(name, places)
-  const answers = yield* Stream.toQueue(said, { capacity: "unbounded" })
-  yield* Queue.take(answers)
-  return Effect.andThen(tell({ _tag: "Close" }), Queue.take(answers)).pipe(
-    Effect.map((it) => (it._tag === "Closed" ? it.books : undefined))
+  const up = yield* Latch.make()
+  let close: Effect.Effect<unknown, unknown> = Effect.void
+  let isClosing = false
+  const closed = yield* life(name, places, (it, { tell }) => {
+    if (it._tag !== "Started") return Effect.void
+    close = tell({ _tag: "Close" })
+    return isClosing ? close : up.open
+  }).pipe(
+    Effect.tap((books) => (books === undefined ? progress.note(`⚡ ${name} has died, and starts again`) : Effect.void)),
+    Effect.repeat({ until: (books) => books !== undefined }),
+    Effect.forkScoped
   )
+  yield* Effect.raceFirst(up.await, Fiber.join(closed))
+  const closing = Effect.suspend(() => {
+    isClosing = true
+    return close
+  })
+  return Effect.andThen(closing, Fiber.join(closed))
 })
 
 /** After how many orders the orchestrator is killed. The last ones are left to what comes after. */
@@ -39,50 +70,41 @@ export const crashPoints = (orders: number, crashes: number, seed: number) =>
 
 const sagas = (n: number) => (n === 1 ? "1 saga" : `${n} sagas`)
 
-/** One life of the orchestrator: its books, or nothing if it is killed when so many orders are settled. */
-const life = Effect.fnUntraced(function* (run: Run, crashAt: number) {
+/** Tells the orchestrator the orders, some at a time, and kills it when so many are settled. */
+const feed = (run: Run, crashAt: number) => {
   const { orders, progress, tally } = run
-  const { kill, said, tell } = yield* Processes.start("orders", run.places)
   const waiting = orders.filter(({ orderId }) => !tally.outcomes.has(orderId)).values()
-  const next = Effect.suspend(() => {
-    const { done, value } = waiting.next()
-    return done === true ? Effect.void : tell({ _tag: "Place", order: value })
-  })
   const underWay = Math.max(1, Math.min(32, Math.ceil(orders.length / 4)))
-  let killed = false
-  let books: unknown
-  yield* Stream.runForEach(
-    said,
-    Effect.fnUntraced(function* (it) {
-      if (it._tag === "Closed") books = it.books
-      if (it._tag === "Started") {
-        if (it.unfinished > 0) yield* progress.note(`▶ it is up, and goes on with ${sagas(it.unfinished)} half done`)
-        yield* Effect.repeat(next, { times: underWay - 1 })
-      }
-      if (it._tag === "Settled" && tally.add(it.order)) {
-        yield* progress.settled(it.order)
-        if (!killed && tally.outcomes.size >= crashAt) {
-          killed = true
-          yield* progress.crashed
-          yield* kill
-        }
-        yield* next
-      }
-      if (tally.outcomes.size === orders.length && !killed) yield* tell({ _tag: "Close" })
+  let isKilled = false
+  return Effect.fnUntraced(function* (it: Said, { kill, tell }: Processes.Process) {
+    const next = Effect.suspend(() => {
+      const { done, value } = waiting.next()
+      return done === true ? Effect.void : tell({ _tag: "Place", order: value })
     })
-  )
-  if (books === undefined && !killed)
-    return yield* new Processes.ServiceFailed({ service: "orders", problem: "it has ended" })
-  return books
-}, Effect.scoped)
+    if (it._tag === "Started") {
+      tally.begun ??= yield* Clock.currentTimeMillis
+      if (it.unfinished > 0) yield* progress.note(`▶ it is up, and goes on with ${sagas(it.unfinished)} half done`)
+      yield* Effect.repeat(next, { times: underWay - 1 })
+    }
+    if (it._tag === "Settled" && tally.add(it.order)) {
+      yield* progress.settled(it.order)
+      if (!isKilled && tally.outcomes.size >= crashAt) {
+        isKilled = true
+        yield* kill
+      }
+      yield* next
+    }
+    if (tally.outcomes.size === orders.length && !isKilled) yield* tell({ _tag: "Close" })
+  })
+}
 
 const orchestrate = Effect.fnUntraced(function* (run: Run) {
   const points = yield* crashPoints(run.orders.length, run.crashes, run.seed)
-  for (const [crashes, point] of [...points, Number.POSITIVE_INFINITY].entries()) {
-    const books = yield* life(run, point)
+  for (let crashes = 0; ; crashes++) {
+    const books = yield* life("orders", run.places, feed(run, points[crashes] ?? Number.POSITIVE_INFINITY))
     if (books !== undefined) return { books, crashes }
+    yield* run.progress.crashed
   }
-  return yield* Effect.die("the last life has no end")
 })
 
 /** Runs all orders, and then asks each service for its books. */
@@ -93,9 +115,9 @@ export const run = Effect.fnUntraced(function* (run: Run) {
   const [payments, shipping] = yield* Effect.all([participant("payments", run), participant("shipping", run)], {
     concurrency: 2
   })
-  const start = yield* Clock.currentTimeMillis
   const { books: orders, crashes } = yield* orchestrate(run)
-  const seconds = ((yield* Clock.currentTimeMillis) - start) / 1_000
+  const now = yield* Clock.currentTimeMillis
+  const seconds = (now - (run.tally.begun ?? now)) / 1_000
   const books = yield* Schema.decodeUnknownEffect(Books)({
     orders,
     payments: yield* payments,

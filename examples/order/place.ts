@@ -18,6 +18,7 @@ export const place = Effect.fnUntraced(function* (order: Order) {
   const settled: Settled = {
     orderId: order.orderId,
     outcome,
+    at: execution.events.at(-1)?.at ?? 0,
     why,
     trail: trailOf(SagaStory.outline(execution), why),
     story: outcome === "committed" ? [] : SagaStory.tell(execution)

@@ -1,8 +1,8 @@
 /** Starts a service in a process of its own, and speaks with it: lines of JSON, as `messages.ts` says. */
 import { fileURLToPath } from "node:url"
-import { Effect, Queue, Schema, Stream } from "effect"
-import { ChildProcess } from "effect/process"
-import { SaidLine, Start, type Told, ToldLine } from "./messages.ts"
+import { Effect, Option, Queue, Schema, type Scope, Stream } from "effect"
+import { ChildProcess, type ChildProcessSpawner } from "effect/process"
+import { type Said, SaidLine, Start, type Told, ToldLine } from "./messages.ts"
 import type { Places, Service } from "./places.ts"
 
 /** A service that could not start, or has ended although it should not. */
@@ -21,8 +21,18 @@ const flags = "Deno" in globalThis ? ["run", "-A", "--quiet"] : process.execArgv
 const encode = Schema.encodeEffect(ToldLine)
 const decode = Schema.decodeUnknownEffect(SaidLine)
 
+export interface Process {
+  readonly said: Stream.Stream<Said, unknown>
+  readonly tell: (it: Told) => Effect.Effect<unknown, unknown>
+  /** As the system would kill it: with SIGKILL, at once. */
+  readonly kill: Effect.Effect<void, unknown>
+}
+
 /** It is stopped when the scope closes, and by the end of its stdin if this process is killed. */
-export const start = Effect.fnUntraced(function* (service: Service, places: Places) {
+export const start = Effect.fnUntraced(function* (
+  service: Service,
+  places: Places
+): Effect.fn.Return<Process, unknown, ChildProcessSpawner.ChildProcessSpawner | Scope.Scope> {
   const told = yield* Queue.unbounded<string>()
   const argument = yield* Schema.encodeEffect(Start)({ service, places })
   const child = yield* ChildProcess.make(process.execPath, [...flags, program, argument], {
@@ -34,14 +44,18 @@ export const start = Effect.fnUntraced(function* (service: Service, places: Plac
   const said = child.stdout.pipe(
     Stream.decodeText,
     Stream.splitLines,
-    Stream.mapEffect((line) => decode(line)),
-    Stream.mapEffect((it) =>
-      it._tag === "Failed" ? Effect.fail(new ServiceFailed({ service, problem: it.problem })) : Effect.succeed(it)
+    // What is killed may leave a line unfinished.
+    Stream.mapEffect((line) => Effect.option(decode(line))),
+    Stream.filter(Option.isSome),
+    Stream.mapEffect(({ value }) =>
+      value._tag === "Failed"
+        ? Effect.fail(new ServiceFailed({ service, problem: value.problem }))
+        : Effect.succeed(value)
     )
   )
   return {
     said,
-    tell: (it: Told) => Effect.flatMap(encode(it), (line) => Queue.offer(told, `${line}\n`)),
+    tell: (it) => Effect.flatMap(encode(it), (line) => Queue.offer(told, `${line}\n`)),
     kill: child.kill({ killSignal: "SIGKILL" })
   }
 })

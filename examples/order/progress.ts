@@ -7,6 +7,8 @@ const marks = { committed: "✓", undone: "↩", parked: "!" } as const
 const colors = { committed: "green", undone: "yellow", parked: "red" } as const
 const rows = 8
 
+const legend = "Each order is a saga: ✓ a step is done, ✗ it fails, ↩ one before it is undone"
+
 const out = process.stderr
 const color = (outcome: Outcome, text: string) => styleText(colors[outcome], text, { stream: out })
 
@@ -44,7 +46,7 @@ export const make = Effect.fnUntraced(function* (total: number, tally: Tally) {
   const draw = () => {
     const columns = out.columns || 80
     // A line that wraps would be two.
-    const lines = [head(Math.max(10, columns - 60)), "", ...last].map((line) => cut(line, columns - 1))
+    const lines = [head(Math.max(10, columns - 60)), legend, "", ...last].map((line) => cut(line, columns - 1))
     out.write(`${drawn === 0 ? "" : `\x1b[${drawn}A`}\x1b[J${lines.join("\n")}\n`)
     drawn = lines.length
   }
@@ -67,7 +69,7 @@ export const make = Effect.fnUntraced(function* (total: number, tally: Tally) {
           out.write("\n")
         })
     )
-  }
+  } else out.write(`${legend}\n`)
 
   const note: Progress["note"] = (line) => Effect.sync(() => (out.isTTY ? show(`  ${line}`) : out.write(`${line}\n`)))
 

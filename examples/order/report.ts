@@ -20,12 +20,19 @@ const story = ({ example }: Tally) =>
     ? []
     : ["", bold(`How ${example.orderId} was undone`), ...example.story.map((line) => `  ${line}`)]
 
+const headline = ({ orders, seconds }: Summary, { earlier }: Tally): string => {
+  const speed = `${seconds.toFixed(1)} s, ${Math.round((orders - earlier) / seconds)} a second`
+  return earlier === 0
+    ? `${orders} orders in ${speed}`
+    : `${orders} orders, ${earlier} of them in an earlier run, the others in ${speed}`
+}
+
 export const report = (summary: Summary, books: Books, tally: Tally, diagram: string): string => {
-  const { committed, crashes, parked, seconds, undone } = summary
+  const { committed, crashes, parked, undone } = summary
   const { orders, payments, shipping } = books
   const reasons = [...tally.reasons].sort(([, a], [, b]) => b - a).map(([why, count]) => `${count} ${why}`)
   return [
-    bold(`${summary.orders} orders in ${seconds.toFixed(1)} s, ${Math.round(summary.orders / seconds)} a second`),
+    bold(headline(summary, tally)),
     `  ${committed} committed`,
     `  ${undone} undone${reasons.length === 0 ? "" : `: ${reasons.join(", ")}`}`,
     `  ${parked} parked`,

@@ -11,14 +11,14 @@ import * as Place from "./places.ts"
 import { PlaceOrder } from "./saga.ts"
 import * as Shipping from "./shipping.ts"
 
-/** The orchestrator: it runs the saga. A process that is killed is missed after a second. */
+/** The orchestrator: it runs the saga. On a server, what a killed process had is taken up after these five seconds. */
 export const orders = (places: Places) =>
   SagaManager.layer([PlaceOrder]).pipe(
     Layer.provide([
       SqlSagaExecutionRepository.layer(),
       Place.broker("orders", places),
       TransactionCommitter.layerNone,
-      SagaConfig.layer({ service: "orders", lease: "3 seconds", recoveryInterval: "1 second" })
+      SagaConfig.layer({ service: "orders", lease: "5 seconds", recoveryInterval: "1 second" })
     ]),
     Layer.provideMerge(Layer.effectDiscard(Orders.tables)),
     Layer.provideMerge(Place.database("orders", places))

@@ -11,6 +11,8 @@ export type Outcome = typeof Outcome.Type
 export const Settled = Schema.Struct({
   orderId: Schema.String,
   outcome: Outcome,
+  /** When, in milliseconds since 1970. */
+  at: Schema.Int,
   /** The first failure; empty if there is none. */
   why: Schema.String,
   /** What has become of each step, one after the other. */
@@ -48,6 +50,9 @@ export class Tally {
   readonly counts: { [outcome in Outcome]: number } = { committed: 0, undone: 0, parked: 0 }
   readonly reasons = new Map<string, number>()
   example: Settled | undefined
+  /** When this run has begun, and how many orders were settled before. */
+  begun: number | undefined
+  earlier = 0
 
   /** False if it is known: a service that was killed may say it twice. */
   add(order: Settled): boolean {
@@ -55,6 +60,7 @@ export class Tally {
     if (this.outcomes.has(orderId)) return false
     this.outcomes.set(orderId, outcome)
     this.counts[outcome]++
+    if (this.begun !== undefined && order.at < this.begun) this.earlier++
     if (outcome !== "committed") this.reasons.set(why, (this.reasons.get(why) ?? 0) + 1)
     if (outcome === "undone" && isBetter(order, this.example)) this.example = order
     return true

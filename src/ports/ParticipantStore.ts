@@ -3,10 +3,11 @@
  * unit of work takes in the records of a message and the effects of its handler: both are kept or neither (SPEC W3). In
  * SQL a unit is a database transaction in the handler's own database, which the handler's queries join.
  */
-import { Context, Effect, Layer, Schema, Semaphore } from "effect"
+import { Context, Effect, Layer, Schema } from "effect"
 import type { EffectMode } from "../definition/Command.ts"
 import type { ReplyStatus } from "../execution/Envelope.ts"
 import { FaultPoint } from "./FaultPoint.ts"
+import * as KeyedLock from "./KeyedLock.ts"
 
 // ---- records ---------------------------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ interface Kept {
 
 const makeMemory = (): ParticipantStore["Service"] => {
   const services = new Map<string, Kept>()
-  const locks = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
+  const locks = KeyedLock.make()
 
   const keptOf = (service: string): Kept => {
     const known = services.get(service)
@@ -148,26 +149,11 @@ const makeMemory = (): ParticipantStore["Service"] => {
     return kept
   }
 
-  const alone = <A, E, R>(key: string, use: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.acquireUseRelease(
-      Effect.sync(() => {
-        const lock = locks.get(key) ?? { semaphore: Semaphore.makeUnsafe(1), users: 0 }
-        locks.set(key, lock)
-        lock.users++
-        return lock
-      }),
-      (lock) => lock.semaphore.withPermits(1)(use),
-      (lock) =>
-        Effect.sync(() => {
-          if (--lock.users === 0) locks.delete(key)
-        })
-    )
-
   /** In one order everywhere, so that no two units wait for each other. */
   const holding = <A, E, R>({ messages, service, transactions }: Scope, use: Effect.Effect<A, E, R>) =>
     [...new Set(transactions.length > 0 ? transactions : messages)]
       .sort()
-      .reduceRight((inner, key) => alone(`${service}/${key}`, inner), use)
+      .reduceRight((inner, key) => locks.hold(`${service}/${key}`, inner), use)
 
   return ParticipantStore.of({
     unit: (scope, work) =>

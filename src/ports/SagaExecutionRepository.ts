@@ -3,7 +3,7 @@
  * may: of two writers on the same revision one is refused. Nothing is decoded here, so executions of sagas that this
  * program does not know can be kept and listed. `layerMemory` says what a repository does.
  */
-import { Context, Effect, Layer, Option, Schema, Semaphore, Stream } from "effect"
+import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import { Uuid as UuidText } from "../execution/Envelope.ts"
@@ -12,6 +12,7 @@ import { SagaExecution } from "../execution/SagaExecution.ts"
 import { isSettled, type SagaState } from "../execution/SagaState.ts"
 import * as Uuid from "../execution/Uuid.ts"
 import { FaultPoint } from "./FaultPoint.ts"
+import * as KeyedLock from "./KeyedLock.ts"
 import * as Head from "./SagaExecutionHead.ts"
 import { type Claimed, type ClaimRequest, type Hint, Leases, type Place } from "./SagaExecutionLease.ts"
 import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "./SagaExecutionTombstone.ts"
@@ -309,7 +310,7 @@ const placeOfStartKey = (startKey: string): string => Uuid.ofStep(noUuid, `start
  * whole execution.
  */
 export const make = (functions: Functions, options: MakeOptions = {}): SagaExecutionRepository["Service"] => {
-  const locks = new Map<string, { readonly semaphore: Semaphore.Semaphore; users: number }>()
+  const locks = KeyedLock.make()
   const leases = new Leases()
   const hints = new Map<string, Hint>()
   /** Writes that have failed and may have happened all the same (SPEC W5). */
@@ -319,19 +320,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
   const alone =
     (key: string) =>
     <A, E>(use: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => {
-          const lock = locks.get(key) ?? { semaphore: Semaphore.makeUnsafe(1), users: 0 }
-          locks.set(key, lock)
-          lock.users++
-          return lock
-        }),
-        (lock) => lock.semaphore.withPermits(1)(use),
-        (lock) =>
-          Effect.sync(() => {
-            if (--lock.users === 0) locks.delete(key)
-          })
-      )
+      locks.hold(key, use)
 
   const call = <A>(operation: Operation, self: Effect.Effect<A, unknown>) =>
     Effect.mapError(self, (cause) => new SagaExecutionRepositoryError({ reason: "unavailable", operation, cause }))

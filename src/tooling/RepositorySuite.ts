@@ -238,6 +238,18 @@ const core = (test: Test): void => {
       yield* store(Sample.started(stored))
     }))
 
+  test("C9 refuses a start where one of two names is taken, and leaves the other free", () =>
+    Effect.gen(function* () {
+      const { store } = yield* repository
+      for (const name of ["uuid", "startKey"] as const) {
+        const names = { uuid: Sample.callerUuid(), startKey: Sample.uniqueName() }
+        const taken = yield* store(Sample.created({ [name]: names[name] }))
+        assert.strictEqual((yield* assertConflict(Sample.created(names)))?.existing, taken.uuid)
+        const other = name === "uuid" ? { startKey: names.startKey } : { uuid: names.uuid }
+        assert.strictEqual((yield* store(Sample.created(other))).revision, 1)
+      }
+    }))
+
   test("refuses a write to an execution that is deleted", () =>
     Effect.gen(function* () {
       const repo = yield* repository

@@ -72,8 +72,10 @@ type Run<A> = Effect.Effect<A, SqlError>
 export class SagaExecutionStatements extends Context.Service<
   SagaExecutionStatements,
   {
-    /** Writes each row whose place is free and whose execution is there, and gives the uuids of those. */
-    readonly write: (writes: Writes) => Run<ReadonlySet<string>>
+    /** Writes all rows, or none and fails with a unique violation. For executions without names of their own. */
+    readonly write: (writes: Omit<Writes, "names">) => Run<void>
+    /** Writes each row whose place and whose names are free, and gives the uuids of those. */
+    readonly writeFree: (writes: Writes) => Run<ReadonlySet<string>>
     /** The write ids that stand where the given rows wanted to be. */
     readonly writeIds: (
       rows: ReadonlyArray<{ readonly uuid: string; readonly revision: number }>
@@ -120,33 +122,51 @@ export const layerPostgres = (
       const event = sql(tables.of("saga_event"))
       const name = sql(tables.of("saga_name"))
       const instance = sql(tables.of("saga_instance"))
+      const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
+      // Heads are written by inserts only: the plan of a join, made while the table is empty, would scan it for ever.
+      const changing = sql`on conflict (uuid) do update set status = excluded.status, direction = excluded.direction,
+        decision = excluded.decision, commit_state = excluded.commit_state, parked = excluded.parked,
+        failure_tag = excluded.failure_tag, failure_path = excluded.failure_path, revision = excluded.revision,
+        settled = excluded.settled, claimable = excluded.claimable, owner = excluded.owner,
+        wake_at = excluded.wake_at, updated_at = excluded.updated_at`
 
       return SagaExecutionStatements.of({
-        write: ({ events, heads, names }) => {
-          const column = <K extends keyof EventRow>(key: K) => events.map((row) => row[key])
-          const inserted = sql`insert into ${event} (uuid, revision, write_id, facts)
-            select i.uuid, i.revision, i.write_id, i.facts
-            from unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
-              ${column("facts")}::text[]) as i (uuid, revision, write_id, facts)`
-          const rows = sql<{ readonly uuid: string }>
-          const written =
-            heads.length === 0
-              ? rows`${inserted} on conflict do nothing returning uuid`
-              : rows`${withHeads(heads, names)}, written as (${inserted}
-                  where i.revision > 1 or i.uuid in (select uuid from started)
-                  on conflict do nothing returning uuid
-                ), changed as (
-                  update ${execution} h set status = n.status, direction = n.direction, decision = n.decision,
-                    commit_state = n.commit_state, parked = n.parked, failure_tag = n.failure_tag,
-                    failure_path = n.failure_path, revision = n.revision, settled = n.settled,
-                    claimable = n.claimable, owner = n.owner, wake_at = n.wake_at, updated_at = n.updated_at
-                  from new n where h.uuid = n.uuid and n.revision > 1 and n.uuid in (select uuid from written)
-                )
-                select w.uuid, case when n.tells and (select count(*) > 1 from ${instance} where lease_until > now())
-                  then pg_notify(${channel}, w.uuid::text) end
-                from written w left join new n on n.uuid = w.uuid`
-          return Effect.map(written, (stored) => new Set(stored.map(({ uuid }) => uuid)))
+        write: ({ events, heads }) => {
+          const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}`
+          if (heads.length === 0) return Effect.asVoid(inserted)
+          const changed = sql`changed as (insert into ${execution} select * from ${headsOf(heads)} ${changing})`
+          const told = toldOf(heads)
+          return Effect.asVoid(
+            told.length === 0
+              ? sql`with ${changed} ${inserted}`
+              : sql`with ${changed}, written as (${inserted})
+                  select pg_notify(${channel}, uuid) from unnest(${told}::text[]) as uuid where ${hasListeners}`
+          )
         },
+        writeFree: ({ events, heads, names }) =>
+          Effect.map(
+            sql<{ readonly uuid: string }>`with given as (
+                select * from json_to_recordset(${JSON.stringify(names)}::json)
+                  as g (name text, uuid uuid, "startKey" text, saga text, "contextHash" text)
+              ), named as (
+                insert into ${name} (name, uuid, start_key, saga, context_hash)
+                select name, uuid, "startKey", saga, "contextHash" from given
+                where uuid not in (select g.uuid from given g join ${name} using (name))
+                on conflict do nothing returning name
+              ), unnamed as (
+                select uuid from given where name not in (select name from named)
+              ), written as (
+                insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}
+                where uuid not in (select uuid from unnamed)
+                on conflict do nothing returning uuid
+              ), changed as (
+                insert into ${execution} select * from ${headsOf(heads)}
+                where (uuid in (select uuid from written)) is true ${changing}
+              )
+              select uuid, case when uuid::text = any(${toldOf(heads)}::text[]) and ${hasListeners}
+                then pg_notify(${channel}, uuid::text) end from written`,
+            (stored) => new Set(stored.map(({ uuid }) => uuid))
+          ),
         writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
           join unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
             as i (uuid, revision) on e.uuid = i.uuid and e.revision = i.revision`,
@@ -236,44 +256,39 @@ export const layerPostgres = (
         forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
       })
 
-      /** First writes get their head, unless one of their names is taken. */
-      function withHeads(heads: ReadonlyArray<HeadRow>, names: ReadonlyArray<NameRow>) {
-        const named = names.map(({ uuid }) => uuid)
-        const free =
-          names.length === 0 ? sql`true` : sql`(n.uuid <> all(${named}::uuid[]) or n.uuid in (select uuid from named))`
-        const column = (of: (row: HeadRow) => string | undefined | null) => heads.map((row) => of(row) ?? "")
-        const number = (of: (row: HeadRow) => number) => heads.map((row) => BigInt(of(row)))
-        const flag = (of: (row: HeadRow) => boolean) => heads.map(of)
-        // An empty text is none: arrays of nothing but nulls have no type.
-        return sql`with new as (
-            select n.uuid, nullif(start_key, '') as start_key, saga, fingerprint, status, direction,
-              nullif(decision, '') as decision, commit_state, nullif(user_name, '') as user_name, parked,
-              nullif(failure_tag, '') as failure_tag, nullif(failure_path, '') as failure_path, revision, settled,
-              claimable, nullif(owner, '') as owner, nullif(wake_at, -1) as wake_at, created_at, updated_at, tells
-            from unnest(${column(({ head }) => head.uuid)}::uuid[], ${column(({ head }) => head.startKey)}::text[],
-              ${column(({ head }) => head.saga)}::text[], ${column(({ head }) => head.fingerprint)}::text[],
-              ${column(({ head }) => head.status)}::text[], ${column(({ head }) => head.direction)}::text[],
-              ${column(({ head }) => head.decision)}::text[], ${column(({ head }) => head.commitState)}::text[],
-              ${column(({ head }) => head.user)}::text[], ${flag(({ head }) => head.parked)}::boolean[],
-              ${column(({ head }) => head.failure?.tag)}::text[], ${column(({ head }) => head.failure?.path)}::text[],
-              ${heads.map(({ head }) => head.revision)}::int[], ${flag(({ head }) => head.settled)}::boolean[],
-              ${flag(({ claimable }) => claimable)}::boolean[], ${column(({ owner }) => owner)}::text[],
-              ${number(({ wakeAt }) => wakeAt ?? -1)}::bigint[], ${number(({ head }) => head.createdAt)}::bigint[],
-              ${number(({ head }) => head.updatedAt)}::bigint[], ${flag(({ tells }) => tells)}::boolean[]
-            ) as n (uuid, start_key, saga, fingerprint, status, direction, decision, commit_state, user_name, parked,
-              failure_tag, failure_path, revision, settled, claimable, owner, wake_at, created_at, updated_at, tells)
-          ), named as (
-            insert into ${name} (name, uuid, start_key, saga, context_hash)
-            select name, uuid, "startKey", saga, "contextHash" from json_to_recordset(${JSON.stringify(names)}::json)
-              as g (name text, uuid uuid, "startKey" text, saga text, "contextHash" text)
-            on conflict do nothing returning uuid
-          ), started as (
-            insert into ${execution}
-            select uuid, start_key, saga, fingerprint, status, direction, decision, commit_state, user_name, parked,
-              failure_tag, failure_path, revision, settled, claimable, owner, wake_at, created_at, updated_at
-            from new n where revision = 1 and ${free}
-            on conflict do nothing returning uuid
-          )`
+      function eventsOf(rows: ReadonlyArray<EventRow>) {
+        const column = <K extends keyof EventRow>(key: K) => rows.map((row) => row[key])
+        return sql`unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
+          ${column("facts")}::text[]) as e (uuid, revision, write_id, facts)`
+      }
+
+      function headsOf(rows: ReadonlyArray<HeadRow>) {
+        return sql`json_populate_recordset(null::${execution}, ${JSON.stringify(rows.map(columnsOf))}::json) as h`
       }
     })
   )
+
+const toldOf = (heads: ReadonlyArray<HeadRow>) => heads.flatMap(({ head, tells }) => (tells ? [head.uuid] : []))
+
+/** What is not there is null. */
+const columnsOf = ({ claimable, head, owner, wakeAt }: HeadRow) => ({
+  uuid: head.uuid,
+  start_key: head.startKey,
+  saga: head.saga,
+  fingerprint: head.fingerprint,
+  status: head.status,
+  direction: head.direction,
+  decision: head.decision,
+  commit_state: head.commitState,
+  user_name: head.user,
+  parked: head.parked,
+  failure_tag: head.failure?.tag,
+  failure_path: head.failure?.path,
+  revision: head.revision,
+  settled: head.settled,
+  claimable,
+  owner,
+  wake_at: wakeAt,
+  created_at: head.createdAt,
+  updated_at: head.updatedAt
+})

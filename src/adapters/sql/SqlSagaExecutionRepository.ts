@@ -98,39 +98,49 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
     return { head: { ...Head.of(execution), revision }, claimable, owner, wakeAt, tells: revision > 1 }
   }
 
-  /** Writes rows in one statement; a row that no database takes fails alone. */
-  const writeAll = (rows: ReadonlyArray<Row>): Effect.Effect<ReadonlyArray<Exit.Exit<SagaExecution, StoreError>>> =>
-    Effect.matchEffect(
-      Effect.retry(
-        statements.write({
-          events: rows,
-          heads: rows.flatMap(({ head }) => head ?? []),
-          names: rows.flatMap(({ names }) => names)
-        }),
-        { while: isRolledBack, schedule: again }
-      ),
-      {
-        onSuccess: (written) => {
-          const refused = rows.filter(({ uuid }) => !written.has(uuid))
-          const done = ({ execution }: Row) => Exit.succeed(Execution.stored(execution))
-          return refused.length === 0
-            ? Effect.succeed(rows.map(done))
-            : Effect.map(reasons(refused), (reasonOf) => rows.map((row) => reasonOf.get(row) ?? done(row)))
-        },
-        onFailure: (cause) => {
-          const error = errorOf("store", cause)
-          if (error.reason === "rejected" && rows.length > 1) {
-            const half = rows.length >> 1
-            return Effect.zipWith(writeAll(rows.slice(0, half)), writeAll(rows.slice(half)), (a, b) => [...a, ...b])
-          }
-          for (const { execution, uuid, writeId } of rows) {
-            heads.delete(uuid)
-            if (error.reason === "unavailable") unknown.set(execution.state, writeId)
-          }
-          return Effect.succeed(rows.map(() => Exit.fail(error)))
+  /** Those that are written; all, if undefined. A row whose place is taken fails a statement, and with it a transaction. */
+  const written = (rows: ReadonlyArray<Row>, inTransaction: boolean) => {
+    const writes = {
+      events: rows,
+      heads: rows.flatMap(({ head }) => head ?? []),
+      names: rows.flatMap(({ names }) => names)
+    }
+    // Whoever starts one twice gives it a name; everybody else rarely meets another writer.
+    return inTransaction || writes.names.length > 0
+      ? statements.writeFree(writes)
+      : Effect.catchIf(Effect.as(statements.write(writes), undefined), isTaken, () => statements.writeFree(writes))
+  }
+
+  /** Writes rows together; a row that no database takes fails alone. */
+  const writeAll = (
+    rows: ReadonlyArray<Row>,
+    inTransaction: boolean
+  ): Effect.Effect<ReadonlyArray<Exit.Exit<SagaExecution, StoreError>>> =>
+    Effect.matchEffect(Effect.retry(written(rows, inTransaction), { while: isRolledBack, schedule: again }), {
+      onSuccess: (written) => {
+        const done = ({ execution }: Row) => Exit.succeed(Execution.stored(execution))
+        const refused = written === undefined ? [] : rows.filter(({ uuid }) => !written.has(uuid))
+        return refused.length === 0
+          ? Effect.succeed(rows.map(done))
+          : Effect.map(reasons(refused), (reasonOf) => rows.map((row) => reasonOf.get(row) ?? done(row)))
+      },
+      onFailure: (cause) => {
+        const error = errorOf("store", cause)
+        if (error.reason === "rejected" && rows.length > 1) {
+          const half = rows.length >> 1
+          return Effect.zipWith(
+            writeAll(rows.slice(0, half), inTransaction),
+            writeAll(rows.slice(half), inTransaction),
+            (a, b) => [...a, ...b]
+          )
         }
+        for (const { execution, uuid, writeId } of rows) {
+          heads.delete(uuid)
+          if (error.reason === "unavailable") unknown.set(execution.state, writeId)
+        }
+        return Effect.succeed(rows.map(() => Exit.fail(error)))
       }
-    )
+    })
 
   /** Why rows were not written: somebody else was first, or it was this very write, whose answer was lost. */
   const reasons = (refused: ReadonlyArray<Row>) =>
@@ -145,7 +155,7 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
             return [row, Exit.succeed(Execution.stored(execution))]
           heads.delete(uuid)
           const own = new Set(row.names.map(({ name }) => name))
-          const holder = taken.find(({ name }) => own.has(name))
+          const holder = taken.find((other) => own.has(other.name))
           if (holder?.outcome != null) return [row, Exit.fail(retired(holder))]
           const existing = standing.has(uuid) ? uuid : holder?.uuid
           return [row, Exit.fail(Port.conflict(execution, revision === 1 ? (existing ?? uuid) : undefined))]
@@ -161,17 +171,18 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
 
   const together = yield* GroupCommit.make<Row, SagaExecution, StoreError>({
     key: ({ uuid }) => uuid,
-    writeAll,
+    writeAll: (rows) => writeAll(rows, false),
     refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "store" })
   })
 
-  const write = (execution: SagaExecution, hint: Port.Hint | undefined): Effect.Effect<SagaExecution, StoreError> => {
+  const write = (
+    execution: SagaExecution,
+    hint: Port.Hint | undefined,
+    inTransaction: boolean
+  ): Effect.Effect<SagaExecution, StoreError> => {
     if (execution.state.unstored === 0) return Effect.succeed(execution)
-    return Effect.flatMap(Effect.serviceOption(client.transactionService), (transaction) =>
-      transaction._tag === "None"
-        ? together.write(rowOf(execution, hint))
-        : Effect.flatMap(writeAll([rowOf(execution, hint)]), ([exit]) => exit!)
-    )
+    const row = rowOf(execution, hint)
+    return inTransaction ? Effect.flatMap(writeAll([row], true), ([exit]) => exit!) : together.write(row)
   }
 
   // ---- reading ---------------------------------------------------------------------------------------------------
@@ -228,7 +239,10 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
         )
 
   return Port.SagaExecutionRepository.of({
-    store: (execution, hint) => FaultPoint.around("store", () => write(execution, hint)),
+    store: (execution, hint) =>
+      FaultPoint.around("store", ({ context }) =>
+        write(execution, hint, context.mapUnsafe.has(client.transactionService.key))
+      ),
     load: Effect.fnUntraced(function* (text) {
       const uuid = Uuid.normalize(text)
       const found = uuid === undefined ? undefined : (yield* read("load", [uuid])).get(uuid)

@@ -1,6 +1,7 @@
 /** Group commit: what leaves together, and that nobody pays for another (DESIGN §7). */
 import { assert, describe, it, layer as withLayer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
 import { SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as GroupCommit from "../../../src/adapters/sql/GroupCommit.ts"
@@ -23,7 +24,12 @@ const slow = Effect.gen(function* () {
         return rows.map((row) => (row.endsWith("!") ? Exit.die(new Error(row)) : Exit.succeed(`${row} written`)))
       })
   })
-  return { batches, gates, write: (row: string) => Effect.forkChild(group.write(row), { startImmediately: true }) }
+  return {
+    batches,
+    gates,
+    group,
+    write: (row: string) => Effect.forkChild(group.write(row), { startImmediately: true })
+  }
 })
 
 const settle = Effect.repeat(Effect.yieldNow, { times: 20 })
@@ -55,8 +61,62 @@ describe("group commit", () => {
       yield* Deferred.succeed(gates[0]!, undefined)
       yield* settle
       yield* Deferred.succeed(gates[1]!, undefined)
+      yield* Deferred.succeed(gates[2]!, undefined)
       yield* settle
       assert.deepStrictEqual(batches.slice(2), [["a1", "b1"], ["a2"]])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("what those write next who get an answer leaves together", () =>
+    Effect.gen(function* () {
+      const { batches, gates, group } = yield* slow
+      const twice = (row: string) => Effect.andThen(group.write(`${row}1`), group.write(`${row}2`))
+      yield* Effect.forkScoped(Effect.forEach(["a", "b", "c", "d"], twice, { concurrency: "unbounded" }))
+      yield* settle
+      assert.deepStrictEqual(batches, [["a1"], ["b1"]])
+      yield* Deferred.succeed(gates[1]!, undefined)
+      yield* settle
+      yield* Deferred.succeed(gates[2]!, undefined)
+      yield* settle
+      assert.deepStrictEqual(batches.slice(2), [
+        ["c1", "d1", "b2"],
+        ["c2", "d2"]
+      ])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("fewer rows than fly already wait for those, but not behind a statement that hangs", () =>
+    Effect.gen(function* () {
+      const { batches, gates, write } = yield* slow
+      yield* Effect.forEach(["a", "b", "c", "d"], write)
+      yield* settle
+      for (const gate of gates.slice(0, 2)) yield* Deferred.succeed(gate, undefined)
+      yield* settle
+      yield* write("e")
+      yield* settle
+      assert.deepStrictEqual(batches, [["a"], ["b"], ["c", "d"]])
+      yield* TestClock.adjust("49 millis")
+      assert.strictEqual(batches.length, 3)
+      yield* TestClock.adjust("1 millis")
+      yield* settle
+      assert.deepStrictEqual(batches.slice(3), [["e"]])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("many rows are shared by two statements", () =>
+    Effect.gen(function* () {
+      const { batches, gates, write } = yield* slow
+      const rows = Array.from({ length: 100 }, (_, i) => String.fromCodePoint(0x4e00 + i))
+      yield* Effect.forEach(rows, write)
+      for (let i = 0; i < 4; i++) {
+        yield* settle
+        yield* Deferred.succeed(gates[i]!, undefined)
+      }
+      yield* settle
+      assert.deepStrictEqual(
+        batches.map((batch) => batch.length),
+        [1, 1, 50, 48]
+      )
     }).pipe(Effect.scoped)
   )
 

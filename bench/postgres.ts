@@ -4,7 +4,7 @@
  */
 import { PgClient } from "@effect/sql-pg"
 import { Deferred, Effect, Exit, Layer, Redacted, Schema } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, Statement } from "effect/sql"
 import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import type { Report } from "./run.ts"
@@ -91,21 +91,6 @@ const makeReference = Effect.gen(function* () {
 
 // ---- measuring -------------------------------------------------------------------------------------------------
 
-interface Counts {
-  readonly statements: number
-  readonly syncs: number
-}
-
-/** Statements of this database's sessions that committed, and flushes of the log, since the server started. */
-const counts = Effect.gen(function* () {
-  const sql = yield* SqlClient.SqlClient
-  // The server publishes its counters at most once a second.
-  yield* Effect.sleep("1200 millis")
-  const [row] = yield* sql<Counts>`select xact_commit::float8 as statements,
-    (select wal_sync from pg_stat_wal)::float8 as syncs from pg_stat_database where datname = current_database()`
-  return row ?? { statements: 0, syncs: 0 }
-})
-
 const rate = Effect.fnUntraced(function* <R>(
   program: (n: number) => Effect.Effect<unknown, unknown, R>,
   inFlight: number,
@@ -128,16 +113,54 @@ const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b)
 const rounds = 5
 const millis = 1_500
 
+const layer = (applicationName: string) =>
+  SagaManager.layer([PlaceOrder]).pipe(
+    Layer.provide([
+      SagaConfig.layer({ service: "bench" }),
+      SqlSagaExecutionRepository.layer({ schema }),
+      Broker.layerMemory,
+      TransactionCommitter.layerNone
+    ]),
+    Layer.provideMerge(PgClient.layer({ url: Redacted.make(url), maxConnections: 8, applicationName })),
+    Layer.fresh
+  )
+
+/** Flushes of the log by the whole server, also for others. Sessions give their counts when they end. */
+const syncsAfter = Effect.fnUntraced(function* (name: string) {
+  const sql = yield* SqlClient.SqlClient
+  yield* Effect.repeat(sql`select from pg_stat_activity where application_name = ${name}`, {
+    until: (sessions) => sessions.length === 0
+  })
+  const [row] = yield* sql<{ readonly syncs: number }>`select wal_sync::float8 as syncs from pg_stat_wal`
+  return row?.syncs ?? 0
+})
+
+/** What a saga of ours makes of each. Counted on sessions of its own, before the measuring: counting takes time too. */
+const countsOf = Effect.fnUntraced(function* (inFlight: number) {
+  const name = `${schema}_${inFlight}`
+  let statements = 0
+  const counter: Statement.Transformer = (statement) =>
+    Effect.sync(() => {
+      statements++
+      return statement
+    })
+  const counting = Layer.provide(layer(name), Layer.succeed(Statement.CurrentTransformer, counter))
+  const before = yield* syncsAfter(name)
+  const { count } = yield* Effect.provide(rate(ours, inFlight, millis), counting)
+  const after = yield* syncsAfter(name)
+  return { statements: Number((statements / count).toFixed(3)), syncs: Number(((after - before) / count).toFixed(3)) }
+})
+
 const measure = Effect.gen(function* () {
   const reference = yield* makeReference
   const rows = []
-  for (const inFlight of [1, 8, 64, 512]) {
+  const counts = yield* Effect.forEach([1, 8, 64, 512], (inFlight) =>
+    Effect.map(countsOf(inFlight), (counts) => ({ inFlight, ...counts }))
+  )
+  for (const { inFlight, statements, syncs } of counts) {
     const pairs: Array<{ readonly ours: number; readonly reference: number }> = []
     yield* rate(ours, inFlight, 1_000)
     yield* rate(reference, inFlight, 1_000)
-    const before = yield* counts
-    const counted = yield* rate(ours, inFlight, millis)
-    const after = yield* counts
     for (let round = 0; round < rounds; round++) {
       pairs.push({
         reference: (yield* rate(reference, inFlight, millis)).perSecond,
@@ -151,8 +174,8 @@ const measure = Effect.gen(function* () {
       reference: "limit",
       referenceValue: Math.round(median(pairs.map((pair) => pair.reference))),
       ratio: Number(median(pairs.map((pair) => pair.ours / pair.reference)).toFixed(3)),
-      statements: Number(((after.statements - before.statements) / counted.count).toFixed(3)),
-      syncs: Number(((after.syncs - before.syncs) / counted.count).toFixed(3))
+      statements,
+      syncs
     })
   }
   const sql = yield* SqlClient.SqlClient
@@ -160,14 +183,4 @@ const measure = Effect.gen(function* () {
   return { rows }
 })
 
-const layer = SagaManager.layer([PlaceOrder]).pipe(
-  Layer.provide([
-    SagaConfig.layer({ service: "bench" }),
-    SqlSagaExecutionRepository.layer({ schema }),
-    Broker.layerMemory,
-    TransactionCommitter.layerNone
-  ]),
-  Layer.provideMerge(PgClient.layer({ url: Redacted.make(url), maxConnections: 8 }))
-)
-
-export const run = (): Promise<Report> => Effect.runPromise(Effect.provide(measure, layer))
+export const run = (): Promise<Report> => Effect.runPromise(Effect.provide(measure, layer(schema)))

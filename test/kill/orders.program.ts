@@ -10,7 +10,6 @@ import {
   Broker,
   FaultPoint,
   Participant,
-  ParticipantStore,
   Saga,
   SagaConfig,
   SagaManager,
@@ -18,17 +17,8 @@ import {
   TransactionCommitter
 } from "../../src/index.ts"
 import { PgliteClient } from "../../src/pglite.ts"
-import { SqlSagaExecutionRepository } from "../../src/sql.ts"
-
-export interface Order {
-  /** A folder, or the address of a server. */
-  readonly database: { readonly folder: string } | { readonly url: string }
-  readonly schema: string
-  readonly inFlight: number
-  /** Where it kills itself, the how manieth time it comes there. */
-  readonly fault?: { readonly name: string; readonly nth: number }
-  readonly finish: boolean
-}
+import { SqlParticipantStore, SqlSagaExecutionRepository } from "../../src/sql.ts"
+import type { Order } from "./suffer.ts"
 
 const order: Order = JSON.parse(process.argv[2] ?? "")
 
@@ -103,6 +93,8 @@ const database =
     : PgliteClient.layer(order.database)
 
 const Executions = SqlSagaExecutionRepository.layer({ schema: order.schema })
+/** In the database that the handlers write in. */
+const Participants = SqlParticipantStore.layer({ schema: order.schema })
 
 let left = order.fault?.nth ?? 0
 const Faults = Layer.succeed(FaultPoint, (name) =>
@@ -130,14 +122,13 @@ const Live = Layer.merge(SagaManager.layer([PlaceOrder]), PaymentsLive).pipe(
         lease: "1500 millis",
         recoveryInterval: "500 millis"
       }),
-      ParticipantStore.layerMemory,
       Broker.layerMemory,
       TransactionCommitter.layerNone
     )
   ),
   Layer.provide(Faults),
   Layer.provide(Found),
-  Layer.provideMerge(Executions),
+  Layer.provideMerge(Layer.merge(Executions, Participants)),
   Layer.provideMerge(database)
 )
 

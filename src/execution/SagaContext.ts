@@ -15,7 +15,10 @@ export interface SagaContext {
   readonly encoded: Json | undefined
   /** The chain of the saga that ran inside the step: its view is the decoded entry. */
   readonly inner: SagaContext | undefined
-  readonly cache: { size: number | undefined; view: Record<string, unknown> | undefined }
+  /** Length of the encoded entries up to this one: what SPEC C11 limits. */
+  readonly size: number
+  /** The view, at the newest entry that was read. */
+  cache: View | undefined
 }
 
 export type View = { readonly [name: string]: unknown }
@@ -23,77 +26,64 @@ export type View = { readonly [name: string]: unknown }
 /** Decodes the entry of a step or initial values. Throws what the schema says. */
 export type Decode = (path: string, encoded: Json | undefined) => unknown
 
-export const initial = (prefix: string, encoded: Json): SagaContext => make(undefined, prefix, "", encoded, undefined)
+export const initial = (prefix: string, encoded: Json): SagaContext =>
+  make(undefined, prefix, "", encoded, undefined, sizeOf("", encoded))
 
 export const append = (self: SagaContext, path: string, name: string, encoded: Json | undefined): SagaContext =>
-  make(self, path, name, encoded, undefined)
+  make(self, path, name, encoded, undefined, sizeOf(name, encoded))
 
 export const appendInner = (self: SagaContext, path: string, name: string, inner: SagaContext): SagaContext =>
-  make(self, path, name, undefined, inner)
+  make(self, path, name, undefined, inner, sizeOf(name, undefined) + inner.size)
 
 /** `base`, then the entries that each chain added to it. */
 export const join = (base: SagaContext, chains: ReadonlyArray<SagaContext>): SagaContext => {
   let joined = base
   for (const chain of chains) {
     for (const entry of since(chain, base)) {
-      joined = make(joined, entry.path, entry.name, entry.encoded, entry.inner)
+      joined = make(joined, entry.path, entry.name, entry.encoded, entry.inner, entry.size - (entry.parent?.size ?? 0))
     }
   }
   return joined
 }
 
 /** The length after one more entry. */
-export const sizeWith = (self: SagaContext, name: string, encoded: Json): number =>
-  size(self) + name.length + 4 + sizeOf(encoded)
-
-/** Length of the encoded entries: what SPEC C11 limits. */
-export const size = (self: SagaContext): number => {
-  const unmeasured: Array<SagaContext> = []
-  let node: SagaContext | undefined = self
-  while (node !== undefined && node.cache.size === undefined) {
-    unmeasured.push(node)
-    node = node.parent
-  }
-  let total = node?.cache.size ?? 0
-  for (let i = unmeasured.length - 1; i >= 0; i--) {
-    const entry = unmeasured[i]!
-    total += entry.name.length + 4 + (entry.inner === undefined ? sizeOf(entry.encoded) : size(entry.inner))
-    entry.cache.size = total
-  }
-  return total
-}
+export const sizeWith = (self: SagaContext, name: string, encoded: Json): number => self.size + sizeOf(name, encoded)
 
 /** The context as callbacks read it. */
 export const view = (self: SagaContext, decode: Decode): View => {
-  if (self.cache.view !== undefined) return self.cache.view
+  if (self.cache !== undefined) return self.cache
   const { parent } = self
-  if (parent?.cache.view !== undefined) {
-    // Decoded before the view moves: a value that cannot be decoded must not leave half a view behind.
+  // Decoded before the view moves: a value that cannot be decoded must not leave half a view behind.
+  if (parent === undefined) return move(undefined, self, addTo(empty(), self, decodedOf(self, decode)))
+  if (parent.cache !== undefined) {
     const value = decodedOf(self, decode)
-    return move(parent, self, define(parent.cache.view, self.name, value))
+    return move(parent, self, addTo(parent.cache, self, value))
   }
   const missing: Array<SagaContext> = []
   let node: SagaContext | undefined = self
-  while (node !== undefined && node.cache.view === undefined) {
+  while (node !== undefined && node.cache === undefined) {
     missing.push(node)
     node = node.parent
   }
   const values = missing.map((entry) => decodedOf(entry, decode))
-  const target = node?.cache.view ?? Object.create(null)
-  for (let i = missing.length - 1; i >= 0; i--) {
-    if (missing[i]!.parent === undefined) Object.assign(target, values[i])
-    else define(target, missing[i]!.name, values[i])
-  }
+  let target = node?.cache ?? empty()
+  for (let i = missing.length - 1; i >= 0; i--) target = addTo(target, missing[i]!, values[i])
   return move(node, self, target)
 }
+
+/** Not `Object.create(null)`, which is a hash table: slower to fill, to read, and larger. */
+const empty = (): View => Object.setPrototypeOf({}, null)
 
 const decodedOf = (self: SagaContext, decode: Decode): unknown =>
   self.inner === undefined ? decode(self.path, self.encoded) : view(self.inner, decode)
 
+const addTo = (target: View, { name, parent }: SagaContext, value: unknown): View =>
+  parent === undefined ? Object.assign(target, value) : define(target, name, value)
+
 /** The view belongs to the newest entry that was read. */
 const move = (from: SagaContext | undefined, to: SagaContext, target: View): View => {
-  if (from !== undefined) from.cache.view = undefined
-  to.cache.view = target
+  if (from !== undefined) from.cache = undefined
+  to.cache = target
   return target
 }
 
@@ -113,8 +103,9 @@ const make = (
   path: string,
   name: string,
   encoded: Json | undefined,
-  inner: SagaContext | undefined
-): SagaContext => ({ parent, path, name, encoded, inner, cache: { size: undefined, view: undefined } })
+  inner: SagaContext | undefined,
+  own: number
+): SagaContext => ({ parent, path, name, encoded, inner, size: (parent?.size ?? 0) + own, cache: undefined })
 
 /** The entries after `base`, oldest first. */
 const since = (self: SagaContext, base: SagaContext | undefined): ReadonlyArray<SagaContext> => {
@@ -124,14 +115,14 @@ const since = (self: SagaContext, base: SagaContext | undefined): ReadonlyArray<
   return entries.reverse()
 }
 
-const sizeOf = (encoded: Json | undefined): number => {
-  if (encoded === undefined) return 0
-  const measured = check(encoded)
-  return typeof measured === "number" ? measured : 0
+/** Length of one entry. */
+const sizeOf = (name: string, encoded: Json | undefined): number => {
+  const measured = encoded === undefined ? 0 : check(encoded)
+  return name.length + 4 + (typeof measured === "number" ? measured : 0)
 }
 
 /** Plain assignment: a read-only property costs five times as much, and the type forbids writing already. */
-const define = (target: Record<string, unknown>, name: string, value: unknown): View => {
+const define = (target: { [name: string]: unknown }, name: string, value: unknown): View => {
   target[name] = value
   return target
 }

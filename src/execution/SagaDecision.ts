@@ -17,7 +17,7 @@ import * as Agreement from "./SagaAgreement.ts"
 import type { SagaContext } from "./SagaContext.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
-import { evolve, type Frame, isUndone, type SagaState, type Sent, type StepState } from "./SagaState.ts"
+import { evolve, type Frame, isSettled, isUndone, type SagaState, type Sent, type StepState } from "./SagaState.ts"
 import * as Timing from "./Timing.ts"
 
 /** What the runner does. `path` and `_tag` identify the work: the same one is never under way twice. */
@@ -95,9 +95,15 @@ export const decide = (
   since: number,
   settings: Timing.Settings
 ): Decision => {
+  if (isSettled(self)) return nothing
   const decider = new Decider(self, definition, now, since, settings)
   decider.whole()
   return decider
+}
+
+interface Advanced {
+  readonly state: SagaState
+  readonly decision: Decision
 }
 
 /** Adds the facts that need no work, until only work is left. */
@@ -107,9 +113,11 @@ export const advance = (
   now: number,
   since: number,
   settings: Timing.Settings
-): { readonly state: SagaState; readonly decision: Decision } => {
+): Advanced => {
   let state = self
   while (true) {
+    const begun = beginLocal(state, definition, now)
+    if (begun !== undefined) return begun
     const decision = decide(state, definition, now, since, settings)
     if (decision.facts.length === 0) return { state, decision }
     for (const fact of decision.facts) {
@@ -119,31 +127,34 @@ export const advance = (
         throw new Error(`${fact._tag} was decided for execution ${state.uuid} and is not admitted by it`)
       state = next
     }
-    const run = justStarted(state, definition, decision)
-    if (run !== undefined) return { state, decision: run }
   }
 }
 
-/** The usual case needs no second look: the one local step that was just started is what is next. */
-const justStarted = (
-  { root }: SagaState,
-  definition: Definition,
-  { facts, instructions }: Decision
-): Decision | undefined => {
-  const { context, current: state, next } = root
-  const step = definition.steps[next - 1]
-  return facts.length === 1 &&
-    facts[0]?._tag === "StepStarted" &&
-    instructions.length === 0 &&
-    step?._tag === "Local" &&
-    state !== undefined
-    ? {
-        facts: [],
-        instructions: [{ _tag: "RunStep", path: state.path, step, state, context }],
-        agreeing: undefined,
-        wakeAt: Number.POSITIVE_INFINITY
-      }
-    : undefined
+/** The usual case needs no look at the whole: the saga's own next step is a local one, and is what is next. */
+const beginLocal = (self: SagaState, definition: Definition, now: number): Advanced | undefined => {
+  const { current, next, prefix } = self.root
+  const step = definition.steps[next]
+  if (step?._tag !== "Local" || current !== undefined || self.direction === "backward") return undefined
+  const path = prefix + next
+  const state = evolve(self, stepStarted(step, path, now))
+  if (state === self) return undefined
+  const { context, current: started } = state.root
+  const instructions: Decision["instructions"] = [{ _tag: "RunStep", path, step, state: started!, context }]
+  return { state, decision: { ...nothing, instructions } }
+}
+
+const stepStarted = ({ name, policies: { timeout } }: Local, path: string, at: number): SagaEvent =>
+  timeout === undefined
+    ? { _tag: "StepStarted", path, name, at }
+    : { _tag: "StepStarted", path, name, at, deadline: Math.ceil(at + timeout) }
+
+const none: ReadonlyArray<never> = []
+
+const nothing: Decision = {
+  facts: none,
+  instructions: none,
+  agreeing: undefined,
+  wakeAt: Number.POSITIVE_INFINITY
 }
 
 class Decider implements Decision {
@@ -260,17 +271,9 @@ class Decider implements Decision {
     const { name } = step
     const at = this.now
     switch (step._tag) {
-      case "Local": {
-        const { timeout } = step.policies
-        this.facts.push({
-          _tag: "StepStarted",
-          path,
-          name,
-          at,
-          ...(timeout !== undefined && { deadline: Math.ceil(at + timeout) })
-        })
+      case "Local":
+        this.facts.push(stepStarted(step, path, at))
         return
-      }
       case "Remote":
         this.instructions.push({ _tag: "BuildRequest", path, step, context })
         return

@@ -128,7 +128,7 @@ export const contextView = (
   definition: Definition,
   context: Context.SagaContext
 ): Context.View | SagaContextDecodeError => {
-  if (context.cache.view !== undefined) return context.cache.view
+  if (context.cache !== undefined) return context.cache
   // `Context.view` is total but for the decoder given to it, which reports through this exception only.
   try {
     return Context.view(context, decoderOf(definition))
@@ -231,7 +231,7 @@ export const creation = (
     ...(options.startKey !== undefined && { startKey: options.startKey }),
     at: now
   })
-  const size = Context.size(state.root.context)
+  const { size } = state.root.context
   return size > maxContextSize
     ? new SagaContextTooLarge({ path: "", step: "", issue: `${size} of ${maxContextSize} characters` })
     : new SagaExecution(state, definition)

@@ -232,7 +232,8 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   }
 
   return SagaExecutionRepository.of({
-    store: (execution, hint) => FaultPoint.around("store", () => write(execution, hint)),
+    store: (execution, hint) =>
+      Effect.withFiber((fiber) => FaultPoint.within(fiber, "store", () => write(execution, hint))),
     load: (text) =>
       Effect.suspend(() => {
         const uuid = uuidOf(text)

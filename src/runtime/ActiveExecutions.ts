@@ -61,7 +61,7 @@ export type Until = "end" | "pause"
 const maxInbox = 1_024
 
 /** `patience`: how long a caller waits for the acknowledgements of a commit, in milliseconds. */
-const isReached = ({ state }: SagaExecution, until: Until, now: number, patience: number): boolean => {
+const isReached = ({ state }: SagaExecution, until: Until, clock: Clock.Clock, patience: number): boolean => {
   switch (state.status) {
     case "errored":
       return true
@@ -69,7 +69,9 @@ const isReached = ({ state }: SagaExecution, until: Until, now: number, patience
       return (
         state.commitState === "committed" ||
         (state.commitState === "none" && !state.autocommit) ||
-        (state.commitState === "committing" && state.agreement !== undefined && state.agreement.at + patience <= now)
+        (state.commitState === "committing" &&
+          state.agreement !== undefined &&
+          state.agreement.at + patience <= clock.currentTimeMillisUnsafe())
       )
     case "paused":
       return until === "pause"
@@ -114,8 +116,7 @@ export const make = Effect.fnUntraced(function* (options: {
 }): Effect.fn.Return<ActiveExecutions, never, Scope.Scope> {
   const { afterCrash, commitWait, drive, load, maxPending, maxRunning, recoveryInterval, services } = options
   const clock = yield* Clock.Clock
-  const reached = (execution: SagaExecution, until: Until): boolean =>
-    isReached(execution, until, clock.currentTimeMillisUnsafe(), commitWait)
+  const reached = (execution: SagaExecution, until: Until): boolean => isReached(execution, until, clock, commitWait)
   const active = new Map<string, Inbox.Inbox>()
   const fibers = new Map<string, Fiber.Fiber<unknown, unknown>>()
   /** Executions that somebody else has and whose runner has not ended yet; whether they have come back since. */
@@ -123,8 +124,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const waiters = new Map<string, Array<Waiter>>()
   /** Executions of this process that are not over and that nobody runs: they wait for a reply or a time. */
   const waiting = new Set<string>()
-  /** Executions that are over and whose runner is about to end. */
-  const over = new Set<string>()
+  /** How many of those active are over: their runner is about to end. */
+  let over = 0
   const starts: Array<Deferred.Deferred<void>> = []
 
   const timers: Timers.Timers = yield* Timers.make({
@@ -225,7 +226,7 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Whoever is told may come back at once, so they are told last, and what they start is not taken for this runner. */
   const ended = (uuid: string, inbox: Inbox.Inbox, exit: Exit.Exit<Driven, RunError>): void => {
     active.delete(uuid)
-    over.delete(uuid)
+    if (inbox.isOver) over--
     const isBack = lost.get(uuid)
     lost.delete(uuid)
     if (isBack === true || (isBack === false && Exit.isFailure(exit))) handOver(uuid, inbox, isBack)
@@ -331,7 +332,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   return {
     startUnsafe: (execution, until, caller) => {
-      if (active.size - over.size + waiting.size + starts.length >= maxPending) {
+      if (active.size - over + waiting.size + starts.length >= maxPending) {
         return Effect.fail(new SagaOverloaded({ limit: "maxPending", value: maxPending }))
       }
       // Whoever waits for this one may be a step, and its execution has a place already.
@@ -391,7 +392,11 @@ export const make = Effect.fnUntraced(function* (options: {
     room: () => Math.min(maxRunning - active.size - starts.length, maxPending - active.size - waiting.size),
     stored: (execution) => {
       if (!reached(execution, "end")) return
-      over.add(execution.uuid)
+      const inbox = active.get(execution.uuid)
+      if (inbox !== undefined && !inbox.isOver) {
+        inbox.isOver = true
+        over++
+      }
       if (waiters.size > 0) settle(execution.uuid, Exit.succeed(execution))
     }
   }

@@ -20,13 +20,18 @@ export interface Inbox {
   judged: ReadonlyArray<Judged>
   /** Wakes a runner that waits for the work of several branches. */
   notify: (() => void) | undefined
+  /** The execution is over, and its runner about to end. */
+  isOver: boolean
 }
 
-export const make = (triggers: ReadonlyArray<Trigger> = []): Inbox => ({
+export const make = (triggers: ReadonlyArray<Trigger> = none): Inbox => ({
   triggers: [...triggers],
-  judged: [],
-  notify: undefined
+  judged: none,
+  notify: undefined,
+  isOver: false
 })
+
+const none: ReadonlyArray<never> = []
 
 export const offer = (self: Inbox, trigger: Trigger): void => {
   self.triggers.push(trigger)

@@ -59,14 +59,16 @@ export const within = <A, E>(
   }
   // The services of a callback are erased in its step; the layer that runs it requires and provides them.
   const inside = callback as () => Effect.Effect<A, E>
-  return FaultPoint.around("callback", (fiber) => {
-    if (run.fiberContext === undefined) {
-      return Effect.provideService(Effect.suspend(inside), SagaTransaction, transaction)
-    }
-    // The fiber is the runner's: nothing has to be put back, and every callback begins from the same context.
-    fiber.setContext(Context.add(run.fiberContext, SagaTransaction, transaction))
-    return inside()
-  })
+  return Effect.withFiber((fiber) =>
+    FaultPoint.within(fiber, "callback", () => {
+      if (run.fiberContext === undefined) {
+        return Effect.provideService(Effect.suspend(inside), SagaTransaction, transaction)
+      }
+      // The fiber is the runner's: nothing has to be put back, and every callback begins from the same context.
+      fiber.setContext(Context.add(run.fiberContext, SagaTransaction, transaction))
+      return inside()
+    })
+  )
 }
 
 const noHeaders = {}

@@ -2,7 +2,7 @@
  * The front door: starts, resumes, cancels and finds executions, takes their replies, and goes on with those that a
  * former process left. A caller only waits: interrupting it leaves the execution running.
  */
-import { Clock, Context, Effect, Layer, PubSub, Ref, Result, Schema, Stream } from "effect"
+import { Clock, Context, Effect, type Fiber, Layer, PubSub, Ref, Result, Schema, Stream } from "effect"
 import type { AnyCommitted, Saga, Services, Visible } from "../definition/Saga.ts"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
 import * as SagaPath from "../definition/SagaPath.ts"
@@ -344,24 +344,38 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { 
     })
   })
 
-  const start = (saga: Definition, options: RunOptions): Effect.Effect<SagaExecution, StartError> =>
-    Effect.withFiber<SagaExecution, StartError>((fiber) => {
-      const request = fiber.getRef(RequestContext.RequestContext)
-      const execution = create(saga, options, request, fiber.getRef(UuidGenerator))
-      if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
-      const until = untilOf(options)
-      const started = active.startUnsafe(execution, until, fiber.context)
-      const isNamed = options.startKey !== undefined || options.uuid !== undefined
-      const reached = isNamed
-        ? Effect.catchTag(started, "SagaExecutionConflict", (conflict) =>
-            // Forgotten while it was looked at: now the store says what has become of it.
-            Effect.catchTag(existing(execution, conflict, until), "SagaExecutionNotFound", () =>
-              active.startUnsafe(execution, until, fiber.context)
-            )
+  /** Starts it at once, and gives the effect that waits for it: one that is done, where the saga has run by then. */
+  const startUnsafe = (
+    saga: Definition,
+    options: RunOptions,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): Effect.Effect<SagaExecution, StartError> => {
+    const request = fiber.getRef(RequestContext.RequestContext)
+    const execution = create(saga, options, request, fiber.getRef(UuidGenerator))
+    if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
+    const until = untilOf(options)
+    const started = active.startUnsafe(execution, until, fiber.context)
+    const isNamed = options.startKey !== undefined || options.uuid !== undefined
+    const reached = isNamed
+      ? Effect.catchTag(started, "SagaExecutionConflict", (conflict) =>
+          // Forgotten while it was looked at: now the store says what has become of it.
+          Effect.catchTag(existing(execution, conflict, until), "SagaExecutionNotFound", () =>
+            active.startUnsafe(execution, until, fiber.context)
           )
-        : started
-      return served(request, options.user, reached)
-    })
+        )
+      : started
+    return served(request, options.user, reached)
+  }
+
+  /** The final context, or the error of the step that failed. */
+  const outcome = (execution: SagaExecution): Effect.Effect<unknown, unknown> => {
+    if (execution.commitState === "committing") return Effect.fail(notAcknowledged(execution))
+    if (execution.status === "finished") return Effect.succeed(execution.context)
+    const { failure, parked } = execution.state
+    return failure !== undefined && isDeclared(failure) && parked.length === 0
+      ? Effect.fail(execution.cause)
+      : Effect.fail(failureOf(execution))
+  }
 
   /** Tells the request that a caller serves what its execution did. */
   const served = <E>(
@@ -403,16 +417,12 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { 
     > // see above
 
   const manager = SagaManager.of({
-    run: (saga, options) => Effect.flatMap(start(saga, options), (execution) => result(execution, options)),
+    run: (saga, options) =>
+      Effect.withFiber((fiber) =>
+        Effect.flatMap(startUnsafe(saga, options, fiber), (execution) => result(execution, options))
+      ),
     execute: (saga, options) =>
-      Effect.flatMap(start(saga, options), (execution): Effect.Effect<unknown, unknown> => {
-        if (execution.commitState === "committing") return Effect.fail(notAcknowledged(execution))
-        if (execution.status === "finished") return Effect.succeed(execution.context)
-        const { failure, parked } = execution.state
-        return failure !== undefined && isDeclared(failure) && parked.length === 0
-          ? Effect.fail(execution.cause)
-          : Effect.fail(failureOf(execution))
-      }),
+      Effect.withFiber((fiber) => Effect.flatMapEager(startUnsafe(saga, options, fiber), outcome)),
     resume: Effect.fnUntraced(function* (response, options) {
       if (response.uuid === undefined) return yield* new SagaResponseUnaddressed({})
       const judge = yield* resuming(response, options.autocommit, policy)

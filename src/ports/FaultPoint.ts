@@ -20,7 +20,10 @@ export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoi
   }
 
   /** Marks the places before and after an effect; after it also where it fails, as it may have had its effect. */
-  static around<A, E, R>(operation: Operation, effect: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  static around<A, E, R>(
+    operation: Operation,
+    effect: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
     return Effect.withFiber((fiber) => FaultPoint.within(fiber, operation, effect))
   }
 
@@ -28,13 +31,13 @@ export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoi
   static within<A, E, R>(
     fiber: Fiber.Fiber<unknown, unknown>,
     operation: Operation,
-    effect: () => Effect.Effect<A, E, R>
+    effect: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
     const handler = fiber.getRef(FaultPoint)
     return handler === nothing
-      ? effect()
+      ? effect(fiber)
       : Effect.flatMap(handler(`${operation}.before`), () =>
-          Effect.flatMap(Effect.exit(effect()), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
+          Effect.flatMap(Effect.exit(effect(fiber)), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
         )
   }
 }

@@ -51,12 +51,18 @@ export const make = Effect.fnUntraced(function* ({
   let inFlight = 0
   let overflowed = false
   let resume: (() => void) | undefined
+  let waking = false
 
+  const isIdle = (): boolean => resume !== undefined && inFlight < maxInFlight && arrived.length > 0
+
+  /** In the next turn: what came in one piece is then taken in one, and what is said to it leaves in one. */
   const wake = (): void => {
-    if (resume === undefined || inFlight >= maxInFlight || arrived.length === 0) return
-    const woken = resume
-    resume = undefined
-    woken()
+    if (waking || !isIdle()) return
+    waking = true
+    setImmediate(() => {
+      waking = false
+      if (isIdle()) resume?.()
+    })
   }
 
   const acknowledge = ({ acknowledge }: Arrived): Effect.Effect<void> => {
@@ -120,7 +126,10 @@ export const make = Effect.fnUntraced(function* ({
   }
 
   const idle = Effect.callback<void>((ready) => {
-    resume = () => ready(Effect.void)
+    resume = () => {
+      resume = undefined
+      ready(Effect.void)
+    }
     return Effect.sync(() => {
       resume = undefined
     })

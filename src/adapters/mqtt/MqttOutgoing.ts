@@ -99,13 +99,11 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
       const topic = Broker.topic(address)
       if (Broker.parseTopic(topic) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
         return refusal("rejected")
+      const key = connection === undefined ? `${topic} ${body}` : undefined
+      if (key !== undefined && offline.has(key)) return Exit.void
       const size = body.length + topic.length + overhead
-      if (bytes + size > maxBytes) return refusal(connection === undefined ? "unavailable" : "full")
-      if (connection === undefined) {
-        const key = `${topic} ${body}`
-        if (offline.has(key)) return Exit.void
-        offline.add(key)
-      }
+      if (bytes + size > maxBytes) return refusal(key === undefined ? "full" : "unavailable")
+      if (key !== undefined) offline.add(key)
       bytes += size
       MutableList.append(waiting, { topic, body, bytes: size, losses: 0 })
       pump()

@@ -1,8 +1,28 @@
-/** The broker suite over MQTT: 3.1.1 on aedes in the process, 5 on the server that `SAGA_TEST_MQTT_URL` names. */
-
+/**
+ * The broker suite over MQTT: 3.1.1 on aedes in the process, 5 on the server that `SAGA_TEST_MQTT_URL` names. And what is
+ * particular to it: what it is told, what it keeps while nobody listens, and whose acknowledgement counts.
+ */
+import { writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Context, Effect, Exit, Fiber, Layer, Logger, Queue, Schema, Scope, Stream } from "effect"
+import {
+  Broker,
+  Participant,
+  ParticipantStore,
+  Saga,
+  SagaConfig,
+  SagaExecutionRepository,
+  SagaManager,
+  TransactionCommitter
+} from "effect-saga"
+import { EmbeddedBroker } from "effect-saga/aedes"
 import { MqttBroker } from "effect-saga/mqtt"
 import { BrokerSuite } from "effect-saga/testing"
+import * as Mosquitto from "../../fixtures/mosquitto.ts"
 import * as Mqtt from "../../fixtures/mqtt.ts"
+import * as RawMqtt from "../../fixtures/rawMqtt.ts"
 
 const aedes = Mqtt.settling(Mqtt.aedes)
 
@@ -16,4 +36,267 @@ BrokerSuite.suite("aedes, MQTT 3.1.1", aedes.layer, {
 if (Mqtt.url !== undefined) {
   const server = Mqtt.settling(MqttBroker.layer({ url: Mqtt.url }))
   BrokerSuite.suite("MQTT 5", server.layer, { settle: server.settle, excludeTestServices: true })
+}
+
+const quietly = Effect.provide(Logger.layer([]))
+
+const open = (options: MqttBroker.Options) =>
+  Effect.map(Layer.build(MqttBroker.layer(options)), (services) => ({
+    ...Context.get(services, Broker.Broker),
+    connections: Context.get(services, MqttBroker.MqttConnections),
+    ready: Mqtt.ready(Context.get(services, MqttBroker.MqttConnections))
+  }))
+
+const message = (body: string): Broker.Message => ({ address: { to: "a", kind: "reply", from: "b" }, body })
+
+/** What is delivered to `a`, acknowledged by hand. */
+const deliveries = Effect.fnUntraced(function* ({ ready, subscribe }: Effect.Success<ReturnType<typeof open>>) {
+  const arrived = yield* Queue.unbounded<Broker.Delivery>()
+  const fiber = yield* subscribe({ service: "a", kinds: ["reply"] }).pipe(
+    Stream.runForEach((delivery) => Queue.offer(arrived, delivery)),
+    Effect.forkScoped({ startImmediately: true })
+  )
+  yield* ready
+  return { next: Queue.take(arrived), end: Fiber.interrupt(fiber) }
+})
+
+/** A port that nobody listens on, for a broker that comes later. */
+const laterPort = Effect.scoped(Effect.map(EmbeddedBroker.make(), ({ port }) => port))
+
+describe("settings", () => {
+  const url = "mqtt://127.0.0.1:1"
+  const wrong: ReadonlyArray<[string, MqttBroker.Options]> = [
+    ["url", { url: "nowhere" }],
+    ["url", { url: "http://broker" }],
+    ["url", { url: "mqtt://" }],
+    ["url", { url: "mqtt://user:4111@broker" }],
+    ["tls", { url, tls: { ca: "-----BEGIN CERTIFICATE-----" } }],
+    ["tls", { url: "mqtts://broker", tls: { certificate: "-----BEGIN CERTIFICATE-----" } }],
+    ["clientId", { url, clientId: "" }],
+    ["clientId", { url, clientId: "two words" }],
+    ["keepalive", { url, keepalive: 0 }],
+    ["sessionExpiry", { url, sessionExpiry: 0 }],
+    ["maxOutgoing", { url, maxOutgoing: 0 }]
+  ]
+
+  it.effect("that cannot work are refused when the layer is built, by name and without what is secret", () =>
+    Effect.gen(function* () {
+      for (const [setting, options] of wrong) {
+        const error = yield* Effect.flip(Effect.scoped(Layer.build(MqttBroker.layer(options))))
+        assert.deepStrictEqual([error._tag, error.setting], ["InvalidMqttSetting", setting])
+        assert.notInclude(error.message, "4111")
+      }
+    })
+  )
+
+  it.live("come from the configuration", () =>
+    Effect.gen(function* () {
+      const broker = yield* EmbeddedBroker.make()
+      const from = (variables: Record<string, string>) =>
+        Layer.build(MqttBroker.layerConfig).pipe(
+          Effect.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(variables)))
+        )
+      const services = yield* from({
+        SAGA_MQTT_URL: broker.url,
+        SAGA_MQTT_PROTOCOL: "4",
+        SAGA_MQTT_CLIENT_ID: "orders-1",
+        SAGA_MQTT_USERNAME: "orders",
+        SAGA_MQTT_PASSWORD: "secret",
+        SAGA_MQTT_KEEPALIVE: "5 seconds",
+        SAGA_MQTT_SESSION_EXPIRY: "1 hour",
+        SAGA_MQTT_MAX_OUTGOING: "1000000"
+      })
+      const connections = Context.get(services, MqttBroker.MqttConnections)
+      yield* Mqtt.ready(connections)
+      const [sender] = yield* connections.list
+      assert.match(sender?.clientId ?? "", /^orders-1\.out\./)
+
+      const file = join(tmpdir(), `effect-saga-${process.pid}.pem`)
+      writeFileSync(file, "no certificate")
+      for (const [setting, variables] of [
+        ["protocol", { SAGA_MQTT_URL: broker.url, SAGA_MQTT_PROTOCOL: "3" }],
+        ["ca", { SAGA_MQTT_URL: broker.url, SAGA_MQTT_CA_FILE: "/nowhere/ca.pem" }],
+        ["tls", { SAGA_MQTT_URL: broker.url, SAGA_MQTT_CA_FILE: file }]
+      ] as const) {
+        const error = yield* Effect.flip(from(variables))
+        assert.strictEqual(error._tag === "InvalidMqttSetting" ? error.setting : error._tag, setting)
+      }
+      assert.strictEqual((yield* Effect.flip(from({})))._tag, "ConfigError")
+    })
+  )
+})
+
+describe("publishing", () => {
+  it.live("C11 refuses for good what has no place in a topic, or is too large", () =>
+    Effect.gen(function* () {
+      const { publish } = yield* open({ url: "mqtt://127.0.0.1:1" })
+      const { address } = message("")
+      const wrong: ReadonlyArray<Broker.Message> = [
+        { address: { ...address, to: "+" }, body: "" },
+        { address: { ...address, from: "b/c" }, body: "" },
+        { address: { ...address, kind: "command", name: "#" }, body: "" },
+        { address: { ...address, kind: "command" }, body: "" },
+        { address, body: "x".repeat(Broker.maxMessageBytes + 1) },
+        { address, body: "\u20ac".repeat(Broker.maxMessageBytes / 3 + 1) }
+      ]
+      for (const one of wrong) {
+        const error = yield* Effect.flip(publish(one))
+        assert.deepStrictEqual([error.operation, error.reason], ["publish", "rejected"])
+      }
+    }).pipe(quietly)
+  )
+
+  it.live(
+    "C13 waits for no broker: it keeps what there is room for, refuses the rest, and sends it when there is one",
+    () =>
+      Effect.gen(function* () {
+        const port = yield* laterPort
+        const { connections, publish } = yield* open({
+          url: `mqtt://127.0.0.1:${port}`,
+          protocol: 4,
+          maxOutgoing: 10_000
+        })
+        let accepted = 0
+        let error: Broker.BrokerError | undefined
+        while (error === undefined) {
+          const exit = yield* Effect.result(publish(message(`${accepted}`)))
+          if (exit._tag === "Failure") error = exit.failure
+          else accepted++
+        }
+        assert.deepStrictEqual([error.reason, accepted > 10 && accepted < 20], ["unavailable", true])
+        // Already waiting: it takes no more room.
+        yield* publish(message("0"))
+        assert.deepStrictEqual(
+          (yield* connections.list).map(({ ready }) => ready),
+          [false]
+        )
+        yield* EmbeddedBroker.make({ port })
+        const receiver = yield* open({ url: `mqtt://127.0.0.1:${port}`, protocol: 4, clientId: "receiver" })
+        const { next } = yield* deliveries(receiver)
+        // What was kept may have gone out before there was a subscriber; there is room again.
+        yield* Mqtt.until(Effect.map(Effect.exit(publish(message("last"))), Exit.isSuccess))
+        yield* Mqtt.until(
+          Effect.map(Effect.andThen(Effect.ignore(publish(message("last"))), next), ({ body }) => body === "last")
+        )
+      }).pipe(quietly)
+  )
+})
+
+describe("receiving", () => {
+  it.live("refuses for good what is no service", () =>
+    Effect.gen(function* () {
+      const { subscribe } = yield* open({ url: "mqtt://127.0.0.1:1" })
+      for (const group of [
+        { service: "#", kinds: ["reply"] },
+        { service: "a", kinds: [] },
+        { service: "a", kinds: ["reply"], maxInFlight: 0 }
+      ] as const) {
+        const error = yield* Effect.flip(Stream.runDrain(subscribe(group)))
+        assert.deepStrictEqual([error.operation, error.reason], ["subscribe", "rejected"])
+      }
+    }).pipe(quietly)
+  )
+
+  it.live("an instance that starts again under its client id finds what arrived meanwhile", () =>
+    Effect.gen(function* () {
+      const { url } = yield* EmbeddedBroker.make()
+      const options = { url, protocol: 4, clientId: "a-1" } as const
+      const scope = yield* Scope.make()
+      yield* Scope.provide(Effect.flatMap(open(options), deliveries), scope)
+      yield* Scope.close(scope, Exit.void)
+      const { publish } = yield* open({ url, protocol: 4, clientId: "b-1" })
+      yield* publish(message("meanwhile"))
+      const { next } = yield* deliveries(yield* open(options))
+      assert.strictEqual((yield* next).body, "meanwhile")
+    })
+  )
+
+  it.live("W2 an acknowledgement of a lost connection is none: the message comes again until one counts", () =>
+    Effect.gen(function* () {
+      const { url } = yield* EmbeddedBroker.make()
+      const broker = yield* open({ url, protocol: 4, clientId: "x" })
+      const { end, next } = yield* deliveries(broker)
+      yield* broker.publish(message("1"))
+      const first = yield* next
+      // Another client of the same id takes the session over and lets go of it.
+      yield* Effect.scoped(RawMqtt.connect(url, { protocolVersion: 4, clientId: "x.a.reply", clean: false }))
+      const second = yield* next
+      assert.deepStrictEqual([first.redelivered, second.redelivered, second.body], [false, true, "1"])
+      yield* first.acknowledge
+      yield* end
+      const again = yield* deliveries(broker)
+      const third = yield* again.next
+      assert.deepStrictEqual([third.redelivered, third.body], [true, "1"])
+      yield* third.acknowledge
+      yield* broker.publish(message("2"))
+      assert.strictEqual((yield* again.next).body, "2")
+    }).pipe(quietly)
+  )
+})
+
+describe("overload", () => {
+  const Stock = Participant.make("stock", { Reserve: { payload: { sku: Schema.String } } })
+  const Order = Saga.make("Order", { context: { sku: Schema.String } }).pipe(
+    Saga.remote("place", { execute: { command: Stock.commands.Reserve, payload: ({ sku }) => ({ sku }) } }),
+    Saga.commit
+  )
+
+  it.live("C13 a broker that stays away reaches those who start sagas, and nobody any more when it is there", () =>
+    Effect.gen(function* () {
+      const port = yield* laterPort
+      const transport = yield* Layer.build(MqttBroker.layer({ url: `mqtt://127.0.0.1:${port}`, protocol: 4 }))
+      const services = yield* Layer.build(
+        Layer.mergeAll(SagaManager.layer([Order]), Participant.layer(Stock, { Reserve: () => Effect.void })).pipe(
+          Layer.provide([
+            SagaConfig.layer({ service: "orders", maxPending: 5 }),
+            SagaExecutionRepository.layerMemory,
+            ParticipantStore.layerMemory,
+            TransactionCommitter.layerNone,
+            Layer.succeedContext(transport)
+          ])
+        )
+      )
+      const order = Effect.provideContext(SagaManager.execute(Order, { context: { sku: "book" } }), services)
+      const pending = yield* Effect.forEach([1, 2, 3, 4, 5], () => Effect.forkChild(order, { startImmediately: true }))
+      const error = yield* Effect.flip(order)
+      assert.deepInclude(error, { _tag: "SagaOverloaded", limit: "maxPending", value: 5 })
+      yield* EmbeddedBroker.make({ port })
+      yield* Effect.forEach(pending, Fiber.join)
+      yield* order
+    }).pipe(quietly)
+  )
+})
+
+if (Mosquitto.binary !== undefined) {
+  describe("on a Mosquitto of its own", () => {
+    it.live("every instance is served again after a restart of the broker, though it loses shared subscriptions", () =>
+      Effect.gen(function* () {
+        const server = yield* Mosquitto.started({ persistence: true })
+        const instances = yield* Effect.forEach(["a-1", "a-2"], (clientId) => open({ url: server.url, clientId }))
+        const [one, two] = yield* Effect.forEach(instances, deliveries)
+        const all = (ready: boolean) =>
+          Mqtt.until(
+            Effect.map(Effect.all(instances.map(({ connections }) => connections.list)), (lists) =>
+              lists.flat().every((it) => it.ready === ready)
+            )
+          )
+        yield* server.stop
+        yield* all(false)
+        yield* server.start
+        yield* all(true)
+        for (const body of ["1", "2", "3", "4"]) yield* instances[0]!.publish(message(body))
+        const arrived = yield* Effect.all([one!.next, two!.next, one!.next, two!.next])
+        assert.deepStrictEqual(arrived.map(({ body }) => body).sort(), ["1", "2", "3", "4"])
+      }).pipe(quietly)
+    )
+  })
+
+  const { settle, layer } = Mqtt.settling(
+    Layer.unwrap(Effect.map(Mosquitto.started(), ({ url }) => MqttBroker.layer({ url, protocol: 4 })))
+  )
+  BrokerSuite.suite("Mosquitto, MQTT 3.1.1", layer, {
+    parts: ["core", "recovery"],
+    settle,
+    excludeTestServices: true
+  })
 }

@@ -1,6 +1,6 @@
 /** What the errors of a database say: whether a statement has happened, and whether it can work another time. */
-import { Schedule } from "effect"
-import type { SqlError } from "effect/sql/SqlError"
+import { Cause, Effect, Schedule } from "effect"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 
 /** The code that Postgres has given, or the kind of error. What it says may quote values (SPEC C12). */
 export const codeOf = ({ reason }: SqlError): string => {
@@ -32,3 +32,15 @@ export const isPassing = (error: SqlError): boolean => error.isRetryable || blam
 export const again = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
   Schedule.upTo({ times: 10 })
 )
+
+/**
+ * A transaction whose connection is lost cannot be rolled back by a statement, which the client takes for a bug: it is the
+ * error of the connection.
+ */
+export const orLost = <A, E, R>(transaction: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+  Effect.catchCause(transaction, (cause): Effect.Effect<never, E | SqlError> => {
+    const lost = cause.reasons.find((reason) => reason._tag === "Die" && isSqlError(reason.defect))
+    return lost?._tag === "Die" && isSqlError(lost.defect) && !Cause.hasInterrupts(cause)
+      ? Effect.fail(lost.defect)
+      : Effect.failCause(cause)
+  })

@@ -19,7 +19,7 @@ import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as Tombstone from "../../ports/SagaExecutionTombstone.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
-import { again, causeOf, codeOf, isRejected, isRolledBack, isTaken } from "./SqlErrors.ts"
+import { again, causeOf, codeOf, isRejected, isRolledBack, isTaken, orLost } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 export { InvalidTableName } from "./SqlTables.ts"
@@ -273,7 +273,7 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
     census: call("census", statements.census),
     changes,
     atomically: (work) =>
-      Effect.catchIf(client.withTransaction(work), isSqlError, (cause) => Effect.fail(errorOf("store", cause))),
+      Effect.catchIf(orLost(client.withTransaction(work)), isSqlError, (cause) => Effect.fail(errorOf("store", cause))),
     durable: true,
     transactional: true
   })

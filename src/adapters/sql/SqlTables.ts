@@ -1,6 +1,7 @@
 /** Where the tables of the library are, and how they come there: numbered migrations, forward only. */
 import { Effect, Schema } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
+import { sha256 } from "../../definition/CanonicalJson.ts"
 
 /** A schema or a prefix that could not stand in a statement (SPEC C11). */
 export class InvalidTableName extends Schema.TaggedError<InvalidTableName>()("InvalidTableName", {
@@ -35,11 +36,14 @@ export const make = Effect.fnUntraced(function* ({ prefix = "", schema }: TableO
   if (prefix !== "" && !name.test(prefix)) return yield* new InvalidTableName({ option: "prefix", value: prefix })
   const tables: Tables = {
     of: (table) => (schema === undefined ? "" : `${schema}.`) + prefix + table,
-    space: `${schema ?? "public"}_${prefix}saga`,
+    space: shortened(`${schema ?? "public"}_${prefix}saga`),
     schema
   }
   return tables
 })
+
+/** Postgres takes names of up to 63 bytes. */
+const shortened = (name: string): string => (name.length <= 63 ? name : `saga_${sha256(name).slice(0, 32)}`)
 
 /** Runs what is missing of a list of migrations. One process does; the others wait for it. */
 export const migrate = Effect.fnUntraced(function* (
@@ -50,7 +54,8 @@ export const migrate = Effect.fnUntraced(function* (
   const sql = yield* SqlClient.SqlClient
   const run = Migrator.make({})({ table: tables.of(list), loader: Migrator.fromRecord(migrations) })
   yield* Effect.gen(function* () {
-    yield* sql`select pg_advisory_xact_lock(hashtext(${tables.space}))`
+    // By schema and not by prefix: two that make the same schema at once would fail.
+    yield* sql`select pg_advisory_xact_lock(hashtext(${`effect-saga ${tables.schema ?? ""}`}))`
     if (tables.schema !== undefined) yield* sql`create schema if not exists ${sql(tables.schema)}`
     yield* run
   }).pipe(sql.withTransaction)

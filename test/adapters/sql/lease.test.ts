@@ -158,6 +158,23 @@ for (const { name, repository } of repositories) {
       })
     )
 
+    it.effect("C7 who ends in good order gives up at once what it runs", () =>
+      Effect.gen(function* () {
+        const { begun, end, keys, saga, story } = yield* makeStep
+        const first = yield* makeProcess(saga, "1 hour")
+        const second = yield* makeProcess(saga, "1 hour")
+        yield* Effect.forkChild(first.run)
+        yield* Deferred.await(begun[0]!)
+        yield* Effect.yieldNow
+        yield* first.close
+        yield* Deferred.await(begun[1]!)
+        yield* Deferred.succeed(end, undefined)
+        assert.strictEqual((yield* second.run).status, "finished")
+        assert.deepStrictEqual(story, ["1 begins", "1 is stopped", "2 begins", "2 ends"])
+        assert.strictEqual(keys.size, 1)
+      })
+    )
+
     it.effect("A1 what it has claimed without hearing of it is claimed again", () =>
       Effect.gen(function* () {
         const { begun, end, saga, story } = yield* makeStep

@@ -403,6 +403,29 @@ describe("a store that is down", () => {
     })
   )
 
+  it.effect("C13 for long: new starts are refused, what is under way is not, and it ends when the store is back", () =>
+    Effect.gen(function* () {
+      const { manager, store, use, wire } = yield* start({ keep: 10, maxPending: 3 })
+      const run = use(SagaManager.run(CreateOrder, { context }))
+      const paused = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      store.fault = () => ({ reason: "unavailable" })
+      wire.answer = agreeable
+      const two = yield* Effect.all([Effect.forkChild(Effect.flip(run)), Effect.forkChild(Effect.flip(run))])
+      yield* wire.reply(wire.sent[0]!, reserved)
+      yield* quiet
+      const refused = yield* Effect.flip(run)
+      assert.strictEqual(refused._tag, "SagaOverloaded")
+      yield* TestClock.adjust("1 minute")
+      for (const fiber of two) assert.strictEqual((yield* Fiber.join(fiber))._tag, "SagaExecutionRepositoryError")
+      store.fault = () => undefined
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual((yield* manager.load(paused.uuid)).status, "finished")
+      // Nothing of those that could not start is left, and there is room again.
+      assert.strictEqual((yield* manager.find({})).items.length, 1)
+      assert.strictEqual((yield* run).status, "finished")
+    })
+  )
+
   for (const fact of ["ExecutionCreated", "StepStarted", "ExecutionFinished"]) {
     it.effect(`that rejects a write (${fact}): a typed error to the caller at once`, () =>
       Effect.gen(function* () {

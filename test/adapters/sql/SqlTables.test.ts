@@ -1,0 +1,129 @@
+/** Where the tables are, how they come there when many start at once, and that what people ask for is on an index. */
+import { assert, layer as withLayer } from "@effect/vitest"
+import { type Context, Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import { SagaExecutionRepository } from "effect-saga"
+import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as SampleExecutions from "../../../src/tooling/SampleExecutions.ts"
+import { databases, schemaOf, server } from "../../fixtures/postgres.ts"
+
+const Repository = SagaExecutionRepository.SagaExecutionRepository
+
+/** A repository of a process of its own: with its own connections, where the database has several. */
+const another = (name: string, schema: string, prefix = "") => {
+  const repository = SqlSagaExecutionRepository.layer({ schema, prefix })
+  return Layer.fresh(name === "Postgres" ? Layer.provide(repository, server(schema, 2)) : repository)
+}
+
+const long = (letter: string) => letter.repeat(41)
+
+for (const { layer, name, schema } of databases("tables")) {
+  withLayer(layer, { timeout: "2 minutes", excludeTestServices: true })(`tables: ${name}`, (it) => {
+    const stored = (context: Context.Context<SagaExecutionRepository.SagaExecutionRepository>) =>
+      Effect.provide(
+        Repository.use(({ store }) => store(SampleExecutions.started(SampleExecutions.created()))),
+        Layer.succeedContext(context)
+      )
+
+    it.effect("are made once when ten processes start at the same time on an empty database", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const schema = schemaOf("ten")
+        const repositories = yield* Effect.all(
+          Array.from({ length: 10 }, () => Layer.build(another(name, schema))),
+          { concurrency: "unbounded" }
+        )
+        yield* Effect.forEach(repositories, stored, { concurrency: "unbounded" })
+        assert.deepStrictEqual(
+          yield* sql`select migration_id as id from ${sql(`${schema}.saga_execution_migration`)}`,
+          [{ id: 1 }]
+        )
+        const [row] = yield* sql`select count(*)::int as n from ${sql(`${schema}.saga_execution`)}`
+        assert.deepStrictEqual(row, { n: 10 })
+      })
+    )
+
+    it.effect("of several prefixes are made in one new schema at the same time, and know nothing of each other", () =>
+      Effect.gen(function* () {
+        const schema = schemaOf("prefixes")
+        const repositories = yield* Effect.all(
+          ["a_", "b_", "c_", "d_"].map((prefix) => Layer.build(another(name, schema, prefix))),
+          { concurrency: "unbounded" }
+        )
+        const [first, second] = repositories
+        const { uuid } = yield* stored(first!)
+        const found = Effect.provide(
+          Effect.exit(Repository.use(({ load }) => load(uuid))),
+          Layer.succeedContext(second!)
+        )
+        assert.strictEqual((yield* found)._tag, "Failure")
+      })
+    )
+
+    it.effect("C11 may have the longest names there are, also where one process tells others", () =>
+      Effect.gen(function* () {
+        const context = yield* Layer.build(another(name, long("s"), long("p")))
+        yield* Effect.addFinalizer(() =>
+          Effect.orDie(SqlClient.SqlClient.use((sql) => sql`drop schema if exists ${sql(long("s"))} cascade`))
+        )
+        yield* Effect.gen(function* () {
+          const { claim, find, load, store } = yield* Repository
+          for (const owner of ["a", "b"])
+            yield* claim({ owner, limit: 0, now: SampleExecutions.time, leaseMillis: 60_000 })
+          const first = yield* store(SampleExecutions.started(SampleExecutions.created()), { owner: "a" })
+          const second = yield* store(SampleExecutions.paused(first), { owner: "a" })
+          assert.strictEqual((yield* load(first.uuid)).revision, second.revision)
+          assert.strictEqual((yield* find({})).items.length, 1)
+        }).pipe(Effect.provide(Layer.succeedContext(context)))
+      })
+    )
+
+    it.effect("are found by an index, whatever people and recovery ask for, page by page", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const t = sql(`${schema}.saga_execution`)
+        yield* Layer.build(another(name, schema))
+        yield* sql`insert into ${t} (uuid, start_key, saga, fingerprint, status, direction, commit_state, parked, revision,
+            settled, claimable, owner, wake_at, created_at, updated_at)
+          select gen_random_uuid(), 'key ' || n, 'Order', 'f', 'finished', 'forward', 'committed', n % 1000 = 0, 3, true,
+            n % 1000 = 1, 'gone', n, n, n from generate_series(1, 20000) as n`
+        yield* sql`analyze ${t}`
+        const plan = (statement: string) =>
+          Effect.map(sql.unsafe<Record<string, string>>(`explain ${statement}`), (rows) =>
+            rows.map((row) => Object.values(row)[0]).join("\n")
+          )
+        const order = "order by created_at desc, uuid desc limit 101"
+        const from = `select * from ${schema}.saga_execution where`
+        const questions: ReadonlyArray<readonly [string, string]> = [
+          [`${from} (created_at, uuid) < (10000, gen_random_uuid()) ${order}`, "newest"],
+          [`${from} status = 'finished' and saga = 'Order' ${order}`, "newest"],
+          [`${from} created_at < 5000 and created_at > 4000 ${order}`, "newest"],
+          [`${from} parked ${order}`, "parked"],
+          [`${from} parked and (created_at, uuid) < (10000, gen_random_uuid()) ${order}`, "parked"],
+          [`${from} start_key = 'key 7' ${order}`, "start_key"],
+          [`${from} claimable and wake_at <= 5000 order by wake_at limit 256`, "due"]
+        ]
+        for (const [question, index] of questions) {
+          const answer = yield* plan(question)
+          assert.include(answer, `saga_execution_${index}`, question)
+          assert.notInclude(answer, "Seq Scan", question)
+        }
+      })
+    )
+
+    it.effect("C11 are refused where schema or prefix could not stand in a statement", () =>
+      Effect.gen(function* () {
+        const open = (options: SqlSagaExecutionRepository.Options) =>
+          Effect.flip(Layer.build(SqlSagaExecutionRepository.layer(options)))
+        for (const value of ["Sagas", "a-b", "a b", 'a"; drop table x; --', "1a", "ä", "a.b", "a".repeat(42)]) {
+          for (const option of ["schema", "prefix"] as const) {
+            const error = yield* open({ [option]: value })
+            assert.instanceOf(error, SqlSagaExecutionRepository.InvalidTableName)
+            assert.deepInclude(error, { option, value })
+          }
+        }
+        assert.instanceOf(yield* open({ schema: "" }), SqlSagaExecutionRepository.InvalidTableName)
+      })
+    )
+  })
+}

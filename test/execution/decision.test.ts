@@ -265,6 +265,15 @@ describe("undoing", () => {
     }
   })
 
+  it("C5 has nothing to undo of a refusal that is being handled when somebody cancels", () => {
+    const handling = asked.replies("execute", "1", 400)
+    assert.deepStrictEqual(handling.next, ["handle the reply of payment"])
+    assert.deepStrictEqual(handling.cancels().next.slice(0, 2), [
+      "StepCompensated payment",
+      "CompensationStarted reservationId"
+    ])
+  })
+
   it("has nothing to undo where the probe is answered 400 or 404", () => {
     for (const status of [400, 404] as const) {
       const known = asked.cancels().probes("1").replies("probe", "1", status)

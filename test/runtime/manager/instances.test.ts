@@ -1,8 +1,8 @@
 /** Two processes of one service: each may take the other's replies, and of two that write at once one goes on. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { SagaManager, SagaResponse } from "effect-saga"
+import { Saga, SagaExecution, SagaManager, SagaResponse } from "effect-saga"
 import {
   agreeable,
   CreateOrder,
@@ -14,7 +14,9 @@ import {
   quiet,
   refusing,
   reserved,
-  until
+  until,
+  type World,
+  write
 } from "../../fixtures/manager.ts"
 
 it.effect("a caller is told of the end that another instance has brought about", () =>
@@ -72,3 +74,66 @@ for (const [end, answer] of [
     })
   )
 }
+
+/** Another process is faster: it cancels an execution that this one is about to write. */
+const overtake = Effect.fnUntraced(function* ({ store }: World, uuid: string) {
+  const execution = yield* store.repository.load(uuid)
+  const { updatedAt } = execution.state
+  const fact = { _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: updatedAt } as const
+  yield* store.repository.store(SagaExecution.evolve(execution, fact))
+})
+
+it.effect("W5, W6 what a step has done is offered to the newer state of an execution, and undone there", () => {
+  const gate = Deferred.makeUnsafe<void>()
+  const slow = Saga.make("Slow", { context: {} }).pipe(
+    Saga.local("one", {
+      execute: () => Effect.andThen(write("begun"), Effect.andThen(Deferred.await(gate), write("done"))),
+      compensate: () => write("undone")
+    }),
+    Saga.local("two", { execute: () => write("two") }),
+    Saga.commit
+  )
+  return Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10 })
+    const { manager, use } = yield* open(world, { sagas: [slow] })
+    const running = yield* Effect.forkChild(use(SagaManager.run(slow, { context: {}, raiseOnError: false })))
+    yield* until("the step runs", () => lines(world).includes("begun"))
+    const [head] = (yield* manager.find({})).items
+    yield* overtake(world, head!.uuid)
+    yield* Deferred.succeed(gate, undefined)
+    yield* until("the execution has ended", () => running.pollUnsafe() !== undefined)
+    const execution = yield* Fiber.join(running)
+    assert.deepStrictEqual([execution.status, lines(world)], ["errored", ["begun", "done", "undone"]])
+    const stored = yield* manager.load(execution.uuid)
+    assert.strictEqual(stored.revision, execution.revision)
+  })
+})
+
+it.effect("W5 a reply whose write has failed while another process wrote is judged again, and acknowledged then", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10 })
+    const { store, wire } = world
+    const { manager, use } = yield* open(world)
+    wire.answer = ({ op }) => (op === "failure" ? { status: 200 } : undefined)
+    const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+    let failures = 0
+    store.fault = (_, facts) => {
+      if (!facts.includes("ReplyReceived")) return undefined
+      failures++
+      return { reason: "unavailable" }
+    }
+    yield* wire.reply(wire.sent[0]!, reserved)
+    yield* until("the write has failed", () => failures > 1)
+    store.fault = () => undefined
+    yield* overtake(world, uuid)
+    yield* TestClock.adjust("5 seconds")
+    yield* until("both replies are acknowledged", () => wire.acknowledged === 2)
+    const execution = yield* manager.load(uuid)
+    assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
+    // The reply was not lost: nobody had to be asked what became of the request.
+    assert.deepStrictEqual(
+      wire.sent.map(({ envelope }) => envelope.op),
+      ["execute", "failure"]
+    )
+  })
+)

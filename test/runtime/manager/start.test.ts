@@ -77,8 +77,10 @@ describe("start keys", () => {
       const { use, wire, world } = yield* start({ sagas: [CreateOrder, Other] })
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, startKey: "k", pauseOnDisk: true }))
       const conflicts = yield* Effect.all([
-        Effect.flip(use(SagaManager.run(CreateOrder, { context: { sku: "pen", amount: 10 }, startKey: "k" }))),
-        Effect.flip(use(SagaManager.run(Other, { context, startKey: "k" })))
+        Effect.flip(
+          use(SagaManager.run(CreateOrder, { context: { sku: "pen", amount: 10 }, startKey: "k", pauseOnDisk: true }))
+        ),
+        Effect.flip(use(SagaManager.run(Other, { context, startKey: "k", pauseOnDisk: true })))
       ])
       for (const error of conflicts) {
         assert.strictEqual(error._tag, "SagaStartConflict")

@@ -112,6 +112,21 @@ describe("a commit", () => {
     })
   )
 
+  it.effect("C3 does not name in a reserve a step that the service has refused, whatever became of it here", () => {
+    const lenient = Saga.make("Lenient", { context: {} }).pipe(
+      Saga.remote("one", { execute: { target: "stock/Count", content: () => null } }),
+      Saga.remote("two", { execute: { target: "stock/Count", content: () => null }, onError: () => Effect.void }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const { use, wire } = yield* begun({ sagas: [lenient] })
+      wire.answer = ({ op, path }) => (op === "execute" && path === "1" ? { status: 400 } : { status: 200 })
+      const { status } = yield* use(SagaManager.run(lenient, { context: {} }))
+      assert.strictEqual(status, "finished")
+      assert.deepStrictEqual(wire.of("reserve")[0]?.envelope.content, ["0"])
+    })
+  })
+
   it.effect("TPC-008 asks a service that took part in several steps once", () => {
     const twice = Saga.make("Twice", { context: {} }).pipe(
       Saga.remote("one", { execute: { target: "stock/Count", content: () => null } }),
@@ -218,6 +233,7 @@ describe("a vote", () => {
       assert.strictEqual(new Set(wire.of("reserve", "stock").map(({ body }) => body)).size, 1)
       assert.deepStrictEqual([wire.of("reject").length, wire.of("reserve", "payments").length], [0, 1])
       yield* TestClock.adjust("1 second")
+      yield* until("it is undone", () => running.pollUnsafe() !== undefined)
       const error = yield* Fiber.join(running)
       assert.strictEqual(error._tag, "SagaFailedExecution")
       if (error._tag !== "SagaFailedExecution") return

@@ -1,6 +1,7 @@
 /** Remote steps, one at a time: what is sent, what a reply makes of the step, and what is undone. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
+import { TestClock } from "effect/testing"
 import { FaultPoint, Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../../src/index.ts"
 import {
   begin,
@@ -317,6 +318,22 @@ describe("rollback", () => {
         }
         assert.strictEqual(wire.sent().length, 3)
       }).pipe(Effect.provide(runner([Undoable])))
+  )
+
+  it.effect("C3 without a transaction probe and compensation open none, and may run as long as their request", () =>
+    Effect.gen(function* () {
+      const wire = yield* Wire
+      const paused = yield* begin(Undoable, { context })
+      yield* TestClock.adjust("1 minute")
+      const asking = yield* rollback(paused)
+      yield* go(asking, { to: wire.sent()[1], content: { ref: "F1" } })
+      assert.deepStrictEqual(
+        wire.sent().map(({ envelope }) => envelope.op),
+        ["execute", "probe", "failure"]
+      )
+      for (const { envelope } of wire.sent())
+        assert.deepInclude(envelope, { transactions: [], notAfter: 24 * 60 * 60_000 })
+    }).pipe(Effect.provide(runner([Undoable])))
   )
 
   it.effect("REM-009 a paused step is asked for first; if it was done, one compensation request undoes it", () =>

@@ -1,0 +1,348 @@
+/** SPEC C3 and C4: what a message is, and what is written down before something happens. */
+import type { Mutant } from "./Mutant.ts"
+
+const decision = "test/execution/decision.test.ts"
+const twoPhase = "test/runtime/manager/twoPhase.test.ts"
+const crash = "test/runtime/manager/crash.test.ts"
+const outage = "test/runtime/manager/outage.test.ts"
+const instances = "test/runtime/manager/instances.test.ts"
+const participant = "test/runtime/manager/participant.test.ts"
+const wire = "test/runtime/participant/wire.test.ts"
+const table = "test/runtime/participant/table.test.ts"
+const repository = "test/ports/SagaExecutionRepository.test.ts"
+const sqlRepository = "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
+const sqlStore = "test/adapters/sql/SqlParticipantStore.test.ts"
+const sqlSteps = "test/adapters/sql/transactional.test.ts"
+
+export const writing: ReadonlyArray<Mutant> = [
+  // ---- C3 ------------------------------------------------------------------------------------------------------
+  {
+    rule: "C3",
+    what: "the bytes of a message depend on who has made it",
+    file: "src/ports/Broker.ts",
+    find: "for (const field of fields) if",
+    replace: "for (const field of Object.keys(envelope) as typeof fields) if",
+    tests: ["test/ports/Broker.test.ts"]
+  },
+  {
+    rule: "C3",
+    what: "a message that is sent again may run longer",
+    file: "src/runtime/Drive.ts",
+    find: "Broker.publishOrWarn(broker, instruction.sent.message, instruction.sent.command)",
+    replace:
+      "Broker.publishOrWarn(broker, { ...instruction.sent.message, notAfter: run.clock.currentTimeMillisUnsafe() }, instruction.sent.command)",
+    tests: [crash, outage]
+  },
+  {
+    rule: "C3",
+    what: "a compensation may run longer than the request that it undoes",
+    file: "src/runtime/RequestExecutor.ts",
+    find: "built.value, lifetime(run, state))",
+    replace: "built.value, at + run.settings.maxMessageLifetime)",
+    tests: ["test/runtime/steps/remote.test.ts"]
+  },
+  {
+    rule: "C3",
+    what: "what is sent late has the time of the first request, not of the latest",
+    file: "src/execution/SagaState.ts",
+    find: "notAfter: Math.max(next.notAfter, notAfter)",
+    replace: "notAfter: next.notAfter === 0 ? notAfter : next.notAfter",
+    tests: [decision]
+  },
+  {
+    rule: "C3",
+    what: "a reply has the id of its request",
+    file: "src/execution/Envelope.ts",
+    find: "id: `$",
+    replace: "id: true ? to.id : `$",
+    tests: ["test/execution/envelope.test.ts"]
+  },
+  {
+    rule: "C3",
+    what: "an id says nothing about what the message is about",
+    file: "src/runtime/ParticipantMachine.ts",
+    find: "return path !== undefined && id === messageId(saga, path, op)",
+    replace: "return path !== undefined",
+    tests: [wire]
+  },
+  {
+    rule: "C3",
+    what: "a transaction is opened where nobody ends it",
+    file: "src/runtime/RequestExecutor.ts",
+    find: "transactions: transactional ? [...ambient, uuid] : ambient",
+    replace: "transactions: [...ambient, uuid]",
+    tests: ["test/runtime/steps/remote.test.ts"]
+  },
+  {
+    rule: "C3",
+    what: "a reserve names steps that have no effect at the service",
+    file: "src/execution/SagaAgreement.ts",
+    find: 'if (request?.message.service === service && effect === "exists") found.push(path)',
+    replace: "if (request?.message.service === service) found.push(path)",
+    tests: [decision, twoPhase]
+  },
+  {
+    rule: "C3",
+    what: "404 answers an execute",
+    file: "src/execution/SagaTrigger.ts",
+    find: "if (status === 404) return nothing",
+    replace: "",
+    tests: ["test/execution/trigger.test.ts"]
+  },
+  {
+    rule: "C3",
+    what: "a refusal is answered and not recorded: a later delivery runs it",
+    file: "src/runtime/ParticipantUnit.ts",
+    find: ": yield* conclude(ran.answer, { transactions })",
+    replace: ': { _tag: "applied", ...bodyOf(envelope, ran.answer) }',
+    tests: [participant]
+  },
+
+  // ---- W1 ------------------------------------------------------------------------------------------------------
+  {
+    rule: "W1",
+    what: "a message leaves before it is stored",
+    file: "src/runtime/Drive.ts",
+    find: `          const announced = recorded(self, yield* repository.store(self.execution, hint))
+          if (announced !== undefined) yield* announced`,
+    replace: `          const early = announce(self.execution)
+          if (early !== undefined) yield* early
+          self.announces = false
+          recorded(self, yield* repository.store(self.execution, hint))`,
+    tests: [twoPhase, crash]
+  },
+  {
+    rule: "W1",
+    what: "services are asked for their votes before that is stored",
+    file: "src/execution/SagaDecision.ts",
+    find: `    case "Resend":
+    case "Reserve":
+    case "Commit":`,
+    replace: `    case "Resend":
+    case "Commit":`,
+    tests: [twoPhase]
+  },
+  {
+    rule: "W1",
+    what: "a message that was stored is not sent",
+    file: "src/runtime/Drive.ts",
+    find: `    self.announces = false
+    return announce(written)`,
+    replace: `    self.announces = false
+    return undefined`,
+    tests: ["test/runtime/steps/remote.test.ts", crash]
+  },
+
+  // ---- W2 ------------------------------------------------------------------------------------------------------
+  {
+    rule: "W2",
+    what: "a reply is acknowledged before its consequence is stored",
+    file: "src/runtime/SagaService.ts",
+    find: `  const outcome = yield* decode(delivery).pipe(`,
+    replace: `  yield* delivery.acknowledge
+  const outcome = yield* decode(delivery).pipe(`,
+    tests: ["test/runtime/manager/service.test.ts"]
+  },
+  {
+    rule: "W2",
+    what: "a command is acknowledged before its outcome is recorded",
+    file: "src/runtime/Participant.ts",
+    find: "    const outcome = yield* attempt(message, 1)",
+    replace: `    yield* delivery.acknowledge
+    const outcome = yield* attempt(message, 1)`,
+    tests: ["test/runtime/participant/crash.test.ts"]
+  },
+  {
+    rule: "W2",
+    what: "what a participant refuses is acknowledged and not kept as a dead letter",
+    file: "src/runtime/Participant.ts",
+    find: "  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))\n",
+    replace: "",
+    tests: [wire]
+  },
+  {
+    rule: "W2",
+    what: "a reply that is refused is acknowledged and not kept as a dead letter",
+    file: "src/runtime/SagaService.ts",
+    find: "  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))\n",
+    replace: "",
+    tests: ["test/runtime/manager/deadLetters.test.ts"]
+  },
+
+  // ---- W3 ------------------------------------------------------------------------------------------------------
+  {
+    rule: "W3",
+    what: "what a unit has saved stays when the unit fails",
+    file: "src/ports/ParticipantStore.ts",
+    find: `              saved.transactions.push(...transactions)
+              saved.barriers.push(...barriers)`,
+    replace: `              for (const it of transactions) kept.transactions.set(it.uuid, it)
+              for (const it of barriers) kept.barriers.set(it.id, it)`,
+    tests: ["test/ports/ParticipantStore.test.ts"]
+  },
+  {
+    rule: "W3",
+    what: "the answer to a message is not recorded with what it changes",
+    file: "src/runtime/ParticipantUnit.ts",
+    find: "yield* unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })",
+    replace: "yield* unit.save({ ...changes, barriers: [...(changes.barriers ?? []), ...(own ? [] : [])] })",
+    tests: [table]
+  },
+  {
+    rule: "W3",
+    what: "a unit on SQL is no transaction: the handler's effect stays when the unit fails",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "const kept = client.withTransaction(\n        Effect.onExit(body,",
+    replace: "const kept = ((it: typeof body) => it)(\n        Effect.onExit(body,",
+    tests: [sqlStore]
+  },
+  {
+    rule: "W3",
+    what: "what a handler has written stays when it fails",
+    file: "src/runtime/ParticipantHandlers.ts",
+    find: "const exit = yield* Effect.exit(unit.attempt(handled))",
+    replace: "const exit = yield* Effect.exit(handled)",
+    tests: ["test/adapters/sql/participants.test.ts"]
+  },
+
+  // ---- W4 ------------------------------------------------------------------------------------------------------
+  {
+    rule: "W4",
+    what: "services are told to commit before that is decided in storage",
+    file: "src/execution/SagaDecision.ts",
+    find: `    case "Commit":
+    case "Reject":
+      return true`,
+    replace: `    case "Reject":
+      return true`,
+    tests: [twoPhase]
+  },
+  {
+    rule: "W4",
+    what: "services are told to reject before that is decided in storage",
+    file: "src/execution/SagaDecision.ts",
+    find: `    case "Commit":
+    case "Reject":
+      return true`,
+    replace: `    case "Commit":
+      return true`,
+    tests: [twoPhase, "test/chaos/agreement.test.ts"]
+  },
+
+  // ---- W5 ------------------------------------------------------------------------------------------------------
+  {
+    rule: "W5",
+    what: "two writes of the same revision are both kept (memory)",
+    file: "src/ports/SagaExecutionRepository.ts",
+    find: "} else if (place.state.revision !== execution.revision) {",
+    replace: "} else if (place.state.revision < execution.revision) {",
+    tests: [repository]
+  },
+  {
+    rule: "W5",
+    what: "two writes of the same revision are both kept (three functions)",
+    file: "src/ports/SagaExecutionRepository.ts",
+    find: "if (known.value.revision !== execution.revision) {",
+    replace: "if (known.value.revision < execution.revision) {",
+    tests: [repository]
+  },
+  {
+    rule: "W5",
+    what: "a write that was overtaken is taken for done (SQL)",
+    file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
+    find: "rows.filter(({ uuid }) => !written.has(uuid))",
+    replace: "rows.filter(() => false)",
+    tests: [sqlRepository]
+  },
+  {
+    rule: "W5",
+    what: "an own write whose outcome was unknown is taken for somebody else's",
+    file: "src/runtime/Drive.ts",
+    find: `stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, definition) : undefined`,
+    replace: "undefined",
+    tests: [outage]
+  },
+  {
+    rule: "W5",
+    what: "somebody else's write of the same revision is taken for the own one",
+    file: "src/runtime/Drive.ts",
+    find: "revision === after.revision && CanonicalJson.stringify(events) === CanonicalJson.stringify(execution.events)",
+    replace: "revision === after.revision",
+    tests: [instances]
+  },
+  {
+    rule: "W5",
+    what: "facts whose write was refused are not offered to the newer state",
+    file: "src/runtime/Drive.ts",
+    find: "const execution = Execution.unstored(mine).reduce(Execution.evolve, latest)",
+    replace: "const execution = latest",
+    tests: [instances]
+  },
+  {
+    rule: "W5",
+    what: "a reply whose write was refused is not judged again on the newer state",
+    file: "src/runtime/Drive.ts",
+    find: "    inbox.triggers.unshift(...inbox.judged.map(({ trigger }) => trigger))\n",
+    replace: "",
+    tests: [instances]
+  },
+
+  // ---- W6, W7 --------------------------------------------------------------------------------------------------
+  {
+    rule: "W6",
+    what: "another alternative runs than the one that was chosen and stored",
+    file: "src/execution/SagaDecision.ts",
+    find: "[step.alternatives[state.choice]!.steps]",
+    replace: "[step.alternatives.at(-1 - state.choice)!.steps]",
+    tests: [decision, "test/runtime/steps/conditional.test.ts"]
+  },
+  {
+    rule: "W7",
+    what: "a local step runs before it is stored as running",
+    file: "src/execution/SagaDecision.ts",
+    find: `    case "RunStep":
+    case "Compensate":
+    case "Resend":`,
+    replace: `    case "Compensate":
+    case "Resend":`,
+    tests: [decision, crash]
+  },
+  {
+    rule: "W7",
+    what: "the undoing of a local step begins before that is stored",
+    file: "src/execution/SagaDecision.ts",
+    find: `    case "RunStep":
+    case "Compensate":
+    case "Resend":`,
+    replace: `    case "RunStep":
+    case "Resend":`,
+    tests: [decision, crash]
+  },
+  {
+    rule: "W7",
+    what: "a transactional step is kept though its record is not",
+    file: "src/runtime/Drive.ts",
+    find: `    }).pipe(
+      repository.atomically,
+      Effect.catchTag("Undone"`,
+    replace: `    }).pipe(
+      Effect.catchTag("Undone"`,
+    tests: [sqlSteps]
+  },
+  {
+    rule: "W7",
+    what: "what a transactional step has written stays when it fails",
+    file: "src/runtime/Drive.ts",
+    find: "if (facts.some(isFailure)) return",
+    replace: "if (facts.length === 0) return",
+    tests: [sqlSteps]
+  },
+  {
+    rule: "W7",
+    what: "a step that runs again has another idempotency key",
+    file: "src/runtime/Operation.ts",
+    find: "idempotencyKey: messageId(uuid, path, op)",
+    replace: `idempotencyKey: [messageId(uuid, path, op), run.clock.currentTimeMillisUnsafe()].join(":")`,
+    tests: ["test/runtime/steps/local.test.ts", crash]
+  }
+]

@@ -298,6 +298,17 @@ const concurrent = (test: Test): void => {
       assert.strictEqual(new Set(replies).size, 1)
       assert.strictEqual((yield* read(alone)).barriers[0]?.reply, replies[0])
     }))
+
+  test("C6 without a transaction, units of a message that is recorded follow one another", () =>
+    Effect.gen(function* () {
+      const { alone, id } = makePlace()
+      yield* save(alone, { barriers: [barrier(id, { createdAt: 0 })] })
+      yield* Effect.forEach(Array.from({ length: 20 }), () => counting(alone, id, []), {
+        concurrency: 8,
+        discard: true
+      })
+      assert.strictEqual((yield* read(alone)).barriers[0]?.createdAt, 20)
+    }))
 }
 
 // ---- parallel --------------------------------------------------------------------------------------------------
@@ -323,6 +334,31 @@ const parallel = (test: Test): void => {
       yield* Deferred.succeed(go, undefined)
       yield* Fiber.join(slow)
       assert.deepStrictEqual((yield* read(one.scope)).transactions, [transaction(one.uuid)])
+    }))
+
+  test("a unit that is interrupted while it waits for another one is gone, and keeps nobody out", () =>
+    Effect.gen(function* () {
+      const place = makePlace()
+      const store = yield* Port.ParticipantStore
+      const begun = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const slow = yield* Effect.forkChild(
+        store.unit(place.scope, (unit) =>
+          Deferred.succeed(begun, undefined).pipe(
+            Effect.andThen(Deferred.await(go)),
+            Effect.andThen(unit.save({ transactions: [transaction(place.uuid)] }))
+          )
+        )
+      )
+      yield* Deferred.await(begun)
+      let ran = false
+      const waiting = yield* Effect.forkChild(store.unit(place.scope, () => Effect.sync(() => (ran = true))))
+      yield* Effect.repeat(Effect.yieldNow, { times: 50 })
+      yield* Fiber.interrupt(waiting)
+      yield* Deferred.succeed(go, undefined)
+      yield* Fiber.join(slow)
+      assert.isFalse(ran)
+      assert.deepStrictEqual((yield* read(place.scope)).transactions, [transaction(place.uuid)])
     }))
 
   test("units with several transactions in common, in any order, come to an end", () =>

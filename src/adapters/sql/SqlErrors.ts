@@ -22,11 +22,19 @@ const blamesData = /^(22|54)/
 
 export const isRejected = (error: SqlError): boolean => blamesData.test(codeOf(error))
 
-/** Codes of a server that is full, stops, or has ended the session. */
-const blamesServer = /^(25P0[34]|53|57|58)/
+/** Codes of a server that has ended the session, or lets nobody in. */
+const endsSession = /^(25P0[34]|53300|57P)/
+
+/** The connection is gone: what was not committed is undone. */
+export const isLost = (error: SqlError): boolean =>
+  error.reason._tag === "ConnectionError" || endsSession.test(codeOf(error))
+
+/** Codes of a server that is full, or in need itself. */
+const blamesServer = /^(53|57|58)/
 
 /** It is not the statement that is wrong: another time it may work. */
-export const isPassing = (error: SqlError): boolean => error.isRetryable || blamesServer.test(codeOf(error))
+export const isPassing = (error: SqlError): boolean =>
+  error.isRetryable || isLost(error) || blamesServer.test(codeOf(error))
 
 /** 50 ms, doubled up to 2 s, ten times (SPEC C8). */
 export const again = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(

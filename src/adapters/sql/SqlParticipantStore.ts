@@ -11,7 +11,7 @@ import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as Port from "../../ports/ParticipantStore.ts"
 import * as Statements from "./ParticipantStatements.ts"
 import { ParticipantStatements } from "./ParticipantStatements.ts"
-import { again, causeOf, isPassing, isRejected, isRolledBack } from "./SqlErrors.ts"
+import { again, causeOf, isLost, isPassing, isRejected, isRolledBack } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 export { InvalidTableName } from "./SqlTables.ts"
@@ -237,9 +237,6 @@ const decodeBarriers = (rows: unknown) =>
   )
 
 // ---- errors ----------------------------------------------------------------------------------------------------
-
-/** The connection is gone: what was not committed is undone. */
-const isLost = ({ reason }: SqlError): boolean => reason._tag === "ConnectionError"
 
 /** A constraint of the user's own may be checked when the unit is committed: it will not hold another time either. */
 const isRefused = (error: SqlError): boolean =>

@@ -5,7 +5,7 @@ import { Context, Deferred, Effect, Exit, Fiber, Layer, Ref, Tracer } from "effe
 import { SqlClient } from "effect/sql"
 import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
 import { FaultPoint, ParticipantStore } from "effect-saga"
-import { SqlParticipantStore } from "effect-saga/sql"
+import { SqlDeadLetters, SqlParticipantStore } from "effect-saga/sql"
 import { databases } from "../../fixtures/postgres.ts"
 
 const store = ParticipantStore.ParticipantStore
@@ -208,31 +208,39 @@ for (const { layer, name, schema } of databases("unit")) {
       () =>
         Effect.gen(function* () {
           const place = makePlace()
-          let ran = 0
           // Stores of several processes: they know nothing of each other.
-          const one = Effect.scoped(
-            Effect.gen(function* () {
-              const { unit } = yield* open(participants)
-              return yield* unit(place.alone, ({ attempt, barriers, save }) => {
+          const stores = yield* Effect.forEach([1, 2, 3, 4, 5, 6], () => open(participants))
+          const several = yield* Deferred.make<void>()
+          if (!isServer) yield* Deferred.succeed(several, undefined)
+          let ran = 0
+          const said = yield* Effect.forEach(
+            stores,
+            ({ unit }) =>
+              unit(place.alone, ({ attempt, barriers, save }) => {
                 const known = barriers.get(place.id)
                 if (known !== undefined) return Effect.succeed(known.reply)
                 const reply = `{"n":${++ran}}`
-                return attempt(add(place.id, 1)).pipe(
-                  Effect.andThen(Effect.sleep("5 millis")),
+                return attempt(add(`${place.id} ${ran}`, 1)).pipe(
+                  Effect.andThen(Effect.suspend(() => (ran > 1 ? Deferred.succeed(several, undefined) : Effect.void))),
+                  Effect.andThen(Deferred.await(several)),
                   Effect.andThen(save(records(place, { alone: true, reply }))),
                   Effect.as(reply)
                 )
-              })
-            })
-          )
-          const said = yield* Effect.all(
-            Array.from({ length: 6 }, () => one),
+              }),
             { concurrency: "unbounded" }
           )
           assert.strictEqual(new Set(said).size, 1)
-          assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.alone)], [1, [said[0]]])
+          assert.deepStrictEqual(yield* replies(place.alone), [said[0]])
+          const did = yield* Effect.forEach(
+            Array.from({ length: ran }, (_, i) => i + 1),
+            (n) => cents(`${place.id} ${n}`)
+          )
+          assert.strictEqual(
+            did.reduce((sum, cents) => sum + cents),
+            1
+          )
           if (isServer) assert.isAbove(ran, 1)
-        })
+        }).pipe(Effect.scoped)
     )
 
     it.effect("A1 a commit whose answer is lost is not done again without a look: the caller is told", () =>
@@ -241,6 +249,7 @@ for (const { layer, name, schema } of databases("unit")) {
         const client = yield* SqlClient.SqlClient
         const lost = new SqlError({ reason: new ConnectionError({ cause: new Error("gone") }) })
         let isDeaf = false
+        let commits = 0
         // Everything is committed, and nobody hears of it.
         const deaf: SqlClient.SqlClient = Object.assign(
           (...args: Parameters<typeof client>) => client(...args),
@@ -248,7 +257,11 @@ for (const { layer, name, schema } of databases("unit")) {
           {
             withoutTransforms: () => deaf,
             withTransaction: <A, E, R>(work: Effect.Effect<A, E, R>) =>
-              Effect.tap(client.withTransaction(work), () => (isDeaf ? Effect.fail(lost) : Effect.void))
+              Effect.tap(client.withTransaction(work), () => {
+                if (!isDeaf) return Effect.void
+                commits++
+                return Effect.fail(lost)
+              })
           }
         )
         let ran = 0
@@ -269,8 +282,63 @@ for (const { layer, name, schema } of databases("unit")) {
           errors.map(({ reason }) => reason),
           ["unavailable", "unavailable"]
         )
-        assert.deepStrictEqual([ran, yield* cents(place.id), yield* replies(place.scope)], [1, 1, ["{}"]])
+        assert.deepStrictEqual([commits, ran, yield* cents(place.id), yield* replies(place.scope)], [2, 1, 1, ["{}"]])
       }).pipe(Effect.scoped)
+    )
+
+    it.effect("C15 stops before the commit with nothing kept, and after it with everything", () =>
+      Effect.gen(function* () {
+        const { unit } = yield* store
+        for (const [stop, kept] of [
+          ["store.before", 0],
+          ["store.after", 1]
+        ] as const) {
+          const place = makePlace()
+          const story: Array<string> = []
+          const stopped = yield* Deferred.make<void>()
+          const work = unit(place.scope, ({ attempt, save }) =>
+            attempt(add(place.id, 1)).pipe(
+              Effect.andThen(Effect.sync(() => story.push("handled"))),
+              Effect.andThen(save(records(place)))
+            )
+          )
+          const fiber = yield* Effect.forkChild(
+            Effect.provideService(work, FaultPoint, (name) => {
+              story.push(name)
+              return name === stop ? Effect.andThen(Deferred.succeed(stopped, undefined), Effect.never) : Effect.void
+            })
+          )
+          yield* Deferred.await(stopped)
+          yield* Fiber.interrupt(fiber)
+          assert.deepStrictEqual(story, ["handled", "store.before", "store.after"].slice(0, 2 + kept))
+          assert.deepStrictEqual([yield* cents(place.id), (yield* replies(place.scope)).length], [kept, kept])
+        }
+      })
+    )
+
+    it.effect("begins again when a part of it says that it may work later", () =>
+      Effect.gen(function* () {
+        const place = makePlace()
+        const { unit } = yield* store
+        const later = new ParticipantStore.ParticipantStoreError({ reason: "unavailable", operation: "unit" })
+        let ran = 0
+        yield* unit(place.scope, ({ attempt, save }) =>
+          attempt(
+            Effect.andThen(
+              add(place.id, 1),
+              Effect.suspend(() => (ran++ === 0 ? Effect.fail(later) : Effect.void))
+            )
+          ).pipe(
+            // Whoever ignores it has not read the contract: the unit is undone all the same.
+            Effect.ignore,
+            Effect.andThen(save(records(place)))
+          )
+        )
+        assert.deepStrictEqual([ran, yield* cents(place.id), yield* replies(place.scope)], [2, 1, ["{}"]])
+        const declined = new ParticipantStore.ParticipantStoreError({ reason: "rejected", operation: "unit" })
+        const error = yield* Effect.flip(unit(makePlace().scope, ({ attempt }) => attempt(Effect.fail(declined))))
+        assert.strictEqual(error, declined)
+      })
     )
 
     it.effect("a unit inside of a transaction is a part of it", () =>
@@ -382,6 +450,30 @@ for (const { layer, name, schema } of databases("unit")) {
       }).pipe(Effect.scoped)
     )
 
+    it.effect(
+      "makes its tables once, whoever starts first, and refuses names that could not stand in a statement",
+      () =>
+        Effect.gen(function* () {
+          const options = { schema: `${schema}_new`, prefix: "money_" }
+          const all = [
+            SqlParticipantStore.layer(options),
+            SqlDeadLetters.layer(options),
+            SqlParticipantStore.layer(options)
+          ]
+          yield* Effect.forEach(all, (one) => Layer.build(Layer.fresh(one)), { concurrency: "unbounded" })
+          const sql = yield* SqlClient.SqlClient
+          const tables = yield* sql<{ name: string }>`select table_name as name from information_schema.tables
+          where table_schema = ${options.schema} and table_name like 'money_saga_%' order by table_name`
+          yield* sql`drop schema ${sql(options.schema)} cascade`
+          assert.deepStrictEqual(
+            tables.map(({ name }) => name.slice("money_saga_".length)),
+            ["barrier", "dead_letter", "dead_letter_migration", "participant_migration", "transaction"]
+          )
+          for (const wrong of [{ schema: "Bad" }, { prefix: "a;b" }])
+            assert.strictEqual((yield* Effect.flip(open(SqlParticipantStore.layer(wrong))))._tag, "InvalidTableName")
+        }).pipe(Effect.scoped)
+    )
+
     it.effect("C11, C12 says corrupt of what it cannot read, and rejected of what the database has no place for", () =>
       Effect.gen(function* () {
         const place = makePlace()
@@ -427,7 +519,7 @@ for (const { layer, name, schema } of databases("unit")) {
           yield* Effect.provideService(work, FaultPoint, (name) =>
             name === "store.before" && cut++ === 0
               ? Ref.get(backend).pipe(
-                  Effect.flatMap((pid) => sql`select pg_terminate_backend(${pid})`),
+                  Effect.flatMap((pid) => sql`select pg_terminate_backend(${pid}, 10000)`),
                   Effect.provideContext(other),
                   Effect.updateContext(Context.omit(sql.transactionService)),
                   Effect.orDie,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { EmbeddedBroker } from "effect-saga/aedes"
 import { PgliteClient } from "effect-saga/pglite"
@@ -137,6 +137,49 @@ describe("npm start", () => {
       assert.match(readFileSync(join(file("stop"), "PlaceOrder.mmd"), "utf8"), /^flowchart TD\n/)
     },
     2 * timeout
+  )
+})
+
+const { SAGA_TEST_MQTT_URL: mqtt, SAGA_TEST_PG_URL: pg } = process.env
+
+/**
+ * A database of its own on the server, for the schemas of the services. The broker has nothing of the kind: whoever runs
+ * this test at the same time waits, as services with the same names would share their messages.
+ */
+const withDatabase = (use: (url: string) => Promise<void>) => {
+  const name = `order_example_${Math.random().toString(36).slice(2, 10)}`
+  const url = new URL(pg ?? "")
+  url.pathname = name
+  const server = Places.server(pg ?? "")
+  const admin = (run: (sql: SqlClient.SqlClient) => Effect.Effect<unknown, unknown>) =>
+    Effect.orDie(Effect.provide(SqlClient.SqlClient.use(run), server))
+  const withUrl = Effect.acquireUseRelease(
+    admin((sql) => sql`create database ${sql(name)}`),
+    () => Effect.promise(() => use(url.href)),
+    () => admin((sql) => sql`drop database ${sql(name)} with (force)`)
+  )
+  const alone = SqlClient.SqlClient.use((sql) =>
+    sql.withTransaction(Effect.andThen(sql`select pg_advisory_xact_lock(hashtext('order example'))`, withUrl))
+  )
+  return Effect.runPromise(Effect.provide(alone, Layer.fresh(server)))
+}
+
+describe.skipIf(pg === undefined || mqtt === undefined)("npm start on servers", () => {
+  it(
+    "gives each order the same outcome, and finds all settled when it is started again",
+    { timeout: 3 * timeout },
+    () =>
+      withDatabase(async (url) => {
+        const args = ["--orders", file("orders.ndjson"), "--data", file("servers"), "--pg", url, "--mqtt", mqtt ?? ""]
+        const first = await run([...args, "--crash", "1", "--json"])
+        assert.strictEqual(first.code, 0, first.stderr)
+        const summary: Summary = JSON.parse(first.stdout)
+        assert.deepStrictEqual(summary.outcomes, outcomes)
+        assert.strictEqual(summary.crashes, 1)
+        const second = await run(args)
+        assert.strictEqual(second.code, 0, second.stderr)
+        assert.match(second.stdout, /^30 orders, 30 of them in an earlier run/)
+      })
   )
 })
 

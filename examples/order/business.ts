@@ -32,7 +32,7 @@ const life = Effect.fnUntraced(function* (
     if (it._tag === "Closed") books = it.books
     return hear(it, process)
   })
-  if (!isUp) return yield* new Processes.ServiceFailed({ service, problem: "it does not start" })
+  if (!isUp) return yield* new Processes.ServiceFailed({ service, problem: "The service does not start" })
   return books
 }, Effect.scoped)
 

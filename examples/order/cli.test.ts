@@ -108,6 +108,12 @@ describe("npm start", () => {
       const { conserved, ...rest }: Summary = JSON.parse(again.stdout)
       assert.isFalse(conserved)
       assert.deepStrictEqual(rest.outcomes, outcomes)
+
+      // Another order under a known id.
+      writeFileSync(file("other.ndjson"), lines[0]?.replace(/"quantity":\d+/, '"quantity":99') ?? "")
+      const other = await run(["--orders", file("other.ndjson"), "--data", file("crash"), "--json"])
+      assert.deepStrictEqual([other.code, other.stdout], [1, ""])
+      assert.include(other.stderr, "Another order-0001 was placed before, with other values: ")
     },
     2 * timeout
   )

@@ -11,6 +11,7 @@ import * as NodeTerminal from "@effect/platform-node-shared/NodeTerminal"
 import { Cause, Console, Effect, Layer, Option } from "effect"
 import { CliConfig, CliError, CliOutput, Command, Flag, GlobalFlag } from "effect/cli"
 import { SagaDiagram } from "effect-saga"
+import { PgliteClient } from "effect-saga/pglite"
 import * as Business from "./business.ts"
 import * as Check from "./check.ts"
 import * as Place from "./places.ts"
@@ -124,15 +125,20 @@ const presenter = CliOutput.layerPresenter({
       : CliOutput.defaultPresenter.present(event)
 })
 
+const messageOf = (error: unknown): string => {
+  const message = error instanceof Error ? error.message : String(error)
+  return error instanceof PgliteClient.PgliteFolderLocked
+    ? `${message}: wait for it, or name another folder with --data FOLDER`
+    : message
+}
+
 /** 2 for wrong usage, 1 for what went wrong afterwards; Effect's own 130 for what was interrupted. */
 const failed = (cause: Cause.Cause<unknown>) => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
   const error = Cause.squash(cause)
-  if (error instanceof CliError.ShowHelp) process.exitCode = error.errors.length === 0 ? 0 : 2
-  else process.exitCode = 1
-  return error instanceof CliError.ShowHelp
-    ? Effect.void
-    : Console.error(error instanceof Error ? error.message : String(error))
+  const isUsage = error instanceof CliError.ShowHelp
+  process.exitCode = !isUsage ? 1 : error.errors.length > 0 ? 2 : 0
+  return isUsage ? Effect.void : Console.error(messageOf(error))
 }
 
 const Platform = NodeChildProcessSpawner.layer.pipe(

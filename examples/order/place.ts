@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import { SagaManager, SagaStory } from "effect-saga"
 import type { Order } from "./contracts.ts"
+import { NotReady } from "./not-ready.ts"
 import { PlaceOrder } from "./saga.ts"
 import type { Settled } from "./summary.ts"
 
@@ -11,7 +12,16 @@ export const place = Effect.fnUntraced(function* (order: Order) {
     context: order,
     startKey: order.orderId,
     raiseOnError: false
-  })
+  }).pipe(
+    Effect.catchTag("SagaStartConflict", () =>
+      Effect.fail(
+        new NotReady({
+          problem: `Another ${order.orderId} was placed before, with other values`,
+          mend: "give this one another orderId, or name another folder with --data FOLDER"
+        })
+      )
+    )
+  )
   const parked = execution.parked.length > 0
   const outcome = parked ? "parked" : execution.status === "finished" ? "committed" : "undone"
   const why = execution.status === "errored" ? tagOf(execution.cause) : ""

@@ -11,7 +11,7 @@ export class ServiceFailed extends Schema.TaggedError<ServiceFailed>()("ServiceF
   problem: Schema.String
 }) {
   override get message(): string {
-    return `The service ${this.service} has failed: ${this.problem}`
+    return `${this.problem} (${this.service})`
   }
 }
 

@@ -1,5 +1,6 @@
 /** Every rule that `npm run mutants` takes out. */
+import { execution } from "./execution.ts"
 import type { Mutant } from "./Mutant.ts"
 import { writing } from "./writing.ts"
 
-export const mutants: ReadonlyArray<Mutant> = writing
+export const mutants: ReadonlyArray<Mutant> = [...writing, ...execution]

@@ -3,9 +3,9 @@
  * itself or by the next one, with nothing half done. The store and the wire outlive it.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Latch, Layer, Schema, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Latch, Layer, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { type Broker, Participant, type ParticipantStore, Saga, SagaManager } from "effect-saga"
+import { Broker, Participant, type ParticipantStore, Saga, SagaExecutionRepository, SagaManager } from "effect-saga"
 import {
   agreeable,
   CardDeclined,
@@ -77,6 +77,36 @@ describe("a caller", () => {
     })
   )
 })
+
+it.effect("C7 a manager takes no reply before it has looked after what a former process has left", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld()
+    const { repository } = world.store
+    const { broker } = world.wire
+    const story: Array<string> = []
+    const looked = yield* Deferred.make<void>()
+    const watched = Layer.merge(
+      Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, {
+        ...repository,
+        claim: (request) => Effect.andThen(Deferred.await(looked), repository.claim(request))
+      }),
+      Layer.succeed(Broker.Broker, {
+        ...broker,
+        subscribe: (group) =>
+          Stream.suspend(() => {
+            story.push(...group.kinds)
+            return broker.subscribe(group)
+          })
+      })
+    )
+    const opening = yield* Effect.forkChild(open({ ...world, layers: Layer.merge(world.layers, watched) }))
+    yield* quiet
+    assert.deepStrictEqual(story, [])
+    yield* Deferred.succeed(looked, undefined)
+    yield* Fiber.join(opening)
+    yield* until("it takes replies", () => story.includes("reply"))
+  })
+)
 
 describe("a manager that is closed", () => {
   it.effect("stops its runners, and the next one finishes what is left", () =>

@@ -137,3 +137,32 @@ it.effect("W5 a reply whose write has failed while another process wrote is judg
     )
   })
 )
+
+it.effect("C7 a reply that finds a half-done step of another process treats it as its onCrash says", () => {
+  const half = Saga.make("Half", { context: {} }).pipe(
+    Saga.parallel("both", {
+      asked: Saga.remote("count", { execute: { target: "stock/Count", content: () => null } }),
+      here: Saga.local("half", {
+        execute: () => Effect.andThen(write("half"), Effect.never),
+        compensate: { run: () => write("undo"), unknown: () => write("undo blindly") },
+        onCrash: "compensate"
+      })
+    }),
+    Saga.commit
+  )
+  return Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10 })
+    const one = yield* open(world, { sagas: [half] })
+    const two = yield* open(world, { sagas: [half] })
+    yield* Effect.forkChild(Effect.exit(one.use(SagaManager.run(half, { context: {} }))))
+    yield* until("both are under way", () => world.wire.sent.length === 1 && lines(world).length === 1)
+    yield* one.close
+    // No time passes, so the other one does not look by itself.
+    yield* world.wire.reply(world.wire.sent[0]!, { status: 200 })
+    yield* until("the reply is taken", () => world.wire.acknowledged === 1)
+    yield* quiet
+    assert.deepStrictEqual(lines(world), ["half", "undo blindly"])
+    const { items } = yield* two.manager.find({})
+    assert.deepStrictEqual([items[0]?.status, items[0]?.settled], ["errored", true])
+  })
+})

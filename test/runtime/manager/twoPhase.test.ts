@@ -343,7 +343,9 @@ describe("a failure", () => {
     Effect.gen(function* () {
       const { use, wire } = yield* begun()
       wire.answer = but("stock", "reject", undefined, refusing)
-      const execution = yield* use(SagaManager.run(CreateOrder, { context, raiseOnError: false }))
+      const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context, raiseOnError: false })))
+      yield* until("it has ended", () => running.pollUnsafe() !== undefined)
+      const execution = yield* Fiber.join(running)
       assert.deepInclude(execution, { status: "errored", commitState: "rejecting", settled: false })
       wire.answer = agreeable
       yield* TestClock.adjust("2 seconds")
@@ -420,6 +422,11 @@ describe("a decision to commit", () => {
         assert.isAbove(wire.of("commit", "stock").length, 4)
         yield* TestClock.adjust("1 hour")
         assert.sameMembers([...(yield* manager.load(uuid)).parked], ["payments:commit", "stock:commit"])
+        // They are told all the same.
+        const told = ["payments", "stock"].map((service) => wire.of("commit", service).length)
+        yield* TestClock.adjust("10 minutes")
+        for (const [i, service] of ["payments", "stock"].entries())
+          assert.isAbove(wire.of("commit", service).length, told[i]!, service)
         assert.strictEqual((yield* manager.find({ parked: true }, {})).items[0]?.uuid, uuid)
         wire.answer = agreeable
         yield* manager.retryParked(uuid, "stock:commit", "ann")

@@ -274,6 +274,19 @@ describe("SPEC C6", () => {
   }
 })
 
+it.effect("I13 what was refused as too late is not run by a process whose clock is behind", () =>
+  Effect.gen(function* () {
+    for (const alone of [true, false]) {
+      const bench = yield* makeBench()
+      for (const time of [notAfter + 1, notAfter - 1]) {
+        yield* TestClock.setTime(time)
+        assert.strictEqual((yield* bench.deliver({ op: "execute" }, { alone })).status, 500)
+      }
+      assert.strictEqual(bench.effects.size, 0)
+    }
+  })
+)
+
 /** Without a transaction there is no status: only what is recorded of the path, and the time. */
 describe("SPEC C6 without a transaction", () => {
   type Alone = "execute" | "failure" | "probe"

@@ -146,9 +146,13 @@ const countsOf = Effect.fnUntraced(function* (inFlight: number) {
     })
   const counting = Layer.provide(layer(name), Layer.succeed(Statement.CurrentTransformer, counter))
   const before = yield* syncsAfter(name)
-  const { count } = yield* Effect.provide(rate(ours, inFlight, millis), counting)
+  const { count, made } = yield* Effect.gen(function* () {
+    const start = statements
+    const { count } = yield* rate(ours, inFlight, millis)
+    return { count, made: statements - start }
+  }).pipe(Effect.provide(counting))
   const after = yield* syncsAfter(name)
-  return { statements: Number((statements / count).toFixed(3)), syncs: Number(((after - before) / count).toFixed(3)) }
+  return { statements: Number((made / count).toFixed(3)), syncs: Number(((after - before) / count).toFixed(3)) }
 })
 
 const measure = Effect.gen(function* () {

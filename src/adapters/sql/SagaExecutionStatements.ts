@@ -123,6 +123,8 @@ export const layerPostgres = (
       const name = sql(tables.of("saga_name"))
       const instance = sql(tables.of("saga_instance"))
       const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
+      // A removed execution gets no head again. The offset keeps the planner from hashing the whole table instead.
+      const isThere = sql`(h.revision = 1 or exists (select from ${execution} x where x.uuid = h.uuid offset 0))`
       // Heads are written by inserts only: the plan of a join, made while the table is empty, would scan it for ever.
       const changing = sql`on conflict (uuid) do update set status = excluded.status, direction = excluded.direction,
         decision = excluded.decision, commit_state = excluded.commit_state, parked = excluded.parked,
@@ -134,7 +136,7 @@ export const layerPostgres = (
         write: ({ events, heads }) => {
           const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}`
           if (heads.length === 0) return Effect.asVoid(inserted)
-          const changed = sql`changed as (insert into ${execution} select * from ${headsOf(heads)} ${changing})`
+          const changed = sql`changed as (insert into ${execution} select * from ${headsOf(heads)} where ${isThere} ${changing})`
           const told = toldOf(heads)
           return Effect.asVoid(
             told.length === 0
@@ -161,7 +163,7 @@ export const layerPostgres = (
                 on conflict do nothing returning uuid
               ), changed as (
                 insert into ${execution} select * from ${headsOf(heads)}
-                where (uuid in (select uuid from written)) is true ${changing}
+                where (uuid in (select uuid from written)) is true and ${isThere} ${changing}
               )
               select uuid, case when uuid::text = any(${toldOf(heads)}::text[]) and ${hasListeners}
                 then pg_notify(${channel}, uuid::text) end from written`,

@@ -2,7 +2,7 @@
 import { assert, describe, it, layer as withLayer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { SagaExecutionRepository } from "effect-saga"
+import { type SagaExecution, SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as GroupCommit from "../../../src/adapters/sql/GroupCommit.ts"
 import * as SampleExecutions from "../../../src/tooling/SampleExecutions.ts"
@@ -166,6 +166,23 @@ for (const { layer, name, schema } of databases("group")) {
         )
         for (const { uuid } of good) assert.strictEqual((yield* load(uuid)).revision, 1)
         assert.strictEqual((yield* Effect.flip(load(bad.uuid)))._tag, "SagaExecutionNotFound")
+      })
+    )
+
+    it.effect("a write to what is over and removed makes no head again", () =>
+      Effect.gen(function* () {
+        const repository = yield* SagaExecutionRepository.SagaExecutionRepository
+        const { find, store } = repository
+        const late = [store, (execution: SagaExecution.SagaExecution) => repository.atomically(store(execution))]
+        for (const write of late) {
+          const saga = SampleExecutions.uniqueName()
+          const running = yield* store(SampleExecutions.started(yield* store(SampleExecutions.created({ saga }))))
+          let execution = running
+          for (const next of SampleExecutions.story.slice(1)) execution = yield* store(next(execution))
+          yield* repository.delete(execution)
+          yield* Effect.ignore(write(SampleExecutions.paused(running)))
+          assert.deepStrictEqual((yield* find({ saga })).items, [])
+        }
       })
     )
   })

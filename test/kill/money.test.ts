@@ -170,22 +170,24 @@ const suite = (
   )
 
 describe("transfers between two banks", () => {
-  suite(
-    "with PGlite folders",
-    Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(folder)),
-      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-    ).pipe(
-      Effect.map((path) => ({
-        transfers: { folder: join(path, "transfers") },
-        north: { folder: join(path, "north") },
-        south: { folder: join(path, "south") }
-      }))
-    ),
-    (database) => PgliteClient.layer("folder" in database ? database : {})
-  )
-
   const url = process.env.SAGA_TEST_PG_URL
+  // Where there is a server, the folders are left to `npm run chaos`.
+  if (url === undefined || process.env.SAGA_KILLS !== undefined) {
+    suite(
+      "with PGlite folders",
+      Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(folder)),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+      ).pipe(
+        Effect.map((path) => ({
+          transfers: { folder: join(path, "transfers") },
+          north: { folder: join(path, "north") },
+          south: { folder: join(path, "south") }
+        }))
+      ),
+      (database) => PgliteClient.layer("folder" in database ? database : {})
+    )
+  }
   if (url !== undefined) {
     const server = PgClient.layer({ url: Redacted.make(url), maxConnections: 1 })
     const at = (name: string) => url.replace(/\/[^/]*$/, `/${name}`)

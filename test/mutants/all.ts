@@ -1,6 +1,8 @@
 /** Every rule that `npm run mutants` takes out. */
 import { execution } from "./execution.ts"
 import type { Mutant } from "./Mutant.ts"
+import { participants } from "./participant.ts"
+import { recovery } from "./recovery.ts"
 import { writing } from "./writing.ts"
 
-export const mutants: ReadonlyArray<Mutant> = [...writing, ...execution]
+export const mutants: ReadonlyArray<Mutant> = [...writing, ...execution, ...participants, ...recovery]

@@ -303,6 +303,16 @@ describe("failure", () => {
     })
   )
 
+  it.effect("C6 that refuses is answered 500 too: 400 would be final", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* startParticipant()
+      yield* ask(request())
+      const { status } = yield* ask(failure({ content: { amount: 10, how: "decline" } }), "Charge")
+      assert.strictEqual(status, 500)
+      assert.strictEqual((yield* ask(failure())).status, 200)
+    })
+  )
+
   it.effect("that comes while its execute runs waits for it", () =>
     Effect.gen(function* () {
       const { latch, lines, replies, send } = yield* startParticipant()

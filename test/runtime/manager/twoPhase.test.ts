@@ -222,6 +222,16 @@ describe("a vote", () => {
     })
   )
 
+  it.effect("C12 of no is kept as a word of the protocol, never as what else may be in it", () =>
+    Effect.gen(function* () {
+      const { use, wire } = yield* begun()
+      wire.answer = but("stock", "reserve", { status: 400, content: "card 4111" })
+      const execution = yield* use(SagaManager.run(CreateOrder, { context, raiseOnError: false }))
+      assert.deepInclude(execution.cause, { reason: "stock is against: Refused" })
+      assert.notInclude(JSON.stringify(execution.events), "4111")
+    })
+  )
+
   it.effect("TPC-010 that does not come within the time allowed is a no; it was asked for again meanwhile", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* begun()
@@ -498,6 +508,23 @@ describe("after a crash", () => {
       })
     )
   }
+
+  it.effect("C7 a vote that was asked for by hand is asked for again", () =>
+    Effect.gen(function* () {
+      const { close, manager, use, wire, world } = yield* begun()
+      wire.answer = but("stock", "reserve", undefined)
+      const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, autocommit: false }))
+      yield* Effect.forkChild(Effect.exit(manager.commit(uuid)))
+      yield* until("it is asked", () => wire.of("reserve", "stock").length === 1)
+      yield* quiet
+      yield* close
+      wire.answer = agreeable
+      const next = yield* open(world)
+      yield* until("it is asked again", () => wire.of("reserve", "stock").length === 2)
+      yield* quiet
+      assert.deepInclude(yield* next.manager.load(uuid), { decision: "commit", settled: true })
+    })
+  )
 })
 
 describe("a question for the decision", () => {

@@ -29,6 +29,17 @@ describe("a command of an inner saga", () => {
     })
   )
 
+  it.effect("C12 leaves the transaction around it to whoever first sends something of that", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench()
+      yield* bench.deliver({ op: "execute", changes: both })
+      yield* bench.deliver({ op: "execute", path: "9", changes: ofOuter })
+      const foreign = yield* bench.deliver({ op: "reject", changes: { ...ofOuter, coordinator: "orders" } })
+      assert.deepInclude(foreign, { _tag: "putAway", fault: "SenderMismatch" })
+      assert.deepStrictEqual(yield* statuses(bench), ["pending", "pending"])
+    })
+  )
+
   it.effect("that is undone ends its own transaction, not the one around it", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench()

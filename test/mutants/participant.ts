@@ -1,0 +1,535 @@
+/** SPEC C6: what a participant does with a message, by what it has recorded. */
+import type { Mutant } from "./Mutant.ts"
+
+const table = "test/runtime/participant/table.test.ts"
+const random = "test/runtime/participant/random.test.ts"
+const wire = "test/runtime/participant/wire.test.ts"
+const ambient = "test/runtime/participant/ambient.test.ts"
+const participant = "test/runtime/manager/participant.test.ts"
+const twoPhase = "test/runtime/manager/twoPhase.test.ts"
+const store = "test/ports/ParticipantStore.test.ts"
+
+const machine = "src/runtime/ParticipantMachine.ts"
+const unit = "src/runtime/ParticipantUnit.ts"
+
+export const participants: ReadonlyArray<Mutant> = [
+  // ---- what was answered before --------------------------------------------------------------------------------
+  {
+    rule: "C6",
+    what: "a message that was answered before runs again",
+    file: machine,
+    find: "  if (recorded !== undefined) {\n",
+    replace: "  if (recorded !== undefined && recorded.request === undefined) {\n",
+    tests: [table, participant]
+  },
+  {
+    rule: "C6",
+    what: "a message that was answered before gets a new answer",
+    file: machine,
+    find: `? { _tag: "Repeat", reply: recorded.reply }`,
+    replace: `? answer(recorded.status)`,
+    tests: [table, participant]
+  },
+  {
+    rule: "C6",
+    what: "a message with the id of another gets that one's answer",
+    file: machine,
+    find: `      : { _tag: "PutAway", fault: "MessageIdReused" }`,
+    replace: `      : { _tag: "Repeat", reply: recorded.reply }`,
+    tests: [wire]
+  },
+  {
+    rule: "C6",
+    what: "a message that must never run is refused as a reused id, without an answer",
+    file: machine,
+    find: `if (recorded.request === undefined || recorded.reply === undefined) return answer(500, "Refused")`,
+    replace: `if (recorded.reply === undefined) return { _tag: "PutAway", fault: "MessageIdReused" }`,
+    tests: [table]
+  },
+
+  // ---- execute -------------------------------------------------------------------------------------------------
+  {
+    rule: "C6",
+    what: "an execute runs after its transaction was rejected",
+    file: machine,
+    find: `if (rows.every(({ status }) => status === "pending")) {`,
+    replace: `if (rows.every(({ status }) => status === "pending" || status === "rejected")) {`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "an execute runs after its transaction was promised",
+    file: machine,
+    find: `if (rows.every(({ status }) => status === "pending")) {`,
+    replace: `if (rows.every(({ status }) => status === "pending" || status === "reserved")) {`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "an execute runs after its transaction was committed",
+    file: machine,
+    find: `if (rows.every(({ status }) => status === "pending")) {`,
+    replace: `if (rows.every(({ status }) => status === "pending" || status === "committed")) {`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "an execute runs although its time is over",
+    file: machine,
+    find: "if (now > envelope.notAfter) {",
+    replace: "if (now < 0) {",
+    tests: [participant, table]
+  },
+  {
+    rule: "C6",
+    what: "an execute that comes too late is refused and not recorded: another clock may still run it",
+    file: machine,
+    find: `return isRecorded ? record(refused("Expired"), { transactions: rows }) : answer(500, "Expired")`,
+    replace: `return answer(500, "Expired")`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a staged effect runs where no transaction keeps it back",
+    file: "src/runtime/ParticipantHandlers.ts",
+    find: `  if (command.effect === "staged" && !staging) return failed("StagedOutsideTransaction")\n`,
+    replace: "",
+    tests: [participant]
+  },
+  {
+    rule: "C6",
+    what: "an inner saga runs something in a transaction that is over",
+    file: machine,
+    find: "const rows = [...new Set(envelope.transactions)].flatMap((uuid) => transactions.get(uuid) ?? [])",
+    replace: "const rows = [envelope.saga].flatMap((uuid) => transactions.get(uuid) ?? [])",
+    tests: [ambient]
+  },
+
+  // ---- reserve -------------------------------------------------------------------------------------------------
+  {
+    rule: "C6",
+    what: "it votes yes for what it does not know",
+    file: machine,
+    find: `: record(no("Unknown"), { transactions: [becomes(own, envelope, "rejected", now)] })`,
+    replace: `: record({ status: 200 }, { transactions: [becomes(own, envelope, "reserved", now)] })`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a no to what it does not know leaves nothing that keeps a late execute out",
+    file: machine,
+    find: `: record(no("Unknown"), { transactions: [becomes(own, envelope, "rejected", now)] })`,
+    replace: `: record(no("Unknown"), {})`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "it votes yes although an effect that the coordinator names is not recorded",
+    file: machine,
+    find: "return (reservedPaths(envelope) ?? []).every(hasEffect)",
+    replace: "return (reservedPaths(envelope) ?? []).every(() => true)",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "it votes yes although a step that the coordinator names has no effect",
+    file: machine,
+    find: `return executed !== undefined && executed.effect !== "none" && executed.transaction === own.uuid`,
+    replace: "return executed !== undefined && executed.transaction === own.uuid",
+    tests: [table, wire]
+  },
+  {
+    rule: "C6",
+    what: "a no does not end the transaction",
+    file: machine,
+    find: `: record(no("EffectMissing"), { transactions: [becomes(own, envelope, "rejected", now)] }, { discard: true })`,
+    replace: `: record(no("EffectMissing"), { transactions: [touched(own, envelope)] })`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "it votes yes although its hook refuses",
+    file: unit,
+    find: "if (Exit.isSuccess(voted)) return",
+    replace: "if (Exit.isSuccess(voted) || Exit.isFailure(voted)) return",
+    tests: [wire]
+  },
+
+  // ---- commit, reject ------------------------------------------------------------------------------------------
+  {
+    rule: "C6",
+    what: "it commits what it has not promised",
+    file: machine,
+    find: `    case "pending":
+    case "rejected":
+      return violation(at, isAnswered)
+    case "reserved":
+      return {
+        _tag: "Commit",`,
+    replace: `    case "rejected":
+      return violation(at, isAnswered)
+    case "pending":
+    case "reserved":
+      return {
+        _tag: "Commit",`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "it commits what it has rejected",
+    file: machine,
+    find: `    case "pending":
+    case "rejected":
+      return violation(at, isAnswered)
+    case "reserved":
+      return {
+        _tag: "Commit",`,
+    replace: `    case "pending":
+      return violation(at, isAnswered)
+    case "rejected":
+    case "reserved":
+      return {
+        _tag: "Commit",`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "it acknowledges the commit of what it does not know",
+    file: machine,
+    find: "return isLate(at) ? (isAnswered ? answer(200) : ignore) : violation(at, isAnswered)",
+    replace: "return isAnswered ? answer(200) : ignore",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "it rejects what it has committed",
+    file: machine,
+    find: `  if (at.own?.status === "committed") return violation(at)
+  const { discard, rows } = ended(at)
+  return record({ status: 200 }, { transactions: rows }, { discard })`,
+    replace: `  const { discard, rows } = ended(at)
+  return record({ status: 200 }, { transactions: rows }, { discard })`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a reject of what it does not know leaves nothing that keeps a late execute out",
+    file: machine,
+    find: "if (at.own === undefined && isLate(at)) return answer(200)",
+    replace: "if (at.own === undefined) return answer(200)",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "what was staged does not become visible with the commit",
+    file: unit,
+    find: `      yield* call(code, unit, "commit", envelope)\n`,
+    replace: "",
+    tests: [random, wire]
+  },
+  {
+    rule: "C6",
+    what: "what was staged is not thrown away with the rejection",
+    file: unit,
+    find: `    case "Record": {
+      if (decision.discard) yield* call(code, unit, "reject", envelope)`,
+    replace: `    case "Record": {`,
+    tests: [random, wire]
+  },
+  {
+    rule: "C6",
+    what: "a failure does not throw away what was staged",
+    file: unit,
+    find: `    case "Compensate": {
+      if (decision.discard) yield* call(code, unit, "reject", envelope)`,
+    replace: `    case "Compensate": {`,
+    tests: [random, wire]
+  },
+  {
+    rule: "C6",
+    what: "a commit whose hook dies is acknowledged",
+    file: unit,
+    find: `return Effect.andThen(reportDeath(name, cause), Effect.fail(new Undone(Machine.refused("Died"))))`,
+    replace: "return reportDeath(name, cause) as Attempt<never>",
+    tests: [wire]
+  },
+
+  // ---- failure, probe ------------------------------------------------------------------------------------------
+  {
+    rule: "C6",
+    what: "it undoes what it has committed",
+    file: machine,
+    find: `  if (own?.status === "committed") return violation(at)
+  const { discard, rows } = joins(at)`,
+    replace: "  const { discard, rows } = joins(at)",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a failure before its execute leaves nothing that keeps it out",
+    file: machine,
+    find: "const unseen = executed === undefined ? [nullExecute(envelope, now)] : []",
+    replace: "const unseen: ReadonlyArray<Barrier> = []",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a failure does not end its transaction",
+    file: machine,
+    find: "const { discard, rows } = joins(at) ? ended(at) : { rows: [], discard: false }",
+    replace: "const { discard, rows } = { rows: [], discard: false }",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "what had no effect, or a staged one, is compensated",
+    file: machine,
+    find: `if (executed?.effect === "immediate") return`,
+    replace: "if (executed !== undefined) return",
+    tests: [participant, random, table]
+  },
+  {
+    rule: "C6",
+    what: "what had an effect is not compensated",
+    file: machine,
+    find: `if (executed?.effect === "immediate") return`,
+    replace: `if (executed?.effect === "staged") return`,
+    tests: [table, participant]
+  },
+  {
+    rule: "C6",
+    what: "a compensation outside the transaction of what it undoes is carried out",
+    file: machine,
+    find: `  if (executed !== undefined && executed.transaction !== belongsTo(envelope)) {
+    return { _tag: "PutAway", fault: "TransactionMismatch" }
+  }\n`,
+    replace: "",
+    tests: [wire]
+  },
+  {
+    rule: "C6",
+    what: "a compensation that fails is recorded, and never tried again",
+    file: unit,
+    find: `if (ran._tag === "Failed") return yield* Effect.fail(new Undone({ ...ran.answer, status: 500 }))`,
+    replace: `if (ran._tag === "Failed") return yield* conclude({ ...ran.answer, status: 500 }, {})`,
+    tests: [participant]
+  },
+  {
+    rule: "C6",
+    what: "a compensation that refuses is answered 400, as if it was final",
+    file: unit,
+    find: "new Undone({ ...ran.answer, status: 500 })",
+    replace: "new Undone(ran.answer)",
+    tests: [participant]
+  },
+  {
+    rule: "C6",
+    what: "a probe before its execute leaves nothing that keeps it out",
+    file: machine,
+    find: "{ transactions: rows, barriers: [nullExecute(envelope, now)] }, { final: false })",
+    replace: "{ transactions: rows }, { final: false })",
+    tests: [table, participant]
+  },
+  {
+    rule: "C6",
+    what: "a probe of what it does not know leaves its transaction open to others",
+    file: machine,
+    find: `const rows = !joins(at) ? [] : [own === undefined ? becomes(own, envelope, "rejected", now) : touched(own, envelope)]
+  return record({ status: 404 }`,
+    replace: `const rows: ReadonlyArray<Transaction> = []
+  return record({ status: 404 }`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a probe is told 500, which is not final, of what had no effect",
+    file: machine,
+    find: "return executed.status === 500 || executed.reply === undefined",
+    replace: "return executed.reply === undefined",
+    tests: [participant, table]
+  },
+  {
+    rule: "C6",
+    what: "a probe does not get the recorded reply",
+    file: machine,
+    find: `: { _tag: "Answer", answer: answerIn(executed.reply, executed.status) }`,
+    replace: ": answer(404)",
+    tests: [table, participant]
+  },
+  {
+    rule: "C6",
+    what: "the answer to a probe is recorded: it is not that of its execute any more",
+    file: machine,
+    find: "barriers: [nullExecute(envelope, now)] }, { final: false })",
+    replace: "barriers: [nullExecute(envelope, now)] })",
+    tests: [table, wire]
+  },
+
+  // ---- nobody decides ------------------------------------------------------------------------------------------
+  {
+    rule: "C6",
+    what: "what was promised ends by itself",
+    file: machine,
+    find: `return own?.status === "pending" && own.updatedAt + pendingTtl <= now`,
+    replace: `return (own?.status === "pending" || own?.status === "reserved") && own.updatedAt + pendingTtl <= now`,
+    tests: [random]
+  },
+  {
+    rule: "C6",
+    what: "what nobody decides on stays open",
+    file: machine,
+    find: `return own?.status === "pending" && own.updatedAt + pendingTtl <= now`,
+    replace: `return own?.status === "pending" && own.updatedAt + pendingTtl < 0`,
+    tests: [wire]
+  },
+  {
+    rule: "C6",
+    what: "what ends by itself keeps what it has staged",
+    file: "src/runtime/ParticipantSweep.ts",
+    find: `          yield* ParticipantUnit.call(code, unit, "reject", {
+            coordinator: expired.coordinator ?? name,
+            id: messageId(uuid, name, "reject"),
+            saga: uuid
+          })\n`,
+    replace: "",
+    tests: [wire]
+  },
+  {
+    rule: "C6",
+    what: "nobody asks for a decision that does not come",
+    file: "src/runtime/ParticipantSweep.ts",
+    find: "return coordinator === undefined || last <= since",
+    replace: "return coordinator === undefined || last > 0",
+    tests: [wire]
+  },
+  {
+    rule: "C6",
+    what: "a decision that is still open counts as a rejection",
+    file: machine,
+    find: `if (envelope.content !== "reject" || !isOpen) return ignore`,
+    replace: "if (!isOpen) return ignore",
+    tests: [random, wire]
+  },
+  {
+    rule: "C6",
+    what: "a decision that was asked for is not carried out",
+    file: machine,
+    find: `if (envelope.content === "commit") return commit(at, undefined)`,
+    replace: `if (envelope.content === "commit") return ignore`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "who asks is told reject although nothing is decided",
+    file: "src/runtime/StatusService.ts",
+    find: `decision ?? "undecided"`,
+    replace: `decision ?? "reject"`,
+    tests: [twoPhase]
+  },
+  {
+    rule: "C6",
+    what: "who asks for what nobody knows waits for ever",
+    file: "src/runtime/StatusService.ts",
+    find: `repository.durable ? "reject" : "undecided"`,
+    replace: `"undecided"`,
+    tests: [twoPhase]
+  },
+  {
+    rule: "C6",
+    what: "who asks is told reject by a process that has forgotten all",
+    file: "src/runtime/StatusService.ts",
+    find: `repository.durable ? "reject" : "undecided"`,
+    replace: `"reject"`,
+    tests: [twoPhase]
+  },
+
+  // ---- what was forgotten --------------------------------------------------------------------------------------
+  {
+    rule: "C6",
+    what: "it counts a record as gone as soon as nothing may run, whatever the clocks say",
+    file: machine,
+    find: "bound: envelope.notAfter + settings.maxSkew, settings }",
+    replace: "bound: envelope.notAfter, settings }",
+    tests: [participant, table, wire]
+  },
+  {
+    rule: "C6",
+    what: "a vote on what may be forgotten leaves a rejection that contradicts it",
+    file: machine,
+    find: `    return isLate(at)
+      ? { _tag: "Answer", answer: no("Purged") }
+      : record`,
+    replace: `    return now < 0
+      ? { _tag: "Answer", answer: no("Purged") }
+      : record`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a commit of what may be forgotten is taken for a contradiction",
+    file: machine,
+    find: "return isLate(at) ? (isAnswered ? answer(200) : ignore) : violation(at, isAnswered)",
+    replace: "return violation(at, isAnswered)",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a reject of what may be forgotten leaves a rejection that contradicts it",
+    file: machine,
+    find: "  if (at.own === undefined && isLate(at)) return answer(200)\n",
+    replace: "",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a failure of what may be forgotten leaves a rejection that contradicts it",
+    file: machine,
+    find: `  if (executed === undefined && own === undefined && isLate(at)) {
+    return isForgotten(at) ? answer(500, "Purged") : answer(200)
+  }\n`,
+    replace: "",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "a probe of what may be forgotten leaves a rejection that contradicts it",
+    file: machine,
+    find: `  if (own === undefined && isLate(at)) return isForgotten(at) ? answer(500, "Purged") : answer(404)\n`,
+    replace: "",
+    tests: [table]
+  },
+  {
+    rule: "C6",
+    what: "it answers of what it may have forgotten as if it knew",
+    file: machine,
+    find: "envelope.transactions.length === 0 && now > bound + settings.participantRetention",
+    replace: "envelope.transactions.length === 0 && now > bound + 100 * settings.participantRetention",
+    tests: [table]
+  },
+
+  // ---- one after the other -------------------------------------------------------------------------------------
+  {
+    rule: "C6",
+    what: "two messages of one transaction are handled at the same time (memory)",
+    file: "src/ports/ParticipantStore.ts",
+    find: "[...new Set(transactions.length > 0 ? transactions : messages)]",
+    replace: "[...new Set(transactions.length > 0 ? [] : messages)]",
+    tests: [store]
+  },
+  {
+    rule: "C6",
+    what: "two copies of a message without a transaction are handled at the same time (memory)",
+    file: "src/ports/ParticipantStore.ts",
+    find: "[...new Set(transactions.length > 0 ? transactions : messages)]",
+    replace: "[...new Set(transactions)]",
+    tests: [store]
+  },
+  {
+    rule: "C6",
+    what: "who records a message later takes the place of who was faster (SQL)",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: `if (written.size < saved.barriers.size) return yield* Effect.fail(new Undone(unavailable("Overtaken"), true))`,
+    replace: "",
+    tests: ["test/adapters/sql/SqlParticipantStore.test.ts"]
+  }
+]

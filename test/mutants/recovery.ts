@@ -1,0 +1,407 @@
+/** SPEC C7, C9, C12 and C14: what a crash leaves, who may say what, and what may be forgotten. */
+import type { Mutant } from "./Mutant.ts"
+
+const decision = "test/execution/decision.test.ts"
+const trigger = "test/execution/trigger.test.ts"
+const laws = "test/execution/laws.test.ts"
+const crash = "test/runtime/manager/crash.test.ts"
+const control = "test/runtime/manager/control.test.ts"
+const start = "test/runtime/manager/start.test.ts"
+const twoPhase = "test/runtime/manager/twoPhase.test.ts"
+const wire = "test/runtime/participant/wire.test.ts"
+const repository = "test/ports/SagaExecutionRepository.test.ts"
+const store = "test/ports/ParticipantStore.test.ts"
+
+export const recovery: ReadonlyArray<Mutant> = [
+  // ---- C7 ------------------------------------------------------------------------------------------------------
+  {
+    rule: "C7",
+    what: "a half-done local step runs again, whatever its onCrash says",
+    file: "src/execution/SagaDecision.ts",
+    find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
+    replace: "if (current !== undefined) return",
+    tests: [decision, crash]
+  },
+  {
+    rule: "C7",
+    what: "a half-done local step is undone, though it may run again",
+    file: "src/execution/SagaDecision.ts",
+    find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
+    replace: `if (current.status !== "running-on-execute" || step.transactional) return`,
+    tests: [decision, crash]
+  },
+  {
+    rule: "C7",
+    what: "a half-done transactional step is undone, though it has left nothing",
+    file: "src/execution/SagaDecision.ts",
+    find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
+    replace: `if (current.status !== "running-on-execute" || step.onCrash === "retry") return`,
+    tests: [decision]
+  },
+  {
+    rule: "C7",
+    what: "a half-done local step is undone, though a person is to see it",
+    file: "src/execution/SagaDecision.ts",
+    find: `if (step.onCrash === "park") {`,
+    replace: `if (step.onCrash === "retry") {`,
+    tests: [decision, crash]
+  },
+  {
+    rule: "C7",
+    what: "recovery does not look at half-done steps",
+    file: "src/runtime/Recovery.ts",
+    find: "resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)",
+    replace: "resume(known.success, Number.NEGATIVE_INFINITY)",
+    tests: [crash]
+  },
+  {
+    rule: "C7",
+    what: "a reply goes on with an execution without looking at its half-done steps",
+    file: "src/runtime/ActiveExecutions.ts",
+    find: "goOn(uuid, Effect.map(load(uuid), afterCrash), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))",
+    replace: "goOn(uuid, load(uuid), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))",
+    tests: ["test/runtime/manager/instances.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "after a crash what is not answered waits for its next resend",
+    file: "src/runtime/Recovery.ts",
+    find: "resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)",
+    replace: "resume(afterCrash(known.success, now), now)",
+    tests: [crash]
+  },
+  {
+    rule: "C7",
+    what: "after a crash a request is not sent again",
+    file: "src/execution/SagaDecision.ts",
+    find: `    else if (this.since === Number.NEGATIVE_INFINITY) this.instructions.push({ _tag: "Resend", path, sent })\n`,
+    replace: "",
+    tests: [decision, crash]
+  },
+  {
+    rule: "C7",
+    what: "after a crash nobody is asked or told of the agreement again",
+    file: "src/execution/SagaDecision.ts",
+    find: " || this.since === Number.NEGATIVE_INFINITY\n",
+    replace: "\n",
+    tests: [twoPhase]
+  },
+  {
+    rule: "C7",
+    what: "replies are taken before recovery",
+    file: "src/runtime/SagaManager.ts",
+    find: "  yield* Recovery.run({",
+    replace: `  yield* Effect.forkScoped(SagaService.consume(manager), { startImmediately: true })
+  yield* Recovery.run({`,
+    tests: [crash]
+  },
+  {
+    rule: "C7",
+    what: "recovery looks once only, when it starts",
+    file: "src/runtime/Recovery.ts",
+    find: "    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.interval), round(self))))\n",
+    replace: "",
+    tests: [crash, "test/runtime/manager/review.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "recovery takes what somebody alive has (memory)",
+    file: "src/ports/SagaExecutionLease.ts",
+    find: "holds === undefined : this.isAlive(hint.owner, now)",
+    replace: "holds === undefined : false",
+    tests: [repository]
+  },
+  {
+    rule: "C7",
+    what: "recovery takes what somebody alive has (SQL)",
+    file: "src/adapters/sql/SagaExecutionStatements.ts",
+    find: "and i.lease_until > clock_timestamp()",
+    replace: "and i.lease_until > clock_timestamp() + interval '1 day'",
+    tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "recovery does not take what a dead process has (memory)",
+    file: "src/ports/SagaExecutionLease.ts",
+    find: "return (this.until.get(owner) ?? now) > now",
+    replace: "return this.until.has(owner)",
+    tests: [repository]
+  },
+  {
+    rule: "C7",
+    what: "recovery takes what is not due (memory)",
+    file: "src/ports/SagaExecutionLease.ts",
+    find: "(hint.wakeAt ?? now) > (dueBy ?? now)",
+    replace: "(hint.wakeAt ?? now) < 0",
+    tests: [repository]
+  },
+  {
+    rule: "C7",
+    what: "recovery does not take up a vote",
+    file: "src/ports/SagaExecutionLease.ts",
+    find: `  commitState === "reserving" ||\n`,
+    replace: "",
+    tests: [twoPhase]
+  },
+  {
+    rule: "C7",
+    what: "recovery does not take up a commit that is not acknowledged",
+    file: "src/ports/SagaExecutionLease.ts",
+    find: `  commitState === "committing" ||\n`,
+    replace: "",
+    tests: [twoPhase]
+  },
+  {
+    rule: "C7",
+    what: "recovery does not take up a reject that is not acknowledged",
+    file: "src/ports/SagaExecutionLease.ts",
+    find: `  commitState === "rejecting" ||\n`,
+    replace: "",
+    tests: [twoPhase]
+  },
+  {
+    rule: "C7",
+    what: "recovery takes what belongs to another program",
+    file: "src/ports/SagaExecutionLease.ts",
+    find: " || known?.has(state.fingerprint) === false",
+    replace: "",
+    tests: [repository]
+  },
+  {
+    rule: "C7",
+    what: "a manager that is closed keeps its executions from others",
+    file: "src/runtime/SagaManager.ts",
+    find: "  yield* Effect.addFinalizer(() => Effect.ignore(repository.release(owner)))\n",
+    replace: "",
+    tests: [crash]
+  },
+  {
+    rule: "C7",
+    what: "a participant asks after a restart only when the next question is due",
+    file: "src/runtime/ParticipantSweep.ts",
+    find: "since ?? Number.NEGATIVE_INFINITY",
+    replace: "since ?? now",
+    tests: [wire]
+  },
+
+  // ---- C9 ------------------------------------------------------------------------------------------------------
+  {
+    rule: "C9",
+    what: "the same key starts a second execution (memory)",
+    file: "src/ports/SagaExecutionRepository.ts",
+    find: "    return existing === undefined ? undefined : conflict(execution, existing)",
+    replace: "    return existing === undefined ? undefined : undefined",
+    tests: [repository, start]
+  },
+  {
+    rule: "C9",
+    what: "a key is free again when its execution is forgotten",
+    file: "src/ports/SagaExecutionRepository.ts",
+    find: "    if (left.startKey !== undefined) retiredStartKeys.set(left.startKey, left)\n",
+    replace: "",
+    tests: [repository, start]
+  },
+  {
+    rule: "C9",
+    what: "a uuid is free again when its execution is forgotten",
+    file: "src/ports/SagaExecutionRepository.ts",
+    find: "    if (isCallerGiven(uuid)) retiredUuids.set(uuid, left)\n",
+    replace: "",
+    tests: [repository, start]
+  },
+  {
+    rule: "C9",
+    what: "the same key with another context gives somebody else's execution",
+    file: "src/runtime/SagaManager.ts",
+    find: "Repository.contextHash(theirs) === Repository.contextHash(mine)",
+    replace: "theirs !== mine",
+    tests: [start]
+  },
+  {
+    rule: "C9",
+    what: "a uuid of version 7 may be given by a caller",
+    file: "src/execution/SagaExecution.ts",
+    find: `return Uuid.version(uuid) === "7"`,
+    replace: `return Uuid.version(uuid) === "x"`,
+    tests: [start]
+  },
+  {
+    rule: "C9",
+    what: "cancelling what is decided counts as done",
+    file: "src/execution/SagaTrigger.ts",
+    find: `    ? Result.fail(new SagaNotCancellable({ uuid: self.uuid, status: self.status }))`,
+    replace: "    ? unchanged",
+    tests: [trigger, control]
+  },
+  {
+    rule: "C9",
+    what: "rejecting what is committed counts as done",
+    file: "src/execution/SagaTrigger.ts",
+    find: `if (self.decision === "commit") return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))`,
+    replace: `if (self.decision === "commit") return unchanged`,
+    tests: [trigger, control]
+  },
+  {
+    rule: "C9",
+    what: "committing twice is refused",
+    file: "src/execution/SagaTrigger.ts",
+    find: `  if (self.decision === "commit") return unchanged
+  if (self.status`,
+    replace: `  if (self.decision === "commit")
+    return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))
+  if (self.status`,
+    tests: [trigger, control]
+  },
+
+  // ---- C12 -----------------------------------------------------------------------------------------------------
+  {
+    rule: "C12",
+    what: "a message may say that it comes from another service than its sender",
+    file: "src/ports/Broker.ts",
+    find: "if (expected.from !== address.from)",
+    replace: "if (expected.from === undefined)",
+    tests: ["test/ports/Broker.test.ts"]
+  },
+  {
+    rule: "C12",
+    what: "another coordinator may decide about a transaction",
+    file: "src/runtime/ParticipantMachine.ts",
+    find: "(own !== undefined && isForeign(own)) || ",
+    replace: "",
+    tests: [wire]
+  },
+  {
+    rule: "C12",
+    what: "another coordinator may undo what belongs to no transaction",
+    file: "src/runtime/ParticipantMachine.ts",
+    find: "(own !== undefined && isForeign(own)) || [...known.barriers.values()].some(isForeign)",
+    replace: "own !== undefined && isForeign(own)",
+    tests: [wire]
+  },
+  {
+    rule: "C12",
+    what: "the first message of a coordinator does not bind it",
+    file: "src/runtime/ParticipantMachine.ts",
+    find: "coordinator: known.coordinator ?? (known.uuid === envelope.saga ? envelope.coordinator : undefined)",
+    replace: "coordinator: known.coordinator",
+    tests: ["test/runtime/participant/ambient.test.ts"]
+  },
+  {
+    rule: "C12",
+    what: "what a service says is kept with the execution, whatever it is",
+    file: "src/execution/SagaTrigger.ts",
+    find: `typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? content : "Refused"`,
+    replace: `typeof content === "string" ? content : "Refused"`,
+    tests: [twoPhase]
+  },
+  {
+    rule: "C12",
+    what: "a dead letter has the message in it",
+    file: "src/ports/DeadLetters.ts",
+    find: `sha256: createHash("sha256").update(body).digest("hex")`,
+    replace: "sha256: String(body)",
+    tests: [wire, "test/runtime/manager/deadLetters.test.ts"]
+  },
+
+  // ---- C14 -----------------------------------------------------------------------------------------------------
+  {
+    rule: "C14",
+    what: "a decision to commit is forgotten before all have acknowledged it",
+    file: "src/execution/SagaState.ts",
+    find: `agreement: Agreement.begin("commit", self.enrolled, event.at)`,
+    replace: "agreement: undefined",
+    tests: [twoPhase, decision]
+  },
+  {
+    rule: "C14",
+    what: "an execution is forgotten while it is being committed",
+    file: "src/execution/SagaState.ts",
+    find: `export const isSettled = (self: SagaState): boolean =>
+  self.commitState === "committed" ||`,
+    replace: `export const isSettled = (self: SagaState): boolean =>
+  self.status === "finished" ||`,
+    tests: [twoPhase, laws]
+  },
+  {
+    rule: "C14",
+    what: "an execution is forgotten while a step of it is parked",
+    file: "src/execution/SagaState.ts",
+    find: `    self.status === "errored" &&
+    self.parked.length === 0 &&
+    self.reopened.length === 0)`,
+    replace: `    self.status === "errored")`,
+    tests: [laws, control, repository]
+  },
+  {
+    rule: "C14",
+    what: "a participant forgets an effect that is not undone yet (memory)",
+    file: "src/ports/ParticipantStore.ts",
+    find: `(status === "rejected" && !open.has(uuid))`,
+    replace: `status === "rejected"`,
+    tests: [store, wire]
+  },
+  {
+    rule: "C14",
+    what: "a participant forgets what is not decided (memory)",
+    file: "src/ports/ParticipantStore.ts",
+    find: `!(status === "committed" || (status === "rejected" && !open.has(uuid)))`,
+    replace: "open.has(uuid)",
+    tests: [store]
+  },
+  {
+    rule: "C14",
+    what: "a participant forgets what may still be asked about (memory)",
+    file: "src/ports/ParticipantStore.ts",
+    find: "if (notAfter >= before || !(",
+    replace: "if (!(",
+    tests: [store, wire]
+  },
+  {
+    rule: "C14",
+    what: "a participant forgets a message without a transaction too early (memory)",
+    file: "src/ports/ParticipantStore.ts",
+    find: "left > 0 && notAfter < alone",
+    replace: "left > 0",
+    tests: [store]
+  },
+  {
+    rule: "C14",
+    what: "a participant forgets as soon as nothing may run, whatever the clocks say",
+    file: "src/runtime/ParticipantSweep.ts",
+    find: "const before = now - maxSkew",
+    replace: "const before = now",
+    tests: [wire]
+  },
+  {
+    rule: "C14",
+    what: "a participant forgets messages without a transaction as early as others",
+    file: "src/runtime/ParticipantSweep.ts",
+    find: "alone: before - participantRetention",
+    replace: "alone: before",
+    tests: [wire]
+  },
+  {
+    rule: "C14",
+    what: "a participant keeps a transaction for the time of its last message only",
+    file: "src/runtime/ParticipantMachine.ts",
+    find: "Math.max(known?.notAfter ?? notAfter, notAfter)",
+    replace: "notAfter",
+    tests: [wire]
+  },
+  {
+    rule: "C14",
+    what: "an effect counts as not undone for ever",
+    file: "src/runtime/ParticipantUnit.ts",
+    find: "barriers: [{ ...decision.executed, open: false }]",
+    replace: "barriers: [decision.executed]",
+    tests: [wire, "test/runtime/participant/table.test.ts"]
+  },
+  {
+    rule: "C14",
+    what: "what nothing can undo is never forgotten",
+    file: "src/runtime/ParticipantHandlers.ts",
+    find: `open: effect === "immediate" && compensable !== false`,
+    replace: `open: effect === "immediate"`,
+    tests: [wire]
+  }
+]

@@ -66,8 +66,8 @@ const transfers = ({ inFlight }: Role) => {
     )
   )
   const feed = Effect.gen(function* () {
-    const stored = (yield* SqlClient.SqlClient)`select count(*)::int as n from saga_execution`
-    const [row] = (yield* stored) as ReadonlyArray<{ readonly n: number }>
+    const sql = yield* SqlClient.SqlClient
+    const [row] = yield* sql<{ readonly n: number }>`select count(*)::int as n from saga_execution`
     n = row?.n ?? 0
     yield* Effect.forEach(Array.from({ length: inFlight }), () => Effect.forever(one), {
       concurrency: "unbounded",

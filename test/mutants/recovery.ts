@@ -223,7 +223,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     file: "src/execution/SagaExecution.ts",
     find: `return Uuid.version(uuid) === "7"`,
     replace: `return Uuid.version(uuid) === "x"`,
-    tests: [start]
+    tests: ["test/execution/raw.test.ts"]
   },
   {
     rule: "C9",

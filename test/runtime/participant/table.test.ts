@@ -254,6 +254,19 @@ const starts: Readonly<Record<Status, ReadonlyArray<Move>>> = {
   rejected: [once("execute", "0"), once("reject")]
 }
 
+it.effect("I13 what was refused as too late is not run by a process whose clock is behind", () =>
+  Effect.gen(function* () {
+    for (const alone of [true, false]) {
+      const bench = yield* makeBench()
+      for (const time of [notAfter + 1, notAfter - 1]) {
+        yield* TestClock.setTime(time)
+        assert.strictEqual((yield* bench.deliver({ op: "execute" }, { alone })).status, 500)
+      }
+      assert.strictEqual(bench.effects.size, 0)
+    }
+  })
+)
+
 describe("SPEC C6", () => {
   for (const [status, start] of Object.entries(starts)) {
     it.effect(`every pair of messages does what the table says to a transaction that is ${status}`, () =>
@@ -273,19 +286,6 @@ describe("SPEC C6", () => {
     600_000
   )
 })
-
-it.effect("I13 what was refused as too late is not run by a process whose clock is behind", () =>
-  Effect.gen(function* () {
-    for (const alone of [true, false]) {
-      const bench = yield* makeBench()
-      for (const time of [notAfter + 1, notAfter - 1]) {
-        yield* TestClock.setTime(time)
-        assert.strictEqual((yield* bench.deliver({ op: "execute" }, { alone })).status, 500)
-      }
-      assert.strictEqual(bench.effects.size, 0)
-    }
-  })
-)
 
 /** Without a transaction there is no status: only what is recorded of the path, and the time. */
 describe("SPEC C6 without a transaction", () => {

@@ -101,6 +101,15 @@ interface Waiter {
   readonly reached: Deferred.Deferred<SagaExecution, RunError>
 }
 
+/**
+ * Without the transactions that the caller has open: `effect/sql` keeps their connections in the context under these keys. A
+ * saga is no part of them and may outlive them.
+ */
+const withoutTransactions = (caller: Context.Context<never>): Context.Context<never> => {
+  const kept = [...caller.mapUnsafe].filter(([key]) => !key.startsWith("effect/sql/SqlClient/Transaction"))
+  return kept.length === caller.mapUnsafe.size ? caller : Context.makeUnsafe(new Map(kept))
+}
+
 export const make = Effect.fnUntraced(function* (options: {
   readonly drive: Drive
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
@@ -278,7 +287,7 @@ export const make = Effect.fnUntraced(function* (options: {
   // goes along. Callers mostly share one context, so the last merge is kept.
   let merged = { caller: services, all: services }
   const contextFor = (caller: Context.Context<never>): Context.Context<never> => {
-    if (merged.caller !== caller) merged = { caller, all: Context.merge(caller, services) }
+    if (merged.caller !== caller) merged = { caller, all: Context.merge(withoutTransactions(caller), services) }
     return merged.all
   }
 

@@ -29,7 +29,7 @@ const clear = (schema: string) => SqlClient.SqlClient.use((sql) => sql`truncate 
 for (const { layer, name, schema } of databases("letters")) {
   const live = Layer.provideMerge(SqlDeadLetters.layer({ schema, keep: 3 }), layer)
 
-  withLayer(live, { timeout: "30 seconds", excludeTestServices: true })(`dead letters: ${name}`, (it) => {
+  withLayer(live, { timeout: "2 minutes", excludeTestServices: true })(`dead letters: ${name}`, (it) => {
     it.effect("C11 lists what was refused as it was given, newest first", () =>
       Effect.gen(function* () {
         yield* clear(schema)

@@ -27,7 +27,7 @@ for (const { layer, name, schema } of databases("callers")) {
     Layer.provideMerge(layer)
   )
 
-  withLayer(live, { timeout: "60 seconds", excludeTestServices: true })(`a caller in a transaction: ${name}`, (it) => {
+  withLayer(live, { timeout: "2 minutes", excludeTestServices: true })(`a caller in a transaction: ${name}`, (it) => {
     it.effect("C9 what it starts is kept, and so are its effects, when the transaction is undone", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient

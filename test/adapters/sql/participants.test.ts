@@ -79,7 +79,7 @@ for (const { layer, name, schema } of databases("processes")) {
   const participants = SqlParticipantStore.layer({ schema })
   const live = Layer.provideMerge(Layer.provideMerge(tables, participants), layer)
 
-  withLayer(live, { timeout: "60 seconds", excludeTestServices: true })(`two processes on ${name}`, (it) => {
+  withLayer(live, { timeout: "2 minutes", excludeTestServices: true })(`two processes on ${name}`, (it) => {
     it.effect("I1, I4, I8, I13 have every effect once and give every message one answer", () =>
       Effect.gen(function* () {
         const mine = yield* Effect.context<SqlClient.SqlClient>()

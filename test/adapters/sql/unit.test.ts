@@ -95,7 +95,7 @@ for (const { layer, name, schema } of databases("unit")) {
   const participants = SqlParticipantStore.layer({ schema })
   const live = Layer.provideMerge(Layer.provideMerge(table, participants), layer)
 
-  withLayer(live, { timeout: "60 seconds", excludeTestServices: true })(`a unit of work: ${name}`, (it) => {
+  withLayer(live, { timeout: "2 minutes", excludeTestServices: true })(`a unit of work: ${name}`, (it) => {
     it.effect("W3 keeps what the handler has written with its record", () =>
       Effect.gen(function* () {
         const place = makePlace()

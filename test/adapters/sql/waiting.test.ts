@@ -18,7 +18,7 @@ const live = Layer.provideMerge(
   PgliteClient.layer({ lockTimeout: "200 millis" })
 )
 
-withLayer(live, { timeout: "60 seconds", excludeTestServices: true })("a unit of work that waits, on PGlite", (it) => {
+withLayer(live, { timeout: "2 minutes", excludeTestServices: true })("a unit of work that waits, on PGlite", (it) => {
   it.effect("for what another one must do first is undone, and done again when the other has been", () =>
     Effect.gen(function* () {
       const told = yield* Deferred.make<string>()

@@ -5,7 +5,8 @@
 import { describe } from "@effect/vitest"
 import { audit } from "./audit.ts"
 import * as Bank from "./bank.audit.ts"
-import { suite } from "./suffer.ts"
+import { suite, suiteTogether } from "./suffer.ts"
 
 describe("orders", () => suite(new URL("./orders.program.ts", import.meta.url), audit))
+describe("orders", () => suiteTogether(new URL("./orders.program.ts", import.meta.url), audit))
 describe("a participant", () => suite(new URL("./bank.program.ts", import.meta.url), Bank.audit))

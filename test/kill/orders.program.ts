@@ -143,13 +143,18 @@ const feed = Effect.gen(function* () {
   yield* Effect.sleep("50 millis")
 })
 
+/** The next line says that it is to finish. */
+const told = Effect.callback<void>((resume) => {
+  process.stdin.once("data", () => resume(Effect.void))
+})
+
 await Effect.gen(function* () {
-  if (order.finish) {
-    yield* Effect.repeat(Effect.delay(unsettled, "100 millis"), { until: (n) => n === 0 })
-    console.log("settled")
-  } else {
+  if (!order.finish) {
     yield* feed
     console.log("up")
-    yield* Effect.forever(feed)
+    yield* Effect.raceFirst(Effect.forever(feed), told)
   }
+  yield* Effect.repeat(Effect.delay(unsettled, "100 millis"), { until: (n) => n === 0 })
+  console.log("settled")
 }).pipe(Effect.provide(Live), Effect.runPromise)
+process.stdin.destroy()

@@ -14,7 +14,10 @@ import type { SqlError } from "effect/sql/SqlError"
 import { PgliteClient } from "../../src/pglite.ts"
 import * as Program from "./Program.ts"
 
-/** What a program is told. It prints `found` and a number, `up`, and at the end `settled`. */
+/**
+ * What a program is told. It prints `found` and a number, `up`, and at the end `settled`: that comes where it is told to
+ * finish, now or by a line.
+ */
 export interface Order {
   /** A folder, or the address of a server. */
   readonly database: { readonly folder: string } | { readonly url: string }
@@ -34,7 +37,7 @@ export interface Report {
 
 const kills = Number(process.env.SAGA_KILLS ?? 4)
 const inFlight = Number(process.env.SAGA_IN_FLIGHT ?? 40)
-const timeout = 120_000 + kills * 10_000 + inFlight * 100
+const timeout = 120_000 + kills * 60_000 + inFlight * 600
 
 /** Where a process kills itself, every other time: after a write and before what it allows, and the other way round. */
 const places = [
@@ -60,21 +63,70 @@ const killOnce = (program: URL, order: Omit<Order, "finish">) =>
     return found
   }).pipe(Effect.scoped)
 
+const fault = () => ({
+  name: places[Math.floor(Math.random() * places.length)] ?? "store.after",
+  nth: 1 + Math.floor(Math.random() * inFlight * 2)
+})
+
+/**
+ * Until enough kills count, half of them at named places: one counts if the next process finds executions between two
+ * writes.
+ */
 const suffer = Effect.fnUntraced(function* (program: URL, base: Omit<Order, "finish" | "fault">) {
-  const found: Array<number> = []
-  for (let kill = 0; kill <= kills; kill++) {
-    const name = kill % 2 === 0 ? undefined : places[(kill >> 1) % places.length]
-    const nth = 1 + Math.floor(Math.random() * inFlight * 2)
-    found.push(yield* killOnce(program, { ...base, ...(name !== undefined && { fault: { name, nth } }) }))
+  const counted = { outside: 0, inside: 0 }
+  let last: keyof typeof counted | undefined
+  for (let kill = 0; counted.outside + counted.inside < kills; kill++) {
+    assert.isBelow(kill, 2 * kills + 4, `too few kills count: ${JSON.stringify(counted)}`)
+    const planned = { ...counted, ...(last !== undefined && { [last]: counted[last] + 1 }) }
+    const where = planned.inside < planned.outside ? "inside" : "outside"
+    const found = yield* killOnce(program, { ...base, ...(where === "inside" && { fault: fault() }) })
+    if (last !== undefined && found > 0) counted[last]++
+    last = where
   }
-  const last = yield* Program.start(program, JSON.stringify({ ...base, finish: true }))
-  found.push(Number(yield* Program.printed(last, "found")))
-  yield* Program.printed(last, "settled")
-  assert.strictEqual(yield* last.ended, 0)
-  return found.slice(1)
+  const survivor = yield* Program.start(program, JSON.stringify({ ...base, finish: true }))
+  yield* Program.printed(survivor, "settled")
+  assert.strictEqual(yield* survivor.ended, 0)
+  return counted
+}, Effect.scoped)
+
+/**
+ * Two processes at a time. One kills itself; then the other is killed at once, or has to go on with what both were at. The
+ * last one that is left ends everything, and no new process helps it.
+ */
+const sufferTogether = Effect.fnUntraced(function* (program: URL, base: Omit<Order, "finish" | "fault">) {
+  const begin = Effect.fnUntraced(function* (order: Pick<Order, "fault">) {
+    const run = yield* Program.start(program, JSON.stringify({ ...base, ...order, finish: false }))
+    yield* Program.printed(run, "found")
+    return run
+  })
+  const up = Effect.fnUntraced(function* () {
+    const run = yield* begin({})
+    yield* Program.printed(run, "up")
+    return run
+  })
+  let other = yield* up()
+  for (let round = 0; round < kills; round++) {
+    const one = yield* begin({ fault: fault() })
+    assert.strictEqual(yield* one.ended, "SIGKILL")
+    if (round % 2 === 1) continue
+    yield* other.kill
+    assert.strictEqual(yield* other.ended, "SIGKILL")
+    other = yield* up()
+  }
+  yield* other.say("finish")
+  yield* Program.printed(other, "settled")
+  assert.strictEqual(yield* other.ended, 0)
 }, Effect.scoped)
 
 type Audit = (schema: string) => Effect.Effect<Report, unknown, SqlClient.SqlClient>
+
+const judged = Effect.fnUntraced(function* (audit: Effect.Effect<Report, unknown>, counted: object) {
+  const report = yield* audit
+  assert.deepStrictEqual(report.wrong, [])
+  assert.isAtLeast(report.committed, 1)
+  assert.isAtLeast(report.rejected, 1)
+  if (process.env.SAGA_KILLS !== undefined) yield* Effect.log({ ...counted, ...report })
+})
 
 const onDatabase = (
   name: string,
@@ -92,13 +144,8 @@ const onDatabase = (
           const database = yield* acquire ?? Effect.never
           const schema = `chaos_${Math.random().toString(36).slice(2, 10)}`
           yield* Effect.addFinalizer(() => Effect.orDie(release(database, schema)))
-          const found = yield* suffer(program, { database, schema, inFlight })
-          assert.isAtLeast(found.filter((count) => count > 0).length, kills, `found ${found}`)
-          const report = yield* Effect.provide(audit(schema), connect(database))
-          assert.deepStrictEqual(report.wrong, [])
-          assert.isAtLeast(report.committed, 1)
-          assert.isAtLeast(report.rejected, 1)
-          if (process.env.SAGA_KILLS !== undefined) yield* Effect.log({ found, ...report })
+          const counted = yield* suffer(program, { database, schema, inFlight })
+          yield* judged(Effect.provide(audit(schema), connect(database)), counted)
         }).pipe(Effect.scoped),
       timeout
     )
@@ -107,6 +154,12 @@ const onDatabase = (
 const url = process.env.SAGA_TEST_PG_URL
 
 const server = PgClient.layer({ url: Redacted.make(url ?? "") })
+
+const dropped = (schema: string) =>
+  Effect.provide(
+    SqlClient.SqlClient.use((sql) => sql`drop schema if exists ${sql(schema)} cascade`),
+    server
+  )
 
 /** The program on a PGlite folder, and on the server where there is one. */
 export const suite = (program: URL, audit: Audit): void => {
@@ -125,10 +178,24 @@ export const suite = (program: URL, audit: Audit): void => {
     audit,
     url === undefined ? undefined : Effect.succeed({ url }),
     () => server,
-    (_, schema) =>
-      Effect.provide(
-        SqlClient.SqlClient.use((sql) => sql`drop schema if exists ${sql(schema)} cascade`),
-        server
-      )
+    (_, schema) => dropped(schema)
   )
+}
+
+/** Two processes at a time on the server. */
+export const suiteTogether = (program: URL, audit: Audit): void => {
+  // Needs a server: a PGlite folder belongs to one process.
+  describe.runIf(url !== undefined)("Postgres", () => {
+    it.live(
+      `two processes survive the kills of each other with ${inFlight} executions in flight`,
+      () =>
+        Effect.gen(function* () {
+          const schema = `chaos_${Math.random().toString(36).slice(2, 10)}`
+          yield* Effect.addFinalizer(() => Effect.orDie(dropped(schema)))
+          yield* sufferTogether(program, { database: { url: url ?? "" }, schema, inFlight })
+          yield* judged(Effect.provide(audit(schema), server), {})
+        }).pipe(Effect.scoped),
+      timeout
+    )
+  })
 }

@@ -222,9 +222,8 @@ describe("the agreement", () => {
 })
 
 describe("by itself", () => {
-  it.effect.skipIf(!isMemory)(
-    "C8 asks its coordinator when a decision does not come, ever more rarely, and never decides",
-    () =>
+  if (isMemory)
+    it.effect("C8 asks its coordinator when a decision does not come, ever more rarely, and never decides", () =>
       Effect.gen(function* () {
         const { ask, replies, send, status, story } = yield* makeWire()
         yield* ask({ op: "execute" })
@@ -256,7 +255,7 @@ describe("by itself", () => {
         yield* TestClock.adjust("1 hour")
         assert.strictEqual(questions().length, asked)
       })
-  )
+    )
 
   it.effect("C6 ends a transaction that nobody decides on, unless it has promised to wait", () =>
     Effect.gen(function* () {

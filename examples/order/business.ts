@@ -36,11 +36,14 @@ const life = Effect.fnUntraced(function* (
   return books
 }, Effect.scoped)
 
-/** A participant in this process or in one of its own, which is started again if it dies. Closing it gives its books. */
+/**
+ * A participant in this process or in one of its own, which is started again if it dies. `close` gives its books; `lost`
+ * fails if it cannot be started again.
+ */
 const participant = Effect.fnUntraced(function* (name: Services.Participant, { places, processes, progress }: Run) {
   if (!processes) {
     const context = yield* Layer.build(Services.participant(name, places))
-    return Effect.provideContext(Services.participants[name].books, context)
+    return { close: Effect.provideContext(Services.participants[name].books, context), lost: Effect.never }
   }
   const up = yield* Latch.make()
   let close: Effect.Effect<unknown, unknown> = Effect.void
@@ -59,7 +62,8 @@ const participant = Effect.fnUntraced(function* (name: Services.Participant, { p
     isClosing = true
     return close
   })
-  return Effect.andThen(closing, Fiber.join(closed))
+  const books = Fiber.join(closed)
+  return { close: Effect.andThen(closing, books), lost: Effect.andThen(books, Effect.never) }
 })
 
 /** After how many orders the orchestrator is killed. The last ones are left to what comes after. */
@@ -115,13 +119,13 @@ export const run = Effect.fnUntraced(function* (run: Run) {
   const [payments, shipping] = yield* Effect.all([participant("payments", run), participant("shipping", run)], {
     concurrency: 2
   })
-  const { books: orders, crashes } = yield* orchestrate(run)
+  const { books: orders, crashes } = yield* Effect.raceAllFirst([orchestrate(run), payments.lost, shipping.lost])
   const now = yield* Clock.currentTimeMillis
   const seconds = (now - (run.tally.begun ?? now)) / 1_000
   const books = yield* Schema.decodeUnknownEffect(Books)({
     orders,
-    payments: yield* payments,
-    shipping: yield* shipping
+    payments: yield* payments.close,
+    shipping: yield* shipping.close
   })
   return { books, summary: summarize(run.tally, books, seconds, crashes) }
 }, Effect.scoped)

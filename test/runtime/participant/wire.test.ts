@@ -277,15 +277,25 @@ describe("by itself", () => {
       yield* ask({ op: "execute" })
       yield* ask({ op: "reserve" })
       yield* ask({ op: "commit" })
-      yield* pass(notAfter)
+      yield* pass(notAfter + maxSkew / 2)
       assert.strictEqual(yield* status, "committed")
-      yield* pass(maxSkew + 10_000)
+      yield* pass(maxSkew / 2 + 10_000)
       assert.strictEqual(yield* status, undefined)
       const late = []
       for (const op of ["execute", "failure", "reserve", "commit", "reject", "probe"] as const)
         late.push((yield* ask({ op })).status)
       assert.deepStrictEqual(late, [500, 200, 400, 200, 200, 404])
       assert.deepStrictEqual([yield* status, story], [undefined, ["charge", "reserve", "commit"]])
+    })
+  )
+
+  it.effect("C14 keeps what it has answered without a transaction for longer", () =>
+    Effect.gen(function* () {
+      const { ask, pass } = yield* makeWire()
+      const alone = { op: "execute", changes: { transactions: [] } } as const
+      const first = yield* ask(alone)
+      yield* pass(notAfter + maxSkew + 10_000)
+      assert.deepStrictEqual(yield* ask(alone), first)
     })
   )
 

@@ -50,7 +50,7 @@ const readingAll = (socket: Socket): Socket => {
   const read = socket.read.bind(socket)
   socket.read = (size) => {
     const chunks: Array<Buffer> = []
-    for (let chunk = read(size); chunk !== null; chunk = read(size)) chunks.push(chunk)
+    for (let chunk = read(size); chunk?.length > 0; chunk = read(size)) chunks.push(chunk)
     return chunks.length === 0 ? null : Buffer.concat(chunks)
   }
   return socket

@@ -22,7 +22,6 @@ import { MqttBroker } from "effect-saga/mqtt"
 import { BrokerSuite } from "effect-saga/testing"
 import * as Mosquitto from "../../fixtures/mosquitto.ts"
 import * as Mqtt from "../../fixtures/mqtt.ts"
-import * as RawMqtt from "../../fixtures/rawMqtt.ts"
 
 const aedes = Mqtt.settling(Mqtt.aedes)
 
@@ -209,28 +208,6 @@ describe("receiving", () => {
       const { next } = yield* deliveries(yield* open(options))
       assert.strictEqual((yield* next).body, "meanwhile")
     })
-  )
-
-  it.live("W2 an acknowledgement of a lost connection is none: the message comes again until one counts", () =>
-    Effect.gen(function* () {
-      const { url } = yield* EmbeddedBroker.make()
-      const broker = yield* open({ url, protocol: 4, clientId: "x" })
-      const { end, next } = yield* deliveries(broker)
-      yield* broker.publish(message("1"))
-      const first = yield* next
-      // Another client of the same id takes the session over and lets go of it.
-      yield* Effect.scoped(RawMqtt.connect(url, { protocolVersion: 4, clientId: "x.a.reply", clean: false }))
-      const second = yield* next
-      assert.deepStrictEqual([first.redelivered, second.redelivered, second.body], [false, true, "1"])
-      yield* first.acknowledge
-      yield* end
-      const again = yield* deliveries(broker)
-      const third = yield* again.next
-      assert.deepStrictEqual([third.redelivered, third.body], [true, "1"])
-      yield* third.acknowledge
-      yield* broker.publish(message("2"))
-      assert.strictEqual((yield* again.next).body, "2")
-    }).pipe(quietly)
   )
 })
 

@@ -774,7 +774,7 @@ const atStep = (root: Frame, path: string, change: (step: StepState) => StepStat
 
 const withRoot = (self: SagaState, root: Frame): SagaState => {
   if (root === self.root) return self
-  const isPaused = root.current !== undefined && isPausedInside([root])
+  const isPaused = root.current?.status === "paused-by-on-execute"
   const status = self.direction === "backward" ? self.status : isPaused ? "paused" : "running"
   return { ...self, root, status }
 }

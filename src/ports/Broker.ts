@@ -194,6 +194,16 @@ export const decode = (message: Message): Effect.Effect<Envelope, Unreadable> =>
 export const sizeOf = (body: string): number =>
   body.length * 3 <= maxMessageBytes ? body.length : Buffer.byteLength(body)
 
+/** Why what is in a message would make its receiver not read it (SPEC C11): it must not be sent then. */
+export const unsendable = (envelope: Envelope): Json.JsonIssue | { readonly bytes: number } | undefined => {
+  const checked = Json.check(envelope)
+  if (typeof checked !== "number") return checked
+  // No character takes more than six bytes, with its escape: the text of most messages need not be made for this.
+  if (checked * 6 <= maxMessageBytes) return undefined
+  const bytes = Buffer.byteLength(JSON.stringify(envelope))
+  return bytes > maxMessageBytes ? { bytes } : undefined
+}
+
 /** What the operation needs besides what every envelope has. */
 const missingField = ({ inReplyTo, op, path, status }: Envelope): string | undefined => {
   if (op === "reply") return inReplyTo === undefined ? "inReplyTo" : status === undefined ? "status" : undefined

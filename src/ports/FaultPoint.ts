@@ -33,13 +33,24 @@ export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoi
     operation: Operation,
     effect: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
-    const handler = fiber.getRef(FaultPoint)
+    const handler = handlerIn(fiber.context)
     return handler === nothing
       ? effect(fiber)
       : Effect.flatMap(handler(`${operation}.before`), () =>
           Effect.flatMap(Effect.exit(effect(fiber)), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
         )
   }
+}
+
+let last: { readonly context: Context.Context<never> | undefined; readonly handler: Handler } = {
+  context: undefined,
+  handler: nothing
+}
+
+/** Contexts do not change and most runners share one, so the last look-up is kept. */
+const handlerIn = (context: Context.Context<never>): Handler => {
+  if (last.context !== context) last = { context, handler: Context.get(context, FaultPoint) }
+  return last.handler
 }
 
 const point = (name: Name): Effect.Effect<void> => Effect.withFiber((fiber) => fiber.getRef(FaultPoint)(name))

@@ -11,11 +11,28 @@ export const received = Metric.counter("effect_saga_messages_total", {
   incremental: true
 })
 
-export const count = (outcome: string): Effect.Effect<void> =>
-  Metric.update(Metric.withAttributes(received, { outcome }), 1)
+/** By outcome. There are few of them, and a metric that is made anew looks for its place among all others. */
+const counts = new Map<string, Effect.Effect<void>>()
+
+export const count = (outcome: string): Effect.Effect<void> => {
+  const known = counts.get(outcome) ?? Metric.update(Metric.withAttributes(received, { outcome }), 1)
+  counts.set(outcome, known)
+  return known
+}
 
 /** 50 ms, doubled up to 2 s, for as long as it takes: meanwhile the delivery keeps its place (SPEC C8). */
 export const untilHandled = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])
+
+/** `Effect.retry` by this schedule. Almost nothing fails, so it is not begun before something does. */
+export const retry = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  isPassing: (error: E) => boolean
+): Effect.Effect<A, E, R> =>
+  Effect.catch(self, (error) => {
+    let attempts = 0
+    const again = Effect.suspend(() => (attempts++ === 0 ? Effect.fail(error) : self))
+    return Effect.retry(again, { schedule: untilHandled, while: isPassing })
+  })
 
 /** 100 ms, doubled up to 10 s, for as long as it takes. */
 const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")])

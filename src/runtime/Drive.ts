@@ -3,7 +3,7 @@
  * itself: to its end, or to where it waits for a reply or a time. Facts are stored before anything they announce
  * happens (SPEC W1, W7); the result of a step and the intent of the next one are one write.
  */
-import { Clock, type Context, Deferred, Effect, Result, Schedule } from "effect"
+import { Clock, type Context, Deferred, Effect, type Fiber, Result, Schedule } from "effect"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import * as Decision from "../execution/SagaDecision.ts"
@@ -138,6 +138,8 @@ export const make = Effect.fnUntraced(function* (
             fiberContext: self.fiberContext
           }
           const facts = yield* perform(run, only)
+          // What a callback ran in is not for what comes after it.
+          self.fiber.setContext(self.fiberContext)
           gained(self, facts)
           // The last fact says what time it is; without one the clock does.
           now = facts.at(-1)?.at ?? clock.currentTimeMillisUnsafe()
@@ -290,6 +292,7 @@ export const make = Effect.fnUntraced(function* (
       const self: Progress = {
         execution,
         definition,
+        fiber,
         fiberContext: fiber.context,
         since,
         inbox,
@@ -305,6 +308,7 @@ export const make = Effect.fnUntraced(function* (
 interface Progress {
   execution: SagaExecution
   readonly definition: Definition
+  readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly fiberContext: Context.Context<never>
   /** When the execution was looked at last. */
   since: number

@@ -64,7 +64,7 @@ export const within = <A, E>(
       if (run.fiberContext === undefined) {
         return Effect.provideService(Effect.suspend(inside), SagaTransaction, transaction)
       }
-      // The fiber is the runner's: nothing has to be put back, and every callback begins from the same context.
+      // The fiber is the runner's, which puts its context back: every callback begins from the same one.
       fiber.setContext(Context.add(run.fiberContext, SagaTransaction, transaction))
       return inside()
     })

@@ -50,8 +50,7 @@ const make = Effect.fnUntraced(function* (code: Code) {
     message: Incoming,
     deliveries: number
   ): Effect.Effect<ParticipantUnit.Outcome | ParticipantStoreError | "Defect", never, ParticipantStore> =>
-    ParticipantUnit.handle(code, message).pipe(
-      Effect.retry({ schedule: Consumer.untilHandled, while: ({ reason }) => reason === "unavailable" }),
+    Consumer.retry(ParticipantUnit.handle(code, message), ({ reason }) => reason === "unavailable").pipe(
       Effect.catchTag("ParticipantStoreError", (error) => Effect.succeed(error)),
       Effect.catchDefect((defect) =>
         Effect.logError("Handling a message died", { id: message.envelope.id, deliveries }, defect).pipe(
@@ -68,8 +67,10 @@ const make = Effect.fnUntraced(function* (code: Code) {
   const answer = (envelope: Envelope, body: string | undefined): Effect.Effect<boolean> =>
     body === undefined
       ? Effect.succeed(true)
-      : broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }).pipe(
-          Effect.retry({ schedule: Consumer.untilHandled, while: ({ reason }) => reason !== "rejected" }),
+      : Consumer.retry(
+          broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }),
+          ({ reason }) => reason !== "rejected"
+        ).pipe(
           Effect.as(true),
           Effect.orElseSucceed(() => false)
         )

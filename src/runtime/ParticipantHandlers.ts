@@ -2,11 +2,11 @@
  * The code of the user in a participant: one handler for each command, and hooks for what the transaction asks. Here it is
  * looked up, called inside the transaction it belongs to, and its outcome turned into an answer.
  */
-import { Cause, Effect, Exit, Ref } from "effect"
+import { Cause, Effect, Exit, Ref, Schema } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type * as Definition from "../definition/Participant.ts"
 import * as Encoding from "../execution/Encoding.ts"
-import { type Envelope, reply } from "../execution/Envelope.ts"
+import { type Envelope, Name, reply } from "../execution/Envelope.ts"
 import * as Broker from "../ports/Broker.ts"
 import { FaultPoint } from "../ports/FaultPoint.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
@@ -155,14 +155,15 @@ const success = (command: Command.Any, value: unknown, services: Array<string>):
   return { status: 200, ...(content !== undefined && { content }), relatedServices: [...new Set(services)] }
 }
 
-/** What its receiver would not read is no answer (SPEC C11). */
-const sendable = (envelope: Envelope, answer: Answer | undefined): Effect.Effect<Answer, Unsendable> =>
-  answer === undefined
-    ? Effect.fail(new Unsendable())
-    : Effect.matchEffect(Broker.decode(messageOf(envelope, answer)), {
-        onSuccess: () => Effect.succeed(answer),
-        onFailure: () => Effect.fail(new Unsendable())
-      })
+/** What its receiver would not read is no answer (SPEC C11). The rest of a reply is of the message that was read. */
+const sendable = (to: Envelope, answer: Answer | undefined): Effect.Effect<Answer, Unsendable> =>
+  answer !== undefined &&
+  answer.relatedServices?.every(isName) !== false &&
+  Broker.unsendable(replyOf(to, answer)) === undefined
+    ? Effect.succeed(answer)
+    : Effect.fail(new Unsendable())
+
+const isName = Schema.is(Name)
 
 const failureOf = Effect.fnUntraced(function* (
   command: Command.Any,
@@ -191,5 +192,7 @@ const failureOf = Effect.fnUntraced(function* (
 })
 
 /** The reply as it is published, and recorded: every copy has the same bytes. */
-export const messageOf = (to: Envelope, answer: Answer): Broker.Message =>
-  Broker.toMessage(reply(to, { ...answer, relatedServices: answer.relatedServices ?? [to.service] }))
+export const messageOf = (to: Envelope, answer: Answer): Broker.Message => Broker.toMessage(replyOf(to, answer))
+
+const replyOf = (to: Envelope, answer: Answer): Envelope =>
+  reply(to, { ...answer, relatedServices: answer.relatedServices ?? [to.service] })

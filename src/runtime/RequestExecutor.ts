@@ -2,7 +2,7 @@
 import type { Definition, Remote } from "../definition/SagaStep.ts"
 import * as Encoding from "../execution/Encoding.ts"
 import { type Envelope, messageId, type Op } from "../execution/Envelope.ts"
-import { check, type Json } from "../execution/Json.ts"
+import type { Json } from "../execution/Json.ts"
 import type * as SagaContext from "../execution/SagaContext.ts"
 import type { StepState } from "../execution/SagaState.ts"
 import * as Broker from "../ports/Broker.ts"
@@ -22,14 +22,13 @@ import * as RequestContext from "./RequestContext.ts"
 /** A message may not be larger than this many bytes (SPEC C11). */
 export const maxMessageSize = Broker.maxMessageBytes
 
-/** Why the receiver of a message would not read it (SPEC C11): it is not sent then. */
+/** Why a message cannot be sent. */
 const unreadable = (message: Envelope): ReturnType<typeof obstacle> | undefined => {
-  const checked = check(message)
-  if (typeof checked !== "number") return obstacle("encode", checked.message)
-  const bytes = Buffer.byteLength(JSON.stringify(message))
-  return bytes > maxMessageSize
-    ? obstacle("message-size", `the message has ${bytes} of ${maxMessageSize} bytes`)
-    : undefined
+  const issue = Broker.unsendable(message)
+  if (issue === undefined) return undefined
+  return "bytes" in issue
+    ? obstacle("message-size", `the message has ${issue.bytes} of ${maxMessageSize} bytes`)
+    : obstacle("encode", issue.message)
 }
 
 /** The request of a remote step. */

@@ -90,8 +90,7 @@ const mayPass = (error: ControlError): boolean =>
 export const consume = Effect.fnUntraced(function* (manager: Pick<SagaManager["Service"], "reply">) {
   const { maxInFlight, service } = yield* SagaConfig
   const one = (delivery: Broker.Delivery): Effect.Effect<void> =>
-    handle(manager, delivery).pipe(
-      Effect.retry({ schedule: Consumer.untilHandled, while: mayPass }),
+    Consumer.retry(handle(manager, delivery), mayPass).pipe(
       Effect.catch((error) => putAway(delivery, error._tag)),
       Effect.catchDefect((defect) =>
         Effect.andThen(Effect.logError("Handling a reply died", defect), putAway(delivery, "Defect"))

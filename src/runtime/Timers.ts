@@ -21,6 +21,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const heap: Array<Timer> = []
   const earlier = Latch.makeUnsafe(false)
   const clock = yield* Clock.Clock
+  /** Until when the fiber sleeps: what is due later does not wake it. */
+  let sleepsUntil = Number.POSITIVE_INFINITY
 
   const due = (): Timer | undefined => {
     // Timers that were replaced stay in the heap until their time: nothing is searched.
@@ -32,6 +34,7 @@ export const make = Effect.fnUntraced(function* (options: {
     while (true) {
       const next = due()
       const now = clock.currentTimeMillisUnsafe()
+      sleepsUntil = next?.at ?? Number.POSITIVE_INFINITY
       if (next === undefined) {
         yield* earlier.await
         earlier.closeUnsafe()
@@ -49,10 +52,9 @@ export const make = Effect.fnUntraced(function* (options: {
 
   return {
     schedule: (timer) => {
-      const first = due()
       current.set(timer.uuid, timer)
       push(heap, timer)
-      if (first === undefined || timer.at < first.at) earlier.openUnsafe()
+      if (timer.at < sleepsUntil) earlier.openUnsafe()
     },
     cancel: (uuid) => {
       current.delete(uuid)

@@ -442,7 +442,7 @@ export const participants: ReadonlyArray<Mutant> = [
     file: machine,
     find: "bound: envelope.notAfter + settings.maxSkew, settings }",
     replace: "bound: envelope.notAfter, settings }",
-    tests: [participant, table, wire]
+    tests: [table]
   },
   {
     rule: "C6",
@@ -515,13 +515,5 @@ export const participants: ReadonlyArray<Mutant> = [
     find: "[...new Set(transactions.length > 0 ? transactions : messages)]",
     replace: "[...new Set(transactions)]",
     tests: [store]
-  },
-  {
-    rule: "C6",
-    what: "who records a message later takes the place of who was faster (SQL)",
-    file: "src/adapters/sql/SqlParticipantStore.ts",
-    find: `if (written.size < saved.barriers.size) return yield* Effect.fail(new Undone(unavailable("Overtaken"), true))`,
-    replace: "",
-    tests: ["test/adapters/sql/SqlParticipantStore.test.ts"]
   }
 ]

@@ -267,6 +267,17 @@ it.effect("I13 what was refused as too late is not run by a process whose clock 
   })
 )
 
+it.effect("C6 a transaction that nobody knows is rejected for as long as another clock may run something of it", () =>
+  Effect.gen(function* () {
+    for (const op of ["reserve", "reject", "failure", "probe"] as const) {
+      const bench = yield* makeBench()
+      yield* TestClock.setTime(notAfter + maxSkew)
+      yield* bench.deliver({ op })
+      assert.strictEqual(yield* bench.status(), "rejected", op)
+    }
+  })
+)
+
 describe("SPEC C6", () => {
   for (const [status, start] of Object.entries(starts)) {
     it.effect(`every pair of messages does what the table says to a transaction that is ${status}`, () =>

@@ -294,7 +294,7 @@ export const writing: ReadonlyArray<Mutant> = [
     file: "src/execution/SagaDecision.ts",
     find: "[step.alternatives[state.choice]!.steps]",
     replace: "[step.alternatives.at(-1 - state.choice)!.steps]",
-    tests: [decision, "test/runtime/steps/conditional.test.ts"]
+    tests: [decision]
   },
   {
     rule: "W7",

@@ -1,7 +1,7 @@
 /** The program as people start it: what it prints, how it ends, and that neither a crash nor Ctrl-C changes an outcome. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { constants, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -54,7 +54,10 @@ const run = (args: ReadonlyArray<string>, watch = (_said: string, _child: ChildP
       stderr += chunk
       watch(stderr, child)
     })
-    child.on("close", (code) => resolve({ code, stdout, stderr }))
+    // Deno ends by the signal itself, which a shell shows as the same number.
+    child.on("close", (code, signal) =>
+      resolve({ code: code ?? 128 + constants.signals[signal ?? "SIGKILL"], stdout, stderr })
+    )
   })
 
 /** Databases that nobody has used yet. */

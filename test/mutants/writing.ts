@@ -294,7 +294,7 @@ export const writing: ReadonlyArray<Mutant> = [
     file: "src/execution/SagaDecision.ts",
     find: "[step.alternatives[state.choice]!.steps]",
     replace: "[step.alternatives.at(-1 - state.choice)!.steps]",
-    tests: [decision]
+    tests: ["test/execution/laws.test.ts"]
   },
   {
     rule: "W7",

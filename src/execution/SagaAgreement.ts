@@ -3,7 +3,8 @@
  * acknowledgement (SPEC C5). Answers are facts; questions follow from them, and are put again until they are answered.
  */
 import { type Envelope, messageId } from "./Envelope.ts"
-import type { Frame, SagaState, Stack, StepState } from "./SagaState.ts"
+import type { Frame, Stack, StepState } from "./SagaFrame.ts"
+import type { SagaState } from "./SagaState.ts"
 
 export type Question = "reserve" | "commit" | "reject"
 

@@ -16,8 +16,10 @@ import { messageId } from "./Envelope.ts"
 import * as Agreement from "./SagaAgreement.ts"
 import type { SagaContext } from "./SagaContext.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
+import { evolve } from "./SagaEvolution.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
-import { evolve, type Frame, isSettled, isUndone, type SagaState, type Sent, type StepState } from "./SagaState.ts"
+import { type Frame, isUndone, type Sent, type StepState } from "./SagaFrame.ts"
+import { isSettled, type SagaState } from "./SagaState.ts"
 import * as Timing from "./Timing.ts"
 
 /** What the runner does. `path` and `_tag` identify the work: the same one is never under way twice. */

@@ -12,7 +12,9 @@ import { check, Json, limits } from "./Json.ts"
 import { stalledAt } from "./SagaAgreement.ts"
 import * as Context from "./SagaContext.ts"
 import { SagaEvent } from "./SagaEvent.ts"
+import * as Evolution from "./SagaEvolution.ts"
 import { SagaContextDecodeError, SagaContextEncodeError, SagaContextTooLarge, toError } from "./SagaFailure.ts"
+import { type Frame, toArray } from "./SagaFrame.ts"
 import * as State from "./SagaState.ts"
 import { type CommitState, type Decision, SagaStatus } from "./SagaStatus.ts"
 import * as Step from "./SagaStepExecution.ts"
@@ -96,7 +98,7 @@ export class SagaExecution {
   }
   /** All events, oldest first. */
   get events(): ReadonlyArray<SagaEvent> {
-    return State.toArray(this.state.history).reverse()
+    return toArray(this.state.history).reverse()
   }
   /** Nothing is left to do: everybody has committed, or everything is undone and everybody was told. */
   get settled(): boolean {
@@ -166,13 +168,13 @@ const codecsOf = (definition: Definition): ReadonlyMap<string, Definition["conte
   return codecs
 }
 
-const relatedServices = (root: State.Frame): ReadonlyArray<string> => {
+const relatedServices = (root: Frame): ReadonlyArray<string> => {
   const found = new Set<string>()
-  const visit = (frame: State.Frame): void => {
+  const visit = (frame: Frame): void => {
     for (const step of [
-      ...State.toArray(frame.done),
+      ...toArray(frame.done),
       ...(frame.current === undefined ? [] : [frame.current]),
-      ...State.toArray(frame.undone)
+      ...toArray(frame.undone)
     ]) {
       if (step.inner.length > 0) step.inner.forEach(visit)
       else if (step.kind === "local" || step.kind === "remote")
@@ -189,7 +191,7 @@ export const bind = (self: SagaExecution, definition: Definition): SagaExecution
 
 /** One more event; the same execution where it is not admitted. */
 export const evolve = (self: SagaExecution, event: SagaEvent): SagaExecution => {
-  const state = State.evolve(self.state, event)
+  const state = Evolution.evolve(self.state, event)
   return state === self.state ? self : new SagaExecution(state, self.definition)
 }
 
@@ -272,9 +274,9 @@ export const fromEvents = (
   const [first] = events
   if (first?._tag !== "ExecutionCreated") return undefined
   const kept = events.length - unstored
-  const folded = events.slice(1, Math.max(1, kept)).reduce(State.evolve, State.created(first))
-  const before = kept > 0 ? State.stored(folded, writes) : { ...folded, revision: writes }
-  return new SagaExecution(events.slice(Math.max(1, kept)).reduce(State.evolve, before), undefined)
+  const folded = events.slice(1, Math.max(1, kept)).reduce(Evolution.evolve, State.created(first))
+  const before = kept > 0 ? Evolution.stored(folded, writes) : { ...folded, revision: writes }
+  return new SagaExecution(events.slice(Math.max(1, kept)).reduce(Evolution.evolve, before), undefined)
 }
 
 /** The events gained since the last write. */
@@ -304,7 +306,7 @@ export const unstoredMessages = ({ state }: SagaExecution): ReadonlyArray<Announ
 
 /** The execution after its write. */
 export const stored = (self: SagaExecution): SagaExecution =>
-  new SagaExecution(State.stored(self.state, self.state.revision + 1), self.definition)
+  new SagaExecution(Evolution.stored(self.state, self.state.revision + 1), self.definition)
 
 // ---- encoded form ----------------------------------------------------------------------------------------------
 

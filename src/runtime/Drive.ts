@@ -8,9 +8,9 @@ import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import * as Decision from "../execution/SagaDecision.ts"
 import type { SagaEvent } from "../execution/SagaEvent.ts"
+import { evolve } from "../execution/SagaEvolution.ts"
 import * as Execution from "../execution/SagaExecution.ts"
 import { SagaExecution } from "../execution/SagaExecution.ts"
-import { evolve } from "../execution/SagaState.ts"
 import * as Broker from "../ports/Broker.ts"
 import {
   type Hint,

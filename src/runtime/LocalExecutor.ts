@@ -5,7 +5,7 @@ import * as Encoding from "../execution/Encoding.ts"
 import type * as SagaContext from "../execution/SagaContext.ts"
 import { contextView } from "../execution/SagaExecution.ts"
 import * as Failure from "../execution/SagaFailure.ts"
-import type { StepState } from "../execution/SagaState.ts"
+import type { StepState } from "../execution/SagaFrame.ts"
 import * as Timing from "../execution/Timing.ts"
 import {
   type At,

@@ -4,7 +4,7 @@ import * as Encoding from "../execution/Encoding.ts"
 import { type Envelope, messageId, type Op } from "../execution/Envelope.ts"
 import type { Json } from "../execution/Json.ts"
 import type * as SagaContext from "../execution/SagaContext.ts"
-import type { StepState } from "../execution/SagaState.ts"
+import type { StepState } from "../execution/SagaFrame.ts"
 import * as Broker from "../ports/Broker.ts"
 import {
   type At,

@@ -9,9 +9,10 @@ import { type Envelope, messageId, type Op, type ReplyStatus } from "../../src/e
 import type { Json } from "../../src/execution/Json.ts"
 import * as Decision from "../../src/execution/SagaDecision.ts"
 import type { Of, SagaEvent } from "../../src/execution/SagaEvent.ts"
+import { evolve } from "../../src/execution/SagaEvolution.ts"
 import * as Execution from "../../src/execution/SagaExecution.ts"
 import type { SagaFailure } from "../../src/execution/SagaFailure.ts"
-import { evolve, type SagaState } from "../../src/execution/SagaState.ts"
+import type { SagaState } from "../../src/execution/SagaState.ts"
 import * as Trigger from "../../src/execution/SagaTrigger.ts"
 import * as Timing from "../../src/execution/Timing.ts"
 

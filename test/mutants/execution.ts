@@ -30,7 +30,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a reply 500 goes to the handler of refusals",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `                ? "running-on-error"
                 : "errored-by-on-execute",`,
     replace: `                ? "running-on-error"
@@ -40,7 +40,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "what was refused is undone as if it had an effect",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `          effect: event.status === 200 ? "exists" : "none",
           relatedServices`,
     replace: `          effect: "exists",
@@ -82,7 +82,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "without two-phase commit services are enrolled all the same",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: "const enrolled = next.transactional ? union(next.enrolled, services) : next.enrolled",
     replace: "const enrolled = union(next.enrolled, services)",
     tests: [decision]
@@ -90,7 +90,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a service takes part only once it has answered",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `        self,
         [event.message.service],
         event.message.notAfter,`,
@@ -102,7 +102,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "services that a reply names do not take part",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: "return enrol(withRoot(self, root), self, event.relatedServices, 0, event.at)",
     replace: "return enrol(withRoot(self, root), self, [], 0, event.at)",
     tests: [trigger]
@@ -203,7 +203,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "it is committed without asking anybody",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `agreement: Agreement.begin("reserve", self.enrolled, event.at)`,
     replace: `agreement: Agreement.begin("reserve", [], event.at)`,
     tests: [twoPhase]
@@ -245,7 +245,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a decision to commit is changed by a cancel",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `  self.direction === "forward" &&
   self.decision === null &&
   (self.status !== "finished" || self.commitState === "none" || self.commitState === "reserving")`,
@@ -255,7 +255,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "nobody is told of a rejection",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `agreement: tells && self.enrolled.length > 0 ? Agreement.begin("reject", self.enrolled, at) : undefined`,
     replace: "agreement: undefined",
     tests: [decision, twoPhase]
@@ -263,7 +263,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "who joins on the way back is not told of the rejection",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `const tells = enrolled !== next.enrolled && (next.commitState === "rejecting" || next.commitState === "rejected")`,
     replace: "const tells = false",
     tests: [trigger]
@@ -287,7 +287,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a failure without autocommit is told to all at once",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `const tells = self.autocommit || !self.transactional || self.commitState !== "none"`,
     replace: "const tells = true",
     tests: [decision, twoPhase]
@@ -297,7 +297,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "the step that failed is undone after the one before it",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `        : { ...outer, current }
     }
     // It failed`,
@@ -316,7 +316,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "steps are undone in the order they ran",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: "done: push(finished, outer.done), context",
     replace:
       "done: outer.done === undefined ? push(finished, undefined) : push(outer.done.head, push(finished, outer.done.tail)), context",
@@ -357,7 +357,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step is undone although its probe says that it has no effect",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `        effect: event.status === 200 ? "exists" : "none",
         relatedServices`,
     replace: `        effect: "exists",
@@ -385,7 +385,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a parked step is not listed",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: "const parked = parks ? union(self.parked, [path]) : self.parked.filter((other) => other !== path)",
     replace: "const parked = self.parked.filter((other) => other !== path)",
     tests: [decision]
@@ -393,7 +393,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "it says that all is undone while a step is parked",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `status: "errored", alreadyRollback: self.parked.length === 0 && self.reopened.length === 0 }`,
     replace: `status: "errored", alreadyRollback: true }`,
     tests: [decision, laws]
@@ -401,7 +401,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a late answer that there is an effect is not followed by its compensation",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: "reopened: union(next.reopened, [path]) }",
     replace: "reopened: next.reopened }",
     tests: [decision]
@@ -409,7 +409,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step does not get back the status that it had before it was undone",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `  status: step.statusBefore ?? step.status,
   statusBefore: undefined,`,
     replace: "  statusBefore: undefined,",
@@ -426,7 +426,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a running step of another branch is left to itself",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `    if (self.direction === "backward") return { ...outer, current: finished }`,
     replace: `    if (self.direction === "backward") return { ...outer, current: undefined, undone: push(finished, outer.undone) }`,
     tests: [decision, laws]

@@ -307,7 +307,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C14",
     what: "a decision to commit is forgotten before all have acknowledged it",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: `agreement: Agreement.begin("commit", self.enrolled, event.at)`,
     replace: "agreement: undefined",
     tests: [twoPhase, decision]

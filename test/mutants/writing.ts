@@ -44,7 +44,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "what is sent late has the time of the first request, not of the latest",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/SagaEvolution.ts",
     find: "notAfter: Math.max(next.notAfter, notAfter)",
     replace: "notAfter: next.notAfter === 0 ? notAfter : next.notAfter",
     tests: [decision]

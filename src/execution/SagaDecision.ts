@@ -152,7 +152,7 @@ const stepStarted = ({ name, policies: { timeout } }: Local, path: string, at: n
 
 const none: ReadonlyArray<never> = []
 
-const nothing: Decision = {
+export const nothing: Decision = {
   facts: none,
   instructions: none,
   agreeing: undefined,
@@ -512,9 +512,11 @@ function* statesOf(frame: Frame): Generator<StepState> {
   for (let node = frame.done; node !== undefined; node = node.tail) yield node.head
 }
 
+export type Interrupted = Extract<SagaEvent, { readonly _tag: "StepFailed" | "StepParked" }>
+
 /** What a restart finds half done: local steps whose `onCrash` forbids running them again (SPEC C7). */
-export const interrupted = (self: SagaState, definition: Definition, now: number): ReadonlyArray<SagaEvent> => {
-  const facts: Array<SagaEvent> = []
+export const interrupted = (self: SagaState, definition: Definition, now: number): ReadonlyArray<Interrupted> => {
+  const facts: Array<Interrupted> = []
   const visit = (frame: Frame, steps: ReadonlyArray<SagaStep>): void => {
     const { current } = frame
     if (current === undefined) return

@@ -33,6 +33,14 @@ export interface ClaimRequest {
   readonly holds?: ReadonlyArray<string>
 }
 
+export interface TakeRequest {
+  readonly uuid: string
+  /** The instance that wants to go on with it. */
+  readonly owner: string
+  /** Milliseconds since the epoch, as in `ClaimRequest`. */
+  readonly now: number
+}
+
 export interface Claimed {
   /** Without their definitions. */
   readonly executions: ReadonlyArray<SagaExecution>
@@ -88,6 +96,12 @@ export class Leases {
       executions.push(new SagaExecution(state, undefined))
     }
     return { executions, lapsed, lost }
+  }
+
+  /** Who has an execution from now on: the owner, unless another one who lives is at work on it. */
+  holder(hint: Hint | undefined, { now, owner }: TakeRequest): string {
+    const isAtWork = hint !== undefined && hint.wakeAt === undefined && this.isAlive(hint.owner, now)
+    return isAtWork ? hint.owner : owner
   }
 
   private isAlive(owner: string, now: number): boolean {

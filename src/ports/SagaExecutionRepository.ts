@@ -14,12 +14,19 @@ import * as Uuid from "../execution/Uuid.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 import * as Head from "./SagaExecutionHead.ts"
-import { type Claimed, type ClaimRequest, type Hint, Leases, type Place } from "./SagaExecutionLease.ts"
+import {
+  type Claimed,
+  type ClaimRequest,
+  type Hint,
+  Leases,
+  type Place,
+  type TakeRequest
+} from "./SagaExecutionLease.ts"
 import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "./SagaExecutionTombstone.ts"
 
 export type { Filter, Page, PageRequest } from "./SagaExecutionHead.ts"
 export { Head } from "./SagaExecutionHead.ts"
-export { type Claimed, type ClaimRequest, type Hint, isClaimable } from "./SagaExecutionLease.ts"
+export { type Claimed, type ClaimRequest, type Hint, isClaimable, type TakeRequest } from "./SagaExecutionLease.ts"
 export { contextHash, SagaExecutionRetired } from "./SagaExecutionTombstone.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
@@ -47,7 +54,7 @@ export class SagaExecutionNotFound extends Schema.TaggedError<SagaExecutionNotFo
   }
 }
 
-export const Operation = Schema.Literals(["store", "load", "delete", "find", "claim", "release", "census"])
+export const Operation = Schema.Literals(["store", "load", "delete", "find", "claim", "take", "release", "census"])
 export type Operation = typeof Operation.Type
 
 /**
@@ -124,6 +131,11 @@ export class SagaExecutionRepository extends Context.Service<
     readonly claim: (
       request: ClaimRequest
     ) => Effect.Effect<Claimed, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
+    /**
+     * Makes an execution the owner's, unless another instance that lives is at work on it; gives the instance that has it
+     * then. What is not there is the owner's.
+     */
+    readonly take: (request: TakeRequest) => Effect.Effect<string, SagaExecutionRepositoryError>
     /** Gives back what the owner has. */
     readonly release: (owner: string) => Effect.Effect<void, SagaExecutionRepositoryError>
     /** How many unsettled executions there are of each definition. */
@@ -245,6 +257,13 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     delete: (target) => FaultPoint.around("store", () => Effect.sync(() => remove(uuidOf(target)))),
     find: (filter, page = {}) => Effect.map(pageStart(page), (from) => Head.page(heads(), filter, page, from)),
     claim: (request) => Effect.sync(() => leases.take(kept.values(), request)),
+    take: (request) =>
+      Effect.sync(() => {
+        const place = kept.get(request.uuid)
+        const owner = leases.holder(place?.hint, request)
+        if (place !== undefined) place.hint = { owner }
+        return owner
+      }),
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.sync(() => censusOf(Array.from(kept.values(), ({ state }) => state))),
     changes: Stream.empty,
@@ -447,6 +466,12 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
       for (const { hint, state } of places) if (hint !== undefined) hints.set(state.uuid, hint)
       return claimed
     }),
+    take: (request) =>
+      Effect.sync(() => {
+        const owner = leases.holder(hints.get(request.uuid), request)
+        hints.set(request.uuid, { owner })
+        return owner
+      }),
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.map(
       Effect.suspend(() => all("census")),

@@ -9,6 +9,7 @@ import { conflict } from "../ports/SagaExecutionRepository.ts"
 import type { Drive, Driven, StorageError } from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
 import { SagaTransaction } from "./SagaTransaction.ts"
+import { afterCrash, type TakenUp, type TakeUp } from "./TakingUp.ts"
 import * as Timers from "./Timers.ts"
 
 /** Too much is pending in this process; nothing of the new execution is stored. */
@@ -113,8 +114,7 @@ const withoutTransactions = (caller: Context.Context<never>): Context.Context<ne
 export const make = Effect.fnUntraced(function* (options: {
   readonly drive: Drive
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
-  /** What is loaded of an execution whose runner has stopped in the middle. */
-  readonly afterCrash: (execution: SagaExecution) => SagaExecution
+  readonly takeUp: TakeUp
   /** After how many milliseconds an execution is taken up again that could not be stored. */
   readonly recoveryInterval: number
   readonly maxRunning: number
@@ -123,7 +123,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly commitWait: number
   readonly services: Context.Context<never>
 }): Effect.fn.Return<ActiveExecutions, never, Scope.Scope> {
-  const { afterCrash, commitWait, drive, load, maxPending, maxRunning, recoveryInterval, services } = options
+  const { commitWait, drive, load, maxPending, maxRunning, recoveryInterval, services, takeUp } = options
   const clock = yield* Clock.Clock
   const reached = (execution: SagaExecution, until: Until): boolean => isReached(execution, until, clock, commitWait)
   const active = new Map<string, Inbox.Inbox>()
@@ -143,8 +143,7 @@ export const make = Effect.fnUntraced(function* (options: {
         // Somebody tries to start it again; it is looked at after that.
         if (active.has(uuid))
           return timers.schedule({ uuid, at: clock.currentTimeMillisUnsafe() + recoveryInterval, since })
-        const loaded = since === crashed ? Effect.map(load(uuid), afterCrash) : load(uuid)
-        goOn(uuid, loaded, since, Inbox.make())
+        goOn(uuid, loaded(uuid), since, Inbox.make())
       })
   })
   let closed = false
@@ -216,17 +215,19 @@ export const make = Effect.fnUntraced(function* (options: {
     return undefined
   }
 
-  const goOn = (
-    uuid: string,
-    execution: Effect.Effect<SagaExecution, RunError>,
-    since: number,
-    inbox: Inbox.Inbox
-  ): void => {
+  /** What it is gone on with: where nobody else is at work on it, a local step that is stored as running was left half done. */
+  const loaded = (uuid: string): Effect.Effect<TakenUp, RunError> =>
+    Effect.map(takeUp(load(uuid)), ({ elsewhere, execution }) => ({
+      execution: elsewhere === undefined ? afterCrash(execution, clock.currentTimeMillisUnsafe()) : execution,
+      elsewhere
+    }))
+
+  const goOn = (uuid: string, takenUp: Effect.Effect<TakenUp, RunError>, since: number, inbox: Inbox.Inbox): void => {
     timers.cancel(uuid)
     waiting.delete(uuid)
     launch(
       uuid,
-      Effect.flatMap(execution, (loaded) => drive(loaded, since, inbox)),
+      Effect.flatMap(takenUp, ({ elsewhere, execution }) => drive(execution, since, inbox, elsewhere)),
       inbox,
       services
     )
@@ -241,13 +242,13 @@ export const make = Effect.fnUntraced(function* (options: {
     if (isBack === true || (isBack === false && Exit.isFailure(exit))) handOver(uuid, inbox, isBack)
     else if (Exit.isFailure(exit)) failed(uuid, inbox, exit.cause)
     else {
-      const { execution, wakeAt } = exit.value
+      const { elsewhere, execution, wakeAt } = exit.value
       const now = clock.currentTimeMillisUnsafe()
-      if (inbox.triggers.length > 0) goOn(uuid, Effect.succeed(execution), now, Inbox.make(inbox.triggers))
+      if (inbox.triggers.length > 0) goOn(uuid, Effect.succeed(exit.value), now, Inbox.make(inbox.triggers))
       else {
         // What is over may still have to be told to others.
         const isOver = execution.status === "finished" || execution.status === "errored"
-        if (isOver && wakeAt === Number.POSITIVE_INFINITY) waiting.delete(uuid)
+        if (elsewhere !== undefined || (isOver && wakeAt === Number.POSITIVE_INFINITY)) waiting.delete(uuid)
         else waiting.add(uuid)
         if (wakeAt !== Number.POSITIVE_INFINITY) timers.schedule({ uuid, at: wakeAt, since: now })
         settle(uuid, Exit.succeed(execution))
@@ -262,7 +263,7 @@ export const make = Effect.fnUntraced(function* (options: {
     const triggers = [...inbox.judged.map(({ trigger }) => trigger), ...inbox.triggers]
     if (!isBack && triggers.length === 0) return
     const since = isBack ? crashed : clock.currentTimeMillisUnsafe()
-    goOn(uuid, Effect.map(load(uuid), afterCrash), since, Inbox.make(triggers))
+    goOn(uuid, loaded(uuid), since, Inbox.make(triggers))
   }
 
   const failed = (uuid: string, inbox: Inbox.Inbox, cause: Cause.Cause<RunError>): void => {
@@ -271,7 +272,7 @@ export const make = Effect.fnUntraced(function* (options: {
     if (Cause.hasDies(cause)) Effect.runForkWith(services)(Effect.logError("A saga runner died", { uuid }, cause))
     if (isConflict(cause)) {
       // It exists already, and what came for it is not for the one that could not start.
-      if (inbox.triggers.length > 0) goOn(uuid, Effect.map(load(uuid), afterCrash), now, Inbox.make(inbox.triggers))
+      if (inbox.triggers.length > 0) goOn(uuid, loaded(uuid), now, Inbox.make(inbox.triggers))
       return settle(uuid, exit, ({ starts }) => starts)
     }
     if (isUnavailable(cause)) {
@@ -331,8 +332,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const deliver = (uuid: string, trigger: Inbox.Trigger): Effect.Effect<SagaExecution, unknown> => {
     const inbox = active.get(uuid)
     if (inbox === undefined) {
-      // Nobody runs it here: a local step that is stored as running was left half done.
-      goOn(uuid, Effect.map(load(uuid), afterCrash), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))
+      goOn(uuid, loaded(uuid), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))
     } else if (inbox.triggers.length >= maxInbox) {
       return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
     } else Inbox.offer(inbox, trigger)
@@ -388,7 +388,7 @@ export const make = Effect.fnUntraced(function* (options: {
       }),
     resume: (execution, since) => {
       const { uuid } = execution
-      if (!active.has(uuid)) goOn(uuid, Effect.succeed(execution), since, Inbox.make())
+      if (!active.has(uuid)) goOn(uuid, Effect.succeed({ execution, elsewhere: undefined }), since, Inbox.make())
       else if (lost.has(uuid)) lost.set(uuid, true)
     },
     running: () => [...active.keys()],

@@ -27,6 +27,7 @@ import { type Done, Flights, type Join, type Joint, type Landed } from "./Flight
 import * as Inbox from "./Inbox.ts"
 import type { Hooks } from "./ParticipantHandlers.ts"
 import { SagaConfig } from "./SagaConfig.ts"
+import * as TakingUp from "./TakingUp.ts"
 
 /** What can go wrong with the record of an execution. */
 export type StorageError =
@@ -39,13 +40,21 @@ export interface Driven {
   readonly execution: SagaExecution
   /** When to look again although nothing happened; `Infinity`: never. */
   readonly wakeAt: number
+  /** The instance that goes on with it, where that is another one. */
+  readonly elsewhere: string | undefined
 }
 
 /**
  * Takes an execution as far as it goes. `since`: when it was looked at last (`-Infinity` after a restart).
  * A conflict on the first write fails; on a later one the newer state is loaded and the work goes on from there.
+ * `elsewhere`: the instance that is at work on it. Then what the triggers bring is stored, and left to that one.
  */
-export type Drive = (execution: SagaExecution, since: number, inbox: Inbox.Inbox) => Effect.Effect<Driven, StorageError>
+export type Drive = (
+  execution: SagaExecution,
+  since: number,
+  inbox: Inbox.Inbox,
+  elsewhere?: string
+) => Effect.Effect<Driven, StorageError>
 
 /** 50 ms, doubled up to 2 s, ten times (SPEC C8). */
 const untilStored = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
@@ -64,6 +73,7 @@ export const make = Effect.fnUntraced(function* (
   const broker = yield* Broker.Broker
   const committer = yield* TransactionCommitter
   const { service, settings } = yield* SagaConfig
+  const takeUp = TakingUp.make(repository, owner, settings)
   const atWork: Hint = owner === undefined ? { owner: "", wakeAt: Number.POSITIVE_INFINITY } : { owner }
   /** What recovery is told of an execution that waits. */
   const waiting = (wakeAt: number): Hint => (owner === undefined ? atWork : { owner, wakeAt })
@@ -78,12 +88,20 @@ export const make = Effect.fnUntraced(function* (
         })
   }
 
-  /** The newest state with those of my facts that it still admits; whether it is mine to go on with. */
-  const rebase = Effect.fnUntraced(function* (mine: SagaExecution, definition: Definition) {
-    const latest = Execution.bind(yield* repository.load(mine.uuid), definition)
-    const execution = Execution.unstored(mine).reduce(Execution.evolve, latest)
-    // Facts that count make me its owner; without any, somebody else drives it.
-    return { execution, goesOn: execution !== latest }
+  /** Goes on from the newest state, with those of my facts that it still admits. */
+  const rebase = Effect.fnUntraced(function* (self: Progress) {
+    const { definition, execution, flights, inbox } = self
+    const load = Effect.map(repository.load(execution.uuid), (latest) => Execution.bind(latest, definition))
+    const { elsewhere, execution: latest } = yield* takeUp(load)
+    const rebased = Execution.unstored(execution).reduce(Execution.evolve, latest)
+    const now = yield* Clock.currentTimeMillis
+    self.announces = true
+    self.elsewhere = elsewhere
+    self.execution = rebased
+    // Where nobody tells who has it, facts of mine that count do.
+    if (owner === undefined) self.elsewhere = rebased === latest && inbox.triggers.length === 0 ? "" : undefined
+    else if (elsewhere === undefined)
+      self.execution = TakingUp.afterCrash(rebased, now, (path) => flights?.isRunning(path) === true)
   })
 
   const perform = (run: Executor.Run, instruction: Decision.Instruction): Effect.Effect<ReadonlyArray<SagaEvent>> => {
@@ -105,7 +123,10 @@ export const make = Effect.fnUntraced(function* (
     let now = clock.currentTimeMillisUnsafe()
     while (true) {
       if (inbox.triggers.length > 0) look(self, now)
-      const { decision, state } = Decision.advance(self.execution.state, definition, now, self.since, settings)
+      const { decision, state } =
+        self.elsewhere === undefined
+          ? Decision.advance(self.execution.state, definition, now, self.since, settings)
+          : { decision: Decision.nothing, state: self.execution.state }
       if (state !== self.execution.state) self.execution = new SagaExecution(state, definition)
       self.since = now
       const isJoint = self.flights?.isJoint === true
@@ -115,7 +136,7 @@ export const make = Effect.fnUntraced(function* (
         if (state.unstored > 0) {
           const isWaiting = work.length === 0 && self.flights?.isAwaited(decision) !== true
           const hint = isWaiting ? waiting(decision.wakeAt) : atWork
-          const announced = recorded(self, yield* repository.store(self.execution, hint))
+          const announced = recorded(self, yield* repository.store(self.execution, hintOf(self) ?? hint))
           if (announced !== undefined) yield* announced
         }
         if (inbox.judged.length > 0) {
@@ -127,7 +148,10 @@ export const make = Effect.fnUntraced(function* (
 
       if (self.flights === undefined || !self.flights.isAwaited(decision)) {
         const only = work[0]
-        if (only === undefined) return { execution: self.execution, wakeAt: decision.wakeAt }
+        if (only === undefined) {
+          const { elsewhere, execution } = self
+          return { execution, wakeAt: decision.wakeAt, elsewhere }
+        }
         if (work.length === 1 && isDoneInPlace(only, decision.wakeAt)) {
           const run = {
             definition,
@@ -241,24 +265,24 @@ export const make = Effect.fnUntraced(function* (
     return isMine ? Execution.bind(latest.success, definition) : undefined
   })
 
-  /** What becomes of a drive whose write has failed: it goes on (undefined), or is over. */
+  /** What a drive whose write has failed goes on with, if it can. */
   const recover = Effect.fnUntraced(function* (
     self: Progress,
     error: StoreError
-  ): Effect.fn.Return<Driven | undefined, StorageError> {
-    const { definition, inbox } = self
+  ): Effect.fn.Return<void, StorageError> {
+    const { inbox } = self
     if (isUnavailable(error)) {
       if (self.undone > 10) return yield* Effect.fail(error)
-      const again = Effect.retry(repository.store(self.execution, atWork), {
+      const again = Effect.retry(repository.store(self.execution, hintOf(self) ?? atWork), {
         schedule: untilStored,
         while: isUnavailable
       })
       const stored = yield* Effect.result(again)
       if (Result.isFailure(stored) && isUnavailable(stored.failure)) return yield* Effect.fail(stored.failure)
-      if (Result.isSuccess(stored)) return void (yield* written(self, stored.success))
+      if (Result.isSuccess(stored)) return yield* written(self, stored.success)
       const mine =
-        stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, definition) : undefined
-      return mine === undefined ? yield* recover(self, stored.failure) : void (yield* written(self, mine))
+        stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined
+      return yield* mine === undefined ? recover(self, stored.failure) : written(self, mine)
     }
     if (error._tag !== "SagaExecutionConflict") return yield* Effect.fail(error)
     // What was judged on the old state is judged again on the new one.
@@ -266,24 +290,13 @@ export const make = Effect.fnUntraced(function* (
     inbox.judged = []
     // It exists already: what came meanwhile is for the one that does.
     if (self.execution.revision === 0) return yield* Effect.fail(error)
-    const rebased = yield* rebase(self.execution, definition)
-    self.execution = rebased.execution
-    self.announces = true
-    if (rebased.goesOn || inbox.triggers.length > 0) return undefined
-    // Somebody else goes on with it. What it waits for is waited for here too, should they stop.
-    const now = yield* Clock.currentTimeMillis
-    const { decision } = Decision.advance(rebased.execution.state, definition, now, now, settings)
-    return { execution: rebased.execution, wakeAt: decision.wakeAt }
+    yield* rebase(self)
   })
 
   const drive = (self: Progress, clock: Clock.Clock): Effect.Effect<Driven, StorageError> =>
-    Effect.catch(loop(self, clock), (error) =>
-      Effect.flatMap(recover(self, error), (driven) =>
-        driven === undefined ? drive(self, clock) : Effect.succeed(driven)
-      )
-    )
+    Effect.catch(loop(self, clock), (error) => Effect.andThen(recover(self, error), drive(self, clock)))
 
-  return (execution, since, inbox) =>
+  return (execution, since, inbox, elsewhere) =>
     Effect.withFiber<Driven, StorageError>((fiber) => {
       const { definition } = execution
       if (definition === undefined) {
@@ -296,6 +309,7 @@ export const make = Effect.fnUntraced(function* (
         fiberContext: fiber.context,
         since,
         inbox,
+        elsewhere,
         undone: 0,
         announces: true,
         flights: undefined
@@ -313,6 +327,8 @@ interface Progress {
   /** When the execution was looked at last. */
   since: number
   readonly inbox: Inbox.Inbox
+  /** The instance that is at work on it, where that is another one. */
+  elsewhere: string | undefined
   /** Transactions that did not commit since the last write. */
   undone: number
   /** Whether there may be a message among the facts that are not stored yet. */
@@ -324,6 +340,10 @@ type StoreError = SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRe
 
 const isUnavailable = (error: StorageError): boolean =>
   error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"
+
+/** Whoever is at work on it elsewhere still is. */
+const hintOf = ({ elsewhere }: Progress): Hint | undefined =>
+  elsewhere === undefined ? undefined : { owner: elsewhere }
 
 const gained = (self: Progress, facts: ReadonlyArray<SagaEvent>): void => {
   const state = facts.reduce(evolve, self.execution.state)

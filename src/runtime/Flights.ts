@@ -60,6 +60,11 @@ export class Flights<E> {
     )
   }
 
+  /** Whether the local step is. */
+  isRunning(path: string): boolean {
+    return this.keys.has(`RunStep:${path}`)
+  }
+
   notUnderWay(instructions: ReadonlyArray<Instruction>): ReadonlyArray<Instruction> {
     return instructions.filter((instruction) => !this.keys.has(keyOf(instruction)))
   }

@@ -6,11 +6,10 @@
  */
 import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
-import * as Decision from "../execution/SagaDecision.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
-import * as Execution from "../execution/SagaExecution.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { ActiveExecutions } from "./ActiveExecutions.ts"
+import { afterCrash } from "./TakingUp.ts"
 
 /** Executions that are claimed at once. */
 const batch = 256
@@ -86,9 +85,3 @@ const round = Effect.fnUntraced(
       Effect.as(Effect.logError("Executions of a former process could not be claimed", { reason }), true)
   })
 )
-
-/** With what its half-done local steps make of it. */
-export const afterCrash = (execution: SagaExecution, now: number): SagaExecution =>
-  execution.definition === undefined
-    ? execution
-    : Decision.interrupted(execution.state, execution.definition, now).reduce(Execution.evolve, execution)

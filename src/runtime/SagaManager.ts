@@ -38,6 +38,7 @@ import * as SagaConfig from "./SagaConfig.ts"
 import { failureOf, register, resuming, type SagaFailedExecution, type SetUpError, starting } from "./SagaRunner.ts"
 import * as SagaService from "./SagaService.ts"
 import * as StatusService from "./StatusService.ts"
+import * as TakingUp from "./TakingUp.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
@@ -287,7 +288,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { 
     commitWait: settings.commitWait,
     drive,
     load: loadBound,
-    afterCrash: (execution) => Recovery.afterCrash(execution, clock.currentTimeMillisUnsafe()),
+    takeUp: TakingUp.make(repository, owner, settings),
     services
   })
 

@@ -20,9 +20,9 @@ import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { StorageError } from "./Drive.ts"
 import * as Drive from "./Drive.ts"
 import * as Inbox from "./Inbox.ts"
-import { afterCrash } from "./Recovery.ts"
 import { kept, RequestContext } from "./RequestContext.ts"
 import { SagaConfig } from "./SagaConfig.ts"
+import { afterCrash } from "./TakingUp.ts"
 
 /** The execution failed and was undone as far as possible: `cause` is the first failure, `later` those of undoing. */
 export class SagaFailedExecution<E = unknown> extends Schema.TaggedError<SagaFailedExecution<any>>()(

@@ -225,6 +225,35 @@ export const register = (test: Test): void => {
       assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [worked.uuid])
     }))
 
+  test("C7 gives one execution to whoever asks, unless somebody alive is at work on it", () =>
+    Effect.gen(function* () {
+      const { claim, load, store, take } = yield* repository
+      const now = Sample.time
+      const [alive, dead, me] = [Sample.uniqueName(), Sample.uniqueName(), Sample.uniqueName()]
+      yield* claim({ owner: alive, now, leaseMillis: minute, limit: 0 })
+      yield* claim({ owner: dead, now, leaseMillis: 0, limit: 0 })
+      yield* claim({ owner: me, now, leaseMillis: minute, limit: 0 })
+      const holder = Effect.fnUntraced(function* (hint: Repository.Hint | undefined) {
+        const { uuid } = yield* store(Sample.started(Sample.created()), hint)
+        return yield* take({ uuid, owner: me, now })
+      })
+      assert.strictEqual(yield* holder({ owner: alive }), alive)
+      assert.strictEqual(yield* holder({ owner: alive, wakeAt: now + 1 }), me)
+      assert.strictEqual(yield* holder({ owner: alive, wakeAt: Number.POSITIVE_INFINITY }), me)
+      assert.strictEqual(yield* holder({ owner: dead }), me)
+      assert.strictEqual(yield* holder({ owner: me }), me)
+      assert.strictEqual(yield* holder(undefined), me)
+      const { uuid } = Sample.created()
+      assert.strictEqual(yield* take({ uuid, owner: me, now }), me)
+      // What is taken is the taker's, and nothing else about it has changed.
+      const taken = yield* store(Sample.started(Sample.created()), { owner: alive, wakeAt: now })
+      yield* take({ uuid: taken.uuid, owner: me, now })
+      assert.strictEqual(yield* take({ uuid: taken.uuid, owner: alive, now }), me)
+      assert.strictEqual((yield* load(taken.uuid)).revision, taken.revision)
+      yield* store(Sample.paused(taken), { owner: alive })
+      assert.strictEqual(yield* take({ uuid: taken.uuid, owner: me, now }), alive)
+    }))
+
   test("C10 takes only what the owner can continue, and counts the rest", () =>
     Effect.gen(function* () {
       const { census, claim, store } = yield* repository

@@ -10,6 +10,8 @@ export interface Program {
   /** What it prints, line by line. */
   readonly lines: Queue.Dequeue<string>
   readonly say: (line: string) => Effect.Effect<void>
+  /** It is told nothing more: Deno does not end while it reads. */
+  readonly closeInput: Effect.Effect<void>
   readonly kill: Effect.Effect<void>
   /** Its exit code, or the signal that has ended it. */
   readonly ended: Effect.Effect<number | string>
@@ -64,6 +66,9 @@ export const start = (program: URL, ...args: ReadonlyArray<string>) =>
           Effect.sync(() => {
             child.stdin.write(`${line}\n`)
           }),
+        closeInput: Effect.sync(() => {
+          child.stdin.end()
+        }),
         kill: stop(child),
         ended: Deferred.await(ended)
       })

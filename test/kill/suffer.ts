@@ -114,6 +114,7 @@ const sufferTogether = Effect.fnUntraced(function* (program: URL, base: Omit<Ord
     other = yield* up()
   }
   yield* other.say("finish")
+  yield* other.closeInput
   yield* Program.printed(other, "settled")
   assert.strictEqual(yield* other.ended, 0)
 }, Effect.scoped)

@@ -9,6 +9,7 @@ const control = "test/runtime/manager/control.test.ts"
 const start = "test/runtime/manager/start.test.ts"
 const twoPhase = "test/runtime/manager/twoPhase.test.ts"
 const wire = "test/runtime/participant/wire.test.ts"
+const instances = "test/runtime/manager/instances.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
 
@@ -58,9 +59,41 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a reply goes on with an execution without looking at its half-done steps",
     file: "src/runtime/ActiveExecutions.ts",
-    find: "goOn(uuid, Effect.map(load(uuid), afterCrash), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))",
-    replace: "goOn(uuid, load(uuid), clock.currentTimeMillisUnsafe(), Inbox.make([trigger]))",
-    tests: ["test/runtime/manager/instances.test.ts"]
+    find: "elsewhere === undefined ? afterCrash(execution, clock.currentTimeMillisUnsafe()) : execution",
+    replace: "execution",
+    tests: [instances]
+  },
+  {
+    rule: "C7",
+    what: "a reply goes on with an execution that somebody alive is at work on",
+    file: "src/runtime/TakingUp.ts",
+    find: "if (holder !== owner) return { execution, elsewhere: holder }",
+    replace: "if (holder !== owner) return { execution, elsewhere: undefined }",
+    tests: [instances]
+  },
+  {
+    rule: "C7",
+    what: "whoever stores a reply for somebody at work on the execution takes it away",
+    file: "src/runtime/Drive.ts",
+    find: "repository.store(self.execution, hintOf(self) ?? hint)",
+    replace: "repository.store(self.execution, hint)",
+    tests: [instances]
+  },
+  {
+    rule: "C7",
+    what: "an execution is taken from somebody alive who is at work on it (memory)",
+    file: "src/ports/SagaExecutionLease.ts",
+    find: "hint.wakeAt === undefined && this.isAlive(hint.owner, now)",
+    replace: "hint.wakeAt !== undefined && this.isAlive(hint.owner, now)",
+    tests: [repository]
+  },
+  {
+    rule: "C7",
+    what: "an execution is taken from somebody alive who is at work on it (SQL)",
+    file: "src/adapters/sql/SagaExecutionStatements.ts",
+    find: "not (h.wake_at is not distinct from 0 and exists (",
+    replace: "not (h.wake_at is null and exists (",
+    tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
   },
   {
     rule: "C7",
@@ -115,8 +148,9 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery takes what somebody alive has (SQL)",
     file: "src/adapters/sql/SagaExecutionStatements.ts",
-    find: "and i.lease_until > clock_timestamp()",
-    replace: "and i.lease_until > clock_timestamp() + interval '1 day'",
+    find: "where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()\n                  )\n                order by",
+    replace:
+      "where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp() + interval '1 day'\n                  )\n                order by",
     tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
   },
   {

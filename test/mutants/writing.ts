@@ -103,12 +103,12 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message leaves before it is stored",
     file: "src/runtime/Drive.ts",
-    find: `          const announced = recorded(self, yield* repository.store(self.execution, hint))
+    find: `          const announced = recorded(self, yield* repository.store(self.execution, hintOf(self) ?? hint))
           if (announced !== undefined) yield* announced`,
     replace: `          const early = announce(self.execution)
           if (early !== undefined) yield* early
           self.announces = false
-          recorded(self, yield* repository.store(self.execution, hint))`,
+          recorded(self, yield* repository.store(self.execution, hintOf(self) ?? hint))`,
     tests: [twoPhase, crash]
   },
   {
@@ -258,7 +258,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W5",
     what: "an own write whose outcome was unknown is taken for somebody else's",
     file: "src/runtime/Drive.ts",
-    find: `stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, definition) : undefined`,
+    find: `stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined`,
     replace: "undefined",
     tests: [outage]
   },
@@ -274,8 +274,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W5",
     what: "facts whose write was refused are not offered to the newer state",
     file: "src/runtime/Drive.ts",
-    find: "const execution = Execution.unstored(mine).reduce(Execution.evolve, latest)",
-    replace: "const execution = latest",
+    find: "const rebased = Execution.unstored(execution).reduce(Execution.evolve, latest)",
+    replace: "const rebased = latest",
     tests: [instances]
   },
   {

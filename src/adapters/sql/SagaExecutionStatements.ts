@@ -97,6 +97,8 @@ export class SagaExecutionStatements extends Context.Service<
       fingerprints: ReadonlyArray<string> | undefined,
       holds: ReadonlyArray<string> | undefined
     ) => Run<ReadonlyArray<string>>
+    /** Gives it to the owner unless somebody else who lives is at work on it; who has it, if it is there. */
+    readonly take: (uuid: string, owner: string) => Run<string | undefined>
     /** Those of the executions that another owner has. */
     readonly lost: (owner: string, holds: ReadonlyArray<string>) => Run<ReadonlyArray<string>>
     readonly release: (owner: string) => Run<void>
@@ -221,6 +223,21 @@ export const layerPostgres = (
               update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
               returning h.uuid`,
             (rows) => rows.map(({ uuid }) => uuid)
+          ),
+        take: (uuid, owner) =>
+          Effect.map(
+            sql<{ readonly owner: string }>`with taken as (
+                update ${execution} h set owner = ${owner}, wake_at = 0
+                where h.uuid = ${uuid}::uuid and not (h.wake_at is not distinct from 0 and exists (
+                  select from ${instance} i
+                  where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
+                ))
+                returning h.owner
+              )
+              select owner from taken
+              union all select h.owner from ${execution} h
+              where h.uuid = ${uuid}::uuid and not exists (select from taken)`,
+            ([row]) => row?.owner
           ),
         lost: (owner, holds) =>
           Effect.map(

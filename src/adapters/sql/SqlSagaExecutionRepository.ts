@@ -269,6 +269,10 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
       return rows.length > limit && last !== undefined ? { items, next: Head.cursor(last) } : { items }
     }),
     claim,
+    take: ({ owner, uuid }) => {
+      heads.delete(uuid)
+      return Effect.map(call("take", statements.take(uuid, owner)), (holder) => holder ?? owner)
+    },
     release: (owner) => call("release", statements.release(owner)),
     census: call("census", statements.census),
     changes,

@@ -14,6 +14,7 @@ import {
   quiet,
   refusing,
   reserved,
+  type Sent,
   until,
   type World,
   write
@@ -166,3 +167,119 @@ it.effect("C7 a reply that finds a half-done step of another process treats it a
     assert.deepStrictEqual([items[0]?.status, items[0]?.settled], ["errored", true])
   })
 })
+
+/** Asks another service while a local step runs that ends when `gate` opens; what comes after both is a third step. */
+const bothSaga = (gate: Deferred.Deferred<void>) =>
+  Saga.make("Both", { context: {} }).pipe(
+    Saga.parallel("both", {
+      asked: Saga.remote("count", {
+        execute: { target: "stock/Count", content: () => null },
+        onSuccess: () => write("handled")
+      }),
+      here: Saga.local("slow", {
+        execute: () => Effect.andThen(write("begun"), Effect.andThen(Deferred.await(gate), write("done"))),
+        compensate: { run: () => write("undone"), unknown: () => write("undone blindly") },
+        onCrash: "compensate"
+      })
+    }),
+    Saga.local("after", { execute: () => write("after") }),
+    Saga.commit
+  )
+
+const answerTo = ({ envelope: { id } }: Sent) =>
+  ({ inReplyTo: id, sender: "stock", status: 200, relatedServices: ["stock"] }) as const
+
+/** One instance is in the middle of the local step; the other one knows nothing of it. */
+const inTheMiddle = Effect.fnUntraced(function* (gate: Deferred.Deferred<void>) {
+  const both = bothSaga(gate)
+  const world = yield* makeWorld({ keep: 10 })
+  const config = { sagas: [both], recoveryInterval: "1 second", lease: "3 seconds" } as const
+  const one = yield* open(world, config)
+  const two = yield* open(world, config)
+  const running = yield* Effect.forkChild(
+    Effect.exit(one.use(SagaManager.run(both, { context: {}, raiseOnError: false })))
+  )
+  yield* until("both are under way", () => world.wire.sent.length === 1 && lines(world).length === 1)
+  return { world, one, two, running, uuid: world.wire.sent[0]!.envelope.saga }
+})
+
+it.effect(
+  "C7 a reply that reaches another instance than the one that runs a step is stored, and left to that one",
+  () => {
+    const gate = Deferred.makeUnsafe<void>()
+    return Effect.gen(function* () {
+      const { running, two, uuid, world } = yield* inTheMiddle(gate)
+      assert.strictEqual(yield* two.manager.reply(uuid, answerTo(world.wire.sent[0]!)), "applied")
+      // The answer is kept, whatever becomes of the step.
+      assert.include(
+        (yield* two.manager.load(uuid)).events.map(({ _tag }) => _tag),
+        "ReplyReceived"
+      )
+      yield* TestClock.adjust("20 seconds")
+      assert.deepStrictEqual(lines(world), ["begun"])
+      yield* Deferred.succeed(gate, undefined)
+      yield* until("the execution has ended", () => running.pollUnsafe() !== undefined)
+      assert.deepStrictEqual(lines(world), ["begun", "done", "handled", "after"])
+      assert.deepInclude(yield* two.manager.load(uuid), { status: "finished", settled: true })
+    })
+  }
+)
+
+it.effect("C7 an instance that dies after another one has stored a reply for it is followed by that one", () => {
+  const gate = Deferred.makeUnsafe<void>()
+  return Effect.gen(function* () {
+    const { one, two, uuid, world } = yield* inTheMiddle(gate)
+    yield* two.manager.reply(uuid, answerTo(world.wire.sent[0]!))
+    yield* one.close
+    yield* TestClock.adjust("5 seconds")
+    yield* quiet
+    assert.deepStrictEqual(lines(world), ["begun", "undone blindly"])
+    assert.deepInclude(yield* two.manager.load(uuid), { status: "errored", settled: true })
+  })
+})
+
+it.effect("C7 a cancellation by another instance than the one that runs a step waits for the step", () => {
+  const gate = Deferred.makeUnsafe<void>()
+  return Effect.gen(function* () {
+    const { running, two, uuid, world } = yield* inTheMiddle(gate)
+    const { direction } = (yield* two.manager.cancel(uuid, "ada")).state
+    assert.strictEqual(direction, "backward")
+    yield* TestClock.adjust("20 seconds")
+    assert.deepStrictEqual(lines(world), ["begun"])
+    yield* Deferred.succeed(gate, undefined)
+    yield* world.wire.reply(world.wire.sent[0]!, { status: 200 })
+    yield* until("the execution has ended", () => running.pollUnsafe() !== undefined)
+    assert.deepStrictEqual(lines(world), ["begun", "done", "handled", "undone"])
+  })
+})
+
+it.effect(
+  "C7 an instance whose request is answered elsewhere does not run what runs there when it is time to resend",
+  () => {
+    const gate = Deferred.makeUnsafe<void>()
+    const chain = Saga.make("Chain", { context: {} }).pipe(
+      Saga.remote("count", { execute: { target: "stock/Count", content: () => null } }),
+      Saga.local("slow", {
+        execute: () => Effect.andThen(write("begun"), Effect.andThen(Deferred.await(gate), write("done")))
+      }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const world = yield* makeWorld({ keep: 10 })
+      const one = yield* open(world, { sagas: [chain] })
+      const two = yield* open(world, { sagas: [chain] })
+      const running = yield* Effect.forkChild(one.use(SagaManager.run(chain, { context: {} })))
+      yield* until("the request", () => world.wire.sent.length === 1)
+      const sent = world.wire.sent[0]!
+      yield* two.manager.reply(sent.envelope.saga, answerTo(sent))
+      yield* until("the step runs", () => lines(world).length === 1)
+      yield* TestClock.adjust("40 seconds")
+      assert.deepStrictEqual([lines(world), world.wire.sent.length], [["begun"], 1])
+      yield* Deferred.succeed(gate, undefined)
+      yield* until("the step is done", () => lines(world).length === 2)
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      assert.deepStrictEqual(lines(world), ["begun", "done"])
+    })
+  }
+)

@@ -1,0 +1,60 @@
+/**
+ * Whose turn it is: an execution that is in the middle of its work is taken up only where nobody else who lives is at work
+ * on it (SPEC C7). That spares steps a second run; what makes writes safe is their revision (SPEC A3).
+ */
+import { Clock, Effect } from "effect"
+import * as Decision from "../execution/SagaDecision.ts"
+import type { SagaExecution } from "../execution/SagaExecution.ts"
+import * as Execution from "../execution/SagaExecution.ts"
+import type * as Timing from "../execution/Timing.ts"
+import type { SagaExecutionRepository, SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
+
+export interface TakenUp {
+  /** The newest state, bound to its saga. */
+  readonly execution: SagaExecution
+  /** The instance that is at work on it, where that is another one. */
+  readonly elsewhere: string | undefined
+}
+
+/** Loads an execution to go on with it. */
+export type TakeUp = <E>(
+  load: Effect.Effect<SagaExecution, E>
+) => Effect.Effect<TakenUp, E | SagaExecutionRepositoryError>
+
+/** `owner`: this instance; undefined: there is no other one. */
+export const make = (
+  repository: SagaExecutionRepository["Service"],
+  owner: string | undefined,
+  settings: Timing.Settings
+): TakeUp =>
+  Effect.fnUntraced(function* (load) {
+    let execution = yield* load
+    while (owner !== undefined) {
+      const now = yield* Clock.currentTimeMillis
+      if (!isUnderWay(execution, now, settings)) break
+      const holder = yield* repository.take({ uuid: execution.uuid, owner, now })
+      if (holder !== owner) return { execution, elsewhere: holder }
+      // It may have gone on before it was taken.
+      const latest = yield* load
+      const isNewest = latest.revision === execution.revision
+      execution = latest
+      if (isNewest) break
+    }
+    return { execution, elsewhere: undefined }
+  })
+
+/** Whether there is something to do for somebody, or being done. */
+const isUnderWay = ({ definition, state }: SagaExecution, now: number, settings: Timing.Settings): boolean =>
+  definition !== undefined && Decision.advance(state, definition, now, now, settings).decision.instructions.length > 0
+
+/** What is left of work that stopped in the middle, as its `onCrash` says. `isGoingOn`: it has not stopped. */
+export const afterCrash = (
+  execution: SagaExecution,
+  now: number,
+  isGoingOn: (path: string) => boolean = () => false
+): SagaExecution =>
+  execution.definition === undefined
+    ? execution
+    : Decision.interrupted(execution.state, execution.definition, now)
+        .filter(({ path }) => !isGoingOn(path))
+        .reduce(Execution.evolve, execution)

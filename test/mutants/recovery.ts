@@ -148,9 +148,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery takes what somebody alive has (SQL)",
     file: "src/adapters/sql/SagaExecutionStatements.ts",
-    find: "where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()\n                  )\n                order by",
-    replace:
-      "where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp() + interval '1 day'\n                  )\n                order by",
+    find: "and i.lease_until > clock_timestamp()\n                  )\n                order by",
+    replace: "and i.lease_until > clock_timestamp() + interval '1 day'\n                  )\n                order by",
     tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
   },
   {

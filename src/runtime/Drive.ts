@@ -118,74 +118,93 @@ export const make = Effect.fnUntraced(function* (
   }
 
   /** Decide, perform, record, repeat. A write that fails ends it; what the drive has come to is kept. */
-  const loop = Effect.fnUntraced(function* (self: Progress, clock: Clock.Clock) {
-    const { definition, inbox } = self
-    let now = clock.currentTimeMillisUnsafe()
-    while (true) {
-      if (inbox.triggers.length > 0) look(self, now)
-      const { decision, state } =
-        self.elsewhere === undefined
-          ? Decision.advance(self.execution.state, definition, now, self.since, settings)
-          : { decision: Decision.nothing, state: self.execution.state }
-      if (state !== self.execution.state) self.execution = new SagaExecution(state, definition)
-      self.since = now
-      const isJoint = self.flights?.isJoint === true
-      const work = isJoint ? [] : (self.flights?.notUnderWay(decision.instructions) ?? decision.instructions)
+  const loop = (self: Progress, now: number): Effect.Effect<Driven, StoreError> => {
+    const { flights, inbox } = self
+    if (inbox.triggers.length > 0) look(self, now)
+    const decision = decide(self, now)
+    const isJoint = flights?.isJoint === true
+    const work = isJoint ? [] : (flights?.notUnderWay(decision.instructions) ?? decision.instructions)
+    if (isJoint || (work.length > 0 && !work.some(Decision.needsIntent))) return act(self, decision, work, now)
+    if (self.execution.state.unstored === 0) return told(self, decision, work, now)
+    const isWaiting = work.length === 0 && flights?.isAwaited(decision) !== true
+    const hint = hintOf(self) ?? (isWaiting ? waiting(decision.wakeAt) : atWork)
+    return Effect.flatMap(repository.store(self.execution, hint), (stored) => {
+      const announced = recorded(self, stored)
+      return announced === undefined
+        ? told(self, decision, work, now)
+        : Effect.flatMap(announced, () => told(self, decision, work, now))
+    })
+  }
 
-      if (!isJoint && (work.length === 0 || work.some(Decision.needsIntent))) {
-        if (state.unstored > 0) {
-          const isWaiting = work.length === 0 && self.flights?.isAwaited(decision) !== true
-          const hint = isWaiting ? waiting(decision.wakeAt) : atWork
-          const announced = recorded(self, yield* repository.store(self.execution, hintOf(self) ?? hint))
-          if (announced !== undefined) yield* announced
-        }
-        if (inbox.judged.length > 0) {
-          Inbox.complete(inbox.judged, self.execution)
-          inbox.judged = []
-        }
-        if (inbox.triggers.length > 0) continue
-      }
+  const decide = (self: Progress, now: number): Decision.Decision => {
+    const { definition, elsewhere, execution, since } = self
+    self.since = now
+    if (elsewhere !== undefined) return Decision.nothing
+    const { decision, state } = Decision.advance(execution.state, definition, now, since, settings)
+    if (state !== execution.state) self.execution = new SagaExecution(state, definition)
+    return decision
+  }
 
-      if (self.flights === undefined || !self.flights.isAwaited(decision)) {
-        const only = work[0]
-        if (only === undefined) {
-          const { elsewhere, execution } = self
-          return { execution, wakeAt: decision.wakeAt, elsewhere }
-        }
-        if (work.length === 1 && isDoneInPlace(only, decision.wakeAt)) {
-          const run = {
-            definition,
-            state: self.execution.state,
-            settings,
-            service,
-            clock,
-            fiberContext: self.fiberContext
-          }
-          const facts = yield* perform(run, only)
+  /** Whoever waits for what is stored now is told, and may want something else. */
+  const told = (self: Progress, decision: Decision.Decision, work: Work, now: number) => {
+    const { inbox } = self
+    if (inbox.judged.length > 0) {
+      Inbox.complete(inbox.judged, self.execution)
+      inbox.judged = []
+    }
+    return inbox.triggers.length > 0 ? Effect.suspend(() => loop(self, now)) : act(self, decision, work, now)
+  }
+
+  const act = (
+    self: Progress,
+    decision: Decision.Decision,
+    work: Work,
+    now: number
+  ): Effect.Effect<Driven, StoreError> => {
+    const { wakeAt } = decision
+    const only = work[0]
+    if (self.flights?.isAwaited(decision) !== true) {
+      if (only === undefined) return Effect.succeed({ execution: self.execution, wakeAt, elsewhere: self.elsewhere })
+      if (work.length === 1 && isDoneInPlace(only, wakeAt)) {
+        return Effect.flatMap(perform(runOf(self), only), (facts) => {
           // What a callback ran in is not for what comes after it.
           self.fiber.setContext(self.fiberContext)
           gained(self, facts)
           // The last fact says what time it is; without one the clock does.
-          now = facts.at(-1)?.at ?? clock.currentTimeMillisUnsafe()
-          continue
-        }
+          return loop(self, facts.at(-1)?.at ?? self.clock.currentTimeMillisUnsafe())
+        })
       }
-      self.flights ??= yield* Flights.make<StoreError>()
-      const { flights } = self
-      const run = { definition, state: self.execution.state, settings, service, clock, fiberContext: self.fiberContext }
-      for (const instruction of work) {
-        yield* isTransactional(instruction)
-          ? flights.takeOffJointly(instruction, (join) => transact(run, instruction, join))
-          : flights.takeOff(instruction, perform(run, instruction))
-      }
-      const landed = yield* flights.land(inbox, decision.wakeAt - now)
-      now = clock.currentTimeMillisUnsafe()
-      if (landed.joint === undefined) {
-        const facts = yield* Effect.result(landed.exit)
-        if (Result.isSuccess(facts)) gained(self, facts.success)
-        else yield* notCommitted(self, self.execution, facts.failure)
-      } else yield* commitJointly(self, landed, landed.joint, now)
     }
+    return Effect.flatMap(fly(self, work, wakeAt - now), (now) => loop(self, now))
+  }
+
+  const runOf = ({ clock, definition, execution, fiberContext }: Progress): Executor.Run => ({
+    definition,
+    state: execution.state,
+    settings,
+    service,
+    clock,
+    fiberContext
+  })
+
+  /** Lets the work take off, and waits for the first that lands. Gives the time. */
+  const fly = Effect.fnUntraced(function* (self: Progress, work: Work, within: number) {
+    self.flights ??= yield* Flights.make<StoreError>()
+    const { flights } = self
+    const run = runOf(self)
+    for (const instruction of work) {
+      yield* isTransactional(instruction)
+        ? flights.takeOffJointly(instruction, (join) => transact(run, instruction, join))
+        : flights.takeOff(instruction, perform(run, instruction))
+    }
+    const landed = yield* flights.land(self.inbox, within)
+    const now = self.clock.currentTimeMillisUnsafe()
+    if (landed.joint === undefined) {
+      const facts = yield* Effect.result(landed.exit)
+      if (Result.isSuccess(facts)) gained(self, facts.success)
+      else yield* notCommitted(self, self.execution, facts.failure)
+    } else yield* commitJointly(self, landed, landed.joint, now)
+    return now
   })
 
   /**
@@ -293,8 +312,10 @@ export const make = Effect.fnUntraced(function* (
     yield* rebase(self)
   })
 
-  const drive = (self: Progress, clock: Clock.Clock): Effect.Effect<Driven, StorageError> =>
-    Effect.catch(loop(self, clock), (error) => Effect.andThen(recover(self, error), drive(self, clock)))
+  const drive = (self: Progress): Effect.Effect<Driven, StorageError> =>
+    Effect.catch(loop(self, self.clock.currentTimeMillisUnsafe()), (error) =>
+      Effect.flatMap(recover(self, error), () => drive(self))
+    )
 
   return (execution, since, inbox, elsewhere) =>
     Effect.withFiber<Driven, StorageError>((fiber) => {
@@ -306,6 +327,7 @@ export const make = Effect.fnUntraced(function* (
         execution,
         definition,
         fiber,
+        clock: fiber.getRef(Clock.Clock),
         fiberContext: fiber.context,
         since,
         inbox,
@@ -314,7 +336,7 @@ export const make = Effect.fnUntraced(function* (
         announces: true,
         flights: undefined
       }
-      return drive(self, fiber.getRef(Clock.Clock))
+      return drive(self)
     })
 })
 
@@ -323,6 +345,7 @@ interface Progress {
   execution: SagaExecution
   readonly definition: Definition
   readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly clock: Clock.Clock
   readonly fiberContext: Context.Context<never>
   /** When the execution was looked at last. */
   since: number
@@ -335,6 +358,9 @@ interface Progress {
   announces: boolean
   flights: Flights<StoreError> | undefined
 }
+
+/** Instructions whose work is not under way. */
+type Work = ReadonlyArray<Decision.Instruction>
 
 type StoreError = SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError
 

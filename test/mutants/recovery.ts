@@ -75,8 +75,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "whoever stores a reply for somebody at work on the execution takes it away",
     file: "src/runtime/Drive.ts",
-    find: "repository.store(self.execution, hintOf(self) ?? hint)",
-    replace: "repository.store(self.execution, hint)",
+    find: "const hint = hintOf(self) ?? (isWaiting ? waiting(decision.wakeAt) : atWork)",
+    replace: "const hint = isWaiting ? waiting(decision.wakeAt) : atWork",
     tests: [instances]
   },
   {

@@ -103,12 +103,10 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message leaves before it is stored",
     file: "src/runtime/Drive.ts",
-    find: `          const announced = recorded(self, yield* repository.store(self.execution, hintOf(self) ?? hint))
-          if (announced !== undefined) yield* announced`,
-    replace: `          const early = announce(self.execution)
-          if (early !== undefined) yield* early
-          self.announces = false
-          recorded(self, yield* repository.store(self.execution, hintOf(self) ?? hint))`,
+    find: "return Effect.flatMap(repository.store(self.execution, hint), (stored) => {",
+    replace: `const early = announce(self.execution) ?? Effect.void
+    self.announces = false
+    return Effect.flatMap(Effect.andThen(early, repository.store(self.execution, hint)), (stored) => {`,
     tests: [twoPhase, crash]
   },
   {

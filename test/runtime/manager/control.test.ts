@@ -330,6 +330,7 @@ describe("parked steps", () => {
       yield* wire.reply(wire.of("probe")[0]!, reserved)
       yield* until("the compensation is sent", () => wire.of("failure").length === 1)
       yield* until("both are acknowledged", () => wire.acknowledged === 2)
+      yield* quiet
       const kept = yield* manager.load(error.uuid)
       assert.deepStrictEqual([kept.parked, kept.alreadyRollback, kept.settled], [[], true, true])
     })

@@ -36,6 +36,7 @@ describe("a caller", () => {
       wire.answer = agreeable
       yield* wire.reply(wire.sent[0]!, reserved)
       yield* until("the last step", () => lines(world).length === 3)
+      yield* quiet
       const { items } = yield* manager.find({})
       assert.deepStrictEqual(
         items.map(({ commitState, status }) => [status, commitState]),
@@ -204,6 +205,7 @@ describe("a manager that is closed", () => {
       assert.strictEqual(new Set(wire.of("execute", "payments").map(({ body }) => body)).size, 1)
       yield* wire.reply(wire.of("execute", "payments")[0]!, charged)
       yield* until("the end", () => lines(world).length === 3)
+      yield* quiet
       assert.strictEqual((yield* three.manager.load(uuid)).status, "finished")
       assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "handle p-1"])
       assert.deepStrictEqual(new Set(world.journal.map(({ user }) => user)), new Set(["ada"]))
@@ -245,6 +247,7 @@ describe("a manager that is closed", () => {
       assert.strictEqual(new Set(wire.of("failure").map(({ body }) => body)).size, 1)
       yield* wire.reply(wire.of("failure")[0]!, { status: 200 })
       yield* until("it is over", () => wire.acknowledged === 3)
+      yield* quiet
       const { items } = yield* two.manager.find({})
       assert.deepStrictEqual([items[0]?.status, items[0]?.settled], ["errored", true])
       assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "void invoice-10"])

@@ -159,6 +159,7 @@ describe("pause", () => {
         yield* until("it is undone", () => lines(world).length === 2)
         const { saga } = wire.sent[0]!.envelope
         yield* until("it is acknowledged", () => wire.acknowledged === 1)
+        yield* quiet
         assert.strictEqual((yield* manager.load(saga)).status, "errored")
       })
     )

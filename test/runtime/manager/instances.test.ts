@@ -129,6 +129,7 @@ it.effect("W5 a reply whose write has failed while another process wrote is judg
     yield* overtake(world, uuid)
     yield* TestClock.adjust("5 seconds")
     yield* until("both replies are acknowledged", () => wire.acknowledged === 2)
+    yield* quiet
     const execution = yield* manager.load(uuid)
     assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
     // The reply was not lost: nobody had to be asked what became of the request.

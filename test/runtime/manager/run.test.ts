@@ -232,6 +232,7 @@ describe("replies", () => {
         const requests = story.flatMap((line, i) => (line.startsWith("sent execute") ? [story[i - 1]] : []))
         assert.match(requests[0] ?? "", /^stored ExecutionCreated .*RequestSent$/)
         yield* until("the end", () => story.some((line) => line.includes("TransactionSettled")))
+        yield* quiet
         assert.strictEqual((yield* Effect.flip(manager.load(uuid)))._tag, "SagaExecutionNotFound")
         const all = story.flatMap((line, i) => (line.startsWith("sent execute") ? [story[i - 1] ?? ""] : []))
         assert.strictEqual(all.length, 2)

@@ -171,10 +171,12 @@ describe("the consumer", () => {
         yield* wire.reply(wire.sent[0]!, reserved)
         // Acknowledged while the execution is paused again.
         yield* until("the reply is acknowledged", () => wire.acknowledged === 1)
+        yield* quiet
         assert.deepStrictEqual((yield* manager.load(running.uuid)).pausedStep?.name, "payment")
         wire.answer = agreeable
         yield* wire.reply(wire.sent[1]!, { status: 400, content: { _tag: "CardDeclined", reason: "limit" } })
         yield* until("the replies are acknowledged", () => wire.acknowledged === 3)
+        yield* quiet
         assert.strictEqual((yield* manager.load(running.uuid)).status, "errored")
         assert.deepStrictEqual(yield* outcomes, { applied: 3 })
       })

@@ -4,6 +4,13 @@ import process from "node:process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { Deferred, Effect, Queue } from "effect"
+import type { Chance } from "../execution/chance.ts"
+
+/** A plan of kills; one that fails names its seed. `SEED=7` makes the same plan again: when it hits is up to the machine. */
+export const planned = <A, E, R>(play: (random: Chance) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
+  return Effect.onError(play({ state: seed }), () => Effect.logError(`SEED=${seed}`))
+}
 
 export interface Program {
   readonly pid: number

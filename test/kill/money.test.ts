@@ -12,6 +12,7 @@ import { Effect, Layer, Redacted, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { EmbeddedBroker } from "../../src/aedes.ts"
 import { PgliteClient } from "../../src/pglite.ts"
+import { below, type Chance } from "../execution/chance.ts"
 import { accounts, opening, type Role } from "./money.program.ts"
 import * as Program from "./Program.ts"
 
@@ -25,7 +26,7 @@ const places = ["store.after", "store.before", "publish.before", "acknowledge.be
 
 type Databases = { readonly [R in Role["role"]]: Role["database"] }
 
-const suffer = Effect.fnUntraced(function* (databases: Databases, mqtt: string) {
+const suffer = Effect.fnUntraced(function* (random: Chance, databases: Databases, mqtt: string) {
   const outer = yield* Effect.scope
   const start = Effect.fnUntraced(function* (role: Role["role"], more: Partial<Role> = {}) {
     const scope = yield* Scope.fork(outer)
@@ -41,7 +42,7 @@ const suffer = Effect.fnUntraced(function* (databases: Databases, mqtt: string) 
   }
   for (let kill = 0; kill < kills; kill++) {
     const role = roles[kill % roles.length]!
-    yield* Effect.sleep(200 + Math.random() * 300)
+    yield* Effect.sleep(200 + below(random, 300))
     yield* running[role].kill
     assert.strictEqual(yield* running[role].ended, "SIGKILL")
     if (kill % 2 === 0) {
@@ -50,7 +51,7 @@ const suffer = Effect.fnUntraced(function* (databases: Databases, mqtt: string) 
     }
     // The next one goes by its own hand, at a named place. It may get there before it is up.
     const name = places[(kill >> 1) % places.length]!
-    const nth = 1 + Math.floor(Math.random() * inFlight * 2)
+    const nth = 1 + below(random, inFlight * 2)
     const scope = yield* Scope.fork(outer)
     const order: Role = { role, mqtt, database: databases[role], inFlight, fault: { name, nth } }
     const doomed = yield* Effect.provideService(Program.start(program, JSON.stringify(order)), Scope.Scope, scope)
@@ -157,7 +158,7 @@ const suite = (
       Effect.gen(function* () {
         const databases = yield* acquire
         const { url } = yield* EmbeddedBroker.make()
-        yield* Effect.scoped(suffer(databases, url))
+        yield* Program.planned((random) => Effect.scoped(suffer(random, databases, url)))
         const report = yield* audit((role, query) =>
           Effect.orDie(Effect.provide(query, Layer.fresh(connect(databases[role]))))
         )

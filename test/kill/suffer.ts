@@ -12,6 +12,7 @@ import { Effect, type Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import { PgliteClient } from "../../src/pglite.ts"
+import { below, type Chance, pick } from "../execution/chance.ts"
 import * as Program from "./Program.ts"
 
 /**
@@ -50,36 +51,33 @@ const places = [
 ]
 
 /** How many executions it found between two writes, before it was killed itself. */
-const killOnce = (program: URL, order: Omit<Order, "finish">) =>
+const killOnce = (random: Chance, program: URL, order: Omit<Order, "finish">) =>
   Effect.gen(function* () {
     const run = yield* Program.start(program, JSON.stringify({ ...order, finish: false }))
     const found = Number(yield* Program.printed(run, "found"))
     if (order.fault === undefined) {
       yield* Program.printed(run, "up")
-      yield* Effect.sleep(100 + Math.random() * 300)
+      yield* Effect.sleep(100 + below(random, 300))
       yield* run.kill
     }
     assert.strictEqual(yield* run.ended, "SIGKILL")
     return found
   }).pipe(Effect.scoped)
 
-const fault = () => ({
-  name: places[Math.floor(Math.random() * places.length)] ?? "store.after",
-  nth: 1 + Math.floor(Math.random() * inFlight * 2)
-})
+const fault = (random: Chance) => ({ name: pick(random, places), nth: 1 + below(random, inFlight * 2) })
 
 /**
  * Until enough kills count, half of them at named places: one counts if the next process finds executions between two
  * writes.
  */
-const suffer = Effect.fnUntraced(function* (program: URL, base: Omit<Order, "finish" | "fault">) {
+const suffer = Effect.fnUntraced(function* (random: Chance, program: URL, base: Omit<Order, "finish" | "fault">) {
   const counted = { outside: 0, inside: 0 }
   let last: keyof typeof counted | undefined
   for (let kill = 0; counted.outside + counted.inside < kills; kill++) {
     assert.isBelow(kill, 2 * kills + 4, `too few kills count: ${JSON.stringify(counted)}`)
     const planned = { ...counted, ...(last !== undefined && { [last]: counted[last] + 1 }) }
     const where = planned.inside < planned.outside ? "inside" : "outside"
-    const found = yield* killOnce(program, { ...base, ...(where === "inside" && { fault: fault() }) })
+    const found = yield* killOnce(random, program, { ...base, ...(where === "inside" && { fault: fault(random) }) })
     if (last !== undefined && found > 0) counted[last]++
     last = where
   }
@@ -93,7 +91,11 @@ const suffer = Effect.fnUntraced(function* (program: URL, base: Omit<Order, "fin
  * Two processes at a time. One kills itself; then the other is killed at once, or has to go on with what both were at. The
  * last one that is left ends everything, and no new process helps it.
  */
-const sufferTogether = Effect.fnUntraced(function* (program: URL, base: Omit<Order, "finish" | "fault">) {
+const sufferTogether = Effect.fnUntraced(function* (
+  random: Chance,
+  program: URL,
+  base: Omit<Order, "finish" | "fault">
+) {
   const begin = Effect.fnUntraced(function* (order: Pick<Order, "fault">) {
     const run = yield* Program.start(program, JSON.stringify({ ...base, ...order, finish: false }))
     yield* Program.printed(run, "found")
@@ -106,7 +108,7 @@ const sufferTogether = Effect.fnUntraced(function* (program: URL, base: Omit<Ord
   })
   let other = yield* up()
   for (let round = 0; round < kills; round++) {
-    const one = yield* begin({ fault: fault() })
+    const one = yield* begin({ fault: fault(random) })
     assert.strictEqual(yield* one.ended, "SIGKILL")
     if (round % 2 === 1) continue
     yield* other.kill
@@ -145,7 +147,7 @@ const onDatabase = (
           const database = yield* acquire ?? Effect.never
           const schema = `chaos_${Math.random().toString(36).slice(2, 10)}`
           yield* Effect.addFinalizer(() => Effect.orDie(release(database, schema)))
-          const counted = yield* suffer(program, { database, schema, inFlight })
+          const counted = yield* Program.planned((random) => suffer(random, program, { database, schema, inFlight }))
           yield* judged(Effect.provide(audit(schema), connect(database)), counted)
         }).pipe(Effect.scoped),
       timeout
@@ -193,7 +195,8 @@ export const suiteTogether = (program: URL, audit: Audit): void => {
         Effect.gen(function* () {
           const schema = `chaos_${Math.random().toString(36).slice(2, 10)}`
           yield* Effect.addFinalizer(() => Effect.orDie(dropped(schema)))
-          yield* sufferTogether(program, { database: { url: url ?? "" }, schema, inFlight })
+          const order = { database: { url: url ?? "" }, schema, inFlight }
+          yield* Program.planned((random) => sufferTogether(random, program, order))
           yield* judged(Effect.provide(audit(schema), server), {})
         }).pipe(Effect.scoped),
       timeout

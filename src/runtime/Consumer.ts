@@ -2,7 +2,7 @@
  * How messages are taken from the broker: as many at a time as the service may have, each acknowledged once its
  * consequence is stored (SPEC W2), and counted by what became of it.
  */
-import { Effect, Metric, Schedule, Stream } from "effect"
+import { Effect, FiberSet, Metric, Schedule, Stream } from "effect"
 import * as Broker from "../ports/Broker.ts"
 
 /** Messages by what became of them; the sum is the number acknowledged (SPEC I17). */
@@ -39,14 +39,25 @@ const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedu
 
 /** Handles what is addressed to a group until interrupted. A subscription that ends with an error is begun again. */
 export const run = Effect.fnUntraced(function* <R>(
-  { maxInFlight = 64, ...group }: Broker.Group,
+  group: Broker.Group,
   one: (delivery: Broker.Delivery) => Effect.Effect<void, never, R>
 ) {
   const broker = yield* Broker.Broker
-  yield* broker.subscribe({ ...group, maxInFlight }).pipe(
-    // In order, one that takes long would hold up all that came after it.
-    Stream.mapEffect(one, { concurrency: maxInFlight, unordered: true }),
-    Stream.runDrain,
+  const subscribed = Effect.scoped(
+    Effect.gen(function* () {
+      const handling = yield* FiberSet.make<void>()
+      const handle = yield* FiberSet.runtime(handling)<R>()
+      // Each by itself: in order, one that takes long would hold up all that came after it. The broker bounds their number.
+      const handleAll = (deliveries: ReadonlyArray<Broker.Delivery>) =>
+        Effect.sync(() => {
+          for (const delivery of deliveries) handle(one(delivery))
+        })
+      const exit = yield* Effect.exit(Stream.runForEachArray(broker.subscribe(group), handleAll))
+      yield* FiberSet.awaitEmpty(handling)
+      return yield* exit
+    })
+  )
+  yield* subscribed.pipe(
     Effect.tapError(({ reason }) =>
       Effect.logError("A service could not subscribe", { service: group.service, kinds: group.kinds, reason })
     ),

@@ -176,7 +176,9 @@ describe("uuids", () => {
       const other = use(SagaManager.run(CreateOrder, { context: { sku: "pen", amount: 1 }, uuid: mine }))
       assert.strictEqual((yield* Effect.flip(other))._tag, "SagaStartConflict")
       wire.answer = agreeable
-      const ending = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context, uuid: mine })))
+      const ending = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context, uuid: mine })), {
+        startImmediately: true
+      })
       yield* wire.reply(wire.sent[0]!, reserved)
       assert.strictEqual((yield* Fiber.join(ending)).status, "finished")
       yield* quiet

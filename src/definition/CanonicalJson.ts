@@ -1,16 +1,16 @@
 /** One text, and one hash, for equal JSON values: keys are sorted and nothing is indented (SPEC C6, C10). */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 
-export const stringify = (value: unknown): string =>
-  JSON.stringify(value, (_, inner) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(
-          Object.keys(inner)
-            .sort()
-            .map((key) => [key, inner[key]])
-        )
-      : inner
-  )
+export const stringify = (value: unknown): string => JSON.stringify(sorted(value))
+
+/** Of JSON without the keys that `Json.check` refuses. */
+const sorted = (value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  if (Array.isArray(value)) return value.map(sorted)
+  const copy: Record<string, unknown> = {}
+  for (const key of Object.keys(value).sort()) copy[key] = sorted(value[key as keyof typeof value])
+  return copy
+}
 
 /** Hexadecimal SHA-256 of the canonical text. */
-export const sha256 = (value: unknown): string => createHash("sha256").update(stringify(value)).digest("hex")
+export const sha256 = (value: unknown): string => hash("sha256", stringify(value))

@@ -29,6 +29,9 @@ const maxWaitingBytes = 16 * 1024 * 1024
 /** What a message costs beside its body. */
 const overhead = 512
 
+/** No more in one turn: while the answers of one batch are on their way, the next is handled. */
+const batch = 8
+
 /** Bytes of UTF-8, exactly: a mark at the beginning is a part of the text. */
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
@@ -112,7 +115,7 @@ export const make = Effect.fnUntraced(function* ({
 
   const takeUnsafe = (): ReadonlyArray<Broker.Delivery> => {
     const deliveries: Array<Broker.Delivery> = []
-    for (const message of MutableList.takeN(arrived, maxInFlight - inFlight)) {
+    for (const message of MutableList.takeN(arrived, Math.min(batch, maxInFlight - inFlight))) {
       bytes -= message.payload.length + overhead
       inFlight++
       const delivery = read(message)
@@ -125,19 +128,21 @@ export const make = Effect.fnUntraced(function* ({
     return deliveries
   }
 
-  const idle = Effect.callback<void>((ready) => {
+  /** Waits for the next turn in which there is something to take. */
+  const ready = Effect.callback<void>((ready) => {
     resume = () => {
       resume = undefined
       ready(Effect.void)
     }
+    wake()
     return Effect.sync(() => {
       resume = undefined
     })
   })
 
-  const take: MqttIncoming["take"] = Effect.suspend(() => {
+  const take: MqttIncoming["take"] = Effect.flatMap(ready, () => {
     const [first, ...rest] = takeUnsafe()
-    return first === undefined ? Effect.andThen(idle, take) : Effect.succeed([first, ...rest])
+    return first === undefined ? take : Effect.succeed([first, ...rest])
   })
 
   return {

@@ -71,14 +71,14 @@ export interface Message {
   readonly body: string
 }
 
-const fields = Struct.keys(Envelope.fields)
+/** No field is set, but each has its place. */
+const inOrder = Object.fromEntries(Struct.keys(Envelope.fields).map((field) => [field, undefined]))
 
 /** The order of the fields is that of the schema, whoever has made the envelope: also one that was stored and read. */
-export const toMessage = (envelope: Envelope, command?: string): Message => {
-  const ordered: Record<string, unknown> = {}
-  for (const field of fields) if (envelope[field] !== undefined) ordered[field] = envelope[field]
-  return { address: addressOf(envelope, command), body: JSON.stringify(ordered) }
-}
+export const toMessage = (envelope: Envelope, command?: string): Message => ({
+  address: addressOf(envelope, command),
+  body: JSON.stringify({ ...inOrder, ...envelope })
+})
 
 export interface Delivery extends Message {
   /** It may have been delivered before. */
@@ -165,30 +165,32 @@ const decodeEnvelope = Schema.decodeUnknownExit(Envelope)
 export type Unreadable = MessageTooLarge | MessageMalformed | SenderMismatch
 
 /** The envelope in a delivery, within the limits of SPEC C11 and from whom it says it is (C12). */
+export const read = ({ address, body }: Message): Result.Result<Envelope, Unreadable> => {
+  const malformed = (issue: string) => Result.fail(new MessageMalformed({ from: address.from, issue }))
+  const bytes = sizeOf(body)
+  if (bytes > maxMessageBytes) return Result.fail(new MessageTooLarge({ from: address.from, bytes }))
+  const parsed = Result.try({ try: (): unknown => JSON.parse(body), catch: () => undefined })
+  if (Result.isFailure(parsed)) return malformed("$ is not JSON")
+  const checked = Json.check(parsed.success)
+  if (typeof checked !== "number") return malformed(checked.message)
+  const exit = decodeEnvelope(parsed.success)
+  if (Exit.isFailure(exit)) {
+    const [reason] = exit.cause.reasons
+    return malformed(reason?._tag === "Fail" ? Encoding.placesOf(reason.error) : "$")
+  }
+  const envelope = exit.value
+  const missing = missingField(envelope)
+  if (missing !== undefined) return malformed(`$.${missing} is missing`)
+  const expected = addressOf(envelope, address.name)
+  if (expected.kind !== address.kind || expected.to !== address.to) return malformed("it is not for its topic")
+  if (expected.from !== address.from)
+    return Result.fail(new SenderMismatch({ from: address.from, claimed: expected.from, id: envelope.id }))
+  return Result.succeed(envelope)
+}
+
+/** The same as an effect. */
 export const decode = (message: Message): Effect.Effect<Envelope, Unreadable> =>
-  Effect.suspend((): Effect.Effect<Envelope, Unreadable> => {
-    const { address, body } = message
-    const malformed = (issue: string) => Effect.fail(new MessageMalformed({ from: address.from, issue }))
-    const bytes = sizeOf(body)
-    if (bytes > maxMessageBytes) return Effect.fail(new MessageTooLarge({ from: address.from, bytes }))
-    const parsed = Result.try({ try: (): unknown => JSON.parse(body), catch: () => undefined })
-    if (Result.isFailure(parsed)) return malformed("$ is not JSON")
-    const checked = Json.check(parsed.success)
-    if (typeof checked !== "number") return malformed(checked.message)
-    const exit = decodeEnvelope(parsed.success)
-    if (Exit.isFailure(exit)) {
-      const [reason] = exit.cause.reasons
-      return malformed(reason?._tag === "Fail" ? Encoding.placesOf(reason.error) : "$")
-    }
-    const envelope = exit.value
-    const missing = missingField(envelope)
-    if (missing !== undefined) return malformed(`$.${missing} is missing`)
-    const expected = addressOf(envelope, address.name)
-    if (expected.kind !== address.kind || expected.to !== address.to) return malformed("it is not for its topic")
-    if (expected.from !== address.from)
-      return Effect.fail(new SenderMismatch({ from: address.from, claimed: expected.from, id: envelope.id }))
-    return Effect.succeed(envelope)
-  })
+  Effect.suspend(() => Effect.fromResult(read(message)))
 
 /** A character has at most three bytes: short texts, which are most, need not be counted. */
 export const sizeOf = (body: string): number =>

@@ -3,7 +3,7 @@
  * the whole. Each message is handled in one unit of work with its record; it is acknowledged after that, and its reply may
  * go out more than once, always with the same bytes (SPEC C6).
  */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Result } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type { Participant } from "../definition/Participant.ts"
 import type { Envelope } from "../execution/Envelope.ts"
@@ -93,29 +93,26 @@ const make = Effect.fnUntraced(function* (code: Code) {
     yield* delivery.acknowledge
   })
 
-  const handle = Effect.fnUntraced(function* (delivery: Broker.Delivery) {
-    const envelope = yield* Effect.catchTag(
-      Broker.decode(delivery),
-      ["MessageTooLarge", "MessageMalformed", "SenderMismatch"],
-      (error) => Effect.succeed(error._tag)
+  const handle = (delivery: Broker.Delivery) => {
+    const read = Broker.read(delivery)
+    if (Result.isFailure(read)) return putAway(delivery, read.failure._tag)
+    const message = incoming(read.success, delivery.address.name)
+    const { id } = message.envelope
+    // The copy that is being handled answers for all; this one must not take the place of another message.
+    if (running.get(id) === message.request) return Effect.andThen(Consumer.count("duplicate"), delivery.acknowledge)
+    running.set(id, message.request)
+    return Effect.ensuring(
+      conclude(delivery, message),
+      Effect.sync(() => running.delete(id))
     )
-    if (typeof envelope === "string") return yield* putAway(delivery, envelope)
-    const message = incoming(envelope, delivery.address.name)
-    if (running.get(envelope.id) === message.request) {
-      // The copy that is being handled answers for all; this one must not take the place of another message.
-      yield* Consumer.count("duplicate")
-      return yield* delivery.acknowledge
-    }
-    yield* Effect.acquireUseRelease(
-      Effect.sync(() => running.set(envelope.id, message.request)),
-      () => conclude(delivery, message),
-      () => Effect.sync(() => running.delete(envelope.id))
-    )
-  })
+  }
 
   /** Whatever happens to one delivery, the consumer goes on: what is not acknowledged comes again. */
   const one = (delivery: Broker.Delivery) =>
-    Effect.catchDefect(handle(delivery), (defect) => Effect.logError("Taking a message died", defect))
+    Effect.catchDefect(
+      Effect.suspend(() => handle(delivery)),
+      (defect) => Effect.logError("Taking a message died", defect)
+    )
 
   yield* Effect.forkScoped(Sweep.run(code))
   // Handlers that wait for each other's transactions must not keep out what ends these: each kind has places of its own.

@@ -5,7 +5,13 @@
 import { type Cause, Clock, Effect, Exit } from "effect"
 import type { Envelope } from "../execution/Envelope.ts"
 import { FaultPoint } from "../ports/FaultPoint.ts"
-import { type Barrier, ParticipantStore, type ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
+import {
+  type Barrier,
+  ParticipantStore,
+  type ParticipantStoreError,
+  type Records,
+  type Unit
+} from "../ports/ParticipantStore.ts"
 import { type Code, messageOf, type Part, run, storeError } from "./ParticipantHandlers.ts"
 import * as Machine from "./ParticipantMachine.ts"
 import { ParticipantSettings } from "./ParticipantSettings.ts"
@@ -87,17 +93,17 @@ const perform = Effect.fnUntraced(function* (
   const { envelope } = message
 
   /** Records the answer of this message, with what it changes. */
-  const conclude = Effect.fnUntraced(function* (
+  const conclude = (
     answer: Machine.Answer,
-    changes: Partial<Parameters<Unit["save"]>[0]>,
+    changes: Partial<Records>,
     effect?: Barrier["effect"],
     open?: boolean
-  ): Effect.fn.Return<Outcome, ParticipantStoreError> {
+  ): Effect.Effect<Outcome, ParticipantStoreError> => {
     const { body } = messageOf(envelope, answer)
     const own = Machine.answered(message, answer.status, body, now, effect, open)
-    yield* unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })
-    return { _tag: "applied", reply: body }
-  })
+    const saved = unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })
+    return Effect.as(saved, { _tag: "applied", reply: body })
+  }
 
   switch (decision._tag) {
     case "Ignore":

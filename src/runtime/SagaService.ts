@@ -2,24 +2,33 @@
  * Takes the replies addressed to the own service and hands them to their executions. A reply is acknowledged once its
  * consequence is stored (SPEC W2); one that changes nothing is acknowledged and counted.
  */
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { SagaResponse } from "../definition/SagaMessage.ts"
-import { type Envelope, parseMessageId } from "../execution/Envelope.ts"
+import { type Envelope, parseMessageId, type ReplyStatus } from "../execution/Envelope.ts"
+import type { Reply } from "../execution/SagaTrigger.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
 import * as Consumer from "./Consumer.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import type { ControlError, SagaManager } from "./SagaManager.ts"
 
+interface Answer {
+  readonly envelope: Envelope
+  readonly inReplyTo: string
+  readonly status: ReplyStatus
+}
+
 /** The reply in a message, to a request of the execution that it names. */
-const decode = Effect.fnUntraced(function* (message: Broker.Message) {
-  const envelope = yield* Broker.decode(message)
-  const { inReplyTo, op, saga, status } = envelope
-  // The execution that is answered is the one that asked: an envelope that names another is not for it.
-  return op !== "reply" || inReplyTo === undefined || status === undefined || parseMessageId(inReplyTo)?.uuid !== saga
-    ? yield* new Broker.MessageMalformed({ from: message.address.from, issue: "it answers nothing of its execution" })
-    : { envelope, inReplyTo, status }
-})
+const read = (message: Broker.Message): Result.Result<Answer, Broker.Unreadable> =>
+  Result.flatMap(Broker.read(message), (envelope) => {
+    const { inReplyTo, op, saga, status } = envelope
+    // The execution that is answered is the one that asked: an envelope that names another is not for it.
+    return op !== "reply" || inReplyTo === undefined || status === undefined || parseMessageId(inReplyTo)?.uuid !== saga
+      ? Result.fail(
+          new Broker.MessageMalformed({ from: message.address.from, issue: "it answers nothing of its execution" })
+        )
+      : Result.succeed({ envelope, inReplyTo, status })
+  })
 
 const uniqueServices = ({ relatedServices }: Envelope): ReadonlyArray<string> => [...new Set(relatedServices)]
 
@@ -30,7 +39,7 @@ const uniqueServices = ({ relatedServices }: Envelope): ReadonlyArray<string> =>
 export const toResponse = Effect.fnUntraced(function* (
   message: Broker.Message
 ): Effect.fn.Return<SagaResponse, Broker.Unreadable> {
-  const { envelope, inReplyTo, status } = yield* decode(message)
+  const { envelope, inReplyTo, status } = yield* Effect.fromResult(read(message))
   if (status === 404) {
     return yield* new Broker.MessageMalformed({ from: message.address.from, issue: "it answers a probe" })
   }
@@ -44,23 +53,23 @@ export const toResponse = Effect.fnUntraced(function* (
   })
 })
 
+const replyOf = ({ envelope, inReplyTo, status }: Answer, sender: string): Reply => ({
+  inReplyTo,
+  sender,
+  status,
+  ...(envelope.content !== undefined && { content: envelope.content }),
+  relatedServices: uniqueServices(envelope)
+})
+
 /** Handles one delivery. Fails, unacknowledged, where the consequence could not be stored. */
 export const handle = Effect.fnUntraced(function* (
   manager: Pick<SagaManager["Service"], "reply">,
   delivery: Broker.Delivery
 ) {
-  const outcome = yield* decode(delivery).pipe(
-    Effect.flatMap(({ envelope, inReplyTo, status }) =>
-      manager.reply(envelope.saga, {
-        inReplyTo,
-        sender: delivery.address.from,
-        status,
-        ...(envelope.content !== undefined && { content: envelope.content }),
-        relatedServices: uniqueServices(envelope)
-      })
-    ),
-    Effect.catchTag(["MessageTooLarge", "MessageMalformed", "SenderMismatch"], (error) => Effect.succeed(error._tag))
-  )
+  const answer = read(delivery)
+  const outcome = Result.isFailure(answer)
+    ? answer.failure._tag
+    : yield* manager.reply(answer.success.envelope.saga, replyOf(answer.success, delivery.address.from))
   if (outcome !== "applied" && outcome !== "stale") yield* dropped(outcome, delivery)
   yield* Consumer.count(outcome)
   yield* delivery.acknowledge

@@ -2,7 +2,7 @@
  * Tells participants that have voted and wait what the own service has decided. An execution that nobody knows is
  * rejected: its decision would have been stored before anything was asked (SPEC C6, presumed abort).
  */
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { reply } from "../execution/Envelope.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
@@ -25,17 +25,15 @@ export const outcomeOf = Effect.fnUntraced(function* (
 })
 
 const answer = Effect.fnUntraced(function* (delivery: Broker.Delivery) {
-  const envelope = yield* Effect.catchTag(
-    Broker.decode(delivery),
-    ["MessageTooLarge", "MessageMalformed", "SenderMismatch"],
-    (error) => Effect.succeed(error._tag)
-  )
-  if (typeof envelope === "string") {
-    yield* Effect.logWarning("A message was dropped", { outcome: envelope, from: delivery.address.from })
+  const read = Broker.read(delivery)
+  if (Result.isFailure(read)) {
+    const outcome = read.failure._tag
+    yield* Effect.logWarning("A message was dropped", { outcome, from: delivery.address.from })
     // The schedule has no end.
-    yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, envelope), untilHandled))
-    return envelope
+    yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, outcome), untilHandled))
+    return outcome
   }
+  const envelope = read.success
   const content = yield* outcomeOf(envelope.saga)
   // Whoever is not answered asks again.
   yield* Broker.publishOrWarn(yield* Broker.Broker, reply(envelope, { status: 200, content, relatedServices: [] }))

@@ -20,8 +20,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "the bytes of a message depend on who has made it",
     file: "src/ports/Broker.ts",
-    find: "for (const field of fields) if",
-    replace: "for (const field of Object.keys(envelope) as typeof fields) if",
+    find: "JSON.stringify({ ...inOrder, ...envelope })",
+    replace: "JSON.stringify(envelope)",
     tests: ["test/ports/Broker.test.ts"]
   },
   {
@@ -136,9 +136,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W2",
     what: "a reply is acknowledged before its consequence is stored",
     file: "src/runtime/SagaService.ts",
-    find: `  const outcome = yield* decode(delivery).pipe(`,
-    replace: `  yield* delivery.acknowledge
-  const outcome = yield* decode(delivery).pipe(`,
+    find: "  const answer = read(delivery)\n",
+    replace: "  yield* delivery.acknowledge\n  const answer = read(delivery)\n",
     tests: ["test/runtime/manager/service.test.ts"]
   },
   {
@@ -182,8 +181,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W3",
     what: "the answer to a message is not recorded with what it changes",
     file: "src/runtime/ParticipantUnit.ts",
-    find: "yield* unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })",
-    replace: "yield* unit.save({ ...changes, barriers: [...(changes.barriers ?? []), ...(own ? [] : [])] })",
+    find: "const saved = unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })",
+    replace: "const saved = unit.save({ ...changes, barriers: [...(changes.barriers ?? []), ...(own ? [] : [])] })",
     tests: [table]
   },
   {

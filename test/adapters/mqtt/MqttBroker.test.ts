@@ -209,6 +209,28 @@ describe("receiving", () => {
       assert.strictEqual((yield* next).body, "meanwhile")
     })
   )
+
+  it.live("W2 an acknowledgement of a lost connection is none: the message comes again until one counts", () =>
+    Effect.gen(function* () {
+      const { port } = yield* EmbeddedBroker.make()
+      const { cut, url } = yield* Mqtt.line(port)
+      const broker = yield* open({ url, protocol: 4, clientId: "x" })
+      const { end, next } = yield* deliveries(broker)
+      yield* broker.publish(message("1"))
+      const first = yield* next
+      yield* cut
+      const second = yield* next
+      assert.deepStrictEqual([first.redelivered, second.redelivered, second.body], [false, true, "1"])
+      yield* first.acknowledge
+      yield* end
+      const again = yield* deliveries(broker)
+      const third = yield* again.next
+      assert.deepStrictEqual([third.redelivered, third.body], [true, "1"])
+      yield* third.acknowledge
+      yield* broker.publish(message("2"))
+      assert.strictEqual((yield* again.next).body, "2")
+    }).pipe(quietly)
+  )
 })
 
 describe("overload", () => {

@@ -12,8 +12,12 @@ export type Op = typeof Op.Type
 export const ReplyStatus = Schema.Literals([200, 400, 404, 500])
 export type ReplyStatus = typeof ReplyStatus.Type
 
+const name = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/u
+
 /** Names of services and commands become topic positions. */
-export const Name = Schema.String.pipe(Schema.check(Schema.isPattern(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/u)))
+export const Name = Schema.String.pipe(Schema.check(Schema.isPattern(name)))
+
+export const isName = (text: unknown): text is string => typeof text === "string" && name.test(text)
 
 export const Uuid = Schema.String.pipe(
   Schema.check(Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/u))

@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer"
 import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream, Struct } from "effect"
 import * as Encoding from "../execution/Encoding.ts"
-import { Envelope, Name } from "../execution/Envelope.ts"
+import { Envelope, isName } from "../execution/Envelope.ts"
 import * as Json from "../execution/Json.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
@@ -28,7 +28,6 @@ export interface Address {
 export const topic = ({ from, kind, name, to }: Address): string =>
   name === undefined ? `saga/v1/${to}/${kind}/${from}` : `saga/v1/${to}/${kind}/${from}/${name}`
 
-const isName = Schema.is(Name)
 const isKind = (text: string | undefined): text is Kind =>
   text === "command" || text === "tx" || text === "reply" || text === "status"
 

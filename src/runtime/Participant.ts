@@ -100,9 +100,11 @@ const make = Effect.fnUntraced(function* (code: Code) {
     const { id } = message.envelope
     // The copy that is being handled answers for all; this one must not take the place of another message.
     if (running.get(id) === message.request) return Effect.andThen(Consumer.count("duplicate"), delivery.acknowledge)
-    running.set(id, message.request)
     return Effect.ensuring(
-      conclude(delivery, message),
+      Effect.suspend(() => {
+        running.set(id, message.request)
+        return conclude(delivery, message)
+      }),
       Effect.sync(() => running.delete(id))
     )
   }

@@ -2,11 +2,11 @@
  * The code of the user in a participant: one handler for each command, and hooks for what the transaction asks. Here it is
  * looked up, called inside the transaction it belongs to, and its outcome turned into an answer.
  */
-import { Cause, Effect, Exit, Ref, Schema } from "effect"
+import { Cause, Effect, Exit, Ref } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type * as Definition from "../definition/Participant.ts"
 import * as Encoding from "../execution/Encoding.ts"
-import { type Envelope, Name, reply } from "../execution/Envelope.ts"
+import { type Envelope, isName, reply } from "../execution/Envelope.ts"
 import * as Broker from "../ports/Broker.ts"
 import { FaultPoint } from "../ports/FaultPoint.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
@@ -162,8 +162,6 @@ const sendable = (to: Envelope, answer: Answer | undefined): Effect.Effect<Answe
   Broker.unsendable(replyOf(to, answer)) === undefined
     ? Effect.succeed(answer)
     : Effect.fail(new Unsendable())
-
-const isName = Schema.is(Name)
 
 const failureOf = Effect.fnUntraced(function* (
   command: Command.Any,

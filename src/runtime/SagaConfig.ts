@@ -1,6 +1,6 @@
 /** What a process must say of itself before it can run sagas: its service name. Everything else has a default. */
 import { Config, Context, Duration, Effect, Layer, Schema } from "effect"
-import { Name } from "../execution/Envelope.ts"
+import { isName } from "../execution/Envelope.ts"
 import * as Timing from "../execution/Timing.ts"
 
 /** The service name cannot stand in a topic (SPEC C11). */
@@ -60,8 +60,6 @@ export class SagaConfig extends Context.Service<
     readonly relatedServices: ReadonlyArray<string> | undefined
   }
 >()("effect-saga/SagaConfig") {}
-
-const isName = Schema.is(Name)
 
 const make = Effect.fnUntraced(function* (options: Options) {
   if (!isName(options.service)) return yield* new InvalidServiceName({ service: options.service })

@@ -2,8 +2,8 @@
  * What a callback can read of the execution it runs in. An effect outside the database takes `idempotencyKey` along:
  * the same for every attempt of the same operation, so that the other side can tell a repetition.
  */
-import { Context, Effect, Schema } from "effect"
-import { Name } from "../execution/Envelope.ts"
+import { Context, Effect } from "effect"
+import { isName } from "../execution/Envelope.ts"
 
 export interface SagaTransaction {
   /** The execution. */
@@ -25,8 +25,6 @@ export const SagaTransaction = Context.Reference<SagaTransaction>("effect-saga/S
     throw new Error("SagaTransaction is read outside of a callback of a saga")
   }
 })
-
-const isName = Schema.is(Name)
 
 /** Collects the names of services. What cannot be one is a bug of the caller: a defect, which fails the callback. */
 export const enrolInto =

@@ -887,5 +887,7 @@ describe("where an instruction needs its intent stored first", () => {
     assert.deepStrictEqual(needs(paid), [false])
     assert.deepStrictEqual(needs(asked.cancels()), [false])
     assert.deepStrictEqual(needs(reserved.cancels()), [true])
+    for (const _tag of ["Reserve", "Commit", "Reject"] as const)
+      assert.isTrue(Decision.needsIntent({ _tag, path: "payments", services: ["payments"] }), _tag)
   })
 })

@@ -118,7 +118,7 @@ export const writing: ReadonlyArray<Mutant> = [
     case "Commit":`,
     replace: `    case "Resend":
     case "Commit":`,
-    tests: [twoPhase]
+    tests: [decision]
   },
   {
     rule: "W1",

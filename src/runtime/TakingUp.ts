@@ -26,9 +26,9 @@ export const make = (
   repository: SagaExecutionRepository["Service"],
   owner: string | undefined,
   settings: Timing.Settings
-): TakeUp =>
-  Effect.fnUntraced(function* (load) {
-    let execution = yield* load
+): TakeUp => {
+  const take = Effect.fnUntraced(function* <E>(found: SagaExecution, load: Effect.Effect<SagaExecution, E>) {
+    let execution = found
     while (owner !== undefined) {
       const now = yield* Clock.currentTimeMillis
       if (!isUnderWay(execution, now, settings)) break
@@ -42,6 +42,11 @@ export const make = (
     }
     return { execution, elsewhere: undefined }
   })
+  return (load) =>
+    Effect.flatMap(load, (execution) =>
+      execution.status === "paused" ? Effect.succeed({ execution, elsewhere: undefined }) : take(execution, load)
+    )
+}
 
 /** Whether there is something to do for somebody, or being done. */
 const isUnderWay = ({ definition, state }: SagaExecution, now: number, settings: Timing.Settings): boolean =>

@@ -270,19 +270,22 @@ describe("a folder", () => {
         const data = yield* folder
         const program = new URL("./write.program.ts", import.meta.url)
         const made = yield* Program.start(program, data)
-        yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => existsSync(`${data}.new`) })
+        yield* Effect.repeat(Effect.sleep("20 millis"), {
+          until: () => existsSync(`${data}.new`) || existsSync(data)
+        })
         yield* made.kill
         assert.strictEqual(yield* made.ended, "SIGKILL")
         let last = 0
         for (let round = 0; round < 3; round++) {
           const writer = yield* Program.start(program, data)
-          yield* Queue.take(writer.lines)
+          last = Number(yield* Program.printed(writer, ""))
           if (round === 0) assert.instanceOf(yield* Effect.flip(using(data, count)), PgliteClient.PgliteFolderLocked)
           yield* Effect.sleep("50 millis")
           yield* writer.kill
           yield* writer.ended
-          const said = yield* Queue.takeAll(writer.lines)
-          last = Number(said.at(-1))
+          // Perhaps nothing more, on a slow machine.
+          const said = yield* Queue.clear(writer.lines)
+          last = Number(said.at(-1) ?? last)
         }
         const pairs = yield* using(
           data,

@@ -14,7 +14,7 @@ export interface Options {
   /** Default: all. */
   readonly parts?: ReadonlyArray<Part>
   /**
-   * Waits until the transport knows of a subscription, and until nothing more can arrive. Default: other fibers run, which
+   * Waits until the transport knows of a subscription, has what was published, and nothing more can arrive. Default: other fibers run, which
    * is enough for a transport within the process.
    */
   readonly settle?: Effect.Effect<void>
@@ -240,6 +240,7 @@ const recovery = (test: Test, settle: Effect.Effect<void>): void => {
       const group: Broker.Group = { service, kinds: ["reply"] }
       yield* (yield* subscriber(settle, group)).end
       yield* publish(...numbered(10).map((body) => message(service, body)))
+      yield* settle
       const { take } = yield* subscriber(settle, group)
       assert.deepStrictEqual(bodies(yield* take(10)), new Set(numbered(10)))
     }))

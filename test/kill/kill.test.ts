@@ -9,4 +9,5 @@ import { suite, suiteTogether } from "./suffer.ts"
 
 describe("orders", () => suite(new URL("./orders.program.ts", import.meta.url), audit))
 describe("orders", () => suiteTogether(new URL("./orders.program.ts", import.meta.url), audit))
-describe("a participant", () => suite(new URL("./bank.program.ts", import.meta.url), Bank.audit))
+// Of a PGlite there is one session: its participant does one thing at a time.
+describe("a participant", () => suite(new URL("./bank.program.ts", import.meta.url), Bank.audit, 100))

@@ -64,7 +64,10 @@ const killOnce = (random: Chance, program: URL, order: Omit<Order, "finish">) =>
     return found
   }).pipe(Effect.scoped)
 
-const fault = (random: Chance) => ({ name: pick(random, places), nth: 1 + below(random, inFlight * 2) })
+const fault = (random: Chance, { inFlight }: Pick<Order, "inFlight">) => ({
+  name: pick(random, places),
+  nth: 1 + below(random, inFlight * 2)
+})
 
 /**
  * Until enough kills count, half of them at named places: one counts if the next process finds executions between two
@@ -77,7 +80,10 @@ const suffer = Effect.fnUntraced(function* (random: Chance, program: URL, base: 
     assert.isBelow(kill, 2 * kills + 4, `too few kills count: ${JSON.stringify(counted)}`)
     const planned = { ...counted, ...(last !== undefined && { [last]: counted[last] + 1 }) }
     const where = planned.inside < planned.outside ? "inside" : "outside"
-    const found = yield* killOnce(random, program, { ...base, ...(where === "inside" && { fault: fault(random) }) })
+    const found = yield* killOnce(random, program, {
+      ...base,
+      ...(where === "inside" && { fault: fault(random, base) })
+    })
     if (last !== undefined && found > 0) counted[last]++
     last = where
   }
@@ -108,7 +114,7 @@ const sufferTogether = Effect.fnUntraced(function* (
   })
   let other = yield* up()
   for (let round = 0; round < kills; round++) {
-    const one = yield* begin({ fault: fault(random) })
+    const one = yield* begin({ fault: fault(random, base) })
     assert.strictEqual(yield* one.ended, "SIGKILL")
     if (round % 2 === 1) continue
     yield* other.kill
@@ -133,6 +139,7 @@ const judged = Effect.fnUntraced(function* (audit: Effect.Effect<Report, unknown
 
 const onDatabase = (
   name: string,
+  inFlight: number,
   program: URL,
   audit: Audit,
   acquire: Effect.Effect<Order["database"], never, never> | undefined,
@@ -164,10 +171,11 @@ const dropped = (schema: string) =>
     server
   )
 
-/** The program on a PGlite folder, and on the server where there is one. */
-export const suite = (program: URL, audit: Audit): void => {
+/** The program on a PGlite folder, and on the server where there is one. `most`: executions in flight, at the most. */
+export const suite = (program: URL, audit: Audit, most = Number.POSITIVE_INFINITY): void => {
   onDatabase(
     "a PGlite folder",
+    Math.min(inFlight, most),
     program,
     audit,
     Effect.sync(() => ({ folder: join(mkdtempSync(join(tmpdir(), "effect-saga-kill-")), "data") })),
@@ -177,6 +185,7 @@ export const suite = (program: URL, audit: Audit): void => {
   )
   onDatabase(
     "Postgres",
+    Math.min(inFlight, most),
     program,
     audit,
     url === undefined ? undefined : Effect.succeed({ url }),

@@ -59,10 +59,17 @@ const isStart = (line: string): boolean => {
   return flags?.split(" ").every((word) => !word.startsWith("--") || known.includes(word)) ?? false
 }
 
+/** A benchmark that there is. */
+const isBench = (line: string): boolean => {
+  const [, bench] = /^npm run bench -- (\w+)$/.exec(line) ?? []
+  return bench !== undefined && existsSync(new URL(`bench/${bench}.ts`, root))
+}
+
 const isCommand = (line: string): boolean =>
   line === `npm install ${[...peers, name].join(" ")}` ||
   /^npm (?:ci|start|test)$|^(?:node|bun|deno run -A) main\.ts$/.test(line) ||
   isStart(line) ||
+  isBench(line) ||
   (line.startsWith("npm run ") && line.slice("npm run ".length) in scripts)
 
 const withoutSpace = (text: string): string => text.replaceAll(/\s/g, "")

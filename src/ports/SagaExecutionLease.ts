@@ -39,6 +39,8 @@ export interface TakeRequest {
   readonly owner: string
   /** Milliseconds since the epoch, as in `ClaimRequest`. */
   readonly now: number
+  /** As in `Hint`: absent, it is going to be worked on. */
+  readonly wakeAt?: number
 }
 
 export interface Claimed {

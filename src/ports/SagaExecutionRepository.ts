@@ -261,7 +261,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
       Effect.sync(() => {
         const place = kept.get(request.uuid)
         const owner = leases.holder(place?.hint, request)
-        if (place !== undefined) place.hint = { owner }
+        if (place !== undefined && owner === request.owner) place.hint = hintOf(request)
         return owner
       }),
     release: (owner) => Effect.sync(() => leases.release(owner)),
@@ -273,6 +273,8 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     transactional: true
   })
 }
+
+const hintOf = ({ owner, wakeAt }: TakeRequest): Hint => ({ owner, ...(wakeAt !== undefined && { wakeAt }) })
 
 /** The id as it is stored. Text that is no uuid stays what it is: nothing has such an id. */
 const uuidOf = (target: string | SagaExecution): string =>
@@ -469,7 +471,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
     take: (request) =>
       Effect.sync(() => {
         const owner = leases.holder(hints.get(request.uuid), request)
-        hints.set(request.uuid, { owner })
+        if (owner === request.owner) hints.set(request.uuid, hintOf(request))
         return owner
       }),
     release: (owner) => Effect.sync(() => leases.release(owner)),

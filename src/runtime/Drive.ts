@@ -11,6 +11,7 @@ import type { SagaEvent } from "../execution/SagaEvent.ts"
 import { evolve } from "../execution/SagaEvolution.ts"
 import * as Execution from "../execution/SagaExecution.ts"
 import { SagaExecution } from "../execution/SagaExecution.ts"
+import type { SagaState } from "../execution/SagaState.ts"
 import * as Broker from "../ports/Broker.ts"
 import {
   type Hint,
@@ -88,18 +89,32 @@ export const make = Effect.fnUntraced(function* (
         })
   }
 
-  /** Goes on from the newest state, with those of my facts that it still admits. */
+  /**
+   * Goes on from the newest state. What work has brought is offered to it, and what a trigger has, wholly or not at all;
+   * everything else is judged and decided again (SPEC W5).
+   */
   const rebase = Effect.fnUntraced(function* (self: Progress) {
-    const { definition, execution, flights, inbox } = self
+    const { definition, execution, flights, gains, inbox } = self
     const load = Effect.map(repository.load(execution.uuid), (latest) => Execution.bind(latest, definition))
     const { elsewhere, execution: latest } = yield* takeUp(load)
-    const rebased = Execution.unstored(execution).reduce(Execution.evolve, latest)
+    const stand = new Set<Inbox.Judged>()
+    let { state } = latest
+    self.gains = gains.filter(({ facts, judged }) => {
+      const next = judged === undefined ? facts.reduce(evolve, state) : wholly(facts, state)
+      if (next === undefined || next === state) return false
+      state = next
+      if (judged !== undefined) stand.add(judged)
+      return true
+    })
+    inbox.triggers.unshift(...inbox.judged.filter((one) => !stand.has(one)).map(({ trigger }) => trigger))
+    inbox.judged = inbox.judged.filter((one) => stand.has(one))
+    const rebased = state === latest.state ? latest : new SagaExecution(state, definition)
     const now = yield* Clock.currentTimeMillis
     self.announces = true
     self.elsewhere = elsewhere
     self.execution = rebased
     // Where nobody tells who has it, facts of mine that count do.
-    if (owner === undefined) self.elsewhere = rebased === latest && inbox.triggers.length === 0 ? "" : undefined
+    if (owner === undefined) self.elsewhere = rebased === latest && !brings(inbox, rebased, now) ? "" : undefined
     else if (elsewhere === undefined)
       self.execution = TakingUp.afterCrash(rebased, now, (path) => flights?.isRunning(path) === true)
   })
@@ -233,6 +248,7 @@ export const make = Effect.fnUntraced(function* (
     now: number
   ) {
     const before = self.execution
+    const known = self.gains.length
     gained(self, yield* exit)
     const { state } = Decision.advance(self.execution.state, self.definition, now, self.since, settings)
     self.execution = new SagaExecution(state, self.definition)
@@ -241,6 +257,7 @@ export const make = Effect.fnUntraced(function* (
     if (Result.isSuccess(stored)) return stored.success && (yield* written(self, stored.success))
     const record = self.execution
     self.execution = before
+    self.gains.splice(known)
     yield* notCommitted(self, record, stored.failure)
   })
 
@@ -265,6 +282,7 @@ export const make = Effect.fnUntraced(function* (
     const written = self.execution
     onStored(written, stored)
     self.execution = stored
+    self.gains = []
     if (!self.announces) return undefined
     self.announces = false
     return announce(written)
@@ -289,7 +307,6 @@ export const make = Effect.fnUntraced(function* (
     self: Progress,
     error: StoreError
   ): Effect.fn.Return<void, StorageError> {
-    const { inbox } = self
     if (isUnavailable(error)) {
       if (self.undone > 10) return yield* Effect.fail(error)
       const again = Effect.retry(repository.store(self.execution, hintOf(self) ?? atWork), {
@@ -304,12 +321,12 @@ export const make = Effect.fnUntraced(function* (
       return yield* mine === undefined ? recover(self, stored.failure) : written(self, mine)
     }
     if (error._tag !== "SagaExecutionConflict") return yield* Effect.fail(error)
-    // What was judged on the old state is judged again on the new one.
+    if (self.execution.revision > 0) return yield* rebase(self)
+    // It exists already: what came meanwhile is for the one that does.
+    const { inbox } = self
     inbox.triggers.unshift(...inbox.judged.map(({ trigger }) => trigger))
     inbox.judged = []
-    // It exists already: what came meanwhile is for the one that does.
-    if (self.execution.revision === 0) return yield* Effect.fail(error)
-    yield* rebase(self)
+    return yield* Effect.fail(error)
   })
 
   const drive = (self: Progress): Effect.Effect<Driven, StorageError> =>
@@ -332,6 +349,8 @@ export const make = Effect.fnUntraced(function* (
         since,
         inbox,
         elsewhere,
+        // Nobody tells a runner by hand that a half-done step is its own: what was made of it stands.
+        gains: owner === undefined ? [{ facts: Execution.unstored(execution), judged: undefined }] : [],
         undone: 0,
         announces: true,
         flights: undefined
@@ -352,11 +371,19 @@ interface Progress {
   readonly inbox: Inbox.Inbox
   /** The instance that is at work on it, where that is another one. */
   elsewhere: string | undefined
+  /** What work and triggers have brought since the last write, in order. What was decided from it is not among it. */
+  gains: Array<Gain>
   /** Transactions that did not commit since the last write. */
   undone: number
   /** Whether there may be a message among the facts that are not stored yet. */
   announces: boolean
   flights: Flights<StoreError> | undefined
+}
+
+interface Gain {
+  readonly facts: ReadonlyArray<SagaEvent>
+  /** The trigger that has brought them; absent: work. */
+  readonly judged: Inbox.Judged | undefined
 }
 
 /** Instructions whose work is not under way. */
@@ -371,12 +398,32 @@ const isUnavailable = (error: StorageError): boolean =>
 const hintOf = ({ elsewhere }: Progress): Hint | undefined =>
   elsewhere === undefined ? undefined : { owner: elsewhere }
 
-const gained = (self: Progress, facts: ReadonlyArray<SagaEvent>): void => {
+const gained = (self: Progress, facts: ReadonlyArray<SagaEvent>, judged?: Inbox.Judged): void => {
   const state = facts.reduce(evolve, self.execution.state)
   if (state === self.execution.state) return
   self.execution = new SagaExecution(state, self.definition)
   self.announces ||= facts.some((fact) => "message" in fact)
+  self.gains.push({ facts, judged })
 }
+
+/** The state with all of the facts, if it admits all of them. */
+const wholly = (facts: ReadonlyArray<SagaEvent>, self: SagaState): SagaState | undefined => {
+  let state = self
+  for (const fact of facts) {
+    const next = evolve(state, fact)
+    if (next === state) return undefined
+    state = next
+  }
+  return state
+}
+
+/** Whether a trigger that waits changes anything. */
+const brings = ({ triggers }: Inbox.Inbox, { definition, state }: SagaExecution, now: number): boolean =>
+  definition !== undefined &&
+  triggers.some(({ judge }) => {
+    const verdict = judge(state, definition, now)
+    return Result.isSuccess(verdict) && verdict.success.length > 0
+  })
 
 /** Judges what waits in the inbox against the state as it is. */
 const look = (self: Progress, now: number): void => {
@@ -384,8 +431,9 @@ const look = (self: Progress, now: number): void => {
   const judged = inbox.triggers.splice(0).map((trigger): Inbox.Judged => {
     const verdict = trigger.judge(self.execution.state, self.definition, now)
     if (Result.isFailure(verdict)) return { trigger, refused: Result.fail(verdict.failure) }
-    gained(self, verdict.success)
-    return { trigger, refused: Result.void }
+    const judged = { trigger, refused: Result.void }
+    gained(self, verdict.success, judged)
+    return judged
   })
   inbox.judged = [...inbox.judged, ...judged]
 }

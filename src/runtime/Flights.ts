@@ -10,8 +10,8 @@ import type { Facts } from "./Operation.ts"
 
 /** What has come of a piece of work. */
 export interface Landed<E> {
-  /** Absent: nothing has landed, a trigger waits. */
-  readonly key: string | undefined
+  /** Empty: nothing has landed, a trigger waits. */
+  readonly keys: ReadonlyArray<string>
   readonly exit: Exit.Exit<Facts, E>
   /** The work waits for its record. */
   readonly joint?: Joint<E>
@@ -55,7 +55,7 @@ export class Flights<E> {
     if (this.keys.size === 0) return false
     return (
       this.isJoint ||
-      instructions.some((instruction) => this.keys.has(keyOf(instruction))) ||
+      instructions.some((instruction) => keysOf(instruction).some((key) => this.keys.has(key))) ||
       Array.from(this.keys).some((key) => key.startsWith("Resend:") || key.startsWith(`${agreeing}:`))
     )
   }
@@ -66,32 +66,38 @@ export class Flights<E> {
   }
 
   notUnderWay(instructions: ReadonlyArray<Instruction>): ReadonlyArray<Instruction> {
-    return instructions.filter((instruction) => !this.keys.has(keyOf(instruction)))
+    return instructions.flatMap((instruction) => {
+      if (!("services" in instruction)) return keysOf(instruction).some((key) => this.keys.has(key)) ? [] : instruction
+      const services = instruction.services.filter((service) => !this.keys.has(`${instruction._tag}:${service}`))
+      return services.length === 0 ? [] : { ...instruction, services }
+    })
   }
 
   takeOff(instruction: Instruction, work: Effect.Effect<Facts, E>) {
-    const key = keyOf(instruction)
-    this.keys.add(key)
-    const flight = Effect.flatMap(Effect.exit(work), (exit) => Queue.offer(this.landed, { key, exit }))
+    const keys = keysOf(instruction)
+    for (const key of keys) this.keys.add(key)
+    const flight = Effect.flatMap(Effect.exit(work), (exit) => Queue.offer(this.landed, { keys, exit }))
     return Effect.forkChild(flight, { startImmediately: true })
   }
 
   /** The same for work that commits with its record, which it gets where it joins. */
   takeOffJointly(instruction: Instruction, work: (join: Join) => Effect.Effect<Done, E>) {
-    const key = keyOf(instruction)
-    this.keys.add(key)
-    this.joint.add(key)
+    const keys = keysOf(instruction)
+    for (const key of keys) {
+      this.keys.add(key)
+      this.joint.add(key)
+    }
     const flight = Effect.suspend(() => {
       let joint: Joint<E> | undefined
       const join: Join = (facts) =>
         Effect.suspend(() => {
           joint = { record: Deferred.makeUnsafe(), stored: Deferred.makeUnsafe() }
-          Queue.offerUnsafe(this.landed, { key, exit: Exit.succeed(facts), joint })
+          Queue.offerUnsafe(this.landed, { keys, exit: Exit.succeed(facts), joint })
           return Deferred.await(joint.record)
         })
       return Effect.flatMap(Effect.exit(work(join)), (exit) =>
         joint === undefined
-          ? Queue.offer(this.landed, { key, exit: Exit.map(exit, ({ facts }) => facts) })
+          ? Queue.offer(this.landed, { keys, exit: Exit.map(exit, ({ facts }) => facts) })
           : Deferred.done(
               joint.stored,
               Exit.map(exit, ({ stored }) => stored)
@@ -103,14 +109,14 @@ export class Flights<E> {
 
   /** Waits for the first work that ends, for a trigger, or until it is time to look at what is awaited elsewhere. */
   land(inbox: Inbox, within: number): Effect.Effect<Landed<E>> {
-    const notify = () => Queue.offerUnsafe(this.landed, { key: undefined, exit: Exit.succeed([]) })
+    const notify = () => Queue.offerUnsafe(this.landed, { keys: [], exit: Exit.succeed([]) })
     inbox.notify = notify
     if (inbox.triggers.length > 0) notify()
     const landed = Effect.map(Queue.take(this.landed), (landed) => {
       inbox.notify = undefined
-      if (landed.key !== undefined) {
-        this.keys.delete(landed.key)
-        this.joint.delete(landed.key)
+      for (const key of landed.keys) {
+        this.keys.delete(key)
+        this.joint.delete(key)
       }
       return landed
     })
@@ -121,4 +127,8 @@ export class Flights<E> {
   }
 }
 
-const keyOf = (instruction: Instruction): string => `${instruction._tag}:${instruction.path}`
+/** A service is asked by one at a time, whoever else is asked with it. */
+const keysOf = (instruction: Instruction): ReadonlyArray<string> =>
+  "services" in instruction
+    ? instruction.services.map((service) => `${instruction._tag}:${service}`)
+    : [`${instruction._tag}:${instruction.path}`]

@@ -289,6 +289,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { 
     drive,
     load: loadBound,
     takeUp: TakingUp.make(repository, owner, settings),
+    release: (uuid) => TakingUp.release(repository, owner, uuid),
     services
   })
 

@@ -3,6 +3,7 @@
  * on it (SPEC C7). That spares steps a second run; what makes writes safe is their revision (SPEC A3).
  */
 import { Clock, Effect } from "effect"
+import * as Agreement from "../execution/SagaAgreement.ts"
 import * as Decision from "../execution/SagaDecision.ts"
 import type { SagaExecution } from "../execution/SagaExecution.ts"
 import * as Execution from "../execution/SagaExecution.ts"
@@ -48,9 +49,24 @@ export const make = (
     )
 }
 
-/** Whether there is something to do for somebody, or being done. */
+/** Whether there is something to do for somebody, or being done. What the own service is asked for, somebody does. */
 const isUnderWay = ({ definition, state }: SagaExecution, now: number, settings: Timing.Settings): boolean =>
-  definition !== undefined && Decision.advance(state, definition, now, now, settings).decision.instructions.length > 0
+  definition !== undefined &&
+  (Agreement.pending(state.agreement).includes(state.service ?? "") ||
+    Decision.advance(state, definition, now, now, settings).decision.instructions.length > 0)
+
+/** The owner has stopped in the middle and lives: whoever hears of the execution goes on with it. */
+export const release = (
+  repository: SagaExecutionRepository["Service"],
+  owner: string,
+  uuid: string
+): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.ignore(repository.take({ uuid, owner, now, wakeAt: overdue }))
+  )
+
+/** It has waited for as long as there is time, so nobody is at work on it. */
+const overdue = 1
 
 /** What is left of work that stopped in the middle, as its `onCrash` says. `isGoingOn`: it has not stopped. */
 export const afterCrash = (

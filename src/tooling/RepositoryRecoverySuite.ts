@@ -250,6 +250,8 @@ export const register = (test: Test): void => {
       yield* take({ uuid: taken.uuid, owner: me, now })
       assert.strictEqual(yield* take({ uuid: taken.uuid, owner: alive, now }), me)
       assert.strictEqual((yield* load(taken.uuid)).revision, taken.revision)
+      yield* take({ uuid: taken.uuid, owner: me, now, wakeAt: now })
+      assert.strictEqual(yield* take({ uuid: taken.uuid, owner: alive, now }), alive)
       yield* store(Sample.paused(taken), { owner: alive })
       assert.strictEqual(yield* take({ uuid: taken.uuid, owner: me, now }), alive)
     }))

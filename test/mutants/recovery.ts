@@ -10,6 +10,7 @@ const start = "test/runtime/manager/start.test.ts"
 const twoPhase = "test/runtime/manager/twoPhase.test.ts"
 const wire = "test/runtime/participant/wire.test.ts"
 const instances = "test/runtime/manager/instances.test.ts"
+const overtaken = "test/runtime/manager/overtaken.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
 
@@ -73,6 +74,22 @@ export const recovery: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C7",
+    what: "a hook of the own service is called by two instances at once",
+    file: "src/runtime/TakingUp.ts",
+    find: '(Agreement.pending(state.agreement).includes(state.service ?? "") ||',
+    replace: "(false ||",
+    tests: [overtaken]
+  },
+  {
+    rule: "C7",
+    what: "an execution that its runner has given up is kept from others",
+    file: "src/runtime/ActiveExecutions.ts",
+    find: "if (!Cause.hasInterrupts(cause)) Effect.runForkWith(services)(release(uuid))",
+    replace: "",
+    tests: [overtaken]
+  },
+  {
+    rule: "C7",
     what: "whoever stores a reply for somebody at work on the execution takes it away",
     file: "src/runtime/Drive.ts",
     find: "const hint = hintOf(self) ?? (isWaiting ? waiting(decision.wakeAt) : atWork)",
@@ -91,8 +108,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "an execution is taken from somebody alive who is at work on it (SQL)",
     file: "src/adapters/sql/SagaExecutionStatements.ts",
-    find: "not (h.wake_at is not distinct from 0 and exists (",
-    replace: "not (h.wake_at is null and exists (",
+    find: "not (seen.wake_at is not distinct from 0 and exists (",
+    replace: "not (seen.wake_at is null and exists (",
     tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
   },
   {

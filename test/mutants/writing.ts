@@ -6,6 +6,7 @@ const twoPhase = "test/runtime/manager/twoPhase.test.ts"
 const crash = "test/runtime/manager/crash.test.ts"
 const outage = "test/runtime/manager/outage.test.ts"
 const instances = "test/runtime/manager/instances.test.ts"
+const overtaken = "test/runtime/manager/overtaken.test.ts"
 const participant = "test/runtime/manager/participant.test.ts"
 const wire = "test/runtime/participant/wire.test.ts"
 const table = "test/runtime/participant/table.test.ts"
@@ -271,17 +272,41 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W5",
     what: "facts whose write was refused are not offered to the newer state",
     file: "src/runtime/Drive.ts",
-    find: "const rebased = Execution.unstored(execution).reduce(Execution.evolve, latest)",
-    replace: "const rebased = latest",
+    find: "const next = judged === undefined ? facts.reduce(evolve, state) : wholly(facts, state)",
+    replace: "const next = judged === undefined ? undefined : wholly(facts, state)",
     tests: [instances]
+  },
+  {
+    rule: "W5",
+    what: "what was decided on the old state is offered to the newer one",
+    file: "src/runtime/Drive.ts",
+    find: "let { state } = latest",
+    replace: "let state = Execution.unstored(execution).reduce(evolve, latest.state)",
+    tests: [overtaken]
+  },
+  {
+    rule: "W5",
+    what: "a trigger is judged on the state that it has changed itself",
+    file: "src/runtime/Drive.ts",
+    find: "      if (judged !== undefined) stand.add(judged)\n",
+    replace: "",
+    tests: [overtaken]
+  },
+  {
+    rule: "W5",
+    what: "a runner by hand goes on with what another one is at work on",
+    file: "src/runtime/Drive.ts",
+    find: "rebased === latest && !brings(inbox, rebased, now)",
+    replace: "rebased === latest && inbox.triggers.length === 0",
+    tests: [overtaken]
   },
   {
     rule: "W5",
     what: "a reply whose write was refused is not judged again on the newer state",
     file: "src/runtime/Drive.ts",
-    find: "    inbox.triggers.unshift(...inbox.judged.map(({ trigger }) => trigger))\n",
+    find: "    inbox.triggers.unshift(...inbox.judged.filter((one) => !stand.has(one)).map(({ trigger }) => trigger))\n",
     replace: "",
-    tests: [instances]
+    tests: [overtaken]
   },
 
   // ---- W6, W7 --------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ export class SagaExecutionStatements extends Context.Service<
       holds: ReadonlyArray<string> | undefined
     ) => Run<ReadonlyArray<string>>
     /** Gives it to the owner unless somebody else who lives is at work on it; who has it, if it is there. */
-    readonly take: (uuid: string, owner: string) => Run<string | undefined>
+    readonly take: (uuid: string, owner: string, wakeAt: number) => Run<string | undefined>
     /** Those of the executions that another owner has. */
     readonly lost: (owner: string, holds: ReadonlyArray<string>) => Run<ReadonlyArray<string>>
     readonly release: (owner: string) => Run<void>
@@ -224,19 +224,20 @@ export const layerPostgres = (
               returning h.uuid`,
             (rows) => rows.map(({ uuid }) => uuid)
           ),
-        take: (uuid, owner) =>
+        take: (uuid, owner, wakeAt) =>
           Effect.map(
-            sql<{ readonly owner: string }>`with taken as (
-                update ${execution} h set owner = ${owner}, wake_at = 0
-                where h.uuid = ${uuid}::uuid and not (h.wake_at is not distinct from 0 and exists (
+            // Locked before it is looked at: of two that come at once the second sees whom the first has made the owner.
+            sql<{ readonly owner: string }>`with seen as (
+                select uuid, owner, wake_at from ${execution} where uuid = ${uuid}::uuid for update
+              ), taken as (
+                update ${execution} h set owner = ${owner}, wake_at = ${whole(wakeAt)} from seen
+                where h.uuid = seen.uuid and not (seen.wake_at is not distinct from 0 and exists (
                   select from ${instance} i
-                  where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
+                  where i.id = seen.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
                 ))
                 returning h.owner
               )
-              select owner from taken
-              union all select h.owner from ${execution} h
-              where h.uuid = ${uuid}::uuid and not exists (select from taken)`,
+              select coalesce(taken.owner, seen.owner) as owner from seen left join taken on true`,
             ([row]) => row?.owner
           ),
         lost: (owner, holds) =>

@@ -181,8 +181,12 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
     inTransaction: boolean
   ): Effect.Effect<SagaExecution, StoreError> => {
     if (execution.state.unstored === 0) return Effect.succeed(execution)
+    if (!inTransaction) return together.write(rowOf(execution, hint))
+    // The transaction may be undone: nothing is taken for written because of it.
+    heads.delete(execution.uuid)
     const row = rowOf(execution, hint)
-    return inTransaction ? Effect.flatMap(writeAll([row], true), ([exit]) => exit!) : together.write(row)
+    heads.delete(execution.uuid)
+    return Effect.flatMap(writeAll([row], true), ([exit]) => exit!)
   }
 
   // ---- reading ---------------------------------------------------------------------------------------------------
@@ -269,9 +273,9 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
       return rows.length > limit && last !== undefined ? { items, next: Head.cursor(last) } : { items }
     }),
     claim,
-    take: ({ owner, uuid }) => {
+    take: ({ owner, uuid, wakeAt = 0 }) => {
       heads.delete(uuid)
-      return Effect.map(call("take", statements.take(uuid, owner)), (holder) => holder ?? owner)
+      return Effect.map(call("take", statements.take(uuid, owner, wakeAt)), (holder) => holder ?? owner)
     },
     release: (owner) => call("release", statements.release(owner)),
     census: call("census", statements.census),

@@ -115,8 +115,6 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly drive: Drive
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
   readonly takeUp: TakeUp
-  /** Called for an execution whose runner has stopped in the middle and will not be started again by itself. */
-  readonly release: (uuid: string) => Effect.Effect<void>
   /** After how many milliseconds an execution is taken up again that could not be stored. */
   readonly recoveryInterval: number
   readonly maxRunning: number
@@ -125,7 +123,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly commitWait: number
   readonly services: Context.Context<never>
 }): Effect.fn.Return<ActiveExecutions, never, Scope.Scope> {
-  const { commitWait, drive, load, maxPending, maxRunning, recoveryInterval, release, services, takeUp } = options
+  const { commitWait, drive, load, maxPending, maxRunning, recoveryInterval, services, takeUp } = options
   const clock = yield* Clock.Clock
   const reached = (execution: SagaExecution, until: Until): boolean => isReached(execution, until, clock, commitWait)
   const active = new Map<string, Inbox.Inbox>()
@@ -281,10 +279,7 @@ export const make = Effect.fnUntraced(function* (options: {
       // The store was down for longer than a runner tries: what it has is taken up when it is back.
       waiting.add(uuid)
       timers.schedule({ uuid, at: now + recoveryInterval, since: crashed })
-    } else {
-      waiting.delete(uuid)
-      if (!Cause.hasInterrupts(cause)) Effect.runForkWith(services)(release(uuid))
-    }
+    } else waiting.delete(uuid)
     settle(uuid, exit)
     Inbox.abandon(inbox, exit)
   }

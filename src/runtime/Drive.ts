@@ -6,6 +6,7 @@
 import { Clock, type Context, Deferred, Effect, type Fiber, Result, Schedule } from "effect"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import type { Definition } from "../definition/SagaStep.ts"
+import * as SagaAgreement from "../execution/SagaAgreement.ts"
 import * as Decision from "../execution/SagaDecision.ts"
 import type { SagaEvent } from "../execution/SagaEvent.ts"
 import { evolve } from "../execution/SagaEvolution.ts"
@@ -96,7 +97,10 @@ export const make = Effect.fnUntraced(function* (
   const rebase = Effect.fnUntraced(function* (self: Progress) {
     const { definition, execution, flights, gains, inbox } = self
     const load = Effect.map(repository.load(execution.uuid), (latest) => Execution.bind(latest, definition))
-    const { elsewhere, execution: latest } = yield* takeUp(load)
+    const { elsewhere, execution: latest } = yield* Effect.retry(takeUp(load), {
+      schedule: untilStored,
+      while: isUnavailable
+    })
     const stand = new Set<Inbox.Judged>()
     let { state } = latest
     self.gains = gains.filter(({ facts, judged }) => {
@@ -115,8 +119,10 @@ export const make = Effect.fnUntraced(function* (
     self.execution = rebased
     // Where nobody tells who has it, facts of mine that count do.
     if (owner === undefined) self.elsewhere = rebased === latest && !brings(inbox, rebased, now) ? "" : undefined
-    else if (elsewhere === undefined)
-      self.execution = TakingUp.afterCrash(rebased, now, (path) => flights?.isRunning(path) === true)
+    else if (elsewhere === undefined) {
+      const isMine = (path: string) => flights?.isRunning(path) === true || self.unbegun?.has(path) === true
+      self.execution = TakingUp.afterCrash(rebased, now, isMine)
+    }
   })
 
   const perform = (run: Executor.Run, instruction: Decision.Instruction): Effect.Effect<ReadonlyArray<SagaEvent>> => {
@@ -167,7 +173,13 @@ export const make = Effect.fnUntraced(function* (
       Inbox.complete(inbox.judged, self.execution)
       inbox.judged = []
     }
-    return inbox.triggers.length > 0 ? Effect.suspend(() => loop(self, now)) : act(self, decision, work, now)
+    if (inbox.triggers.length === 0) return act(self, decision, work, now)
+    // What was to be done is decided again.
+    for (const instruction of work) {
+      if (instruction._tag === "RunStep") self.unbegun = new Set(self.unbegun).add(instruction.path)
+      else if (instruction._tag === "Resend" || "services" in instruction) self.since = Number.NEGATIVE_INFINITY
+    }
+    return Effect.suspend(() => loop(self, now))
   }
 
   const act = (
@@ -178,8 +190,14 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.Effect<Driven, StoreError> => {
     const { wakeAt } = decision
     const only = work[0]
+    if (self.unbegun !== undefined) for (const { path } of work) self.unbegun.delete(path)
     if (self.flights?.isAwaited(decision) !== true) {
-      if (only === undefined) return Effect.succeed({ execution: self.execution, wakeAt, elsewhere: self.elsewhere })
+      if (only === undefined) {
+        const driven = { execution: self.execution, wakeAt, elsewhere: self.elsewhere }
+        return isUnanswered(self)
+          ? Effect.as(waitsFor(self.execution.uuid, now, wakeAt), driven)
+          : Effect.succeed(driven)
+      }
       if (work.length === 1 && isDoneInPlace(only, wakeAt)) {
         return Effect.flatMap(perform(runOf(self), only), (facts) => {
           // What a callback ran in is not for what comes after it.
@@ -192,6 +210,10 @@ export const make = Effect.fnUntraced(function* (
     }
     return Effect.flatMap(fly(self, work, wakeAt - now), (now) => loop(self, now))
   }
+
+  /** Nobody is at work on it any more, though nothing has been written. */
+  const waitsFor = (uuid: string, now: number, wakeAt: number): Effect.Effect<void> =>
+    owner === undefined ? Effect.void : Effect.ignore(repository.take({ uuid, owner, now, wakeAt }))
 
   const runOf = ({ clock, definition, execution, fiberContext }: Progress): Executor.Run => ({
     definition,
@@ -275,6 +297,9 @@ export const make = Effect.fnUntraced(function* (
 
   const written = (self: Progress, stored: SagaExecution): Effect.Effect<void> => {
     self.undone = 0
+    // Nobody acts on the decision that this record was made with: what it would have asked is asked by the next.
+    const { agreement } = self.execution.state
+    if (agreement?.asks.some(({ status }) => status === "new") === true) self.since = Number.NEGATIVE_INFINITY
     return recorded(self, stored) ?? Effect.void
   }
 
@@ -351,6 +376,7 @@ export const make = Effect.fnUntraced(function* (
         elsewhere,
         // Nobody tells a runner by hand that a half-done step is its own: what was made of it stands.
         gains: owner === undefined ? [{ facts: Execution.unstored(execution), judged: undefined }] : [],
+        unbegun: undefined,
         undone: 0,
         announces: true,
         flights: undefined
@@ -373,6 +399,8 @@ interface Progress {
   elsewhere: string | undefined
   /** What work and triggers have brought since the last write, in order. What was decided from it is not among it. */
   gains: Array<Gain>
+  /** Local steps whose intent is stored and that have not begun. */
+  unbegun: Set<string> | undefined
   /** Transactions that did not commit since the last write. */
   undone: number
   /** Whether there may be a message among the facts that are not stored yet. */
@@ -397,6 +425,10 @@ const isUnavailable = (error: StorageError): boolean =>
 /** Whoever is at work on it elsewhere still is. */
 const hintOf = ({ elsewhere }: Progress): Hint | undefined =>
   elsewhere === undefined ? undefined : { owner: elsewhere }
+
+/** The own service is asked, and its hook is not being called: it has failed, and is called again later. */
+const isUnanswered = ({ elsewhere, execution: { state } }: Progress): boolean =>
+  elsewhere === undefined && SagaAgreement.pending(state.agreement).includes(state.service ?? "")
 
 const gained = (self: Progress, facts: ReadonlyArray<SagaEvent>, judged?: Inbox.Judged): void => {
   const state = facts.reduce(evolve, self.execution.state)

@@ -289,7 +289,6 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { 
     drive,
     load: loadBound,
     takeUp: TakingUp.make(repository, owner, settings),
-    release: (uuid) => TakingUp.release(repository, owner, uuid),
     services
   })
 

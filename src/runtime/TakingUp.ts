@@ -55,19 +55,6 @@ const isUnderWay = ({ definition, state }: SagaExecution, now: number, settings:
   (Agreement.pending(state.agreement).includes(state.service ?? "") ||
     Decision.advance(state, definition, now, now, settings).decision.instructions.length > 0)
 
-/** The owner has stopped in the middle and lives: whoever hears of the execution goes on with it. */
-export const release = (
-  repository: SagaExecutionRepository["Service"],
-  owner: string,
-  uuid: string
-): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    Effect.ignore(repository.take({ uuid, owner, now, wakeAt: overdue }))
-  )
-
-/** It has waited for as long as there is time, so nobody is at work on it. */
-const overdue = 1
-
 /** What is left of work that stopped in the middle, as its `onCrash` says. `isGoingOn`: it has not stopped. */
 export const afterCrash = (
   execution: SagaExecution,

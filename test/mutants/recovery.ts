@@ -82,14 +82,6 @@ export const recovery: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C7",
-    what: "an execution that its runner has given up is kept from others",
-    file: "src/runtime/ActiveExecutions.ts",
-    find: "if (!Cause.hasInterrupts(cause)) Effect.runForkWith(services)(release(uuid))",
-    replace: "",
-    tests: [overtaken]
-  },
-  {
-    rule: "C7",
     what: "whoever stores a reply for somebody at work on the execution takes it away",
     file: "src/runtime/Drive.ts",
     find: "const hint = hintOf(self) ?? (isWaiting ? waiting(decision.wakeAt) : atWork)",

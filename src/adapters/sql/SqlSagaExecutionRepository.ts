@@ -273,10 +273,11 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
       return rows.length > limit && last !== undefined ? { items, next: Head.cursor(last) } : { items }
     }),
     claim,
-    take: ({ owner, uuid, wakeAt = 0 }) => {
-      heads.delete(uuid)
-      return Effect.map(call("take", statements.take(uuid, owner, wakeAt)), (holder) => holder ?? owner)
-    },
+    take: ({ owner, uuid, wakeAt = 0 }) =>
+      Effect.map(call("take", statements.take(uuid, owner, wakeAt)), (holder = owner) => {
+        heads.delete(uuid)
+        return holder
+      }),
     release: (owner) => call("release", statements.release(owner)),
     census: call("census", statements.census),
     changes,

@@ -114,23 +114,126 @@ describe("while one is at work and the other stores a reply", () => {
       assert.deepStrictEqual(lines(world), ["handling", "begun", "done", "second"])
     })
   })
+})
 
-  it.effect("C7 one that cannot store what it did lives on, and what came meanwhile is done by the other", () => {
-    const gate = Deferred.makeUnsafe<void>()
-    return Effect.gen(function* () {
-      const { two, uuid, world } = yield* together(both(gate))
-      const { store } = world
-      yield* until("the step runs", () => lines(world).length === 1)
-      store.fault = (operation) => (operation === "store" ? { reason: "rejected" } : undefined)
-      yield* Deferred.succeed(gate, undefined)
-      yield* quiet
-      store.fault = () => undefined
-      yield* two.manager.reply(uuid, answerTo(asked(world, "Count")))
-      yield* quiet
-      // It has run twice: its result was never stored.
-      assert.deepStrictEqual(lines(world), ["begun", "done", "begun", "done", "second"])
-      assert.strictEqual((yield* two.manager.load(uuid)).status, "finished")
+it.effect("C8 what a step has done is not lost when the newer state cannot be read at once", () => {
+  const gate = Deferred.makeUnsafe<void>()
+  const saga = Saga.make("Both", { context: {} }).pipe(
+    Saga.parallel("both", {
+      asked: Saga.remote("count", { execute: ask("Count") }),
+      here: Saga.local("slow", { ...fragile("compensate"), ...slow(gate) })
+    }),
+    Saga.commit
+  )
+  return Effect.gen(function* () {
+    const { running, two, uuid, world } = yield* together(saga)
+    yield* until("the step runs", () => lines(world).length === 1)
+    yield* two.manager.reply(uuid, answerTo(asked(world, "Count")))
+    let failed = 0
+    world.store.fault = (operation) => (operation === "load" && failed++ === 0 ? { reason: "unavailable" } : undefined)
+    yield* Deferred.succeed(gate, undefined)
+    yield* quiet
+    yield* TestClock.adjust("1 second")
+    yield* until("it has ended", () => running.pollUnsafe() !== undefined)
+    assert.deepStrictEqual(lines(world), ["begun", "done"])
+  })
+})
+
+it.effect("W7 a step whose intent is stored and that has not begun is not taken for half done", () => {
+  const gate = Deferred.makeUnsafe<void>()
+  const saga = Saga.make("Three", { context: {} }).pipe(
+    Saga.parallel("all", {
+      x: Saga.remote("x", { execute: ask("X") }),
+      y: Saga.remote("y", { execute: ask("Y") }),
+      z: (branch) => branch.pipe(Saga.remote("z", { execute: ask("Z") }), Saga.local("second", fragile("compensate")))
+    }),
+    Saga.commit
+  )
+  return Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10 })
+    const { store } = world.store.repository
+    let isStored = false
+    // The one hears late that its intent is stored.
+    Object.assign(world.store.repository, {
+      store: (...[execution, hint]: Parameters<typeof store>) =>
+        Effect.tap(store(execution, hint), () => {
+          if (!SagaExecution.unstored(execution).some(({ _tag }) => _tag === "StepStarted")) return Effect.void
+          isStored = true
+          return Deferred.await(gate)
+        })
     })
+    const one = yield* open(world, { sagas: [saga] })
+    const two = yield* open(world, { sagas: [saga] })
+    yield* Effect.forkChild(Effect.exit(one.manager.run(saga, { context: {}, raiseOnError: false })))
+    yield* until("all are asked", () => world.wire.sent.length === 3)
+    const { saga: uuid } = world.wire.sent[0]!.envelope
+    const reply = (to: typeof one, command: string) => to.manager.reply(uuid, answerTo(asked(world, command)))
+    yield* Effect.forkChild(Effect.exit(reply(one, "Z")))
+    yield* until("the intent is stored", () => isStored)
+    yield* reply(two, "X")
+    yield* Effect.forkChild(Effect.exit(reply(one, "Y")))
+    yield* quiet
+    yield* Deferred.succeed(gate, undefined)
+    yield* quiet
+    assert.deepStrictEqual(lines(world), ["second"])
+  })
+})
+
+for (const lost of ["the answer of the store", "a transaction of its own"]) {
+  it.effect(`C5 services are asked for their votes by hand, though ${lost} came between`, () => {
+    const saga = Saga.make("Hand", { context: {} }).pipe(
+      Saga.remote("count", { execute: ask("Count") }),
+      Saga.local("own", { execute: () => write("own"), transactional: lost === "a transaction of its own" }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const world = yield* makeWorld({ keep: 10, enrols: "two-phase" })
+      const layer = SagaRunner.layer([saga]).pipe(
+        Layer.provide(Layer.mergeAll(SagaConfig.layer({ service: "orders" }), world.layers))
+      )
+      yield* Effect.gen(function* () {
+        const { execute } = yield* SagaRunner.SagaRunner
+        const paused = yield* execute(yield* SagaExecution.fromDefinition(saga, { context: {} }))
+        let failed = 0
+        world.store.fault = (_, facts) =>
+          lost === "the answer of the store" && facts.includes("ReservationStarted") && failed++ === 0
+            ? { reason: "unavailable" }
+            : undefined
+        const response = new SagaResponse({ uuid: paused.uuid, content: null })
+        yield* Effect.forkChild(Effect.exit(execute(paused, { response })))
+        yield* quiet
+        yield* TestClock.adjust("500 millis")
+        yield* until("a vote is asked for", () => world.wire.of("reserve").length === 1)
+      }).pipe(Effect.provide(layer))
+    })
+  })
+}
+
+it.effect("C7 a hook of the own service that fails keeps no other instance from what else there is to do", () => {
+  const saga = Saga.make("Own", { context: {} }).pipe(
+    Saga.remote("a", { execute: ask("A"), compensate: ask("UndoA") }),
+    Saga.remote("b", { execute: ask("B"), compensate: ask("UndoB") }),
+    Saga.local("own", { execute: () => Effect.die("no") }),
+    Saga.commit
+  )
+  return Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10, enrols: "two-phase" })
+    const config = { sagas: [saga], transaction: { reject: () => Effect.die("not now") } }
+    const one = yield* open(world, config)
+    const two = yield* open(world, config)
+    yield* Effect.forkChild(Effect.exit(one.manager.run(saga, { context: {}, raiseOnError: false })))
+    for (const command of ["A", "B"]) {
+      yield* until(`${command} is asked for`, () => asked(world, command) !== undefined)
+      yield* Effect.forkChild(one.manager.reply(asked(world, command).envelope.saga, answerTo(asked(world, command))))
+    }
+    yield* until("B is to be undone", () => asked(world, "UndoB") !== undefined)
+    yield* quiet
+    // Some failures later the hook is called again after minutes only.
+    yield* TestClock.adjust("100 seconds")
+    yield* quiet
+    yield* two.manager.reply(asked(world, "UndoB").envelope.saga, answerTo(asked(world, "UndoB")))
+    yield* quiet
+    assert.isDefined(asked(world, "UndoA"))
   })
 })
 

@@ -1,6 +1,6 @@
 /** Transactional steps: their SQL and their record commit together, or neither does (SPEC W7, I15). */
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Deferred, Effect, Layer, Schema } from "effect"
+import { Deferred, Effect, Exit, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import {
   Broker,
@@ -12,6 +12,7 @@ import {
   TransactionCommitter
 } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as SampleExecutions from "../../../src/tooling/SampleExecutions.ts"
 import { databases } from "../../fixtures/postgres.ts"
 
 class Broke extends Schema.TaggedError<Broke>()("Broke", {}) {}
@@ -108,6 +109,22 @@ for (const { layer, name, schema } of databases("transactional")) {
           "TransactionSettled"
         ])
       }).pipe(Effect.provide(managed))
+    )
+
+    it.effect("are found by what they have come to, also after a transaction that was undone", () =>
+      Effect.gen(function* () {
+        const { atomically, find, store } = yield* SagaExecutionRepository.SagaExecutionRepository
+        const name = SampleExecutions.uniqueName()
+        const paused = SampleExecutions.paused(
+          yield* store(SampleExecutions.started(SampleExecutions.created({ saga: name })))
+        )
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(atomically(Effect.andThen(store(paused), new Broke())))))
+        yield* atomically(store(paused))
+        assert.deepStrictEqual(
+          (yield* find({ saga: name })).items.map(({ status }) => status),
+          ["paused"]
+        )
+      })
     )
 
     it.effect("leave nothing when they fail; what is undone before them is undone in a transaction", () =>

@@ -38,6 +38,21 @@ const together = Effect.fnUntraced(function* (saga: Saga.AnyCommitted) {
 
 const asked = ({ wire }: World, command: string) => wire.sent.find(({ address }) => address.name === command)!
 
+/** Who stores such a fact hears of it when the gate opens; whether it is stored. */
+const hearsLate = ({ store: { repository } }: World, tag: string, gate: Deferred.Deferred<void>) => {
+  const { store } = repository
+  let isStored = false
+  Object.assign(repository, {
+    store: (...[execution, hint]: Parameters<typeof store>) =>
+      Effect.tap(store(execution, hint), () => {
+        if (!SagaExecution.unstored(execution).some(({ _tag }) => _tag === tag)) return Effect.void
+        isStored = true
+        return Deferred.await(gate)
+      })
+  })
+  return () => isStored
+}
+
 /** One remote branch, and one whose local step runs for as long as the gate is closed. */
 const both = (gate: Deferred.Deferred<void>) =>
   Saga.make("Both", { context: {} }).pipe(
@@ -151,17 +166,7 @@ it.effect("W7 a step whose intent is stored and that has not begun is not taken 
   )
   return Effect.gen(function* () {
     const world = yield* makeWorld({ keep: 10 })
-    const { store } = world.store.repository
-    let isStored = false
-    // The one hears late that its intent is stored.
-    Object.assign(world.store.repository, {
-      store: (...[execution, hint]: Parameters<typeof store>) =>
-        Effect.tap(store(execution, hint), () => {
-          if (!SagaExecution.unstored(execution).some(({ _tag }) => _tag === "StepStarted")) return Effect.void
-          isStored = true
-          return Deferred.await(gate)
-        })
-    })
+    const isStored = hearsLate(world, "StepStarted", gate)
     const one = yield* open(world, { sagas: [saga] })
     const two = yield* open(world, { sagas: [saga] })
     yield* Effect.forkChild(Effect.exit(one.manager.run(saga, { context: {}, raiseOnError: false })))
@@ -169,13 +174,34 @@ it.effect("W7 a step whose intent is stored and that has not begun is not taken 
     const { saga: uuid } = world.wire.sent[0]!.envelope
     const reply = (to: typeof one, command: string) => to.manager.reply(uuid, answerTo(asked(world, command)))
     yield* Effect.forkChild(Effect.exit(reply(one, "Z")))
-    yield* until("the intent is stored", () => isStored)
+    yield* until("the intent is stored", isStored)
     yield* reply(two, "X")
     yield* Effect.forkChild(Effect.exit(reply(one, "Y")))
     yield* quiet
     yield* Deferred.succeed(gate, undefined)
     yield* quiet
     assert.deepStrictEqual(lines(world), ["second"])
+  })
+})
+
+it.effect("C5 services are asked for their votes, though a message came while that was stored", () => {
+  const gate = Deferred.makeUnsafe<void>()
+  const saga = Saga.make("Asked", { context: {} }).pipe(Saga.remote("count", { execute: ask("Count") }), Saga.commit)
+  return Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10, enrols: "two-phase" })
+    const isStored = hearsLate(world, "ReservationStarted", gate)
+    const { manager } = yield* open(world, { sagas: [saga] })
+    yield* Effect.forkChild(Effect.exit(manager.run(saga, { context: {}, raiseOnError: false })))
+    yield* until("it has asked", () => world.wire.sent.length === 1)
+    const { saga: uuid } = world.wire.sent[0]!.envelope
+    for (const _ of ["the reply", "its copy"]) {
+      yield* Effect.forkChild(manager.reply(uuid, answerTo(asked(world, "Count"))))
+      yield* until("it is stored", isStored)
+    }
+    yield* quiet
+    yield* Deferred.succeed(gate, undefined)
+    // No time passes, so it is not repeated.
+    yield* until("a vote is asked for", () => world.wire.of("reserve").length === 1)
   })
 })
 

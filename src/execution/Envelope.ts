@@ -3,6 +3,7 @@
  * resend has the same id and the same bytes: so the envelope is part of the event that expects its answer.
  */
 import { Schema } from "effect"
+import * as CanonicalJson from "../definition/CanonicalJson.ts"
 import { Json } from "./Json.ts"
 
 export const Op = Schema.Literals(["execute", "failure", "probe", "reserve", "commit", "reject", "status", "reply"])
@@ -51,6 +52,51 @@ export const Envelope = Schema.Struct({
 })
 export type Envelope = typeof Envelope.Type
 
+/** A field that is not set has its place, and no text. */
+type Whole = { readonly [K in keyof Required<Envelope>]: Envelope[K] | undefined }
+
+/** The text that is sent. The order of the fields is that of the schema, whoever has made the envelope. */
+export const stringify = (envelope: Envelope): string =>
+  JSON.stringify({
+    v: envelope.v,
+    id: envelope.id,
+    op: envelope.op,
+    saga: envelope.saga,
+    path: envelope.path,
+    service: envelope.service,
+    coordinator: envelope.coordinator,
+    inReplyTo: envelope.inReplyTo,
+    status: envelope.status,
+    content: envelope.content,
+    relatedServices: envelope.relatedServices,
+    transactions: envelope.transactions,
+    user: envelope.user,
+    headers: envelope.headers,
+    notAfter: envelope.notAfter,
+    trace: envelope.trace
+  } satisfies Whole)
+
+/** `CanonicalJson.stringify`, for which the fields need not be sorted each time. */
+export const canonical = (envelope: Envelope): string =>
+  JSON.stringify({
+    content: CanonicalJson.sorted(envelope.content),
+    coordinator: envelope.coordinator,
+    headers: CanonicalJson.sorted(envelope.headers),
+    id: envelope.id,
+    inReplyTo: envelope.inReplyTo,
+    notAfter: envelope.notAfter,
+    op: envelope.op,
+    path: envelope.path,
+    relatedServices: envelope.relatedServices,
+    saga: envelope.saga,
+    service: envelope.service,
+    status: envelope.status,
+    trace: envelope.trace,
+    transactions: envelope.transactions,
+    user: envelope.user,
+    v: envelope.v
+  } satisfies { readonly [K in keyof Whole]: unknown })
+
 export const messageId = (uuid: string, scope: string, op: Op): string => `${uuid}:${scope}:${op}`
 
 /** The parts of a message id, or undefined where it is none. */
@@ -65,23 +111,30 @@ export const parseMessageId = (
 
 /** The answer to a message: same execution, same path, the other way. */
 export const reply = (
-  to: Envelope,
-  answer: { readonly status: ReplyStatus; readonly content?: Json; readonly relatedServices: ReadonlyArray<string> }
-): Envelope => ({
-  v: 1,
-  id: `${to.id}:reply`,
-  op: "reply",
-  saga: to.saga,
-  ...(to.path !== undefined && { path: to.path }),
-  service: to.service,
-  coordinator: to.coordinator,
-  inReplyTo: to.id,
-  status: answer.status,
-  ...(answer.content !== undefined && { content: answer.content }),
-  relatedServices: answer.relatedServices,
-  transactions: to.transactions,
-  ...(to.user !== undefined && { user: to.user }),
-  ...(to.headers !== undefined && { headers: to.headers }),
-  notAfter: to.notAfter,
-  ...(to.trace !== undefined && { trace: to.trace })
-})
+  { coordinator, headers, id, notAfter, path, saga, service, trace, transactions, user }: Envelope,
+  {
+    content,
+    relatedServices,
+    status
+  }: { readonly status: ReplyStatus; readonly content?: Json; readonly relatedServices: ReadonlyArray<string> }
+): Envelope => {
+  const envelope: { -readonly [K in keyof Envelope]: Envelope[K] } = {
+    v: 1,
+    id: `${id}:reply`,
+    op: "reply",
+    saga,
+    service,
+    coordinator,
+    inReplyTo: id,
+    status,
+    relatedServices,
+    transactions,
+    notAfter
+  }
+  if (path !== undefined) envelope.path = path
+  if (content !== undefined) envelope.content = content
+  if (user !== undefined) envelope.user = user
+  if (headers !== undefined) envelope.headers = headers
+  if (trace !== undefined) envelope.trace = trace
+  return envelope
+}

@@ -4,9 +4,9 @@
  * consequence is stored, and comes again if it is not.
  */
 import { Buffer } from "node:buffer"
-import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream, Struct } from "effect"
+import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
 import * as Encoding from "../execution/Encoding.ts"
-import { Envelope, isName } from "../execution/Envelope.ts"
+import { Envelope, isName, stringify } from "../execution/Envelope.ts"
 import * as Json from "../execution/Json.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
@@ -70,13 +70,10 @@ export interface Message {
   readonly body: string
 }
 
-/** No field is set, but each has its place. */
-const inOrder = Object.fromEntries(Struct.keys(Envelope.fields).map((field) => [field, undefined]))
-
-/** The order of the fields is that of the schema, whoever has made the envelope: also one that was stored and read. */
+/** Also of an envelope that was stored and read: the same text. */
 export const toMessage = (envelope: Envelope, command?: string): Message => ({
   address: addressOf(envelope, command),
-  body: JSON.stringify({ ...inOrder, ...envelope })
+  body: stringify(envelope)
 })
 
 export interface Delivery extends Message {
@@ -158,8 +155,6 @@ export class SenderMismatch extends Schema.TaggedError<SenderMismatch>()("Sender
   }
 }
 
-const decodeEnvelope = Schema.decodeUnknownExit(Envelope)
-
 /** Why a message is not read: it is put away and acknowledged, as it will never be better. */
 export type Unreadable = MessageTooLarge | MessageMalformed | SenderMismatch
 
@@ -172,12 +167,8 @@ export const read = ({ address, body }: Message): Result.Result<Envelope, Unread
   if (Result.isFailure(parsed)) return malformed("$ is not JSON")
   const checked = Json.check(parsed.success)
   if (typeof checked !== "number") return malformed(checked.message)
-  const exit = decodeEnvelope(parsed.success)
-  if (Exit.isFailure(exit)) {
-    const [reason] = exit.cause.reasons
-    return malformed(reason?._tag === "Fail" ? Encoding.placesOf(reason.error) : "$")
-  }
-  const envelope = exit.value
+  const envelope = Encoding.decode(Envelope, parsed.success)
+  if (Encoding.isEncodingIssue(envelope)) return malformed(envelope.message)
   const missing = missingField(envelope)
   if (missing !== undefined) return malformed(`$.${missing} is missing`)
   const expected = addressOf(envelope, address.name)

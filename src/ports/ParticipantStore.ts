@@ -150,40 +150,47 @@ const makeMemory = (): ParticipantStore["Service"] => {
   }
 
   /** In one order everywhere, so that no two units wait for each other. */
-  const holding = <A, E, R>({ messages, service, transactions }: Scope, use: Effect.Effect<A, E, R>) =>
-    [...new Set(transactions.length > 0 ? transactions : messages)]
-      .sort()
-      .reduceRight((inner, key) => locks.hold(`${service}/${key}`, inner), use)
+  const holding = <A, E, R>({ messages, service, transactions }: Scope, use: Effect.Effect<A, E, R>) => {
+    const keys = transactions.length > 0 ? transactions : messages
+    return (keys.length < 2 ? keys : [...new Set(keys)].sort()).reduceRight(
+      (inner, key) => locks.hold(`${service}/${key}`, inner),
+      use
+    )
+  }
 
   return ParticipantStore.of({
-    unit: (scope, work) =>
-      Effect.suspend(() => {
+    unit: (scope, work) => {
+      const once = Effect.suspend(() => {
         const kept = keptOf(scope.service)
-        const saved: { readonly transactions: Array<Transaction>; readonly barriers: Array<Barrier> } = {
-          transactions: [],
-          barriers: []
-        }
+        const saved: Array<Partial<Records>> = []
         const unit: Unit = {
           transactions: pick(kept.transactions, scope.transactions),
           barriers: pick(kept.barriers, scope.messages),
           // Effects in memory cannot be taken back; there is nothing to save here.
           attempt: (work) => work,
-          save: ({ barriers = [], transactions = [] }) =>
+          save: (records) =>
             Effect.sync(() => {
-              saved.transactions.push(...transactions)
-              saved.barriers.push(...barriers)
+              const { barriers = none, transactions = none } = records
+              if (barriers.length + transactions.length > 0) saved.push(records)
             })
         }
-        const commit = Effect.sync(() => {
-          for (const transaction of saved.transactions) kept.transactions.set(transaction.uuid, transaction)
-          for (const barrier of saved.barriers) kept.barriers.set(barrier.id, barrier)
-        })
-        return Effect.tap(work(unit), () =>
-          saved.transactions.length + saved.barriers.length === 0
-            ? Effect.void
-            : FaultPoint.around("store", () => commit)
+        const commit = () => {
+          for (const { barriers = none, transactions = none } of saved) {
+            for (const transaction of transactions) kept.transactions.set(transaction.uuid, transaction)
+            for (const barrier of barriers) kept.barriers.set(barrier.id, barrier)
+          }
+        }
+        return Effect.flatMap(work(unit), (value) =>
+          saved.length === 0
+            ? Effect.succeed(value)
+            : FaultPoint.around("store", () => {
+                commit()
+                return Effect.succeed(value)
+              })
         )
-      }).pipe((use) => holding(scope, use)),
+      })
+      return holding(scope, once)
+    },
     find: ({ after = "", before, limit, service, status }) =>
       Effect.sync(() =>
         Array.from(keptOf(service).transactions.values())
@@ -195,13 +202,17 @@ const makeMemory = (): ParticipantStore["Service"] => {
   })
 }
 
+const none: ReadonlyArray<never> = []
+const nothing: ReadonlyMap<string, never> = new Map<string, never>()
+
+/** Most messages are the first of what they are about. */
 const pick = <A>(from: ReadonlyMap<string, A>, keys: ReadonlyArray<string>): ReadonlyMap<string, A> => {
-  const found = new Map<string, A>()
+  let found: Map<string, A> | undefined
   for (const key of keys) {
     const value = from.get(key)
-    if (value !== undefined) found.set(key, value)
+    if (value !== undefined) found = (found ?? new Map<string, A>()).set(key, value)
   }
-  return found
+  return found ?? nothing
 }
 
 const purge = ({ barriers, transactions }: Kept, { alone, before, limit }: PurgeRequest): number => {

@@ -2,11 +2,12 @@
  * The code of the user in a participant: one handler for each command, and hooks for what the transaction asks. Here it is
  * looked up, called inside the transaction it belongs to, and its outcome turned into an answer.
  */
-import { Cause, Effect, Exit, Ref } from "effect"
+import { Cause, Context, Effect, Exit, Ref } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type * as Definition from "../definition/Participant.ts"
 import * as Encoding from "../execution/Encoding.ts"
 import { type Envelope, isName, reply } from "../execution/Envelope.ts"
+import { check, type Json } from "../execution/Json.ts"
 import * as Broker from "../ports/Broker.ts"
 import { FaultPoint } from "../ports/FaultPoint.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
@@ -66,6 +67,8 @@ export interface Failed {
 export interface Handled {
   readonly _tag: "Handled"
   readonly answer: Answer
+  /** The reply that says so. */
+  readonly body: string
   readonly effect: Command.EffectMode
   /** A compensation may come. */
   readonly open: boolean
@@ -82,44 +85,61 @@ const lookUp = <A>(from: Readonly<Record<string, A>>, name: string | undefined):
   name !== undefined && Object.hasOwn(from, name) ? from[name] : undefined
 
 /** `staging`: there is a transaction that can keep an effect back. */
-export const run = Effect.fnUntraced(function* (
+export const run = (
   { contract, handlers }: Code,
   { command: name, envelope }: Incoming,
   unit: Unit,
   staging: boolean
-): Effect.fn.Return<Handled | Failed, ParticipantStoreError> {
+): Effect.Effect<Handled | Failed, ParticipantStoreError> => {
   const command = lookUp(contract.commands, name)
   const handler = lookUp(handlers, name)
-  if (command === undefined || handler === undefined) return failed("UnknownCommand")
-  if (command.effect === "staged" && !staging) return failed("StagedOutsideTransaction")
+  if (command === undefined || handler === undefined) return Effect.succeed(failed("UnknownCommand"))
+  if (command.effect === "staged" && !staging) return Effect.succeed(failed("StagedOutsideTransaction"))
   const payload = Encoding.decode(command.payload, envelope.content)
-  if (Encoding.isEncodingIssue(payload)) return failed("PayloadMalformed")
-  const services = [contract.name]
+  if (Encoding.isEncodingIssue(payload)) return Effect.succeed(failed("PayloadMalformed"))
+  const request = requestOf(contract.name, envelope)
   const handled = Effect.flatMap(
-    within(envelope, services, () => handler(payload)),
-    (value) => sendable(envelope, success(command, value, services))
+    within(envelope, request, () => handler(payload)),
+    (value) => handledWith(command, envelope, value, request)
   )
-  const exit = yield* Effect.exit(unit.attempt(handled))
-  if (Exit.isSuccess(exit)) {
-    const { compensable, effect } = command
-    return { _tag: "Handled", answer: exit.value, effect, open: effect === "immediate" && compensable !== false }
-  }
-  return { _tag: "Failed", answer: yield* failureOf(command, envelope, exit.cause, services) }
+  return Effect.matchCauseEffect(unit.attempt(handled), {
+    onSuccess: Effect.succeed<Handled | Failed>,
+    onFailure: (cause) =>
+      Effect.map(failureOf(command, envelope, cause, request), (answer) => ({ _tag: "Failed", answer }))
+  })
+}
+
+/** What a handler is called with: a saga that it runs says there, or by name, which services it has brought in. */
+interface Request {
+  readonly headers: Ref.Ref<Readonly<Record<string, string>>>
+  /** Those that take part by name; the first is the own one. */
+  readonly services: Array<string>
+}
+
+const requestOf = (service: string, { headers = noHeaders, transactions }: Envelope): Request => ({
+  headers: Ref.makeUnsafe<Readonly<Record<string, string>>>(
+    transactions.length === 0 ? headers : { ...headers, transactions: transactions.join(",") }
+  ),
+  services: [service]
 })
+
+const noHeaders: Readonly<Record<string, string>> = {}
+
+/** The services that have taken part so far. */
+const servicesOf = ({ headers, services }: Request): ReadonlyArray<string> => {
+  const related = RequestContext.relatedServices(Ref.getUnsafe(headers))
+  return related.length + services.length === 1 ? services : [...new Set([...services, ...related])]
+}
 
 /**
  * Calls the code of the user inside its transaction, as a request: a saga that it runs is a part of the same transactions,
  * and its services take part too.
  */
 const within = (
-  { coordinator, headers = {}, id, path = "", saga, transactions, user }: Envelope,
-  services: Array<string>,
+  { coordinator, headers = noHeaders, id, path = "", saga, user }: Envelope,
+  request: Request,
   call: () => Effect.Effect<unknown, unknown, any>
 ): Effect.Effect<unknown, unknown> => {
-  const request = Ref.makeUnsafe<Readonly<Record<string, string>>>({
-    ...headers,
-    ...(transactions.length > 0 && { transactions: transactions.join(",") })
-  })
   const transaction: SagaTransaction = {
     uuid: saga,
     saga: coordinator,
@@ -128,17 +148,16 @@ const within = (
     epoch: 0,
     user,
     headers,
-    enrol: enrolInto(services)
+    enrol: enrolInto(request.services)
   }
   // Its services are erased; see `Code`.
   const called = Effect.suspend(call) as Effect.Effect<unknown, unknown>
   return FaultPoint.around("callback", () =>
-    called.pipe(
-      Effect.ensuring(
-        Effect.map(Ref.get(request), (headers) => void services.push(...RequestContext.relatedServices(headers)))
-      ),
-      RequestContext.provide({ headers: request, user }),
-      Effect.provideService(SagaTransaction, transaction)
+    Effect.updateContext(called, (context) =>
+      context.pipe(
+        Context.add(RequestContext.RequestContext, { headers: request.headers, user }),
+        Context.add(SagaTransaction, transaction)
+      )
     )
   )
 }
@@ -149,25 +168,48 @@ export const storeError = (cause: Cause.Cause<unknown>): ParticipantStoreError |
     reason._tag === "Fail" && reason.error instanceof ParticipantStoreError ? [reason.error] : []
   )[0]
 
-const success = (command: Command.Any, value: unknown, services: Array<string>): Answer | undefined => {
+/** What its receiver would not read is no answer (SPEC C11). */
+const handledWith = (
+  command: Command.Any,
+  envelope: Envelope,
+  value: unknown,
+  request: Request
+): Effect.Effect<Handled, Unsendable> => {
   const content = Encoding.encode(command.success, value)
-  if (Encoding.isEncodingIssue(content)) return undefined
-  return { status: 200, ...(content !== undefined && { content }), relatedServices: [...new Set(services)] }
+  if (Encoding.isEncodingIssue(content)) return Effect.fail(new Unsendable())
+  const { compensable, effect } = command
+  return Effect.map(sendable(envelope, answerOf(200, content, request)), ({ answer, body }) => ({
+    _tag: "Handled",
+    answer,
+    body,
+    effect,
+    open: effect === "immediate" && compensable !== false
+  }))
 }
 
-/** What its receiver would not read is no answer (SPEC C11). The rest of a reply is of the message that was read. */
-const sendable = (to: Envelope, answer: Answer | undefined): Effect.Effect<Answer, Unsendable> =>
-  answer !== undefined &&
-  answer.relatedServices?.every(isName) !== false &&
-  Broker.unsendable(replyOf(to, answer)) === undefined
-    ? Effect.succeed(answer)
-    : Effect.fail(new Unsendable())
+const answerOf = (status: 200 | 400, content: Json | undefined, request: Request): Answer => {
+  const relatedServices = servicesOf(request)
+  return content === undefined ? { status, relatedServices } : { status, content, relatedServices }
+}
+
+/** The rest of a reply is of the message that was read. */
+const sendable = (
+  to: Envelope,
+  answer: Answer
+): Exit.Exit<{ readonly answer: Answer; readonly body: string }, Unsendable> => {
+  const { content, relatedServices = [] } = answer
+  // As deep as it is in the reply.
+  if (!relatedServices.every(isName) || (content !== undefined && typeof check([content]) !== "number"))
+    return Exit.fail(new Unsendable())
+  const { body } = messageOf(to, answer)
+  return Broker.sizeOf(body) > Broker.maxMessageBytes ? Exit.fail(new Unsendable()) : Exit.succeed({ answer, body })
+}
 
 const failureOf = Effect.fnUntraced(function* (
   command: Command.Any,
   envelope: Envelope,
   cause: Cause.Cause<unknown>,
-  services: Array<string>
+  request: Request
 ): Effect.fn.Return<Answer, ParticipantStoreError> {
   const unavailable = storeError(cause)
   if (unavailable !== undefined) return yield* unavailable
@@ -176,12 +218,8 @@ const failureOf = Effect.fnUntraced(function* (
     if (reason.error instanceof Unsendable) return refused("ReplyMalformed")
     const content = Encoding.encode(command.error, reason.error)
     if (!Encoding.isEncodingIssue(content)) {
-      const answer: Answer = {
-        status: 400,
-        ...(content !== undefined && { content }),
-        relatedServices: [...new Set(services)]
-      }
-      return yield* Effect.orElseSucceed(sendable(envelope, answer), () => refused("ReplyMalformed"))
+      const sent = sendable(envelope, answerOf(400, content, request))
+      return Exit.isSuccess(sent) ? sent.value.answer : refused("ReplyMalformed")
     }
   }
   if (Cause.hasInterruptsOnly(cause)) return refused("Interrupted")

@@ -4,7 +4,7 @@
  * that must not run is recorded as such before it can come.
  */
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
-import { type Envelope, messageId, type ReplyStatus } from "../execution/Envelope.ts"
+import { canonical, type Envelope, messageId, type ReplyStatus } from "../execution/Envelope.ts"
 import type { Json } from "../execution/Json.ts"
 import type { Barrier, Records, Scope, Transaction, Unit } from "../ports/ParticipantStore.ts"
 import type { Settings } from "./ParticipantSettings.ts"
@@ -20,7 +20,7 @@ export interface Incoming {
 export const incoming = (envelope: Envelope, command: string | undefined): Incoming => ({
   envelope,
   command,
-  request: CanonicalJson.sha256([command ?? null, envelope])
+  request: CanonicalJson.sha256OfText(`[${JSON.stringify(command ?? null)},${canonical(envelope)}]`)
 })
 
 export interface Answer {
@@ -102,18 +102,30 @@ const isWellFormed = (envelope: Envelope): boolean => {
   }
 }
 
+const unique = (texts: ReadonlyArray<string>): ReadonlyArray<string> => (texts.length < 2 ? texts : [...new Set(texts)])
+
 /** What has to be held and read to decide about a message. Undefined: there is nothing to decide about. */
 export const scopeOf = (service: string, envelope: Envelope): Scope | undefined => {
   if (!isWellFormed(envelope)) return undefined
+  const transactions = isCommand(envelope) ? unique(envelope.transactions) : [envelope.saga]
+  return { service, transactions, messages: unique(messagesOf(envelope)) }
+}
+
+/** Those whose records say what to do. */
+const messagesOf = (envelope: Envelope): ReadonlyArray<string> => {
   const { id, op, saga } = envelope
-  const transactions = isCommand(envelope) ? [...new Set(envelope.transactions)] : [saga]
-  const paths = op === "reserve" ? (reservedPaths(envelope) ?? []) : []
-  const messages = [
-    ...(op === "probe" || op === "reply" ? [] : [id]),
-    ...(op === "failure" || op === "probe" ? [executeId(envelope)] : []),
-    ...paths.map((path) => messageId(saga, path, "execute"))
-  ]
-  return { service, transactions, messages: [...new Set(messages)] }
+  switch (op) {
+    case "probe":
+      return [executeId(envelope)]
+    case "failure":
+      return [id, executeId(envelope)]
+    case "reserve":
+      return [id, ...(reservedPaths(envelope) ?? []).map((path) => messageId(saga, path, "execute"))]
+    case "reply":
+      return []
+    default:
+      return [id]
+  }
 }
 
 /** The transaction that the records of a command belong to: that of its own execution, else the innermost. */
@@ -214,8 +226,9 @@ export const decide = (known: Known, message: Incoming, now: number, settings: S
   const recorded = known.barriers.get(envelope.id)
   const isForeign = ({ coordinator }: { readonly coordinator: string | undefined }): boolean =>
     coordinator !== undefined && coordinator !== envelope.coordinator
-  if ((own !== undefined && isForeign(own)) || [...known.barriers.values()].some(isForeign)) {
-    return { _tag: "PutAway", fault: "SenderMismatch" }
+  if (own !== undefined && isForeign(own)) return { _tag: "PutAway", fault: "SenderMismatch" }
+  for (const barrier of known.barriers.values()) {
+    if (isForeign(barrier)) return { _tag: "PutAway", fault: "SenderMismatch" }
   }
   if (recorded !== undefined) {
     // It was recorded as never to run, or it is the message that was answered.
@@ -279,7 +292,7 @@ const execute = (at: Place): Decision => {
       : [own === undefined ? becomes(own, envelope, "rejected", now) : touched(own, envelope)]
     return isRecorded ? record(refused("Expired"), { transactions: rows }) : answer(500, "Expired")
   }
-  const rows = [...new Set(envelope.transactions)].flatMap((uuid) => transactions.get(uuid) ?? [])
+  const rows = unique(envelope.transactions).flatMap((uuid) => transactions.get(uuid) ?? [])
   if (rows.every(({ status }) => status === "pending")) {
     return { _tag: "Execute", transactions: opened(at, envelope, now), staging: joins(at) }
   }
@@ -290,7 +303,7 @@ const execute = (at: Place): Decision => {
 
 /** All transactions of a command, open; those that are over stay as they are. */
 export const opened = ({ transactions }: Known, envelope: Envelope, now: number): ReadonlyArray<Transaction> =>
-  [...new Set(envelope.transactions)].map((uuid) => {
+  unique(envelope.transactions).map((uuid) => {
     const known = transactions.get(uuid)
     if (known !== undefined) {
       return { ...touched(known, envelope), ...(known.status === "pending" && { updatedAt: now }) }

@@ -2,17 +2,11 @@
  * One message in one unit of work: what is recorded is read, the decision made and performed, its outcome recorded. The
  * reply leaves after the unit, so whoever gets it can rely on it.
  */
-import { type Cause, Clock, Effect, Exit } from "effect"
+import { type Cause, Clock, Effect } from "effect"
 import type { Envelope } from "../execution/Envelope.ts"
 import { FaultPoint } from "../ports/FaultPoint.ts"
-import {
-  type Barrier,
-  ParticipantStore,
-  type ParticipantStoreError,
-  type Records,
-  type Unit
-} from "../ports/ParticipantStore.ts"
-import { type Code, messageOf, type Part, run, storeError } from "./ParticipantHandlers.ts"
+import { ParticipantStore, type ParticipantStoreError, type Records, type Unit } from "../ports/ParticipantStore.ts"
+import { type Code, type Handled, messageOf, type Part, run, storeError } from "./ParticipantHandlers.ts"
 import * as Machine from "./ParticipantMachine.ts"
 import { ParticipantSettings } from "./ParticipantSettings.ts"
 import { enrolNobody, SagaTransaction } from "./SagaTransaction.ts"
@@ -37,27 +31,29 @@ const bodyOf = (to: Envelope, answer: Machine.Answer | undefined) =>
   answer === undefined ? {} : { reply: messageOf(to, answer).body }
 
 /** Handles one message of the service. The services of the user's code are erased here; see `Code`. */
-export const handle = Effect.fnUntraced(function* (
+export const handle = (
   code: Code,
   message: Machine.Incoming
-): Effect.fn.Return<Outcome, ParticipantStoreError, ParticipantStore> {
+): Effect.Effect<Outcome, ParticipantStoreError, ParticipantStore> => {
   const { envelope } = message
   const scope = Machine.scopeOf(code.contract.name, envelope)
-  if (scope === undefined) return { _tag: "putAway", fault: "MessageMalformed" }
-  const store = yield* ParticipantStore
-  const settings = yield* ParticipantSettings
+  if (scope === undefined) return Effect.succeed({ _tag: "putAway", fault: "MessageMalformed" })
   const work = (unit: Unit) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      perform(code, message, unit, Machine.decide(unit, message, now, settings), now)
-    )
-  return yield* Effect.catchTag(store.unit(scope, work), "Undone", ({ answer }) =>
-    Effect.succeed<Outcome>({
-      _tag: "failed",
-      // The answers of commit and reject are final: who gets none asks again.
-      ...(envelope.op === "failure" && bodyOf(envelope, answer))
+    Effect.withFiber<Outcome, Undone | ParticipantStoreError>((fiber) => {
+      const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+      return perform(code, message, unit, Machine.decide(unit, message, now, fiber.getRef(ParticipantSettings)), now)
     })
+  return Effect.catchTag(
+    ParticipantStore.use((store) => store.unit(scope, work)),
+    "Undone",
+    ({ answer }) =>
+      Effect.succeed<Outcome>({
+        _tag: "failed",
+        // The answers of commit and reject are final: who gets none asks again.
+        ...(envelope.op === "failure" && bodyOf(envelope, answer))
+      })
   )
-})
+}
 
 /** An execute that cannot be handled at all is refused for good, in a unit of its own. */
 export const refuse = Effect.fnUntraced(function* (
@@ -83,79 +79,91 @@ export const refuse = Effect.fnUntraced(function* (
   )
 })
 
-const perform = Effect.fnUntraced(function* (
+const perform = (
   code: Code,
   message: Machine.Incoming,
   unit: Unit,
   decision: Machine.Decision,
   now: number
-): Effect.fn.Return<Outcome, Undone | ParticipantStoreError> {
+): Attempt<Outcome> => {
   const { envelope } = message
 
   /** Records the answer of this message, with what it changes. */
   const conclude = (
     answer: Machine.Answer,
     changes: Partial<Records>,
-    effect?: Barrier["effect"],
-    open?: boolean
-  ): Effect.Effect<Outcome, ParticipantStoreError> => {
-    const { body } = messageOf(envelope, answer)
+    { body = messageOf(envelope, answer).body, effect, open }: Partial<Pick<Handled, "body" | "effect" | "open">> = {}
+  ): Attempt<Outcome> => {
     const own = Machine.answered(message, answer.status, body, now, effect, open)
     const saved = unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })
     return Effect.as(saved, { _tag: "applied", reply: body })
   }
 
+  /** What the transaction has staged is thrown away before something else happens. */
+  const discarding = <A>(discard: boolean, work: Attempt<A>): Attempt<A> =>
+    discard ? Effect.andThen(call(code, unit, "reject", envelope), work) : work
+
   switch (decision._tag) {
     case "Ignore":
-      return { _tag: "stale" }
+      return Effect.succeed({ _tag: "stale" })
     case "PutAway":
-      return { _tag: "putAway", fault: decision.fault, ...bodyOf(envelope, decision.answer) }
+      return Effect.succeed({ _tag: "putAway", fault: decision.fault, ...bodyOf(envelope, decision.answer) })
     case "Repeat":
-      return { _tag: "duplicate", reply: decision.reply }
+      return Effect.succeed({ _tag: "duplicate", reply: decision.reply })
     case "Answer":
-      return { _tag: "applied", ...bodyOf(envelope, decision.answer) }
+      return Effect.succeed({ _tag: "applied", ...bodyOf(envelope, decision.answer) })
     case "Record": {
-      if (decision.discard) yield* call(code, unit, "reject", envelope)
-      if (decision.final && decision.answer !== undefined) return yield* conclude(decision.answer, decision.records)
-      yield* unit.save(decision.records)
-      return { _tag: "applied", ...bodyOf(envelope, decision.answer) }
+      const { answer, discard, final, records } = decision
+      return discarding(
+        discard,
+        final && answer !== undefined
+          ? conclude(answer, records)
+          : Effect.as(unit.save(records), { _tag: "applied", ...bodyOf(envelope, answer) } as const)
+      )
     }
     case "Execute": {
-      const ran = yield* run(code, message, unit, decision.staging)
-      const { transactions } = decision
-      return ran._tag === "Handled"
-        ? yield* conclude(ran.answer, { transactions }, ran.effect, ran.open)
-        : yield* conclude(ran.answer, { transactions })
+      const { staging, transactions } = decision
+      return Effect.flatMap(run(code, message, unit, staging), (ran) =>
+        conclude(ran.answer, { transactions }, ran._tag === "Handled" ? ran : {})
+      )
     }
     case "Compensate": {
-      if (decision.discard) yield* call(code, unit, "reject", envelope)
-      const ran = yield* run(code, message, unit, true)
-      // A failed compensation is not recorded, and 400 would be a final answer.
-      if (ran._tag === "Failed") return yield* Effect.fail(new Undone({ ...ran.answer, status: 500 }))
-      return yield* conclude(ran.answer, {
-        transactions: decision.transactions,
-        barriers: [{ ...decision.executed, open: false }]
-      })
+      const { discard, executed, transactions } = decision
+      return discarding(
+        discard,
+        Effect.flatMap(run(code, message, unit, true), ({ _tag, answer }) =>
+          // A failed compensation is not recorded, and 400 would be a final answer.
+          _tag === "Failed"
+            ? Effect.fail(new Undone({ ...answer, status: 500 }))
+            : conclude(answer, { transactions, barriers: [{ ...executed, open: false }] })
+        )
+      )
     }
     case "Reserve": {
-      const voted = yield* Effect.exit(attemptHook(code, unit, "reserve", envelope))
-      if (Exit.isSuccess(voted)) return yield* conclude({ status: 200 }, { transactions: [decision.transaction] })
-      const unavailable = storeError(voted.cause)
-      if (unavailable !== undefined) return yield* unavailable
-      yield* reportDeath("reserve", voted.cause)
-      yield* call(code, unit, "reject", envelope)
-      const rejected = { ...decision.transaction, status: "rejected" as const }
-      return yield* conclude({ status: 400, content: "Refused" }, { transactions: [rejected] })
+      const { transaction } = decision
+      return Effect.matchCauseEffect(attemptHook(code, unit, "reserve", envelope), {
+        onSuccess: () => conclude({ status: 200 }, { transactions: [transaction] }),
+        onFailure: (cause) => {
+          const unavailable = storeError(cause)
+          if (unavailable !== undefined) return Effect.fail(unavailable)
+          const rejected = { ...transaction, status: "rejected" as const }
+          return reportDeath("reserve", cause).pipe(
+            Effect.andThen(call(code, unit, "reject", envelope)),
+            Effect.andThen(conclude({ status: 400, content: "Refused" }, { transactions: [rejected] }))
+          )
+        }
+      })
     }
     case "Commit": {
-      yield* call(code, unit, "commit", envelope)
-      const changes = { transactions: [decision.transaction] }
-      if (decision.answer !== undefined) return yield* conclude(decision.answer, changes)
-      yield* unit.save(changes)
-      return { _tag: "applied" }
+      const { answer, transaction } = decision
+      const changes = { transactions: [transaction] }
+      return Effect.andThen(
+        call(code, unit, "commit", envelope),
+        answer === undefined ? Effect.as(unit.save(changes), { _tag: "applied" } as const) : conclude(answer, changes)
+      )
     }
   }
-})
+}
 
 const attemptHook = (
   { hooks }: Code,

@@ -6,6 +6,7 @@ const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9
 
 /** Any text form of a UUID in the one form that is stored, or undefined. */
 export const normalize = (text: string): string | undefined => {
+  if (pattern.test(text)) return text
   const lower = text.trim().toLowerCase()
   return pattern.test(lower) ? lower : undefined
 }

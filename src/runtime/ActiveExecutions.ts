@@ -167,11 +167,14 @@ export const make = Effect.fnUntraced(function* (options: {
   ): void => {
     const present = waiters.get(uuid)
     if (present === undefined) return
-    const left = present.filter((waiter) => !concerns(waiter))
-    if (left.length === 0) waiters.delete(uuid)
-    else waiters.set(uuid, left)
+    const told = present.filter(concerns)
+    if (told.length === present.length) waiters.delete(uuid)
+    else waiters.set(
+      uuid,
+      present.filter((waiter) => !told.includes(waiter))
+    )
     // Whoever is told may go on at once, and wait again.
-    for (const waiter of present) if (!left.includes(waiter)) Deferred.doneUnsafe(waiter.reached, exit)
+    for (const { reached } of told) Deferred.doneUnsafe(reached, exit)
   }
 
   const nextTurn = (): void => {

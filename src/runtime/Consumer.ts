@@ -23,16 +23,24 @@ export const count = (outcome: string): Effect.Effect<void> => {
 /** 50 ms, doubled up to 2 s, for as long as it takes: meanwhile the delivery keeps its place (SPEC C8). */
 export const untilHandled = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])
 
-/** `Effect.retry` by this schedule. Almost nothing fails, so it is not begun before something does. */
+/**
+ * What is to be done where an effect fails or dies. Almost nothing does, so what sees to that is not begun before; it gets
+ * the effect as if it had not run yet.
+ */
+export const unless = <A, E, R, B, E2, R2>(
+  self: Effect.Effect<A, E, R>,
+  failing: (self: Effect.Effect<A, E, R>) => Effect.Effect<B, E2, R2>
+): Effect.Effect<A | B, E2, R | R2> =>
+  Effect.catchCause(self, (cause) => {
+    let attempts = 0
+    return failing(Effect.suspend(() => (attempts++ === 0 ? Effect.failCause(cause) : self)))
+  })
+
+/** `Effect.retry` by the schedule above. */
 export const retry = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   isPassing: (error: E) => boolean
-): Effect.Effect<A, E, R> =>
-  Effect.catch(self, (error) => {
-    let attempts = 0
-    const again = Effect.suspend(() => (attempts++ === 0 ? Effect.fail(error) : self))
-    return Effect.retry(again, { schedule: untilHandled, while: isPassing })
-  })
+): Effect.Effect<A, E, R> => unless(self, Effect.retry({ schedule: untilHandled, while: isPassing }))
 
 /** 100 ms, doubled up to 10 s, for as long as it takes. */
 const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")])

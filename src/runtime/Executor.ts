@@ -22,15 +22,15 @@ export const perform = (run: Run, instruction: Authored): Effect.Effect<Facts> =
     case "Compensate":
       return LocalExecutor.compensate(run, instruction)
     case "Choose":
-      return Effect.sync(() => LocalExecutor.choose(run, instruction))
+      return Effect.succeed(LocalExecutor.choose(run, instruction))
     case "MapContext":
-      return Effect.sync(() => LocalExecutor.mapContext(run, instruction))
+      return Effect.succeed(LocalExecutor.mapContext(run, instruction))
     case "BuildRequest":
-      return Effect.sync(() => RequestExecutor.buildRequest(run, instruction))
+      return Effect.succeed(RequestExecutor.buildRequest(run, instruction))
     case "BuildProbe":
-      return Effect.sync(() => RequestExecutor.buildProbe(run, instruction))
+      return Effect.succeed(RequestExecutor.buildProbe(run, instruction))
     case "BuildCompensation":
-      return Effect.sync(() => RequestExecutor.buildCompensation(run, instruction))
+      return Effect.succeed(RequestExecutor.buildCompensation(run, instruction))
     case "HandleReply":
       return ResponseExecutor.handleReply(run, instruction)
   }

@@ -50,47 +50,61 @@ const make = Effect.fnUntraced(function* (code: Code) {
     message: Incoming,
     deliveries: number
   ): Effect.Effect<ParticipantUnit.Outcome | ParticipantStoreError | "Defect", never, ParticipantStore> =>
-    Consumer.retry(ParticipantUnit.handle(code, message), ({ reason }) => reason === "unavailable").pipe(
-      Effect.catchTag("ParticipantStoreError", (error) => Effect.succeed(error)),
-      Effect.catchDefect((defect) =>
-        Effect.logError("Handling a message died", { id: message.envelope.id, deliveries }, defect).pipe(
-          Effect.andThen(
-            deliveries < maxDeliveries
-              ? Effect.andThen(Effect.sleep(50 * 2 ** deliveries), attempt(message, deliveries + 1))
-              : Effect.succeed("Defect" as const)
+    Consumer.unless(ParticipantUnit.handle(code, message), (handled) =>
+      Consumer.retry(handled, ({ reason }) => reason === "unavailable").pipe(
+        Effect.catchTag("ParticipantStoreError", (error) => Effect.succeed(error)),
+        Effect.catchDefect((defect) =>
+          Effect.logError("Handling a message died", { id: message.envelope.id, deliveries }, defect).pipe(
+            Effect.andThen(
+              deliveries < maxDeliveries
+                ? Effect.andThen(Effect.sleep(50 * 2 ** deliveries), attempt(message, deliveries + 1))
+                : Effect.succeed("Defect" as const)
+            )
           )
         )
       )
     )
 
   /** Sends the reply. What the broker will never take is given up, else it is kept until the broker takes it. */
-  const answer = (envelope: Envelope, body: string | undefined): Effect.Effect<boolean> =>
-    body === undefined
-      ? Effect.succeed(true)
-      : Consumer.retry(
-          broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }),
-          ({ reason }) => reason !== "rejected"
-        ).pipe(
-          Effect.as(true),
-          Effect.orElseSucceed(() => false)
+  const answer = (envelope: Envelope, body: string): Effect.Effect<"sent" | "rejected"> =>
+    Consumer.unless(
+      Effect.as(
+        broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }),
+        "sent" as const
+      ),
+      (sent) =>
+        Effect.orElseSucceed(
+          Consumer.retry(sent, ({ reason }) => reason !== "rejected"),
+          () => "rejected" as const
         )
+    )
 
-  const conclude = Effect.fnUntraced(function* (delivery: Broker.Delivery, message: Incoming) {
-    const { envelope } = message
-    const outcome = yield* attempt(message, 1)
-    if (outcome === "Defect") {
-      const refused = yield* Effect.orElseSucceed(
-        Effect.catchDefect(ParticipantUnit.refuse(code, message), () => Effect.succeed(undefined)),
-        () => undefined
-      )
-      yield* answer(envelope, refused?.reply)
-      return yield* putAway(delivery, "Defect")
-    }
-    if (outcome._tag === "ParticipantStoreError") return yield* putAway(delivery, outcome._tag)
-    if (!(yield* answer(envelope, outcome.reply))) return yield* putAway(delivery, "ReplyRejected")
-    if (outcome._tag === "putAway") return yield* putAway(delivery, outcome.fault)
-    yield* Consumer.count(outcome._tag)
-    yield* delivery.acknowledge
+  const conclude = (
+    delivery: Broker.Delivery,
+    message: Incoming,
+    outcome: ParticipantUnit.Outcome | ParticipantStoreError | "Defect"
+  ): Effect.Effect<void, never, ParticipantStore> => {
+    if (outcome === "Defect") return refuse(delivery, message)
+    if (outcome._tag === "ParticipantStoreError") return putAway(delivery, outcome._tag)
+    const done =
+      outcome._tag === "putAway"
+        ? putAway(delivery, outcome.fault)
+        : Effect.andThen(Consumer.count(outcome._tag), delivery.acknowledge)
+    return outcome.reply === undefined
+      ? done
+      : Effect.flatMap(answer(message.envelope, outcome.reply), (sent) =>
+          sent === "sent" ? done : putAway(delivery, "ReplyRejected")
+        )
+  }
+
+  /** What makes the library itself fail is refused for good, if that can be. */
+  const refuse = Effect.fnUntraced(function* (delivery: Broker.Delivery, message: Incoming) {
+    const refused = yield* Effect.orElseSucceed(
+      Effect.catchDefect(ParticipantUnit.refuse(code, message), () => Effect.succeed(undefined)),
+      () => undefined
+    )
+    if (refused?.reply !== undefined) yield* answer(message.envelope, refused.reply)
+    yield* putAway(delivery, "Defect")
   })
 
   const handle = (delivery: Broker.Delivery) => {
@@ -100,12 +114,15 @@ const make = Effect.fnUntraced(function* (code: Code) {
     const { id } = message.envelope
     // The copy that is being handled answers for all; this one must not take the place of another message.
     if (running.get(id) === message.request) return Effect.andThen(Consumer.count("duplicate"), delivery.acknowledge)
-    return Effect.ensuring(
+    return Effect.onExit(
       Effect.suspend(() => {
         running.set(id, message.request)
-        return conclude(delivery, message)
+        return Effect.flatMap(attempt(message, 1), (outcome) => conclude(delivery, message, outcome))
       }),
-      Effect.sync(() => running.delete(id))
+      () => {
+        running.delete(id)
+        return Effect.void
+      }
     )
   }
 

@@ -34,26 +34,24 @@ const bodyOf = (to: Envelope, answer: Machine.Answer | undefined) =>
 export const handle = (
   code: Code,
   message: Machine.Incoming
-): Effect.Effect<Outcome, ParticipantStoreError, ParticipantStore> => {
-  const { envelope } = message
-  const scope = Machine.scopeOf(code.contract.name, envelope)
-  if (scope === undefined) return Effect.succeed({ _tag: "putAway", fault: "MessageMalformed" })
-  const work = (unit: Unit) =>
-    Effect.withFiber<Outcome, Undone | ParticipantStoreError>((fiber) => {
-      const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-      return perform(code, message, unit, Machine.decide(unit, message, now, fiber.getRef(ParticipantSettings)), now)
-    })
-  return Effect.catchTag(
-    ParticipantStore.use((store) => store.unit(scope, work)),
-    "Undone",
-    ({ answer }) =>
+): Effect.Effect<Outcome, ParticipantStoreError, ParticipantStore> =>
+  ParticipantStore.use((store) => {
+    const { envelope } = message
+    const scope = Machine.scopeOf(code.contract.name, envelope)
+    if (scope === undefined) return Effect.succeed<Outcome>({ _tag: "putAway", fault: "MessageMalformed" })
+    const work = (unit: Unit) =>
+      Effect.withFiber<Outcome, Undone | ParticipantStoreError>((fiber) => {
+        const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+        return perform(code, message, unit, Machine.decide(unit, message, now, fiber.getRef(ParticipantSettings)), now)
+      })
+    return Effect.catchTag(store.unit(scope, work), "Undone", ({ answer }) =>
       Effect.succeed<Outcome>({
         _tag: "failed",
         // The answers of commit and reject are final: who gets none asks again.
         ...(envelope.op === "failure" && bodyOf(envelope, answer))
       })
-  )
-}
+    )
+  })
 
 /** An execute that cannot be handled at all is refused for good, in a unit of its own. */
 export const refuse = Effect.fnUntraced(function* (

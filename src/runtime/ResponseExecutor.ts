@@ -23,7 +23,7 @@ import {
 
 export const handleReply = (run: Run, { context, path, state, step }: At<"HandleReply">): Effect.Effect<Facts> => {
   const content = state.reply?.content
-  return Effect.map(
+  return Effect.mapEager(
     state.status === "running-on-success"
       ? handleSuccess(run, path, step, content, context)
       : handleError(run, path, step, content, context),

@@ -453,13 +453,19 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { 
       })
     ),
     reply: (uuid, reply) =>
-      submit(uuid, (state, definition, now) => Trigger.reply(state, definition, reply, now, policy)).pipe(
-        Effect.as("applied" as const),
-        Effect.catchIf(
-          (error) => error === "stale" || error === "sender-mismatch",
-          (dropped) => Effect.succeed(dropped)
+      Effect.matchEffect(
+        submit<Trigger.Dropped>(uuid, (state, definition, now) =>
+          Trigger.reply(state, definition, reply, now, policy)
         ),
-        Effect.catchTag("SagaExecutionNotFound", () => Effect.succeed("unknown-execution" as const))
+        {
+          onSuccess: () => Effect.succeed("applied" as const),
+          onFailure: (error) => {
+            if (error === "stale" || error === "sender-mismatch") return Effect.succeed(error)
+            return error._tag === "SagaExecutionNotFound"
+              ? Effect.succeed("unknown-execution" as const)
+              : Effect.fail(error)
+          }
+        }
       )
   })
 

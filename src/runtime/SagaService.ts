@@ -30,7 +30,8 @@ const read = (message: Broker.Message): Result.Result<Answer, Broker.Unreadable>
       : Result.succeed({ envelope, inReplyTo, status })
   })
 
-const uniqueServices = ({ relatedServices }: Envelope): ReadonlyArray<string> => [...new Set(relatedServices)]
+const uniqueServices = ({ relatedServices }: Envelope): ReadonlyArray<string> =>
+  relatedServices.length < 2 ? relatedServices : [...new Set(relatedServices)]
 
 /**
  * The response in a message, for a program that takes replies by itself and gives them to
@@ -62,18 +63,21 @@ const replyOf = ({ envelope, inReplyTo, status }: Answer, sender: string): Reply
 })
 
 /** Handles one delivery. Fails, unacknowledged, where the consequence could not be stored. */
-export const handle = Effect.fnUntraced(function* (
+export const handle = (
   manager: Pick<SagaManager["Service"], "reply">,
   delivery: Broker.Delivery
-) {
-  const answer = read(delivery)
-  const outcome = Result.isFailure(answer)
-    ? answer.failure._tag
-    : yield* manager.reply(answer.success.envelope.saga, replyOf(answer.success, delivery.address.from))
-  if (outcome !== "applied" && outcome !== "stale") yield* dropped(outcome, delivery)
-  yield* Consumer.count(outcome)
-  yield* delivery.acknowledge
-})
+): Effect.Effect<void, ControlError> =>
+  Effect.suspend(() => {
+    const answer = read(delivery)
+    if (Result.isFailure(answer)) return conclude(answer.failure._tag, delivery)
+    const reply = replyOf(answer.success, delivery.address.from)
+    return Effect.flatMap(manager.reply(answer.success.envelope.saga, reply), (outcome) => conclude(outcome, delivery))
+  })
+
+const conclude = (outcome: string, delivery: Broker.Delivery) => {
+  const counted = Effect.andThen(Consumer.count(outcome), delivery.acknowledge)
+  return outcome === "applied" || outcome === "stale" ? counted : Effect.andThen(dropped(outcome, delivery), counted)
+}
 
 /** A reply to an execution that is not kept any more is nothing that people have to look at (SPEC C11). */
 const dropped = Effect.fnUntraced(function* (outcome: string, delivery: Broker.Delivery) {
@@ -99,14 +103,16 @@ const mayPass = (error: ControlError): boolean =>
 export const consume = Effect.fnUntraced(function* (manager: Pick<SagaManager["Service"], "reply">) {
   const { maxInFlight, service } = yield* SagaConfig
   const one = (delivery: Broker.Delivery): Effect.Effect<void> =>
-    Consumer.retry(handle(manager, delivery), mayPass).pipe(
-      Effect.catch((error) => putAway(delivery, error._tag)),
-      Effect.catchDefect((defect) =>
-        Effect.andThen(Effect.logError("Handling a reply died", defect), putAway(delivery, "Defect"))
+    Consumer.unless(handle(manager, delivery), (handled) =>
+      Consumer.retry(handled, mayPass).pipe(
+        Effect.catch((error) => putAway(delivery, error._tag)),
+        Effect.catchDefect((defect) =>
+          Effect.andThen(Effect.logError("Handling a reply died", defect), putAway(delivery, "Defect"))
+        )
       )
     )
   yield* Consumer.run({ service, kinds: ["reply"], maxInFlight }, one)
 })
 
-const putAway = (delivery: Broker.Delivery, outcome: string): Effect.Effect<void> =>
-  dropped(outcome, delivery).pipe(Effect.andThen(Consumer.count(outcome)), Effect.andThen(delivery.acknowledge))
+const putAway = (delivery: Broker.Delivery, outcome: string) =>
+  Effect.andThen(dropped(outcome, delivery), Effect.andThen(Consumer.count(outcome), delivery.acknowledge))

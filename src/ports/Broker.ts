@@ -31,8 +31,20 @@ export const topic = ({ from, kind, name, to }: Address): string =>
 const isKind = (text: string | undefined): text is Kind =>
   text === "command" || text === "tx" || text === "reply" || text === "status"
 
+/** Topics are few, and come with every message. */
+const known = new Map<string, Address>()
+const maxKnown = 1_024
+
 /** Undefined for a topic that no address has. */
 export const parseTopic = (topic: string): Address | undefined => {
+  const found = known.get(topic) ?? parse(topic)
+  if (found === undefined) return undefined
+  if (known.size === maxKnown) known.clear()
+  known.set(topic, found)
+  return found
+}
+
+const parse = (topic: string): Address | undefined => {
   const [saga, v1, to, kind, from, name, ...rest] = topic.split("/")
   if (saga !== "saga" || v1 !== "v1" || !isName(to) || !isKind(kind) || !isName(from) || rest.length > 0)
     return undefined

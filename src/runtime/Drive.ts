@@ -83,11 +83,9 @@ export const make = Effect.fnUntraced(function* (
   /** What a write announces is sent once it is stored. Most writes announce nothing. */
   const announce = (written: SagaExecution): Effect.Effect<void> | undefined => {
     const messages = Execution.unstoredMessages(written)
-    return messages === undefined
-      ? undefined
-      : Effect.forEach(messages, ({ command, message }) => Broker.publishOrWarn(broker, message, command), {
-          discard: true
-        })
+    if (messages === undefined) return undefined
+    const [first, ...others] = messages.map(({ command, message }) => Broker.publishOrWarn(broker, message, command))
+    return others.reduce<Effect.Effect<void> | undefined>((all, one) => all && Effect.andThen(all, one), first)
   }
 
   /**
@@ -199,7 +197,7 @@ export const make = Effect.fnUntraced(function* (
           : Effect.succeed(driven)
       }
       if (work.length === 1 && isDoneInPlace(only, wakeAt)) {
-        return Effect.flatMap(perform(runOf(self), only), (facts) => {
+        return Effect.flatMapEager(perform(runOf(self), only), (facts) => {
           // What a callback ran in is not for what comes after it.
           self.fiber.setContext(self.fiberContext)
           gained(self, facts)

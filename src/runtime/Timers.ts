@@ -24,8 +24,14 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Until when the fiber sleeps: what is due later does not wake it. */
   let sleepsUntil = Number.POSITIVE_INFINITY
 
+  /** Timers that were replaced stay in the heap, as nothing is searched; but never more of them than of others. */
+  const tidy = (): void => {
+    if (heap.length < 2 * current.size + 64) return
+    heap.length = 0
+    for (const timer of current.values()) push(heap, timer)
+  }
+
   const due = (): Timer | undefined => {
-    // Timers that were replaced stay in the heap until their time: nothing is searched.
     while (heap.length > 0 && current.get(heap[0]!.uuid) !== heap[0]) pop(heap)
     return heap[0]
   }
@@ -52,6 +58,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   return {
     schedule: (timer) => {
+      tidy()
       current.set(timer.uuid, timer)
       push(heap, timer)
       if (timer.at < sleepsUntil) earlier.openUnsafe()

@@ -90,7 +90,10 @@ const make = Effect.fnUntraced(function* (
   yield* keep(
     sender,
     Effect.fnUntraced(function* (ready) {
-      const connection = yield* Connection.open(settings, { clientId: sender })
+      const connection = yield* Connection.open(settings, {
+        clientId: sender,
+        acknowledged: outgoing.acknowledged
+      })
       yield* ready
       return yield* outgoing.through(connection)
     })

@@ -2,11 +2,12 @@
  * One client of mqtt.js is one connection here: it never connects again by itself, so nothing of an old connection can
  * reach a new one, least of all an acknowledgement. Connections end and are made again for as long as they are wanted.
  *
- * QoS 1 deliveries are acknowledged by us: mqtt.js would do it before they are handled, or handle one at a time, reading
- * nothing else meanwhile.
+ * Messages are sent and acknowledged by us, on the stream of the client. mqtt.js would acknowledge one before it is
+ * handled, or handle one at a time, reading nothing else meanwhile.
  */
 import { Clock, Deferred, Effect, Exit, Random, Redacted, Schema, type Scope } from "effect"
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
+import * as Packet from "./MqttPacket.ts"
 import type { Settings } from "./MqttSettings.ts"
 
 /** Why there is no connection. Names no secret. */
@@ -32,6 +33,8 @@ export interface Connection {
   readonly receiveMaximum: number
   /** The largest packet that the broker takes. */
   readonly maximumPacketSize: number
+  /** Sends a message, QoS 1. Has no effect when the connection is gone. */
+  readonly publish: (topic: string, body: string, messageId: number) => void
   /** Fails when the connection is lost. */
   readonly lost: Effect.Effect<never, MqttConnectionLost>
 }
@@ -40,6 +43,8 @@ export interface Session {
   readonly clientId: string
   /** Of a connection that receives; another one leaves nothing at the broker. */
   readonly receives?: { readonly maxInFlight: number; readonly take: (arrived: Arrived) => void }
+  /** The broker has taken a message that was sent, or says why it does not. */
+  readonly acknowledged?: (messageId: number, refusal: string | undefined) => void
 }
 
 /** Packets that are larger are not ours: a broker with MQTT 5 keeps them to itself. */
@@ -103,9 +108,12 @@ export const open = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(lost, exit)
   })
   client.on("connect", (packet) => Deferred.doneUnsafe(connected, Exit.succeed(packet)))
+  const send = sender(client)
   client.on("packetreceive", (packet) => {
     if (packet.cmd === "connack") noDelay(client)
-    else if (packet.cmd === "publish") session.receives?.take(takeOver(client, packet))
+    else if (packet.cmd === "publish") session.receives?.take(takeOver(send, packet))
+    else if (packet.cmd === "puback" && packet.messageId !== undefined)
+      session.acknowledged?.(packet.messageId, refusalOf(packet.reasonCode))
   })
   client.connect()
   const { properties, sessionPresent } = yield* Deferred.await(connected)
@@ -114,6 +122,7 @@ export const open = Effect.fnUntraced(function* (
     resumed: sessionPresent,
     receiveMaximum: properties?.receiveMaximum ?? 65_535,
     maximumPacketSize: properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY,
+    publish: (topic, body, messageId) => send(Packet.publish(topic, body, messageId, settings.version)),
     lost: Deferred.await(lost)
   }
 })
@@ -125,13 +134,34 @@ const noDelay = ({ stream }: MqttClient): void => {
   if ("setNoDelay" in stream && typeof stream.setNoDelay === "function") stream.setNoDelay(true)
 }
 
-/** Private to mqtt.js, whose version is pinned for it. */
-interface Sending {
-  readonly _sendPacket: (packet: { readonly cmd: "puback"; readonly messageId: number; readonly reasonCode: 0 }) => void
+const noSubscribers = 0x10
+
+/** Undefined: it was taken, also where nobody has asked for it yet. */
+const refusalOf = (reasonCode = 0): string | undefined =>
+  reasonCode === 0 || reasonCode === noSubscribers
+    ? undefined
+    : (Object.entries(mqtt.ReasonCodes).find(([code]) => Number(code) === reasonCode)?.[1] ?? `reason ${reasonCode}`)
+
+/** Packets of one turn leave together. */
+const sender = (client: MqttClient) => {
+  let isCorked = false
+  return (packet: Uint8Array): void => {
+    const { stream } = client
+    if (!client.connected || client.disconnecting || stream.destroyed) return
+    if (!isCorked) {
+      isCorked = true
+      stream.cork()
+      queueMicrotask(() => {
+        isCorked = false
+        stream.uncork()
+      })
+    }
+    stream.write(packet)
+  }
 }
 
 /** A message of QoS 1 becomes one of QoS 0 for mqtt.js, which then leaves the acknowledgement to us. */
-const takeOver = (client: MqttClient, packet: IPublishPacket): Arrived => {
+const takeOver = (send: (packet: Uint8Array) => void, packet: IPublishPacket): Arrived => {
   const { dup, messageId, payload, qos, retain, topic } = packet
   packet.qos = 0
   return {
@@ -140,9 +170,7 @@ const takeOver = (client: MqttClient, packet: IPublishPacket): Arrived => {
     retained: retain,
     redelivered: dup,
     acknowledge: () => {
-      if (qos === 0 || messageId === undefined || !client.connected || client.disconnecting) return
-      const sending = client as unknown as Sending // it is private
-      sending._sendPacket({ cmd: "puback", messageId, reasonCode: 0 })
+      if (qos === 1 && messageId !== undefined) send(Packet.acknowledgement(messageId))
     }
   }
 }

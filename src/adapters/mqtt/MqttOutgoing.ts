@@ -4,7 +4,7 @@
  */
 import { Effect, Exit, FiberSet, Metric, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
-import type { Connection, MqttConnectionLost } from "./MqttConnection.ts"
+import type { Connection, MqttConnectionLost, Session } from "./MqttConnection.ts"
 
 interface Outgoing {
   readonly topic: string
@@ -23,6 +23,8 @@ const maxLosses = 3
 /** No more at the same time, whatever the broker says. */
 const maxInFlight = 1_024
 
+const maxId = 65_535
+
 const refused = Metric.counter("effect_saga_mqtt_refused_total", {
   description: "Messages that the broker did not take, by reason",
   incremental: true
@@ -32,6 +34,8 @@ export interface MqttOutgoing {
   readonly offer: (message: Broker.Message) => Exit.Exit<void, Broker.BrokerError>
   /** Uses the connection until the effect ends, which is when it is lost. */
   readonly through: (connection: Connection) => Effect.Effect<never, MqttConnectionLost>
+  /** What the broker says to a message that it was sent. */
+  readonly acknowledged: NonNullable<Session["acknowledged"]>
   /** Waits until the broker has taken everything, if it is there. */
   readonly empty: Effect.Effect<void>
 }
@@ -39,7 +43,9 @@ export interface MqttOutgoing {
 export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const waiting = MutableList.make<Outgoing>()
-  const inFlight = new Set<Outgoing>()
+  /** By the number that the broker knows it by. */
+  const inFlight = new Map<number, Outgoing>()
+  let lastId = 0
   /** Waits in memory for a connection: sending it again adds nothing. */
   const offline = new Set<string>()
   const idle = new Set<() => void>()
@@ -66,28 +72,29 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
 
   const pump = (): void => {
     if (connection === undefined) return
-    const { client, maximumPacketSize, receiveMaximum } = connection
+    const { maximumPacketSize, publish, receiveMaximum } = connection
     const room = Math.min(maxInFlight, receiveMaximum) - inFlight.size
     for (const outgoing of MutableList.takeN(waiting, room)) {
       if (outgoing.bytes > maximumPacketSize) {
         drop(outgoing, "PacketTooLarge")
         continue
       }
-      inFlight.add(outgoing)
-      client.publish(outgoing.topic, outgoing.body, { qos: 1 }, (error) => {
-        // Without a reason of the broker's the connection was lost.
-        if (error !== null && error !== undefined && !("code" in error && typeof error.code === "number")) return
-        if (!inFlight.delete(outgoing)) return
-        if (error) drop(outgoing, error.message)
-        else done(outgoing)
-        pump()
-      })
+      const id = nextId()
+      inFlight.set(id, outgoing)
+      publish(outgoing.topic, outgoing.body, id)
     }
+  }
+
+  /** There are far more numbers than messages at a time. */
+  const nextId = (): number => {
+    do lastId = (lastId % maxId) + 1
+    while (inFlight.has(lastId))
+    return lastId
   }
 
   const detach = (): void => {
     connection = undefined
-    for (const outgoing of [...inFlight].reverse()) {
+    for (const outgoing of [...inFlight.values()].reverse()) {
       if (++outgoing.losses >= maxLosses) drop(outgoing, "ConnectionLost")
       else MutableList.prepend(waiting, outgoing)
     }
@@ -120,6 +127,14 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
         () => next.lost,
         () => Effect.sync(detach)
       ),
+    acknowledged: (id, refusal) => {
+      const outgoing = inFlight.get(id)
+      if (outgoing === undefined) return
+      inFlight.delete(id)
+      if (refusal === undefined) done(outgoing)
+      else drop(outgoing, refusal)
+      pump()
+    },
     empty: Effect.callback<void>((resume) => {
       if (bytes === 0 || connection === undefined) return resume(Effect.void)
       const ready = () => resume(Effect.void)

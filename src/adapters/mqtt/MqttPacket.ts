@@ -1,0 +1,42 @@
+/**
+ * The bytes of the two packets that every message takes: `PUBLISH` with QoS 1, and `PUBACK` without a reason. mqtt.js would
+ * write each in seven pieces, keep a copy of each, and make this half of what a message costs.
+ */
+import { Buffer } from "node:buffer"
+
+export type Version = 4 | 5
+
+/** `messageId`: 1 to 65,535. */
+export const publish = (topic: string, body: string, messageId: number, version: Version): Buffer => {
+  const topicBytes = Buffer.byteLength(topic)
+  const properties = version === 5 ? 1 : 0
+  const remaining = 2 + topicBytes + 2 + properties + Buffer.byteLength(body)
+  const packet = Buffer.allocUnsafe(1 + lengthBytes(remaining) + remaining)
+  packet[0] = 0x32
+  let at = writeLength(packet, remaining, 1)
+  at = packet.writeUInt16BE(topicBytes, at)
+  at += packet.write(topic, at)
+  at = packet.writeUInt16BE(messageId, at)
+  // It has none.
+  if (version === 5) packet[at++] = 0
+  packet.write(body, at)
+  return packet
+}
+
+/** The same in both versions: it was taken. */
+export const acknowledgement = (messageId: number): Buffer =>
+  Buffer.from([0x40, 2, messageId >> 8, messageId & 0xff])
+
+/** Seven bits in each byte, the lowest first; the eighth says that there are more. */
+const writeLength = (packet: Buffer, length: number, at: number): number => {
+  let left = length
+  let end = at
+  while (left > 0x7f) {
+    packet[end++] = (left & 0x7f) | 0x80
+    left >>>= 7
+  }
+  packet[end++] = left
+  return end
+}
+
+const lengthBytes = (length: number): number => (length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4)

@@ -66,6 +66,9 @@ export const decode = <A>(codec: Codec<A>, encoded: unknown): A | EncodingIssue 
   return Exit.isSuccess(exit) ? (exit.value as A) : issueOf(exit)
 }
 
+/** The value if it is its own encoding; undefined where `decode` has to say. */
+export const plain = (codec: Codec<any>, encoded: unknown): Json | undefined => compile(codec).plain?.(encoded)
+
 const issueOf = (exit: Exit.Failure<unknown, Schema.SchemaError>): EncodingIssue => {
   const reason = exit.cause.reasons[0]
   return new EncodingIssue(reason?._tag === "Fail" ? places(reason.error.issue) : "$: the schema died")

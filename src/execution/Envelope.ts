@@ -4,7 +4,8 @@
  */
 import { Schema } from "effect"
 import * as CanonicalJson from "../definition/CanonicalJson.ts"
-import { Json } from "./Json.ts"
+import * as Encoding from "./Encoding.ts"
+import { check, Json } from "./Json.ts"
 
 export const Op = Schema.Literals(["execute", "failure", "probe", "reserve", "commit", "reject", "status", "reply"])
 export type Op = typeof Op.Type
@@ -51,6 +52,16 @@ export const Envelope = Schema.Struct({
   trace: Schema.optionalKey(Schema.String)
 })
 export type Envelope = typeof Envelope.Type
+
+/** The envelope in JSON that nobody has checked: also what is not read of it is within the limits of SPEC C11. */
+export const decode = (json: unknown): Envelope | Encoding.EncodingIssue => {
+  const plain = Encoding.plain(Envelope, json)
+  // What it says is checked field by field, and it says nothing else.
+  if (plain !== undefined && Object.keys(plain as object).length === Object.keys(json as object).length)
+    return plain as Envelope
+  const checked = check(json)
+  return typeof checked === "number" ? Encoding.decode(Envelope, json) : new Encoding.EncodingIssue(checked.message)
+}
 
 /** A field that is not set has its place, and no text. */
 type Whole = { readonly [K in keyof Required<Envelope>]: Envelope[K] | undefined }

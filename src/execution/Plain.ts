@@ -13,7 +13,7 @@ export const plainOf = (ast: SchemaAST.AST, depth = 1): Plain | undefined => {
   if (ast.encoding !== undefined || depth > limits.maxDepth) return undefined
   switch (ast._tag) {
     case "Declaration":
-      return json(ast)
+      return json(ast, depth)
     case "String":
       return text(ast)
     case "Boolean":
@@ -39,10 +39,11 @@ const rulesOf = ({ checks }: SchemaAST.AST) => (checks ?? []).map(({ annotations
 const isJson = Schema.is(Schema.Struct({ id: Schema.Literal("effect/schema/Json") }))
 
 /** `Schema.Json`. */
-const json = ({ annotations, checks }: SchemaAST.Declaration): Plain | undefined =>
-  !isJson(annotations?.representation) || checks !== undefined
-    ? undefined
-    : (value) => (typeof check(value) === "number" ? (value as Json) : undefined) // it is what was checked
+const json = ({ annotations, checks }: SchemaAST.Declaration, depth: number): Plain | undefined => {
+  if (!isJson(annotations?.representation) || checks !== undefined) return undefined
+  const bounds = { ...limits, maxDepth: limits.maxDepth + 1 - depth }
+  return (value) => (typeof check(value, bounds) === "number" ? (value as Json) : undefined) // it is what was checked
+}
 
 const text = (ast: SchemaAST.String): Plain | undefined => {
   const patterns: Array<RegExp> = []

@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer"
 import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
 import * as Encoding from "../execution/Encoding.ts"
-import { Envelope, isName, stringify } from "../execution/Envelope.ts"
+import { decode as decodeEnvelope, type Envelope, isName, stringify } from "../execution/Envelope.ts"
 import * as Json from "../execution/Json.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
@@ -37,11 +37,13 @@ const maxKnown = 1_024
 
 /** Undefined for a topic that no address has. */
 export const parseTopic = (topic: string): Address | undefined => {
-  const found = known.get(topic) ?? parse(topic)
-  if (found === undefined) return undefined
+  const found = known.get(topic)
+  if (found !== undefined) return found
+  const address = parse(topic)
+  if (address === undefined) return undefined
   if (known.size === maxKnown) known.clear()
-  known.set(topic, found)
-  return found
+  known.set(topic, address)
+  return address
 }
 
 const parse = (topic: string): Address | undefined => {
@@ -177,9 +179,7 @@ export const read = ({ address, body }: Message): Result.Result<Envelope, Unread
   if (bytes > maxMessageBytes) return Result.fail(new MessageTooLarge({ from: address.from, bytes }))
   const parsed = Result.try({ try: (): unknown => JSON.parse(body), catch: () => undefined })
   if (Result.isFailure(parsed)) return malformed("$ is not JSON")
-  const checked = Json.check(parsed.success)
-  if (typeof checked !== "number") return malformed(checked.message)
-  const envelope = Encoding.decode(Envelope, parsed.success)
+  const envelope = decodeEnvelope(parsed.success)
   if (Encoding.isEncodingIssue(envelope)) return malformed(envelope.message)
   const missing = missingField(envelope)
   if (missing !== undefined) return malformed(`$.${missing} is missing`)
@@ -200,11 +200,14 @@ export const sizeOf = (body: string): number =>
 
 /** Why what is in a message would make its receiver not read it (SPEC C11): it must not be sent then. */
 export const unsendable = (envelope: Envelope): Json.JsonIssue | { readonly bytes: number } | undefined => {
-  const checked = Json.check(envelope)
-  if (typeof checked !== "number") return checked
+  const { content, headers, id, relatedServices, transactions, user } = envelope
+  // The rest is bounded by what it is. As deep as it is in the message.
+  const checked = Json.check([content ?? null, headers ?? null])
+  if (typeof checked !== "number") return new Json.JsonIssue(checked.reason, checked.at.replace("$[0]", "$.content"))
+  const text = 2 * id.length + (user?.length ?? 0) + 70 * (relatedServices.length + transactions.length)
   // No character takes more than six bytes, with its escape: the text of most messages need not be made for this.
-  if (checked * 6 <= maxMessageBytes) return undefined
-  const bytes = Buffer.byteLength(JSON.stringify(envelope))
+  if ((1_024 + text + checked) * 6 <= maxMessageBytes) return undefined
+  const bytes = Buffer.byteLength(stringify(envelope))
   return bytes > maxMessageBytes ? { bytes } : undefined
 }
 

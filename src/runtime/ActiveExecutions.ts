@@ -169,10 +169,11 @@ export const make = Effect.fnUntraced(function* (options: {
     if (present === undefined) return
     const told = present.filter(concerns)
     if (told.length === present.length) waiters.delete(uuid)
-    else waiters.set(
-      uuid,
-      present.filter((waiter) => !told.includes(waiter))
-    )
+    else
+      waiters.set(
+        uuid,
+        present.filter((waiter) => !told.includes(waiter))
+      )
     // Whoever is told may go on at once, and wait again.
     for (const { reached } of told) Deferred.doneUnsafe(reached, exit)
   }

@@ -454,9 +454,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, { 
     ),
     reply: (uuid, reply) =>
       Effect.matchEffect(
-        submit<Trigger.Dropped>(uuid, (state, definition, now) =>
-          Trigger.reply(state, definition, reply, now, policy)
-        ),
+        submit<Trigger.Dropped>(uuid, (state, definition, now) => Trigger.reply(state, definition, reply, now, policy)),
         {
           onSuccess: () => Effect.succeed("applied" as const),
           onFailure: (error) => {

@@ -24,8 +24,7 @@ export const publish = (topic: string, body: string, messageId: number, version:
 }
 
 /** The same in both versions: it was taken. */
-export const acknowledgement = (messageId: number): Buffer =>
-  Buffer.from([0x40, 2, messageId >> 8, messageId & 0xff])
+export const acknowledgement = (messageId: number): Buffer => Buffer.from([0x40, 2, messageId >> 8, messageId & 0xff])
 
 /** Seven bits in each byte, the lowest first; the eighth says that there are more. */
 const writeLength = (packet: Buffer, length: number, at: number): number => {

@@ -30,7 +30,7 @@ const maxWaitingBytes = 16 * 1024 * 1024
 const overhead = 512
 
 /** No more in one turn: while the answers of one batch are on their way, the next is handled. */
-const batch = 8
+const batch = 16
 
 /** Bytes of UTF-8, exactly: a mark at the beginning is a part of the text. */
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })

@@ -312,11 +312,10 @@ const takeUnsafe = (inbox: Inbox, subscription: Subscription): ReadonlyArray<Del
       const delivery: Delivery = {
         ...waiting.message,
         redelivered: waiting.redelivered,
-        acknowledge: FaultPoint.around("acknowledge", () =>
-          Effect.sync(() => {
-            if (subscription.inFlight.delete(delivery)) wake(inbox, subscription)
-          })
-        )
+        acknowledge: FaultPoint.around("acknowledge", () => {
+          if (subscription.inFlight.delete(delivery)) wake(inbox, subscription)
+          return Effect.void
+        })
       }
       subscription.inFlight.add(delivery)
       deliveries.push(delivery)

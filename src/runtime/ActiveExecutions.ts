@@ -241,8 +241,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const ended = (uuid: string, inbox: Inbox.Inbox, exit: Exit.Exit<Driven, RunError>): void => {
     active.delete(uuid)
     if (inbox.isOver) over--
-    const isBack = lost.get(uuid)
-    lost.delete(uuid)
+    const isBack = lost.size === 0 ? undefined : lost.get(uuid)
+    if (isBack !== undefined) lost.delete(uuid)
     if (isBack === true || (isBack === false && Exit.isFailure(exit))) handOver(uuid, inbox, isBack)
     else if (Exit.isFailure(exit)) failed(uuid, inbox, exit.cause)
     else {
@@ -340,7 +340,8 @@ export const make = Effect.fnUntraced(function* (options: {
     } else if (inbox.triggers.length >= maxInbox) {
       return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
     } else Inbox.offer(inbox, trigger)
-    return Deferred.await(trigger.done)
+    // It has mostly been judged and stored by now.
+    return trigger.done.effect ?? Deferred.await(trigger.done)
   }
 
   return {

@@ -12,13 +12,22 @@ export const received = Metric.counter("effect_saga_messages_total", {
 })
 
 /** By outcome. There are few of them, and a metric that is made anew looks for its place among all others. */
-const counts = new Map<string, Effect.Effect<void>>()
+const counters = new Map<string, typeof received>()
 
-export const count = (outcome: string): Effect.Effect<void> => {
-  const known = counts.get(outcome) ?? Metric.update(Metric.withAttributes(received, { outcome }), 1)
-  counts.set(outcome, known)
-  return known
+const counterOf = (outcome: string): typeof received => {
+  const known = counters.get(outcome)
+  if (known !== undefined) return known
+  const counter = Metric.withAttributes(received, { outcome })
+  counters.set(outcome, counter)
+  return counter
 }
+
+/** What became of a message is stored: it is counted, and need not come again. */
+export const conclude = (outcome: string, acknowledge: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => {
+    counterOf(outcome).updateUnsafe(1, fiber.context)
+    return acknowledge
+  })
 
 /** 50 ms, doubled up to 2 s, for as long as it takes: meanwhile the delivery keeps its place (SPEC C8). */
 export const untilHandled = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])

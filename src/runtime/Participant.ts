@@ -35,8 +35,7 @@ const putAway = Effect.fnUntraced(function* (delivery: Broker.Delivery, reason: 
     : Effect.logWarning("A message was put away", said)
   // The schedule has no end.
   yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))
-  yield* Consumer.count(reason)
-  yield* delivery.acknowledge
+  yield* Consumer.conclude(reason, delivery.acknowledge)
 })
 
 const make = Effect.fnUntraced(function* (code: Code) {
@@ -65,18 +64,11 @@ const make = Effect.fnUntraced(function* (code: Code) {
       )
     )
 
-  /** Sends the reply. What the broker will never take is given up, else it is kept until the broker takes it. */
-  const answer = (envelope: Envelope, body: string): Effect.Effect<"sent" | "rejected"> =>
-    Consumer.unless(
-      Effect.as(
-        broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }),
-        "sent" as const
-      ),
-      (sent) =>
-        Effect.orElseSucceed(
-          Consumer.retry(sent, ({ reason }) => reason !== "rejected"),
-          () => "rejected" as const
-        )
+  /** Sends the reply, once the broker takes it. Fails with what the broker will never take. */
+  const answer = (envelope: Envelope, body: string): Effect.Effect<void, Broker.BrokerError> =>
+    Consumer.retry(
+      broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }),
+      ({ reason }) => reason !== "rejected"
     )
 
   const conclude = (
@@ -89,12 +81,13 @@ const make = Effect.fnUntraced(function* (code: Code) {
     const done =
       outcome._tag === "putAway"
         ? putAway(delivery, outcome.fault)
-        : Effect.andThen(Consumer.count(outcome._tag), delivery.acknowledge)
+        : Consumer.conclude(outcome._tag, delivery.acknowledge)
     return outcome.reply === undefined
       ? done
-      : Effect.flatMap(answer(message.envelope, outcome.reply), (sent) =>
-          sent === "sent" ? done : putAway(delivery, "ReplyRejected")
-        )
+      : Effect.matchEffect(answer(message.envelope, outcome.reply), {
+          onSuccess: () => done,
+          onFailure: () => putAway(delivery, "ReplyRejected")
+        })
   }
 
   /** What makes the library itself fail is refused for good, if that can be. */
@@ -103,7 +96,7 @@ const make = Effect.fnUntraced(function* (code: Code) {
       Effect.catchDefect(ParticipantUnit.refuse(code, message), () => Effect.succeed(undefined)),
       () => undefined
     )
-    if (refused?.reply !== undefined) yield* answer(message.envelope, refused.reply)
+    if (refused?.reply !== undefined) yield* Effect.ignore(answer(message.envelope, refused.reply))
     yield* putAway(delivery, "Defect")
   })
 
@@ -113,7 +106,7 @@ const make = Effect.fnUntraced(function* (code: Code) {
     const message = incoming(read.success, delivery.address.name)
     const { id } = message.envelope
     // The copy that is being handled answers for all; this one must not take the place of another message.
-    if (running.get(id) === message.request) return Effect.andThen(Consumer.count("duplicate"), delivery.acknowledge)
+    if (running.get(id) === message.request) return Consumer.conclude("duplicate", delivery.acknowledge)
     return Effect.onExit(
       Effect.suspend(() => {
         running.set(id, message.request)

@@ -75,8 +75,10 @@ export const handle = (
   })
 
 const conclude = (outcome: string, delivery: Broker.Delivery) => {
-  const counted = Effect.andThen(Consumer.count(outcome), delivery.acknowledge)
-  return outcome === "applied" || outcome === "stale" ? counted : Effect.andThen(dropped(outcome, delivery), counted)
+  const concluded = Consumer.conclude(outcome, delivery.acknowledge)
+  return outcome === "applied" || outcome === "stale"
+    ? concluded
+    : Effect.andThen(dropped(outcome, delivery), concluded)
 }
 
 /** A reply to an execution that is not kept any more is nothing that people have to look at (SPEC C11). */
@@ -115,4 +117,4 @@ export const consume = Effect.fnUntraced(function* (manager: Pick<SagaManager["S
 })
 
 const putAway = (delivery: Broker.Delivery, outcome: string) =>
-  Effect.andThen(dropped(outcome, delivery), Effect.andThen(Consumer.count(outcome), delivery.acknowledge))
+  Effect.andThen(dropped(outcome, delivery), Consumer.conclude(outcome, delivery.acknowledge))

@@ -8,7 +8,7 @@ import * as Broker from "../ports/Broker.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
 import type { SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
-import { count, run, untilHandled } from "./Consumer.ts"
+import { conclude, run, untilHandled } from "./Consumer.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 
 export type Outcome = "commit" | "reject" | "undecided"
@@ -48,8 +48,7 @@ export const consume = Effect.gen(function* () {
       Effect.catchCause((cause) =>
         Effect.as(Effect.logError("A question for a decision could not be answered", cause), "unanswered")
       ),
-      Effect.flatMap(count),
-      Effect.andThen(delivery.acknowledge)
+      Effect.flatMap((outcome) => conclude(outcome, delivery.acknowledge))
     )
   yield* run({ service, kinds: ["status"], maxInFlight }, one)
 })

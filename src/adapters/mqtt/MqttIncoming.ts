@@ -6,7 +6,7 @@ import { Effect, FiberSet, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import * as DeadLetters from "../../ports/DeadLetters.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
-import { count, untilHandled } from "../../runtime/Consumer.ts"
+import { conclude, untilHandled } from "../../runtime/Consumer.ts"
 import type { Arrived } from "./MqttConnection.ts"
 
 export interface MqttIncoming {
@@ -70,15 +70,14 @@ export const make = Effect.fnUntraced(function* ({
 
   const acknowledge = ({ acknowledge }: Arrived): Effect.Effect<void> => {
     let open = true
-    return FaultPoint.around("acknowledge", () =>
-      Effect.sync(() => {
-        if (!open) return
-        open = false
-        inFlight--
-        acknowledge()
-        wake()
-      })
-    )
+    return FaultPoint.around("acknowledge", () => {
+      if (!open) return Effect.void
+      open = false
+      inFlight--
+      acknowledge()
+      wake()
+      return Effect.void
+    })
   }
 
   /** Says what became of a message that nobody gets, then acknowledges it. */
@@ -92,8 +91,7 @@ export const make = Effect.fnUntraced(function* ({
     fork(
       Effect.logWarning("A message was dropped", { outcome, from: address?.from, size: payload.length }).pipe(
         Effect.andThen(kept),
-        Effect.andThen(count(outcome)),
-        Effect.andThen(acknowledge(message))
+        Effect.andThen(conclude(outcome, acknowledge(message)))
       )
     )
   }

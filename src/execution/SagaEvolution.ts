@@ -550,6 +550,7 @@ const enrol = (
 ): SagaState => {
   if (next === before) return next
   const enrolled = next.transactional ? union(next.enrolled, services) : next.enrolled
+  if (enrolled === next.enrolled && notAfter <= next.notAfter) return next
   // Who joins on the way back must be told as well.
   const tells = enrolled !== next.enrolled && (next.commitState === "rejecting" || next.commitState === "rejected")
   return {

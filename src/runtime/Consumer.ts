@@ -63,11 +63,17 @@ export const run = Effect.fnUntraced(function* <R>(
   const subscribed = Effect.scoped(
     Effect.gen(function* () {
       const handling = yield* FiberSet.make<void>()
-      const handle = yield* FiberSet.runtime(handling)<R>()
+      const fork = Effect.runForkWith(yield* Effect.context<R>())
       // Each by itself: in order, one that takes long would hold up all that came after it. The broker bounds their number.
       const handleAll = (deliveries: ReadonlyArray<Broker.Delivery>) =>
         Effect.sync(() => {
-          for (const delivery of deliveries) handle(one(delivery))
+          for (const delivery of deliveries) {
+            // What one of them has brought about may end the service; what is left comes again.
+            if (handling.state._tag === "Closed") return
+            const fiber = fork(one(delivery))
+            // Most are done by now.
+            if (fiber.pollUnsafe() === undefined) FiberSet.addUnsafe(handling, fiber)
+          }
         })
       const exit = yield* Effect.exit(Stream.runForEachArray(broker.subscribe(group), handleAll))
       yield* FiberSet.awaitEmpty(handling)

@@ -90,10 +90,7 @@ const make = Effect.fnUntraced(function* (
   yield* keep(
     sender,
     Effect.fnUntraced(function* (ready) {
-      const connection = yield* Connection.open(settings, {
-        clientId: sender,
-        acknowledged: outgoing.acknowledged
-      })
+      const connection = yield* Connection.open(settings, { clientId: sender })
       yield* ready
       return yield* outgoing.through(connection)
     })
@@ -106,7 +103,13 @@ const make = Effect.fnUntraced(function* (
     const filters = kinds.map((kind) => filterOf(service, kind))
     const shared = settings.version === 5 ? filters.map((filter) => `$share/${service}/${filter}`) : filters
     let connection: Connection.Connection | undefined
-    const incoming = yield* MqttIncoming.make({ maxInFlight, missing: () => connection?.client.stream.destroy() })
+    const incoming = yield* MqttIncoming.make({
+      maxInFlight,
+      taken: () => {
+        if (connection !== undefined) outgoing.prefer(connection)
+      },
+      missing: () => connection?.client.stream.destroy()
+    })
     const clientId = yield* reserve(`${service}.${kinds.join("-")}`)
     yield* keep(
       clientId,
@@ -115,7 +118,7 @@ const make = Effect.fnUntraced(function* (
         connection = yield* Connection.open(settings, { clientId, receives: { maxInFlight, take: incoming.arrive } })
         yield* Effect.raceFirst(subscribe(connection, shared, settings.version), connection.lost)
         yield* ready
-        return yield* connection.lost
+        return yield* outgoing.through(connection)
       })
     )
     return Stream.fromPull(Effect.succeed(incoming.take))

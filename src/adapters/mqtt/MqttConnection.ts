@@ -35,6 +35,8 @@ export interface Connection {
   readonly maximumPacketSize: number
   /** Sends a message, QoS 1. Has no effect when the connection is gone. */
   readonly publish: (topic: string, body: string, messageId: number) => void
+  /** Called when the broker has taken a message that was sent, or says why it does not. One listener. */
+  readonly onTaken: (listener: (messageId: number, refusal: string | undefined) => void) => void
   /** Fails when the connection is lost. */
   readonly lost: Effect.Effect<never, MqttConnectionLost>
 }
@@ -43,8 +45,6 @@ export interface Session {
   readonly clientId: string
   /** Of a connection that receives; another one leaves nothing at the broker. */
   readonly receives?: { readonly maxInFlight: number; readonly take: (arrived: Arrived) => void }
-  /** The broker has taken a message that was sent, or says why it does not. */
-  readonly acknowledged?: (messageId: number, refusal: string | undefined) => void
 }
 
 /** Packets that are larger are not ours: a broker with MQTT 5 keeps them to itself. */
@@ -109,11 +109,12 @@ export const open = Effect.fnUntraced(function* (
   })
   client.on("connect", (packet) => Deferred.doneUnsafe(connected, Exit.succeed(packet)))
   const send = sender(client)
+  let taken: Parameters<Connection["onTaken"]>[0] = () => {}
   client.on("packetreceive", (packet) => {
     if (packet.cmd === "connack") noDelay(client)
     else if (packet.cmd === "publish") session.receives?.take(takeOver(send, packet))
     else if (packet.cmd === "puback" && packet.messageId !== undefined)
-      session.acknowledged?.(packet.messageId, refusalOf(packet.reasonCode))
+      taken(packet.messageId, refusalOf(packet.reasonCode))
   })
   client.connect()
   const { properties, sessionPresent } = yield* Deferred.await(connected)
@@ -123,6 +124,9 @@ export const open = Effect.fnUntraced(function* (
     receiveMaximum: properties?.receiveMaximum ?? 65_535,
     maximumPacketSize: properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY,
     publish: (topic, body, messageId) => send(Packet.publish(topic, body, messageId, settings.version)),
+    onTaken: (listener) => {
+      taken = listener
+    },
     lost: Deferred.await(lost)
   }
 })

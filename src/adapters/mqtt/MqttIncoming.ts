@@ -19,6 +19,8 @@ export interface MqttIncoming {
 
 export interface Options {
   readonly maxInFlight: number
+  /** Called before the next deliveries are handed out. */
+  readonly taken: () => void
   /** Called when everything is taken and something had to be thrown away, as there was no room for it. */
   readonly missing: () => void
 }
@@ -46,7 +48,8 @@ const textOf = (payload: Uint8Array): string | undefined => {
 
 export const make = Effect.fnUntraced(function* ({
   maxInFlight,
-  missing
+  missing,
+  taken
 }: Options): Effect.fn.Return<MqttIncoming, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const arrived = MutableList.make<Arrived>()
@@ -140,7 +143,9 @@ export const make = Effect.fnUntraced(function* ({
 
   const take: MqttIncoming["take"] = Effect.flatMap(ready, () => {
     const [first, ...rest] = takeUnsafe()
-    return first === undefined ? take : Effect.succeed([first, ...rest])
+    if (first === undefined) return take
+    taken()
+    return Effect.succeed([first, ...rest])
   })
 
   return {

@@ -4,7 +4,7 @@
  */
 import { Effect, Exit, FiberSet, Metric, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
-import type { Connection, MqttConnectionLost, Session } from "./MqttConnection.ts"
+import type { Connection, MqttConnectionLost } from "./MqttConnection.ts"
 
 interface Outgoing {
   readonly topic: string
@@ -30,12 +30,19 @@ const refused = Metric.counter("effect_saga_mqtt_refused_total", {
   incremental: true
 })
 
+/** A connection, and what is on its way over it, by the number that the broker knows it by. */
+interface Lane {
+  readonly connection: Connection
+  readonly inFlight: Map<number, Outgoing>
+  lastId: number
+}
+
 export interface MqttOutgoing {
   readonly offer: (message: Broker.Message) => Exit.Exit<void, Broker.BrokerError>
-  /** Uses the connection until the effect ends, which is when it is lost. */
+  /** Uses the connection, with others, until the effect ends, which is when it is lost. */
   readonly through: (connection: Connection) => Effect.Effect<never, MqttConnectionLost>
-  /** What the broker says to a message that it was sent. */
-  readonly acknowledged: NonNullable<Session["acknowledged"]>
+  /** What is sent next goes over this one, if it can: it leaves together with the acknowledgement of what it answers. */
+  readonly prefer: (connection: Connection) => void
   /** Waits until the broker has taken everything, if it is there. */
   readonly empty: Effect.Effect<void>
 }
@@ -43,14 +50,12 @@ export interface MqttOutgoing {
 export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const waiting = MutableList.make<Outgoing>()
-  /** By the number that the broker knows it by. */
-  const inFlight = new Map<number, Outgoing>()
-  let lastId = 0
+  const lanes = new Map<Connection, Lane>()
+  let preferred: Lane | undefined
   /** Waits in memory for a connection: sending it again adds nothing. */
   const offline = new Set<string>()
   const idle = new Set<() => void>()
   const said = new Set<string>()
-  let connection: Connection | undefined
   let bytes = 0
 
   const refusal = (reason: Broker.BrokerError["reason"]) =>
@@ -70,35 +75,52 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     fork(Effect.logWarning("The MQTT broker did not take a message", { reason, bytes: outgoing.bytes }))
   }
 
+  const free = (): Lane | undefined => {
+    if (preferred !== undefined && roomOf(preferred) > 0) return preferred
+    for (const lane of lanes.values()) if (roomOf(lane) > 0) return lane
+    return undefined
+  }
+
   const pump = (): void => {
-    if (connection === undefined) return
-    const { maximumPacketSize, publish, receiveMaximum } = connection
-    const room = Math.min(maxInFlight, receiveMaximum) - inFlight.size
-    for (const outgoing of MutableList.takeN(waiting, room)) {
-      if (outgoing.bytes > maximumPacketSize) {
-        drop(outgoing, "PacketTooLarge")
-        continue
+    while (waiting.length > 0) {
+      const lane = free()
+      if (lane === undefined) return
+      for (const outgoing of MutableList.takeN(waiting, roomOf(lane))) {
+        if (outgoing.bytes > lane.connection.maximumPacketSize) drop(outgoing, "PacketTooLarge")
+        else send(lane, outgoing)
       }
-      const id = nextId()
-      inFlight.set(id, outgoing)
-      publish(outgoing.topic, outgoing.body, id)
     }
   }
 
-  /** There are far more numbers than messages at a time. */
-  const nextId = (): number => {
-    do lastId = (lastId % maxId) + 1
-    while (inFlight.has(lastId))
-    return lastId
+  const settled = (lane: Lane, id: number, refusal: string | undefined): void => {
+    const outgoing = lane.inFlight.get(id)
+    if (outgoing === undefined) return
+    lane.inFlight.delete(id)
+    if (refusal === undefined) done(outgoing)
+    else drop(outgoing, refusal)
+    pump()
   }
 
-  const detach = (): void => {
-    connection = undefined
-    for (const outgoing of [...inFlight.values()].reverse()) {
+  const attach = (connection: Connection): Lane => {
+    const lane: Lane = { connection, inFlight: new Map(), lastId: 0 }
+    lanes.set(connection, lane)
+    connection.onTaken((id, refusal) => settled(lane, id, refusal))
+    offline.clear()
+    said.clear()
+    pump()
+    return lane
+  }
+
+  /** What was on its way may be lost: it goes over another connection, or waits for the next one. */
+  const detach = (lane: Lane): void => {
+    lanes.delete(lane.connection)
+    if (preferred === lane) preferred = undefined
+    for (const outgoing of [...lane.inFlight.values()].reverse()) {
       if (++outgoing.losses >= maxLosses) drop(outgoing, "ConnectionLost")
       else MutableList.prepend(waiting, outgoing)
     }
-    inFlight.clear()
+    lane.inFlight.clear()
+    pump()
   }
 
   return {
@@ -106,7 +128,7 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
       const topic = Broker.topic(address)
       if (Broker.parseTopic(topic) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
         return refusal("rejected")
-      const key = connection === undefined ? `${topic} ${body}` : undefined
+      const key = lanes.size === 0 ? `${topic} ${body}` : undefined
       if (key !== undefined && offline.has(key)) return Exit.void
       const size = body.length + topic.length + overhead
       if (bytes + size > maxBytes) return refusal(key === undefined ? "full" : "unavailable")
@@ -116,30 +138,31 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
       pump()
       return Exit.void
     },
-    through: (next) =>
+    through: (connection) =>
       Effect.acquireUseRelease(
-        Effect.sync(() => {
-          connection = next
-          offline.clear()
-          said.clear()
-          pump()
-        }),
-        () => next.lost,
-        () => Effect.sync(detach)
+        Effect.sync(() => attach(connection)),
+        () => connection.lost,
+        (lane) => Effect.sync(() => detach(lane))
       ),
-    acknowledged: (id, refusal) => {
-      const outgoing = inFlight.get(id)
-      if (outgoing === undefined) return
-      inFlight.delete(id)
-      if (refusal === undefined) done(outgoing)
-      else drop(outgoing, refusal)
-      pump()
+    prefer: (connection) => {
+      preferred = lanes.get(connection)
     },
     empty: Effect.callback<void>((resume) => {
-      if (bytes === 0 || connection === undefined) return resume(Effect.void)
+      if (bytes === 0 || lanes.size === 0) return resume(Effect.void)
       const ready = () => resume(Effect.void)
       idle.add(ready)
       return Effect.sync(() => idle.delete(ready))
     })
   }
 })
+
+const roomOf = ({ connection, inFlight }: Lane): number =>
+  Math.min(maxInFlight, connection.receiveMaximum) - inFlight.size
+
+const send = (lane: Lane, outgoing: Outgoing): void => {
+  // There are far more numbers than messages at a time.
+  do lane.lastId = (lane.lastId % maxId) + 1
+  while (lane.inFlight.has(lane.lastId))
+  lane.inFlight.set(lane.lastId, outgoing)
+  lane.connection.publish(outgoing.topic, outgoing.body, lane.lastId)
+}

@@ -1,7 +1,8 @@
 /**
- * The `Broker` over MQTT. One connection sends, and each subscription has one of its own, so that what waits in one never
- * holds up another; the broker keeps what arrives for a subscription while it is away. Connections that are lost are made
- * again, for as long as it takes: nothing here fails because the broker is not there.
+ * The `Broker` over MQTT. Each subscription has a connection of its own, so that what waits in one never holds up another;
+ * the broker keeps what arrives for it while it is away. An answer leaves over the connection that has brought the question,
+ * together with its acknowledgement; one connection only sends, for when there is no other. Connections that are lost are
+ * made again, for as long as it takes: nothing here fails because the broker is not there.
  */
 import { randomUUID } from "node:crypto"
 import { type Config, Context, Effect, Layer, type Scope, Stream } from "effect"

@@ -92,7 +92,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a staged effect runs where no transaction keeps it back",
     file: "src/runtime/ParticipantHandlers.ts",
-    find: `  if (command.effect === "staged" && !staging) return failed("StagedOutsideTransaction")\n`,
+    find: `  if (command.effect === "staged" && !staging) return Effect.succeed(failed("StagedOutsideTransaction"))\n`,
     replace: "",
     tests: [participant]
   },
@@ -100,7 +100,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "an inner saga runs something in a transaction that is over",
     file: machine,
-    find: "const rows = [...new Set(envelope.transactions)].flatMap((uuid) => transactions.get(uuid) ?? [])",
+    find: "const rows = unique(envelope.transactions).flatMap((uuid) => transactions.get(uuid) ?? [])",
     replace: "const rows = [envelope.saga].flatMap((uuid) => transactions.get(uuid) ?? [])",
     tests: [ambient]
   },
@@ -150,8 +150,11 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "it votes yes although its hook refuses",
     file: unit,
-    find: "if (Exit.isSuccess(voted)) return",
-    replace: "if (Exit.isSuccess(voted) || Exit.isFailure(voted)) return",
+    find: `        onFailure: (cause) => {
+          const unavailable`,
+    replace: `        onFailure: (cause) => {
+          if (cause !== undefined) return conclude({ status: 200 }, { transactions: [transaction] })
+          const unavailable`,
     tests: [wire]
   },
 
@@ -223,26 +226,28 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "what was staged does not become visible with the commit",
     file: unit,
-    find: `      yield* call(code, unit, "commit", envelope)\n`,
-    replace: "",
+    find: `call(code, unit, "commit", envelope),`,
+    replace: "Effect.void,",
     tests: [random, wire]
   },
   {
     rule: "C6",
     what: "what was staged is not thrown away with the rejection",
     file: unit,
-    find: `    case "Record": {
-      if (decision.discard) yield* call(code, unit, "reject", envelope)`,
-    replace: `    case "Record": {`,
+    find: `        discard,
+        final`,
+    replace: `        false,
+        final`,
     tests: [random, wire]
   },
   {
     rule: "C6",
     what: "a failure does not throw away what was staged",
     file: unit,
-    find: `    case "Compensate": {
-      if (decision.discard) yield* call(code, unit, "reject", envelope)`,
-    replace: `    case "Compensate": {`,
+    find: `        discard,
+        Effect.flatMap`,
+    replace: `        false,
+        Effect.flatMap`,
     tests: [random, wire]
   },
   {
@@ -310,16 +315,16 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a compensation that fails is recorded, and never tried again",
     file: unit,
-    find: `if (ran._tag === "Failed") return yield* Effect.fail(new Undone({ ...ran.answer, status: 500 }))`,
-    replace: `if (ran._tag === "Failed") return yield* conclude({ ...ran.answer, status: 500 }, {})`,
+    find: "Effect.fail(new Undone({ ...answer, status: 500 }))",
+    replace: "conclude({ ...answer, status: 500 }, {})",
     tests: [participant]
   },
   {
     rule: "C6",
     what: "a compensation that refuses is answered 400, as if it was final",
     file: unit,
-    find: "new Undone({ ...ran.answer, status: 500 })",
-    replace: "new Undone(ran.answer)",
+    find: "new Undone({ ...answer, status: 500 })",
+    replace: "new Undone(answer)",
     tests: [participant]
   },
   {
@@ -504,16 +509,16 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "two messages of one transaction are handled at the same time (memory)",
     file: "src/ports/ParticipantStore.ts",
-    find: "[...new Set(transactions.length > 0 ? transactions : messages)]",
-    replace: "[...new Set(transactions.length > 0 ? [] : messages)]",
+    find: "const keys = transactions.length > 0 ? transactions : messages",
+    replace: "const keys = transactions.length > 0 ? [] : messages",
     tests: [store]
   },
   {
     rule: "C6",
     what: "two copies of a message without a transaction are handled at the same time (memory)",
     file: "src/ports/ParticipantStore.ts",
-    find: "[...new Set(transactions.length > 0 ? transactions : messages)]",
-    replace: "[...new Set(transactions)]",
+    find: "const keys = transactions.length > 0 ? transactions : messages",
+    replace: "const keys = transactions",
     tests: [store]
   }
 ]

@@ -308,7 +308,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C12",
     what: "another coordinator may decide about a transaction",
     file: "src/runtime/ParticipantMachine.ts",
-    find: "(own !== undefined && isForeign(own)) || ",
+    find: `  if (own !== undefined && isForeign(own)) return { _tag: "PutAway", fault: "SenderMismatch" }\n`,
     replace: "",
     tests: [wire]
   },
@@ -316,8 +316,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C12",
     what: "another coordinator may undo what belongs to no transaction",
     file: "src/runtime/ParticipantMachine.ts",
-    find: "(own !== undefined && isForeign(own)) || [...known.barriers.values()].some(isForeign)",
-    replace: "own !== undefined && isForeign(own)",
+    find: `    if (isForeign(barrier)) return { _tag: "PutAway", fault: "SenderMismatch" }\n`,
+    replace: "",
     tests: [wire]
   },
   {
@@ -434,8 +434,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C14",
     what: "an effect counts as not undone for ever",
     file: "src/runtime/ParticipantUnit.ts",
-    find: "barriers: [{ ...decision.executed, open: false }]",
-    replace: "barriers: [decision.executed]",
+    find: "barriers: [{ ...executed, open: false }]",
+    replace: "barriers: [executed]",
     tests: [wire, "test/runtime/participant/table.test.ts"]
   },
   {

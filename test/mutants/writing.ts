@@ -21,8 +21,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "the bytes of a message depend on who has made it",
     file: "src/ports/Broker.ts",
-    find: "JSON.stringify({ ...inOrder, ...envelope })",
-    replace: "JSON.stringify(envelope)",
+    find: "body: stringify(envelope)",
+    replace: "body: JSON.stringify(envelope)",
     tests: ["test/ports/Broker.test.ts"]
   },
   {
@@ -94,8 +94,10 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a refusal is answered and not recorded: a later delivery runs it",
     file: "src/runtime/ParticipantUnit.ts",
-    find: ": yield* conclude(ran.answer, { transactions })",
-    replace: ': { _tag: "applied", ...bodyOf(envelope, ran.answer) }',
+    find: `        conclude(ran.answer, { transactions }, ran._tag === "Handled" ? ran : {})`,
+    replace: `        ran._tag === "Handled"
+          ? conclude(ran.answer, { transactions }, ran)
+          : Effect.succeed({ _tag: "applied", ...bodyOf(envelope, ran.answer) } as const)`,
     tests: [participant]
   },
 
@@ -137,17 +139,17 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W2",
     what: "a reply is acknowledged before its consequence is stored",
     file: "src/runtime/SagaService.ts",
-    find: "  const answer = read(delivery)\n",
-    replace: "  yield* delivery.acknowledge\n  const answer = read(delivery)\n",
+    find: "return Effect.flatMap(manager.reply(answer.success.envelope.saga, reply), (outcome)",
+    replace:
+      "return Effect.flatMap(Effect.andThen(delivery.acknowledge, manager.reply(answer.success.envelope.saga, reply)), (outcome)",
     tests: ["test/runtime/manager/service.test.ts"]
   },
   {
     rule: "W2",
     what: "a command is acknowledged before its outcome is recorded",
     file: "src/runtime/Participant.ts",
-    find: "    const outcome = yield* attempt(message, 1)",
-    replace: `    yield* delivery.acknowledge
-    const outcome = yield* attempt(message, 1)`,
+    find: "return Effect.flatMap(attempt(message, 1), (outcome)",
+    replace: "return Effect.flatMap(Effect.andThen(delivery.acknowledge, attempt(message, 1)), (outcome)",
     tests: ["test/runtime/participant/crash.test.ts"]
   },
   {
@@ -172,9 +174,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W3",
     what: "what a unit has saved stays when the unit fails",
     file: "src/ports/ParticipantStore.ts",
-    find: `              saved.transactions.push(...transactions)
-              saved.barriers.push(...barriers)`,
-    replace: `              for (const it of transactions) kept.transactions.set(it.uuid, it)
+    find: "if (barriers.length + transactions.length > 0) saved.push(records)",
+    replace: `for (const it of transactions) kept.transactions.set(it.uuid, it)
               for (const it of barriers) kept.barriers.set(it.id, it)`,
     tests: ["test/ports/ParticipantStore.test.ts"]
   },
@@ -198,8 +199,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W3",
     what: "what a handler has written stays when it fails",
     file: "src/runtime/ParticipantHandlers.ts",
-    find: "const exit = yield* Effect.exit(unit.attempt(handled))",
-    replace: "const exit = yield* Effect.exit(handled)",
+    find: "Effect.matchCauseEffect(unit.attempt(handled), {",
+    replace: "Effect.matchCauseEffect(handled, {",
     tests: ["test/adapters/sql/participants.test.ts"]
   },
 

@@ -4,7 +4,7 @@
  */
 import { Exit, Schema, type SchemaIssue } from "effect"
 import type { Codec } from "../definition/Command.ts"
-import { check, type Json } from "./Json.ts"
+import { check, type Json, JsonIssue } from "./Json.ts"
 import { type Plain, plainOf } from "./Plain.ts"
 
 /** A value that its schema or JSON refuses. `message` names places and expectations, never the value (SPEC C12). */
@@ -51,9 +51,18 @@ export const encode = (codec: Codec<any>, value: unknown): Json | undefined | En
   if (own !== undefined) return own
   const exit = encode(value)
   if (Exit.isFailure(exit)) return issueOf(exit)
-  const checked = check(exit.value)
+  const checked = checkedOf(exit.value)
   // `check` has walked the value: it is JSON.
   return typeof checked === "number" ? (exit.value as Json) : new EncodingIssue(checked.message)
+}
+
+/** A schema that looks at nothing lets through what cannot be read. */
+const checkedOf = (value: unknown): number | JsonIssue => {
+  try {
+    return check(value)
+  } catch {
+    return new JsonIssue("cannot be read", "$")
+  }
 }
 
 export const decode = <A>(codec: Codec<A>, encoded: unknown): A | EncodingIssue => {

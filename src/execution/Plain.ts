@@ -8,9 +8,25 @@ import { check, isHostileKey, type Json, limits } from "./Json.ts"
 /** A copy of the value, if it fits. Undefined: the schema has to say. */
 export type Plain = (value: unknown) => Json | undefined
 
-/** Undefined: not every value of the schema is its own encoding. What is nested deeper than JSON may be is not looked at. */
-export const plainOf = (ast: SchemaAST.AST, depth = 1): Plain | undefined => {
+/** Undefined: not every value of the schema is its own encoding. */
+export const plainOf = (ast: SchemaAST.AST): Plain | undefined => {
+  const plain = at(ast, 1)
+  if (plain === undefined) return undefined
+  return (value) => {
+    // A value of the author's may throw when it is read.
+    try {
+      return plain(value)
+    } catch {
+      return undefined
+    }
+  }
+}
+
+/** What is nested deeper than JSON may be is not looked at. */
+const at = (ast: SchemaAST.AST, depth: number): Plain | undefined => {
   if (ast.encoding !== undefined || depth > limits.maxDepth) return undefined
+  // Those of a schema that is turned round.
+  if ("encodingChecks" in ast && ast.encodingChecks !== undefined) return undefined
   switch (ast._tag) {
     case "Declaration":
       return json(ast, depth)
@@ -89,7 +105,7 @@ const oneOf = (literals: ReadonlyArray<SchemaAST.LiteralValue>): Plain | undefin
 const array = ({ checks, elements, rest }: SchemaAST.Arrays, depth: number): Plain | undefined => {
   const [all] = rest
   if (all === undefined || rest.length > 1 || elements.length > 0 || checks !== undefined) return undefined
-  const plain = plainOf(all, depth + 1)
+  const plain = at(all, depth + 1)
   if (plain === undefined) return undefined
   return (value) => {
     if (!Array.isArray(value)) return undefined
@@ -109,54 +125,41 @@ const record = (ast: SchemaAST.Objects, depth: number): Plain | undefined => {
   const { parameter, type } = signature
   if (parameter._tag !== "String" || parameter.checks !== undefined || parameter.encoding !== undefined)
     return undefined
-  const plain = plainOf(type, depth + 1)
-  if (plain === undefined || ast.checks !== undefined || ast.encodingChecks !== undefined) return undefined
+  const plain = at(type, depth + 1)
+  if (plain === undefined || ast.checks !== undefined) return undefined
   return (value) => {
     if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype)
       return undefined
-    const keys = Reflect.ownKeys(value)
+    const keys = Object.keys(value)
     if (keys.length > limits.maxKeys) return undefined
     const copy: Record<string, Json> = {}
-    // A value of the author's may throw when it is read.
-    try {
-      for (const key of keys) {
-        if (typeof key !== "string" || isHostileKey(key)) return undefined
-        const own = plain(value[key as keyof typeof value]) // its own key
-        if (own === undefined) return undefined
-        copy[key] = own
-      }
-    } catch {
-      return undefined
+    for (const key of keys) {
+      if (isHostileKey(key)) return undefined
+      const own = plain(value[key as keyof typeof value]) // its own key
+      if (own === undefined) return undefined
+      copy[key] = own
     }
     return copy
   }
 }
 
-const struct = (
-  { checks, encodingChecks, propertySignatures }: SchemaAST.Objects,
-  depth: number
-): Plain | undefined => {
+const struct = ({ checks, propertySignatures }: SchemaAST.Objects, depth: number): Plain | undefined => {
   const isRecord = propertySignatures.length > 0 && propertySignatures.length <= limits.maxKeys
-  if (!isRecord || checks !== undefined || encodingChecks !== undefined) return undefined
+  if (!isRecord || checks !== undefined) return undefined
   const fields: Array<{ readonly name: string; readonly plain: Plain; readonly isOptional: boolean }> = []
   for (const { name, type } of propertySignatures) {
-    const plain = plainOf(type, depth + 1)
+    const plain = at(type, depth + 1)
     if (typeof name !== "string" || isHostileKey(name) || plain === undefined) return undefined
     fields.push({ name, plain, isOptional: type.context?.isOptional === true })
   }
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined
     const copy: Record<string, Json> = {}
-    // A value of the author's may throw when it is read.
-    try {
-      for (const { isOptional, name, plain } of fields) {
-        if (isOptional && !(name in value)) continue
-        const own = plain(value[name as keyof typeof value]) // what is missing is undefined
-        if (own === undefined) return undefined
-        copy[name] = own
-      }
-    } catch {
-      return undefined
+    for (const { isOptional, name, plain } of fields) {
+      if (isOptional && !(name in value)) continue
+      const own = plain(value[name as keyof typeof value]) // what is missing is undefined
+      if (own === undefined) return undefined
+      copy[name] = own
     }
     return copy
   }

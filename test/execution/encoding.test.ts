@@ -103,6 +103,15 @@ describe("a value", () => {
         throw new Error("broken")
       }
     }
-    assert.isTrue(Encoding.isEncodingIssue(Encoding.encode(schemas.record, broken)))
+    for (const schema of [
+      schemas.record,
+      schemas.empty,
+      Schema.Json,
+      Schema.Unknown,
+      Schema.Any,
+      Schema.Array(Schema.Any)
+    ])
+      for (const value of [broken, [broken]])
+        assert.isTrue(Encoding.isEncodingIssue(Encoding.encode(schema, value)), JSON.stringify(schema.ast))
   })
 })

@@ -12,32 +12,27 @@ interface Place {
   resume: (() => void) | undefined
 }
 
-const nobody: ReadonlyArray<never> = []
-
 export const make = (): KeyedLock => {
-  /** Who waits for each key that is held, in the order they came. */
-  const lines = new Map<string, ReadonlyArray<Place>>()
+  /** Who waits for each key that is held, in the order they came. Undefined: nobody has yet. */
+  const lines = new Map<string, Set<Place> | undefined>()
 
-  const wait = (key: string, line: ReadonlyArray<Place>, place: Place): Effect.Effect<void> =>
-    Effect.callback<void>((resume) => {
-      place.resume = () => resume(Effect.void)
-      lines.set(key, [...line, place])
-      return Effect.sync(() => {
-        if (!place.isMine)
-          lines.set(
-            key,
-            (lines.get(key) ?? nobody).filter((other) => other !== place)
-          )
-      })
-    }).pipe(
-      // Whoever gives it away goes on first: else a long line would be one deep call.
-      Effect.andThen(Effect.yieldNow)
-    )
+  /** Gives the key to a place, or the place to the line. In one step: others may have their turn between any two. */
+  const enter = (key: string, place: Place): void => {
+    const line = lines.get(key)
+    if (line !== undefined) line.add(place)
+    else if (lines.has(key)) lines.set(key, new Set([place]))
+    else {
+      lines.set(key, undefined)
+      place.isMine = true
+    }
+  }
 
-  const release = (key: string): void => {
-    const [next, ...others] = lines.get(key) ?? nobody
+  const leave = (key: string, place: Place): void => {
+    const line = lines.get(key)
+    if (!place.isMine) return void line?.delete(place)
+    const [next] = line ?? []
     if (next === undefined) return void lines.delete(key)
-    lines.set(key, others)
+    line?.delete(next)
     next.isMine = true
     next.resume?.()
   }
@@ -47,17 +42,23 @@ export const make = (): KeyedLock => {
       Effect.suspend(() => {
         const place: Place = { isMine: false, resume: undefined }
         const taken = Effect.suspend(() => {
-          const line = lines.get(key)
-          if (line !== undefined) return Effect.andThen(wait(key, line, place), use)
-          lines.set(key, nobody)
-          place.isMine = true
-          return use
+          enter(key, place)
+          return place.isMine ? use : Effect.andThen(given(place), use)
         })
         // Its end is seen to before it is taken: an interruption in between would leave it held.
         return Effect.onExit(taken, () => {
-          if (place.isMine) release(key)
+          leave(key, place)
           return Effect.void
         })
       })
   }
 }
+
+const given = (place: Place): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    if (place.isMine) resume(Effect.void)
+    else place.resume = () => resume(Effect.void)
+  }).pipe(
+    // Whoever gives it away goes on first: else a long line would be one deep call.
+    Effect.andThen(Effect.yieldNow)
+  )

@@ -188,6 +188,53 @@ describe("reading", () => {
     })
   )
 
+  it.effect("C11 is refused what its sender must not send, and nothing else", () =>
+    Effect.gen(function* () {
+      const keys = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, "4111"]))
+      const hostile = JSON.parse('{ "__proto__": "4111" }')
+      const contents: ReadonlyArray<unknown> = [undefined, null, 1, nested(31), nested(32), keys(1_000), keys(1_001)]
+      const longPath = Array.from({ length: 500 }, () => "0").join("/n/")
+      const changes: ReadonlyArray<Record<string, unknown>> = [
+        ...contents.map((content) => ({ content })),
+        { content: [hostile] },
+        { headers: keys(1_000) },
+        { headers: keys(1_001) },
+        { headers: hostile },
+        { path: longPath, id: `${uuid}:${longPath}:execute` },
+        { transactions: Array.from({ length: 6_600 }, () => uuid) },
+        { transactions: Array.from({ length: 6_800 }, () => uuid) },
+        { relatedServices: Array.from({ length: 3_800 }, () => "s".repeat(64)) },
+        { relatedServices: Array.from({ length: 4_000 }, () => "s".repeat(64)) }
+      ]
+      // About as much as fits in, of characters of any number of bytes, in each field that may be as long.
+      for (const character of ["x", "\u0000", '"', "ü", "\u20ac", "\ud83d", "\u{1f600}"]) {
+        const bytes = Buffer.byteLength(JSON.stringify(character)) - 2
+        for (const size of [40_000, 42_900, 43_600, 43_700, 87_000, 131_000, 260_000, 262_144])
+          for (const field of ["content", "user", "headers"]) {
+            const text = character.repeat(Math.floor(size / bytes))
+            const value = field === "headers" ? { a: text } : text
+            const message = { ...execute, [field]: value }
+            const read = Broker.read(Broker.toMessage(message, "Charge"))
+            assert.strictEqual(
+              Broker.unsendable(message) === undefined,
+              read._tag === "Success",
+              `${field}: ${size} bytes of ${JSON.stringify(character)}`
+            )
+          }
+      }
+      for (const [i, change] of changes.entries()) {
+        const message = { ...execute, ...change }
+        const issue = Broker.unsendable(message)
+        const read = Broker.read(Broker.toMessage(message, "Charge"))
+        assert.strictEqual(issue === undefined, read._tag === "Success", `change ${i}`)
+        if (issue === undefined || read._tag === "Success") continue
+        // It says where, as the receiver would.
+        if ("bytes" in issue) assert.deepInclude(read.failure, { _tag: "MessageTooLarge", bytes: issue.bytes })
+        else assert.deepInclude(read.failure, { _tag: "MessageMalformed", issue: issue.message })
+      }
+    })
+  )
+
   it.effect("C11 refuses what is no envelope", () =>
     Effect.gen(function* () {
       const wrong: ReadonlyArray<Record<string, unknown>> = [

@@ -76,11 +76,8 @@ describe("a message", () => {
         MqttPacket.acknowledgement(id)
       ])
       assert.deepStrictEqual(
-        read(Buffer.concat(packets), version).map(({ cmd, messageId }) => [cmd, messageId]),
-        ids.flatMap((id) => [
-          ["publish", id],
-          ["puback", id]
-        ])
+        read(Buffer.concat(packets), version).map(({ cmd, messageId }) => `${cmd} ${messageId}`),
+        ids.flatMap((id) => [`publish ${id}`, `puback ${id}`])
       )
     }
   })

@@ -109,6 +109,15 @@ describe("addresses", () => {
     for (const topic of topics) assert.strictEqual(Broker.parseTopic(topic), undefined, topic)
     assert.isDefined(Broker.parseTopic(`saga/v1/${"p".repeat(64)}/tx/a.b-c_D9`))
   })
+
+  it("finds the address of any topic, also of very many", () => {
+    for (let round = 0; round < 2; round++)
+      for (let i = 0; i < 3_000; i++) {
+        const address: Broker.Address = { to: `s${i}`, kind: "command", from: "orders", name: `Command${i}` }
+        assert.deepStrictEqual(Broker.parseTopic(Broker.topic(address)), address)
+        assert.strictEqual(Broker.parseTopic(`${Broker.topic(address)}/more`), undefined)
+      }
+  })
 })
 
 describe("reading", () => {

@@ -55,7 +55,7 @@ export const writing: ReadonlyArray<Mutant> = [
     what: "a reply has the id of its request",
     file: "src/execution/Envelope.ts",
     find: "id: `$",
-    replace: "id: true ? to.id : `$",
+    replace: "id: true ? id : `$",
     tests: ["test/execution/envelope.test.ts"]
   },
   {

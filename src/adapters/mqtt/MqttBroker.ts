@@ -43,17 +43,19 @@ const subscribe = (
   version: MqttSettings.Settings["version"]
 ): Effect.Effect<void, Connection.MqttConnectionLost> =>
   Effect.callback((resume) => {
+    const subscribe = () =>
+      client.subscribe(filters, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
+        const refused = error ?? granted.find(({ qos }) => qos > 2)
+        resume(
+          refused
+            ? Effect.fail(new Connection.MqttConnectionLost({ reason: "the broker refused the subscription" }))
+            : Effect.void
+        )
+      })
     // A shared subscription may be known and not served any more after a restart of the broker, and then asking again is
-    // not enough.
-    if (version === 5 && resumed) client.unsubscribe(filters)
-    client.subscribe(filters, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
-      const refused = error ?? granted.find(({ qos }) => qos > 2)
-      resume(
-        refused
-          ? Effect.fail(new Connection.MqttConnectionLost({ reason: "the broker refused the subscription" }))
-          : Effect.void
-      )
-    })
+    // not enough. Whether there was one to cancel does not matter.
+    if (version === 5 && resumed) client.unsubscribe(filters, subscribe)
+    else subscribe()
   })
 
 const make = Effect.fnUntraced(function* (

@@ -2,7 +2,7 @@
  * What is on its way to the broker: kept until it has taken it, within a bound, and handed over again after a lost
  * connection. In memory: whoever expects an answer has the message in storage and sends it again (SPEC W1, C8).
  */
-import { Effect, Exit, FiberSet, Metric, MutableList, type Scope } from "effect"
+import { Cause, Effect, Exit, FiberSet, Metric, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import type { Connection, MqttConnectionLost } from "./MqttConnection.ts"
 
@@ -50,6 +50,8 @@ export interface MqttOutgoing {
 export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const waiting = MutableList.make<Outgoing>()
+  /** Was on its way when a connection was lost. */
+  const returned = MutableList.make<Outgoing>()
   const lanes = new Map<Connection, Lane>()
   let preferred: Lane | undefined
   /** Waits in memory for a connection: sending it again adds nothing. */
@@ -107,20 +109,30 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     connection.onTaken((id, refusal) => settled(lane, id, refusal))
     offline.clear()
     said.clear()
-    pump()
+    sendAgain()
     return lane
   }
 
-  /** What was on its way may be lost: it goes over another connection, or waits for the next one. */
-  const detach = (lane: Lane): void => {
+  const sendAgain = (): void => {
+    MutableList.prependAll(waiting, MutableList.takeAll(returned))
+    pump()
+  }
+
+  /**
+   * What was on its way may be lost. It waits for the next connection, or for a while: those that are left may be about to be
+   * lost as well.
+   */
+  const detach = (lane: Lane, exit: Exit.Exit<unknown, unknown>): void => {
     lanes.delete(lane.connection)
     if (preferred === lane) preferred = undefined
-    for (const outgoing of [...lane.inFlight.values()].reverse()) {
-      if (++outgoing.losses >= maxLosses) drop(outgoing, "ConnectionLost")
-      else MutableList.prepend(waiting, outgoing)
+    const isLost = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
+    for (const outgoing of lane.inFlight.values()) {
+      if (isLost && ++outgoing.losses >= maxLosses) drop(outgoing, "ConnectionLost")
+      else MutableList.append(returned, outgoing)
     }
     lane.inFlight.clear()
-    pump()
+    if (!isLost) sendAgain()
+    else if (returned.length > 0) fork(Effect.andThen(Effect.sleep("1 second"), Effect.sync(sendAgain)))
   }
 
   return {
@@ -142,7 +154,7 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
       Effect.acquireUseRelease(
         Effect.sync(() => attach(connection)),
         () => connection.lost,
-        (lane) => Effect.sync(() => detach(lane))
+        (lane, exit) => Effect.sync(() => detach(lane, exit))
       ),
     prefer: (connection) => {
       preferred = lanes.get(connection)

@@ -5,6 +5,7 @@
  * Messages are sent and acknowledged by us, on the stream of the client. mqtt.js would acknowledge one before it is
  * handled, or handle one at a time, reading nothing else meanwhile.
  */
+import { Buffer } from "node:buffer"
 import { Clock, Deferred, Effect, Exit, Random, Redacted, Schema, type Scope } from "effect"
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
 import * as Packet from "./MqttPacket.ts"
@@ -108,7 +109,8 @@ export const open = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(lost, exit)
   })
   client.on("connect", (packet) => Deferred.doneUnsafe(connected, Exit.succeed(packet)))
-  const send = sender(client)
+  const { flush, send } = sender(client)
+  yield* Effect.addFinalizer(() => Effect.sync(flush))
   let taken: Parameters<Connection["onTaken"]>[0] = () => {}
   client.on("packetreceive", (packet) => {
     if (packet.cmd === "connack") noDelay(client)
@@ -146,21 +148,20 @@ const refusalOf = (reasonCode = 0): string | undefined =>
     ? undefined
     : (Object.entries(mqtt.ReasonCodes).find(([code]) => Number(code) === reasonCode)?.[1] ?? `reason ${reasonCode}`)
 
-/** Packets of one turn leave together. */
+/** Packets of one turn leave in one piece. What a connection that is gone was to send is lost with it. */
 const sender = (client: MqttClient) => {
-  let isCorked = false
-  return (packet: Uint8Array): void => {
-    const { stream } = client
-    if (!client.connected || client.disconnecting || stream.destroyed) return
-    if (!isCorked) {
-      isCorked = true
-      stream.cork()
-      queueMicrotask(() => {
-        isCorked = false
-        stream.uncork()
-      })
+  let packets: Array<Uint8Array> = []
+  const flush = () => {
+    const all = packets
+    packets = []
+    if (all.length > 0 && client.connected && !client.disconnecting && !client.stream.destroyed)
+      client.stream.write(Buffer.concat(all))
+  }
+  return {
+    flush,
+    send: (packet: Uint8Array): void => {
+      if (packets.push(packet) === 1) queueMicrotask(flush)
     }
-    stream.write(packet)
   }
 }
 

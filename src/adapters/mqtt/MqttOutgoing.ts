@@ -10,8 +10,10 @@ interface Outgoing {
   readonly topic: string
   readonly body: string
   readonly bytes: number
-  /** How often a connection was lost while the broker had it. */
+  /** How often a connection was lost while the broker had it. Those that were there together count as one. */
   losses: number
+  /** The newest connection there was at the last of them. */
+  lostBy: number
 }
 
 /** What a message costs beside its body. */
@@ -34,6 +36,8 @@ const refused = Metric.counter("effect_saga_mqtt_refused_total", {
 interface Lane {
   readonly connection: Connection
   readonly inFlight: Map<number, Outgoing>
+  /** In the order in which they came. */
+  readonly number: number
   lastId: number
 }
 
@@ -54,6 +58,7 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
   const returned = MutableList.make<Outgoing>()
   const lanes = new Map<Connection, Lane>()
   let preferred: Lane | undefined
+  let newest = 0
   /** Waits in memory for a connection: sending it again adds nothing. */
   const offline = new Set<string>()
   const idle = new Set<() => void>()
@@ -104,7 +109,7 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
   }
 
   const attach = (connection: Connection): Lane => {
-    const lane: Lane = { connection, inFlight: new Map(), lastId: 0 }
+    const lane: Lane = { connection, inFlight: new Map(), number: ++newest, lastId: 0 }
     lanes.set(connection, lane)
     connection.onTaken((id, refusal) => settled(lane, id, refusal))
     offline.clear()
@@ -127,7 +132,11 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     if (preferred === lane) preferred = undefined
     const isLost = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
     for (const outgoing of lane.inFlight.values()) {
-      if (isLost && ++outgoing.losses >= maxLosses) drop(outgoing, "ConnectionLost")
+      if (isLost && lane.number > outgoing.lostBy) {
+        outgoing.losses++
+        outgoing.lostBy = newest
+      }
+      if (outgoing.losses >= maxLosses) drop(outgoing, "ConnectionLost")
       else MutableList.append(returned, outgoing)
     }
     lane.inFlight.clear()
@@ -146,7 +155,7 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
       if (bytes + size > maxBytes) return refusal(key === undefined ? "full" : "unavailable")
       if (key !== undefined) offline.add(key)
       bytes += size
-      MutableList.append(waiting, { topic, body, bytes: size, losses: 0 })
+      MutableList.append(waiting, { topic, body, bytes: size, losses: 0, lostBy: 0 })
       pump()
       return Exit.void
     },

@@ -1,0 +1,103 @@
+/** What is on its way over several connections, and what becomes of it when they are lost. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"
+import * as MqttOutgoing from "../../../src/adapters/mqtt/MqttOutgoing.ts"
+import type { Message } from "../../../src/ports/Broker.ts"
+
+const message: Message = { address: { to: "orders", kind: "reply", from: "payments" }, body: "{}" }
+
+/** A connection over which nothing comes back, and what was sent over it. */
+const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing) {
+  const sent: Array<string> = []
+  const lost = yield* Deferred.make<never, Connection.MqttConnectionLost>()
+  const fiber = yield* Effect.forkChild(
+    outgoing.through({
+      // Nothing that is sent needs it.
+      client: undefined as never,
+      resumed: false,
+      receiveMaximum: 20,
+      maximumPacketSize: Number.POSITIVE_INFINITY,
+      publish: (_, body) => sent.push(body),
+      onTaken: () => {},
+      lost: Deferred.await(lost)
+    }),
+    { startImmediately: true }
+  )
+  return {
+    sent,
+    lose: Effect.andThen(
+      Deferred.fail(lost, new Connection.MqttConnectionLost({ reason: "the broker is gone" })),
+      Fiber.await(fiber)
+    ),
+    end: Fiber.interrupt(fiber)
+  }
+})
+
+describe("MqttOutgoing", () => {
+  it.effect("a broker that ends all connections at once has lost a message once", () =>
+    Effect.gen(function* () {
+      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+      const before = yield* Effect.forEach([1, 2, 3, 4], () => connected(outgoing))
+      outgoing.offer(message)
+      for (const { lose } of before) yield* lose
+      const after = yield* connected(outgoing)
+      assert.deepStrictEqual(after.sent, [message.body])
+    })
+  )
+
+  it.effect("also where they find out one after the other that it does not answer any more", () =>
+    Effect.gen(function* () {
+      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+      const before = yield* Effect.forEach([1, 2, 3, 4], () => connected(outgoing))
+      outgoing.offer(message)
+      for (const { lose } of before) {
+        yield* lose
+        yield* TestClock.adjust("2 seconds")
+      }
+      const after = yield* connected(outgoing)
+      assert.deepStrictEqual(after.sent, [message.body])
+    })
+  )
+
+  it.effect("a message goes over another connection when those that have it are closed", () =>
+    Effect.gen(function* () {
+      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+      const closed = yield* Effect.forEach([1, 2, 3], () => connected(outgoing))
+      const last = yield* connected(outgoing)
+      outgoing.offer(message)
+      for (const { end } of closed) yield* end
+      assert.deepStrictEqual(last.sent, [message.body])
+    })
+  )
+
+  it.effect("a message that ends one connection after the other is given up", () =>
+    Effect.gen(function* () {
+      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+      outgoing.offer(message)
+      for (let n = 1; n <= 3; n++) {
+        const { lose, sent } = yield* connected(outgoing)
+        assert.deepStrictEqual(sent, [message.body])
+        yield* lose
+      }
+      assert.deepStrictEqual((yield* connected(outgoing)).sent, [])
+    })
+  )
+
+  it.effect("also where there are several, each made again after it was lost", () =>
+    Effect.gen(function* () {
+      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+      const all = yield* Effect.forEach([1, 2, 3], () => connected(outgoing))
+      outgoing.offer(message)
+      for (let ended = 0; ended < 9; ended++) {
+        const at = all.find(({ sent }) => sent.length > 0)
+        if (at === undefined) break
+        yield* at.lose
+        all.splice(all.indexOf(at), 1)
+        all.push(yield* connected(outgoing))
+      }
+      assert.isTrue(all.every(({ sent }) => sent.length === 0))
+    })
+  )
+})

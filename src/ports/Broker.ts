@@ -202,11 +202,8 @@ export const sizeOf = (body: string): number =>
 export const unsendable = (envelope: Envelope): Json.JsonIssue | { readonly bytes: number } | undefined => {
   const { content, headers, id, relatedServices, transactions, user } = envelope
   // The rest is bounded by what it is. As deep as it is in the message.
-  const checked = Json.check([content ?? null, headers ?? null])
-  if (typeof checked !== "number") {
-    const at = checked.at.replace("$[0]", "$.content").replace("$[1]", "$.headers")
-    return new Json.JsonIssue(checked.reason, at)
-  }
+  const checked = Json.check({ content: content ?? null, headers: headers ?? null })
+  if (typeof checked !== "number") return checked
   const text = 2 * id.length + (user?.length ?? 0) + 70 * (relatedServices.length + transactions.length)
   // No character takes more than six bytes, with its escape: the text of most messages need not be made for this.
   if ((1_024 + text + checked) * 6 <= maxMessageBytes) return undefined

@@ -204,6 +204,7 @@ describe("reading", () => {
       const contents: ReadonlyArray<unknown> = [undefined, null, 1, nested(31), nested(32), keys(1_000), keys(1_001)]
       const longPath = Array.from({ length: 500 }, () => "0").join("/n/")
       const changes: ReadonlyArray<Record<string, unknown>> = [
+        { content: { "$[1]": { constructor: 1 } } },
         ...contents.map((content) => ({ content })),
         { content: [hostile] },
         { headers: keys(1_000) },

@@ -197,7 +197,7 @@ export const make = Effect.fnUntraced(function* (
           : Effect.succeed(driven)
       }
       if (work.length === 1 && isDoneInPlace(only, wakeAt)) {
-        return Effect.flatMapEager(perform(runOf(self), only), (facts) => {
+        return Effect.flatMap(perform(runOf(self), only), (facts) => {
           // What a callback ran in is not for what comes after it.
           self.fiber.setContext(self.fiberContext)
           gained(self, facts)

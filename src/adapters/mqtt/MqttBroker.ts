@@ -43,19 +43,19 @@ const subscribe = (
   version: MqttSettings.Settings["version"]
 ): Effect.Effect<void, Connection.MqttConnectionLost> =>
   Effect.callback((resume) => {
-    const subscribe = () =>
-      client.subscribe(filters, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
-        const refused = error ?? granted.find(({ qos }) => qos > 2)
-        resume(
-          refused
-            ? Effect.fail(new Connection.MqttConnectionLost({ reason: "the broker refused the subscription" }))
-            : Effect.void
-        )
-      })
     // A shared subscription may be known and not served any more after a restart of the broker, and then asking again is
-    // not enough. Whether there was one to cancel does not matter.
-    if (version === 5 && resumed) client.unsubscribe(filters, subscribe)
-    else subscribe()
+    // not enough. Both are answered before the connection sends anything: mqtt.js has numbers of its own for them.
+    const isRenewed = version === 5 && resumed
+    let unanswered = isRenewed ? 2 : 1
+    const answered = () => {
+      if (--unanswered === 0) resume(Effect.void)
+    }
+    // Whether there was one to cancel does not matter.
+    if (isRenewed) client.unsubscribe(filters, answered)
+    client.subscribe(filters, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
+      if (!error && granted.every(({ qos }) => qos <= 2)) return answered()
+      resume(Effect.fail(new Connection.MqttConnectionLost({ reason: "the broker refused the subscription" })))
+    })
   })
 
 const make = Effect.fnUntraced(function* (

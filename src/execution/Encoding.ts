@@ -58,6 +58,7 @@ export const encode = (codec: Codec<any>, value: unknown): Json | undefined | En
 
 /** A schema that looks at nothing lets through what cannot be read. */
 const checkedOf = (value: unknown): number | JsonIssue => {
+  // A value of the author's may throw when it is read.
   try {
     return check(value)
   } catch {

@@ -5,7 +5,7 @@
 import { Exit, Schema, type SchemaIssue } from "effect"
 import type { Codec } from "../definition/Command.ts"
 import { check, type Json, JsonIssue } from "./Json.ts"
-import { type Plain, plainOf } from "./Plain.ts"
+import { exactOf, type Plain, plainOf } from "./Plain.ts"
 
 /** A value that its schema or JSON refuses. `message` names places and expectations, never the value (SPEC C12). */
 export class EncodingIssue {
@@ -24,6 +24,7 @@ interface Compiled {
   /** Whatever it is may also be nothing. */
   readonly isUnknown: boolean
   readonly plain: Plain | undefined
+  readonly exact: Plain | undefined
 }
 
 const compiled = new WeakMap<object, Compiled>()
@@ -37,7 +38,8 @@ const compile = (codec: Codec<unknown>): Compiled => {
     decode: Schema.decodeUnknownExit(json),
     isVoid: codec.ast._tag === "Void" || codec.ast._tag === "Undefined",
     isUnknown: codec.ast._tag === "Unknown" || codec.ast._tag === "Any",
-    plain: plainOf(json.ast)
+    plain: plainOf(json.ast),
+    exact: exactOf(json.ast)
   }
   compiled.set(codec, made)
   return made
@@ -76,8 +78,9 @@ export const decode = <A>(codec: Codec<A>, encoded: unknown): A | EncodingIssue 
   return Exit.isSuccess(exit) ? (exit.value as A) : issueOf(exit)
 }
 
-/** The value if it is its own encoding; undefined where `decode` has to say. */
-export const plain = (codec: Codec<any>, encoded: unknown): Json | undefined => compile(codec).plain?.(encoded)
+/** The value itself, if it is its own encoding and nothing else is in it; undefined where `decode` has to say. */
+export const exact = <A>(codec: Codec<A>, encoded: unknown): A | undefined =>
+  compile(codec).exact?.(encoded) as A | undefined // see above
 
 const issueOf = (exit: Exit.Failure<unknown, Schema.SchemaError>): EncodingIssue => {
   const reason = exit.cause.reasons[0]

@@ -55,10 +55,8 @@ export type Envelope = typeof Envelope.Type
 
 /** The envelope in JSON that nobody has checked: also what is not read of it is within the limits of SPEC C11. */
 export const decode = (json: unknown): Envelope | Encoding.EncodingIssue => {
-  const plain = Encoding.plain(Envelope, json)
-  // What it says is checked field by field, and it says nothing else.
-  if (plain !== undefined && Object.keys(plain as object).length === Object.keys(json as object).length)
-    return plain as Envelope
+  const exact = Encoding.exact(Envelope, json)
+  if (exact !== undefined) return exact
   const checked = check(json)
   return typeof checked === "number" ? Encoding.decode(Envelope, json) : new Encoding.EncodingIssue(checked.message)
 }

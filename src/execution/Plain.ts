@@ -9,8 +9,12 @@ import { check, isHostileKey, type Json, limits } from "./Json.ts"
 export type Plain = (value: unknown) => Json | undefined
 
 /** Undefined: not every value of the schema is its own encoding. */
-export const plainOf = (ast: SchemaAST.AST): Plain | undefined => {
-  const plain = at(ast, 1)
+export const plainOf = (ast: SchemaAST.AST): Plain | undefined => guarded(at(ast, 1, true))
+
+/** The same without a copy: the value itself, if it fits and has nothing that its schema does not know. */
+export const exactOf = (ast: SchemaAST.AST): Plain | undefined => guarded(at(ast, 1, false))
+
+const guarded = (plain: Plain | undefined): Plain | undefined => {
   if (plain === undefined) return undefined
   return (value) => {
     // A value of the author's may throw when it is read.
@@ -23,7 +27,7 @@ export const plainOf = (ast: SchemaAST.AST): Plain | undefined => {
 }
 
 /** What is nested deeper than JSON may be is not looked at. */
-const at = (ast: SchemaAST.AST, depth: number): Plain | undefined => {
+const at = (ast: SchemaAST.AST, depth: number, copies: boolean): Plain | undefined => {
   if (ast.encoding !== undefined || depth > limits.maxDepth) return undefined
   // Those of a schema that is turned round.
   if ("encodingChecks" in ast && ast.encodingChecks !== undefined) return undefined
@@ -41,9 +45,9 @@ const at = (ast: SchemaAST.AST, depth: number): Plain | undefined => {
     case "Union":
       return literals(ast)
     case "Arrays":
-      return array(ast, depth)
+      return array(ast, depth, copies)
     case "Objects":
-      return ast.indexSignatures.length === 0 ? struct(ast, depth) : record(ast, depth)
+      return ast.indexSignatures.length === 0 ? struct(ast, depth, copies) : record(ast, depth, copies)
     default:
       return undefined
   }
@@ -102,65 +106,71 @@ const oneOf = (literals: ReadonlyArray<SchemaAST.LiteralValue>): Plain | undefin
   return (value) => (values.includes(value as never) ? (value as Json) : undefined)
 }
 
-const array = ({ checks, elements, rest }: SchemaAST.Arrays, depth: number): Plain | undefined => {
+const array = ({ checks, elements, rest }: SchemaAST.Arrays, depth: number, copies: boolean): Plain | undefined => {
   const [all] = rest
   if (all === undefined || rest.length > 1 || elements.length > 0 || checks !== undefined) return undefined
-  const plain = at(all, depth + 1)
+  const plain = at(all, depth + 1, copies)
   if (plain === undefined) return undefined
   return (value) => {
     if (!Array.isArray(value)) return undefined
-    const copy: Array<Json> = []
+    const copy: Array<Json> = copies ? [] : value
     for (let i = 0; i < value.length; i++) {
       const own = plain(value[i])
       if (own === undefined) return undefined
-      copy.push(own)
+      if (copies) copy.push(own)
     }
     return copy
   }
 }
 
-const record = (ast: SchemaAST.Objects, depth: number): Plain | undefined => {
+const record = (ast: SchemaAST.Objects, depth: number, copies: boolean): Plain | undefined => {
   const [signature] = ast.indexSignatures
   if (signature === undefined || ast.indexSignatures.length > 1 || ast.propertySignatures.length > 0) return undefined
   const { parameter, type } = signature
   if (parameter._tag !== "String" || parameter.checks !== undefined || parameter.encoding !== undefined)
     return undefined
-  const plain = at(type, depth + 1)
+  const plain = at(type, depth + 1, copies)
   if (plain === undefined || ast.checks !== undefined) return undefined
   return (value) => {
     if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype)
       return undefined
     const keys = Object.keys(value)
     if (keys.length > limits.maxKeys) return undefined
-    const copy: Record<string, Json> = {}
+    const copy: Record<string, Json> = copies ? {} : (value as Record<string, Json>) // it is looked at now
     for (const key of keys) {
       if (isHostileKey(key)) return undefined
       const own = plain(value[key as keyof typeof value]) // its own key
       if (own === undefined) return undefined
-      copy[key] = own
+      if (copies) copy[key] = own
     }
     return copy
   }
 }
 
-const struct = ({ checks, propertySignatures }: SchemaAST.Objects, depth: number): Plain | undefined => {
+const struct = (
+  { checks, propertySignatures }: SchemaAST.Objects,
+  depth: number,
+  copies: boolean
+): Plain | undefined => {
   const isRecord = propertySignatures.length > 0 && propertySignatures.length <= limits.maxKeys
   if (!isRecord || checks !== undefined) return undefined
   const fields: Array<{ readonly name: string; readonly plain: Plain; readonly isOptional: boolean }> = []
   for (const { name, type } of propertySignatures) {
-    const plain = at(type, depth + 1)
+    const plain = at(type, depth + 1, copies)
     if (typeof name !== "string" || isHostileKey(name) || plain === undefined) return undefined
     fields.push({ name, plain, isOptional: type.context?.isOptional === true })
   }
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined
-    const copy: Record<string, Json> = {}
+    const copy: Record<string, Json> = copies ? {} : (value as Record<string, Json>) // it is looked at now
+    let found = 0
     for (const { isOptional, name, plain } of fields) {
       if (isOptional && !(name in value)) continue
       const own = plain(value[name as keyof typeof value]) // what is missing is undefined
       if (own === undefined) return undefined
-      copy[name] = own
+      if (copies) copy[name] = own
+      found++
     }
-    return copy
+    return copies || Object.keys(value).length === found ? copy : undefined
   }
 }

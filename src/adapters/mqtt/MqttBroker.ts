@@ -108,7 +108,7 @@ const make = Effect.fnUntraced(function* (
     let connection: Connection.Connection | undefined
     const incoming = yield* MqttIncoming.make({
       maxInFlight,
-      taken: () => {
+      handOut: () => {
         if (connection !== undefined) outgoing.prefer(connection)
       },
       missing: () => connection?.client.stream.destroy()

@@ -20,7 +20,7 @@ export interface MqttIncoming {
 export interface Options {
   readonly maxInFlight: number
   /** Called before the next deliveries are handed out. */
-  readonly taken: () => void
+  readonly handOut: () => void
   /** Called when everything is taken and something had to be thrown away, as there was no room for it. */
   readonly missing: () => void
 }
@@ -47,9 +47,9 @@ const textOf = (payload: Uint8Array): string | undefined => {
 }
 
 export const make = Effect.fnUntraced(function* ({
+  handOut,
   maxInFlight,
-  missing,
-  taken
+  missing
 }: Options): Effect.fn.Return<MqttIncoming, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const arrived = MutableList.make<Arrived>()
@@ -144,7 +144,7 @@ export const make = Effect.fnUntraced(function* ({
   const take: MqttIncoming["take"] = Effect.flatMap(ready, () => {
     const [first, ...rest] = takeUnsafe()
     if (first === undefined) return take
-    taken()
+    handOut()
     return Effect.succeed([first, ...rest])
   })
 

@@ -54,8 +54,6 @@ export interface MqttOutgoing {
 export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const waiting = MutableList.make<Outgoing>()
-  /** Was on its way when a connection was lost. */
-  const returned = MutableList.make<Outgoing>()
   const lanes = new Map<Connection, Lane>()
   let preferred: Lane | undefined
   let newest = 0
@@ -114,34 +112,25 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     connection.onTaken((id, refusal) => settled(lane, id, refusal))
     offline.clear()
     said.clear()
-    sendAgain()
+    pump()
     return lane
   }
 
-  const sendAgain = (): void => {
-    MutableList.prependAll(waiting, MutableList.takeAll(returned))
-    pump()
-  }
-
-  /**
-   * What was on its way may be lost. It waits for the next connection, or for a while: those that are left may be about to be
-   * lost as well.
-   */
+  /** What was on its way may be lost: it goes over another connection, which may be about to be lost as well, or waits. */
   const detach = (lane: Lane, exit: Exit.Exit<unknown, unknown>): void => {
     lanes.delete(lane.connection)
     if (preferred === lane) preferred = undefined
     const isLost = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
-    for (const outgoing of lane.inFlight.values()) {
+    for (const outgoing of [...lane.inFlight.values()].reverse()) {
       if (isLost && lane.number > outgoing.lostBy) {
         outgoing.losses++
         outgoing.lostBy = newest
       }
       if (outgoing.losses >= maxLosses) drop(outgoing, "ConnectionLost")
-      else MutableList.append(returned, outgoing)
+      else MutableList.prepend(waiting, outgoing)
     }
     lane.inFlight.clear()
-    if (!isLost) sendAgain()
-    else if (returned.length > 0) fork(Effect.andThen(Effect.sleep("1 second"), Effect.sync(sendAgain)))
+    pump()
   }
 
   return {

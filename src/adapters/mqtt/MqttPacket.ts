@@ -1,6 +1,6 @@
 /**
  * The bytes of the two packets that every message takes: `PUBLISH` with QoS 1, and `PUBACK` without a reason. mqtt.js would
- * write each in seven pieces, keep a copy of each, and make this half of what a message costs.
+ * write each in seven pieces, and keep a copy of each message.
  */
 import { Buffer } from "node:buffer"
 

@@ -1,6 +1,6 @@
 /** What the broker says to what it is sent, and the numbers that messages have meanwhile. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, Metric, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Metric } from "effect"
 import { Broker } from "effect-saga"
 import { MqttBroker } from "effect-saga/mqtt"
 import * as FakeBroker from "../../fixtures/fakeBroker.ts"
@@ -12,13 +12,9 @@ const message = (body: string): Broker.Message => ({ address: { to: "a", kind: "
 const open = Effect.fnUntraced(function* (options: Parameters<typeof FakeBroker.make>[0]) {
   const { url } = yield* FakeBroker.make(options)
   const services = yield* Layer.build(MqttBroker.layer({ url, protocol: 5 }))
-  const connections = Context.get(services, MqttBroker.MqttConnections)
-  yield* Mqtt.ready(connections)
-  const { publish, subscribe } = Context.get(services, Broker.Broker)
-  /** Waits until so many connections are ready. */
-  const connected = (count: number) =>
-    Mqtt.until(Effect.map(connections.list, (list) => list.filter(({ ready }) => ready).length === count))
-  return { publish: (body: string) => publish(message(body)), subscribe, connected }
+  yield* Mqtt.ready(Context.get(services, MqttBroker.MqttConnections))
+  const { publish } = Context.get(services, Broker.Broker)
+  return { publish: (body: string) => publish(message(body)) }
 })
 
 /** How many messages were refused, by reason. */
@@ -166,25 +162,6 @@ describe("a message that was sent", () => {
       yield* Mqtt.until(Effect.map(refused, (counts) => (counts["Quota exceeded"] ?? 0) >= 3))
       // Everything is answered: nothing is on its way any more.
       assert.deepStrictEqual(bodies(0), [])
-    }).pipe(quietly)
-  )
-
-  it.live("is lost once where all connections end at the same time, whichever it went over", () =>
-    Effect.gen(function* () {
-      let times = 0
-      const { connected, publish, subscribe } = yield* open({
-        take: ({ answer, cutAll }) => {
-          times++
-          if (times < 3) cutAll()
-          else answer()
-        }
-      })
-      for (const service of ["a", "b", "c"])
-        yield* Effect.forkScoped(Stream.runDrain(subscribe({ service, kinds: ["reply"] })))
-      yield* connected(4)
-      yield* publish("a")
-      yield* Mqtt.until(Effect.sync(() => times === 3))
-      assert.deepStrictEqual(yield* refused, {})
     }).pipe(quietly)
   )
 

@@ -84,12 +84,12 @@ const isReached = ({ state }: SagaExecution, until: Until, clock: Clock.Clock, p
 /** Since when an execution is looked at that was left in the middle: all that is not answered is sent again. */
 const crashed = Number.NEGATIVE_INFINITY
 
-const isUnavailable = (cause: Cause.Cause<RunError>): boolean =>
+/** However often it is taken up here: it is not there, it is another program's, or what is to be written never will be. */
+const isFinal = (cause: Cause.Cause<RunError>): boolean =>
   cause.reasons.some(
     (reason) =>
       reason._tag === "Fail" &&
-      reason.error._tag === "SagaExecutionRepositoryError" &&
-      reason.error.reason === "unavailable"
+      (reason.error._tag !== "SagaExecutionRepositoryError" || reason.error.reason === "rejected")
   )
 
 const isConflict = (cause: Cause.Cause<RunError>): boolean =>
@@ -115,7 +115,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly drive: Drive
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
   readonly takeUp: TakeUp
-  /** After how many milliseconds an execution is taken up again that could not be stored. */
+  /** After how many milliseconds an execution is taken up again whose runner has failed. */
   readonly recoveryInterval: number
   readonly maxRunning: number
   readonly maxPending: number
@@ -279,11 +279,12 @@ export const make = Effect.fnUntraced(function* (options: {
       if (inbox.triggers.length > 0) goOn(uuid, loaded(uuid), now, Inbox.make(inbox.triggers))
       return settle(uuid, exit, ({ starts }) => starts)
     }
-    if (isUnavailable(cause)) {
-      // The store was down for longer than a runner tries: what it has is taken up when it is back.
+    if (isFinal(cause)) waiting.delete(uuid)
+    else {
+      // The store was down for longer than a runner tries, or there is a bug: what is stored is this process's to go on with.
       waiting.add(uuid)
       timers.schedule({ uuid, at: now + recoveryInterval, since: crashed })
-    } else waiting.delete(uuid)
+    }
     settle(uuid, exit)
     Inbox.abandon(inbox, exit)
   }

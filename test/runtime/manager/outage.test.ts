@@ -1,6 +1,6 @@
 /** Time passes: what is sent again, when a step gives up, and what a broker or a store that is down for a while does. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Schema } from "effect"
+import { Effect, Exit, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Participant, Saga, SagaManager, SagaResponse, type SagaRunner } from "effect-saga"
 import {
@@ -370,6 +370,29 @@ describe("a store that is down", () => {
       )
       assert.deepStrictEqual(lines(world).slice(-2), ["invoice 10", "handle p-1"])
     })
+  )
+
+  it.effect.each(["bug", "corrupt"] as const)(
+    "by a %s: the caller is told, and the execution goes on without it",
+    (reason) =>
+      Effect.gen(function* () {
+        const { manager, store, use, wire, world } = yield* start({ keep: 10 })
+        wire.answer = agreeable
+        store.fault = (operation, facts) =>
+          operation === "load" || facts.includes("StepStarted") ? { reason } : undefined
+        const running = yield* Effect.forkChild(Effect.exit(use(SagaManager.run(CreateOrder, { context }))))
+        yield* until("the caller is told", () => running.pollUnsafe() !== undefined)
+        assert.isTrue(Exit.isFailure(yield* Fiber.join(running)))
+        // Once more in vain.
+        yield* TestClock.adjust("1 minute")
+        const [failing] = (yield* manager.find({})).items
+        assert.strictEqual(failing?.settled, false)
+        store.fault = () => undefined
+        yield* TestClock.adjust("1 minute")
+        const [{ status } = {}] = (yield* manager.find({})).items
+        assert.strictEqual(status, "finished")
+        assert.deepStrictEqual(lines(world).slice(-2), ["invoice 10", "handle p-1"])
+      })
   )
 
   it.effect("while an execution waits: its resends and its deadline still come", () =>

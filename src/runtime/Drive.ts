@@ -63,6 +63,9 @@ const untilStored = Schedule.min([Schedule.exponential("50 millis"), Schedule.sp
   Schedule.upTo({ times: 10 })
 )
 
+/** The instance that has an execution, where instances have no names. */
+const somebody = ""
+
 export const make = Effect.fnUntraced(function* (
   /** Called after each write with the execution before and after it. */
   onStored: (written: SagaExecution, stored: SagaExecution) => void,
@@ -76,7 +79,7 @@ export const make = Effect.fnUntraced(function* (
   const committer = yield* TransactionCommitter
   const { service, settings } = yield* SagaConfig
   const takeUp = TakingUp.make(repository, owner, settings)
-  const atWork: Hint = owner === undefined ? { owner: "", wakeAt: Number.POSITIVE_INFINITY } : { owner }
+  const atWork: Hint = owner === undefined ? { owner: somebody, wakeAt: Number.POSITIVE_INFINITY } : { owner }
   /** What recovery is told of an execution that waits. */
   const waiting = (wakeAt: number): Hint => (owner === undefined ? atWork : { owner, wakeAt })
 
@@ -116,7 +119,7 @@ export const make = Effect.fnUntraced(function* (
     self.elsewhere = elsewhere
     self.execution = rebased
     // Where nobody tells who has it, facts of mine that count do.
-    if (owner === undefined) self.elsewhere = rebased === latest && !brings(inbox, rebased, now) ? "" : undefined
+    if (owner === undefined) self.elsewhere = rebased === latest && !brings(inbox, rebased, now) ? somebody : undefined
     else if (elsewhere === undefined) {
       const isMine = (path: string) => flights?.isRunning(path) === true || self.unbegun?.has(path) === true
       self.execution = TakingUp.afterCrash(rebased, now, isMine)

@@ -1,8 +1,10 @@
 /** Several processes on one server: each has its own client, its own repository, its own manager. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
-import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
+import { SqlClient } from "effect/sql"
+import { Broker, Saga, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as Sample from "../../../src/tooling/SampleExecutions.ts"
 import { schemaOf, server, url } from "../../fixtures/postgres.ts"
 
 const gate = Deferred.makeUnsafe<void>()
@@ -52,6 +54,39 @@ describe.runIf(url !== undefined)("several processes on Postgres", () => {
         yield* Deferred.succeed(gate, undefined)
         assert.deepStrictEqual([(yield* Fiber.join(first)).one, (yield* Fiber.join(second)).one], [1, 1])
       }).pipe(Effect.scoped, Effect.provide(server(schema, 12)))
+    },
+    20_000
+  )
+
+  it.live(
+    "C7 of two that go on with it at the same moment one has it, and the other hears who",
+    () => {
+      const schema = schemaOf("taken")
+      return Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const { atomically, claim, store, take } = yield* SagaExecutionRepository.SagaExecutionRepository
+        const now = Date.now()
+        const { uuid } = yield* store(Sample.paused(Sample.started(Sample.created())))
+        for (const owner of ["one", "two"]) yield* claim({ owner, limit: 0, now, leaseMillis: 3_600_000 })
+        const [taken, commit] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const first = yield* take({ uuid, owner: "one", now }).pipe(
+          Effect.tap(() => Effect.andThen(Deferred.succeed(taken, undefined), Deferred.await(commit))),
+          atomically,
+          Effect.forkChild
+        )
+        yield* Deferred.await(taken)
+        const second = yield* Effect.forkChild(take({ uuid, owner: "two", now }), { startImmediately: true })
+        // The second waits for the row, which is the first's until it has committed.
+        const waiting = sql`select from pg_stat_activity
+          where wait_event_type = 'Lock' and query like ${`%${schema}%`} and pid <> pg_backend_pid()`
+        yield* Effect.repeat(waiting, { until: ({ length }) => length > 0 })
+        yield* Deferred.succeed(commit, undefined)
+        assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], ["one", "one"])
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(SqlSagaExecutionRepository.layer({ schema })),
+        Effect.provide(server(schema))
+      )
     },
     20_000
   )

@@ -292,6 +292,8 @@ const makeMemory = (capacity: number): Broker["Service"] => {
 const take = (inbox: Inbox, subscription: Subscription): Effect.Effect<readonly [Delivery, ...Array<Delivery>]> => {
   const idle = Effect.callback<void>((resume) => {
     subscription.resume = () => resume(Effect.void)
+    // Something may have come since the subscriber looked: others have had their turn if its own was over.
+    wake(inbox, subscription)
     return Effect.sync(() => {
       subscription.resume = undefined
     })

@@ -1,6 +1,6 @@
 /** The broker suite on the memory layer, its bounds, and what goes over the wire (SPEC C3, C11, C12). */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Fiber, Scheduler, Stream } from "effect"
 import { type Envelope, reply } from "../../src/execution/Envelope.ts"
 import * as Broker from "../../src/ports/Broker.ts"
 import * as BrokerSuite from "../../src/tooling/BrokerSuite.ts"
@@ -405,6 +405,30 @@ describe("memory", () => {
       }
       yield* others
       assert.deepStrictEqual(turns, ["one", "two", "three", "one", "two", "three"])
+    }).pipe(Effect.provide(Broker.layerMemory))
+  )
+
+  it.effect("gives what comes between a look of the subscriber and its wait", () =>
+    Effect.gen(function* () {
+      const { publish, subscribe } = yield* Broker.Broker
+      for (let turn = 3; turn < 12; turn++) {
+        const arrived: Array<string> = []
+        const listener = yield* subscribe({ service: "a", kinds: ["reply"] }).pipe(
+          Stream.runForEach(({ acknowledge, body }) => Effect.as(acknowledge, arrived.push(body))),
+          // Others have their turn after so many steps, and so in the middle of anything.
+          Effect.provideService(Scheduler.MaxOpsBeforeYield, turn),
+          Effect.forkChild
+        )
+        for (let later = 0; later < 20; later++) {
+          const before = arrived.length
+          yield* publish(message("a", "first"))
+          yield* Effect.repeat(Effect.yieldNow, { times: later })
+          yield* publish(message("a", "second"))
+          yield* Effect.repeat(Effect.yieldNow, { times: 50 })
+          assert.strictEqual(arrived.length - before, 2, `in turns of ${turn}, ${later} turns later`)
+        }
+        yield* Fiber.interrupt(listener)
+      }
     }).pipe(Effect.provide(Broker.layerMemory))
   )
 

@@ -105,15 +105,18 @@ const make = Effect.fnUntraced(function* (code: Code) {
     if (Result.isFailure(read)) return putAway(delivery, read.failure._tag)
     const message = incoming(read.success, delivery.address.name)
     const { id } = message.envelope
-    // The copy that is being handled answers for all; this one must not take the place of another message.
-    if (running.get(id) === message.request) return Consumer.conclude("duplicate", delivery.acknowledge)
+    let isMine = false
     return Effect.onExit(
       Effect.suspend(() => {
+        // The copy that is being handled answers for all; this one must not take the place of another message. In one step:
+        // other copies may have their turn between any two.
+        if (running.get(id) === message.request) return Consumer.conclude("duplicate", delivery.acknowledge)
         running.set(id, message.request)
+        isMine = true
         return Effect.flatMap(attempt(message, 1), (outcome) => conclude(delivery, message, outcome))
       }),
       () => {
-        running.delete(id)
+        if (isMine) running.delete(id)
         return Effect.void
       }
     )

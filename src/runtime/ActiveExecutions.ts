@@ -190,6 +190,36 @@ export const make = Effect.fnUntraced(function* (options: {
     else starts.splice(place, 1)
   }
 
+  const isFull = (): boolean => active.size - over + waiting.size + starts.length >= maxPending
+
+  const overloaded = () => Effect.fail(new SagaOverloaded({ limit: "maxPending", value: maxPending }))
+
+  const startInTurn = (
+    execution: SagaExecution,
+    until: Until,
+    caller: Context.Context<never>
+  ): Effect.Effect<SagaExecution, RunError | SagaOverloaded> => {
+    const turn = Deferred.makeUnsafe<void>()
+    let isTaken = false
+    const take = () => {
+      isTaken = true
+      return startNow(execution, until, caller)
+    }
+    // Its end is seen to before it is in the line: an interruption in between would leave a place there that is nobody's.
+    return Effect.onExit(
+      Effect.suspend((): Effect.Effect<SagaExecution, RunError | SagaOverloaded> => {
+        if (isFull()) return overloaded()
+        if (active.size < maxRunning) return take()
+        starts.push(turn)
+        return Effect.flatMap(Deferred.await(turn), take)
+      }),
+      () => {
+        if (!isTaken) giveUp(turn)
+        return Effect.void
+      }
+    )
+  }
+
   /** Forks the runner: the fiber belongs to this process and not to who asked for it. Gives its exit if it is over. */
   const launch = (
     uuid: string,
@@ -347,19 +377,11 @@ export const make = Effect.fnUntraced(function* (options: {
 
   return {
     startUnsafe: (execution, until, caller) => {
-      if (active.size - over + waiting.size + starts.length >= maxPending) {
-        return Effect.fail(new SagaOverloaded({ limit: "maxPending", value: maxPending }))
-      }
+      if (isFull()) return overloaded()
       // Whoever waits for this one may be a step, and its execution has a place already.
-      if (active.size < maxRunning || caller.mapUnsafe.has(SagaTransaction.key)) {
-        return startNow(execution, until, caller)
-      }
-      const turn = Deferred.makeUnsafe<void>()
-      starts.push(turn)
-      return Deferred.await(turn).pipe(
-        Effect.onInterrupt(() => Effect.sync(() => giveUp(turn))),
-        Effect.flatMap(() => startNow(execution, until, caller))
-      )
+      return active.size < maxRunning || caller.mapUnsafe.has(SagaTransaction.key)
+        ? startNow(execution, until, caller)
+        : startInTurn(execution, until, caller)
     },
     isReached: reached,
     wait: (uuid, until) =>

@@ -1,6 +1,6 @@
 /** How an execution begins: who may start it, under which name, how many at a time, and with what. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Latch, Schema } from "effect"
+import { Effect, Fiber, Latch, Scheduler, Schema } from "effect"
 import { Saga, type SagaExecution, SagaManager, type SagaRunner } from "effect-saga"
 import {
   agreeable,
@@ -338,6 +338,52 @@ describe("limits", () => {
       assert.deepStrictEqual(lines(world), ["0", "2", "3"])
     })
   )
+
+  // Others have their turn after so many steps, and so in the middle of anything.
+  for (const turn of [3, 4, 5, 7]) {
+    for (const when of ["before", "after"] as const) {
+      it.effect(
+        `whoever gives up at any moment ${when} its turn comes leaves it to the next (in turns of ${turn})`,
+        () =>
+          Effect.gen(function* () {
+            const release = Latch.makeUnsafe(false)
+            let running = 0
+            let most = 0
+            const Busy = Saga.make("Busy", { context: { n: Schema.Int } }).pipe(
+              Saga.local("work", {
+                execute: ({ n }) =>
+                  Effect.gen(function* () {
+                    most = Math.max(most, ++running)
+                    yield* n === 0 ? release.await : Effect.yieldNow
+                    running--
+                  })
+              }),
+              Saga.commit
+            )
+            const { use } = yield* start({ maxRunning: 1, sagas: [Busy] })
+            const run = (n: number) => use(SagaManager.run(Busy, { context: { n } }))
+            for (let later = 0; later < 15; later++) {
+              yield* release.close
+              const first = yield* Effect.forkChild(run(0))
+              yield* quiet
+              const second = yield* Effect.forkChild(Effect.provideService(run(1), Scheduler.MaxOpsBeforeYield, turn))
+              if (when === "after") {
+                yield* quiet
+                yield* release.open
+              }
+              yield* Effect.repeat(Effect.yieldNow, { times: later })
+              second.interruptUnsafe()
+              const third = yield* Effect.forkChild(run(2))
+              yield* quiet
+              yield* release.open
+              const isOver = () => [first, second, third].every((fiber) => fiber.pollUnsafe() !== undefined)
+              yield* until(`all are over, ${later} turns later`, isOver)
+              assert.strictEqual(most, 1, `${later} turns later`)
+            }
+          })
+      )
+    }
+  }
 
   it.effect("a paused execution does not count as running", () =>
     Effect.gen(function* () {

@@ -74,7 +74,8 @@ const make = Effect.fnUntraced(function* (code: Code) {
   const conclude = (
     delivery: Broker.Delivery,
     message: Incoming,
-    outcome: ParticipantUnit.Outcome | ParticipantStoreError | "Defect"
+    outcome: ParticipantUnit.Outcome | ParticipantStoreError | "Defect",
+    answers: () => void
   ): Effect.Effect<void, never, ParticipantStore> => {
     if (outcome === "Defect") return refuse(delivery, message)
     if (outcome._tag === "ParticipantStoreError") return putAway(delivery, outcome._tag)
@@ -82,12 +83,12 @@ const make = Effect.fnUntraced(function* (code: Code) {
       outcome._tag === "putAway"
         ? putAway(delivery, outcome.fault)
         : Consumer.conclude(outcome._tag, delivery.acknowledge)
-    return outcome.reply === undefined
-      ? done
-      : Effect.matchEffect(answer(message.envelope, outcome.reply), {
-          onSuccess: () => done,
-          onFailure: () => putAway(delivery, "ReplyRejected")
-        })
+    if (outcome.reply === undefined) return done
+    answers()
+    return Effect.matchEffect(answer(message.envelope, outcome.reply), {
+      onSuccess: () => done,
+      onFailure: () => putAway(delivery, "ReplyRejected")
+    })
   }
 
   /** What makes the library itself fail is refused for good, if that can be. */
@@ -106,6 +107,10 @@ const make = Effect.fnUntraced(function* (code: Code) {
     const message = incoming(read.success, delivery.address.name)
     const { id } = message.envelope
     let isMine = false
+    const leave = () => {
+      if (isMine) running.delete(id)
+      isMine = false
+    }
     return Effect.onExit(
       Effect.suspend(() => {
         // The copy that is being handled answers for all; this one must not take the place of another message. In one step:
@@ -113,10 +118,11 @@ const make = Effect.fnUntraced(function* (code: Code) {
         if (running.get(id) === message.request) return Consumer.conclude("duplicate", delivery.acknowledge)
         running.set(id, message.request)
         isMine = true
-        return Effect.flatMap(attempt(message, 1), (outcome) => conclude(delivery, message, outcome))
+        // What is answered now may have been lost when a copy comes after it: that is answered by itself.
+        return Effect.flatMap(attempt(message, 1), (outcome) => conclude(delivery, message, outcome, leave))
       }),
       () => {
-        if (isMine) running.delete(id)
+        leave()
         return Effect.void
       }
     )

@@ -146,7 +146,8 @@ export const make = Effect.fnUntraced(function* (
     const decision = decide(self, now)
     const isJoint = flights?.isJoint === true
     const work = isJoint ? [] : (flights?.notUnderWay(decision.instructions) ?? decision.instructions)
-    if (isJoint || (work.length > 0 && !work.some(Decision.needsIntent))) return act(self, decision, work, now)
+    const needsNoWrite = work.length > 0 && !work.some(Decision.needsIntent) && !holdsBack(self, work)
+    if (isJoint || needsNoWrite) return act(self, decision, work, now)
     if (self.execution.state.unstored === 0) return told(self, decision, work, now)
     const isWaiting = work.length === 0 && flights?.isAwaited(decision) !== true
     const hint = hintOf(self) ?? (isWaiting ? waiting(decision.wakeAt) : atWork)
@@ -457,6 +458,12 @@ const brings = ({ triggers }: Inbox.Inbox, { definition, state }: SagaExecution,
     const verdict = judge(state, definition, now)
     return Result.isSuccess(verdict) && verdict.success.length > 0
   })
+
+/** A callback may take long, and another branch has a message that would leave only after it. */
+const holdsBack = ({ announces, execution }: Progress, work: Work): boolean =>
+  announces && work.some(isCallback) && Execution.unstoredMessages(execution) !== undefined
+
+const isCallback = ({ _tag }: Decision.Instruction): boolean => _tag === "HandleReply"
 
 /** Judges what waits in the inbox against the state as it is. */
 const look = (self: Progress, now: number): void => {

@@ -18,7 +18,7 @@ export interface Run {
   readonly progress: Progress
 }
 
-/** One life of a process: its books, or nothing if it dies. It is not started again if it has never been up. */
+/** One life of a process: its books, or nothing if it dies. One that ends by itself before it is up never will be. */
 const life = Effect.fnUntraced(function* (
   service: Place.Service,
   places: Place.Places,
@@ -32,7 +32,8 @@ const life = Effect.fnUntraced(function* (
     if (it._tag === "Closed") books = it.books
     return hear(it, process)
   })
-  if (!isUp) return yield* new Processes.ServiceFailed({ service, problem: "The service does not start" })
+  if (!isUp && !(yield* process.isKilled))
+    return yield* new Processes.ServiceFailed({ service, problem: "The service does not start" })
   return books
 }, Effect.scoped)
 

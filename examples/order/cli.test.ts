@@ -1,5 +1,5 @@
 /** The program as people start it: what it prints, how it ends, and that neither a crash nor Ctrl-C changes an outcome. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { constants, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -59,6 +59,16 @@ const run = (args: ReadonlyArray<string>, watch = (_said: string, _child: ChildP
       resolve({ code: code ?? 128 + constants.signals[signal ?? "SIGKILL"], stdout, stderr })
     )
   })
+
+/** Kills a service of the program as soon as its process is there. */
+const killNext = (program: ChildProcess, service: string): void => {
+  const ours = execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" })
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .find(([, parent, ...args]) => Number(parent) === program.pid && args.join(" ").includes(`"service":"${service}"`))
+  if (ours !== undefined) process.kill(Number(ours[0]), "SIGKILL")
+  else if (program.exitCode === null) setTimeout(() => killNext(program, service), 10)
+}
 
 /** Databases that nobody has used yet. */
 const data = (name: string): string => {
@@ -122,7 +132,7 @@ describe("npm start", () => {
   )
 
   it(
-    "stops at Ctrl-C with all its processes; the same command goes on, also when a participant is killed",
+    "stops at Ctrl-C with all its processes; the same command goes on, also when they are killed before they are up",
     async () => {
       const args = ["--orders", file("orders.ndjson"), "--data", data("stop"), "--processes"]
       let interrupted = false
@@ -140,8 +150,19 @@ describe("npm start", () => {
         []
       )
 
-      const ended = await run(args)
+      const lives = { payments: 0, shipping: 0, orders: 0 }
+      const ended = await run(args, (said, child) => {
+        for (const service of ["payments", "shipping", "orders"] as const) {
+          // The first of each as soon as it is there, and the participants once more when they start again.
+          const begun = service === "orders" ? /payments has died/ : lives[service] === 0 ? /start, in/ : /has died/
+          const times = service === "orders" ? 1 : 2
+          if (lives[service] === times || !begun.test(said)) continue
+          lives[service]++
+          killNext(child, service)
+        }
+      })
       assert.strictEqual(ended.code, 0, ended.stderr)
+      assert.deepStrictEqual(lives, { payments: 2, shipping: 2, orders: 1 })
       const { stdout } = ended
       assert.match(stdout, /^30 orders, [1-9]\d* of them in an earlier run, the others in /)
       assert.match(stdout, /Money, goods and parcels add up\./)

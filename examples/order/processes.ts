@@ -26,6 +26,8 @@ export interface Process {
   readonly tell: (it: Told) => Effect.Effect<unknown, unknown>
   /** As the system would kill it: with SIGKILL, at once. */
   readonly kill: Effect.Effect<void, unknown>
+  /** Whether it was, by anybody: then it has not ended by itself. Waits for its end. */
+  readonly isKilled: Effect.Effect<boolean>
 }
 
 /** It is stopped when the scope closes, and by the end of its stdin if this process is killed. */
@@ -56,6 +58,7 @@ export const start = Effect.fnUntraced(function* (
   return {
     said,
     tell: (it) => Effect.flatMap(encode(it), (line) => Queue.offer(told, `${line}\n`)),
-    kill: child.kill({ killSignal: "SIGKILL" })
+    kill: child.kill({ killSignal: "SIGKILL" }),
+    isKilled: Effect.match(child.exitCode, { onSuccess: () => false, onFailure: () => true })
   }
 })

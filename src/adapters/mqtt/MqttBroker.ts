@@ -53,7 +53,8 @@ const subscribe = (
     // Whether there was one to cancel does not matter.
     if (isRenewed) client.unsubscribe(filters, answered)
     client.subscribe(filters, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
-      if (!error && granted.every(({ qos }) => qos <= 2)) return answered()
+      // With less nothing could be acknowledged; more is a refusal.
+      if (!error && granted.every(({ qos }) => qos === 1)) return answered()
       resume(Effect.fail(new Connection.MqttConnectionLost({ reason: "the broker refused the subscription" })))
     })
   })

@@ -32,8 +32,8 @@ export interface Connection {
   readonly resumed: boolean
   /** Messages that the broker wants to acknowledge at the same time. */
   readonly receiveMaximum: number
-  /** The largest packet that the broker takes. */
-  readonly maximumPacketSize: number
+  /** The broker takes packets that are so large. */
+  readonly fits: (topic: string, body: string) => boolean
   /** Sends a message, QoS 1. Has no effect when the connection is gone. */
   readonly publish: (topic: string, body: string, messageId: number) => void
   /** Called when the broker has taken a message that was sent, or says why it does not. One listener. */
@@ -119,12 +119,14 @@ export const open = Effect.fnUntraced(function* (
       taken(packet.messageId, refusalOf(packet.reasonCode))
   })
   client.connect()
-  const { properties, sessionPresent } = yield* Deferred.await(connected)
+  const { properties = {}, sessionPresent } = yield* Deferred.await(connected)
+  const { maximumPacketSize: largest, maximumQoS, receiveMaximum = 65_535 } = properties
+  if (maximumQoS === 0) return yield* new MqttConnectionLost({ reason: "the broker knows no QoS 1" })
   return {
     client,
     resumed: sessionPresent,
-    receiveMaximum: properties?.receiveMaximum ?? 65_535,
-    maximumPacketSize: properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY,
+    receiveMaximum,
+    fits: (topic, body) => largest === undefined || Packet.sizeOfPublish(topic, body, settings.version) <= largest,
     publish: (topic, body, messageId) => send(Packet.publish(topic, body, messageId, settings.version)),
     onTaken: (listener) => {
       taken = listener

@@ -91,8 +91,8 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
       const lane = free()
       if (lane === undefined) return
       for (const outgoing of MutableList.takeN(waiting, roomOf(lane))) {
-        if (outgoing.bytes > lane.connection.maximumPacketSize) drop(outgoing, "PacketTooLarge")
-        else send(lane, outgoing)
+        if (lane.connection.fits(outgoing.topic, outgoing.body)) send(lane, outgoing)
+        else drop(outgoing, "PacketTooLarge")
       }
     }
   }

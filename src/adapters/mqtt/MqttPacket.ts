@@ -6,11 +6,20 @@ import { Buffer } from "node:buffer"
 
 export type Version = 4 | 5
 
+/** What comes after the length in a `PUBLISH`. */
+const remainingOf = (topicBytes: number, body: string, version: Version): number =>
+  2 + topicBytes + 2 + (version === 5 ? 1 : 0) + Buffer.byteLength(body)
+
+/** Bytes of the packet below. */
+export const sizeOfPublish = (topic: string, body: string, version: Version): number => {
+  const remaining = remainingOf(Buffer.byteLength(topic), body, version)
+  return 1 + lengthBytes(remaining) + remaining
+}
+
 /** `messageId`: 1 to 65,535. */
 export const publish = (topic: string, body: string, messageId: number, version: Version): Buffer => {
   const topicBytes = Buffer.byteLength(topic)
-  const properties = version === 5 ? 1 : 0
-  const remaining = 2 + topicBytes + 2 + properties + Buffer.byteLength(body)
+  const remaining = remainingOf(topicBytes, body, version)
   const packet = Buffer.allocUnsafe(1 + lengthBytes(remaining) + remaining)
   packet[0] = 0x32
   let at = writeLength(packet, remaining, 1)

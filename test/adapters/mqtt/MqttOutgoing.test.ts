@@ -17,7 +17,7 @@ const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoi
       client: undefined as never,
       resumed: false,
       receiveMaximum: 20,
-      maximumPacketSize: Number.POSITIVE_INFINITY,
+      fits: () => true,
       publish: (_, body) => sent.push(body),
       onTaken: () => {},
       lost: Deferred.await(lost)

@@ -142,6 +142,43 @@ describe("a message that was sent", () => {
     }).pipe(quietly)
   )
 
+  it.live("goes to a broker that takes packets of its size to the byte, and is counted where it does not", () =>
+    Effect.gen(function* () {
+      const bodies = ["x".repeat(978), "\u20ac".repeat(326), "x".repeat(979), "\u20ac".repeat(327), "last"]
+      const taken: Array<string> = []
+      const { publish } = yield* open({
+        properties: { maximumPacketSize: 1_003 },
+        take: ({ answer, body }) => {
+          taken.push(body)
+          answer()
+        }
+      })
+      for (const body of bodies) yield* publish(body)
+      yield* Mqtt.until(Effect.sync(() => taken.includes("last")))
+      assert.deepStrictEqual(
+        taken.map((body) => bodies.indexOf(body)),
+        [0, 1, 4]
+      )
+      assert.deepStrictEqual(yield* refused, { PacketTooLarge: 2 })
+    }).pipe(quietly)
+  )
+
+  it.live("is not sent to a broker that acknowledges nothing, which is said", () =>
+    Effect.gen(function* () {
+      const taken: Array<FakeBroker.Taken> = []
+      const said: Array<string> = []
+      const { url } = yield* FakeBroker.make({ properties: { maximumQoS: 0 }, take: (one) => void taken.push(one) })
+      yield* Effect.gen(function* () {
+        const services = yield* Layer.build(MqttBroker.layer({ url }))
+        yield* Context.get(services, Broker.Broker).publish(message("a"))
+        yield* Mqtt.until(Effect.sync(() => said.length > 0))
+        assert.isFalse((yield* Context.get(services, MqttBroker.MqttConnections).list).some(({ ready }) => ready))
+      }).pipe(Effect.provide(Logger.layer([Logger.make((it) => void said.push(JSON.stringify(it.message)))])))
+      assert.include(said[0], "the broker knows no QoS 1")
+      assert.deepStrictEqual(taken, [])
+    })
+  )
+
   it.live("is sent again over the next connection, in its place, and answered there", () =>
     Effect.gen(function* () {
       const taken: Array<FakeBroker.Taken> = []

@@ -6,6 +6,7 @@
  * handled, or handle one at a time, reading nothing else meanwhile.
  */
 import { Buffer } from "node:buffer"
+import { isIPv6 } from "node:net"
 import { Clock, Deferred, Effect, Exit, Random, Redacted, Schema, type Scope } from "effect"
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
 import * as Packet from "./MqttPacket.ts"
@@ -53,9 +54,13 @@ const maximumPacketSize = 1024 * 1024
 
 const connectTimeout = 10_000
 
+/** mqtt.js hands the other options of TLS on by itself. */
+const tlsOfWebSocket = (servername: string) => ({ rejectUnauthorized: true, servername })
+
 const clientOptions = (settings: Settings, { clientId, receives }: Session): IClientOptions => ({
   protocol: settings.protocol,
-  host: settings.host,
+  // In the address of a web socket.
+  host: isIPv6(settings.host) && settings.protocol.startsWith("ws") ? `[${settings.host}]` : settings.host,
   port: settings.port,
   path: settings.path,
   clientId,
@@ -65,7 +70,10 @@ const clientOptions = (settings: Settings, { clientId, receives }: Session): ICl
   ...(settings.tls.certificate !== undefined && { cert: settings.tls.certificate }),
   ...(settings.tls.key !== undefined && { key: Redacted.value(settings.tls.key) }),
   ...(settings.tls.passphrase !== undefined && { passphrase: Redacted.value(settings.tls.passphrase) }),
-  ...(settings.tls.servername !== undefined && { servername: settings.tls.servername }),
+  ...(settings.tls.servername !== undefined && {
+    servername: settings.tls.servername,
+    wsOptions: tlsOfWebSocket(settings.tls.servername)
+  }),
   protocolVersion: settings.version,
   clean: receives === undefined,
   keepalive: settings.keepalive,

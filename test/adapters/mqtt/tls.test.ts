@@ -25,7 +25,7 @@ const certificates = Effect.acquireRelease(
       execFileSync(Mosquitto.openssl ?? "openssl", [...args], { cwd: folder, stdio: "ignore" })
     const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     openssl("req", "-x509", ...key, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem", "-days", "1")
-    writeFileSync(join(folder, "address"), "subjectAltName=IP:127.0.0.1\n")
+    writeFileSync(join(folder, "address"), "subjectAltName=IP:127.0.0.1,DNS:broker.example\n")
     for (const name of ["broker", "orders", "stock", "mallory"]) {
       openssl("req", ...key, "-subj", `/CN=${name}`, "-keyout", `${name}.key`, "-out", `${name}.csr`)
       const by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "1"]
@@ -109,6 +109,52 @@ if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
         yield* refused({ ca: read("ca.pem") })
         yield* refused({ ...tls("orders"), ca: read("mallory.pem") })
         yield* refused(undefined)
+      }).pipe(Effect.provide(Logger.layer([])))
+    )
+  })
+
+  describe("web sockets", () => {
+    const reached = (options: MqttBroker.Options) =>
+      Effect.gen(function* () {
+        const services = yield* Layer.build(MqttBroker.layer(options))
+        yield* ready(Context.get(services, MqttBroker.MqttConnections))
+      }).pipe(Effect.scoped)
+
+    /** What comes after the host in its address, and the folder of its certificates. */
+    const listening = (lines: (folder: string) => ReadonlyArray<string>) =>
+      Effect.gen(function* () {
+        const folder = yield* certificates
+        const port = yield* Mosquitto.freePort
+        const sockets = [`listener ${port}`, "protocol websockets", ...lines(folder), "allow_anonymous true"]
+        // It wants one of TCP as well.
+        yield* Mosquitto.started({ config: (port) => [`listener ${port} 127.0.0.1`, ...sockets].join("\n") })
+        return { folder, at: `:${port}/mqtt` }
+      })
+
+    it.live("reach a broker by its address, also of IPv6", () =>
+      Effect.gen(function* () {
+        const { at } = yield* listening(() => [])
+        yield* reached({ url: `ws://127.0.0.1${at}` })
+        yield* reached({ url: `ws://[::1]${at}` })
+      }).pipe(Effect.provide(Logger.layer([])))
+    )
+
+    it.live("C12 expect the name of the broker that they are told in its certificate", () =>
+      Effect.gen(function* () {
+        const { at, folder } = yield* listening((folder) => [
+          `certfile ${folder}/broker.pem`,
+          `keyfile ${folder}/broker.key`
+        ])
+        const url = `wss://localhost${at}`
+        const ca = readFileSync(join(folder, "ca.pem"), "utf8")
+        yield* reached({ url, tls: { ca, servername: "broker.example" } })
+        const said: Array<string> = []
+        const logger = Logger.make(({ message }) => void said.push(JSON.stringify(message)))
+        yield* Layer.build(MqttBroker.layer({ url, tls: { ca, servername: "broker.elsewhere" } })).pipe(
+          Effect.andThen(until(Effect.sync(() => said.some((it) => it.includes("No connection"))))),
+          Effect.scoped,
+          Effect.provide(Logger.layer([logger]))
+        )
       }).pipe(Effect.provide(Logger.layer([])))
     )
   })

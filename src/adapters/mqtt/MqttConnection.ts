@@ -199,8 +199,8 @@ const close = (client: MqttClient): Effect.Effect<void> =>
 
 // ---- for as long as it is wanted ---------------------------------------------------------------------------------
 
-/** A connection that held this long did not fail because of what it is for. */
-const stable = 10_000
+/** What held this long did not fail because of what it is for. An attempt that nobody answers takes less. */
+const stable = 2 * connectTimeout
 
 const longest = 5_000
 

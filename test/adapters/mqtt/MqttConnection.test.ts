@@ -1,0 +1,37 @@
+/** Connections that do not come about, one after the other. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Logger } from "effect"
+import { TestClock } from "effect/testing"
+import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"
+
+/** What is said in ten minutes in which each connection ends so long after it was begun. */
+const said = Effect.fnUntraced(function* (time: `${number} seconds`) {
+  const reasons: Array<string> = []
+  let attempts = 0
+  const lost = Effect.suspend(() => {
+    attempts++
+    return Effect.fail(new Connection.MqttConnectionLost({ reason: "nobody answers" }))
+  })
+  yield* Connection.keep("a", Effect.delay(lost, time)).pipe(
+    Effect.provide(Logger.layer([Logger.make(({ message }) => void reasons.push(JSON.stringify(message)))])),
+    Effect.forkChild
+  )
+  yield* TestClock.adjust("10 minutes")
+  assert.isAbove(attempts, 10)
+  return reasons.length
+})
+
+describe("MqttConnection.keep", () => {
+  it.effect("says once that a broker does not answer, however often it is asked", () =>
+    Effect.gen(function* () {
+      // After ten seconds an attempt is given up.
+      for (const time of ["0 seconds", "10 seconds", "11 seconds"] as const) assert.strictEqual(yield* said(time), 1)
+    })
+  )
+
+  it.effect("says it again of one that was there meanwhile", () =>
+    Effect.gen(function* () {
+      assert.isAbove(yield* said("20 seconds"), 10)
+    })
+  )
+})

@@ -3,7 +3,7 @@
  * the whole. Each message is handled in one unit of work with its record; it is acknowledged after that, and its reply may
  * go out more than once, always with the same bytes (SPEC C6).
  */
-import { Effect, Layer, Result } from "effect"
+import { Effect, Exit, Layer, Result } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type { Participant } from "../definition/Participant.ts"
 import type { Envelope } from "../execution/Envelope.ts"
@@ -38,11 +38,18 @@ const putAway = Effect.fnUntraced(function* (delivery: Broker.Delivery, reason: 
   yield* Consumer.conclude(reason, delivery.acknowledge)
 })
 
+/** A message that is being handled. */
+interface Running {
+  readonly request: string
+  /** Its copies that are acknowledged together with it. */
+  copies: Array<Broker.Delivery> | undefined
+}
+
 const make = Effect.fnUntraced(function* (code: Code) {
   const broker = yield* Broker.Broker
   const { maxInFlight } = yield* ParticipantSettings
-  /** Messages that are being handled, with the hash of each. */
-  const running = new Map<string, string>()
+  /** By the ids of the messages. */
+  const running = new Map<string, Running>()
 
   /** The outcome; or, of what cannot be handled, why. */
   const attempt = (
@@ -106,24 +113,31 @@ const make = Effect.fnUntraced(function* (code: Code) {
     if (Result.isFailure(read)) return putAway(delivery, read.failure._tag)
     const message = incoming(read.success, delivery.address.name)
     const { id } = message.envelope
-    let isMine = false
+    const own: Running = { request: message.request, copies: undefined }
     const leave = () => {
-      if (isMine) running.delete(id)
-      isMine = false
+      if (running.get(id) === own) running.delete(id)
     }
     return Effect.onExit(
       Effect.suspend(() => {
         // The copy that is being handled answers for all; this one must not take the place of another message. In one step:
         // other copies may have their turn between any two.
-        if (running.get(id) === message.request) return Consumer.conclude("duplicate", delivery.acknowledge)
-        running.set(id, message.request)
-        isMine = true
+        const first = running.get(id)
+        if (first?.request === message.request) {
+          if (!delivery.redelivered) return Consumer.conclude("duplicate", delivery.acknowledge)
+          // It may be the same one over a new connection, and then the only one that can still be acknowledged.
+          first.copies ??= []
+          first.copies.push(delivery)
+          return Effect.void
+        }
+        running.set(id, own)
         // What is answered now may have been lost when a copy comes after it: that is answered by itself.
         return Effect.flatMap(attempt(message, 1), (outcome) => conclude(delivery, message, outcome, leave))
       }),
-      () => {
+      (exit) => {
         leave()
-        return Effect.void
+        return own.copies === undefined || Exit.isFailure(exit)
+          ? Effect.void
+          : Effect.forEach(own.copies, (copy) => Consumer.conclude("duplicate", copy.acknowledge), { discard: true })
       }
     )
   }

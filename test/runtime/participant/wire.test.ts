@@ -1,6 +1,6 @@
 /** A participant on the wire: the agreement, what it asks and forgets by itself, what it puts away, what it survives. */
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, type Duration, Effect, Exit, Fiber, Layer, Logger, Ref, Schema, Scope, Stream } from "effect"
+import { Context, type Duration, Effect, Exit, Fiber, Latch, Layer, Logger, Ref, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   Broker,
@@ -483,6 +483,43 @@ describe("what fails around it", () => {
       yield* TestClock.adjust("2 seconds")
       yield* until("it is answered", () => replies.length === 1)
       assert.deepStrictEqual(story, ["charge"])
+    })
+  )
+
+  it.effect("W2 one that comes again while it is handled is acknowledged when that is done, or comes again", () =>
+    Effect.gen(function* () {
+      const stored = yield* Latch.make()
+      const acknowledged: Array<string> = []
+      let taken = 0
+      const { replies, send, story } = yield* makeWire({
+        // Every message is delivered once more, as after a lost connection.
+        broker: (inner) => ({
+          ...inner,
+          subscribe: (group) =>
+            Stream.flatMap(inner.subscribe(group), (delivery) => {
+              taken++
+              return Stream.fromIterable(
+                [false, true].map((redelivered) => ({
+                  ...delivery,
+                  redelivered,
+                  acknowledge: Effect.sync(() => void acknowledged.push(redelivered ? "again" : "first"))
+                }))
+              )
+            })
+        }),
+        store: (inner) => ({
+          ...inner,
+          unit: (scope, work) => Effect.andThen(stored.await, inner.unit(scope, work))
+        })
+      })
+      yield* send({ op: "execute" })
+      yield* until("it is taken", () => taken === 1)
+      yield* quiet
+      assert.deepStrictEqual(acknowledged, [])
+      yield* stored.open
+      yield* until("it is answered", () => replies.length === 1)
+      yield* quiet
+      assert.deepStrictEqual([acknowledged, story], [["first", "again"], ["charge"]])
     })
   )
 

@@ -101,6 +101,18 @@ const make = Effect.fnUntraced(function* (
   )
   yield* Effect.addFinalizer(() => Effect.timeoutOption(outgoing.empty, "1 second"))
 
+  /** Under these the broker keeps what nobody will come back for, and hands them their share of what is new. */
+  const left = new Set<string>()
+  const forget = Effect.suspend(() =>
+    Effect.forEach(
+      statuses.get(sender) === true ? left : [],
+      // It asks for nothing to be kept, and that is all.
+      (clientId) => Effect.scoped(Connection.open(settings, { clientId })),
+      { concurrency: "unbounded", discard: true }
+    )
+  )
+  yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeoutOption(forget, "1 second")))
+
   const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, service }: Broker.Group) {
     if (!isService(service) || kinds.length === 0 || !(maxInFlight >= 1))
       return yield* new Broker.BrokerError({ operation: "subscribe", reason: "rejected" })
@@ -115,6 +127,7 @@ const make = Effect.fnUntraced(function* (
       missing: () => connection?.client.stream.destroy()
     })
     const clientId = yield* reserve(`${service}.${kinds.join("-")}`)
+    if (settings.passing) left.add(clientId)
     yield* keep(
       clientId,
       Effect.fnUntraced(function* (ready) {

@@ -53,6 +53,8 @@ export interface Settings {
   /** Of a web socket. */
   readonly path: string
   readonly clientId: string
+  /** It has its id from nobody, so nobody comes back under it. */
+  readonly passing: boolean
   readonly username: string | undefined
   readonly password: Redacted.Redacted | undefined
   readonly tls: NonNullable<Options["tls"]>
@@ -107,6 +109,7 @@ export const make = Effect.fnUntraced(function* (
     port: url.port === "" ? ports[protocol] : Number(url.port),
     path: `${url.pathname || "/"}${url.search}`,
     clientId: clientId ?? (version === 4 ? "effect-saga" : instance),
+    passing: clientId === undefined && version === 5,
     username: options.username,
     password: options.password,
     tls,

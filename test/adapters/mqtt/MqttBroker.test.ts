@@ -288,6 +288,22 @@ if (Mosquitto.binary !== undefined) {
         assert.deepStrictEqual(arrived.map(({ body }) => body).sort(), ["1", "2", "3", "4"])
       }).pipe(quietly)
     )
+
+    it.live("an instance that nobody has named leaves nothing behind that would keep what is for the others", () =>
+      Effect.gen(function* () {
+        const { url } = yield* Mosquitto.started()
+        const stays = yield* open({ url })
+        const { next } = yield* deliveries(stays)
+        yield* Effect.scoped(Effect.flatMap(open({ url }), deliveries))
+        const bodies = ["1", "2", "3", "4", "5", "6"]
+        for (const body of bodies) yield* stays.publish(message(body))
+        const arrived = yield* Effect.forEach(bodies, () => Effect.tap(next, ({ acknowledge }) => acknowledge))
+        assert.deepStrictEqual(
+          arrived.map(({ body }) => body),
+          bodies
+        )
+      }).pipe(quietly)
+    )
   })
 
   const { settle, layer } = Mqtt.settling(

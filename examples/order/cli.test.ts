@@ -70,6 +70,21 @@ const killNext = (program: ChildProcess, service: string): void => {
   else if (program.exitCode === null) setTimeout(() => killNext(program, service), 10)
 }
 
+/** Kills services as soon as they are there, the participants twice. */
+const killing = (...services: ReadonlyArray<Places.Service>) => {
+  const lives = { payments: 0, shipping: 0, orders: 0 }
+  const watch = (said: string, program: ChildProcess) => {
+    for (const service of services) {
+      const isFirst = service !== "orders" && lives[service] === 0
+      if (lives[service] === (service === "orders" ? 1 : 2) || !(isFirst ? /start, in/ : /has died/).test(said))
+        continue
+      lives[service]++
+      killNext(program, service)
+    }
+  }
+  return { lives, watch }
+}
+
 /** Databases that nobody has used yet. */
 const data = (name: string): string => {
   cpSync(file("empty"), file(name), { recursive: true })
@@ -150,17 +165,8 @@ describe("npm start", () => {
         []
       )
 
-      const lives = { payments: 0, shipping: 0, orders: 0 }
-      const ended = await run(args, (said, child) => {
-        for (const service of ["payments", "shipping", "orders"] as const) {
-          // The first of each as soon as it is there, and the participants once more when they start again.
-          const begun = service === "orders" ? /payments has died/ : lives[service] === 0 ? /start, in/ : /has died/
-          const times = service === "orders" ? 1 : 2
-          if (lives[service] === times || !begun.test(said)) continue
-          lives[service]++
-          killNext(child, service)
-        }
-      })
+      const { lives, watch } = killing("payments", "shipping", "orders")
+      const ended = await run(args, watch)
       assert.strictEqual(ended.code, 0, ended.stderr)
       assert.deepStrictEqual(lives, { payments: 2, shipping: 2, orders: 1 })
       const { stdout } = ended
@@ -199,16 +205,17 @@ const withDatabase = (use: (url: string) => Promise<void>) => {
 
 describe.skipIf(pg === undefined || mqtt === undefined)("npm start on servers", () => {
   it(
-    "gives each order the same outcome, and finds all settled when it is started again",
+    "gives each order the same outcome in three processes that are killed, and finds all settled afterwards",
     { timeout: 3 * timeout },
     () =>
       withDatabase(async (url) => {
         const args = ["--orders", file("orders.ndjson"), "--data", file("servers"), "--pg", url, "--mqtt", mqtt ?? ""]
-        const first = await run([...args, "--crash", "1", "--json"])
+        const { lives, watch } = killing("payments", "shipping")
+        const first = await run([...args, "--processes", "--crash", "1", "--json"], watch)
         assert.strictEqual(first.code, 0, first.stderr)
         const summary: Summary = JSON.parse(first.stdout)
         assert.deepStrictEqual(summary.outcomes, outcomes)
-        assert.strictEqual(summary.crashes, 1)
+        assert.deepStrictEqual([summary.crashes, lives], [1, { payments: 2, shipping: 2, orders: 0 }])
         const second = await run(args)
         assert.strictEqual(second.code, 0, second.stderr)
         assert.match(second.stdout, /^30 orders, 30 of them in an earlier run/)

@@ -54,7 +54,7 @@ const peers = Object.keys(peerDependencies).filter((peer) => !peerDependenciesMe
 
 /** The order example with flags that it has. */
 const isStart = (line: string): boolean => {
-  const [, flags] = /^npm start --((?: --?[\w.]+| \w+)+)$/.exec(line) ?? []
+  const [, flags] = /^npm start --((?: --?[\w.]+| [\w:/.@]+)+)$/.exec(line) ?? []
   const known = Array.from(read("examples/order/cli.ts").matchAll(/Flag\.\w+\("(\w+)"\)/g), ([, flag]) => `--${flag}`)
   return flags?.split(" ").every((word) => !word.startsWith("--") || known.includes(word)) ?? false
 }

@@ -36,14 +36,22 @@ const certificates = Effect.acquireRelease(
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true }))
 )
 
-const server = (certificates: string) =>
+/** With passwords instead of certificates of the services, as the page says, where there are users. */
+const server = (certificates: string, users: Readonly<Record<string, string>> = {}) =>
   Mosquitto.started({
-    config: (port, folder) =>
-      readFileSync(docs("mosquitto.conf"), "utf8")
+    users,
+    config: (port, folder) => {
+      const config = readFileSync(docs("mosquitto.conf"), "utf8")
         .replace("listener 8883", `listener ${port} 127.0.0.1`)
         .replaceAll("/etc/mosquitto/certs", certificates)
         .replace("/etc/mosquitto/mosquitto.acl", docs("mosquitto.acl"))
         .replace("/var/lib/mosquitto", folder)
+      return Object.keys(users).length === 0
+        ? config
+        : config
+            .replace("require_certificate true", `password_file ${folder}/passwords`)
+            .replace("use_identity_as_username true", "")
+    }
   })
 
 if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
@@ -110,6 +118,25 @@ if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
         yield* refused({ ...tls("orders"), ca: read("mallory.pem") })
         yield* refused(undefined)
       }).pipe(Effect.provide(Logger.layer([])))
+    )
+  })
+
+  describe("docs/mosquitto.conf with passwords", () => {
+    it.live("C12 lets services with a password speak as themselves, over TLS", () =>
+      Effect.gen(function* () {
+        const folder = yield* certificates
+        const { port } = yield* server(folder, { orders: "o-secret", mallory: "m-secret" })
+        const url = `mqtts://127.0.0.1:${port}`
+        const ca = readFileSync(join(folder, "ca.pem"), "utf8")
+        const services = yield* Layer.build(
+          MqttBroker.layer({ url, username: "orders", password: Redacted.make("o-secret"), tls: { ca } })
+        )
+        yield* ready(Context.get(services, MqttBroker.MqttConnections))
+        const mallory = yield* RawMqtt.connect(url, { ca, username: "mallory", password: "m-secret" })
+        assert.strictEqual(yield* mallory.publish("saga/v1/stock/tx/orders", "forged"), 0x87)
+        const stranger = RawMqtt.connect(url, { ca, reconnectPeriod: 0 })
+        assert.strictEqual((yield* Effect.exit(stranger))._tag, "Failure")
+      })
     )
   })
 

@@ -1,5 +1,6 @@
 /** What the connections to a broker need to be told, checked before anything connects. Secrets stay redacted until then. */
 import { readFileSync } from "node:fs"
+import { createSecureContext } from "node:tls"
 import { Config, Duration, Effect, Redacted, Schema } from "effect"
 
 export interface Options {
@@ -101,6 +102,17 @@ export const make = Effect.fnUntraced(function* (
     return yield* invalid("tls", "the url does not say TLS")
   if ((tls.certificate === undefined) !== (tls.key === undefined))
     return yield* invalid("tls", "a certificate and its key belong together")
+  // Otherwise every connection would fail for it.
+  yield* Effect.try({
+    try: () =>
+      createSecureContext({
+        ca: tls.ca,
+        cert: tls.certificate,
+        key: tls.key && Redacted.value(tls.key),
+        passphrase: tls.passphrase && Redacted.value(tls.passphrase)
+      }),
+    catch: () => invalid("tls", "a certificate cannot be read, or not its key with this passphrase")
+  })
   if (clientId !== undefined && !/^[\x21-\x7e]{1,128}$/.test(clientId))
     return yield* invalid("clientId", "it must be 1 to 128 visible characters")
   const settings: Settings = {

@@ -116,7 +116,11 @@ export const open = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(connected, exit)
     Deferred.doneUnsafe(lost, exit)
   })
-  client.on("connect", (packet) => Deferred.doneUnsafe(connected, Exit.succeed(packet)))
+  client.on("connect", (packet) => {
+    // Not every broker says so.
+    reason = "the connection was closed; if this goes on, another client may have its id"
+    Deferred.doneUnsafe(connected, Exit.succeed(packet))
+  })
   const { flush, send } = sender(client)
   yield* Effect.addFinalizer(() => Effect.sync(flush))
   let taken: Parameters<Connection["onTaken"]>[0] = () => {}

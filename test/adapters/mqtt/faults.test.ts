@@ -3,8 +3,8 @@
  * not be there, deliver twice. Each runs against a Mosquitto of its own; without the program there are no such tests.
  * `SAGA_TEST_ORDERS` says how many sagas there are (`npm run chaos:mqtt`).
  */
-import { describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Stream } from "effect"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Logger, Stream } from "effect"
 import { Broker } from "effect-saga"
 import { EmbeddedBroker } from "effect-saga/aedes"
 import { MqttBroker } from "effect-saga/mqtt"
@@ -131,8 +131,10 @@ if (Mosquitto.binary !== undefined) {
       timeout
     )
 
-    it.live("takes turns with another client of the same id, and what is sent to both arrives", () =>
-      Effect.gen(function* () {
+    it.live("takes turns with another client of the same id, says so, and what is sent to both arrives", () => {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ message }) => logged.push(JSON.stringify(message)))
+      return Effect.gen(function* () {
         const broker = yield* Mosquitto.started()
         const arrived = new Set<string>()
         const instance = Effect.fnUntraced(function* () {
@@ -166,7 +168,8 @@ if (Mosquitto.binary !== undefined) {
         yield* Effect.repeat(Effect.andThen(send, Effect.sleep("100 millis")), {
           until: () => arrived.size === bodies.length
         })
-      })
-    )
+        assert.match(logged.join(), /another client (may have|has) its id/)
+      }).pipe(Effect.provide(Logger.layer([logger])))
+    })
   })
 }

@@ -344,6 +344,21 @@ export const make = Effect.fnUntraced(function* (options: {
   const waitOn = (uuid: string, waiter: Waiter): Effect.Effect<SagaExecution, RunError> =>
     Effect.onInterrupt(Deferred.await(waiter.reached), () => Effect.sync(() => leave(uuid, waiter)))
 
+  /** Waits from before something is begun: what this brings is not missed. */
+  const waitWhile = <E>(uuid: string, until: Until, begin: () => Effect.Effect<unknown, E>) =>
+    Effect.suspend(() => {
+      let waiter: Waiter | undefined
+      // Its end is seen to before it waits: an interruption in between would leave one who waits for ever.
+      return Effect.onError(
+        Effect.suspend(() => {
+          const mine = waitFor(uuid, until)
+          waiter = mine
+          return Effect.andThen(begin(), Deferred.await(mine.reached))
+        }),
+        () => Effect.sync(() => waiter && leave(uuid, waiter))
+      )
+    })
+
   const startNow = (
     execution: SagaExecution,
     until: Until,
@@ -385,19 +400,7 @@ export const make = Effect.fnUntraced(function* (options: {
     },
     isReached: reached,
     wait: (uuid, until) =>
-      Effect.suspend(() => {
-        // Waiting begins before looking: what is reached in between is not missed.
-        const waiter = waitFor(uuid, until)
-        const looked = Effect.map(load(uuid), (execution) => settle(uuid, Exit.succeed(execution)))
-        return Effect.andThen(
-          Effect.onExit(looked, (exit) =>
-            Effect.sync(() => {
-              if (Exit.isFailure(exit)) leave(uuid, waiter)
-            })
-          ),
-          waitOn(uuid, waiter)
-        )
-      }),
+      waitWhile(uuid, until, () => Effect.map(load(uuid), (execution) => settle(uuid, Exit.succeed(execution)))),
     look: (uuid) =>
       Effect.suspend(() =>
         waiters.has(uuid) && !active.has(uuid)
@@ -406,14 +409,9 @@ export const make = Effect.fnUntraced(function* (options: {
       ),
     waitedFor: () => [...waiters.keys()],
     submit: (uuid, trigger, until) =>
-      Effect.suspend(() => {
-        if (until === undefined) return deliver(uuid, trigger)
-        const waiter = waitFor(uuid, until)
-        return Effect.andThen(
-          Effect.onError(deliver(uuid, trigger), () => Effect.sync(() => leave(uuid, waiter))),
-          waitOn(uuid, waiter)
-        )
-      }),
+      until === undefined
+        ? Effect.suspend(() => deliver(uuid, trigger))
+        : waitWhile(uuid, until, () => deliver(uuid, trigger)),
     resume: (execution, since) => {
       const { uuid } = execution
       if (!active.has(uuid)) goOn(uuid, Effect.succeed({ execution, elsewhere: undefined }), since, Inbox.make())

@@ -61,11 +61,11 @@ export const make = Effect.fnUntraced(function* ({
 
   const isIdle = (): boolean => resume !== undefined && inFlight < maxInFlight && arrived.length > 0
 
-  /** In the next turn: what came in one piece is then taken in one, and what is said to it leaves in one. */
-  const wake = (): void => {
+  /** A little later: what came in one piece is then taken in one, and what is said to it leaves in one. */
+  const wake = (later: (then: () => void) => void): void => {
     if (waking || !isIdle()) return
     waking = true
-    setImmediate(() => {
+    later(() => {
       waking = false
       if (isIdle()) resume?.()
     })
@@ -78,7 +78,7 @@ export const make = Effect.fnUntraced(function* ({
       open = false
       inFlight--
       acknowledge()
-      wake()
+      wake(setImmediate)
       return Effect.void
     })
   }
@@ -129,13 +129,13 @@ export const make = Effect.fnUntraced(function* ({
     return deliveries
   }
 
-  /** Waits for the next turn in which there is something to take. */
+  /** Waits until there is something to take; between two batches everything else has its turn. */
   const ready = Effect.callback<void>((ready) => {
     resume = () => {
       resume = undefined
       ready(Effect.void)
     }
-    wake()
+    wake(setImmediate)
     return Effect.sync(() => {
       resume = undefined
     })
@@ -158,7 +158,7 @@ export const make = Effect.fnUntraced(function* ({
       }
       bytes += size
       MutableList.append(arrived, message)
-      wake()
+      wake(queueMicrotask)
     },
     forget: () => {
       MutableList.clear(arrived)

@@ -5,6 +5,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["effect-saga:source", "node"] } },
   test: {
     include: ["{test,examples}/**/*.test.ts"],
+    // vitest would leave one core to itself, also where there are two.
+    maxWorkers: "100%",
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Bun runs only vitest's threads, Deno only its forks, Node both.

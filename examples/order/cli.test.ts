@@ -60,25 +60,41 @@ const run = (args: ReadonlyArray<string>, watch = (_said: string, _child: ChildP
     )
   })
 
+/** Every process of the machine: its id, that of its parent, and how it was started. */
+const processes = (): ReadonlyArray<readonly [id: number, parent: number, args: string]> =>
+  existsSync("/proc/self/stat")
+    ? readdirSync("/proc").flatMap((id) => {
+        // It may have ended meanwhile.
+        try {
+          const [, parent] = /.*\) . (\d+)/.exec(readFileSync(`/proc/${id}/stat`, "utf8")) ?? []
+          return parent === undefined
+            ? []
+            : [[Number(id), Number(parent), readFileSync(`/proc/${id}/cmdline`, "utf8")] as const]
+        } catch {
+          return []
+        }
+      })
+    : execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" })
+        .split("\n")
+        .map((line) => line.trim().split(/\s+/))
+        .map(([id, parent, ...args]) => [Number(id), Number(parent), args.join(" ")] as const)
+
 /** Kills a service of the program as soon as its process is there. */
 const killNext = (program: ChildProcess, service: string): void => {
-  const ours = execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" })
-    .split("\n")
-    .map((line) => line.trim().split(/\s+/))
-    .find(([, parent, ...args]) => Number(parent) === program.pid && args.join(" ").includes(`"service":"${service}"`))
-  if (ours !== undefined) process.kill(Number(ours[0]), "SIGKILL")
+  const ours = processes().find(([, parent, args]) => parent === program.pid && args.includes(`"service":"${service}"`))
+  if (ours !== undefined) process.kill(ours[0], "SIGKILL")
   else if (program.exitCode === null) setTimeout(() => killNext(program, service), 10)
 }
 
-/** Kills services as soon as they are there, the participants twice. */
-const killing = (...services: ReadonlyArray<Places.Service>) => {
-  const lives = { payments: 0, shipping: 0, orders: 0 }
+/** Kills services as soon as they are there, each so often; the one that takes the orders once the others are. */
+const killing = (times: Readonly<Partial<Record<Places.Service, number>>>) => {
+  const lives: Partial<Record<Places.Service, number>> = {}
   const watch = (said: string, program: ChildProcess) => {
-    for (const service of services) {
-      const isFirst = service !== "orders" && lives[service] === 0
-      if (lives[service] === (service === "orders" ? 1 : 2) || !(isFirst ? /start, in/ : /has died/).test(said))
-        continue
-      lives[service]++
+    for (const service of Places.Service.literals) {
+      const killed = lives[service] ?? 0
+      const isNext = killed === 0 && service !== "orders" ? /start, in/ : /has died/
+      if (killed === (times[service] ?? 0) || !isNext.test(said)) continue
+      lives[service] = killed + 1
       killNext(program, service)
     }
   }
@@ -165,10 +181,11 @@ describe("npm start", () => {
         []
       )
 
-      const { lives, watch } = killing("payments", "shipping", "orders")
+      const once = { payments: 1, shipping: 1, orders: 1 }
+      const { lives, watch } = killing(once)
       const ended = await run(args, watch)
       assert.strictEqual(ended.code, 0, ended.stderr)
-      assert.deepStrictEqual(lives, { payments: 2, shipping: 2, orders: 1 })
+      assert.deepStrictEqual(lives, once)
       const { stdout } = ended
       assert.match(stdout, /^30 orders, [1-9]\d* of them in an earlier run, the others in /)
       assert.match(stdout, /Money, goods and parcels add up\./)
@@ -210,12 +227,13 @@ describe.skipIf(pg === undefined || mqtt === undefined)("npm start on servers", 
     () =>
       withDatabase(async (url) => {
         const args = ["--orders", file("orders.ndjson"), "--data", file("servers"), "--pg", url, "--mqtt", mqtt ?? ""]
-        const { lives, watch } = killing("payments", "shipping")
+        const twice = { payments: 2, shipping: 2 }
+        const { lives, watch } = killing(twice)
         const first = await run([...args, "--processes", "--crash", "1", "--json"], watch)
         assert.strictEqual(first.code, 0, first.stderr)
         const summary: Summary = JSON.parse(first.stdout)
         assert.deepStrictEqual(summary.outcomes, outcomes)
-        assert.deepStrictEqual([summary.crashes, lives], [1, { payments: 2, shipping: 2, orders: 0 }])
+        assert.deepStrictEqual([summary.crashes, lives], [1, twice])
         const second = await run(args)
         assert.strictEqual(second.code, 0, second.stderr)
         assert.match(second.stdout, /^30 orders, 30 of them in an earlier run/)

@@ -36,7 +36,7 @@ export interface Report {
   readonly wrong: ReadonlyArray<string>
 }
 
-const kills = Number(process.env.SAGA_KILLS ?? 4)
+const kills = Number(process.env.SAGA_KILLS ?? 3)
 const inFlight = Number(process.env.SAGA_IN_FLIGHT ?? 40)
 const timeout = 120_000 + kills * 60_000 + inFlight * 600
 

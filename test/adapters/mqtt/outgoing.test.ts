@@ -1,6 +1,6 @@
 /** What the broker says to what it is sent, and the numbers that messages have meanwhile. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, Metric } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Metric, Stream } from "effect"
 import { Broker } from "effect-saga"
 import { MqttBroker } from "effect-saga/mqtt"
 import * as FakeBroker from "../../fixtures/fakeBroker.ts"
@@ -176,6 +176,20 @@ describe("a message that was sent", () => {
       }).pipe(Effect.provide(Logger.layer([Logger.make((it) => void said.push(JSON.stringify(it.message)))])))
       assert.include(said[0], "the broker knows no QoS 1")
       assert.deepStrictEqual(taken, [])
+    })
+  )
+
+  it.live("is not received from a broker that would not wait for its acknowledgement, which is said", () =>
+    Effect.gen(function* () {
+      const said: Array<string> = []
+      const { url } = yield* FakeBroker.make({ grants: 0, take: () => {} })
+      yield* Effect.gen(function* () {
+        const services = yield* Layer.build(MqttBroker.layer({ url, clientId: "a-1" }))
+        const { subscribe } = Context.get(services, Broker.Broker)
+        yield* Effect.forkScoped(Stream.runDrain(subscribe({ service: "a", kinds: ["command"] })))
+        yield* Mqtt.until(Effect.sync(() => said.length > 0))
+      }).pipe(Effect.provide(Logger.layer([Logger.make((it) => void said.push(JSON.stringify(it.message)))])))
+      assert.include(said[0], "the broker refused the subscription")
     })
   )
 

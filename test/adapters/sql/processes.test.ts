@@ -65,7 +65,8 @@ describe.runIf(url !== undefined)("several processes on Postgres", () => {
       return Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const { atomically, claim, store, take } = yield* SagaExecutionRepository.SagaExecutionRepository
-        const now = Date.now()
+        // A server measures leases by its own clock.
+        const now = Sample.time
         const { uuid } = yield* store(Sample.paused(Sample.started(Sample.created())))
         for (const owner of ["one", "two"]) yield* claim({ owner, limit: 0, now, leaseMillis: 3_600_000 })
         const [taken, commit] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]

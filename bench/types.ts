@@ -58,7 +58,7 @@ const pipes = (steps: number): string =>
   }).join("")
 
 const source = (steps: number): string => `import { Effect, Schema } from "effect"
-import * as Participant from "../../src/definition/Participant.ts"
+import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 class Failed extends Schema.TaggedError<Failed>()("Failed", {}) {}
 const P = Participant.make("p", {

@@ -20,30 +20,82 @@ const files = readdirSync(src, { encoding: "utf8", recursive: true })
     return { file, text, code: text.replaceAll(stringsAndComments, (it) => (it.startsWith("/") ? blank(it) : it)) }
   })
 
-// The files directly in `src/` are the package's entry points: the last room, which sees every other.
-const rooms = ["definition", "execution", "ports", "runtime", "adapters", "tooling", "."]
-const roomOf = (file: string) => rooms.indexOf(dirname(file).split("/")[0] ?? "")
+/** Each room and the rooms that it may import from, besides itself. */
+const rooms: { readonly [room: string]: ReadonlyArray<string> } = {
+  wire: [],
+  definition: ["wire"],
+  "execution/rules": ["wire", "definition"],
+  "execution/view": ["wire", "definition", "execution/rules"],
+  ports: ["wire", "definition", "execution/rules", "execution/view"],
+  tooling: ["wire", "definition", "execution/rules", "execution/view"],
+  adapters: ["wire", "definition", "execution/rules", "execution/view", "ports"],
+  participant: ["wire", "definition", "execution/rules", "execution/view", "ports"],
+  orchestrator: ["wire", "definition", "execution/rules", "execution/view", "ports"],
+  testing: [
+    "wire",
+    "definition",
+    "execution/rules",
+    "execution/view",
+    "ports",
+    "tooling",
+    "participant",
+    "orchestrator"
+  ]
+}
+
+const entryPoint = "entry point"
+
+/** The room of a file; the files directly in `src/` are the package's entry points, which see every room. */
+const roomOf = (file: string): string | undefined =>
+  file.includes("/") ? Object.keys(rooms).find((room) => file.startsWith(`${room}/`)) : entryPoint
+
+const importsOf = ({ code, file }: { readonly code: string; readonly file: string }) =>
+  Array.from(code.matchAll(/\b(?:from|import)\s*\(?\s*"(\.[^"]+|effect-saga\b[^"]*)"/g), ([, to = ""]) =>
+    to.startsWith(".") ? join(dirname(file), to) : to
+  )
 
 it("knows the room of every file", () => {
-  const homeless = files.map(({ file }) => file).filter((file) => roomOf(file) === -1)
+  const homeless = files.map(({ file }) => file).filter((file) => roomOf(file) === undefined)
   assert.deepStrictEqual(homeless, [])
 })
 
-it("imports from its own room and from rooms to its left", () => {
-  const wrong = files.flatMap(({ code, file }) =>
-    Array.from(code.matchAll(/\b(?:from|import)\s*\(?\s*"(\.[^"]+|effect-saga\b[^"]*)"/g), ([, to = ""]) => to)
-      .filter((to) => {
-        const room = to.startsWith(".") ? roomOf(join(dirname(file), to)) : -1
-        return room === -1 || room > roomOf(file)
-      })
-      .map((to) => `${file} imports ${to}`)
-  )
+it("imports only from rooms to its left", () => {
+  const wrong = files.flatMap((from) => {
+    const room = roomOf(from.file) ?? ""
+    const allowed = room === entryPoint ? [...Object.keys(rooms), entryPoint] : [room, ...(rooms[room] ?? [])]
+    return importsOf(from)
+      .filter((to) => !allowed.includes(roomOf(to) ?? ""))
+      .map((to) => `${from.file} imports ${to}`)
+  })
   assert.deepStrictEqual(wrong, [])
 })
 
-it("runs no effect in definition and execution", () => {
+it("has no circle of imports", () => {
+  const imports = new Map(files.map((from) => [from.file, importsOf(from)]))
+  const circles: Array<string> = []
+  const done = new Set<string>()
+  const visit = (file: string, way: ReadonlyArray<string>): void => {
+    const at = way.indexOf(file)
+    if (at >= 0) circles.push([...way.slice(at), file].join(" > "))
+    if (at >= 0 || done.has(file)) return
+    for (const to of imports.get(file) ?? []) visit(to, [...way, file])
+    done.add(file)
+  }
+  for (const { file } of files) visit(file, [])
+  assert.deepStrictEqual(circles, [])
+})
+
+it("keeps the rules of an execution small enough to be read in one sitting", () => {
+  const lines = files
+    .filter(({ file }) => roomOf(file) === "execution/rules")
+    .flatMap(({ code }) => code.split("\n").filter((line) => line.trim() !== ""))
+  assert.isAtMost(lines.length, 2_000)
+})
+
+it("runs no effect in wire, definition and execution", () => {
+  const pure = ["wire", "definition", "execution/rules", "execution/view"]
   const wrong = files
-    .filter(({ file }) => roomOf(file) <= rooms.indexOf("execution"))
+    .filter(({ file }) => pure.includes(roomOf(file) ?? ""))
     .flatMap(({ code, file }) =>
       Array.from(
         code.matchAll(/\brun(?:Promise|Sync|Fork|Callback)\w*|\bManagedRuntime\b/g),

@@ -30,7 +30,7 @@ const id = new RegExp(`\\b(?:${Object.keys(areas).join("|")})-\\d{3}\\b`, "g")
 /** A call at the start of a line whose first argument is a string. What is skipped or still to be written is no test. */
 const call = /^ *(?:it|test|describe)(?:\.(?!skip|todo)\w+)*(?:\(.*\))??\(\s*(["'`])((?:\\.|(?!\1)[^\\])*)\1/gm
 
-const sources = ["test", "src/tooling"].flatMap((folder) =>
+const sources = ["test", "src/testing"].flatMap((folder) =>
   readdirSync(new URL(folder, root), { encoding: "utf8", recursive: true })
     .map((file) => `${folder}/${file.replaceAll("\\", "/")}`)
     .filter((file) => file.endsWith(".test.ts") || file.endsWith("Suite.ts"))

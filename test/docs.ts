@@ -2,7 +2,7 @@
  * Code on the pages is copied from files that are compiled and run. A comment above a block says from where:
  *
  *     <!-- examples/order/main.ts -->               the whole file
- *     <!-- src/execution/SagaDecision.ts advance --> one declaration of it, with its comment
+ *     <!-- src/execution/rules/SagaDecision.ts advance --> one declaration of it, with its comment
  *
  * Commands for a shell (`sh`) need no file: they install the package or run one of its scripts.
  */

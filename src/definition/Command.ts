@@ -6,9 +6,9 @@
  */
 import type { Struct } from "effect"
 import { Schema } from "effect"
+import type { Codec } from "../wire/JsonCodec.ts"
 
-/** A schema that needs no services to encode or decode. */
-export type Codec<A> = Schema.Codec<A, any>
+export type { Codec } from "../wire/JsonCodec.ts"
 
 /** Named schemas: the entries of a payload, or of the initial context of a saga. */
 export type Fields = { readonly [name: string]: Codec<any> }

@@ -10,38 +10,18 @@
  */
 import type { Struct } from "effect"
 import { Pipeable, Predicate, Schema } from "effect"
-import type { Codec, Fields } from "./Command.ts"
+import type { Fields } from "./Command.ts"
 import * as RollbackPlan from "./RollbackPlan.ts"
 import type { SagaResponseError } from "./SagaMessage.ts"
-import type { LocalOptions, RemoteOptions } from "./SagaOptions.ts"
-import { toLocal, toRemote } from "./SagaOptions.ts"
 import * as SagaShape from "./SagaShape.ts"
 import type * as Step from "./SagaStep.ts"
 import type * as Types from "./SagaTypes.ts"
+import type { Saga } from "./SagaTypes.ts"
+import { TypeId } from "./SagaTypes.ts"
+import type { LocalOptions, RemoteOptions } from "./StepOptions.ts"
+import { toLocal, toRemote } from "./StepOptions.ts"
 
-export type { Appendable, Reserved, State, Visible } from "./SagaTypes.ts"
-
-const TypeId = "~effect-saga/Saga"
-
-export interface Saga<
-  out Name extends string,
-  in out Initial,
-  out Results,
-  out Err,
-  out Svc,
-  out S extends Types.State = "committed"
-> extends Step.Definition,
-    Pipeable.Pipeable {
-  readonly [TypeId]: {
-    readonly _Initial: (_: Initial) => Initial
-    readonly _Results: () => Results
-    readonly _Error: () => Err
-    readonly _Services: () => Svc
-  }
-  readonly name: Name
-  readonly state: S
-  readonly context: Codec<Initial>
-}
+export type { Appendable, Reserved, Saga, State, Visible } from "./SagaTypes.ts"
 
 export type Any = Saga<string, any, any, any, any, Types.State>
 

@@ -6,7 +6,7 @@
  * retries and schemas may change while executions of the saga are alive.
  */
 import { Schema } from "effect"
-import * as CanonicalJson from "./CanonicalJson.ts"
+import * as CanonicalJson from "../wire/CanonicalJson.ts"
 import type { Codec } from "./Command.ts"
 import * as SagaPath from "./SagaPath.ts"
 import type * as Step from "./SagaStep.ts"

@@ -4,13 +4,37 @@
  * A refusal is an object type that no one passes, intersected with a parameter: its name is what the compiler reports.
  * What a step adds has no key filters (`as`): with them 100 steps take seven times the instantiations.
  */
-import type { Saga } from "./Saga.ts"
+import type { Pipeable } from "effect"
+import type { Codec } from "../wire/JsonCodec.ts"
+import type * as Step from "./SagaStep.ts"
 
 /** `"empty"` until the first step, `"open"` while steps are added, `"committed"` after `commit`. */
 export type State = "empty" | "open" | "committed"
 
 /** The states in which steps can be added. */
 export type Appendable = "empty" | "open"
+
+export const TypeId = "~effect-saga/Saga"
+
+export interface Saga<
+  out Name extends string,
+  in out Initial,
+  out Results,
+  out Err,
+  out Svc,
+  out S extends State = "committed"
+> extends Step.Definition,
+    Pipeable.Pipeable {
+  readonly [TypeId]: {
+    readonly _Initial: (_: Initial) => Initial
+    readonly _Results: () => Results
+    readonly _Error: () => Err
+    readonly _Services: () => Svc
+  }
+  readonly name: Name
+  readonly state: S
+  readonly context: Codec<Initial>
+}
 
 /** The results of a saga without steps. */
 // biome-ignore lint/complexity/noBannedTypes: the one type that an intersection leaves as it is

@@ -5,7 +5,7 @@
  * The order is that of reading: an empty saga first, then the steps one after the other, then the saga as a whole.
  */
 import { Predicate, Schema } from "effect"
-import type * as Participant from "./Participant.ts"
+import type * as Participant from "./ParticipantContract.ts"
 import * as Saga from "./Saga.ts"
 import * as SagaPath from "./SagaPath.ts"
 import type * as Step from "./SagaStep.ts"

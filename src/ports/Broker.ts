@@ -5,9 +5,9 @@
  */
 import { Buffer } from "node:buffer"
 import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
-import * as Encoding from "../execution/Encoding.ts"
-import { decode as decodeEnvelope, type Envelope, isName, stringify } from "../execution/Envelope.ts"
-import * as Json from "../execution/Json.ts"
+import { decode as decodeEnvelope, type Envelope, isName, stringify } from "../wire/Envelope.ts"
+import * as JsonCodec from "../wire/JsonCodec.ts"
+import * as JsonLimits from "../wire/JsonLimits.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
 // ---- addresses -------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ export const read = ({ address, body }: Message): Result.Result<Envelope, Unread
   const parsed = Result.try({ try: (): unknown => JSON.parse(body), catch: () => undefined })
   if (Result.isFailure(parsed)) return malformed("$ is not JSON")
   const envelope = decodeEnvelope(parsed.success)
-  if (Encoding.isEncodingIssue(envelope)) return malformed(envelope.message)
+  if (JsonCodec.isCodecIssue(envelope)) return malformed(envelope.message)
   const missing = missingField(envelope)
   if (missing !== undefined) return malformed(`$.${missing} is missing`)
   const expected = addressOf(envelope, address.name)
@@ -199,10 +199,10 @@ export const sizeOf = (body: string): number =>
   body.length * 3 <= maxMessageBytes ? body.length : Buffer.byteLength(body)
 
 /** Why what is in a message would make its receiver not read it (SPEC C11): it must not be sent then. */
-export const unsendable = (envelope: Envelope): Json.JsonIssue | { readonly bytes: number } | undefined => {
+export const unsendable = (envelope: Envelope): JsonLimits.JsonIssue | { readonly bytes: number } | undefined => {
   const { content, headers, id, relatedServices, transactions, user } = envelope
   // The rest is bounded by what it is. As deep as it is in the message.
-  const checked = Json.check({ content: content ?? null, headers: headers ?? null })
+  const checked = JsonLimits.check({ content: content ?? null, headers: headers ?? null })
   if (typeof checked !== "number") return checked
   const text = 2 * id.length + (user?.length ?? 0) + 70 * (relatedServices.length + transactions.length)
   // No character takes more than six bytes, with its escape: the text of most messages need not be made for this.

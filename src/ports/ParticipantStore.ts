@@ -5,7 +5,7 @@
  */
 import { Context, Effect, Layer, Schema } from "effect"
 import type { EffectMode } from "../definition/Command.ts"
-import type { ReplyStatus } from "../execution/Envelope.ts"
+import type { ReplyStatus } from "../wire/Envelope.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 
@@ -98,6 +98,16 @@ export interface PurgeRequest {
 }
 
 // ---- the port --------------------------------------------------------------------------------------------------
+
+/** The transaction is over, or has promised its outcome: nothing can join it any more. */
+export class TransactionRefused extends Schema.TaggedError<TransactionRefused>()("TransactionRefused", {
+  uuid: Schema.String,
+  status: Schema.Literals(["reserved", "committed", "rejected"])
+}) {
+  override get message(): string {
+    return `Transaction ${this.uuid} is ${this.status}: nothing can join it`
+  }
+}
 
 /**
  * `unavailable`: it may work later; nothing or everything of the unit has happened. `corrupt`: what is kept cannot be

@@ -5,29 +5,22 @@
  */
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
-import * as CanonicalJson from "../definition/CanonicalJson.ts"
-import { Uuid as UuidText } from "../execution/Envelope.ts"
-import * as Execution from "../execution/SagaExecution.ts"
-import { SagaExecution } from "../execution/SagaExecution.ts"
-import { isSettled, type SagaState } from "../execution/SagaState.ts"
-import * as Uuid from "../execution/Uuid.ts"
+import { isSettled, type SagaState } from "../execution/rules/SagaState.ts"
+import * as Execution from "../execution/view/SagaExecution.ts"
+import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as CanonicalJson from "../wire/CanonicalJson.ts"
+import { Uuid as UuidText } from "../wire/Envelope.ts"
+import * as Uuid from "../wire/Uuid.ts"
+import * as ExecutionSummary from "./ExecutionSummary.ts"
+import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "./ExecutionTombstone.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import * as KeyedLock from "./KeyedLock.ts"
-import * as Head from "./SagaExecutionHead.ts"
-import {
-  type Claimed,
-  type ClaimRequest,
-  type Hint,
-  Leases,
-  type Place,
-  type TakeRequest
-} from "./SagaExecutionLease.ts"
-import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "./SagaExecutionTombstone.ts"
+import { type Claimed, type ClaimRequest, type Hint, Leases, type Place, type TakeRequest } from "./Leases.ts"
 
-export type { Filter, Page, PageRequest } from "./SagaExecutionHead.ts"
-export { Head } from "./SagaExecutionHead.ts"
-export { type Claimed, type ClaimRequest, type Hint, isClaimable, type TakeRequest } from "./SagaExecutionLease.ts"
-export { contextHash, SagaExecutionRetired } from "./SagaExecutionTombstone.ts"
+export type { Filter, Page, PageRequest } from "./ExecutionSummary.ts"
+export { ExecutionSummary } from "./ExecutionSummary.ts"
+export { contextHash, SagaExecutionRetired } from "./ExecutionTombstone.ts"
+export { type Claimed, type ClaimRequest, type Hint, isClaimable, type TakeRequest } from "./Leases.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
@@ -121,9 +114,9 @@ export class SagaExecutionRepository extends Context.Service<
     readonly delete: (target: string | SagaExecution) => Effect.Effect<void, SagaExecutionRepositoryError>
     /** Newest first. A cursor that `next` has not given is `rejected`. */
     readonly find: (
-      filter: Head.Filter,
-      page?: Head.PageRequest
-    ) => Effect.Effect<Head.Page, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
+      filter: ExecutionSummary.Filter,
+      page?: ExecutionSummary.PageRequest
+    ) => Effect.Effect<ExecutionSummary.Page, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
     /**
      * Says that the owner lives, and takes unsettled executions that nobody alive has, that wait for nobody's decision and
      * that are due. They are the owner's until it gives them back or its lease is over (SPEC C7).
@@ -163,11 +156,11 @@ export const conflict = ({ revision, uuid }: SagaExecution, existing?: string): 
   new SagaExecutionConflict({ uuid, revision: revision + 1, ...(existing !== undefined && { existing }) })
 
 /** Where a page begins; undefined for the first one. */
-export const pageStart = ({ after }: Head.PageRequest) =>
+export const pageStart = ({ after }: ExecutionSummary.PageRequest) =>
   after === undefined
     ? Effect.succeed(undefined)
     : Effect.mapError(
-        Effect.fromOption(Head.position(after)),
+        Effect.fromOption(ExecutionSummary.position(after)),
         () => new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" })
       )
 
@@ -240,7 +233,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   }
 
   const heads = function* () {
-    for (const { state } of kept.values()) yield Head.of(new SagaExecution(state, undefined))
+    for (const { state } of kept.values()) yield ExecutionSummary.of(new SagaExecution(state, undefined))
   }
 
   return SagaExecutionRepository.of({
@@ -255,7 +248,8 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
           : Effect.succeed(new SagaExecution(state, undefined))
       }),
     delete: (target) => FaultPoint.around("store", () => Effect.sync(() => remove(uuidOf(target)))),
-    find: (filter, page = {}) => Effect.map(pageStart(page), (from) => Head.page(heads(), filter, page, from)),
+    find: (filter, page = {}) =>
+      Effect.map(pageStart(page), (from) => ExecutionSummary.page(heads(), filter, page, from)),
     claim: (request) => Effect.sync(() => leases.take(kept.values(), request)),
     take: (request) =>
       Effect.sync(() => {
@@ -459,7 +453,7 @@ export const make = (functions: Functions, options: MakeOptions = {}): SagaExecu
     }),
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const from = yield* pageStart(page)
-      return Head.page((yield* all("find")).map(Head.of), filter, page, from)
+      return ExecutionSummary.page((yield* all("find")).map(ExecutionSummary.of), filter, page, from)
     }),
     claim: Effect.fnUntraced(function* (request) {
       const found = yield* all("claim")

@@ -4,13 +4,13 @@
  * enrols nobody: a saga of compensations only.
  */
 import { Context, Effect, Layer } from "effect"
-import { message, type Question, type Transaction } from "../execution/SagaAgreement.ts"
-import type { SagaExecution } from "../execution/SagaExecution.ts"
-import type { SagaFailedCommitCallback } from "../execution/SagaFailure.ts"
+import { message, type Question, type Transaction } from "../execution/rules/TwoPhaseCommit.ts"
+import type { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Broker from "./Broker.ts"
 
-export type { Question, Transaction } from "../execution/SagaAgreement.ts"
-export { SagaFailedCommitCallback } from "../execution/SagaFailure.ts"
+export type { Question, Transaction } from "../execution/rules/TwoPhaseCommit.ts"
+export { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
 
 /**
  * Every call gives the services that have answered it; the others answer by a reply over the broker, or are asked again

@@ -2,8 +2,8 @@
  * One execution as a story, told from its events: what ran, what failed and why, what was undone, how it ended. Errors
  * are told by their tags. Values are told only where `values` asks for them: a story may end up in a log.
  */
-import type { Of, SagaEvent } from "../execution/SagaEvent.ts"
-import type { SagaFailure } from "../execution/SagaFailure.ts"
+import type { Of, SagaEvent } from "../execution/rules/SagaEvent.ts"
+import type { SagaFailure } from "../execution/rules/SagaFailure.ts"
 
 /** A `SagaExecution`, or anything else that has the events of one execution, oldest first. */
 export interface Told {

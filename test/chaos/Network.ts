@@ -4,7 +4,7 @@
  */
 import { Context, Effect, Layer, Stream } from "effect"
 import { Broker } from "effect-saga"
-import { below, type Chance, happens } from "../execution/chance.ts"
+import { below, type Chance, happens } from "../execution/rules/chance.ts"
 
 export interface Network {
   readonly broker: Broker.Broker["Service"]

@@ -16,7 +16,7 @@ import {
   SagaManager,
   TransactionCommitter
 } from "effect-saga"
-import { below, type Chance, happens } from "../execution/chance.ts"
+import { below, type Chance, happens } from "../execution/rules/chance.ts"
 import { counting, outcomes } from "../fixtures/manager.ts"
 import * as Bank from "./Bank.ts"
 import * as Network from "./Network.ts"

@@ -1,7 +1,7 @@
 /** What the compiler infers. `same` is the assertion; a wrong type is a compile error on its line. */
 // biome-ignore-all lint/suspicious/noConfusingVoidType: the result of a step that gives none
 import { Context, Effect, Schema } from "effect"
-import * as Participant from "../../src/definition/Participant.ts"
+import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 import { SagaRequest, type SagaResponseError } from "../../src/definition/SagaMessage.ts"
 import { type CardDeclined, Inventory, NoCourier, OutOfStock, Payments, PlaceOrder, Shipping } from "./order.ts"

@@ -5,7 +5,7 @@
 // biome-ignore-all lint/suspicious/noConfusingVoidType: the result of a step that gives none
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Equal, Result, Schema } from "effect"
-import * as Participant from "../../src/definition/Participant.ts"
+import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 import { SagaRequest } from "../../src/definition/SagaMessage.ts"
 import * as SagaRegistry from "../../src/definition/SagaRegistry.ts"

@@ -1,7 +1,7 @@
 /** What the types cannot see, and what plain JavaScript does all the same: every issue with its place and its rule. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Schema } from "effect"
-import * as Participant from "../../src/definition/Participant.ts"
+import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 import type { Definition } from "../../src/definition/SagaStep.ts"
 import * as SagaValidation from "../../src/definition/SagaValidation.ts"

@@ -1,6 +1,6 @@
 /** One saga that all tests of this room know. */
 import { Context, Effect, Schema } from "effect"
-import * as Participant from "../../src/definition/Participant.ts"
+import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 
 // What can go wrong, as data.

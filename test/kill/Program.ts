@@ -4,7 +4,7 @@ import process from "node:process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { Deferred, Effect, Queue } from "effect"
-import type { Chance } from "../execution/chance.ts"
+import type { Chance } from "../execution/rules/chance.ts"
 
 /** A plan of kills; one that fails names its seed. `SEED=7` makes the same plan again: when it hits is up to the machine. */
 export const planned = <A, E, R>(play: (random: Chance) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {

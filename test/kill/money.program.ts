@@ -47,7 +47,7 @@ const bankOf = ({ role }: Role) => {
   })
   return Layer.merge(Bank.layer(contract), Layer.effectDiscard(open)).pipe(
     Layer.provide(Layer.orDie(SqlParticipantStore.layer())),
-    Layer.provide(Layer.succeed(Participant.ParticipantSettings, Participant.settings({ inDoubtAfter: "2 seconds" }))),
+    Layer.provide(Layer.succeed(Participant.ParticipantConfig, Participant.settings({ inDoubtAfter: "2 seconds" }))),
     Layer.provide(Layer.effectDiscard(open))
   )
 }

@@ -12,7 +12,7 @@ import { Effect, Layer, Redacted, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { EmbeddedBroker } from "../../src/aedes.ts"
 import { PgliteClient } from "../../src/pglite.ts"
-import { below, type Chance } from "../execution/chance.ts"
+import { below, type Chance } from "../execution/rules/chance.ts"
 import { accounts, opening, type Role } from "./money.program.ts"
 import * as Program from "./Program.ts"
 

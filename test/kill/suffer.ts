@@ -12,7 +12,7 @@ import { Effect, type Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import { PgliteClient } from "../../src/pglite.ts"
-import { below, type Chance, pick } from "../execution/chance.ts"
+import { below, type Chance, pick } from "../execution/rules/chance.ts"
 import * as Program from "./Program.ts"
 
 /**

@@ -1,20 +1,20 @@
 /** SPEC C5 and C8: how an execution goes forward, turns round, and ends; what is tried again, and for how long. */
 import type { Mutant } from "./Mutant.ts"
 
-const decision = "test/execution/decision.test.ts"
-const trigger = "test/execution/trigger.test.ts"
-const laws = "test/execution/laws.test.ts"
-const remote = "test/runtime/steps/remote.test.ts"
-const twoPhase = "test/runtime/manager/twoPhase.test.ts"
-const control = "test/runtime/manager/control.test.ts"
-const outage = "test/runtime/manager/outage.test.ts"
+const decision = "test/execution/rules/SagaDecision.test.ts"
+const input = "test/execution/rules/SagaInput.test.ts"
+const laws = "test/execution/rules/laws.test.ts"
+const remote = "test/orchestrator/steps/remote.test.ts"
+const twoPhase = "test/orchestrator/twoPhase.test.ts"
+const control = "test/orchestrator/control.test.ts"
+const outage = "test/orchestrator/outage.test.ts"
 
 export const execution: ReadonlyArray<Mutant> = [
   // ---- forward -------------------------------------------------------------------------------------------------
   {
     rule: "C5",
     what: "a refusal (400) that nobody handles counts as success",
-    file: "src/runtime/ResponseExecutor.ts",
+    file: "src/orchestrator/steps/RemoteReply.ts",
     find: `  return Effect.succeed({ _tag: "StepFailed", path, status: "errored-on-error", effect: "none", failure, at: now(run) })`,
     replace: `  return Effect.succeed({ _tag: "StepSucceeded", path, result: said, recovered: true, at: now(run) })`,
     tests: [remote]
@@ -22,7 +22,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a callback of a reply that fails counts as success",
-    file: "src/runtime/ResponseExecutor.ts",
+    file: "src/orchestrator/steps/RemoteReply.ts",
     find: "          : failed(run, path, step, status, effect, exit.cause)",
     replace: `          : ({ _tag: "StepSucceeded", path, at: now(run) } as SagaEvent)`,
     tests: [remote]
@@ -30,7 +30,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a reply 500 goes to the handler of refusals",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `                ? "running-on-error"
                 : "errored-by-on-execute",`,
     replace: `                ? "running-on-error"
@@ -40,7 +40,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "what was refused is undone as if it had an effect",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `          effect: event.status === 200 ? "exists" : "none",
           relatedServices`,
     replace: `          effect: "exists",
@@ -50,7 +50,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step waits for its reply beyond its deadline",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: "} else if (deadline !== undefined && deadline <= this.now) {",
     replace: "} else if (deadline !== undefined && deadline < 0) {",
     tests: [decision]
@@ -58,7 +58,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step whose reply never came counts as one without effect",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `        effect: "unknown",
         failure,
         at: this.now
@@ -82,7 +82,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "without two-phase commit services are enrolled all the same",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: "const enrolled = next.transactional ? union(next.enrolled, services) : next.enrolled",
     replace: "const enrolled = union(next.enrolled, services)",
     tests: [decision]
@@ -90,7 +90,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a service takes part only once it has answered",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `        self,
         [event.message.service],
         event.message.notAfter,`,
@@ -102,100 +102,100 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "services that a reply names do not take part",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: "return enrol(withRoot(self, root), self, event.relatedServices, 0, event.at)",
     replace: "return enrol(withRoot(self, root), self, [], 0, event.at)",
-    tests: [trigger]
+    tests: [input]
   },
   {
     rule: "C5",
     what: "a reply may name services that are not allowed",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `if (refused.length === 0 || self.direction === "backward") return [received]`,
     replace: "if (refused.length >= 0) return [received]",
-    tests: [trigger]
+    tests: [input]
   },
   {
     rule: "C5",
     what: "services that are not allowed take part",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: "relatedServices.filter((name) => allowed.includes(name))",
     replace: "relatedServices",
-    tests: [trigger]
+    tests: [input]
   },
   {
     rule: "C5",
     what: "an effect is left where its reply names services that are not allowed",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `const effect = status === 200 ? ("exists" as const) : ("none" as const)`,
     replace: `const effect = "none" as const`,
-    tests: [trigger]
+    tests: [input]
   },
 
   // ---- which replies count -------------------------------------------------------------------------------------
   {
     rule: "C5",
     what: "an answer counts for whatever its sender was asked",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: "awaiting(self).find(({ id }) => id === answer.inReplyTo)",
     replace: "awaiting(self).find(({ id, service }) => id === answer.inReplyTo || service === answer.sender)",
-    tests: [trigger, twoPhase]
+    tests: [input, twoPhase]
   },
   {
     rule: "C5",
     what: "an answer counts whoever sends it",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `  if (answer.sender !== undefined && answer.sender !== awaited.service) return Result.fail("sender-mismatch")\n`,
     replace: "",
-    tests: [trigger, twoPhase]
+    tests: [input, twoPhase]
   },
   {
     rule: "C5",
     what: "a reply that comes after its probe was sent does not count",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `if (isUnanswered(step)) add(step, step.request, self.direction === "forward" ? step.deadline : undefined)`,
     replace: `if (isUnanswered(step) && self.direction === "forward") add(step, step.request, step.deadline)`,
-    tests: [control, trigger]
+    tests: [control, input]
   },
   {
     rule: "C5",
     what: "a late answer does not reach a step that is parked",
-    file: "src/execution/SagaTrigger.ts",
-    find: "if (node.head.undo !== undefined || node.head.parked !== undefined || node.head.inner.length > 0)",
+    file: "src/execution/rules/SagaInput.ts",
+    find: "if (node.head.rollback !== undefined || node.head.parked !== undefined || node.head.inner.length > 0)",
     replace: "if (node.head.inner.length > 0)",
-    tests: [decision, trigger]
+    tests: [decision, input]
   },
   {
     rule: "C5",
     what: "a response without a request id answers the first of several that are awaited",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: "(awaited.length === 1 ? awaited[0]!.id : undefined)",
     replace: "awaited[0]?.id",
-    tests: [trigger]
+    tests: [input]
   },
   {
     rule: "C5",
     what: "a response to an errored execution is refused",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `  if (!isNamed && self.status === "errored") return unchanged\n`,
     replace: "",
-    tests: [trigger]
+    tests: [input]
   },
   {
     rule: "C5",
     what: "a response to a finished execution is taken for nothing",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `  if (!isNamed && self.status === "finished")
     return Result.fail(new SagaExecutionAlreadyExecuted({ uuid: self.uuid, status: self.status }))`,
     replace: `  if (!isNamed && self.status === "finished") return unchanged`,
-    tests: [trigger]
+    tests: [input]
   },
 
   // ---- the agreement -------------------------------------------------------------------------------------------
   {
     rule: "C5",
     what: "it is committed with the first vote",
-    file: "src/execution/SagaAgreement.ts",
+    file: "src/execution/rules/TwoPhaseCommit.ts",
     find: `self === undefined || self.asks.every(({ status }) => status === "answered")`,
     replace: `self === undefined || self.asks.some(({ status }) => status === "answered")`,
     tests: [decision, twoPhase]
@@ -203,15 +203,15 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "it is committed without asking anybody",
-    file: "src/execution/SagaEvolution.ts",
-    find: `agreement: Agreement.begin("reserve", self.enrolled, event.at)`,
-    replace: `agreement: Agreement.begin("reserve", [], event.at)`,
+    file: "src/execution/rules/SagaEvolution.ts",
+    find: `phase: TwoPhaseCommit.begin("reserve", self.enrolled, event.at)`,
+    replace: `phase: TwoPhaseCommit.begin("reserve", [], event.at)`,
     tests: [twoPhase]
   },
   {
     rule: "C5",
     what: "a vote against it counts as one in favour",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `  against === undefined
     ? [{ _tag: "VoteReceived"`,
     replace: `  against !== ""
@@ -221,15 +221,15 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "votes are waited for without an end",
-    file: "src/execution/SagaDecision.ts",
-    find: "agreement!.at + this.settings.reserveTimeout",
-    replace: "agreement!.at + Number.POSITIVE_INFINITY",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: "phase!.at + this.settings.reserveTimeout",
+    replace: "phase!.at + Number.POSITIVE_INFINITY",
     tests: [twoPhase]
   },
   {
     rule: "C5",
     what: "the own service votes yes although its hook fails",
-    file: "src/runtime/Agreement.ts",
+    file: "src/orchestrator/steps/AskParticipants.ts",
     find: `answer(op, run.service, "Refused", now(run))`,
     replace: "answer(op, run.service, undefined, now(run))",
     tests: [twoPhase]
@@ -237,7 +237,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "an execution without autocommit is committed by itself",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (autocommit && !isAlone) this.facts`,
     replace: "if (!isAlone) this.facts",
     tests: [decision]
@@ -245,33 +245,33 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a decision to commit is changed by a cancel",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `  self.direction === "forward" &&
   self.decision === null &&
   (self.status !== "finished" || self.commitState === "none" || self.commitState === "reserving")`,
     replace: `  self.direction === "forward"`,
-    tests: [trigger, laws]
+    tests: [input, laws]
   },
   {
     rule: "C5",
     what: "nobody is told of a rejection",
-    file: "src/execution/SagaEvolution.ts",
-    find: `agreement: tells && self.enrolled.length > 0 ? Agreement.begin("reject", self.enrolled, at) : undefined`,
-    replace: "agreement: undefined",
+    file: "src/execution/rules/SagaEvolution.ts",
+    find: `phase: tells && self.enrolled.length > 0 ? TwoPhaseCommit.begin("reject", self.enrolled, at) : undefined`,
+    replace: "phase: undefined",
     tests: [decision, twoPhase]
   },
   {
     rule: "C5",
     what: "who joins on the way back is not told of the rejection",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `const tells = enrolled !== next.enrolled && (next.commitState === "rejecting" || next.commitState === "rejected")`,
     replace: "const tells = false",
-    tests: [trigger]
+    tests: [input]
   },
   {
     rule: "C5",
     what: "rejects wait until everything is undone",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (commitState === "rejecting" && !isTold) this.agree`,
     replace: `if (commitState === "rejecting" && !isTold && status === "errored") this.agree`,
     tests: [twoPhase, decision]
@@ -279,15 +279,15 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "the end waits until all have acknowledged the rejection",
-    file: "src/execution/SagaDecision.ts",
-    find: `if (status !== "errored" && this.backward(root, this.definition.steps))`,
-    replace: `if (status !== "errored" && this.backward(root, this.definition.steps) && Agreement.isReached(agreement))`,
+    file: "src/execution/rules/SagaDecision.ts",
+    find: `if (status !== "errored" && this.rollBackFrame(root, this.definition.steps))`,
+    replace: `if (status !== "errored" && this.rollBackFrame(root, this.definition.steps) && TwoPhaseCommit.isReached(phase))`,
     tests: [twoPhase]
   },
   {
     rule: "C5",
     what: "a failure without autocommit is told to all at once",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `const tells = self.autocommit || !self.transactional || self.commitState !== "none"`,
     replace: "const tells = true",
     tests: [decision, twoPhase]
@@ -297,7 +297,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "the step that failed is undone after the one before it",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `        : { ...outer, current }
     }
     // It failed`,
@@ -316,7 +316,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "steps are undone in the order they ran",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: "done: push(finished, outer.done), context",
     replace:
       "done: outer.done === undefined ? push(finished, undefined) : push(outer.done.head, push(finished, outer.done.tail)), context",
@@ -325,7 +325,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step without a reply is undone without asking what became of it",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (effect === "exists" || (compensation.unknown`,
     replace: `if (effect !== "none" || (compensation.unknown`,
     tests: [decision]
@@ -333,7 +333,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step without a reply is not undone",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (effect === "none" || compensation === undefined) return this.compensated(path)`,
     replace: `if (effect !== "exists" || compensation === undefined) return this.compensated(path)`,
     tests: [decision, laws]
@@ -341,7 +341,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step whose service cannot be asked is not undone",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `else this.park(path, "its effect is unknown and the service cannot be asked")`,
     replace: "else this.compensated(path)",
     tests: [decision]
@@ -349,7 +349,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a local step whose effect is unknown is not undone",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `this.park(path, "its effect is unknown")`,
     replace: "this.compensated(path)",
     tests: [decision]
@@ -357,7 +357,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step is undone although its probe says that it has no effect",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `        effect: event.status === 200 ? "exists" : "none",
         relatedServices`,
     replace: `        effect: "exists",
@@ -367,7 +367,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a 500 to a probe counts as no effect",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `        ? [attemptFailed(self, definition, path, content, now, settings)]
         : [{ _tag: "ProbeAnswered"`,
     replace: `        ? [{ _tag: "ProbeAnswered", path, status: 404, at }]
@@ -377,7 +377,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a compensation that is not answered is never parked",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: "if (end <= this.now) return this.park(",
     replace: "if (end <= this.now) return void (",
     tests: [laws]
@@ -385,7 +385,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a parked step is not listed",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: "const parked = parks ? union(self.parked, [path]) : self.parked.filter((other) => other !== path)",
     replace: "const parked = self.parked.filter((other) => other !== path)",
     tests: [decision]
@@ -393,7 +393,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "it says that all is undone while a step is parked",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `status: "errored", alreadyRollback: self.parked.length === 0 && self.reopened.length === 0 }`,
     replace: `status: "errored", alreadyRollback: true }`,
     tests: [decision, laws]
@@ -401,7 +401,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a late answer that there is an effect is not followed by its compensation",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: "reopened: union(next.reopened, [path]) }",
     replace: "reopened: next.reopened }",
     tests: [decision]
@@ -409,7 +409,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step does not get back the status that it had before it was undone",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `  status: step.statusBefore ?? step.status,
   statusBefore: undefined,`,
     replace: "  statusBefore: undefined,",
@@ -418,7 +418,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "another branch begins a step in the moment of the first failure",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: "      if (failure !== undefined) this.facts.splice(0, this.facts.length, failure)\n",
     replace: "",
     tests: [decision]
@@ -426,7 +426,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a running step of another branch is left to itself",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: `    if (self.direction === "backward") return { ...outer, current: finished }`,
     replace: `    if (self.direction === "backward") return { ...outer, current: undefined, undone: push(finished, outer.undone) }`,
     tests: [decision, laws]
@@ -436,7 +436,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a request is sent once only",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: "if (request !== undefined) this.resend(path, request, this.settings.resend)",
     replace: "",
     tests: [decision]
@@ -444,7 +444,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a compensation is sent once only",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: "    this.resend(state.path, sent, retry.backoff)\n",
     replace: "",
     tests: [decision]
@@ -452,7 +452,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "votes are asked for once only",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `const isDue = status === "new" || (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY`,
     replace: `const isDue = status === "new" || (tag !== "Reserve" && last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY`,
     tests: [twoPhase]
@@ -460,7 +460,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a decision is told once only",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `const isDue = status === "new" || (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY`,
     replace: `const isDue = status === "new" || (tag === "Reserve" && last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY`,
     tests: [twoPhase]
@@ -468,7 +468,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "nobody is told of a service that does not answer to a decision",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `else this.facts.push({ _tag: "ServiceStalled", service,`,
     replace: `else if (end < 0) this.facts.push({ _tag: "ServiceStalled", service,`,
     tests: [twoPhase]
@@ -476,7 +476,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a service that does not answer to a decision is given up",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (status === "answered") continue`,
     replace: `if (status === "answered" || stalled !== undefined) continue`,
     tests: [twoPhase]
@@ -484,9 +484,9 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a compensation that is answered 500 is not tried again",
-    file: "src/execution/SagaTrigger.ts",
-    find: "    ...(failed <= retry.times && { retryAt: now + Timing.delay(failed, retry.backoff) }),\n",
+    file: "src/execution/rules/SagaInput.ts",
+    find: "    ...(failed <= retry.times && { retryAt: now + RetrySchedule.delay(failed, retry.backoff) }),\n",
     replace: "",
-    tests: [trigger, decision]
+    tests: [input, decision]
   }
 ]

@@ -1,16 +1,16 @@
 /** SPEC C6: what a participant does with a message, by what it has recorded. */
 import type { Mutant } from "./Mutant.ts"
 
-const table = "test/runtime/participant/table.test.ts"
-const random = "test/runtime/participant/random.test.ts"
-const wire = "test/runtime/participant/wire.test.ts"
-const ambient = "test/runtime/participant/ambient.test.ts"
-const participant = "test/runtime/manager/participant.test.ts"
-const twoPhase = "test/runtime/manager/twoPhase.test.ts"
+const table = "test/participant/table.test.ts"
+const random = "test/participant/random.test.ts"
+const wire = "test/participant/wire.test.ts"
+const ambient = "test/participant/ambient.test.ts"
+const participant = "test/orchestrator/participant.test.ts"
+const twoPhase = "test/orchestrator/twoPhase.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
 
-const machine = "src/runtime/ParticipantMachine.ts"
-const unit = "src/runtime/ParticipantUnit.ts"
+const machine = "src/participant/ParticipantDecision.ts"
+const unit = "src/participant/HandleMessage.ts"
 
 export const participants: ReadonlyArray<Mutant> = [
   // ---- what was answered before --------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ export const participants: ReadonlyArray<Mutant> = [
   {
     rule: "C6",
     what: "a staged effect runs where no transaction keeps it back",
-    file: "src/runtime/ParticipantHandlers.ts",
+    file: "src/participant/ParticipantHandlers.ts",
     find: `  if (command.effect === "staged" && !staging) return Effect.succeed(failed("StagedOutsideTransaction"))\n`,
     replace: "",
     tests: [participant]
@@ -254,7 +254,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a commit whose hook dies is acknowledged",
     file: unit,
-    find: `return Effect.andThen(reportDeath(name, cause), Effect.fail(new Undone(Machine.refused("Died"))))`,
+    find: `return Effect.andThen(reportDeath(name, cause), Effect.fail(new Undone(ParticipantDecision.refused("Died"))))`,
     replace: "return reportDeath(name, cause) as Attempt<never>",
     tests: [wire]
   },
@@ -382,8 +382,8 @@ export const participants: ReadonlyArray<Mutant> = [
   {
     rule: "C6",
     what: "what ends by itself keeps what it has staged",
-    file: "src/runtime/ParticipantSweep.ts",
-    find: `          yield* ParticipantUnit.call(code, unit, "reject", {
+    file: "src/participant/ParticipantMaintenance.ts",
+    find: `          yield* HandleMessage.call(code, unit, "reject", {
             coordinator: expired.coordinator ?? name,
             id: messageId(uuid, name, "reject"),
             saga: uuid
@@ -394,7 +394,7 @@ export const participants: ReadonlyArray<Mutant> = [
   {
     rule: "C6",
     what: "nobody asks for a decision that does not come",
-    file: "src/runtime/ParticipantSweep.ts",
+    file: "src/participant/ParticipantMaintenance.ts",
     find: "return coordinator === undefined || last <= since",
     replace: "return coordinator === undefined || last > 0",
     tests: [wire]
@@ -418,7 +418,7 @@ export const participants: ReadonlyArray<Mutant> = [
   {
     rule: "C6",
     what: "who asks is told reject although nothing is decided",
-    file: "src/runtime/StatusService.ts",
+    file: "src/orchestrator/DecisionConsumer.ts",
     find: `decision ?? "undecided"`,
     replace: `decision ?? "reject"`,
     tests: [twoPhase]
@@ -426,7 +426,7 @@ export const participants: ReadonlyArray<Mutant> = [
   {
     rule: "C6",
     what: "who asks for what nobody knows waits for ever",
-    file: "src/runtime/StatusService.ts",
+    file: "src/orchestrator/DecisionConsumer.ts",
     find: `repository.durable ? "reject" : "undecided"`,
     replace: `"undecided"`,
     tests: [twoPhase]
@@ -434,7 +434,7 @@ export const participants: ReadonlyArray<Mutant> = [
   {
     rule: "C6",
     what: "who asks is told reject by a process that has forgotten all",
-    file: "src/runtime/StatusService.ts",
+    file: "src/orchestrator/DecisionConsumer.ts",
     find: `repository.durable ? "reject" : "undecided"`,
     replace: `"reject"`,
     tests: [twoPhase]

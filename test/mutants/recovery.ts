@@ -1,16 +1,16 @@
 /** SPEC C7, C9, C12 and C14: what a crash leaves, who may say what, and what may be forgotten. */
 import type { Mutant } from "./Mutant.ts"
 
-const decision = "test/execution/decision.test.ts"
-const trigger = "test/execution/trigger.test.ts"
-const laws = "test/execution/laws.test.ts"
-const crash = "test/runtime/manager/crash.test.ts"
-const control = "test/runtime/manager/control.test.ts"
-const start = "test/runtime/manager/start.test.ts"
-const twoPhase = "test/runtime/manager/twoPhase.test.ts"
-const wire = "test/runtime/participant/wire.test.ts"
-const instances = "test/runtime/manager/instances.test.ts"
-const overtaken = "test/runtime/manager/overtaken.test.ts"
+const decision = "test/execution/rules/SagaDecision.test.ts"
+const input = "test/execution/rules/SagaInput.test.ts"
+const laws = "test/execution/rules/laws.test.ts"
+const crash = "test/orchestrator/crash.test.ts"
+const control = "test/orchestrator/control.test.ts"
+const start = "test/orchestrator/start.test.ts"
+const twoPhase = "test/orchestrator/twoPhase.test.ts"
+const wire = "test/participant/wire.test.ts"
+const instances = "test/orchestrator/instances.test.ts"
+const overtaken = "test/orchestrator/overtaken.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
 
@@ -19,7 +19,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a half-done local step runs again, whatever its onCrash says",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
     replace: "if (current !== undefined) return",
     tests: [decision, crash]
@@ -27,7 +27,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a half-done local step is undone, though it may run again",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
     replace: `if (current.status !== "running-on-execute" || step.transactional) return`,
     tests: [decision, crash]
@@ -35,7 +35,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a half-done transactional step is undone, though it has left nothing",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
     replace: `if (current.status !== "running-on-execute" || step.onCrash === "retry") return`,
     tests: [decision]
@@ -43,7 +43,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a half-done local step is undone, though a person is to see it",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `if (step.onCrash === "park") {`,
     replace: `if (step.onCrash === "retry") {`,
     tests: [decision, crash]
@@ -51,7 +51,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery does not look at half-done steps",
-    file: "src/runtime/Recovery.ts",
+    file: "src/orchestrator/Recovery.ts",
     find: "resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)",
     replace: "resume(known.success, Number.NEGATIVE_INFINITY)",
     tests: [crash]
@@ -59,7 +59,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a reply goes on with an execution without looking at its half-done steps",
-    file: "src/runtime/ActiveExecutions.ts",
+    file: "src/orchestrator/ExecutionSupervisor.ts",
     find: "elsewhere === undefined ? afterCrash(execution, clock.currentTimeMillisUnsafe()) : execution",
     replace: "execution",
     tests: [instances]
@@ -67,7 +67,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a reply goes on with an execution that somebody alive is at work on",
-    file: "src/runtime/TakingUp.ts",
+    file: "src/orchestrator/Takeover.ts",
     find: "if (holder !== owner) return { execution, elsewhere: holder }",
     replace: "if (holder !== owner) return { execution, elsewhere: undefined }",
     tests: [instances]
@@ -75,15 +75,15 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a hook of the own service is called by two instances at once",
-    file: "src/runtime/TakingUp.ts",
-    find: '(Agreement.pending(state.agreement).includes(state.service ?? "") ||',
+    file: "src/orchestrator/Takeover.ts",
+    find: '(TwoPhaseCommit.pending(state.phase).includes(state.service ?? "") ||',
     replace: "(false ||",
     tests: [overtaken]
   },
   {
     rule: "C7",
     what: "whoever stores a reply for somebody at work on the execution takes it away",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "const hint = hintOf(self) ?? (isWaiting ? waiting(decision.wakeAt) : atWork)",
     replace: "const hint = isWaiting ? waiting(decision.wakeAt) : atWork",
     tests: [instances]
@@ -91,7 +91,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "an execution is taken from somebody alive who is at work on it (memory)",
-    file: "src/ports/SagaExecutionLease.ts",
+    file: "src/ports/Leases.ts",
     find: "hint.wakeAt === undefined && this.isAlive(hint.owner, now)",
     replace: "hint.wakeAt !== undefined && this.isAlive(hint.owner, now)",
     tests: [repository]
@@ -107,7 +107,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "after a crash what is not answered waits for its next resend",
-    file: "src/runtime/Recovery.ts",
+    file: "src/orchestrator/Recovery.ts",
     find: "resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)",
     replace: "resume(afterCrash(known.success, now), now)",
     tests: [crash]
@@ -115,7 +115,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "after a crash a request is not sent again",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `    else if (this.since === Number.NEGATIVE_INFINITY) this.instructions.push({ _tag: "Resend", path, sent })\n`,
     replace: "",
     tests: [decision, crash]
@@ -123,7 +123,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "after a crash nobody is asked or told of the agreement again",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: " || this.since === Number.NEGATIVE_INFINITY\n",
     replace: "\n",
     tests: [twoPhase]
@@ -131,7 +131,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "replies are taken before recovery",
-    file: "src/runtime/SagaManager.ts",
+    file: "src/orchestrator/SagaManager.ts",
     find: "  yield* Recovery.run({",
     replace: `  yield* Effect.forkScoped(SagaService.consume(manager), { startImmediately: true })
   yield* Recovery.run({`,
@@ -140,15 +140,15 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery looks once only, when it starts",
-    file: "src/runtime/Recovery.ts",
+    file: "src/orchestrator/Recovery.ts",
     find: "    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.interval), round(self))))\n",
     replace: "",
-    tests: [crash, "test/runtime/manager/review.test.ts"]
+    tests: [crash, "test/orchestrator/review.test.ts"]
   },
   {
     rule: "C7",
     what: "recovery takes what somebody alive has (memory)",
-    file: "src/ports/SagaExecutionLease.ts",
+    file: "src/ports/Leases.ts",
     find: "holds === undefined : this.isAlive(hint.owner, now)",
     replace: "holds === undefined : false",
     tests: [repository]
@@ -164,7 +164,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery does not take what a dead process has (memory)",
-    file: "src/ports/SagaExecutionLease.ts",
+    file: "src/ports/Leases.ts",
     find: "return (this.until.get(owner) ?? now) > now",
     replace: "return this.until.has(owner)",
     tests: [repository]
@@ -172,7 +172,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery takes what is not due (memory)",
-    file: "src/ports/SagaExecutionLease.ts",
+    file: "src/ports/Leases.ts",
     find: "(hint.wakeAt ?? now) > (dueBy ?? now)",
     replace: "(hint.wakeAt ?? now) < 0",
     tests: [repository]
@@ -180,7 +180,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery does not take up a vote",
-    file: "src/ports/SagaExecutionLease.ts",
+    file: "src/ports/Leases.ts",
     find: `  commitState === "reserving" ||\n`,
     replace: "",
     tests: [twoPhase]
@@ -188,7 +188,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery does not take up a commit that is not acknowledged",
-    file: "src/ports/SagaExecutionLease.ts",
+    file: "src/ports/Leases.ts",
     find: `  commitState === "committing" ||\n`,
     replace: "",
     tests: [twoPhase]
@@ -196,7 +196,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery does not take up a reject that is not acknowledged",
-    file: "src/ports/SagaExecutionLease.ts",
+    file: "src/ports/Leases.ts",
     find: `  commitState === "rejecting" ||\n`,
     replace: "",
     tests: [twoPhase]
@@ -204,7 +204,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery takes what belongs to another program",
-    file: "src/ports/SagaExecutionLease.ts",
+    file: "src/ports/Leases.ts",
     find: " || known?.has(state.fingerprint) === false",
     replace: "",
     tests: [repository]
@@ -212,7 +212,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a manager that is closed keeps its executions from others",
-    file: "src/runtime/SagaManager.ts",
+    file: "src/orchestrator/SagaManager.ts",
     find: "  yield* Effect.addFinalizer(() => Effect.ignore(repository.release(owner)))\n",
     replace: "",
     tests: [crash]
@@ -220,7 +220,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a participant asks after a restart only when the next question is due",
-    file: "src/runtime/ParticipantSweep.ts",
+    file: "src/participant/ParticipantMaintenance.ts",
     find: "since ?? Number.NEGATIVE_INFINITY",
     replace: "since ?? now",
     tests: [wire]
@@ -254,7 +254,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C9",
     what: "the same key with another context gives somebody else's execution",
-    file: "src/runtime/SagaManager.ts",
+    file: "src/orchestrator/SagaManager.ts",
     find: "Repository.contextHash(theirs) === Repository.contextHash(mine)",
     replace: "theirs !== mine",
     tests: [start]
@@ -262,37 +262,37 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C9",
     what: "a uuid of version 7 may be given by a caller",
-    file: "src/execution/SagaExecution.ts",
+    file: "src/execution/view/SagaExecution.ts",
     find: `return Uuid.version(uuid) === "7"`,
     replace: `return Uuid.version(uuid) === "x"`,
-    tests: ["test/execution/raw.test.ts"]
+    tests: ["test/execution/view/raw.test.ts"]
   },
   {
     rule: "C9",
     what: "cancelling what is decided counts as done",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `    ? Result.fail(new SagaNotCancellable({ uuid: self.uuid, status: self.status }))`,
     replace: "    ? unchanged",
-    tests: [trigger, control]
+    tests: [input, control]
   },
   {
     rule: "C9",
     what: "rejecting what is committed counts as done",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `if (self.decision === "commit") return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))`,
     replace: `if (self.decision === "commit") return unchanged`,
-    tests: [trigger, control]
+    tests: [input, control]
   },
   {
     rule: "C9",
     what: "committing twice is refused",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `  if (self.decision === "commit") return unchanged
   if (self.status`,
     replace: `  if (self.decision === "commit")
     return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))
   if (self.status`,
-    tests: [trigger, control]
+    tests: [input, control]
   },
 
   // ---- C12 -----------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C12",
     what: "another coordinator may decide about a transaction",
-    file: "src/runtime/ParticipantMachine.ts",
+    file: "src/participant/ParticipantDecision.ts",
     find: `  if (own !== undefined && isForeign(own)) return { _tag: "PutAway", fault: "SenderMismatch" }\n`,
     replace: "",
     tests: [wire]
@@ -315,7 +315,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C12",
     what: "another coordinator may undo what belongs to no transaction",
-    file: "src/runtime/ParticipantMachine.ts",
+    file: "src/participant/ParticipantDecision.ts",
     find: `    if (isForeign(barrier)) return { _tag: "PutAway", fault: "SenderMismatch" }\n`,
     replace: "",
     tests: [wire]
@@ -323,15 +323,15 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C12",
     what: "the first message of a coordinator does not bind it",
-    file: "src/runtime/ParticipantMachine.ts",
+    file: "src/participant/ParticipantDecision.ts",
     find: "coordinator: known.coordinator ?? (known.uuid === envelope.saga ? envelope.coordinator : undefined)",
     replace: "coordinator: known.coordinator",
-    tests: ["test/runtime/participant/ambient.test.ts"]
+    tests: ["test/participant/ambient.test.ts"]
   },
   {
     rule: "C12",
     what: "what a service says is kept with the execution, whatever it is",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: `typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? content : "Refused"`,
     replace: `typeof content === "string" ? content : "Refused"`,
     tests: [twoPhase]
@@ -342,22 +342,22 @@ export const recovery: ReadonlyArray<Mutant> = [
     file: "src/ports/DeadLetters.ts",
     find: `sha256: createHash("sha256").update(body).digest("hex")`,
     replace: "sha256: String(body)",
-    tests: [wire, "test/runtime/manager/deadLetters.test.ts"]
+    tests: [wire, "test/orchestrator/deadLetters.test.ts"]
   },
 
   // ---- C14 -----------------------------------------------------------------------------------------------------
   {
     rule: "C14",
     what: "a decision to commit is forgotten before all have acknowledged it",
-    file: "src/execution/SagaEvolution.ts",
-    find: `agreement: Agreement.begin("commit", self.enrolled, event.at)`,
-    replace: "agreement: undefined",
+    file: "src/execution/rules/SagaEvolution.ts",
+    find: `phase: TwoPhaseCommit.begin("commit", self.enrolled, event.at)`,
+    replace: "phase: undefined",
     tests: [twoPhase, decision]
   },
   {
     rule: "C14",
     what: "an execution is forgotten while it is being committed",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/rules/SagaState.ts",
     find: `export const isSettled = (self: SagaState): boolean =>
   self.commitState === "committed" ||`,
     replace: `export const isSettled = (self: SagaState): boolean =>
@@ -367,7 +367,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C14",
     what: "an execution is forgotten while a step of it is parked",
-    file: "src/execution/SagaState.ts",
+    file: "src/execution/rules/SagaState.ts",
     find: `    self.status === "errored" &&
     self.parked.length === 0 &&
     self.reopened.length === 0)`,
@@ -409,7 +409,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C14",
     what: "a participant forgets as soon as nothing may run, whatever the clocks say",
-    file: "src/runtime/ParticipantSweep.ts",
+    file: "src/participant/ParticipantMaintenance.ts",
     find: "const before = now - maxSkew",
     replace: "const before = now",
     tests: [wire]
@@ -417,7 +417,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C14",
     what: "a participant forgets messages without a transaction as early as others",
-    file: "src/runtime/ParticipantSweep.ts",
+    file: "src/participant/ParticipantMaintenance.ts",
     find: "alone: before - participantRetention",
     replace: "alone: before",
     tests: [wire]
@@ -425,7 +425,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C14",
     what: "a participant keeps a transaction for the time of its last message only",
-    file: "src/runtime/ParticipantMachine.ts",
+    file: "src/participant/ParticipantDecision.ts",
     find: "Math.max(known?.notAfter ?? notAfter, notAfter)",
     replace: "notAfter",
     tests: [wire]
@@ -433,15 +433,15 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C14",
     what: "an effect counts as not undone for ever",
-    file: "src/runtime/ParticipantUnit.ts",
+    file: "src/participant/HandleMessage.ts",
     find: "barriers: [{ ...executed, open: false }]",
     replace: "barriers: [executed]",
-    tests: [wire, "test/runtime/participant/table.test.ts"]
+    tests: [wire, "test/participant/table.test.ts"]
   },
   {
     rule: "C14",
     what: "what nothing can undo is never forgotten",
-    file: "src/runtime/ParticipantHandlers.ts",
+    file: "src/participant/ParticipantHandlers.ts",
     find: `open: effect === "immediate" && compensable !== false`,
     replace: `open: effect === "immediate"`,
     tests: [wire]

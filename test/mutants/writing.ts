@@ -1,15 +1,15 @@
 /** SPEC C3 and C4: what a message is, and what is written down before something happens. */
 import type { Mutant } from "./Mutant.ts"
 
-const decision = "test/execution/decision.test.ts"
-const twoPhase = "test/runtime/manager/twoPhase.test.ts"
-const crash = "test/runtime/manager/crash.test.ts"
-const outage = "test/runtime/manager/outage.test.ts"
-const instances = "test/runtime/manager/instances.test.ts"
-const overtaken = "test/runtime/manager/overtaken.test.ts"
-const participant = "test/runtime/manager/participant.test.ts"
-const wire = "test/runtime/participant/wire.test.ts"
-const table = "test/runtime/participant/table.test.ts"
+const decision = "test/execution/rules/SagaDecision.test.ts"
+const twoPhase = "test/orchestrator/twoPhase.test.ts"
+const crash = "test/orchestrator/crash.test.ts"
+const outage = "test/orchestrator/outage.test.ts"
+const instances = "test/orchestrator/instances.test.ts"
+const overtaken = "test/orchestrator/overtaken.test.ts"
+const participant = "test/orchestrator/participant.test.ts"
+const wire = "test/participant/wire.test.ts"
+const table = "test/participant/table.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const sqlRepository = "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
 const sqlStore = "test/adapters/sql/SqlParticipantStore.test.ts"
@@ -28,7 +28,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "a message that is sent again may run longer",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "Broker.publishOrWarn(broker, instruction.sent.message, instruction.sent.command)",
     replace:
       "Broker.publishOrWarn(broker, { ...instruction.sent.message, notAfter: run.clock.currentTimeMillisUnsafe() }, instruction.sent.command)",
@@ -37,15 +37,15 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "a compensation may run longer than the request that it undoes",
-    file: "src/runtime/RequestExecutor.ts",
+    file: "src/orchestrator/steps/RemoteRequest.ts",
     find: "built.value, lifetime(run, state))",
     replace: "built.value, at + run.settings.maxMessageLifetime)",
-    tests: ["test/runtime/steps/remote.test.ts"]
+    tests: ["test/orchestrator/steps/remote.test.ts"]
   },
   {
     rule: "C3",
     what: "what is sent late has the time of the first request, not of the latest",
-    file: "src/execution/SagaEvolution.ts",
+    file: "src/execution/rules/SagaEvolution.ts",
     find: "notAfter: Math.max(next.notAfter, notAfter)",
     replace: "notAfter: next.notAfter === 0 ? notAfter : next.notAfter",
     tests: [decision]
@@ -53,15 +53,15 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "a reply has the id of its request",
-    file: "src/execution/Envelope.ts",
+    file: "src/wire/Envelope.ts",
     find: "id: `$",
     replace: "id: true ? id : `$",
-    tests: ["test/execution/envelope.test.ts"]
+    tests: ["test/wire/Envelope.test.ts"]
   },
   {
     rule: "C3",
     what: "an id says nothing about what the message is about",
-    file: "src/runtime/ParticipantMachine.ts",
+    file: "src/participant/ParticipantDecision.ts",
     find: "return path !== undefined && id === messageId(saga, path, op)",
     replace: "return path !== undefined",
     tests: [wire]
@@ -69,15 +69,15 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "a transaction is opened where nobody ends it",
-    file: "src/runtime/RequestExecutor.ts",
+    file: "src/orchestrator/steps/RemoteRequest.ts",
     find: "transactions: transactional ? [...ambient, uuid] : ambient",
     replace: "transactions: [...ambient, uuid]",
-    tests: ["test/runtime/steps/remote.test.ts"]
+    tests: ["test/orchestrator/steps/remote.test.ts"]
   },
   {
     rule: "C3",
     what: "a reserve names steps that have no effect at the service",
-    file: "src/execution/SagaAgreement.ts",
+    file: "src/execution/rules/TwoPhaseCommit.ts",
     find: 'if (request?.message.service === service && effect === "exists") found.push(path)',
     replace: "if (request?.message.service === service) found.push(path)",
     tests: [decision, twoPhase]
@@ -85,15 +85,15 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "404 answers an execute",
-    file: "src/execution/SagaTrigger.ts",
+    file: "src/execution/rules/SagaInput.ts",
     find: "if (status === 404) return nothing",
     replace: "",
-    tests: ["test/execution/trigger.test.ts"]
+    tests: ["test/execution/rules/SagaInput.test.ts"]
   },
   {
     rule: "C3",
     what: "a refusal is answered and not recorded: a later delivery runs it",
-    file: "src/runtime/ParticipantUnit.ts",
+    file: "src/participant/HandleMessage.ts",
     find: `        conclude(ran.answer, { transactions }, ran._tag === "Handled" ? ran : {})`,
     replace: `        ran._tag === "Handled"
           ? conclude(ran.answer, { transactions }, ran)
@@ -105,7 +105,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W1",
     what: "a message leaves before it is stored",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "return Effect.flatMap(repository.store(self.execution, hint), (stored) => {",
     replace: `const early = announce(self.execution) ?? Effect.void
     self.announces = false
@@ -115,7 +115,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W1",
     what: "services are asked for their votes before that is stored",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `    case "Resend":
     case "Reserve":
     case "Commit":`,
@@ -126,36 +126,36 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W1",
     what: "a message that was stored is not sent",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: `    self.announces = false
     return announce(written)`,
     replace: `    self.announces = false
     return undefined`,
-    tests: ["test/runtime/steps/remote.test.ts", crash]
+    tests: ["test/orchestrator/steps/remote.test.ts", crash]
   },
 
   // ---- W2 ------------------------------------------------------------------------------------------------------
   {
     rule: "W2",
     what: "a reply is acknowledged before its consequence is stored",
-    file: "src/runtime/SagaService.ts",
+    file: "src/orchestrator/ReplyConsumer.ts",
     find: "return Effect.flatMap(manager.reply(answer.success.envelope.saga, reply), (outcome)",
     replace:
       "return Effect.flatMap(Effect.andThen(delivery.acknowledge, manager.reply(answer.success.envelope.saga, reply)), (outcome)",
-    tests: ["test/runtime/manager/service.test.ts"]
+    tests: ["test/orchestrator/service.test.ts"]
   },
   {
     rule: "W2",
     what: "a command is acknowledged before its outcome is recorded",
-    file: "src/runtime/Participant.ts",
+    file: "src/participant/Participant.ts",
     find: "return Effect.flatMap(attempt(message, 1), (outcome)",
     replace: "return Effect.flatMap(Effect.andThen(delivery.acknowledge, attempt(message, 1)), (outcome)",
-    tests: ["test/runtime/participant/crash.test.ts"]
+    tests: ["test/participant/crash.test.ts"]
   },
   {
     rule: "W2",
     what: "what a participant refuses is acknowledged and not kept as a dead letter",
-    file: "src/runtime/Participant.ts",
+    file: "src/participant/Participant.ts",
     find: "  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))\n",
     replace: "",
     tests: [wire]
@@ -163,10 +163,10 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W2",
     what: "a reply that is refused is acknowledged and not kept as a dead letter",
-    file: "src/runtime/SagaService.ts",
+    file: "src/orchestrator/ReplyConsumer.ts",
     find: "  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))\n",
     replace: "",
-    tests: ["test/runtime/manager/deadLetters.test.ts"]
+    tests: ["test/orchestrator/deadLetters.test.ts"]
   },
 
   // ---- W3 ------------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W3",
     what: "the answer to a message is not recorded with what it changes",
-    file: "src/runtime/ParticipantUnit.ts",
+    file: "src/participant/HandleMessage.ts",
     find: "const saved = unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })",
     replace: "const saved = unit.save({ ...changes, barriers: [...(changes.barriers ?? []), ...(own ? [] : [])] })",
     tests: [table]
@@ -198,7 +198,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W3",
     what: "what a handler has written stays when it fails",
-    file: "src/runtime/ParticipantHandlers.ts",
+    file: "src/participant/ParticipantHandlers.ts",
     find: "Effect.matchCauseEffect(unit.attempt(handled), {",
     replace: "Effect.matchCauseEffect(handled, {",
     tests: ["test/adapters/sql/participants.test.ts"]
@@ -208,7 +208,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W4",
     what: "services are told to commit before that is decided in storage",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `    case "Commit":
     case "Reject":
       return true`,
@@ -219,7 +219,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W4",
     what: "services are told to reject before that is decided in storage",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `    case "Commit":
     case "Reject":
       return true`,
@@ -256,7 +256,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "an own write whose outcome was unknown is taken for somebody else's",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: `stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined`,
     replace: "undefined",
     tests: [outage]
@@ -264,7 +264,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "somebody else's write of the same revision is taken for the own one",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "revision === after.revision && CanonicalJson.stringify(events) === CanonicalJson.stringify(execution.events)",
     replace: "revision === after.revision",
     tests: [instances]
@@ -272,7 +272,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "facts whose write was refused are not offered to the newer state",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "const next = judged === undefined ? facts.reduce(evolve, state) : wholly(facts, state)",
     replace: "const next = judged === undefined ? undefined : wholly(facts, state)",
     tests: [instances]
@@ -280,7 +280,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "what was decided on the old state is offered to the newer one",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "let { state } = latest",
     replace: "let state = Execution.unstored(execution).reduce(evolve, latest.state)",
     tests: [overtaken]
@@ -288,7 +288,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "a trigger is judged on the state that it has changed itself",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "      if (judged !== undefined) stand.add(judged)\n",
     replace: "",
     tests: [overtaken]
@@ -296,7 +296,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "a runner by hand goes on with what another one is at work on",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "rebased === latest && !brings(inbox, rebased, now)",
     replace: "rebased === latest && inbox.triggers.length === 0",
     tests: [overtaken]
@@ -304,8 +304,8 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "a reply whose write was refused is not judged again on the newer state",
-    file: "src/runtime/Drive.ts",
-    find: "    inbox.triggers.unshift(...inbox.judged.filter((one) => !stand.has(one)).map(({ trigger }) => trigger))\n",
+    file: "src/orchestrator/ExecutionLoop.ts",
+    find: "    inbox.inputs.unshift(...inbox.judged.filter((one) => !stand.has(one)).map(({ input }) => input))\n",
     replace: "",
     tests: [overtaken]
   },
@@ -314,15 +314,15 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W6",
     what: "another alternative runs than the one that was chosen and stored",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: "[step.alternatives[state.choice]!.steps]",
     replace: "[step.alternatives.at(-1 - state.choice)!.steps]",
-    tests: ["test/execution/laws.test.ts"]
+    tests: ["test/execution/rules/laws.test.ts"]
   },
   {
     rule: "W7",
     what: "a local step runs before it is stored as running",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `    case "RunStep":
     case "Compensate":
     case "Resend":`,
@@ -333,7 +333,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W7",
     what: "the undoing of a local step begins before that is stored",
-    file: "src/execution/SagaDecision.ts",
+    file: "src/execution/rules/SagaDecision.ts",
     find: `    case "RunStep":
     case "Compensate":
     case "Resend":`,
@@ -344,7 +344,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W7",
     what: "a transactional step is kept though its record is not",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: `    }).pipe(
       repository.atomically,
       Effect.catchTag("Undone"`,
@@ -355,7 +355,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W7",
     what: "what a transactional step has written stays when it fails",
-    file: "src/runtime/Drive.ts",
+    file: "src/orchestrator/ExecutionLoop.ts",
     find: "if (facts.some(isFailure)) return",
     replace: "if (facts.length === 0) return",
     tests: [sqlSteps]
@@ -363,9 +363,9 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W7",
     what: "a step that runs again has another idempotency key",
-    file: "src/runtime/Operation.ts",
+    file: "src/orchestrator/steps/StepCallback.ts",
     find: "idempotencyKey: messageId(uuid, path, op)",
     replace: `idempotencyKey: [messageId(uuid, path, op), run.clock.currentTimeMillisUnsafe()].join(":")`,
-    tests: ["test/runtime/steps/local.test.ts", crash]
+    tests: ["test/orchestrator/steps/local.test.ts", crash]
   }
 ]

@@ -1,9 +1,9 @@
 /** The broker suite on the memory layer, its bounds, and what goes over the wire (SPEC C3, C11, C12). */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Scheduler, Stream } from "effect"
-import { type Envelope, reply } from "../../src/execution/Envelope.ts"
 import * as Broker from "../../src/ports/Broker.ts"
-import * as BrokerSuite from "../../src/tooling/BrokerSuite.ts"
+import * as BrokerSuite from "../../src/testing/BrokerSuite.ts"
+import { type Envelope, reply } from "../../src/wire/Envelope.ts"
 
 BrokerSuite.suite("memory", Broker.layerMemory)
 

@@ -5,7 +5,7 @@ import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Broker from "../../src/ports/Broker.ts"
 import { FaultPoint, type Name } from "../../src/ports/FaultPoint.ts"
 import * as Repository from "../../src/ports/SagaExecutionRepository.ts"
-import * as Sample from "../../src/tooling/SampleExecutions.ts"
+import * as Sample from "../../src/testing/SampleExecutions.ts"
 
 /** Notes where the effect comes by. */
 const visited = Effect.fnUntraced(function* <A, E, R>(self: Effect.Effect<A, E, R>) {

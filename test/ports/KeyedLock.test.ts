@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scheduler } from "effect"
 import * as KeyedLock from "../../src/ports/KeyedLock.ts"
-import { below, type Chance, forSeeds, happens } from "../execution/chance.ts"
+import { below, type Chance, forSeeds, happens } from "../execution/rules/chance.ts"
 
 /** Turns of all other fibers. */
 const turns = (count = 10) => Effect.repeat(Effect.yieldNow, { times: count })

@@ -2,10 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
-import * as Execution from "../../src/execution/SagaExecution.ts"
+import * as Execution from "../../src/execution/view/SagaExecution.ts"
 import * as Repository from "../../src/ports/SagaExecutionRepository.ts"
-import * as RepositorySuite from "../../src/tooling/RepositorySuite.ts"
-import * as Sample from "../../src/tooling/SampleExecutions.ts"
+import * as RepositorySuite from "../../src/testing/RepositorySuite.ts"
+import * as Sample from "../../src/testing/SampleExecutions.ts"
 
 const repository = Repository.SagaExecutionRepository
 

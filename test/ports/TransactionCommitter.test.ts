@@ -1,11 +1,11 @@
 /** The committer suite on the layer of this room, and who takes part in an execution. */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Envelope } from "../../src/execution/Envelope.ts"
-import type { SagaEvent } from "../../src/execution/SagaEvent.ts"
+import type { SagaEvent } from "../../src/execution/rules/SagaEvent.ts"
 import * as TransactionCommitter from "../../src/ports/TransactionCommitter.ts"
-import * as CommitterSuite from "../../src/tooling/CommitterSuite.ts"
-import * as Sample from "../../src/tooling/SampleExecutions.ts"
+import * as CommitterSuite from "../../src/testing/CommitterSuite.ts"
+import * as Sample from "../../src/testing/SampleExecutions.ts"
+import type { Envelope } from "../../src/wire/Envelope.ts"
 
 CommitterSuite.suite("none", TransactionCommitter.layerNone)
 

@@ -8,12 +8,12 @@ import { randomUUID } from "node:crypto"
 import { type Config, Context, Effect, Layer, type Scope, Stream } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
+import * as MqttConfig from "./MqttConfig.ts"
 import * as Connection from "./MqttConnection.ts"
 import * as MqttIncoming from "./MqttIncoming.ts"
 import * as MqttOutgoing from "./MqttOutgoing.ts"
-import * as MqttSettings from "./MqttSettings.ts"
 
-export { InvalidMqttSetting, type Options } from "./MqttSettings.ts"
+export { InvalidMqttSetting, type Options } from "./MqttConfig.ts"
 
 /** One connection to the broker: for readiness checks and dashboards. */
 export interface ConnectionStatus {
@@ -40,7 +40,7 @@ const isService = (service: string): boolean =>
 const subscribe = (
   { client, resumed }: Connection.Connection,
   filters: Array<string>,
-  version: MqttSettings.Settings["version"]
+  version: MqttConfig.Settings["version"]
 ): Effect.Effect<void, Connection.MqttConnectionLost> =>
   Effect.callback((resume) => {
     // A shared subscription may be known and not served any more after a restart of the broker, and then asking again is
@@ -60,10 +60,10 @@ const subscribe = (
   })
 
 const make = Effect.fnUntraced(function* (
-  options: MqttSettings.Options
-): Effect.fn.Return<Context.Context<Broker.Broker | MqttConnections>, MqttSettings.InvalidMqttSetting, Scope.Scope> {
+  options: MqttConfig.Options
+): Effect.fn.Return<Context.Context<Broker.Broker | MqttConnections>, MqttConfig.InvalidMqttSetting, Scope.Scope> {
   const instance = randomUUID()
-  const settings = yield* MqttSettings.make(options, instance)
+  const settings = yield* MqttConfig.make(options, instance)
   const statuses = new Map<string, boolean>()
 
   /** Reserves the first free id in the scope: an instance that starts again finds what was kept for it. */
@@ -159,8 +159,8 @@ const make = Effect.fnUntraced(function* (
 
 /** Connects in the background: a broker that is not there yet is waited for. */
 export const layer = (
-  options: MqttSettings.Options
-): Layer.Layer<Broker.Broker | MqttConnections, MqttSettings.InvalidMqttSetting> => Layer.effectContext(make(options))
+  options: MqttConfig.Options
+): Layer.Layer<Broker.Broker | MqttConnections, MqttConfig.InvalidMqttSetting> => Layer.effectContext(make(options))
 
 /**
  * The same from Effect's `Config`: `SAGA_MQTT_URL` is required; `SAGA_MQTT_CLIENT_ID`, `SAGA_MQTT_USERNAME`,
@@ -170,5 +170,5 @@ export const layer = (
  */
 export const layerConfig: Layer.Layer<
   Broker.Broker | MqttConnections,
-  MqttSettings.InvalidMqttSetting | Config.ConfigError
-> = Layer.effectContext(Effect.flatMap(MqttSettings.fromConfig, make))
+  MqttConfig.InvalidMqttSetting | Config.ConfigError
+> = Layer.effectContext(Effect.flatMap(MqttConfig.fromConfig, make))

@@ -9,8 +9,8 @@ import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
 import { Clock, Deferred, Effect, Exit, Random, Redacted, Schema, type Scope } from "effect"
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
+import type { Settings } from "./MqttConfig.ts"
 import * as Packet from "./MqttPacket.ts"
-import type { Settings } from "./MqttSettings.ts"
 
 /** Why there is no connection. Names no secret. */
 export class MqttConnectionLost extends Schema.TaggedError<MqttConnectionLost>()("MqttConnectionLost", {

@@ -4,9 +4,9 @@
  */
 import { Effect, FiberSet, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
+import { conclude, untilHandled } from "../../ports/Consumer.ts"
 import * as DeadLetters from "../../ports/DeadLetters.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
-import { conclude, untilHandled } from "../../runtime/Consumer.ts"
 import type { Arrived } from "./MqttConnection.ts"
 
 export interface MqttIncoming {

@@ -6,7 +6,7 @@ import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
-import type * as Head from "../../ports/SagaExecutionHead.ts"
+import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import { type Tables, whole } from "./SqlTables.ts"
 
 /** A row of `saga_event`: all facts of one write, as JSON text. */
@@ -19,7 +19,7 @@ export interface EventRow {
 
 /** A row of `saga_execution`, where a write changes what people and recovery look for. */
 export interface HeadRow {
-  readonly head: Head.Head
+  readonly head: ExecutionSummary.ExecutionSummary
   readonly claimable: boolean
   readonly owner: string | null
   /** 0: somebody is at work on it; null: it waits for nothing. */
@@ -84,8 +84,8 @@ export class SagaExecutionStatements extends Context.Service<
     /** In the order of their revisions. */
     readonly events: (uuids: ReadonlyArray<string>) => Run<ReadonlyArray<Omit<EventRow, "writeId">>>
     readonly find: (
-      filter: Head.Filter,
-      from: Head.Position | undefined,
+      filter: ExecutionSummary.Filter,
+      from: ExecutionSummary.Position | undefined,
       limit: number
     ) => Run<ReadonlyArray<StoredHead>>
     /** Extends the lease by the database's clock; whether it was over. */

@@ -2,8 +2,8 @@
 import { Effect, Layer, Schema } from "effect"
 import { type Migrator, SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
-import * as Encoding from "../../execution/Encoding.ts"
 import * as Port from "../../ports/DeadLetters.ts"
+import * as JsonCodec from "../../wire/JsonCodec.ts"
 import { again, causeOf, isRolledBack } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
@@ -52,7 +52,7 @@ const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables, { keep = 10
       ).pipe(
         Effect.flatMap((rows) => decode(rows.map(({ row }) => row))),
         Effect.catchTag("SchemaError", (error) =>
-          Effect.fail(new Port.DeadLettersError({ operation: "list", cause: { issue: Encoding.placesOf(error) } }))
+          Effect.fail(new Port.DeadLettersError({ operation: "list", cause: { issue: JsonCodec.placesOf(error) } }))
         )
       )
   }

@@ -5,10 +5,10 @@
 import { Cause, Duration, Effect, Exit, Layer, Schema } from "effect"
 import { type Migrator, SqlClient } from "effect/sql"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
-import * as Encoding from "../../execution/Encoding.ts"
-import { ReplyStatus } from "../../execution/Envelope.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as Port from "../../ports/ParticipantStore.ts"
+import { ReplyStatus } from "../../wire/Envelope.ts"
+import * as JsonCodec from "../../wire/JsonCodec.ts"
 import * as Statements from "./ParticipantStatements.ts"
 import { ParticipantStatements } from "./ParticipantStatements.ts"
 import { again, causeOf, isLost, isPassing, isRejected, isRolledBack } from "./SqlErrors.ts"
@@ -200,7 +200,7 @@ const readTransactions = Schema.decodeUnknownEffect(Schema.Array(StoredTransacti
 const readBarriers = Schema.decodeUnknownEffect(Schema.Array(StoredBarrier))
 
 const corrupt = (operation: Operation) => (error: Schema.SchemaError) =>
-  new Port.ParticipantStoreError({ reason: "corrupt", operation, cause: { issue: Encoding.placesOf(error) } })
+  new Port.ParticipantStoreError({ reason: "corrupt", operation, cause: { issue: JsonCodec.placesOf(error) } })
 
 const decodeTransactions = (operation: Operation, rows: unknown) =>
   readTransactions(rows).pipe(

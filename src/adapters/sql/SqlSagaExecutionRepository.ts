@@ -6,17 +6,17 @@ import { PgClient } from "@effect/sql-pg"
 import { Clock, Duration, Effect, Exit, Layer, Result, Schedule, Schema, Stream } from "effect"
 import { type Migrator, SqlClient } from "effect/sql"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
-import * as Encoding from "../../execution/Encoding.ts"
-import { check, limits } from "../../execution/Json.ts"
-import { SagaEvent } from "../../execution/SagaEvent.ts"
-import type { SagaExecution } from "../../execution/SagaExecution.ts"
-import * as Execution from "../../execution/SagaExecution.ts"
-import type { SagaState } from "../../execution/SagaState.ts"
-import * as Uuid from "../../execution/Uuid.ts"
+import { SagaEvent } from "../../execution/rules/SagaEvent.ts"
+import type { SagaState } from "../../execution/rules/SagaState.ts"
+import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
+import * as Execution from "../../execution/view/SagaExecution.ts"
+import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import * as ExecutionTombstone from "../../ports/ExecutionTombstone.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
-import * as Head from "../../ports/SagaExecutionHead.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
-import * as Tombstone from "../../ports/SagaExecutionTombstone.ts"
+import * as JsonCodec from "../../wire/JsonCodec.ts"
+import { check, limits } from "../../wire/JsonLimits.ts"
+import * as Uuid from "../../wire/Uuid.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
 import { again, causeOf, codeOf, isRejected, isRolledBack, isTaken, orLost } from "./SqlErrors.ts"
@@ -95,7 +95,7 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
       if (oldest !== undefined) heads.delete(oldest)
       heads.set(uuid, key)
     }
-    return { head: { ...Head.of(execution), revision }, claimable, owner, wakeAt, tells: revision > 1 }
+    return { head: { ...ExecutionSummary.of(execution), revision }, claimable, owner, wakeAt, tells: revision > 1 }
   }
 
   /** Those that are written; all, if undefined. A row whose place is taken fails a statement, and with it a transaction. */
@@ -266,11 +266,11 @@ const make = Effect.fnUntraced(function* (options: Options, channel: string) {
     },
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const from = yield* Port.pageStart(page)
-      const limit = Head.limitOf(page)
+      const limit = ExecutionSummary.limitOf(page)
       const rows = yield* call("find", statements.find(filter, from, limit + 1))
       const items = yield* Effect.forEach(rows.slice(0, limit), headFrom)
       const last = items.at(-1)
-      return rows.length > limit && last !== undefined ? { items, next: Head.cursor(last) } : { items }
+      return rows.length > limit && last !== undefined ? { items, next: ExecutionSummary.cursor(last) } : { items }
     }),
     claim,
     take: ({ owner, uuid, wakeAt = 0 }) =>
@@ -309,7 +309,7 @@ const executionOf = (
     if (revision !== i + 1) return Result.fail(corrupt(operation, `revision ${i + 1} is missing`))
     const decoded = decodeFacts(facts)
     if (Result.isFailure(decoded))
-      return Result.fail(corrupt(operation, `revision ${revision}: ${Encoding.placesOf(decoded.failure)}`))
+      return Result.fail(corrupt(operation, `revision ${revision}: ${JsonCodec.placesOf(decoded.failure)}`))
     const checked = check(decoded.success, { ...limits, maxDepth: limits.maxDepth + depthOfFacts })
     if (typeof checked !== "number") return Result.fail(corrupt(operation, `revision ${revision}: ${checked.message}`))
     events.push(...decoded.success)
@@ -318,7 +318,7 @@ const executionOf = (
   return execution === undefined ? Result.fail(corrupt(operation, "no ExecutionCreated")) : Result.succeed(execution)
 }
 
-const decodeHead = Schema.decodeUnknownEffect(Head.Head)
+const decodeHead = Schema.decodeUnknownEffect(ExecutionSummary.ExecutionSummary)
 
 const headFrom = (row: Statements.StoredHead) =>
   decodeHead({
@@ -340,19 +340,19 @@ const headFrom = (row: Statements.StoredHead) =>
     settled: row.settled,
     createdAt: Number(row.created_at),
     updatedAt: Number(row.updated_at)
-  }).pipe(Effect.mapError((error) => corrupt("find", Encoding.placesOf(error))))
+  }).pipe(Effect.mapError((error) => corrupt("find", JsonCodec.placesOf(error))))
 
 const namesOf = (execution: SagaExecution): ReadonlyArray<Statements.NameRow> => {
   const { saga, startKey, uuid } = execution
   const names: Array<string> = []
   if (startKey !== undefined) names.push(`key ${startKey}`)
-  if (Tombstone.isCallerGiven(uuid)) names.push(`uuid ${uuid}`)
+  if (ExecutionTombstone.isCallerGiven(uuid)) names.push(`uuid ${uuid}`)
   if (names.length === 0) return []
   const contextHash = Port.contextHash(execution)
   return names.map((name) => ({ name, uuid, startKey: startKey ?? null, saga, contextHash }))
 }
 
-const isOutcome = Schema.is(Tombstone.Outcome)
+const isOutcome = Schema.is(ExecutionTombstone.Outcome)
 
 const retired = ({ contextHash, outcome, saga, startKey, uuid }: Statements.StoredName) =>
   new Port.SagaExecutionRetired({

@@ -1,7 +1,7 @@
 /** Where the tables of the library are, and how they come there: numbered migrations, forward only. */
 import { Effect, Schema } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
-import { sha256 } from "../../definition/CanonicalJson.ts"
+import { sha256 } from "../../wire/CanonicalJson.ts"
 
 /** A schema or a prefix that could not stand in a statement (SPEC C11). */
 export class InvalidTableName extends Schema.TaggedError<InvalidTableName>()("InvalidTableName", {

@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import { type SagaExecution, SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as GroupCommit from "../../../src/adapters/sql/GroupCommit.ts"
-import * as SampleExecutions from "../../../src/tooling/SampleExecutions.ts"
+import * as SampleExecutions from "../../../src/testing/SampleExecutions.ts"
 import { databases } from "../../fixtures/postgres.ts"
 
 /** Batches that leave one by one, when the test lets them. */

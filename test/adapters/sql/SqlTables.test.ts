@@ -4,7 +4,7 @@ import { type Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
-import * as SampleExecutions from "../../../src/tooling/SampleExecutions.ts"
+import * as SampleExecutions from "../../../src/testing/SampleExecutions.ts"
 import { databases, schemaOf, server } from "../../fixtures/postgres.ts"
 
 const Repository = SagaExecutionRepository.SagaExecutionRepository

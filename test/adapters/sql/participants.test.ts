@@ -9,7 +9,7 @@ import { SqlClient } from "effect/sql"
 import { Broker, type Envelope, Participant, ParticipantStore, SagaTransaction } from "effect-saga"
 import { SqlParticipantStore } from "effect-saga/sql"
 import { databases, url } from "../../fixtures/postgres.ts"
-import { envelopeOf, type Message } from "../../runtime/participant/bench.ts"
+import { envelopeOf, type Message } from "../../participant/bench.ts"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
 

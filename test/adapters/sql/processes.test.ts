@@ -4,7 +4,7 @@ import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Broker, Saga, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
-import * as Sample from "../../../src/tooling/SampleExecutions.ts"
+import * as Sample from "../../../src/testing/SampleExecutions.ts"
 import { schemaOf, server, url } from "../../fixtures/postgres.ts"
 
 const gate = Deferred.makeUnsafe<void>()

@@ -12,7 +12,7 @@ import {
   TransactionCommitter
 } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
-import * as SampleExecutions from "../../../src/tooling/SampleExecutions.ts"
+import * as SampleExecutions from "../../../src/testing/SampleExecutions.ts"
 import { databases } from "../../fixtures/postgres.ts"
 
 class Broke extends Schema.TaggedError<Broke>()("Broke", {}) {}

@@ -6,7 +6,7 @@ import { SqlClient } from "effect/sql"
 import { Broker, type Envelope, Participant, ParticipantStore } from "effect-saga"
 import { PgliteClient } from "effect-saga/pglite"
 import { SqlParticipantStore } from "effect-saga/sql"
-import { envelopeOf } from "../../runtime/participant/bench.ts"
+import { envelopeOf } from "../../participant/bench.ts"
 
 const Talk = Participant.make("talk", {
   Ask: { payload: {}, success: Schema.String },

@@ -1,0 +1,547 @@
+/**
+ * What is next for an execution: `decide` reads the state and the definition and gives facts that need no work, and
+ * instructions for the runner. Pure, so it is tested without a layer, and safe to ask again after a crash or a conflict.
+ */
+import type {
+  Conditional,
+  Definition,
+  Local,
+  Nested,
+  Remote,
+  RemoteCompensation,
+  Retry,
+  SagaStep
+} from "../../definition/SagaStep.ts"
+import { messageId } from "../../wire/Envelope.ts"
+import * as RetrySchedule from "./RetrySchedule.ts"
+import type { SagaContext } from "./SagaContext.ts"
+import type { SagaEvent } from "./SagaEvent.ts"
+import { evolve } from "./SagaEvolution.ts"
+import type { SagaFailure } from "./SagaFailure.ts"
+import { isSettled, type SagaState } from "./SagaState.ts"
+import { type Frame, isRolledBack, type Sent, type StepState } from "./StepTree.ts"
+import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
+
+/** What the runner does. `path` and `_tag` identify the work: the same one is never under way twice. */
+export type Instruction =
+  /** Needs its intent stored first (SPEC W1, W7). */
+  | {
+      readonly _tag: "RunStep"
+      readonly path: string
+      readonly step: Local
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | {
+      readonly _tag: "Compensate"
+      readonly path: string
+      readonly step: Local
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | { readonly _tag: "Resend"; readonly path: string; readonly sent: Sent }
+  /** Put to the services whose question is due; `path` names them. */
+  | { readonly _tag: "Reserve" | "Commit" | "Reject"; readonly path: string; readonly services: ReadonlyArray<string> }
+  /** May run again after a crash: only the stored result counts (SPEC W6). */
+  | { readonly _tag: "BuildRequest"; readonly path: string; readonly step: Remote; readonly context: SagaContext }
+  | { readonly _tag: "Choose"; readonly path: string; readonly step: Conditional; readonly context: SagaContext }
+  | { readonly _tag: "MapContext"; readonly path: string; readonly step: Nested; readonly context: SagaContext }
+  | {
+      readonly _tag: "HandleReply"
+      readonly path: string
+      readonly step: Remote
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | { readonly _tag: "BuildProbe"; readonly path: string; readonly step: Remote; readonly state: StepState }
+  | {
+      readonly _tag: "BuildCompensation"
+      readonly path: string
+      readonly step: Remote
+      readonly compensation: RemoteCompensation
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+
+export const needsIntent = (self: Instruction): boolean => {
+  switch (self._tag) {
+    case "RunStep":
+    case "Compensate":
+    case "Resend":
+    case "Reserve":
+    case "Commit":
+    case "Reject":
+      return true
+    default:
+      return false
+  }
+}
+
+export interface Decision {
+  readonly facts: ReadonlyArray<SagaEvent>
+  readonly instructions: ReadonlyArray<Instruction>
+  /** What is being agreed on, while somebody's answer is missing. */
+  readonly asking: "Reserve" | "Commit" | "Reject" | undefined
+  /** When to decide again although nothing happened: a resend, a retry, a deadline. `Infinity`: never. */
+  readonly wakeAt: number
+}
+
+/**
+ * The decision for this moment. `since` is when this execution was last looked at: what came due in between is resent;
+ * `-Infinity` (after a restart) resends all that is not answered.
+ */
+export const decide = (
+  self: SagaState,
+  definition: Definition,
+  now: number,
+  since: number,
+  settings: RetrySchedule.Settings
+): Decision => {
+  if (isSettled(self)) return nothing
+  const decider = new Decider(self, definition, now, since, settings)
+  decider.whole()
+  return decider
+}
+
+interface Advanced {
+  readonly state: SagaState
+  readonly decision: Decision
+}
+
+/** Adds the facts that need no work, until only work is left. */
+export const advance = (
+  self: SagaState,
+  definition: Definition,
+  now: number,
+  since: number,
+  settings: RetrySchedule.Settings
+): Advanced => {
+  let state = self
+  while (true) {
+    const begun = beginLocal(state, definition, now)
+    if (begun !== undefined) return begun
+    const decision = decide(state, definition, now, since, settings)
+    if (decision.facts.length === 0) return { state, decision }
+    for (const fact of decision.facts) {
+      const next = evolve(state, fact)
+      // Not a state a user can reach: deciding and folding disagree.
+      if (next === state)
+        throw new Error(`${fact._tag} was decided for execution ${state.uuid} and is not admitted by it`)
+      state = next
+    }
+  }
+}
+
+/** The usual case needs no look at the whole: the saga's own next step is a local one, and is what is next. */
+const beginLocal = (self: SagaState, definition: Definition, now: number): Advanced | undefined => {
+  const { current, next, prefix } = self.root
+  const step = definition.steps[next]
+  if (step?._tag !== "Local" || current !== undefined || self.direction === "backward") return undefined
+  const path = prefix + next
+  const state = evolve(self, stepStarted(step, path, now))
+  if (state === self) return undefined
+  const { context, current: started } = state.root
+  const instructions: Decision["instructions"] = [{ _tag: "RunStep", path, step, state: started!, context }]
+  return { state, decision: { ...nothing, instructions } }
+}
+
+const stepStarted = ({ name, policies: { timeout } }: Local, path: string, at: number): SagaEvent =>
+  timeout === undefined
+    ? { _tag: "StepStarted", path, name, at }
+    : { _tag: "StepStarted", path, name, at, deadline: Math.ceil(at + timeout) }
+
+const none: ReadonlyArray<never> = []
+
+export const nothing: Decision = {
+  facts: none,
+  instructions: none,
+  asking: undefined,
+  wakeAt: Number.POSITIVE_INFINITY
+}
+
+class Decider implements Decision {
+  readonly facts: Array<SagaEvent> = []
+  readonly instructions: Array<Instruction> = []
+  asking: "Reserve" | "Commit" | "Reject" | undefined
+  wakeAt = Number.POSITIVE_INFINITY
+
+  private readonly self: SagaState
+  private readonly definition: Definition
+  private readonly now: number
+  private readonly since: number
+  private readonly settings: RetrySchedule.Settings
+
+  constructor(self: SagaState, definition: Definition, now: number, since: number, settings: RetrySchedule.Settings) {
+    this.self = self
+    this.definition = definition
+    this.now = now
+    this.since = since
+    this.settings = settings
+  }
+
+  whole(): void {
+    const { root, status } = this.self
+    if (status === "created") return
+    if (this.self.direction === "backward") return this.rollBackAll()
+    if (status !== "finished" && this.self.commitState === "none") {
+      const complete = this.forward(root, this.definition.steps)
+      // The first failure turns everything round: no other branch begins a step in the same moment.
+      const failure = this.facts.find(({ _tag }) => _tag === "StepFailed")
+      if (failure !== undefined) this.facts.splice(0, this.facts.length, failure)
+      if (!complete) return
+    }
+    this.end()
+  }
+
+  private end(): void {
+    const { phase, autocommit, commitState, decision, enrolled, status, transactional } = this.self
+    const at = this.now
+    const isAlone = !transactional || enrolled.length === 0
+    if (commitState === "none") {
+      if (status === "finished" && !(autocommit && isAlone)) return
+      if (autocommit && !isAlone) this.facts.push({ _tag: "ReservationStarted", at })
+      else {
+        if (status !== "finished") this.facts.push({ _tag: "ExecutionFinished", at })
+        if (autocommit) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
+      }
+    } else if (commitState === "reserving") {
+      if (TwoPhaseCommit.isReached(phase)) this.facts.push({ _tag: "CommitDecided", at })
+      else this.reserve()
+    } else if (decision === "commit" && status !== "finished") this.facts.push({ _tag: "ExecutionFinished", at })
+    else if (commitState === "committing") {
+      if (TwoPhaseCommit.isReached(phase)) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
+      else {
+        this.agree("Commit", this.settings.resendDecision)
+        // Whoever waits is told then that it takes longer.
+        const patience = phase!.at + this.settings.commitWait
+        if (patience > this.now) this.wake(patience)
+      }
+    }
+  }
+
+  // ---- phase -----------------------------------------------------------------------------------------------
+
+  private reserve(): void {
+    const { phase } = this.self
+    const deadline = phase!.at + this.settings.reserveTimeout
+    if (deadline <= this.now) {
+      const reason = `no vote from ${TwoPhaseCommit.pending(phase).join(", ")}`
+      this.facts.push({ _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason }, at: this.now })
+      return
+    }
+    this.wake(deadline)
+    this.agree("Reserve", this.settings.resend)
+  }
+
+  /** Asks those who have not answered, as often as it is due; whoever does not answer a decision for long is stalled. */
+  private agree(tag: "Reserve" | "Commit" | "Reject", backoff: RetrySchedule.Backoff): void {
+    const { phase, uuid } = this.self
+    const { asks, op } = phase!
+    const services: Array<string> = []
+    for (const { at, service, stalled, status } of asks) {
+      if (status === "answered") continue
+      const id = messageId(uuid, service, op)
+      const { last, next } = RetrySchedule.around(at, this.now, stalled === undefined ? backoff : rarely(backoff), id)
+      this.wake(next)
+      const isDue = status === "new" || (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY
+      if (isDue) services.push(service)
+      if (tag === "Reserve" || stalled !== undefined) continue
+      const end = RetrySchedule.dueAt(at, maxAttempts, backoff, id)
+      if (end > this.now) this.wake(end)
+      else this.facts.push({ _tag: "ServiceStalled", service, reason: `no answer to ${op}`, at: this.now })
+    }
+    this.asking = tag
+    if (services.length > 0) this.instructions.push({ _tag: tag, path: services.sort().join(), services })
+  }
+
+  // ---- forward -------------------------------------------------------------------------------------------------
+
+  /** True when every step of the frame is done. */
+  private forward(frame: Frame, steps: ReadonlyArray<SagaStep>): boolean {
+    const { context, current, next, prefix } = frame
+    if (current !== undefined) {
+      this.goOn(current, steps[next - 1]!, context)
+      return false
+    }
+    const step = steps[next]
+    if (step === undefined) return true
+    this.begin(step, prefix + next, context)
+    return false
+  }
+
+  private begin(step: SagaStep, path: string, context: SagaContext): void {
+    const { name } = step
+    const at = this.now
+    switch (step._tag) {
+      case "Local":
+        this.facts.push(stepStarted(step, path, at))
+        return
+      case "Remote":
+        this.instructions.push({ _tag: "BuildRequest", path, step, context })
+        return
+      case "Conditional":
+        this.instructions.push({ _tag: "Choose", path, step, context })
+        return
+      case "Nested":
+        this.instructions.push({ _tag: "MapContext", path, step, context })
+        return
+      case "Parallel":
+        this.facts.push({
+          _tag: "ParallelStarted",
+          path,
+          name,
+          at,
+          branches: step.branches.map((branch) => ({ name: branch.name, steps: branch.steps.length }))
+        })
+    }
+  }
+
+  private goOn(state: StepState, step: SagaStep, context: SagaContext): void {
+    const { path } = state
+    switch (step._tag) {
+      case "Local":
+        this.instructions.push({ _tag: "RunStep", path, step, state, context })
+        return
+      case "Remote":
+        return this.awaitReply(state, step, context)
+      case "Conditional":
+      case "Nested":
+      case "Parallel": {
+        const inner = innerSteps(step, state)
+        let complete = true
+        state.inner.forEach((frame, i) => {
+          complete = this.forward(frame, inner[i]!) && complete
+        })
+        if (complete) this.facts.push({ _tag: "StepSucceeded", path, at: this.now })
+      }
+    }
+  }
+
+  private awaitReply(state: StepState, step: Remote, context: SagaContext): void {
+    const { deadline, path, request, status } = state
+    if (status === "running-on-success" || status === "running-on-error") {
+      this.instructions.push({ _tag: "HandleReply", path, step, state, context })
+    } else if (status === "errored-by-on-execute") {
+      const failure: SagaFailure = {
+        _tag: "StepRefused",
+        path,
+        step: step.name,
+        status: 500,
+        content: state.reply?.content ?? null
+      }
+      this.facts.push({ _tag: "StepFailed", path, status, effect: "none", failure, at: this.now })
+    } else if (deadline !== undefined && deadline <= this.now) {
+      const failure: SagaFailure = { _tag: "StepTimedOut", path, step: step.name, deadline }
+      this.facts.push({
+        _tag: "StepFailed",
+        path,
+        status: "errored-by-on-execute",
+        effect: "unknown",
+        failure,
+        at: this.now
+      })
+    } else {
+      if (deadline !== undefined) this.wake(deadline)
+      if (request !== undefined) this.resend(path, request, this.settings.resend)
+    }
+  }
+
+  // ---- backward ------------------------------------------------------------------------------------------------
+
+  private rollBackAll(): void {
+    const { phase, commitState, root, status } = this.self
+    const at = this.now
+    const isTold = commitState === "rejecting" && TwoPhaseCommit.isReached(phase)
+    if (commitState === "rejecting" && !isTold) this.agree("Reject", this.settings.resendDecision)
+    if (status !== "errored" && this.rollBackFrame(root, this.definition.steps))
+      this.facts.push({ _tag: "ExecutionErrored", at })
+    // With nobody to tell, it is over with the last step.
+    if (isTold && (status === "errored" || phase !== undefined)) {
+      this.facts.push({ _tag: "TransactionSettled", state: "rejected", at })
+    }
+    for (const path of this.self.reopened) this.reopened(root, this.definition.steps, path)
+  }
+
+  /** True when nothing of the frame is left to undo. */
+  private rollBackFrame(frame: Frame, steps: ReadonlyArray<SagaStep>): boolean {
+    if (isRolledBack(frame)) return true
+    const state = frame.current ?? frame.done!.head
+    this.rollBackStep(state, stepOf(steps, frame, state), frame.context, state === frame.current)
+    return false
+  }
+
+  private rollBackStep(state: StepState, step: SagaStep, context: SagaContext, entered: boolean): void {
+    switch (step._tag) {
+      case "Local":
+        return this.rollBackLocal(state, step, context)
+      case "Remote":
+        return this.rollBackRemote(state, step, context)
+      case "Conditional":
+      case "Nested":
+      case "Parallel": {
+        const { path } = state
+        if (!entered && state.inner.length > 0) {
+          this.facts.push({ _tag: "CompensationStarted", path, at: this.now })
+          return
+        }
+        const inner = innerSteps(step, state)
+        let complete = true
+        state.inner.forEach((frame, i) => {
+          complete = this.rollBackFrame(frame, inner[i]!) && complete
+        })
+        if (complete) this.compensated(path)
+      }
+    }
+  }
+
+  private rollBackLocal(state: StepState, step: Local, context: SagaContext): void {
+    const { effect, path, status } = state
+    if (status === "running-on-execute") {
+      // What it leaves must be known before it can be undone; after a crash it runs again under the same key.
+      this.instructions.push({ _tag: "RunStep", path, step, state, context })
+    } else if (effect === "none" || step.compensate === undefined) this.compensated(path)
+    else if (effect === "unknown" && step.compensate.unknown === undefined) this.park(path, "its effect is unknown")
+    else if (status === "running-on-failure") {
+      this.instructions.push({ _tag: "Compensate", path, step, state, context })
+    } else if (status === "errored-on-failure" && state.rollback?.retryAt === undefined)
+      this.park(path, "its compensation failed")
+    else if (state.rollback?.retryAt !== undefined && state.rollback.retryAt > this.now)
+      this.wake(state.rollback.retryAt)
+    else this.facts.push({ _tag: "CompensationStarted", path, at: this.now })
+  }
+
+  private rollBackRemote(state: StepState, step: Remote, context: SagaContext): void {
+    const { effect, path } = state
+    const compensation = step.compensate
+    if (effect === "none" || compensation === undefined) return this.compensated(path)
+    const { failedAttempts = 0, retryAt, sent } = state.rollback ?? {}
+    if (failedAttempts > 0 && retryAt === undefined)
+      return this.park(
+        path,
+        sent?.message.op === "probe" ? "its effect cannot be asked for" : "its compensation failed"
+      )
+    if (sent !== undefined) return this.awaitRollback(state, sent, this.retryOf(step))
+    if (effect === "exists" || (compensation.unknown !== undefined && !step.execute.probe)) {
+      this.instructions.push({ _tag: "BuildCompensation", path, step, compensation, state, context })
+    } else if (step.execute.probe) this.instructions.push({ _tag: "BuildProbe", path, step, state })
+    else this.park(path, "its effect is unknown and the service cannot be asked")
+  }
+
+  private awaitRollback(state: StepState, sent: Sent, retry: Retry): void {
+    const end = RetrySchedule.dueAt(sent.at, retry.times + 1, retry.backoff, sent.message.id)
+    if (end <= this.now) return this.park(state.path, `no answer to ${sent.message.op}`)
+    this.wake(end)
+    this.resend(state.path, sent, retry.backoff)
+  }
+
+  private reopened(root: Frame, steps: ReadonlyArray<SagaStep>, path: string): void {
+    const found = locate(root, steps, path)
+    if (found !== undefined) this.rollBackStep(found.state, found.step, found.context, true)
+  }
+
+  private retryOf(step: Remote): Retry {
+    return step.policies.retryCompensate ?? this.settings.retryCompensate
+  }
+
+  private compensated(path: string): void {
+    this.facts.push({ _tag: "StepCompensated", path, at: this.now })
+  }
+
+  private park(path: string, reason: string): void {
+    this.facts.push({ _tag: "StepParked", path, reason, at: this.now })
+  }
+
+  private wake(at: number): void {
+    if (at < this.wakeAt) this.wakeAt = at
+  }
+
+  private resend(path: string, sent: Sent, backoff: RetrySchedule.Backoff): void {
+    const { last, next } = RetrySchedule.around(sent.at, this.now, backoff, sent.message.id)
+    this.wake(next)
+    if (last > this.since && last > sent.at) this.instructions.push({ _tag: "Resend", path, sent })
+    else if (this.since === Number.NEGATIVE_INFINITY) this.instructions.push({ _tag: "Resend", path, sent })
+  }
+}
+
+/** Repetitions of a decision before a person should look (SPEC C8). */
+const maxAttempts = 10
+
+const rarely = ({ factor, max }: RetrySchedule.Backoff): RetrySchedule.Backoff => ({ initial: max, factor, max })
+
+const innerSteps = (step: SagaStep, state: StepState): ReadonlyArray<ReadonlyArray<SagaStep>> => {
+  switch (step._tag) {
+    case "Conditional":
+      return state.choice === null || state.choice === undefined ? [] : [step.alternatives[state.choice]!.steps]
+    case "Nested":
+      return [step.saga.steps]
+    case "Parallel":
+      return step.branches.map((branch) => branch.steps)
+    case "Local":
+    case "Remote":
+      return []
+  }
+}
+
+const stepOf = (steps: ReadonlyArray<SagaStep>, frame: Frame, state: StepState): SagaStep =>
+  steps[Number(state.path.slice(frame.prefix.length))]!
+
+interface Located {
+  readonly state: StepState
+  readonly step: SagaStep
+  readonly context: SagaContext
+}
+
+/** The step at `path` with its definition and the context its compensation reads. */
+export const locate = (frame: Frame, steps: ReadonlyArray<SagaStep>, path: string): Located | undefined => {
+  for (const state of statesOf(frame)) {
+    const step = stepOf(steps, frame, state)
+    if (state.path === path) return { state, step, context: frame.context }
+    if (!path.startsWith(`${state.path}/`)) continue
+    const inner = innerSteps(step, state)
+    for (const [i, nested] of state.inner.entries()) {
+      const found = locate(nested, inner[i]!, path)
+      if (found !== undefined) return found
+    }
+  }
+  return undefined
+}
+
+/** Every step that was started in this frame, the latest of each stack first. */
+function* statesOf(frame: Frame): Generator<StepState> {
+  if (frame.current !== undefined) yield frame.current
+  for (let node = frame.rolledBack; node !== undefined; node = node.tail) yield node.head
+  for (let node = frame.done; node !== undefined; node = node.tail) yield node.head
+}
+
+export type Interrupted = Extract<SagaEvent, { readonly _tag: "StepFailed" | "StepParked" }>
+
+/** What a restart finds half done: local steps whose `onCrash` forbids running them again (SPEC C7). */
+export const interrupted = (self: SagaState, definition: Definition, now: number): ReadonlyArray<Interrupted> => {
+  const facts: Array<Interrupted> = []
+  const visit = (frame: Frame, steps: ReadonlyArray<SagaStep>): void => {
+    const { current } = frame
+    if (current === undefined) return
+    const step = stepOf(steps, frame, current)
+    if (step._tag === "Local") {
+      if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return
+      facts.push({
+        _tag: "StepFailed",
+        path: current.path,
+        status: "errored-on-execute",
+        effect: "unknown",
+        failure: { _tag: "StepInterrupted", path: current.path, step: step.name },
+        at: now
+      })
+      if (step.onCrash === "park") {
+        facts.push({ _tag: "StepParked", path: current.path, reason: "a crash left it half done", at: now })
+      }
+      return
+    }
+    const inner = innerSteps(step, current)
+    current.inner.forEach((nested, i) => {
+      visit(nested, inner[i]!)
+    })
+  }
+  visit(self.root, definition.steps)
+  return facts
+}

@@ -1,0 +1,127 @@
+/**
+ * The facts of an execution. Folding them gives the execution; storing them is storing it. Every value in an event is
+ * in its encoded form (plain JSON), so an event is its own encoding and the schema is needed only to read one back.
+ *
+ * `at` is milliseconds since the epoch on the orchestrator's Clock.
+ */
+import { Schema } from "effect"
+import { Envelope, Headers, Name, ReplyStatus, Uuid } from "../../wire/Envelope.ts"
+import { Json } from "../../wire/JsonLimits.ts"
+import { SagaFailure } from "./SagaFailure.ts"
+
+const at = Schema.Int
+const step = { path: Schema.String, name: Schema.String, at }
+const path = { path: Schema.String, at }
+/** A message with the command it names; its topic follows from both. */
+const message = { command: Schema.optionalKey(Schema.String), message: Envelope }
+
+/** What is known of the effect of a failed step. `unknown` is asked for or undone blindly, never guessed. */
+export const EffectKnowledge = Schema.Literals(["none", "exists", "unknown"])
+export type EffectKnowledge = typeof EffectKnowledge.Type
+
+export const SagaEvent = Schema.Union([
+  Schema.TaggedStruct("ExecutionCreated", {
+    uuid: Uuid,
+    saga: Schema.String,
+    version: Schema.optionalKey(Schema.String),
+    fingerprint: Schema.String,
+    context: Json,
+    user: Schema.optionalKey(Schema.String),
+    startKey: Schema.optionalKey(Schema.String),
+    at
+  }),
+  Schema.TaggedStruct("ExecutionStarted", {
+    /** The own service: the coordinator of this execution. */
+    service: Name,
+    autocommit: Schema.Boolean,
+    /** Whether participants are enrolled in a transaction (false: committer `layerNone`). */
+    transactional: Schema.Boolean,
+    /** The own service has hooks, and is enrolled with its first local step. */
+    takesPart: Schema.optionalKey(Schema.Literal(true)),
+    headers: Schema.optionalKey(Headers),
+    at
+  }),
+
+  /** A resume asks for the other way of ending. */
+  Schema.TaggedStruct("AutocommitChanged", { autocommit: Schema.Boolean, at }),
+
+  // Forward.
+  Schema.TaggedStruct("StepStarted", { ...step, deadline: Schema.optionalKey(Schema.Int) }),
+  Schema.TaggedStruct("RequestSent", { ...step, ...message, deadline: Schema.Int }),
+  Schema.TaggedStruct("AlternativeChosen", {
+    ...step,
+    /** Position of the alternative; null: no condition held and there is no else. */
+    choice: Schema.NullOr(Schema.Int),
+    /** Its part of the path: `if1`, `else`. */
+    label: Schema.optionalKey(Schema.String)
+  }),
+  Schema.TaggedStruct("NestedStarted", { ...step, context: Json }),
+  Schema.TaggedStruct("ParallelStarted", {
+    ...step,
+    branches: Schema.Array(Schema.Struct({ name: Schema.String, steps: Schema.Int }))
+  }),
+  Schema.TaggedStruct("ReplyReceived", {
+    ...path,
+    status: ReplyStatus,
+    content: Schema.optionalKey(Json),
+    relatedServices: Schema.Array(Name)
+  }),
+  Schema.TaggedStruct("StepSucceeded", {
+    ...path,
+    /** Absent: the step gives nothing, or its result follows from its parts. */
+    result: Schema.optionalKey(Json),
+    /** `onError` made the result: the other side has no effect to undo. */
+    recovered: Schema.optionalKey(Schema.Literal(true)),
+    relatedServices: Schema.optionalKey(Schema.Array(Name))
+  }),
+  Schema.TaggedStruct("StepFailed", {
+    ...path,
+    status: Schema.Literals(["errored-on-execute", "errored-by-on-execute", "errored-on-success", "errored-on-error"]),
+    effect: EffectKnowledge,
+    failure: SagaFailure,
+    /** For a step that never started: its kind and name are not known from an earlier event. */
+    name: Schema.optionalKey(Schema.String),
+    kind: Schema.optionalKey(Schema.Literals(["local", "remote", "conditional", "nested", "parallel"]))
+  }),
+
+  // Backward.
+  /** The way back begins for a reason that is not a step: a cancel, a reject, a negative vote. */
+  Schema.TaggedStruct("RollbackStarted", { failure: SagaFailure, at }),
+  Schema.TaggedStruct("ProbeSent", { ...path, ...message }),
+  Schema.TaggedStruct("ProbeAnswered", {
+    ...path,
+    status: ReplyStatus,
+    content: Schema.optionalKey(Json),
+    relatedServices: Schema.optionalKey(Schema.Array(Name))
+  }),
+  Schema.TaggedStruct("CompensationStarted", path),
+  Schema.TaggedStruct("CompensationSent", { ...path, ...message }),
+  Schema.TaggedStruct("CompensationFailed", {
+    ...path,
+    failure: SagaFailure,
+    /** When it is tried again; absent: it is not, and the step is parked. */
+    retryAt: Schema.optionalKey(Schema.Int)
+  }),
+  Schema.TaggedStruct("StepCompensated", path),
+  Schema.TaggedStruct("StepParked", { ...path, reason: Schema.String }),
+  Schema.TaggedStruct("StepUnparked", { ...path, actor: Schema.String }),
+  Schema.TaggedStruct("StepResolved", { ...path, actor: Schema.String, reason: Schema.String }),
+
+  // The end.
+  Schema.TaggedStruct("ReservationStarted", { at }),
+  /** A service is in favour. One that is against starts the way back. */
+  Schema.TaggedStruct("VoteReceived", { service: Name, at }),
+  Schema.TaggedStruct("CommitDecided", { at }),
+  Schema.TaggedStruct("RejectRequested", { at }),
+  Schema.TaggedStruct("DecisionAcknowledged", { service: Name, at }),
+  /** It contradicts the decision, or has not answered for long. It is told all the same, and people should look. */
+  Schema.TaggedStruct("ServiceStalled", { service: Name, reason: Schema.String, at }),
+  Schema.TaggedStruct("ExecutionFinished", { at }),
+  Schema.TaggedStruct("ExecutionErrored", { at }),
+  Schema.TaggedStruct("TransactionSettled", {
+    state: Schema.Literals(["committed", "rejected"]),
+    at
+  })
+])
+export type SagaEvent = typeof SagaEvent.Type
+export type Of<Tag extends SagaEvent["_tag"]> = Extract<SagaEvent, { readonly _tag: Tag }>

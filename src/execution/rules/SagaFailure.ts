@@ -1,0 +1,33 @@
+/** Why a step or an execution failed, as it is stored: a value, with a declared error in the encoding of its own schema. */
+import { Schema } from "effect"
+import { ReplyStatus } from "../../wire/Envelope.ts"
+import { Json } from "../../wire/JsonLimits.ts"
+
+const at = { path: Schema.String, step: Schema.String }
+
+export const SagaFailure = Schema.Union([
+  /** The step failed with an error it declares. */
+  Schema.TaggedStruct("StepError", { ...at, error: Json }),
+  /** A callback died, threw or interrupted itself. */
+  Schema.TaggedStruct("StepDefect", { ...at, defect: Json }),
+  /** No result before the deadline. */
+  Schema.TaggedStruct("StepTimedOut", { ...at, deadline: Schema.Int }),
+  /** The other side failed (500), or refused (400) where no error is declared. */
+  Schema.TaggedStruct("StepRefused", { ...at, status: ReplyStatus, content: Json }),
+  /** A value could not be encoded or decoded, or breaks a limit. `issue` names the place, not the value. */
+  Schema.TaggedStruct("StepValueRejected", {
+    ...at,
+    rule: Schema.Literals(["encode", "decode", "context-size", "message-size", "related-services"]),
+    issue: Schema.String
+  }),
+  /** The process stopped in the middle of a step that must not be run again. */
+  Schema.TaggedStruct("StepInterrupted", at),
+  Schema.TaggedStruct("CommitFailed", { reason: Schema.String }),
+  Schema.TaggedStruct("Cancelled", { actor: Schema.optionalKey(Schema.String) }),
+  Schema.TaggedStruct("Rejected", {})
+])
+export type SagaFailure = typeof SagaFailure.Type
+
+/** Whether the error is one the step declares, and not one of `SagaSystemError`. */
+export const isDeclared = (self: SagaFailure): boolean =>
+  self._tag === "StepError" || (self._tag === "StepRefused" && self.status === 400)

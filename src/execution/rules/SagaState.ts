@@ -1,0 +1,113 @@
+/**
+ * What is true of an execution at one moment: what its facts have folded to (`SagaEvolution`), and what is read from it.
+ * Immutable.
+ */
+
+import * as Context from "./SagaContext.ts"
+import type { Of, SagaEvent } from "./SagaEvent.ts"
+import type { SagaFailure } from "./SagaFailure.ts"
+import type { CommitState, Decision, SagaStatus } from "./SagaStatus.ts"
+import { type Frame, frame, push, type Stack, toArray } from "./StepTree.ts"
+import type * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
+
+export interface SagaState {
+  readonly uuid: string
+  readonly saga: string
+  readonly version: string | undefined
+  readonly fingerprint: string
+  readonly user: string | undefined
+  readonly startKey: string | undefined
+  readonly service: string | undefined
+  readonly headers: Readonly<Record<string, string>> | undefined
+  readonly autocommit: boolean
+  readonly transactional: boolean
+  /** The own service has hooks: its first local step enrols it. */
+  readonly takesPart: boolean
+  readonly status: SagaStatus
+  readonly direction: "forward" | "backward"
+  readonly decision: Decision | null
+  readonly commitState: CommitState
+  readonly root: Frame
+  /** The first cause. What fails afterwards stays with its step. */
+  readonly failure: SagaFailure | undefined
+  readonly enrolled: ReadonlyArray<string>
+  /** What those enrolled are asked; undefined: nothing yet. */
+  readonly phase: TwoPhaseCommit.Phase | undefined
+  /** Paths of the steps whose compensation is parked. */
+  readonly parked: ReadonlyArray<string>
+  /** Paths of parked steps that are being undone again: an operator asked for it, or a late answer allows it. */
+  readonly reopened: ReadonlyArray<string>
+  readonly alreadyRollback: boolean
+  /** The greatest `notAfter` of an execute message: that of everything sent later. */
+  readonly notAfter: number
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** Number of writes; the next one is stored under `revision + 1`. */
+  readonly revision: number
+  readonly history: Stack<SagaEvent> | undefined
+  /** How many events on top of `history` are not stored yet. */
+  readonly unstored: number
+}
+
+/** The state that the first fact makes. */
+export const created = (event: Of<"ExecutionCreated">): SagaState => ({
+  uuid: event.uuid,
+  saga: event.saga,
+  version: event.version,
+  fingerprint: event.fingerprint,
+  user: event.user,
+  startKey: event.startKey,
+  service: undefined,
+  headers: undefined,
+  autocommit: true,
+  transactional: false,
+  takesPart: false,
+  status: "created",
+  direction: "forward",
+  decision: null,
+  commitState: "none",
+  root: frame("", Context.initial("", event.context), undefined),
+  failure: undefined,
+  enrolled: [],
+  phase: undefined,
+  parked: [],
+  reopened: [],
+  alreadyRollback: false,
+  notAfter: 0,
+  createdAt: event.at,
+  updatedAt: event.at,
+  revision: 0,
+  history: push(event, undefined),
+  unstored: 1
+})
+
+export const isOpen = (self: SagaState): boolean => self.status === "running" || self.status === "paused"
+
+/** No step is under way, and none has failed. Whether one is left to start, the definition knows. */
+export const isComplete = (self: SagaState): boolean =>
+  self.direction === "forward" && self.status !== "created" && self.root.current === undefined
+
+/** What failed while undoing, in the order the steps were undone. */
+export const laterFailures = (self: SagaState): ReadonlyArray<SagaFailure> => {
+  const found: Array<SagaFailure> = []
+  const visit = (frame: Frame): void => {
+    for (const step of [
+      ...(frame.current === undefined ? [] : [frame.current]),
+      ...toArray(frame.rolledBack)
+    ].reverse()) {
+      if (step.rollback?.failure !== undefined) found.push(step.rollback.failure)
+      if (step.failure !== undefined && step.failure !== self.failure) found.push(step.failure)
+      step.inner.forEach(visit)
+    }
+  }
+  visit(self.root)
+  return found
+}
+
+/** Nothing is left to do (SPEC C14). */
+export const isSettled = (self: SagaState): boolean =>
+  self.commitState === "committed" ||
+  (self.commitState === "rejected" &&
+    self.status === "errored" &&
+    self.parked.length === 0 &&
+    self.reopened.length === 0)

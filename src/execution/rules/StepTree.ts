@@ -1,0 +1,180 @@
+/**
+ * The steps of an execution as a tree of frames. A frame is one sequence of steps under way: the saga's own, that of a
+ * chosen alternative, of a nested saga, of a parallel branch. Steps done are a stack, so going forward pushes, undoing
+ * pops, and neither copies. No definition is needed: executions of unknown or changed sagas can be folded and shown.
+ */
+import type { Envelope } from "../../wire/Envelope.ts"
+import type { Json } from "../../wire/JsonLimits.ts"
+import type { SagaContext } from "./SagaContext.ts"
+import type { EffectKnowledge } from "./SagaEvent.ts"
+import type { SagaFailure } from "./SagaFailure.ts"
+import type { SagaStepStatus } from "./SagaStatus.ts"
+
+export type StepKind = "local" | "remote" | "conditional" | "nested" | "parallel"
+
+/** An immutable stack; `head` is the latest. */
+export interface Stack<A> {
+  readonly head: A
+  readonly tail: Stack<A> | undefined
+}
+
+export const push = <A>(head: A, tail: Stack<A> | undefined): Stack<A> => ({ head, tail })
+
+/** Latest first. */
+export const toArray = <A>(stack: Stack<A> | undefined): Array<A> => {
+  const items: Array<A> = []
+  for (let node = stack; node !== undefined; node = node.tail) items.push(node.head)
+  return items
+}
+
+/** A message that waits for its answer. Its k-th resend is due at `at` + backoff (SPEC C8). */
+export interface Sent {
+  readonly command: string | undefined
+  readonly message: Envelope
+  readonly at: number
+}
+
+/** How far the undoing of a step is. */
+export interface StepRollback {
+  /** The probe or compensation that is awaited; absent while a local compensation runs or waits for `retryAt`. */
+  readonly sent: Sent | undefined
+  readonly failedAttempts: number
+  readonly retryAt: number | undefined
+  readonly failure: SagaFailure | undefined
+}
+
+export interface StepState {
+  readonly path: string
+  readonly name: string
+  readonly kind: StepKind
+  readonly status: SagaStepStatus
+  /** The status to go back to when the compensation is over. */
+  readonly statusBefore: SagaStepStatus | undefined
+  readonly relatedServices: ReadonlyArray<string>
+  readonly alreadyRollback: boolean
+  readonly startedAt: number
+  readonly deadline: number | undefined
+  readonly request: Sent | undefined
+  readonly reply: { readonly status: number; readonly content: Json | undefined } | undefined
+  readonly effect: EffectKnowledge
+  readonly result: Json | undefined
+  readonly failure: SagaFailure | undefined
+  readonly rollback: StepRollback | undefined
+  readonly parked: { readonly reason: string; readonly at: number } | undefined
+  readonly choice: number | null | undefined
+  readonly inner: ReadonlyArray<Frame>
+}
+
+export interface Frame {
+  /** Path before the index of its steps: "", "2/if1/", "3/b0/", "3/n/". */
+  readonly prefix: string
+  /** Index of the next step to start. */
+  readonly next: number
+  /** Number of its steps where evolve needs it: in a parallel branch. */
+  readonly length: number | undefined
+  readonly context: SagaContext
+  readonly done: Stack<StepState> | undefined
+  readonly current: StepState | undefined
+  /** Steps that are rolledBack, parked or had nothing to undo; the one undone last is on top. */
+  readonly rolledBack: Stack<StepState> | undefined
+}
+
+export const frame = (prefix: string, context: SagaContext, length: number | undefined): Frame => ({
+  prefix,
+  next: 0,
+  length,
+  context,
+  done: undefined,
+  current: undefined,
+  rolledBack: undefined
+})
+
+/** Its request is out and no reply was seen: it still waits, or its deadline has passed. */
+export const isUnanswered = (step: StepState): boolean =>
+  step.request !== undefined &&
+  step.effect === "unknown" &&
+  !step.alreadyRollback &&
+  (step.status === "paused-by-on-execute" || step.status === "errored-by-on-execute")
+
+/** Nothing is left to undo in this frame. */
+export const isRolledBack = (self: Frame): boolean => self.current === undefined && self.done === undefined
+
+// ---- changes ---------------------------------------------------------------------------------------------------
+
+/** Changes the frame that holds the step at `path`, and what follows from it for the steps around. */
+export const atFrame = (root: Frame, path: string, change: (frame: Frame) => Frame): Frame => {
+  if (path.indexOf("/", root.prefix.length) < 0) return change(root)
+  const outer =
+    [root.current, root.done?.head].find((step) => step !== undefined && path.startsWith(`${step.path}/`)) ??
+    toArray(root.rolledBack).find((step) => path.startsWith(`${step.path}/`))
+  if (outer === undefined) return root
+  const inner = outer.inner.map((frame) => (path.startsWith(frame.prefix) ? atFrame(frame, path, change) : frame))
+  if (inner.every((frame, i) => frame === outer.inner[i])) return root
+  const changed = around(outer, inner)
+  if (outer === root.current) return { ...root, current: changed }
+  if (outer === root.done?.head) return { ...root, done: push(changed, root.done.tail) }
+  return inRolledBack(root, outer.path, () => changed)
+}
+
+/** A composite step mirrors what happens inside it. */
+const around = (outer: StepState, inner: ReadonlyArray<Frame>): StepState => {
+  const relatedServices = inner.reduce(
+    (names, { current }) => union(names, current?.relatedServices ?? none),
+    outer.relatedServices
+  )
+  if (outer.statusBefore !== undefined || outer.status === "finished") return { ...outer, inner, relatedServices }
+  const broken = inner.some(
+    (frame) => frame.current?.failure !== undefined || frame.rolledBack?.head.failure !== undefined
+  )
+  // Undone from outside: it was left as it is.
+  const isLeft = inner.some(({ current, rolledBack }) => current?.rollback !== undefined || rolledBack !== undefined)
+  const status =
+    broken || outer.status === "errored-by-on-execute"
+      ? "errored-by-on-execute"
+      : isLeft
+        ? outer.status
+        : isPausedInside(inner)
+          ? "paused-by-on-execute"
+          : "running-on-execute"
+  return { ...outer, inner, relatedServices, status }
+}
+
+const isPausedInside = (frames: ReadonlyArray<Frame>): boolean => {
+  let waits = false
+  for (const { current, length, next } of frames) {
+    if (current === undefined) {
+      if (length === undefined || next < length) return false
+    } else if (current.status === "paused-by-on-execute") waits = true
+    else return false
+  }
+  return waits
+}
+
+export const atStep = (root: Frame, path: string, change: (step: StepState) => StepState): Frame =>
+  atFrame(root, path, (outer) => {
+    if (outer.current === undefined || outer.current.path !== path) return outer
+    const changed = change(outer.current)
+    return changed === outer.current ? outer : { ...outer, current: changed }
+  })
+
+export const find = (stack: Stack<StepState> | undefined, path: string): StepState | undefined => {
+  for (let node = stack; node !== undefined; node = node.tail) if (node.head.path === path) return node.head
+  return undefined
+}
+
+export const inRolledBack = (outer: Frame, path: string, change: (step: StepState) => StepState): Frame => {
+  const found = find(outer.rolledBack, path)
+  if (found === undefined) return outer
+  const changed = change(found)
+  if (changed === found) return outer
+  const steps = toArray(outer.rolledBack).map((step) => (step === found ? changed : step))
+  return {
+    ...outer,
+    rolledBack: steps.reduceRight<Stack<StepState> | undefined>((tail, step) => push(step, tail), undefined)
+  }
+}
+
+export const none: ReadonlyArray<never> = []
+
+export const union = (some: ReadonlyArray<string>, more: ReadonlyArray<string>): ReadonlyArray<string> =>
+  more.every((name) => some.includes(name)) ? some : [...new Set([...some, ...more])]

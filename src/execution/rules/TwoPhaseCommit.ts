@@ -1,0 +1,147 @@
+/**
+ * The question that is put to all services that take part: for their vote, then, of the decision, for their
+ * acknowledgement (SPEC C5). Answers are facts; questions follow from them, and are put again until they are answered.
+ */
+import { type Envelope, messageId } from "../../wire/Envelope.ts"
+import type { Frame, Stack, StepState } from "./StepTree.ts"
+
+export type Question = "reserve" | "commit" | "reject"
+
+/** One service that is asked. */
+export interface Ask {
+  readonly service: string
+  /** When it was first to be asked; when it is asked again follows from that. */
+  readonly at: number
+  /** `new`: the write that lets it be asked is not stored yet. */
+  readonly status: "new" | "asked" | "answered"
+  /** Why a person should look at it. It is asked all the same, but seldom. */
+  readonly stalled: string | undefined
+}
+
+export interface Phase {
+  readonly op: Question
+  readonly at: number
+  readonly asks: ReadonlyArray<Ask>
+}
+
+const ask = (service: string, at: number): Ask => ({ service, at, status: "new", stalled: undefined })
+
+export const begin = (op: Question, services: ReadonlyArray<string>, at: number): Phase => ({
+  op,
+  at,
+  asks: services.map((service) => ask(service, at))
+})
+
+/** Whoever is enrolled late is asked as well. */
+export const join = (self: Phase, services: ReadonlyArray<string>, at: number): Phase => {
+  const late = services.filter((name) => !self.asks.some(({ service }) => service === name))
+  return late.length === 0 ? self : { ...self, asks: [...self.asks, ...late.map((service) => ask(service, at))] }
+}
+
+/** Nobody's answer is missing. */
+export const isReached = (self: Phase | undefined): boolean =>
+  self === undefined || self.asks.every(({ status }) => status === "answered")
+
+/** Services whose answer is missing, sorted. */
+export const pending = (self: Phase | undefined): ReadonlyArray<string> =>
+  (self?.asks ?? []).flatMap(({ service, status }) => (status === "answered" ? [] : [service])).sort()
+
+/** The same phase where the service is not asked, or has answered. */
+const change = (self: Phase, service: string, to: (ask: Ask) => Ask): Phase => {
+  const asks = self.asks.map((ask) => (ask.service === service && ask.status !== "answered" ? to(ask) : ask))
+  return asks.every((ask, i) => ask === self.asks[i]) ? self : { ...self, asks }
+}
+
+export const answered = (self: Phase, service: string): Phase =>
+  change(self, service, (ask) => ({ ...ask, status: "answered", stalled: undefined }))
+
+export const stalled = (self: Phase, service: string, reason: string, at: number): Phase =>
+  change(self, service, (ask) => (ask.stalled === undefined ? { ...ask, at, stalled: reason } : ask))
+
+/** Asks anew, as if it were the first time. */
+export const again = (self: Phase, service: string, at: number): Phase =>
+  change(self, service, (ask) => ({ ...ask, at, status: "new", stalled: undefined }))
+
+/** After the write: whoever was to be asked is asked now. */
+export const stored = (self: Phase): Phase =>
+  self.asks.some(({ status }) => status === "new")
+    ? { ...self, asks: self.asks.map((ask) => (ask.status === "new" ? { ...ask, status: "asked" } : ask)) }
+    : self
+
+/** Where a person finds a service that is stalled: `payments:commit`. No step has such a path. */
+export const stalledAt = (self: Phase | undefined): ReadonlyArray<string> =>
+  self === undefined
+    ? []
+    : self.asks.flatMap(({ service, stalled }) => (stalled === undefined ? [] : [`${service}:${self.op}`]))
+
+/** The service that is stalled there. */
+export const serviceAt = (self: Phase | undefined, place: string): string | undefined =>
+  stalledAt(self).includes(place) ? place.slice(0, place.lastIndexOf(":")) : undefined
+
+/** The paths of the steps that a service has answered 200, in the order they ran: what its vote is about. */
+export const effects = ({ root }: Pick<Coordinated, "root">, service: string): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const visit = ({ done }: Frame): void => {
+    for (const step of oldestFirst(done)) {
+      const { effect, inner, path, request } = step
+      if (request?.message.service === service && effect === "exists") found.push(path)
+      inner.forEach(visit)
+    }
+  }
+  visit(root)
+  return found
+}
+
+const oldestFirst = (stack: Stack<StepState> | undefined): ReadonlyArray<StepState> => {
+  const steps: Array<StepState> = []
+  for (let node = stack; node !== undefined; node = node.tail) steps.push(node.head)
+  return steps.reverse()
+}
+
+/** What is asked of the services; every copy of a message has the same bytes. */
+export interface Transaction {
+  readonly uuid: string
+  /** The own service, which decides. */
+  readonly coordinator: string
+  /** Those that are asked now: each once, sorted. */
+  readonly services: ReadonlyArray<string>
+  /** For each of them, the paths of its steps that have an effect. */
+  readonly effects: Readonly<Record<string, ReadonlyArray<string>>>
+  /** Milliseconds since the epoch: the latest of its requests. */
+  readonly notAfter: number
+}
+
+/** What the questions need to know of an execution. */
+interface Coordinated {
+  readonly uuid: string
+  /** The own service. */
+  readonly service: string | undefined
+  readonly root: Frame
+  readonly notAfter: number
+}
+
+export const transaction = (self: Coordinated, services: ReadonlyArray<string>): Transaction => ({
+  uuid: self.uuid,
+  coordinator: self.service ?? "",
+  services: [...services].sort(),
+  effects: Object.fromEntries(services.map((service) => [service, effects(self, service)])),
+  notAfter: self.notAfter
+})
+
+/** The message that asks one service (SPEC C3). It has no headers and opens no transaction. */
+export const message = (
+  { coordinator, effects, notAfter, uuid }: Transaction,
+  op: Question,
+  service: string
+): Envelope => ({
+  v: 1,
+  id: messageId(uuid, service, op),
+  op,
+  saga: uuid,
+  service,
+  coordinator,
+  ...(op === "reserve" && { content: effects[service] ?? [] }),
+  relatedServices: [],
+  transactions: [],
+  notAfter
+})

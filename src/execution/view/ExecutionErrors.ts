@@ -1,0 +1,217 @@
+/** The errors that callers see: what a stored failure (`SagaFailure`) is as an error, and how a defect is stored. */
+import { Cause, Schema } from "effect"
+import { SagaResponseError } from "../../definition/SagaMessage.ts"
+import * as SagaPath from "../../definition/SagaPath.ts"
+import type { Definition } from "../../definition/SagaStep.ts"
+import * as JsonCodec from "../../wire/JsonCodec.ts"
+import type { Json } from "../../wire/JsonLimits.ts"
+import { isDeclared, type SagaFailure } from "../rules/SagaFailure.ts"
+
+/** No result before the deadline (milliseconds since the epoch). */
+export class SagaStepTimedOut extends Schema.TaggedError<SagaStepTimedOut>()("SagaStepTimedOut", {
+  path: Schema.String,
+  step: Schema.String,
+  deadline: Schema.Int
+}) {
+  override get message(): string {
+    return `Step ${this.step} (${this.path}) had no result at its deadline ${new Date(this.deadline).toISOString()}`
+  }
+}
+
+/** The process stopped in the middle of a local step whose `onCrash` forbids running it again. */
+export class SagaStepInterrupted extends Schema.TaggedError<SagaStepInterrupted>()("SagaStepInterrupted", {
+  path: Schema.String,
+  step: Schema.String
+}) {
+  override get message(): string {
+    return `Step ${this.step} (${this.path}) was left half done by a crash`
+  }
+}
+
+/** A value is not what its schema or JSON allows. */
+export class SagaContextEncodeError extends Schema.TaggedError<SagaContextEncodeError>()("SagaContextEncodeError", {
+  path: Schema.String,
+  step: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return this.path === ""
+      ? `The initial context cannot be stored: ${this.issue}`
+      : `The value of step ${this.step} (${this.path}) cannot be stored or sent: ${this.issue}`
+  }
+}
+
+/** What is stored or received is not what the schema of the step says. */
+export class SagaContextDecodeError extends Schema.TaggedError<SagaContextDecodeError>()("SagaContextDecodeError", {
+  path: Schema.String,
+  step: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `The value of ${this.step === "" ? "the initial context" : `step ${this.step} (${this.path})`} cannot be read: ${this.issue}`
+  }
+}
+
+/** The context, or a message, is larger than SPEC C11 allows. */
+export class SagaContextTooLarge extends Schema.TaggedError<SagaContextTooLarge>()("SagaContextTooLarge", {
+  path: Schema.String,
+  step: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path === "" ? "The initial context" : `The result of step ${this.step} (${this.path})`} is too large: ${this.issue}`
+  }
+}
+
+/** A reply names services outside the allow-list. */
+export class SagaRelatedServicesRefused extends Schema.TaggedError<SagaRelatedServicesRefused>()(
+  "SagaRelatedServicesRefused",
+  { path: Schema.String, step: Schema.String, issue: Schema.String }
+) {
+  override get message(): string {
+    return `The reply to step ${this.step} (${this.path}) names services that are not allowed: ${this.issue}`
+  }
+}
+
+/**
+ * A step failed otherwise than with an error it declares: a callback died (the defect is the cause), no reply came in
+ * time, the other side answered 500, a value broke its schema or a limit.
+ */
+export class SagaFailedExecutionStep extends Schema.TaggedError<SagaFailedExecutionStep>()("SagaFailedExecutionStep", {
+  saga: Schema.String,
+  path: Schema.String,
+  step: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `Step ${this.step} (${this.path}) of saga ${this.saga} failed: ${describe(this.cause)}`
+  }
+}
+
+/** The participants could not be brought to one decision, or not all have acknowledged it yet. */
+export class SagaFailedCommitCallback extends Schema.TaggedError<SagaFailedCommitCallback>()(
+  "SagaFailedCommitCallback",
+  {
+    /** What was decided; `commit` is final, and telling the participants goes on. */
+    decision: Schema.Literals(["commit", "reject"]),
+    pending: Schema.Array(Schema.String),
+    reason: Schema.String
+  }
+) {
+  override get message(): string {
+    return this.decision === "commit"
+      ? `The commit is decided and not yet acknowledged by ${this.pending.join(", ")}: ${this.reason}`
+      : `The transaction was rejected: ${this.reason}`
+  }
+}
+
+/** Somebody cancelled the execution. */
+export class SagaCancelled extends Schema.TaggedError<SagaCancelled>()("SagaCancelled", {
+  actor: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    return `The execution was cancelled${this.actor === undefined ? "" : ` by ${this.actor}`}`
+  }
+}
+
+/** The execution was rolled back or rejected by hand. */
+export class SagaRejected extends Schema.TaggedError<SagaRejected>()("SagaRejected", {}) {
+  override get message(): string {
+    return "The execution was rejected by its caller"
+  }
+}
+
+/** What an execution can fail with besides the errors its steps declare. */
+export type SagaSystemError = SagaFailedExecutionStep | SagaFailedCommitCallback | SagaCancelled | SagaRejected
+
+const originals = new WeakMap<SagaFailure, unknown>()
+
+/** Keeps the error itself for as long as this process has the failure: nothing is lost to its encoding, and it is not made again. */
+export const remember = (self: SagaFailure, error: unknown): void => {
+  originals.set(self, error)
+}
+
+/** A defect, or anything else that was thrown, as it is stored. */
+export const encodeDefect = (defect: unknown): Json => {
+  const encoded = JsonCodec.encode(Schema.Defect(), defect)
+  return encoded === undefined || JsonCodec.isCodecIssue(encoded)
+    ? { name: "Error", message: "a defect that is not JSON" }
+    : encoded
+}
+
+export const defectOf = (cause: Cause.Cause<unknown>): unknown =>
+  Cause.hasInterruptsOnly(cause) ? new Error("the callback interrupted itself") : Cause.squash(cause)
+
+/** The error of a caller: the declared error itself, or a `SagaSystemError`. */
+export const toError = (self: SagaFailure, saga: string, definition: Definition | undefined): unknown => {
+  switch (self._tag) {
+    case "CommitFailed":
+      return new SagaFailedCommitCallback({ decision: "reject", pending: [], reason: self.reason })
+    case "Cancelled":
+      return new SagaCancelled(self.actor === undefined ? {} : { actor: self.actor })
+    case "Rejected":
+      return new SagaRejected({})
+    case "StepError":
+      return originals.get(self) ?? declaredError(self, saga, definition)
+    case "StepRefused":
+      if (isDeclared(self)) return new SagaResponseError({ status: 400, content: self.content })
+  }
+  return new SagaFailedExecutionStep({ saga, path: self.path, step: self.step, cause: causeOf(self) })
+}
+
+const causeOf = (
+  self: Exclude<SagaFailure, { readonly _tag: "CommitFailed" | "Cancelled" | "Rejected" | "StepError" }>
+): unknown => {
+  const { path, step } = self
+  switch (self._tag) {
+    case "StepDefect": {
+      if (originals.has(self)) return originals.get(self)
+      const defect = JsonCodec.decode(Schema.Defect(), self.defect)
+      return JsonCodec.isCodecIssue(defect) ? self.defect : defect
+    }
+    case "StepTimedOut":
+      return new SagaStepTimedOut({ path, step, deadline: self.deadline })
+    case "StepRefused":
+      return new SagaResponseError({ status: self.status === 400 ? 400 : 500, content: self.content })
+    case "StepInterrupted":
+      return new SagaStepInterrupted({ path, step })
+    case "StepValueRejected":
+      switch (self.rule) {
+        case "encode":
+          return new SagaContextEncodeError({ path, step, issue: self.issue })
+        case "decode":
+          return new SagaContextDecodeError({ path, step, issue: self.issue })
+        case "context-size":
+        case "message-size":
+          return new SagaContextTooLarge({ path, step, issue: self.issue })
+        case "related-services":
+          return new SagaRelatedServicesRefused({ path, step, issue: self.issue })
+      }
+  }
+}
+
+const declaredError = (
+  { error, path, step: name }: Extract<SagaFailure, { readonly _tag: "StepError" }>,
+  saga: string,
+  definition: Definition | undefined
+): unknown => {
+  const step = definition === undefined ? undefined : SagaPath.at(definition, path)
+  if (step === undefined || (step._tag !== "Local" && step._tag !== "Remote")) return error
+  const decoded = JsonCodec.decode(step.error, error)
+  return JsonCodec.isCodecIssue(decoded)
+    ? new SagaFailedExecutionStep({
+        saga,
+        path,
+        step: name,
+        cause: new SagaContextDecodeError({ path, step: name, issue: decoded.message })
+      })
+    : decoded
+}
+
+/** A short description of an error for a message: its tag or name and its own message. */
+const describe = (cause: unknown): string =>
+  cause instanceof Error
+    ? `${cause.name}: ${cause.message}`
+    : typeof cause === "object" && cause !== null && "_tag" in cause
+      ? String(cause._tag)
+      : String(cause)

@@ -1,0 +1,397 @@
+/**
+ * One run of a saga: an immutable value. Its truth is the list of its events; everything else is read from the state
+ * that they fold to. `SagaRunner` gives the next execution, `SagaExecutionRepository` stores the events gained.
+ */
+import { Clock, Effect, Schema } from "effect"
+import * as SagaPath from "../../definition/SagaPath.ts"
+import type { Definition } from "../../definition/SagaStep.ts"
+import * as SagaValidation from "../../definition/SagaValidation.ts"
+import { Uuid as UuidText } from "../../wire/Envelope.ts"
+import * as JsonCodec from "../../wire/JsonCodec.ts"
+import { check, Json, limits } from "../../wire/JsonLimits.ts"
+import * as Uuid from "../../wire/Uuid.ts"
+import * as Context from "../rules/SagaContext.ts"
+import { SagaEvent } from "../rules/SagaEvent.ts"
+import * as Evolution from "../rules/SagaEvolution.ts"
+import * as State from "../rules/SagaState.ts"
+import { type CommitState, type Decision, SagaStatus } from "../rules/SagaStatus.ts"
+import { type Frame, toArray } from "../rules/StepTree.ts"
+import { stalledAt } from "../rules/TwoPhaseCommit.ts"
+import {
+  SagaContextDecodeError,
+  SagaContextEncodeError,
+  SagaContextTooLarge,
+  toError
+} from "../view/ExecutionErrors.ts"
+import * as Step from "./SagaStepExecution.ts"
+
+/** The context may not be larger than this many characters of JSON (SPEC C11). */
+export const maxContextSize = 1_048_576
+
+export class SagaExecution {
+  /** What the events fold to. */
+  readonly state: State.SagaState
+  /** Absent when the saga is not known to this program: the execution can be shown and not continued. */
+  readonly definition: Definition | undefined
+
+  constructor(state: State.SagaState, definition: Definition | undefined) {
+    this.state = state
+    this.definition = definition
+  }
+
+  get uuid(): string {
+    return this.state.uuid
+  }
+  /** Name of the saga. */
+  get saga(): string {
+    return this.state.saga
+  }
+  get user(): string | undefined {
+    return this.state.user
+  }
+  get startKey(): string | undefined {
+    return this.state.startKey
+  }
+  get status(): SagaStatus {
+    return this.state.status
+  }
+  get decision(): Decision | null {
+    return this.state.decision
+  }
+  get commitState(): CommitState {
+    return this.state.commitState
+  }
+  /** Number of writes so far. */
+  get revision(): number {
+    return this.state.revision
+  }
+  get alreadyRollback(): boolean {
+    return this.state.alreadyRollback
+  }
+  /** Steps that are over, in the order they ran; a failed one is among them. */
+  get executedSteps(): ReadonlyArray<Step.SagaStepExecution> {
+    return Step.executed(this, this.state.root)
+  }
+  /** The step whose reply is awaited. */
+  get pausedStep(): Step.SagaStepExecution | undefined {
+    return Step.paused(this, this.state.root)
+  }
+  /** What needs a person: paths of steps that are not undone, and services that are stalled (`payments:commit`). */
+  get parked(): ReadonlyArray<string> {
+    const { phase, parked } = this.state
+    return phase === undefined ? parked : [...parked, ...stalledAt(phase)]
+  }
+  /** Services that took part in any step, at any depth. */
+  get relatedServices(): ReadonlyArray<string> {
+    return relatedServices(this.state.root)
+  }
+  /** Initial values and results so far, decoded; as stored where the definition is not known or does not fit. */
+  get context(): unknown {
+    const { context } = this.state.root
+    if (this.definition === undefined) return Context.encoded(context)
+    const view = contextView(this.definition, context)
+    return view instanceof SagaContextDecodeError ? Context.encoded(context) : view
+  }
+  /** The first failure: the error its step declares, or a `SagaSystemError`. */
+  get cause(): unknown {
+    const { failure, saga } = this.state
+    return failure === undefined ? undefined : toError(failure, saga, this.definition)
+  }
+  /** What failed while undoing, latest attempt per step. */
+  get later(): ReadonlyArray<unknown> {
+    return State.laterFailures(this.state).map((failure) => toError(failure, this.state.saga, this.definition))
+  }
+  /** All events, oldest first. */
+  get events(): ReadonlyArray<SagaEvent> {
+    return toArray(this.state.history).reverse()
+  }
+  /** Nothing is left to do: everybody has committed, or everything is undone and everybody was told. */
+  get settled(): boolean {
+    return State.isSettled(this.state)
+  }
+}
+
+/** Every step has succeeded: the context is complete. */
+export interface Finished<out Ctx> extends Omit<SagaExecution, "context" | "status"> {
+  readonly status: "finished"
+  readonly context: Ctx
+}
+
+/** A reply is awaited: what has run so far is in the context. */
+export interface Paused<out Ctx> extends Omit<SagaExecution, "context" | "status"> {
+  readonly status: "paused"
+  readonly context: Partial<Ctx>
+}
+
+/** A step has failed, or somebody stopped it, and everything before it was undone. */
+export interface Errored<out Ctx, out E> extends Omit<SagaExecution, "cause" | "context" | "status"> {
+  readonly status: "errored"
+  readonly context: Partial<Ctx>
+  readonly cause: E
+}
+
+/** The context as callbacks read it. */
+export const contextView = (
+  definition: Definition,
+  context: Context.SagaContext
+): Context.View | SagaContextDecodeError => {
+  if (context.cache !== undefined) return context.cache
+  // `Context.view` is total but for the decoder given to it, which reports through this exception only.
+  try {
+    return Context.view(context, decoderOf(definition))
+  } catch (error) {
+    if (error instanceof SagaContextDecodeError) return error
+    throw error
+  }
+}
+
+const decoders = new WeakMap<Definition, Context.Decode>()
+
+const decoderOf = (definition: Definition): Context.Decode => {
+  const known = decoders.get(definition)
+  if (known !== undefined) return known
+  const codecs = codecsOf(definition)
+  const decode: Context.Decode = (path, encoded) => {
+    const codec = codecs.get(path)
+    if (codec === undefined) return encoded
+    const decoded = JsonCodec.decode(codec, encoded)
+    if (!JsonCodec.isCodecIssue(decoded)) return decoded
+    const step = SagaPath.at(definition, path)?.name ?? ""
+    throw new SagaContextDecodeError({ path, step, issue: decoded.message })
+  }
+  decoders.set(definition, decode)
+  return decode
+}
+
+/** The schema of each context entry: of a step's result by its path, of initial values by the prefix of their saga. */
+const codecsOf = (definition: Definition): ReadonlyMap<string, Definition["context"]> => {
+  const codecs = new Map([["", definition.context]])
+  for (const { path, step } of SagaPath.steps(definition)) {
+    if (step._tag === "Local" || step._tag === "Remote") codecs.set(path, step.success)
+    else if (step._tag === "Nested") codecs.set(`${path}/n/`, step.saga.context)
+  }
+  return codecs
+}
+
+const relatedServices = (root: Frame): ReadonlyArray<string> => {
+  const found = new Set<string>()
+  const visit = (frame: Frame): void => {
+    for (const step of [
+      ...toArray(frame.done),
+      ...(frame.current === undefined ? [] : [frame.current]),
+      ...toArray(frame.rolledBack)
+    ]) {
+      if (step.inner.length > 0) step.inner.forEach(visit)
+      else if (step.kind === "local" || step.kind === "remote")
+        for (const service of step.relatedServices) found.add(service)
+    }
+  }
+  visit(root)
+  return [...found].sort()
+}
+
+/** The execution with the definition it follows. */
+export const bind = (self: SagaExecution, definition: Definition): SagaExecution =>
+  new SagaExecution(self.state, definition)
+
+/** One more event; the same execution where it is not admitted. */
+export const evolve = (self: SagaExecution, event: SagaEvent): SagaExecution => {
+  const state = Evolution.evolve(self.state, event)
+  return state === self.state ? self : new SagaExecution(state, self.definition)
+}
+
+// ---- making ----------------------------------------------------------------------------------------------------
+
+/** A uuid that a caller gives must not look like one of the library's: those are version 7 (SPEC C9). */
+export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("SagaInvalidUuid", {
+  reason: Schema.Literals(["not a uuid", "version 7 is reserved for executions named by the library"])
+}) {
+  override get message(): string {
+    return `The uuid is refused: ${this.reason}`
+  }
+}
+
+export interface Options {
+  readonly context?: unknown
+  readonly uuid?: string | undefined
+  readonly user?: string | undefined
+  readonly startKey?: string | undefined
+}
+
+/** The first event of an execution, or why there cannot be one. */
+export const creation = (
+  definition: Definition,
+  options: Options & { readonly uuid: string },
+  now: number
+): SagaExecution | SagaContextEncodeError | SagaContextTooLarge => {
+  const encoded = JsonCodec.encode(definition.context, options.context ?? {})
+  if (JsonCodec.isCodecIssue(encoded)) return new SagaContextEncodeError({ path: "", step: "", issue: encoded.message })
+  const state = State.created({
+    _tag: "ExecutionCreated",
+    uuid: options.uuid,
+    saga: definition.name,
+    ...(definition.version !== undefined && { version: definition.version }),
+    fingerprint: definition.fingerprint,
+    context: encoded ?? {},
+    ...(options.user !== undefined && { user: options.user }),
+    ...(options.startKey !== undefined && { startKey: options.startKey }),
+    at: now
+  })
+  const { size } = state.root.context
+  return size > maxContextSize
+    ? new SagaContextTooLarge({ path: "", step: "", issue: `${size} of ${maxContextSize} characters` })
+    : new SagaExecution(state, definition)
+}
+
+/** The uuid given by a caller in its stored form. */
+export const callerUuid = (text: string): string | SagaInvalidUuid => {
+  const uuid = Uuid.normalize(text)
+  if (uuid === undefined) return new SagaInvalidUuid({ reason: "not a uuid" })
+  return Uuid.version(uuid) === "7"
+    ? new SagaInvalidUuid({ reason: "version 7 is reserved for executions named by the library" })
+    : uuid
+}
+
+/** A new execution of a committed saga. */
+export const fromDefinition = Effect.fnUntraced(function* (
+  definition: Definition,
+  options: Options = {}
+): Effect.fn.Return<
+  SagaExecution,
+  SagaValidation.SagaDefinitionError | SagaContextEncodeError | SagaContextTooLarge | SagaInvalidUuid
+> {
+  const issue = SagaValidation.validate(definition)[0]
+  if (issue !== undefined) return yield* Effect.fail(issue)
+  const now = yield* Clock.currentTimeMillis
+  const uuid = options.uuid === undefined ? (yield* Uuid.UuidGenerator).next(now) : callerUuid(options.uuid)
+  if (typeof uuid !== "string") return yield* uuid
+  const execution = creation(definition, { ...options, uuid }, now)
+  return execution instanceof SagaExecution ? execution : yield* Effect.fail(execution)
+})
+
+/** Folds what a repository holds: the facts of each write, in order; those at the end may not be stored yet. */
+export const fromEvents = (
+  writes: number,
+  events: ReadonlyArray<SagaEvent>,
+  unstored = 0
+): SagaExecution | undefined => {
+  const [first] = events
+  if (first?._tag !== "ExecutionCreated") return undefined
+  const kept = events.length - unstored
+  const folded = events.slice(1, Math.max(1, kept)).reduce(Evolution.evolve, State.created(first))
+  const before = kept > 0 ? Evolution.stored(folded, writes) : { ...folded, revision: writes }
+  return new SagaExecution(events.slice(Math.max(1, kept)).reduce(Evolution.evolve, before), undefined)
+}
+
+/** The events gained since the last write. */
+export const unstored = (self: SagaExecution): ReadonlyArray<SagaEvent> => {
+  const events: Array<SagaEvent> = []
+  let node = self.state.history
+  for (let i = 0; i < self.state.unstored; i++) {
+    events.push(node!.head)
+    node = node!.tail
+  }
+  return events.reverse()
+}
+
+export type Announcement = Extract<SagaEvent, { readonly message: unknown }>
+
+/** The messages among the events gained since the last write, oldest first; undefined: none. */
+export const unstoredMessages = ({ state }: SagaExecution): ReadonlyArray<Announcement> | undefined => {
+  let messages: Array<Announcement> | undefined
+  let node = state.history
+  for (let i = 0; i < state.unstored; i++) {
+    const event = node!.head
+    if ("message" in event) messages = [event, ...(messages ?? [])]
+    node = node!.tail
+  }
+  return messages
+}
+
+/** The execution after its write. */
+export const stored = (self: SagaExecution): SagaExecution =>
+  new SagaExecution(Evolution.stored(self.state, self.state.revision + 1), self.definition)
+
+// ---- encoded form ----------------------------------------------------------------------------------------------
+
+/**
+ * An execution as one JSON value. `revision` and `events` are what it is read back from; the rest is there for people
+ * and follows from them.
+ */
+export const Raw = Schema.Struct({
+  v: Schema.Literal(1),
+  definition: Schema.Struct({
+    name: Schema.String,
+    version: Schema.NullOr(Schema.String),
+    fingerprint: Schema.String
+  }),
+  uuid: UuidText,
+  status: SagaStatus,
+  executedSteps: Schema.Array(Step.Raw),
+  pausedStep: Schema.NullOr(Step.Raw),
+  context: Schema.Record(Schema.String, Json),
+  alreadyRollback: Schema.Boolean,
+  user: Schema.NullOr(Schema.String),
+  revision: Schema.Int,
+  /** Events at the end that no write has stored yet. */
+  unstored: Schema.Int,
+  events: Schema.Array(SagaEvent)
+})
+export type Raw = typeof Raw.Type
+
+export const raw = (self: SagaExecution): Raw => {
+  const { fingerprint, revision, root, saga, status, unstored, user, uuid, version } = self.state
+  return {
+    v: 1,
+    definition: { name: saga, version: version ?? null, fingerprint },
+    uuid,
+    status,
+    executedSteps: self.executedSteps.map(Step.raw),
+    pausedStep: self.pausedStep === undefined ? null : Step.raw(self.pausedStep),
+    context: Context.encoded(root.context),
+    alreadyRollback: self.alreadyRollback,
+    user: user ?? null,
+    revision,
+    unstored,
+    events: self.events
+  }
+}
+
+/** The encoded form of an execution cannot be read. */
+export class SagaDecodeError extends Schema.TaggedError<SagaDecodeError>()("SagaDecodeError", {
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `The encoded form of an execution cannot be read: ${this.issue}`
+  }
+}
+
+const decodeRaw = Schema.decodeUnknownEffect(Raw)
+
+/** How deep a value may stand in the list of events. */
+const depthOfEvents = 4
+
+/**
+ * Reads the encoded form back. An execution is returned as it is. Without the definition it was made from (the same
+ * name and fingerprint) it can be shown only.
+ */
+export const fromRaw = Effect.fnUntraced(function* (
+  encoded: unknown,
+  definition?: Definition
+): Effect.fn.Return<SagaExecution, SagaDecodeError> {
+  if (encoded instanceof SagaExecution) return encoded
+  const raw = yield* decodeRaw(encoded).pipe(
+    Effect.mapError((error) => new SagaDecodeError({ issue: JsonCodec.placesOf(error) }))
+  )
+  const checked = check(raw.events, { ...limits, maxDepth: limits.maxDepth + depthOfEvents })
+  if (typeof checked !== "number") return yield* new SagaDecodeError({ issue: `$.events: ${checked.message}` })
+  const count = raw.unstored >= 0 && raw.unstored <= raw.events.length ? raw.unstored : 0
+  const execution = fromEvents(raw.revision, raw.events, count)
+  if (execution === undefined) return yield* new SagaDecodeError({ issue: "$.events: no ExecutionCreated" })
+  const { fingerprint, saga } = execution.state
+  if (raw.revision < 0) return yield* new SagaDecodeError({ issue: "$.revision: less than 0" })
+  if (raw.unstored < 0 || raw.unstored > execution.events.length)
+    return yield* new SagaDecodeError({ issue: "$.unstored: not a number of events" })
+  const isSame = definition?.name === saga && definition.fingerprint === fingerprint
+  return isSame ? bind(execution, definition) : execution
+})

@@ -1,0 +1,66 @@
+/**
+ * How an execution that is under way is reached: inputs wait in its inbox and are judged between two steps, against
+ * the state as it is then. A input is complete once its facts are stored.
+ */
+import { Cause, Deferred, Effect, Exit, Result } from "effect"
+import type { Definition } from "../definition/SagaStep.ts"
+import type { Verdict } from "../execution/rules/SagaInput.ts"
+import type { SagaState } from "../execution/rules/SagaState.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+
+export interface PendingInput {
+  readonly judge: (state: SagaState, definition: Definition, now: number) => Verdict<unknown>
+  /** Succeeds with the execution that has stored the facts; fails with the refusal, or with what broke the store. */
+  readonly done: Deferred.Deferred<SagaExecution, unknown>
+}
+
+export interface Inbox {
+  readonly inputs: Array<PendingInput>
+  /** Triggers whose facts are not stored yet. */
+  judged: ReadonlyArray<Judged>
+  /** Wakes a runner that waits for the work of several branches. */
+  notify: (() => void) | undefined
+  /** The execution is over, and its runner about to end. */
+  isOver: boolean
+}
+
+export const make = (inputs: ReadonlyArray<PendingInput> = none): Inbox => ({
+  inputs: [...inputs],
+  judged: none,
+  notify: undefined,
+  isOver: false
+})
+
+const none: ReadonlyArray<never> = []
+
+export const offer = (self: Inbox, input: PendingInput): void => {
+  self.inputs.push(input)
+  self.notify?.()
+}
+
+export const pending = <Refusal>(
+  judge: (state: SagaState, definition: Definition, now: number) => Verdict<Refusal>
+): PendingInput => ({ judge, done: Deferred.makeUnsafe() })
+
+/** What one look at the inbox leaves to be said once the facts are stored. */
+export interface Judged {
+  readonly input: PendingInput
+  readonly refused: Result.Result<void, unknown>
+}
+
+export const complete = (judged: ReadonlyArray<Judged>, execution: SagaExecution): void => {
+  for (const { refused, input } of judged) {
+    Deferred.doneUnsafe(
+      input.done,
+      Result.isFailure(refused) ? Effect.fail(refused.failure) : Effect.succeed(execution)
+    )
+  }
+}
+
+/** Fails every input that was not judged, or whose facts are not stored: nobody goes on waiting for it. */
+export const abandon = (self: Inbox, exit: Exit.Exit<unknown, unknown>): void => {
+  const cause = Exit.isFailure(exit) ? exit.cause : Cause.die(new Error("the runner ended before the input was judged"))
+  for (const { input } of self.judged) Deferred.doneUnsafe(input.done, Effect.failCause(cause))
+  for (const input of self.inputs.splice(0)) Deferred.doneUnsafe(input.done, Effect.failCause(cause))
+  self.judged = []
+}

@@ -1,0 +1,97 @@
+/** When this process looks at a waiting execution again: one time per execution, one sleeping fiber for all. */
+import { Clock, Effect, Latch, type Scope } from "effect"
+
+interface WakeUp {
+  readonly uuid: string
+  readonly at: number
+  /** When the execution was looked at last. */
+  readonly since: number
+}
+
+export interface WakeUps {
+  readonly schedule: (wakeUp: WakeUp) => void
+  readonly cancel: (uuid: string) => void
+  readonly size: () => number
+}
+
+export const make = Effect.fnUntraced(function* (options: {
+  readonly fire: (wakeUp: WakeUp) => Effect.Effect<void>
+}): Effect.fn.Return<WakeUps, never, Scope.Scope> {
+  const current = new Map<string, WakeUp>()
+  const heap: Array<WakeUp> = []
+  const earlier = Latch.makeUnsafe(false)
+  const clock = yield* Clock.Clock
+  /** Until when the fiber sleeps: what is due later does not wake it. */
+  let sleepsUntil = Number.POSITIVE_INFINITY
+
+  /** WakeUps that were replaced stay in the heap, as nothing is searched; but never more of them than of others. */
+  const tidy = (): void => {
+    if (heap.length < 2 * current.size + 64) return
+    heap.length = 0
+    for (const wakeUp of current.values()) push(heap, wakeUp)
+  }
+
+  const due = (): WakeUp | undefined => {
+    while (heap.length > 0 && current.get(heap[0]!.uuid) !== heap[0]) pop(heap)
+    return heap[0]
+  }
+
+  const loop = Effect.gen(function* () {
+    while (true) {
+      const next = due()
+      const now = clock.currentTimeMillisUnsafe()
+      sleepsUntil = next?.at ?? Number.POSITIVE_INFINITY
+      if (next === undefined) {
+        yield* earlier.await
+        earlier.closeUnsafe()
+      } else if (next.at > now) {
+        yield* Effect.raceFirst(Effect.sleep(next.at - now), earlier.await)
+        earlier.closeUnsafe()
+      } else {
+        pop(heap)
+        current.delete(next.uuid)
+        yield* options.fire(next)
+      }
+    }
+  })
+  yield* Effect.forkScoped(loop)
+
+  return {
+    schedule: (wakeUp) => {
+      tidy()
+      current.set(wakeUp.uuid, wakeUp)
+      push(heap, wakeUp)
+      if (wakeUp.at < sleepsUntil) earlier.openUnsafe()
+    },
+    cancel: (uuid) => {
+      current.delete(uuid)
+    },
+    size: () => current.size
+  }
+})
+
+const push = (heap: Array<WakeUp>, wakeUp: WakeUp): void => {
+  let i = heap.push(wakeUp) - 1
+  while (i > 0) {
+    const parent = (i - 1) >> 1
+    if (heap[parent]!.at <= wakeUp.at) break
+    heap[i] = heap[parent]!
+    i = parent
+  }
+  heap[i] = wakeUp
+}
+
+const pop = (heap: Array<WakeUp>): void => {
+  const last = heap.pop()
+  if (last === undefined || heap.length === 0) return
+  let i = 0
+  while (true) {
+    let child = 2 * i + 1
+    if (child >= heap.length) break
+    if (child + 1 < heap.length && heap[child + 1]!.at < heap[child]!.at) child++
+    if (heap[child]!.at >= last.at) break
+    heap[i] = heap[child]!
+    i = child
+  }
+  heap[i] = last
+}

@@ -1,0 +1,125 @@
+/**
+ * What people and recovery look for without reading a whole execution: one line each, found by filters, in pages.
+ * A page goes on where the last one ended, so executions that come and go in between shift nothing.
+ */
+import { Option, Result, Schema } from "effect"
+import * as Base64Url from "effect/encoding/Base64Url"
+import { CommitState, Decision, SagaStatus } from "../execution/rules/SagaStatus.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { Uuid } from "../wire/Envelope.ts"
+
+export const ExecutionSummary = Schema.Struct({
+  uuid: Uuid,
+  startKey: Schema.optionalKey(Schema.String),
+  saga: Schema.String,
+  fingerprint: Schema.String,
+  status: SagaStatus,
+  direction: Schema.Literals(["forward", "backward"]),
+  decision: Schema.NullOr(Decision),
+  commitState: CommitState,
+  user: Schema.optionalKey(Schema.String),
+  /** The undoing of a step needs a person, or a service does not answer to the decision. */
+  parked: Schema.Boolean,
+  /** The kind of the first failure and its step; never what was in it (SPEC C12). */
+  failure: Schema.optionalKey(Schema.Struct({ tag: Schema.String, path: Schema.optionalKey(Schema.String) })),
+  /** When it is looked at again, in milliseconds since the epoch; repositories that do not know it leave it out. */
+  wakeAt: Schema.optionalKey(Schema.Int),
+  revision: Schema.Int,
+  settled: Schema.Boolean,
+  createdAt: Schema.Int,
+  updatedAt: Schema.Int
+})
+export type ExecutionSummary = typeof ExecutionSummary.Type
+
+export const of = ({ parked, settled, state }: SagaExecution): ExecutionSummary => ({
+  uuid: state.uuid,
+  ...(state.startKey !== undefined && { startKey: state.startKey }),
+  saga: state.saga,
+  fingerprint: state.fingerprint,
+  status: state.status,
+  direction: state.direction,
+  decision: state.decision,
+  commitState: state.commitState,
+  ...(state.user !== undefined && { user: state.user }),
+  parked: parked.length > 0,
+  ...(state.failure !== undefined && {
+    failure: { tag: state.failure._tag, ...("path" in state.failure && { path: state.failure.path }) }
+  }),
+  revision: state.revision,
+  settled,
+  createdAt: state.createdAt,
+  updatedAt: state.updatedAt
+})
+
+/** All that is given must hold. Times are milliseconds since the epoch; both bounds are exclusive. */
+export interface Filter {
+  readonly saga?: string
+  readonly status?: SagaStatus
+  readonly parked?: boolean
+  readonly startKey?: string
+  readonly user?: string
+  readonly settled?: boolean
+  readonly createdBefore?: number
+  readonly createdAfter?: number
+}
+
+export const matches = (filter: Filter, head: ExecutionSummary): boolean =>
+  (filter.saga === undefined || head.saga === filter.saga) &&
+  (filter.status === undefined || head.status === filter.status) &&
+  (filter.parked === undefined || head.parked === filter.parked) &&
+  (filter.startKey === undefined || head.startKey === filter.startKey) &&
+  (filter.user === undefined || head.user === filter.user) &&
+  (filter.settled === undefined || head.settled === filter.settled) &&
+  (filter.createdBefore === undefined || head.createdAt < filter.createdBefore) &&
+  (filter.createdAfter === undefined || head.createdAt > filter.createdAfter)
+
+export interface PageRequest {
+  /** Default 100; more than 1,000 counts as 1,000. */
+  readonly limit?: number
+  /** The `next` of the page before. */
+  readonly after?: string
+}
+
+/** Newest first: by creation, then by uuid. */
+export interface Page {
+  readonly items: ReadonlyArray<ExecutionSummary>
+  /** Absent on the last page. */
+  readonly next?: string
+}
+
+export const limitOf = (page: PageRequest): number => Math.max(1, Math.min(1_000, Math.trunc(page.limit ?? 100) || 1))
+
+/** Where a page ended. */
+export interface Position {
+  readonly createdAt: number
+  readonly uuid: string
+}
+
+export const newestFirst = (a: Position, b: Position): number =>
+  b.createdAt - a.createdAt || (a.uuid < b.uuid ? 1 : a.uuid > b.uuid ? -1 : 0)
+
+export const cursor = ({ createdAt, uuid }: Position): string => Base64Url.encode(`${createdAt} ${uuid}`)
+
+/** None for what `cursor` has not made. */
+export const position = (cursor: string): Option.Option<Position> => {
+  const text = Result.getOrElse(Base64Url.decodeString(cursor), () => "")
+  const [, createdAt, uuid] = /^(-?\d{1,16}) ([0-9a-f-]{36})$/.exec(text) ?? []
+  return createdAt === undefined || uuid === undefined
+    ? Option.none()
+    : Option.some({ createdAt: Number(createdAt), uuid })
+}
+
+/** A page of heads that are all at hand. */
+export const page = (
+  heads: Iterable<ExecutionSummary>,
+  filter: Filter,
+  request: PageRequest,
+  from: Position | undefined
+): Page => {
+  const found = Array.from(heads)
+    .filter((head) => matches(filter, head) && (from === undefined || newestFirst(from, head) < 0))
+    .sort(newestFirst)
+  const items = found.slice(0, limitOf(request))
+  const last = items.at(-1)
+  return found.length > items.length && last !== undefined ? { items, next: cursor(last) } : { items }
+}

@@ -1,0 +1,351 @@
+/** The part `recovery` of the repository suite: what is found, and who takes it. */
+import { assert, type Vitest } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as Repository from "../ports/SagaExecutionRepository.ts"
+import * as Sample from "./SampleExecutions.ts"
+
+export type Test = Vitest.Test<Repository.SagaExecutionRepository | Scope.Scope>
+
+const repository = Repository.SagaExecutionRepository
+
+const uuids = (found: ReadonlyArray<{ readonly uuid: string }>): ReadonlyArray<string> => found.map(({ uuid }) => uuid)
+
+/** Executions of one saga that no other test knows, a second apart. */
+const storeMany = Effect.fnUntraced(function* (saga: string, count: number) {
+  const { store } = yield* repository
+  return yield* Effect.forEach(Array.from({ length: count }), (_, i) =>
+    store(Sample.started(Sample.created({ saga, at: Sample.time + i * 1_000 })))
+  )
+})
+
+const minute = 60_000
+
+/** Takes all there is, and gives those among the executions. */
+const claimed = Effect.fnUntraced(function* (
+  among: ReadonlyArray<SagaExecution>,
+  owner: string,
+  now: number,
+  leaseMillis = minute
+) {
+  const { claim } = yield* repository
+  const known = new Set(uuids(among))
+  const { executions } = yield* claim({ owner, now, leaseMillis, limit: 100_000 })
+  return executions.filter(({ uuid }) => known.has(uuid))
+})
+
+export const register = (test: Test): void => {
+  test("finds what all given properties hold for, newest first", () =>
+    Effect.gen(function* () {
+      const { find, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const startKey = Sample.uniqueName()
+      const at = (i: number) => Sample.time + i * 1_000
+      const running = yield* store(Sample.started(Sample.created({ saga, at: at(0), user: "ada" })))
+      const paused = yield* store(Sample.paused(Sample.started(Sample.created({ saga, at: at(1), startKey }))))
+      const broken = Sample.refused(Sample.paused(Sample.started(Sample.created({ saga, at: at(2), user: "bob" }))))
+      const parked = yield* store(Sample.parked(broken))
+      const cases: ReadonlyArray<[Repository.Filter, ReadonlyArray<SagaExecution>]> = [
+        [{}, [parked, paused, running]],
+        [{ status: "running" }, [running]],
+        [{ status: "errored", parked: true }, [parked]],
+        [{ parked: false }, [paused, running]],
+        [{ startKey }, [paused]],
+        [{ user: "ada" }, [running]],
+        [{ user: "ada", status: "paused" }, []],
+        [{ settled: false }, [parked, paused, running]],
+        [{ settled: true }, []],
+        [{ createdBefore: at(1) }, [running]],
+        [{ createdAfter: at(1) }, [parked]],
+        [{ createdAfter: at(0), createdBefore: at(2) }, [paused]]
+      ]
+      for (const [filter, expected] of cases) {
+        const page = yield* find({ saga, ...filter })
+        assert.deepStrictEqual(uuids(page.items), uuids(expected), JSON.stringify(filter))
+        assert.strictEqual(page.next, undefined)
+      }
+      assert.deepStrictEqual((yield* find({ saga: Sample.uniqueName() })).items, [])
+    }))
+
+  test("shows the head of an execution as it stands, and nothing secret", () =>
+    Effect.gen(function* () {
+      const { find, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const first = yield* store(Sample.paused(Sample.started(Sample.created({ saga, user: "ada" }))))
+      const stored = yield* store(Sample.parked(Sample.refused(first)))
+      const [head, ...others] = (yield* find({ saga })).items
+      assert.deepStrictEqual(others, [])
+      if (head === undefined) return assert.fail("not found")
+      const { wakeAt: _, ...known } = head
+      assert.deepStrictEqual(known, {
+        uuid: stored.uuid,
+        saga,
+        fingerprint: Sample.Order.fingerprint,
+        status: "errored",
+        direction: "backward",
+        decision: "reject",
+        commitState: "rejected",
+        user: "ada",
+        parked: true,
+        failure: { tag: "StepRefused", path: "1" },
+        revision: 2,
+        settled: false,
+        createdAt: stored.state.createdAt,
+        updatedAt: stored.state.updatedAt
+      })
+      assert.notInclude(JSON.stringify(head), Sample.secret)
+    }))
+
+  test("gives every execution once in pages, whatever comes and goes in between", () =>
+    Effect.gen(function* () {
+      const repo = yield* repository
+      const saga = Sample.uniqueName()
+      // Several of one moment: the uuid decides.
+      const all = yield* Effect.forEach(Array.from({ length: 11 }), (_, i) =>
+        repo.store(Sample.created({ saga, at: Sample.time + Math.floor(i / 4) }))
+      )
+      const pages: Array<ReadonlyArray<string>> = []
+      let after: string | undefined
+      do {
+        const page = yield* repo.find({ saga }, { limit: 3, ...(after !== undefined && { after }) })
+        pages.push(uuids(page.items))
+        after = page.next
+        yield* repo.store(Sample.created({ saga, at: Sample.time + 1_000 + pages.length }))
+        if (pages.length === 1) yield* repo.delete(pages[0]!.at(-1)!)
+      } while (after !== undefined)
+      const expected = [...all].sort(
+        (a, b) => b.state.createdAt - a.state.createdAt || (a.uuid < b.uuid ? 1 : a.uuid > b.uuid ? -1 : 0)
+      )
+      assert.deepStrictEqual(pages.flat(), uuids(expected))
+      assert.deepStrictEqual(
+        pages.map((page) => page.length),
+        [3, 3, 3, 2]
+      )
+    }))
+
+  test("gives 100 on a page unless told, and at least one", () =>
+    Effect.gen(function* () {
+      const { find } = yield* repository
+      const saga = Sample.uniqueName()
+      yield* storeMany(saga, 101)
+      const first = yield* find({ saga })
+      assert.strictEqual(first.items.length, 100)
+      assert.strictEqual((yield* find({ saga }, { after: first.next! })).items.length, 1)
+      assert.strictEqual((yield* find({ saga }, { limit: 1_000_000 })).items.length, 101)
+      for (const limit of [0, -1, 0.5, Number.NaN])
+        assert.isAtLeast((yield* find({ saga }, { limit })).items.length, 1, `${limit}`)
+    }))
+
+  test("refuses a cursor that it has not given", () =>
+    Effect.gen(function* () {
+      const { find } = yield* repository
+      for (const after of ["", "x", "!!", "MTIz", "' or 1 = 1", "\u0000"]) {
+        const error = yield* Effect.flip(find({}, { after }))
+        if (error._tag !== "SagaExecutionRepositoryError") return assert.fail(error._tag)
+        assert.strictEqual(error.reason, "rejected")
+      }
+    }))
+
+  test("C7 lets one owner take what is to be done, until its lease is over", () =>
+    Effect.gen(function* () {
+      const all = yield* storeMany(Sample.uniqueName(), 3)
+      const now = Sample.time + minute
+      const taken = yield* claimed(all, "a", now)
+      assert.deepStrictEqual(new Set(uuids(taken)), new Set(uuids(all)))
+      for (const execution of taken) {
+        assert.strictEqual(execution.definition, undefined)
+        assert.strictEqual(execution.revision, 1)
+        assert.strictEqual(execution.status, "running")
+      }
+      assert.deepStrictEqual(yield* claimed(all, "b", now), [])
+      assert.deepStrictEqual(yield* claimed(all, "a", now), [])
+      // A lease of no length is over at once, whatever clock the repository goes by.
+      assert.deepStrictEqual(yield* claimed(all, "a", now, 0), [])
+      assert.strictEqual((yield* claimed(all, "b", now)).length, 3)
+      assert.deepStrictEqual(yield* claimed(all, "a", now), [])
+    }))
+
+  test("C7 tells an owner that its lease was over", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* repository
+      const request = { owner: Sample.uniqueName(), now: Sample.time, limit: 0 }
+      assert.isFalse((yield* claim({ ...request, leaseMillis: 0 })).lapsed, "the first claim")
+      assert.isTrue((yield* claim({ ...request, leaseMillis: minute })).lapsed)
+      assert.isFalse((yield* claim({ ...request, leaseMillis: minute })).lapsed)
+    }))
+
+  test("C7 tells an owner in doubt what others have by now, and gives it the rest of its own again", () =>
+    Effect.gen(function* () {
+      const { claim, store } = yield* repository
+      const [mine, theirs] = [Sample.uniqueName(), Sample.uniqueName()]
+      const request = { now: Sample.time, leaseMillis: minute }
+      yield* claim({ ...request, owner: theirs, limit: 0 })
+      yield* claim({ ...request, owner: mine, limit: 0 })
+      const write = (hint: Repository.Hint) => store(Sample.started(Sample.created()), hint)
+      const held = yield* write({ owner: mine })
+      const taken = yield* write({ owner: theirs })
+      const forgotten = yield* write({ owner: mine })
+      const later = yield* write({ owner: mine, wakeAt: Sample.time + 1 })
+      const others = yield* write({ owner: theirs })
+      const all = new Set(uuids([held, taken, forgotten, later, others]))
+      const ask = (holds?: ReadonlyArray<string>) =>
+        Effect.map(
+          claim({ ...request, owner: mine, limit: 100_000, ...(holds !== undefined && { holds }) }),
+          ({ executions, lost }) => [
+            uuids(executions)
+              .filter((uuid) => all.has(uuid))
+              .toSorted(),
+            lost
+          ]
+        )
+      assert.deepStrictEqual(yield* ask(), [[], []])
+      assert.deepStrictEqual(yield* ask([held.uuid, taken.uuid]), [[forgotten.uuid], [taken.uuid]])
+      assert.deepStrictEqual(yield* ask([held.uuid, forgotten.uuid]), [[], []])
+      assert.deepStrictEqual(yield* ask([]), [[held.uuid, forgotten.uuid].toSorted(), []])
+    }))
+
+  test("C7 leaves what is worked on by somebody alive, and what wakes later", () =>
+    Effect.gen(function* () {
+      const { claim, store } = yield* repository
+      const now = Sample.time
+      const [alive, dead] = [Sample.uniqueName(), Sample.uniqueName()]
+      yield* claim({ owner: alive, now, leaseMillis: minute, limit: 0 })
+      yield* claim({ owner: dead, now, leaseMillis: 0, limit: 0 })
+      const write = (hint: Repository.Hint) => store(Sample.started(Sample.created()), hint)
+      const worked = yield* write({ owner: alive })
+      const left = yield* write({ owner: dead })
+      const due = yield* write({ owner: dead, wakeAt: now })
+      const later = yield* write({ owner: dead, wakeAt: now + 1 })
+      const never = yield* write({ owner: dead, wakeAt: Number.POSITIVE_INFINITY })
+      const all = [worked, left, due, later, never]
+      assert.deepStrictEqual(new Set(uuids(yield* claimed(all, "b", now))), new Set(uuids([left, due])))
+      assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [later.uuid])
+      // Whoever writes without a hint has it no longer.
+      yield* store(Sample.paused(worked))
+      assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [worked.uuid])
+    }))
+
+  test("C7 gives one execution to whoever asks, unless somebody alive is at work on it", () =>
+    Effect.gen(function* () {
+      const { claim, load, store, take } = yield* repository
+      const now = Sample.time
+      const [alive, dead, me] = [Sample.uniqueName(), Sample.uniqueName(), Sample.uniqueName()]
+      yield* claim({ owner: alive, now, leaseMillis: minute, limit: 0 })
+      yield* claim({ owner: dead, now, leaseMillis: 0, limit: 0 })
+      yield* claim({ owner: me, now, leaseMillis: minute, limit: 0 })
+      const holder = Effect.fnUntraced(function* (hint: Repository.Hint | undefined) {
+        const { uuid } = yield* store(Sample.started(Sample.created()), hint)
+        return yield* take({ uuid, owner: me, now })
+      })
+      assert.strictEqual(yield* holder({ owner: alive }), alive)
+      assert.strictEqual(yield* holder({ owner: alive, wakeAt: now + 1 }), me)
+      assert.strictEqual(yield* holder({ owner: alive, wakeAt: Number.POSITIVE_INFINITY }), me)
+      assert.strictEqual(yield* holder({ owner: dead }), me)
+      assert.strictEqual(yield* holder({ owner: me }), me)
+      assert.strictEqual(yield* holder(undefined), me)
+      const { uuid } = Sample.created()
+      assert.strictEqual(yield* take({ uuid, owner: me, now }), me)
+      // What is taken is the taker's, and nothing else about it has changed.
+      const taken = yield* store(Sample.started(Sample.created()), { owner: alive, wakeAt: now })
+      yield* take({ uuid: taken.uuid, owner: me, now })
+      assert.strictEqual(yield* take({ uuid: taken.uuid, owner: alive, now }), me)
+      assert.strictEqual((yield* load(taken.uuid)).revision, taken.revision)
+      yield* take({ uuid: taken.uuid, owner: me, now, wakeAt: now })
+      assert.strictEqual(yield* take({ uuid: taken.uuid, owner: alive, now }), alive)
+      yield* store(Sample.paused(taken), { owner: alive })
+      assert.strictEqual(yield* take({ uuid: taken.uuid, owner: me, now }), alive)
+    }))
+
+  test("C10 takes only what the owner can continue, and counts the rest", () =>
+    Effect.gen(function* () {
+      const { census, claim, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const known = yield* store(Sample.started(Sample.created({ saga })))
+      const { fingerprint } = known.state
+      const take = (fingerprints: ReadonlyArray<string>) =>
+        claim({ owner: "a", now: Sample.time, leaseMillis: minute, limit: 100_000, fingerprints })
+      const none = yield* take(["another"])
+      assert.notInclude(uuids(none.executions), known.uuid)
+      const counted = (yield* census).filter((one) => one.saga === saga)
+      assert.deepStrictEqual(counted, [{ saga, fingerprint, count: 1 }])
+      const found = yield* take(["another", fingerprint])
+      assert.include(uuids(found.executions), known.uuid)
+    }))
+
+  test("C7 lets others take at once what an owner gives back", () =>
+    Effect.gen(function* () {
+      const repo = yield* repository
+      const all = yield* storeMany(Sample.uniqueName(), 2)
+      const owner = Sample.uniqueName()
+      assert.strictEqual((yield* claimed(all, owner, Sample.time)).length, 2)
+      yield* repo.release(Sample.uniqueName())
+      assert.deepStrictEqual(yield* claimed(all, "b", Sample.time), [])
+      yield* repo.release(owner)
+      assert.strictEqual((yield* claimed(all, "b", Sample.time)).length, 2)
+    }))
+
+  test("C7 gives the latest state, and the write of an owner who lost its lease is refused if another has written", () =>
+    Effect.gen(function* () {
+      const { store } = yield* repository
+      const [execution] = yield* storeMany(Sample.uniqueName(), 1)
+      const [slow] = yield* claimed([execution!], "slow", Sample.time, 0)
+      const [quick] = yield* claimed([execution!], "quick", Sample.time)
+      const written = yield* store(Sample.paused(quick!))
+      const error = yield* Effect.flip(store(Sample.paused(slow!)))
+      assert.strictEqual(error._tag, "SagaExecutionConflict")
+      const [again] = yield* claimed([execution!], "slow", Sample.time)
+      assert.strictEqual(again?.revision, written.revision)
+      assert.strictEqual(again?.status, "paused")
+    }))
+
+  test("C7 takes what runs, waits for a reply or has to be told, and leaves what waits for a person", () =>
+    Effect.gen(function* () {
+      const { store } = yield* repository
+      const make = (...steps: ReadonlyArray<(execution: SagaExecution) => SagaExecution>) =>
+        store(steps.reduce((execution, step) => step(execution), Sample.created()))
+      const manual = (execution: SagaExecution) => Sample.started(execution, { autocommit: false })
+      const due = [
+        yield* make(),
+        yield* make(Sample.started),
+        yield* make(Sample.started, Sample.paused),
+        yield* make(Sample.started, Sample.paused, Sample.refused),
+        yield* make(Sample.started, Sample.paused, Sample.refused, Sample.undone)
+      ]
+      const not = [
+        yield* make(manual, Sample.paused, Sample.finished),
+        yield* make(Sample.started, Sample.paused, Sample.refused, Sample.parked),
+        yield* make(Sample.started, Sample.paused, Sample.finished, Sample.committed),
+        yield* make(Sample.started, Sample.paused, Sample.refused, Sample.rejected)
+      ]
+      const taken = yield* claimed([...due, ...not], "a", Sample.time)
+      assert.deepStrictEqual(new Set(uuids(taken)), new Set(uuids(due)))
+    }))
+
+  test("takes no more than it is asked to, and nothing twice when several ask", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* repository
+      const all = new Set(uuids(yield* storeMany(Sample.uniqueName(), 9)))
+      const taken = new Map<string, string>()
+      let rounds = 0
+      do {
+        const claims = yield* Effect.forEach(
+          ["a", "b", "c"],
+          (owner) =>
+            Effect.map(claim({ owner, now: Sample.time, leaseMillis: minute, limit: 2 }), ({ executions: found }) => ({
+              owner,
+              found
+            })),
+          { concurrency: "unbounded" }
+        )
+        for (const { found, owner } of claims) {
+          assert.isAtMost(found.length, 2)
+          for (const { uuid } of found) {
+            assert.isFalse(taken.has(uuid), `${uuid} was taken by ${taken.get(uuid)} and ${owner}`)
+            taken.set(uuid, owner)
+          }
+        }
+        rounds = claims.some(({ found }) => found.length > 0) ? rounds + 1 : -1
+      } while (rounds >= 0)
+      for (const uuid of all) assert.isTrue(taken.has(uuid))
+    }))
+}

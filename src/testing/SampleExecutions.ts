@@ -1,0 +1,172 @@
+/**
+ * Executions for contract suites, as lists of facts: nothing runs. Every one has ids of its own, so that suites can share
+ * a database with others and be run again.
+ */
+import { randomUUID } from "node:crypto"
+import { Effect, Schema } from "effect"
+import * as Saga from "../definition/Saga.ts"
+import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as Execution from "../execution/view/SagaExecution.ts"
+import { type Envelope, messageId } from "../wire/Envelope.ts"
+import * as Uuid from "../wire/Uuid.ts"
+
+/** In every context: it must never get into an error or a head. */
+export const secret = "4111-1111-1111-1111"
+
+export const Order = Saga.make("Order", { context: { card: Schema.String, note: Schema.String } }).pipe(
+  Saga.local("reservation", { success: Schema.String, execute: () => Effect.succeed("r-1") }),
+  Saga.remote("payment", { execute: { target: "payments/Charge", content: ({ card }) => ({ card }) } }),
+  Saga.commit
+)
+
+export interface Options {
+  readonly saga?: string
+  readonly uuid?: string
+  readonly startKey?: string
+  readonly user?: string
+  readonly note?: string
+  /** Milliseconds since the epoch. Default: 1,700,000,000,000. */
+  readonly at?: number
+}
+
+export const time = 1_700_000_000_000
+
+/** A uuid as a caller would give one: version 4. */
+export const callerUuid = (): string => randomUUID()
+
+export const uniqueName = (): string => `Order-${randomUUID()}`
+
+/** Not started, with one fact that no write has stored. */
+export const created = ({ at = time, note = "", saga = Order.name, ...options }: Options = {}): SagaExecution => {
+  const uuid = options.uuid ?? Uuid.v7(at)
+  const execution = Execution.creation(
+    { ...Order, name: saga },
+    { ...options, uuid, context: { card: secret, note } },
+    at
+  )
+  return "state" in execution ? execution : absurd(execution)
+}
+
+const absurd = (error: Error): never => {
+  throw error
+}
+
+/** All facts must be admitted. */
+export const after = (execution: SagaExecution, ...events: ReadonlyArray<SagaEvent>): SagaExecution =>
+  events.reduce((self, event) => {
+    const next = Execution.evolve(self, event)
+    return next === self ? absurd(new Error(`${event._tag} is not admitted`)) : next
+  }, execution)
+
+const at = (execution: SagaExecution): number => execution.state.updatedAt + 1
+
+export const started = (execution: SagaExecution, options: { readonly autocommit?: boolean } = {}): SagaExecution =>
+  after(
+    execution,
+    {
+      _tag: "ExecutionStarted",
+      service: "orders",
+      autocommit: options.autocommit ?? true,
+      transactional: false,
+      at: at(execution)
+    },
+    { _tag: "StepStarted", path: "0", name: "reservation", at: at(execution) }
+  )
+
+/** Its fields are in another order than the schema has them. */
+const charge = ({ uuid }: SagaExecution): Envelope => ({
+  notAfter: time + 86_400_000,
+  headers: { z: "1", a: "2" },
+  v: 1,
+  id: messageId(uuid, "1", "execute"),
+  op: "execute",
+  saga: uuid,
+  path: "1",
+  service: "payments",
+  coordinator: "orders",
+  content: { z: 1, a: { "2": "ü\u2028", "1": [null, 1.5, ""] }, card: secret },
+  relatedServices: [],
+  transactions: []
+})
+
+/** The first step is done, and the reply to the second is awaited. */
+export const paused = (execution: SagaExecution): SagaExecution =>
+  after(
+    execution,
+    { _tag: "StepSucceeded", path: "0", result: "r-1", at: at(execution) },
+    {
+      _tag: "RequestSent",
+      path: "1",
+      name: "payment",
+      command: "Charge",
+      message: charge(execution),
+      deadline: at(execution) + 300_000,
+      at: at(execution)
+    }
+  )
+
+/** Paid, with everything done; a saga without autocommit waits for `commit` or `reject`. */
+export const finished = (execution: SagaExecution): SagaExecution =>
+  after(
+    execution,
+    {
+      _tag: "ReplyReceived",
+      path: "1",
+      status: 200,
+      content: { paymentId: "p-1" },
+      relatedServices: ["banks"],
+      at: at(execution)
+    },
+    { _tag: "StepSucceeded", path: "1", result: { paymentId: "p-1" }, at: at(execution) },
+    { _tag: "ExecutionFinished", at: at(execution) }
+  )
+
+export const committed = (execution: SagaExecution): SagaExecution =>
+  after(execution, { _tag: "TransactionSettled", state: "committed", at: at(execution) })
+
+/** The payment is refused, and the reservation has to be undone. */
+export const refused = (execution: SagaExecution): SagaExecution =>
+  after(
+    execution,
+    {
+      _tag: "ReplyReceived",
+      path: "1",
+      status: 400,
+      content: { reason: secret },
+      relatedServices: [],
+      at: at(execution)
+    },
+    {
+      _tag: "StepFailed",
+      path: "1",
+      status: "errored-on-error",
+      effect: "none",
+      failure: { _tag: "StepRefused", path: "1", step: "payment", status: 400, content: { reason: secret } },
+      at: at(execution)
+    },
+    { _tag: "CompensationStarted", path: "0", at: at(execution) }
+  )
+
+export const rejected = (execution: SagaExecution): SagaExecution =>
+  after(undone(execution), { _tag: "TransactionSettled", state: "rejected", at: at(execution) })
+
+/** The reservation could not be undone: a person has to look at it. */
+export const parked = (execution: SagaExecution): SagaExecution =>
+  after(
+    execution,
+    { _tag: "StepParked", path: "0", reason: "no attempts left", at: at(execution) },
+    { _tag: "ExecutionErrored", at: at(execution) },
+    { _tag: "TransactionSettled", state: "rejected", at: at(execution) }
+  )
+
+/** Everything is undone, and not everybody was told. */
+export const undone = (execution: SagaExecution): SagaExecution =>
+  after(
+    execution,
+    { _tag: "StepCompensated", path: "0", at: at(execution) },
+    { _tag: "ExecutionErrored", at: at(execution) }
+  )
+
+/** The states of one run that commits, each with what is gained since the one before. */
+export const story: ReadonlyArray<(execution: SagaExecution) => SagaExecution> = [started, paused, finished, committed]

@@ -1,0 +1,893 @@
+/** What is next, by example: the rows of SPEC C5, as far as an execution can decide them alone. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
+import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
+import { PlaceOrder } from "../../definition/order.ts"
+import { Crashes, Journey, Tour, Weekend } from "./journey.ts"
+import { begin, type Story } from "./story.ts"
+
+const order = begin(PlaceOrder, { orderId: "o-1", sku: "book", quantity: 1, amount: 120 })
+const reserved = order.start().succeeds("0", "r-1")
+const asked = reserved.requests("1")
+const paid = asked.replies("execute", "1", 200, { paymentId: "p-1" }).succeeds("1", { paymentId: "p-1" })
+const delivered = paid
+  .chooses("2", 0, "if0")
+  .requests("2/if0/0")
+  .replies("execute", "2/if0/0", 200, { courierId: "c-1" })
+  .succeeds("2/if0/0", { courierId: "c-1" })
+
+const failureAt = (path: string) => ({
+  _tag: "StepFailed" as const,
+  path,
+  status: "errored-on-execute" as const,
+  effect: "none" as const,
+  failure: { _tag: "Rejected" as const }
+})
+
+const seconds = (count: number) => count * 1_000
+const minutes = (count: number) => count * 60_000
+
+describe("forward", () => {
+  it("decides nothing for an execution that was not started", () => {
+    assert.deepStrictEqual(order.next, [])
+    assert.strictEqual(order.wakesIn, Number.POSITIVE_INFINITY)
+  })
+
+  it("stores the start of a local step, then executes it", () => {
+    const started = order.start()
+    assert.deepStrictEqual(started.next, ["StepStarted reservationId", "execute reservationId"])
+    assert.strictEqual(started.state.status, "running")
+    assert.deepStrictEqual(started.decided().statuses, { reservationId: "running-on-execute" })
+  })
+
+  it("executes a step that was started and has no result yet, and stores nothing for that", () => {
+    assert.deepStrictEqual(order.start().decided().next, ["execute reservationId"])
+  })
+
+  it("goes on with the request of a remote step", () => {
+    assert.deepStrictEqual(reserved.next, ["request payment"])
+  })
+
+  it("is paused once the request is sent, and awaits its reply", () => {
+    assert.deepStrictEqual(asked.next, [])
+    assert.strictEqual(asked.state.status, "paused")
+    assert.strictEqual(asked.execution.pausedStep?.name, "payment")
+    assert.strictEqual(asked.statuses.payment, "paused-by-on-execute")
+    assert.deepStrictEqual(asked.awaited, ["execute payment"])
+  })
+
+  it("keeps the latest time until which a message may run something: that of everything sent later", () => {
+    const day = minutes(24 * 60)
+    assert.strictEqual(asked.state.notAfter, asked.now + day)
+    assert.strictEqual(paid.state.notAfter, asked.now + day)
+    const later = paid.later(5_000).chooses("2", 0, "if0").requests("2/if0/0")
+    assert.strictEqual(later.state.notAfter, asked.now + 5_000 + day)
+    assert.strictEqual(later.cancels().probes("2/if0/0").state.notAfter, later.state.notAfter)
+  })
+
+  it("enrols the service that is asked only where there is a transaction", () => {
+    assert.deepStrictEqual(asked.state.enrolled, [])
+    const transactional = order.start({ transactional: true }).succeeds("0", "r-1").requests("1")
+    assert.deepStrictEqual(transactional.state.enrolled, ["payments"])
+  })
+
+  it("rolls back when the request cannot be built: nothing was sent for that step", () => {
+    const failed = reserved.cannotBegin("1", "remote")
+    assert.deepStrictEqual(failed.next, ["CompensationStarted reservationId", "compensate reservationId"])
+    assert.strictEqual(failed.statuses.payment, "errored-on-execute")
+    assert.deepStrictEqual([failed.state.direction, failed.state.decision], ["backward", "reject"])
+    assert.deepStrictEqual(failed.awaited, [])
+  })
+
+  it("hands a reply 200 to the step, and goes on when that succeeds", () => {
+    const replied = asked.replies("execute", "1", 200, { paymentId: "p-1" })
+    assert.deepStrictEqual(replied.next, ["handle the reply of payment"])
+    assert.deepStrictEqual([replied.state.status, replied.statuses.payment], ["running", "running-on-success"])
+    assert.strictEqual(paid.statuses.payment, "finished")
+    assert.deepStrictEqual(paid.next, ["choose delivery"])
+    assert.deepStrictEqual(
+      paid.execution.executedSteps.map(({ name }) => name),
+      ["reservationId", "payment"]
+    )
+  })
+
+  it("undoes the step itself first when the handling of its reply 200 fails", () => {
+    const failed = asked
+      .replies("execute", "1", 200, { paymentId: "p-1" })
+      .fails("1", { status: "errored-on-success", effect: "exists" })
+    assert.deepStrictEqual(failed.next, ["request the compensation of payment"])
+    assert.strictEqual(failed.statuses.payment, "errored-on-success")
+  })
+
+  it("hands a reply 400 to the error handler, and goes on when that recovers", () => {
+    const tour = begin(Tour, { who: "ann" }).start().succeeds("0", "plan")
+    const refused = tour
+      .requests("1")
+      .replies("execute", "1", 200, "g")
+      .succeeds("1", "g")
+      .requests("2")
+      .replies("execute", "2", 200, "m")
+      .succeeds("2", "m")
+      .requests("3")
+      .replies("execute", "3", 400, "full")
+    assert.deepStrictEqual([refused.state.status, refused.statuses.boat], ["running", "running-on-error"])
+    assert.deepStrictEqual(refused.next, ["handle the reply of boat"])
+    const recovered = refused.recovers("3", "on foot: full")
+    assert.deepStrictEqual(recovered.next, ["ExecutionFinished", "TransactionSettled"])
+    assert.strictEqual(recovered.statuses.boat, "finished")
+  })
+
+  it("rolls back after a reply 400 that nobody handles: a refusal is not a success", () => {
+    const failed = asked
+      .replies("execute", "1", 400, { reason: "limit" })
+      .fails("1", { status: "errored-on-error", effect: "none" })
+    assert.strictEqual(failed.statuses.payment, "errored-on-error")
+    // The participant has rolled its effect back: there is nothing to undo but the step before.
+    assert.deepStrictEqual(failed.next, ["CompensationStarted reservationId", "compensate reservationId"])
+  })
+
+  it("rolls back after a reply 500", () => {
+    const failed = asked.replies("execute", "1", 500, "down")
+    assert.deepStrictEqual(failed.next, [
+      "StepFailed payment",
+      "CompensationStarted reservationId",
+      "compensate reservationId"
+    ])
+    const { failure } = failed.decided().state
+    assert.deepStrictEqual(failure, { _tag: "StepRefused", path: "1", step: "payment", status: 500, content: "down" })
+    assert.strictEqual(failed.decided().statuses.payment, "errored-by-on-execute")
+  })
+
+  it("rolls back at the deadline of the step, not before, and asks what became of it", () => {
+    assert.deepStrictEqual(asked.later(seconds(30) - 1).state.direction, "forward")
+    assert.notInclude(asked.later(seconds(30) - 1).next, "StepFailed payment")
+    const late = asked.later(seconds(30))
+    assert.deepStrictEqual(late.next, ["StepFailed payment", "probe payment"])
+    assert.strictEqual(late.decided().state.failure?._tag, "StepTimedOut")
+    assert.strictEqual(late.decided().statuses.payment, "errored-by-on-execute")
+  })
+
+  it("waits five minutes for a step that says nothing about time", () => {
+    const journey = begin(Weekend, { who: "ann" }).start().succeeds("0", "plan").enters("1", { guest: "ann" })
+    const key = journey.requests("1/n/0")
+    assert.notInclude(key.later(minutes(5) - 1).next, "StepFailed key")
+    assert.include(key.later(minutes(5)).next, "StepFailed key")
+  })
+
+  it("stores the deadline of a local step that has one", () => {
+    const crashes = begin(Crashes).start().succeeds("0").succeeds("1").succeeds("2").decided()
+    assert.deepInclude(crashes.state.history?.head, { _tag: "StepStarted", path: "3", deadline: crashes.now + 2_001 })
+    assert.notProperty(order.start().decided().state.history?.head, "deadline")
+  })
+})
+
+describe("resends", () => {
+  it("sends a request again after 1 s, 2 s, 4 s and so on up to 30 s, a tenth late at most, until its deadline", () => {
+    const key = begin(Weekend, { who: "ann" })
+      .start()
+      .succeeds("0", "plan")
+      .enters("1", { guest: "ann" })
+      .requests("1/n/0")
+    const waits: Array<number> = []
+    let story = key
+    let last = key.now
+    while (story.now < key.now + minutes(5) - 1) {
+      const wait = story.wakesIn
+      assert.isAbove(wait, 0)
+      story = story.later(wait)
+      if (story.now >= key.now + minutes(5)) break
+      assert.deepStrictEqual(story.next, ["resend the execute of key"])
+      waits.push((story.now - last) / 1_000)
+      last = story.now
+    }
+    assert.strictEqual(waits.length, 13)
+    for (const [i, wait] of waits.entries()) {
+      const expected = [1, 2, 4, 8, 16][i] ?? 30
+      assert.isAtLeast(wait, expected)
+      assert.isAtMost(wait, expected * 1.1)
+    }
+    assert.deepStrictEqual(story.next, ["StepFailed key", "probe key"])
+  })
+
+  it("sends the same message, and stores nothing for that", () => {
+    const later = asked.later(asked.wakesIn)
+    const { decision, state } = later.decision
+    assert.strictEqual(state, later.state)
+    const [resend] = decision.instructions
+    assert.strictEqual(resend?._tag === "Resend" && resend.sent, asked.state.root.current?.request)
+  })
+
+  it("sends once what came due several times while nobody looked", () => {
+    assert.deepStrictEqual(asked.later(seconds(20)).next, ["resend the execute of payment"])
+    assert.deepStrictEqual(asked.later(seconds(20)).later(1).next, [])
+  })
+
+  it("sends everything again that is awaited when another process takes over", () => {
+    assert.deepStrictEqual(asked.next, [])
+    assert.deepStrictEqual(asked.restarted().next, ["resend the execute of payment"])
+    const undoing = asked.replies("execute", "1", 500).decided()
+    assert.deepStrictEqual(undoing.restarted().next, ["compensate reservationId"])
+    const refunding = paid.cancels().compensates("1")
+    assert.deepStrictEqual(refunding.next, [])
+    assert.deepStrictEqual(refunding.restarted().next, ["resend the failure of payment"])
+    const probing = asked.cancels().probes("1")
+    assert.deepStrictEqual(probing.restarted().next, ["resend the probe of payment"])
+  })
+})
+
+describe("undoing", () => {
+  it("compensates in reverse order, and is errored when nothing is left", () => {
+    const failed = delivered.fails("3")
+    assert.deepStrictEqual(failed.next, ["CompensationStarted delivery", "request the compensation of courier"])
+    const courier = failed.compensates("2/if0/0").replies("failure", "2/if0/0", 200)
+    assert.deepStrictEqual(courier.next, ["StepCompensated delivery", "request the compensation of payment"])
+    const payment = courier.compensates("1").replies("failure", "1", 200)
+    assert.deepStrictEqual(payment.next, ["CompensationStarted reservationId", "compensate reservationId"])
+    const reservation = payment.compensated("0")
+    assert.deepStrictEqual(reservation.next, ["ExecutionErrored", "TransactionSettled"])
+    const over = reservation.decided()
+    assert.deepStrictEqual([over.state.status, over.state.commitState], ["errored", "rejected"])
+    assert.strictEqual(over.state.alreadyRollback, true)
+    assert.deepStrictEqual(over.next, [])
+    assert.strictEqual(over.wakesIn, Number.POSITIVE_INFINITY)
+  })
+
+  it("gives a step back the status it had before its compensation", () => {
+    const failed = delivered.fails("3").decided()
+    assert.strictEqual(failed.statuses.delivery, "running-on-failure")
+    const sent = failed.compensates("2/if0/0")
+    assert.strictEqual(sent.statuses.courier, "paused-on-failure")
+    const undone = sent.replies("failure", "2/if0/0", 200).decided()
+    assert.deepInclude(undone.statuses, { courier: "finished", delivery: "finished", receipt: "errored-on-execute" })
+    assert.deepStrictEqual(
+      undone.execution.executedSteps.map(({ alreadyRollback, name }) => [name, alreadyRollback]),
+      [
+        ["reservationId", false],
+        ["payment", false],
+        ["delivery", true],
+        ["receipt", false]
+      ]
+    )
+  })
+
+  it("asks for a paused step first when somebody cancels, and compensates it if it has an effect", () => {
+    const cancelled = asked.cancels()
+    assert.deepStrictEqual(cancelled.next, ["probe payment"])
+    assert.strictEqual(cancelled.state.failure?._tag, "Cancelled")
+    const probing = cancelled.probes("1")
+    assert.deepStrictEqual(probing.next, [])
+    // Both stay awaited: the first final answer counts.
+    assert.deepStrictEqual(probing.awaited, ["execute payment", "probe payment"])
+    for (const op of ["probe", "execute"] as const) {
+      const known = probing.replies(op, "1", 200, { paymentId: "p-1" })
+      assert.deepStrictEqual(known.next, ["request the compensation of payment"])
+      assert.deepStrictEqual(known.awaited, [])
+    }
+  })
+
+  it("C5 has nothing to undo of a refusal that is being handled when somebody cancels", () => {
+    const handling = asked.replies("execute", "1", 400)
+    assert.deepStrictEqual(handling.next, ["handle the reply of payment"])
+    assert.deepStrictEqual(handling.cancels().next.slice(0, 2), [
+      "StepCompensated payment",
+      "CompensationStarted reservationId"
+    ])
+  })
+
+  it("has nothing to undo where the probe is answered 400 or 404", () => {
+    for (const status of [400, 404] as const) {
+      const known = asked.cancels().probes("1").replies("probe", "1", status)
+      assert.deepStrictEqual(known.next, [
+        "StepCompensated payment",
+        "CompensationStarted reservationId",
+        "compensate reservationId"
+      ])
+    }
+  })
+
+  it("asks again when the probe is answered 500, and parks the step when it has asked often enough", () => {
+    let story = asked.cancels().probes("1")
+    for (let attempt = 1; attempt <= 11; attempt++) {
+      assert.strictEqual(story.statuses.payment, "paused-by-on-execute")
+      assert.deepStrictEqual(story.state.parked, [])
+      if (attempt > 1) assert.include(story.next, "resend the probe of payment")
+      story = story.replies("probe", "1", 500)
+      story = story.later(story.wakesIn)
+    }
+    assert.include(story.next, "StepParked payment")
+    assert.deepStrictEqual(story.decided().state.parked, ["1"])
+  })
+
+  it("lets a running local step end when somebody cancels, and undoes what it has done", () => {
+    const cancelled = order.start().cancels()
+    assert.deepStrictEqual(cancelled.next, ["execute reservationId"])
+    // What it leaves is not known before it ends.
+    assert.throws(() => cancelled.compensated("0"), "is not admitted")
+    const ended = cancelled.succeeds("0", "r-1")
+    assert.deepStrictEqual(ended.next, ["CompensationStarted reservationId", "compensate reservationId"])
+    assert.deepStrictEqual(Object.keys(ended.execution.context as object).sort(), [
+      "amount",
+      "orderId",
+      "quantity",
+      "sku"
+    ])
+  })
+
+  it("does not compensate a step that was finished by its error handler: the other side has no effect", () => {
+    const recovered = begin(Tour, { who: "ann" })
+      .start({ autocommit: false })
+      .succeeds("0", "plan")
+      .requests("1")
+      .replies("execute", "1", 200, "g")
+      .succeeds("1", "g")
+      .requests("2")
+      .replies("execute", "2", 200, "m")
+      .succeeds("2", "m")
+      .requests("3")
+      .replies("execute", "3", 400, "full")
+      .recovers("3", "on foot: full")
+    const rejected = recovered.took((state, now) => SagaInput.reject(state, now))
+    assert.deepStrictEqual(rejected.next, ["StepCompensated boat", "request the compensation of museum"])
+  })
+
+  it("does not compensate a local step that failed, nor one without compensation", () => {
+    const label = paid.chooses("2", 1, "else").succeeds("2/else/0", "desk").fails("2/else/1")
+    assert.deepStrictEqual(label.next, [
+      "StepCompensated pickup",
+      "StepCompensated delivery",
+      "request the compensation of payment"
+    ])
+  })
+
+  it("undoes a service that cannot be asked without knowing, if its compensation can", () => {
+    const guide = begin(Tour, { who: "ann" }).start().succeeds("0", "plan").requests("1")
+    const cancelled = guide.cancels()
+    assert.deepStrictEqual(cancelled.next, ["request the compensation of guide"])
+    const sent = cancelled.compensates("1")
+    // The undoing is on its way: a late reply to the execute would only change what was said.
+    assert.deepStrictEqual(sent.awaited, ["failure guide"])
+    assert.strictEqual(sent.verdict("execute", "1", 200), "stale")
+    assert.deepStrictEqual(sent.replies("failure", "1", 200).next, ["CompensationStarted plan", "compensate plan"])
+  })
+
+  it("compensates such a service as any other once its reply is known", () => {
+    const guide = begin(Tour, { who: "ann" }).start().succeeds("0", "plan").requests("1")
+    const known = guide.cancels().replies("execute", "1", 200, "g-1")
+    assert.deepStrictEqual(known.next, ["request the compensation of guide"])
+    assert.strictEqual(known.state.root.current?.effect, "exists")
+    assert.deepStrictEqual(guide.cancels().replies("execute", "1", 500).next, [
+      "StepCompensated guide",
+      "CompensationStarted plan",
+      "compensate plan"
+    ])
+  })
+
+  it("parks a step whose effect is unknown where nothing can be asked and nothing undone blindly", () => {
+    const asked = begin(Tour, { who: "ann" })
+      .start()
+      .succeeds("0", "plan")
+      .requests("1")
+      .replies("execute", "1", 200, "g")
+      .succeeds("1", "g")
+      .requests("2")
+    const cancelled = asked.cancels()
+    assert.deepStrictEqual(cancelled.next, ["StepParked museum", "request the compensation of guide"])
+    assert.deepStrictEqual(cancelled.decided().state.parked, ["2"])
+    // Its reply still counts: then there is something to undo, or nothing.
+    const known = cancelled.decided().replies("execute", "2", 200, "m")
+    assert.deepStrictEqual(known.state.parked, [])
+    assert.include(known.next, "request the compensation of museum")
+    assert.include(cancelled.decided().replies("execute", "2", 500).next, "StepCompensated museum")
+  })
+
+  it("parks a local step whose effect is unknown, and whose compensation needs its result", () => {
+    const half = order.start().fails("0", { effect: "unknown" })
+    assert.deepStrictEqual(half.next, ["StepParked reservationId", "ExecutionErrored", "TransactionSettled"])
+    assert.deepStrictEqual(half.decided().state.parked, ["0"])
+  })
+
+  it("tries a local compensation again when its time has come, and parks it when it has tried often enough", () => {
+    const failed = begin(Crashes).start().succeeds("0").fails("1")
+    assert.deepStrictEqual(failed.next, ["CompensationStarted again", "compensate again"])
+    const once = failed.dies("0", seconds(2))
+    assert.strictEqual(once.statuses.again, "paused-on-failure")
+    assert.deepStrictEqual([once.next, once.wakesIn], [[], seconds(2)])
+    assert.deepStrictEqual(once.later(seconds(2) - 1).next, [])
+    const again = once.later(seconds(2))
+    assert.deepStrictEqual(again.next, ["CompensationStarted again", "compensate again"])
+    const exhausted = again.dies("0")
+    assert.strictEqual(exhausted.statuses.again, "errored-on-failure")
+    assert.deepStrictEqual(exhausted.next, ["StepParked again", "ExecutionErrored", "TransactionSettled"])
+    assert.strictEqual(exhausted.decided().state.alreadyRollback, false)
+  })
+})
+
+describe("a compensation of another service", () => {
+  const sent = paid.cancels().compensates("1")
+
+  it("is awaited, and sent again with the same id", () => {
+    assert.deepStrictEqual(sent.awaited, ["failure payment"])
+    const later = sent.later(sent.wakesIn)
+    assert.deepStrictEqual(later.next, ["resend the failure of payment"])
+    assert.strictEqual(later.state.root.current?.rollback?.sent?.message.id, `${sent.state.uuid}:1:failure`)
+  })
+
+  it("is tried again after a 500, one attempt further", () => {
+    const refused = sent.replies("failure", "1", 500, "busy")
+    assert.strictEqual(refused.statuses.payment, "paused-on-failure")
+    assert.strictEqual(refused.state.root.current?.rollback?.failedAttempts, 1)
+    assert.deepStrictEqual(refused.next, [])
+    assert.deepStrictEqual(refused.later(refused.wakesIn).next, ["resend the failure of payment"])
+    assert.strictEqual(refused.execution.later.length, 1)
+  })
+
+  it("counts the same 500 once, however often it is delivered", () => {
+    const refused = sent.replies("failure", "1", 500, "busy")
+    assert.strictEqual(refused.verdict("failure", "1", 500), "stale")
+    assert.strictEqual(refused.later(seconds(2)).verdict("failure", "1", 500), "CompensationFailed")
+  })
+
+  it("is parked when no attempt is left, and the step before is undone all the same", () => {
+    let story = sent
+    for (let attempt = 0; attempt <= 10; attempt++) {
+      story = story.replies("failure", "1", 500)
+      story = story.later(attempt < 10 ? story.wakesIn : 0)
+    }
+    assert.strictEqual(story.statuses.payment, "errored-on-failure")
+    assert.deepStrictEqual(story.next, [
+      "StepParked payment",
+      "CompensationStarted reservationId",
+      "compensate reservationId"
+    ])
+  })
+
+  it("is parked when nothing is heard of it until its last attempt is over", () => {
+    let story = sent
+    const resends: Array<number> = []
+    while (!story.next.includes("StepParked payment")) {
+      story = story.later(story.wakesIn)
+      if (story.next.includes("resend the failure of payment")) resends.push((story.now - sent.now) / 1_000)
+    }
+    assert.strictEqual(resends.length, 10)
+    assert.strictEqual(story.decided().statuses.payment, "errored-on-failure")
+  })
+})
+
+describe("a parked step", () => {
+  const parked = paid.cancels().compensates("1").later(minutes(60)).decided().compensated("0").decided()
+  const unanswered = asked.cancels().probes("1").later(minutes(60)).decided().compensated("0").decided()
+
+  it("leaves the execution errored, and not rolled back", () => {
+    for (const { state } of [parked, unanswered]) {
+      assert.deepStrictEqual([state.status, state.commitState], ["errored", "rejected"])
+      assert.deepStrictEqual([state.parked, state.alreadyRollback], [["1"], false])
+    }
+    assert.deepStrictEqual(parked.next, [])
+    assert.deepStrictEqual(parked.awaited, ["failure payment"])
+    assert.deepStrictEqual(unanswered.awaited, ["execute payment", "probe payment"])
+  })
+
+  it("is resolved by a late 200 to its compensation, once", () => {
+    const late = parked.replies("failure", "1", 200)
+    assert.deepStrictEqual([late.state.parked, late.state.alreadyRollback], [[], true])
+    assert.deepStrictEqual(late.next, [])
+    assert.strictEqual(late.verdict("failure", "1", 200), "stale")
+    assert.strictEqual(late.statuses.payment, "finished")
+  })
+
+  it("is not changed by a late 500", () => {
+    assert.strictEqual(parked.verdict("failure", "1", 500), "stale")
+  })
+
+  it("is resolved by a late probe answer 400 or 404", () => {
+    for (const status of [400, 404] as const) {
+      const late = unanswered.replies("probe", "1", status)
+      assert.strictEqual(late.state.alreadyRollback, false)
+      assert.deepStrictEqual(late.next, ["StepCompensated payment"])
+      const over = late.decided()
+      assert.deepStrictEqual([over.state.parked, over.state.reopened], [[], []])
+      assert.strictEqual(over.state.alreadyRollback, true)
+    }
+  })
+
+  it("is compensated after a late probe answer 200, and rolled back only then", () => {
+    const late = unanswered.replies("probe", "1", 200, { paymentId: "p-1" })
+    assert.deepStrictEqual(late.next, ["request the compensation of payment"])
+    const sent = late.compensates("1")
+    assert.deepStrictEqual([sent.state.parked, sent.state.alreadyRollback], [[], false])
+    assert.deepStrictEqual(sent.awaited, ["failure payment"])
+    const over = sent.replies("failure", "1", 200)
+    assert.strictEqual(over.state.alreadyRollback, true)
+    assert.deepStrictEqual(over.next, [])
+  })
+
+  it("may be parked again after a late probe answer 200", () => {
+    const sent = unanswered.replies("probe", "1", 200, { paymentId: "p-1" }).compensates("1")
+    const again = sent.later(minutes(60))
+    assert.deepStrictEqual(again.next, ["StepParked payment"])
+    assert.deepStrictEqual(again.decided().state.parked, ["1"])
+  })
+
+  it("is tried again, with the same message, when an operator says so", () => {
+    const retried = parked.retries("1")
+    assert.deepStrictEqual([retried.state.parked, retried.state.alreadyRollback], [[], false])
+    assert.deepStrictEqual(retried.awaited, ["failure payment"])
+    const due = retried.later(retried.wakesIn)
+    assert.deepStrictEqual(due.next, ["resend the failure of payment"])
+    assert.strictEqual(due.replies("failure", "1", 200).state.alreadyRollback, true)
+    assert.deepStrictEqual(retried.later(minutes(60)).next, ["StepParked payment"])
+  })
+
+  it("has all its attempts again when an operator has it tried again", () => {
+    let refused = paid.cancels().compensates("1")
+    for (let attempt = 0; attempt <= 10; attempt++) {
+      refused = refused.replies("failure", "1", 500)
+      if (attempt < 10) refused = refused.later(refused.wakesIn)
+    }
+    const retried = refused.decided().retries("1")
+    assert.deepStrictEqual(retried.state.parked, [])
+    const once = retried.later(retried.wakesIn).replies("failure", "1", 500)
+    assert.notInclude(once.next, "StepParked payment")
+    assert.strictEqual(once.statuses.payment, "paused-on-failure")
+  })
+
+  it("is over when an operator has resolved it", () => {
+    const resolved = parked.resolves("1")
+    assert.deepStrictEqual([resolved.state.parked, resolved.state.alreadyRollback], [[], true])
+    assert.deepStrictEqual([resolved.next, resolved.awaited], [[], []])
+    assert.strictEqual(resolved.verdict("failure", "1", 200), "stale")
+  })
+
+  it("that is reopened before the others are undone keeps the execution from being rolled back", () => {
+    const early = paid.cancels().compensates("1").later(minutes(60)).decided().retries("1")
+    const errored = early.compensated("0").decided()
+    assert.strictEqual(errored.state.status, "errored")
+    assert.deepStrictEqual([errored.state.reopened, errored.state.alreadyRollback], [["1"], false])
+    assert.strictEqual(errored.replies("failure", "1", 200).state.alreadyRollback, true)
+  })
+})
+
+describe("the end", () => {
+  const complete = (started: Story) =>
+    started
+      .succeeds("0", "r-1")
+      .requests("1")
+      .replies("execute", "1", 200, { paymentId: "p-1" })
+      .succeeds("1", { paymentId: "p-1" })
+      .chooses("2", null)
+      .succeeds("3", "receipt")
+
+  it("is finished and committed in one write where nobody is enrolled", () => {
+    const done = complete(order.start())
+    assert.deepStrictEqual(done.next, ["ExecutionFinished", "TransactionSettled"])
+    const { commitState, decision, status } = done.decided().state
+    assert.deepStrictEqual([status, decision, commitState], ["finished", "commit", "committed"])
+  })
+
+  it("asks the participants first where some are enrolled, and finishes with their yes", () => {
+    const done = complete(order.start({ transactional: true }))
+    assert.deepStrictEqual(done.next, ["ReservationStarted", "reserve payments"])
+    assert.deepStrictEqual([done.decided().state.status, done.decided().state.commitState], ["running", "reserving"])
+    // While the participants are asked no step begins, and none can fail.
+    assert.throws(() => done.facts({ _tag: "StepStarted", path: "4", name: "more", at: done.now }), "is not admitted")
+    assert.throws(
+      () => done.facts({ ...failureAt("4"), name: "more", kind: "local", at: done.now }),
+      "StepFailed is not admitted"
+    )
+    assert.throws(() => done.decided().facts({ _tag: "CommitDecided", at: done.now }), "is not admitted")
+    const decided = done.decided().facts({ _tag: "VoteReceived", service: "payments", at: done.now })
+    assert.deepStrictEqual(decided.next, ["CommitDecided", "ExecutionFinished", "commit payments"])
+    const over = decided.decided().facts({ _tag: "DecisionAcknowledged", service: "payments", at: done.now })
+    assert.deepStrictEqual(over.next, ["TransactionSettled"])
+    assert.strictEqual(over.decided().state.commitState, "committed")
+  })
+
+  it("rolls back with their no: the rejects do not wait for the compensations", () => {
+    const refused = complete(order.start({ transactional: true })).facts({
+      _tag: "RollbackStarted",
+      failure: { _tag: "CommitFailed", reason: "a vote of no" },
+      at: order.now
+    })
+    assert.deepStrictEqual(refused.next, [
+      // Neither has a compensation, nor anything inside.
+      "StepCompensated receipt",
+      "StepCompensated delivery",
+      "reject payments",
+      "request the compensation of payment"
+    ])
+    const told = refused.facts(
+      { _tag: "DecisionAcknowledged", service: "payments", at: order.now },
+      { _tag: "TransactionSettled", state: "rejected", at: order.now }
+    )
+    assert.deepStrictEqual([told.state.status, told.state.commitState], ["running", "rejected"])
+    assert.deepStrictEqual(told.next, ["request the compensation of payment"])
+  })
+
+  it("waits for a person where autocommit is off, who commits", () => {
+    const done = complete(order.start({ autocommit: false, transactional: true }))
+    assert.deepStrictEqual(done.next, ["ExecutionFinished"])
+    const finished = done.decided()
+    assert.deepStrictEqual([finished.state.status, finished.state.commitState], ["finished", "none"])
+    assert.deepStrictEqual(finished.next, [])
+    const committing = finished.took((state, now) => SagaInput.commit(state, now))
+    assert.deepStrictEqual(committing.next, ["reserve payments"])
+    const voted = committing.facts({ _tag: "VoteReceived", service: "payments", at: done.now })
+    assert.deepStrictEqual(voted.next, ["CommitDecided", "commit payments"])
+  })
+
+  it("commits at once by hand where nobody is enrolled", () => {
+    const committing = complete(order.start({ autocommit: false })).took((state, now) => SagaInput.commit(state, now))
+    assert.deepStrictEqual(committing.next, ["CommitDecided", "TransactionSettled"])
+    assert.strictEqual(committing.decided().state.commitState, "committed")
+  })
+
+  it("waits for a person where autocommit is off, who rejects", () => {
+    const finished = complete(order.start({ autocommit: false, transactional: true }))
+    const rejected = finished.took((state, now) => SagaInput.reject(state, now))
+    assert.deepStrictEqual([rejected.state.status, rejected.state.direction], ["running", "backward"])
+    assert.include(rejected.next, "reject payments")
+    assert.include(rejected.next, "request the compensation of payment")
+  })
+
+  it("tells nobody of a failure where autocommit is off, until somebody rejects", () => {
+    const failed = order
+      .start({ autocommit: false, transactional: true })
+      .succeeds("0", "r-1")
+      .requests("1")
+      .replies("execute", "1", 500)
+      .compensated("0")
+      .decided()
+    assert.deepStrictEqual([failed.state.status, failed.state.commitState], ["errored", "none"])
+    assert.deepStrictEqual(failed.next, [])
+    assert.deepStrictEqual(failed.took((state, now) => SagaInput.reject(state, now)).next, ["reject payments"])
+  })
+})
+
+describe("a conditional step", () => {
+  it("runs the alternative that was chosen, and nothing is asked twice", () => {
+    const chosen = paid.chooses("2", 1, "else")
+    assert.deepStrictEqual(chosen.next, ["StepStarted pickup", "execute pickup"])
+    const label = chosen.succeeds("2/else/0", "desk").succeeds("2/else/1", "DESK")
+    assert.deepStrictEqual(label.next, ["StepSucceeded delivery", "StepStarted receipt", "execute receipt"])
+    const context = label.decided().execution.context as Record<string, unknown>
+    assert.deepInclude(context, { delivery: 1, pickup: "desk", label: "DESK" })
+  })
+
+  it("is over at once where no alternative was chosen", () => {
+    const passed = paid.chooses("2", null)
+    assert.deepStrictEqual(passed.next, ["StepSucceeded delivery", "StepStarted receipt", "execute receipt"])
+    assert.propertyVal(passed.decided().execution.context as object, "delivery", null)
+  })
+
+  it("is paused with its branch", () => {
+    const inside = paid.chooses("2", 0, "if0").requests("2/if0/0")
+    assert.strictEqual(inside.state.status, "paused")
+    assert.deepInclude(inside.statuses, { delivery: "paused-by-on-execute", courier: "paused-by-on-execute" })
+    assert.strictEqual(inside.execution.pausedStep?.name, "delivery")
+    assert.deepStrictEqual(inside.awaited, ["execute courier"])
+  })
+
+  it("fails with its branch, which is undone before the steps in front of it", () => {
+    const failed = paid.chooses("2", 0, "if0").requests("2/if0/0").replies("execute", "2/if0/0", 500).decided()
+    assert.deepInclude(failed.statuses, { delivery: "errored-by-on-execute", courier: "errored-by-on-execute" })
+    assert.deepStrictEqual(failed.next, ["request the compensation of payment"])
+  })
+
+  it("fails when a condition throws", () => {
+    const failed = paid.cannotBegin("2", "conditional")
+    assert.strictEqual(failed.statuses.delivery, "errored-on-execute")
+    assert.deepStrictEqual(failed.next, ["request the compensation of payment"])
+  })
+
+  it("keeps its status when it is undone while its branch is paused", () => {
+    const cancelled = paid.chooses("2", 0, "if0").requests("2/if0/0").cancels().probes("2/if0/0")
+    assert.strictEqual(cancelled.statuses.delivery, "paused-by-on-execute")
+    const undone = cancelled
+      .replies("probe", "2/if0/0", 200, { courierId: "c-1" })
+      .compensates("2/if0/0")
+      .replies("failure", "2/if0/0", 200)
+      .decided()
+    assert.deepInclude(undone.statuses, { delivery: "paused-by-on-execute", courier: "paused-by-on-execute" })
+  })
+})
+
+describe("a nested saga", () => {
+  const weekend = begin(Weekend, { who: "ann" }).start().succeeds("0", "plan")
+  const inside = weekend.enters("1", { guest: "ann" })
+
+  it("runs with a context of its own, and its final context is the result of the step", () => {
+    assert.deepStrictEqual(weekend.next, ["enter stay"])
+    assert.deepStrictEqual(inside.next, ["request key"])
+    const key = inside.requests("1/n/0").replies("execute", "1/n/0", 200, "k-7").succeeds("1/n/0", "k-7")
+    assert.deepStrictEqual(key.next, ["StepStarted breakfast", "execute breakfast"])
+    const breakfast = key.succeeds("1/n/1", "eggs")
+    assert.deepStrictEqual(breakfast.next, ["StepSucceeded stay", "StepStarted postcard", "execute postcard"])
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(breakfast.decided().execution.context)), {
+      who: "ann",
+      plan: "plan",
+      stay: { guest: "ann", key: "k-7", breakfast: "eggs" }
+    })
+  })
+
+  it("is undone from its end to its beginning, then the steps before it", () => {
+    const failed = inside
+      .requests("1/n/0")
+      .replies("execute", "1/n/0", 200, "k-7")
+      .succeeds("1/n/0", "k-7")
+      .succeeds("1/n/1", "eggs")
+      .fails("2")
+    assert.deepStrictEqual(failed.next, [
+      "CompensationStarted stay",
+      "CompensationStarted breakfast",
+      "compensate breakfast"
+    ])
+    const breakfast = failed.compensated("1/n/1")
+    assert.deepStrictEqual(breakfast.next, ["request the compensation of key"])
+    const key = breakfast.compensates("1/n/0").replies("failure", "1/n/0", 200)
+    assert.deepStrictEqual(key.next, ["StepCompensated stay", "CompensationStarted plan", "compensate plan"])
+  })
+
+  it("fails where its initial context cannot be made", () => {
+    const failed = weekend.cannotBegin("1", "nested")
+    assert.deepStrictEqual(failed.next, ["CompensationStarted plan", "compensate plan"])
+    assert.strictEqual(failed.statuses.stay, "errored-on-execute")
+  })
+})
+
+describe("parallel branches", () => {
+  const journey = begin(Journey, { who: "ann" }).start().succeeds("0", "plan")
+
+  it("begin together", () => {
+    assert.deepStrictEqual(journey.next, [
+      "ParallelStarted bookings",
+      "StepStarted room",
+      "request flight",
+      "execute room"
+    ])
+  })
+
+  it("are paused only when no local step runs and something is awaited", () => {
+    const flight = journey.requests("1/b0/0")
+    // The room is still being booked.
+    assert.deepStrictEqual([flight.state.status, flight.statuses.bookings], ["running", "running-on-execute"])
+    const both = flight.succeeds("1/b1/0", "12").requests("1/b1/1")
+    assert.deepStrictEqual([both.state.status, both.statuses.bookings], ["paused", "paused-by-on-execute"])
+    assert.strictEqual(both.execution.pausedStep?.name, "bookings")
+    assert.deepStrictEqual(both.awaited, ["execute flight", "execute breakfast"])
+    assert.deepStrictEqual(both.next, [])
+    const seat = both.replies("execute", "1/b0/0", 200, "f").succeeds("1/b0/0", "f").decided()
+    assert.strictEqual(seat.state.status, "running")
+    // One branch is over, the other one is awaited.
+    const waiting = seat.succeeds("1/b0/1", "14A")
+    assert.strictEqual(waiting.state.status, "paused")
+  })
+
+  it("are over when all of them are, and what they found is in the context", () => {
+    const done = journey
+      .succeeds("1/b1/0", "12")
+      .requests("1/b0/0")
+      .requests("1/b1/1")
+      .replies("execute", "1/b1/1", 200, "eggs")
+      .succeeds("1/b1/1", "eggs")
+      .replies("execute", "1/b0/0", 200, "f")
+      .succeeds("1/b0/0", "f")
+      .succeeds("1/b0/1", "14A")
+    assert.deepStrictEqual(done.next, ["StepSucceeded bookings", "StepStarted itinerary", "execute itinerary"])
+    assert.deepStrictEqual(Object.entries(done.decided().execution.context as object).sort(), [
+      ["breakfast", "eggs"],
+      ["flight", "f"],
+      ["plan", "plan"],
+      ["room", "12"],
+      ["seat", "14A"],
+      ["who", "ann"]
+    ])
+  })
+
+  it("turn round with the first failure: a running step ends and is undone, an awaited one is asked for", () => {
+    const flight = journey.requests("1/b0/0").replies("execute", "1/b0/0", 200, "f").succeeds("1/b0/0", "f")
+    const failed = flight.fails("1/b0/1")
+    assert.deepStrictEqual([failed.state.direction, failed.statuses.bookings], ["backward", "errored-by-on-execute"])
+    assert.deepStrictEqual(failed.next, ["request the compensation of flight", "execute room"])
+    const room = failed.succeeds("1/b1/0", "12")
+    assert.strictEqual(room.statuses.room, "finished")
+    assert.include(room.next, "compensate room")
+    const undone = room.compensated("1/b1/0").compensates("1/b0/0").replies("failure", "1/b0/0", 200)
+    assert.deepStrictEqual(undone.next, ["StepCompensated bookings", "CompensationStarted plan", "compensate plan"])
+
+    const awaited = journey.succeeds("1/b1/0", "12").requests("1/b0/0").requests("1/b1/1")
+    const refused = awaited.replies("execute", "1/b1/1", 500)
+    assert.deepStrictEqual(refused.next, [
+      "StepFailed breakfast",
+      "CompensationStarted room",
+      "probe flight",
+      "compensate room"
+    ])
+    assert.deepStrictEqual(refused.probes("1/b0/0").awaited, ["execute flight", "probe flight"])
+  })
+
+  it("begin no step after the first failure, not even in the same moment", () => {
+    const waiting = journey.succeeds("1/b1/0", "12").requests("1/b1/1").requests("1/b0/0")
+    // The breakfast is refused by its deadline while the seat could be begun.
+    const late = waiting.later(minutes(5) - 1).replies("execute", "1/b0/0", 200, "f")
+    const flight = late.facts({ _tag: "StepSucceeded", path: "1/b0/0", result: "f", at: late.now })
+    const both = flight.later(1)
+    assert.include(both.next, "StepFailed breakfast")
+    assert.notInclude(both.next, "StepStarted seat")
+  })
+
+  it("drop the handling of a reply that came before the failure, and undo its step by the reply", () => {
+    const both = journey.succeeds("1/b1/0", "12").requests("1/b0/0").requests("1/b1/1")
+    const handling = both.replies("execute", "1/b0/0", 200, "f")
+    const failed = handling.replies("execute", "1/b1/1", 500)
+    assert.include(failed.next, "request the compensation of flight")
+    assert.notInclude(failed.next, "handle the reply of flight")
+  })
+
+  it("keep the first failure as the cause, and the later ones beside it", () => {
+    const first = journey.requests("1/b0/0").replies("execute", "1/b0/0", 500, "down").decided()
+    const second = first.fails("1/b1/0", { failure: { ...journey.error("1/b1/0", "no room") } })
+    for (const { state } of [first, second])
+      assert.deepInclude(state.failure, { _tag: "StepRefused", path: "1/b0/0", content: "down" })
+    assert.deepStrictEqual([first.execution.later.length, second.execution.later.length], [0, 1])
+  })
+})
+
+describe("after a crash", () => {
+  const at = (path: string) => {
+    let story = begin(Crashes).start()
+    for (const before of ["0", "1", "2", "3", "4"].slice(0, Number(path))) story = story.succeeds(before)
+    return story.decided()
+  }
+  const found = (story: Story) => Decision.interrupted(story.state, story.definition, story.now)
+
+  it("runs a local step again that was half done, under the same key", () => {
+    assert.deepStrictEqual(found(at("0")), [])
+    assert.deepStrictEqual(at("0").restarted().next, ["execute again"])
+  })
+
+  it("undoes a half-done step without its result where that is what it says", () => {
+    const crashed = at("1")
+    const story = crashed.facts(...found(crashed))
+    assert.strictEqual(story.state.failure?._tag, "StepInterrupted")
+    assert.deepStrictEqual(story.next, ["CompensationStarted undone", "compensate undone"])
+    assert.strictEqual(story.decided().state.root.current?.effect, "unknown")
+  })
+
+  it("parks a half-done step where that is what it says", () => {
+    const crashed = at("2")
+    const story = crashed.facts(...found(crashed))
+    assert.deepStrictEqual(story.state.parked, ["2"])
+    assert.deepStrictEqual(story.next, ["CompensationStarted undone", "compensate undone"])
+  })
+
+  it("runs a half-done step again whose effect is stored with its record: it left none", () => {
+    assert.deepStrictEqual(found(at("4")), [])
+    assert.deepStrictEqual(at("4").restarted().next, ["execute stored"])
+  })
+
+  it("finds half-done steps of every branch", () => {
+    const journey = begin(Journey, { who: "ann" }).start().succeeds("0", "plan").requests("1/b0/0").decided()
+    assert.deepStrictEqual(journey.statuses.room, "running-on-execute")
+    assert.deepStrictEqual(found(journey), [])
+    assert.deepStrictEqual(journey.restarted().next, ["resend the execute of flight", "execute room"])
+  })
+
+  it("undoes a step that timed out without its result", () => {
+    const story = at("3").fails("3", { effect: "unknown" })
+    assert.deepStrictEqual(story.next, ["CompensationStarted timed", "compensate timed"])
+  })
+})
+
+describe("where an instruction needs its intent stored first", () => {
+  it("is what reaches the world: local steps and messages; the rest may be asked again", () => {
+    const needs = (story: Story) => story.decision.decision.instructions.map(Decision.needsIntent)
+    assert.deepStrictEqual(needs(order.start()), [true])
+    assert.deepStrictEqual(needs(asked.restarted()), [true])
+    assert.deepStrictEqual(needs(reserved), [false])
+    assert.deepStrictEqual(needs(paid), [false])
+    assert.deepStrictEqual(needs(asked.cancels()), [false])
+    assert.deepStrictEqual(needs(reserved.cancels()), [true])
+    for (const _tag of ["Reserve", "Commit", "Reject"] as const)
+      assert.isTrue(Decision.needsIntent({ _tag, path: "payments", services: ["payments"] }), _tag)
+  })
+})

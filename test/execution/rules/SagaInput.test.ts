@@ -1,0 +1,410 @@
+/** What reaches an execution from outside, and why it counts or not (SPEC C5: reply acceptance, trusted resume; C9). */
+import { assert, describe, it } from "@effect/vitest"
+import { Result } from "effect"
+import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
+import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
+import { messageId } from "../../../src/wire/Envelope.ts"
+import { PlaceOrder } from "../../definition/order.ts"
+import { Journey, Tour } from "./journey.ts"
+import { begin, type Story, settings } from "./story.ts"
+
+const order = begin(PlaceOrder, { orderId: "o-1", sku: "book", quantity: 1, amount: 120 })
+const reserved = order.start().succeeds("0", "r-1")
+const asked = reserved.requests("1")
+const paid = asked.replies("execute", "1", 200, { paymentId: "p-1" }).succeeds("1", { paymentId: "p-1" })
+const both = begin(Journey, { who: "ann" })
+  .start()
+  .succeeds("0", "plan")
+  .succeeds("1/b1/0", "12")
+  .requests("1/b0/0")
+  .requests("1/b1/1")
+const parked = paid.cancels().compensates("1").later(3_600_000).decided().compensated("0").decided()
+
+const tags = (facts: ReadonlyArray<SagaEvent>) => facts.map(({ _tag }) => _tag)
+
+/** What a verdict says: the tags of its facts, or the tag of its refusal. */
+const said = <E extends { readonly _tag: string }>(verdict: SagaInput.Verdict<E>): ReadonlyArray<string> | string =>
+  Result.isSuccess(verdict) ? tags(verdict.success) : verdict.failure._tag
+
+const reply = ({ definition, now, policy, state }: Story, answer: Partial<SagaInput.Reply>) =>
+  SagaInput.reply(
+    state,
+    definition,
+    {
+      inReplyTo: messageId(state.uuid, "1", "execute"),
+      sender: "payments",
+      status: 200,
+      relatedServices: ["payments"],
+      ...answer
+    },
+    now,
+    policy
+  )
+
+describe("a reply", () => {
+  it("counts if it answers what is awaited and comes from who was asked", () => {
+    assert.deepStrictEqual(said(reply(asked, {}) as never), ["ReplyReceived"])
+    const verdict = reply(asked, { content: { paymentId: "p-1" } })
+    assert.deepStrictEqual(Result.isSuccess(verdict) && verdict.success, [
+      {
+        _tag: "ReplyReceived",
+        path: "1",
+        status: 200,
+        content: { paymentId: "p-1" },
+        relatedServices: ["payments"],
+        at: asked.now
+      }
+    ])
+  })
+
+  it("is stale before its request is sent, and after it was answered", () => {
+    for (const story of [order, order.start(), reserved, paid])
+      assert.strictEqual(story.verdict("execute", "1", 200), "stale")
+    for (const status of [200, 400, 500] as const) {
+      const answered = asked.replies("execute", "1", status)
+      for (const again of [200, 400, 500] as const) assert.strictEqual(answered.verdict("execute", "1", again), "stale")
+    }
+  })
+
+  it("is stale where it answers nothing of this execution", () => {
+    for (const inReplyTo of [
+      "",
+      "x",
+      "a:b:c",
+      messageId(asked.state.uuid, "2", "execute"),
+      messageId("other", "1", "execute")
+    ])
+      assert.deepStrictEqual(reply(asked, { inReplyTo }), Result.fail("stale"))
+    assert.strictEqual(asked.verdict("failure", "1", 200), "stale")
+    assert.strictEqual(asked.verdict("probe", "1", 200), "stale")
+  })
+
+  it("from another sender is dropped, whatever it says", () => {
+    for (const sender of ["shipping", "orders", "Payments", ""]) {
+      assert.deepStrictEqual(reply(asked, { sender }), Result.fail("sender-mismatch"))
+      assert.strictEqual(paid.cancels().compensates("1").verdict("failure", "1", 200, sender), "sender-mismatch")
+    }
+    // A caller of this process is trusted: there is no sender to compare.
+    const { sender: _, ...trusted } = { sender: "", inReplyTo: messageId(asked.state.uuid, "1", "execute") }
+    const verdict = SagaInput.reply(
+      asked.state,
+      asked.definition,
+      { ...trusted, status: 200, relatedServices: [] },
+      asked.now,
+      { settings }
+    )
+    assert.strictEqual(Result.isSuccess(verdict), true)
+  })
+
+  it("404 is no answer to an execute", () => {
+    assert.strictEqual(asked.verdict("execute", "1", 404), "stale")
+  })
+
+  it("advances the step it answers, and only that one", () => {
+    const seat = both.replies("execute", "1/b0/0", 200, "f")
+    assert.deepInclude(seat.statuses, { flight: "running-on-success", breakfast: "paused-by-on-execute" })
+    assert.deepStrictEqual(seat.awaited, ["execute breakfast"])
+  })
+
+  it("adds the services it names to the participants", () => {
+    const story = order.start({ transactional: true }).succeeds("0", "r-1").requests("1")
+    const named = story.took((state, now) =>
+      SagaInput.reply(
+        state,
+        story.definition,
+        {
+          inReplyTo: messageId(state.uuid, "1", "execute"),
+          sender: "payments",
+          status: 500,
+          relatedServices: ["payments", "ledger"]
+        },
+        now,
+        story.policy
+      )
+    )
+    assert.deepStrictEqual(named.state.enrolled, ["payments", "ledger"])
+    assert.deepStrictEqual(named.execution.relatedServices, ["ledger", "orders", "payments"])
+  })
+
+  it("adds them also on the way back, when it was waited for no longer", () => {
+    const story = order.start({ transactional: true }).succeeds("0", "r-1").requests("1").cancels()
+    const judged = reply(story, { relatedServices: ["ledger"] })
+    const known = story.facts(...(Result.isSuccess(judged) ? judged.success : []))
+    assert.deepStrictEqual(known.state.enrolled, ["payments", "ledger"])
+    assert.include(known.execution.relatedServices, "ledger")
+    assert.strictEqual(known.state.direction, "backward")
+  })
+
+  it("tells a service of the rejection that joins after all the others were told", () => {
+    const told = order
+      .start({ transactional: true })
+      .succeeds("0", "r-1")
+      .requests("1")
+      .cancels()
+      .probes("1")
+      .facts(
+        { _tag: "DecisionAcknowledged", service: "payments", at: order.now },
+        { _tag: "TransactionSettled", state: "rejected", at: order.now }
+      )
+    assert.notInclude(told.next.join(), "reject")
+    const same = reply(told, { relatedServices: ["payments"] })
+    assert.notInclude(told.facts(...(Result.isSuccess(same) ? same.success : [])).next.join(), "reject")
+    const joined = reply(told, { relatedServices: ["ledger"] })
+    assert.include(told.facts(...(Result.isSuccess(joined) ? joined.success : [])).next, "reject ledger")
+  })
+
+  it("that names services which are not allowed fails the step; its status still says what there is to undo", () => {
+    const strict = asked.under({ relatedServices: ["payments"] })
+    const answer = { content: { paymentId: "p-1" }, relatedServices: ["payments", "spy"] }
+    const verdict = reply(strict, answer)
+    const facts = Result.isSuccess(verdict) ? verdict.success : []
+    assert.deepStrictEqual(tags(facts), ["ReplyReceived", "StepFailed"])
+    const failed = strict.facts(...facts)
+    assert.deepStrictEqual(failed.state.failure, {
+      _tag: "StepValueRejected",
+      path: "1",
+      step: "payment",
+      rule: "related-services",
+      issue: "spy"
+    })
+    assert.notInclude(failed.execution.relatedServices, "spy")
+    assert.deepStrictEqual(failed.next, ["request the compensation of payment"])
+    const refused = reply(strict, { ...answer, status: 500 })
+    const nothing = strict.facts(...(Result.isSuccess(refused) ? refused.success : []))
+    assert.deepStrictEqual(nothing.next, ["CompensationStarted reservationId", "compensate reservationId"])
+    assert.deepStrictEqual(said(reply(strict, { relatedServices: ["payments"] }) as never), ["ReplyReceived"])
+  })
+
+  it("to a compensation that is not 200 counts as a failed attempt, 400 and 404 too", () => {
+    const sent = paid.cancels().compensates("1")
+    for (const status of [400, 404, 500] as const)
+      assert.strictEqual(sent.verdict("failure", "1", status), "CompensationFailed")
+  })
+
+  it("says when the next attempt is due, and nothing when there is none", () => {
+    const sent = paid.cancels().compensates("1")
+    const fact = (story: Story) => {
+      const judged = reply(story, { inReplyTo: messageId(story.state.uuid, "1", "failure"), status: 500 })
+      return Result.isSuccess(judged) ? judged.success[0] : undefined
+    }
+    assert.deepInclude(fact(sent), { _tag: "CompensationFailed", retryAt: sent.now + 1_000 })
+    const few = { ...settings, retryCompensate: { ...settings.retryCompensate, times: 0 } }
+    assert.notProperty(fact(sent.under({ settings: few })), "retryAt")
+  })
+})
+
+describe("what is awaited", () => {
+  it("is the execute of a paused step, with its service and its deadline", () => {
+    assert.deepStrictEqual(SagaInput.awaiting(asked.state), [
+      {
+        id: messageId(asked.state.uuid, "1", "execute"),
+        op: "execute",
+        path: "1",
+        service: "payments",
+        deadline: asked.now + 30_000
+      }
+    ])
+  })
+
+  it("is nothing before a request and after an answer", () => {
+    for (const story of [order, reserved, paid, paid.cancels()]) assert.deepStrictEqual(story.awaited, [])
+  })
+
+  it("is every branch's, and has no deadline on the way back", () => {
+    assert.deepStrictEqual(both.awaited, ["execute flight", "execute breakfast"])
+    const probing = both.cancels().probes("1/b0/0")
+    assert.deepStrictEqual(probing.awaited, ["execute flight", "probe flight", "execute breakfast"])
+    for (const { deadline } of SagaInput.awaiting(probing.state)) assert.strictEqual(deadline, undefined)
+  })
+
+  it("is what a parked step still waits for, and nothing once it is undone", () => {
+    assert.deepStrictEqual(parked.awaited, ["failure payment"])
+    assert.deepStrictEqual(parked.replies("failure", "1", 200).awaited, [])
+  })
+
+  it("is not the execute of a step that was undone without its reply", () => {
+    const guide = begin(Tour, { who: "ann" }).start().succeeds("0", "plan").requests("1").cancels().compensates("1")
+    const undone = guide.replies("failure", "1", 200)
+    assert.deepStrictEqual(undone.awaited, [])
+    assert.strictEqual(undone.verdict("execute", "1", 200), "stale")
+  })
+})
+
+describe("a trusted response", () => {
+  const answer = { status: 200 as const, relatedServices: [] }
+  const respond = ({ definition, now, policy, state }: Story, requestId?: string) =>
+    SagaInput.response(state, definition, { ...answer, ...(requestId !== undefined && { requestId }) }, now, policy)
+
+  it("needs no request id where exactly one execute is awaited", () => {
+    assert.deepStrictEqual(said(respond(asked)), ["ReplyReceived"])
+    assert.deepStrictEqual(said(respond(asked, messageId(asked.state.uuid, "1", "execute"))), ["ReplyReceived"])
+  })
+
+  it("is ambiguous where several are awaited, or none, and says which", () => {
+    const several = respond(both)
+    assert.strictEqual(said(several), "SagaResponseAmbiguous")
+    assert.deepStrictEqual(Result.isFailure(several) && (several.failure as SagaInput.SagaResponseAmbiguous).awaited, [
+      "1/b0/0",
+      "1/b1/1"
+    ])
+    assert.strictEqual(said(respond(reserved)), "SagaResponseAmbiguous")
+    const chosen = respond(both, messageId(both.state.uuid, "1/b1/1", "execute"))
+    assert.deepInclude(Result.isSuccess(chosen) && chosen.success[0], { _tag: "ReplyReceived", path: "1/b1/1" })
+  })
+
+  it("with a request id that is not awaited changes nothing", () => {
+    assert.deepStrictEqual(said(respond(asked, "something else")), [])
+    assert.deepStrictEqual(said(respond(paid, messageId(paid.state.uuid, "1", "execute"))), [])
+  })
+
+  it("changes nothing where the execution is errored, and is an error where it is finished", () => {
+    assert.deepStrictEqual(said(respond(parked)), [])
+    const finished = paid.chooses("2", null).succeeds("3", "receipt").decided()
+    assert.strictEqual(said(respond(finished)), "SagaExecutionAlreadyExecuted")
+  })
+})
+
+const cancel = ({ now, state }: Story) => said(SagaInput.cancel(state, "ann", now))
+const commit = ({ now, state }: Story) => said(SagaInput.commit(state, now))
+const reject = ({ now, state }: Story) => said(SagaInput.reject(state, now))
+const rollback = ({ now, state }: Story) => {
+  const verdict = SagaInput.rollback(state, now)
+  return Result.isSuccess(verdict) ? tags(verdict.success) : verdict.failure.reason
+}
+
+const finish = (options: { readonly autocommit: boolean; readonly transactional?: boolean }) =>
+  order
+    .start(options)
+    .succeeds("0", "r-1")
+    .requests("1")
+    .replies("execute", "1", 200, { paymentId: "p-1" })
+    .succeeds("1", { paymentId: "p-1" })
+    .chooses("2", null)
+    .succeeds("3", "receipt")
+    .decided()
+const committed = finish({ autocommit: true })
+const undecided = finish({ autocommit: false, transactional: true })
+const reserving = undecided.took((state, now) => SagaInput.commit(state, now))
+const committing = reserving.facts(
+  { _tag: "VoteReceived", service: "payments", at: reserving.now },
+  { _tag: "CommitDecided", at: reserving.now }
+)
+const failed = asked.replies("execute", "1", 500).decided()
+const undone = failed.compensated("0").decided()
+
+describe("cancel", () => {
+  it("rolls back whatever is not decided, with its actor", () => {
+    for (const story of [order, order.start(), asked, both, undecided, reserving])
+      assert.deepStrictEqual(cancel(story), ["RollbackStarted"])
+    const verdict = SagaInput.cancel(asked.state, "ann", asked.now)
+    assert.deepStrictEqual(Result.isSuccess(verdict) && verdict.success[0], {
+      _tag: "RollbackStarted",
+      failure: { _tag: "Cancelled", actor: "ann" },
+      at: asked.now
+    })
+    const nobody = SagaInput.cancel(asked.state, undefined, asked.now)
+    assert.deepInclude(Result.isSuccess(nobody) && nobody.success[0], { failure: { _tag: "Cancelled" } })
+  })
+
+  it("is refused after the decision, and a second one changes nothing", () => {
+    for (const story of [committed, committing, failed, undone]) assert.strictEqual(cancel(story), "SagaNotCancellable")
+    assert.deepStrictEqual(cancel(asked.cancels()), [])
+  })
+})
+
+describe("commit", () => {
+  it("needs an execution whose steps are finished", () => {
+    for (const story of [order, order.start(), asked, failed, undone])
+      assert.strictEqual(commit(story), "SagaExecutionNotFinished")
+    assert.deepStrictEqual(commit(undecided), ["ReservationStarted"])
+  })
+
+  it("is the same a second time", () => {
+    for (const story of [reserving, committing, committed]) assert.deepStrictEqual(commit(story), [])
+  })
+})
+
+describe("reject", () => {
+  it("rolls back what is not decided", () => {
+    for (const story of [order.start(), asked, reserving]) assert.include(reject(story), "RollbackStarted")
+    assert.deepStrictEqual(reject(undecided), ["RollbackStarted", "RejectRequested"])
+    const rejected = undecided.took((state, now) => SagaInput.reject(state, now))
+    assert.deepStrictEqual([rejected.state.decision, rejected.state.commitState], ["reject", "rejecting"])
+  })
+
+  it("is refused after the decision to commit, and is the same a second time", () => {
+    for (const story of [committing, committed]) assert.strictEqual(reject(story), "SagaAlreadyDecided")
+    for (const story of [failed, undone]) assert.deepStrictEqual(reject(story), [])
+  })
+
+  it("tells the participants of a failure that nobody was told of", () => {
+    const silent = order
+      .start({ autocommit: false, transactional: true })
+      .succeeds("0", "r-1")
+      .requests("1")
+      .replies("execute", "1", 500)
+      .decided()
+    assert.strictEqual(silent.state.commitState, "none")
+    assert.deepStrictEqual(reject(silent), ["RejectRequested"])
+    assert.deepStrictEqual(reject(silent.took((state, now) => SagaInput.reject(state, now))), [])
+  })
+})
+
+describe("rollback", () => {
+  it("undoes what is not decided, once", () => {
+    for (const story of [order.start(), asked, both, undecided, reserving])
+      assert.deepStrictEqual(rollback(story), ["RollbackStarted"])
+    for (const story of [failed, undone, committing, committed]) assert.strictEqual(rollback(story), "already-done")
+  })
+
+  it("of a new execution is nothing to do, and takes nothing from a rollback that is needed later", () => {
+    assert.strictEqual(rollback(order), "nothing-to-do")
+    assert.deepStrictEqual(rollback(order.start()), ["RollbackStarted"])
+  })
+})
+
+describe("what an operator does with a parked step", () => {
+  it("is refused for a step that is not parked", () => {
+    for (const [story, path] of [
+      [parked, "0"],
+      [parked, "9"],
+      [asked, "1"],
+      [undone, "1"]
+    ] as const) {
+      assert.strictEqual(said(SagaInput.retryParked(story.state, path, "ann", story.now)), "SagaStepNotParked")
+      assert.strictEqual(said(SagaInput.resolveParked(story.state, path, "ann", "why", story.now)), "SagaStepNotParked")
+    }
+  })
+
+  it("is told with its actor and its reason", () => {
+    const { now, state } = parked
+    assert.deepStrictEqual(
+      SagaInput.retryParked(state, "1", "ann", now),
+      Result.succeed([{ _tag: "StepUnparked", path: "1", actor: "ann", at: now }]) as never
+    )
+    assert.deepStrictEqual(
+      SagaInput.resolveParked(state, "1", "ann", "why", now),
+      Result.succeed([{ _tag: "StepResolved", path: "1", actor: "ann", reason: "why", at: now }]) as never
+    )
+  })
+})
+
+it("an error says what happened in words, with the values a person needs", () => {
+  const { uuid } = parked.state
+  assert.strictEqual(
+    new SagaInput.SagaStepNotParked({ uuid, path: "1" }).message,
+    `Step 1 of execution ${uuid} is not parked`
+  )
+  assert.include(new SagaInput.SagaResponseAmbiguous({ uuid, awaited: ["1", "2"] }).message, "awaits 2 replies")
+  assert.include(new SagaInput.SagaAlreadyDecided({ uuid, decision: "commit" }).message, "already decided: commit")
+  assert.include(new SagaInput.SagaExecutionNotFinished({ uuid, status: "paused" }).message, "is paused, not finished")
+  assert.include(new SagaInput.SagaNotCancellable({ uuid, status: "errored" }).message, "can no longer be cancelled")
+  assert.include(
+    new SagaInput.SagaExecutionAlreadyExecuted({ uuid, status: "finished" }).message,
+    "is already finished"
+  )
+  assert.include(
+    new SagaInput.SagaRollbackExecution({ uuid, reason: "nothing-to-do", causes: [] }).message,
+    "nothing-to-do"
+  )
+})

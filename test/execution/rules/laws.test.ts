@@ -1,0 +1,587 @@
+/**
+ * Laws of an execution, over generated sagas, scripts and schedules. A failure names its seed: `SEED=7 npx vitest run
+ * test/execution/rules/laws.test.ts` runs that one alone.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as SagaPath from "../../../src/definition/SagaPath.ts"
+import type { Definition, SagaStep } from "../../../src/definition/SagaStep.ts"
+import * as SagaValidation from "../../../src/definition/SagaValidation.ts"
+import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
+import { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
+import { evolve, stored } from "../../../src/execution/rules/SagaEvolution.ts"
+import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
+import { created, isSettled, type SagaState } from "../../../src/execution/rules/SagaState.ts"
+import * as Execution from "../../../src/execution/view/SagaExecution.ts"
+import * as CanonicalJson from "../../../src/wire/CanonicalJson.ts"
+import * as Chance from "./chance.ts"
+import * as Generate from "./generate.ts"
+import { Journey } from "./journey.ts"
+import { compensable, except, type Outcome, type Script, Simulation, settings } from "./simulate.ts"
+
+const generated = (seed: number): Simulation => {
+  const definition = Generate.saga(seed)
+  return new Simulation(definition, Generate.options(seed, definition))
+}
+
+/** Everything a state says, without what it only remembers. */
+const textOf = ({ revision: _, unstored: __, ...state }: SagaState): string =>
+  JSON.stringify(state, (key, value) => (key === "cache" || key === "history" ? undefined : value))
+
+/** Equal texts are equal values; only where they differ, in more than the order of keys, is it worth saying how. */
+const assertSame = (one: string, other: string): void => {
+  if (one === other) return
+  const values = [JSON.parse(one), JSON.parse(other)]
+  if (CanonicalJson.stringify(values[0]) !== CanonicalJson.stringify(values[1]))
+    assert.deepStrictEqual(values[0], values[1])
+}
+
+const throughJson = <A>(value: A): A => JSON.parse(JSON.stringify(value))
+
+const reread = (execution: Execution.SagaExecution, definition: Definition): Execution.SagaExecution =>
+  Effect.runSync(Execution.fromRaw(throughJson(Execution.raw(execution)), definition))
+
+const events = (self: Simulation): ReadonlyArray<SagaEvent> => self.trace.map(({ event }) => event)
+
+describe("a script", () => {
+  const run = (script: Script) => new Simulation(Journey, { context: { who: "ann" }, script }).run()
+  const paths = (self: Simulation, op: "done" | "undone") =>
+    self.deeds.flatMap((deed) => (deed.op === op ? [deed.path] : [])).sort()
+
+  it("in which all goes well leaves everything done", () => {
+    const self = run(except({}))
+    assert.deepStrictEqual([self.state.status, self.state.commitState], ["finished", "committed"])
+    assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b0/1", "1/b1/0", "1/b1/1", "2"])
+    assert.deepStrictEqual(paths(self, "undone"), [])
+  })
+
+  it("in which the last step fails leaves everything undone", () => {
+    const self = run(except({ "2": { local: "fails" } }))
+    assert.deepStrictEqual([self.state.status, self.state.failure?._tag], ["errored", "StepError"])
+    assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b0/1", "1/b1/0", "1/b1/1"])
+    assert.deepStrictEqual(paths(self, "undone"), paths(self, "done"))
+  })
+
+  it("in which a reply is lost, and a compensation never works, leaves that one parked", () => {
+    const self = run(except({ "1/b0/0": { answer: "lost", undoFails: 50 } }))
+    assert.deepStrictEqual([self.state.failure?._tag, self.state.parked], ["StepTimedOut", ["1/b0/0"]])
+    assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b1/0", "1/b1/1"])
+    assert.deepStrictEqual(paths(self, "undone"), ["0", "1/b1/0", "1/b1/1"])
+  })
+})
+
+describe("what is generated", () => {
+  it("are sagas that can run, with every kind of step, and runs with every kind of event", () => {
+    const kinds = new Set<string>()
+    const tags = new Set<string>()
+    Chance.forSeeds(300, (seed) => {
+      const self = generated(seed)
+      assert.deepStrictEqual(SagaValidation.validate(self.definition), [])
+      for (const { step } of SagaPath.steps(self.definition)) kinds.add(step._tag)
+      for (const { _tag } of events(self.run())) tags.add(_tag)
+    })
+    if (process.env.SEED !== undefined) return
+    assert.deepStrictEqual([...kinds].sort(), ["Conditional", "Local", "Nested", "Parallel", "Remote"])
+    const all = SagaEvent.members.map(({ fields }) => fields._tag.schema.literal)
+    // Only a resume asks for another way of ending.
+    assert.deepStrictEqual(
+      all.filter((tag) => !tags.has(tag)),
+      ["AutocommitChanged"]
+    )
+  })
+})
+
+describe("a run", () => {
+  it("ends finished or errored, with nothing to do, and settled unless something is parked or undecided (G1)", () => {
+    Chance.forSeeds(400, (seed) => {
+      const self = generated(seed).run()
+      const { commitState, parked, status } = self.state
+      assert.include(["finished", "errored"], status)
+      assert.strictEqual(self.execution.state.unstored, 0)
+      if (parked.length === 0 && commitState !== "none") assert.strictEqual(isSettled(self.state), true)
+      if (status === "finished") assert.strictEqual(self.state.decision ?? "commit", "commit")
+      else assert.deepStrictEqual([self.state.direction, self.state.decision], ["backward", "reject"])
+    })
+  })
+
+  it("is paused, and nothing else, when it waits on its way forward (G1)", () => {
+    Chance.forSeeds(150, (seed) => {
+      const self = generated(seed)
+      self.run(() => {
+        const { decision, state } = Decision.advance(self.state, self.definition, self.now, self.now, settings)
+        if (decision.instructions.length > 0 || state.direction === "backward") return
+        if (state.status === "finished") return
+        // Votes are awaited when every step is done.
+        assert.strictEqual(state.status, state.commitState === "reserving" ? "running" : "paused")
+        assert.isBelow(decision.wakeAt, Number.POSITIVE_INFINITY)
+        assert.isAbove(decision.wakeAt, self.now)
+      })
+    })
+  })
+
+  it("waits on its way back only for what has a time", () => {
+    Chance.forSeeds(150, (seed) => {
+      const self = generated(seed)
+      self.run(() => {
+        const { decision, state } = Decision.advance(self.state, self.definition, self.now, self.now, settings)
+        if (state.direction === "forward" || state.status === "errored" || decision.instructions.length > 0) return
+        assert.isAbove(decision.wakeAt, self.now)
+        assert.isBelow(decision.wakeAt, Number.POSITIVE_INFINITY)
+      })
+    })
+  })
+
+  it("never changes a decision or a direction, and counts its writes without gaps (I6)", () => {
+    Chance.forSeeds(200, (seed) => {
+      const self = generated(seed)
+      let revision = 0
+      self.run(() => {
+        assert.include([revision, revision + 1], self.execution.revision)
+        revision = self.execution.revision
+        assert.strictEqual(revision, self.writes)
+      })
+      self.trace.reduce((before, after) => {
+        if (before.state.decision !== null) assert.strictEqual(after.state.decision, before.state.decision)
+        if (before.state.direction === "backward") assert.strictEqual(after.state.direction, "backward")
+        return after
+      })
+    })
+  })
+
+  it("keeps its first failure as the cause, whatever fails afterwards (G2)", () => {
+    Chance.forSeeds(200, (seed) => {
+      const self = generated(seed).run()
+      let cause: unknown
+      for (const { event, state } of self.trace) {
+        if (cause === undefined && (event._tag === "StepFailed" || event._tag === "RollbackStarted"))
+          cause = event.failure
+        assert.strictEqual(state.failure, cause)
+      }
+    })
+  })
+
+  it("says that it is rolled back only while no step is open (I12)", () => {
+    Chance.forSeeds(300, (seed) => {
+      const self = generated(seed).run()
+      for (const { event, state } of self.trace) {
+        const isOpen = state.parked.length + state.reopened.length > 0
+        if (state.alreadyRollback) assert.deepStrictEqual([isOpen, state.status], [false, "errored"], event._tag)
+        else if (state.status === "errored") assert.strictEqual(isOpen, true, event._tag)
+      }
+    })
+  })
+
+  it("lists a parked step until it is undone, or a person has said so (I12)", () => {
+    Chance.forSeeds(200, (seed) => {
+      const self = generated(seed).run()
+      self.trace.reduce((before, after) => {
+        for (const path of before.state.parked) {
+          if (after.state.parked.includes(path)) continue
+          const { event } = after
+          assert.include(
+            ["StepCompensated", "StepUnparked", "StepResolved", "ProbeAnswered", "ReplyReceived"],
+            event._tag
+          )
+          assert.strictEqual("path" in event && event.path, path)
+        }
+        return after
+      })
+    })
+  })
+
+  it("gives every callback the results of the steps before it, and those of no other branch (G12)", () => {
+    Chance.forSeeds(200, (seed) => {
+      const self = generated(seed)
+      const { definition } = self
+      self.onView = (instruction, view) => {
+        assert.strictEqual(Object.getPrototypeOf(view), null)
+        const succeeded = new Set(
+          self.trace.flatMap(({ event }) => (event._tag === "StepSucceeded" ? [event.path] : []))
+        )
+        const expected = visible(definition.steps, "", instruction.path, new Set(["order"]), succeeded)
+        if (instruction._tag === "Compensate" || instruction._tag === "BuildCompensation") {
+          for (const name of expected) assert.strictEqual(name in view, true, name)
+        } else assert.deepStrictEqual(Object.keys(view).sort(), [...expected].sort(), instruction.path)
+      }
+      self.run()
+    })
+  })
+})
+
+/** Names in the context of the step at `target`. */
+const visible = (
+  steps: ReadonlyArray<SagaStep>,
+  prefix: string,
+  target: string,
+  before: ReadonlySet<string>,
+  succeeded: ReadonlySet<string>
+): ReadonlySet<string> => {
+  const names = new Set(before)
+  for (const [i, step] of steps.entries()) {
+    const path = `${prefix}${i}`
+    if (path === target) return names
+    if (target.startsWith(`${path}/`)) {
+      const part = SagaPath.parts(step, path).find((part) => target.startsWith(`${part.path}/`))!
+      const start = step._tag === "Nested" ? new Set(["order"]) : names
+      return visible(part.steps, `${part.path}/`, target, start, succeeded)
+    }
+    for (const name of given(step, path, succeeded)) names.add(name)
+  }
+  return names
+}
+
+/** Names that a step adds to the context. */
+const given = (step: SagaStep, path: string, succeeded: ReadonlySet<string>): ReadonlyArray<string> => {
+  if (!succeeded.has(path)) return []
+  const inner = SagaPath.parts(step, path).flatMap((part) =>
+    part.steps.flatMap((step, i) => given(step, `${part.path}/${i}`, succeeded))
+  )
+  switch (step._tag) {
+    case "Local":
+    case "Remote":
+    case "Nested":
+      return [step.name]
+    case "Conditional":
+      return [...inner, step.name]
+    case "Parallel":
+      return inner
+  }
+}
+
+describe("undoing", () => {
+  it("undoes each effect that has a compensation exactly once, unless it is parked (I1)", () => {
+    Chance.forSeeds(700, (seed) => {
+      const self = generated(seed).run()
+      const { parked, status } = self.state
+      const byHand = new Set(events(self).flatMap((event) => (event._tag === "StepResolved" ? [event.path] : [])))
+      const withCompensation = compensable(self.definition)
+      const done = self.deeds.filter(({ op }) => op === "done").map(({ path }) => path)
+      const undone = self.deeds.filter(({ op }) => op === "undone").map(({ path }) => path)
+      for (const path of new Set([...done, ...undone])) {
+        const times = undone.filter((other) => other === path).length
+        if (status === "finished") assert.strictEqual(times, 0, path)
+        else if (parked.includes(path) || byHand.has(path)) assert.isAtMost(times, 1, path)
+        else if (withCompensation.has(path))
+          assert.strictEqual(times, 1, `${path} is undone\n${self.tell().join("\n")}`)
+        else assert.strictEqual(times, 0, path)
+        if (times > 0) assert.isBelow(done.indexOf(path), done.length, path)
+      }
+      for (const path of undone) assert.include(done, path)
+    })
+  })
+
+  it("goes backwards: nothing of a step is undone before every later step of its sequence is over", () => {
+    Chance.forSeeds(300, (seed) => {
+      const self = generated(seed).run()
+      const started = new Set<string>()
+      const over = new Set<string>()
+      for (const { event } of self.trace) {
+        switch (event._tag) {
+          case "StepStarted":
+          case "RequestSent":
+          case "AlternativeChosen":
+          case "NestedStarted":
+          case "ParallelStarted":
+            started.add(event.path)
+            break
+          case "ProbeSent":
+          case "CompensationStarted":
+          case "CompensationSent":
+          case "StepCompensated":
+          case "StepParked": {
+            for (const path of laterOf(event.path, started))
+              assert.strictEqual(over.has(path), true, `${event._tag} ${event.path} before ${path}`)
+            if (event._tag === "StepCompensated" || event._tag === "StepParked") over.add(event.path)
+            break
+          }
+          case "StepFailed":
+            if (event.effect === "none") over.add(event.path)
+        }
+      }
+    })
+  })
+})
+
+/** Steps behind a step in its own sequence, and in the sequences around it. */
+const laterOf = (path: string, started: ReadonlySet<string>): ReadonlyArray<string> =>
+  [...started].filter((other) => {
+    const cut = other.lastIndexOf("/") + 1
+    const prefix = other.slice(0, cut)
+    if (!path.startsWith(prefix)) return false
+    const index = Number(path.slice(cut).split("/")[0])
+    return Number(other.slice(cut)) > index
+  })
+
+describe("storing", () => {
+  it("gives an equal execution in every state, through JSON text (G13, I18)", () => {
+    Chance.forSeeds(20, (seed) => {
+      const self = generated(seed)
+      self.run(() => {
+        const again = reread(self.execution, self.definition)
+        assertSame(JSON.stringify(Execution.raw(again)), JSON.stringify(Execution.raw(self.execution)))
+        assertSame(textOf(again.state), textOf(self.state))
+      })
+    })
+  })
+
+  it("folds any prefix of the events, as they are stored, to the state as it stood (I18)", () => {
+    Chance.forSeeds(80, (seed) => {
+      const self = generated(seed).run()
+      const [first, ...rest] = throughJson(self.trace.map(({ event }) => event))
+      if (first?._tag !== "ExecutionCreated") throw new Error("no first event")
+      let state = created(first)
+      for (const [i, event] of rest.entries()) {
+        state = evolve(state, event)
+        // Who was to be asked before the crash is asked again after it.
+        assertSame(textOf(stored(state, 0)), textOf(stored(self.trace[i + 1]!.state, 0)))
+      }
+    })
+  })
+
+  it("goes on from any state that was stored and read as from the one in memory (I18, G13)", () => {
+    Chance.forSeeds(50, (seed) => {
+      const chance = Chance.at(seed, "moments")
+      const self = generated(seed)
+      const twins: Array<Simulation> = []
+      self.run(() => {
+        if (Chance.happens(chance, 0.15)) twins.push(self.copy(reread(self.execution, self.definition)))
+      })
+      for (const twin of twins) {
+        twin.run()
+        assert.deepStrictEqual(twin.tell(), self.tell())
+        assertSame(JSON.stringify(Execution.raw(twin.execution)), JSON.stringify(Execution.raw(self.execution)))
+        assert.deepStrictEqual(twin.deeds, self.deeds)
+      }
+    })
+  })
+
+  it("decides the same facts again from wherever it stopped between them", () => {
+    Chance.forSeeds(80, (seed) => {
+      const self = generated(seed)
+      self.run(() => {
+        const before = self.state
+        const whole = Decision.advance(before, self.definition, self.now, self.now, settings)
+        let state = before
+        for (const { head } of newest(whole.state, before)) {
+          state = evolve(state, head)
+          const again = Decision.advance(state, self.definition, self.now, self.now, settings)
+          assertSame(textOf(again.state), textOf(whole.state))
+        }
+      })
+    })
+  })
+
+  it("ends the same way wherever the process is killed", () => {
+    Chance.forSeeds(40, (seed) => {
+      const definition = Generate.saga(seed, { ...Generate.oneAfterTheOther, repeatable: true })
+      const script = calm(Generate.script(seed, definition))
+      const run = (crashAt: ReadonlyArray<number>) =>
+        new Simulation(definition, { seed, script, crashAt, haste: 0 }).run()
+      const whole = run([])
+      for (let at = 2; at <= whole.moves; at++) {
+        const killed = run([at])
+        assert.strictEqual(killed.crashes, 1)
+        assert.deepStrictEqual(outcomeOf(killed), outcomeOf(whole), `killed at move ${at}`)
+      }
+    })
+  })
+})
+
+/** How it ended, without when. */
+const outcomeOf = ({ deeds, execution }: Simulation) => ({
+  status: execution.status,
+  commitState: execution.commitState,
+  cause: execution.state.failure?._tag,
+  parked: execution.parked,
+  alreadyRollback: execution.alreadyRollback,
+  context: Execution.raw(execution).context,
+  steps: execution.executedSteps.map(({ alreadyRollback, path, status }) => [path, status, alreadyRollback]),
+  deeds
+})
+
+/** Trouble that does not depend on when it is met. */
+const calm =
+  (script: Script): Script =>
+  (path): Outcome => {
+    const { answer, probeFails, request, undoFails, ...rest } = script(path)
+    return {
+      ...rest,
+      request: request === "late" ? "lost" : request,
+      answer: answer === "slow" ? "lost" : answer,
+      undoFails: undoFails > 1 ? 50 : undoFails,
+      probeFails: probeFails > 1 ? 50 : probeFails
+    }
+  }
+
+/** The events of a later state that an earlier one has not, oldest first. */
+const newest = (after: SagaState, before: SagaState) => {
+  const nodes: Array<NonNullable<SagaState["history"]>> = []
+  for (let node = after.history; node !== undefined && node !== before.history; node = node.tail) nodes.push(node)
+  return nodes.reverse()
+}
+
+describe("evolve", () => {
+  it("admits any event of another run or leaves the state as it is, and never throws", () => {
+    let admitted = 0
+    Chance.forSeeds(70, (seed) => {
+      const self = generated(seed).run()
+      // The same saga going another way, and another saga altogether.
+      const twin = new Simulation(self.definition, {
+        ...self.options,
+        seed: seed + 1,
+        script: Generate.script(seed + 1, self.definition)
+      })
+      const foreign = [...events(twin.run()), ...events(generated(seed + 1).run())]
+      const chance = Chance.at(seed, "states")
+      for (const { state } of self.trace) {
+        if (!Chance.happens(chance, 0.3)) continue
+        for (const event of foreign) {
+          const next = evolve(state, event)
+          if (next === state) continue
+          admitted++
+          assert.strictEqual(next.history?.tail, state.history)
+          assert.strictEqual(next.unstored, state.unstored + 1)
+          if (state.decision !== null) assert.strictEqual(next.decision, state.decision, event._tag)
+          if (state.direction === "backward") assert.strictEqual(next.direction, "backward", event._tag)
+          if (next.parked.length > 0) assert.strictEqual(next.alreadyRollback, false, event._tag)
+        }
+      }
+    })
+    assert.isAbove(admitted, 0)
+  })
+
+  it("never admits an event twice in a row (I3)", () => {
+    Chance.forSeeds(250, (seed) => {
+      const self = generated(seed).run()
+      for (const { event, state } of self.trace) assert.strictEqual(evolve(state, event), state, event._tag)
+    })
+  })
+
+  it("never admits again what can happen once only (I3)", () => {
+    const repeatable = ["CompensationStarted", "CompensationFailed", "StepParked", "StepUnparked"]
+    Chance.forSeeds(60, (seed) => {
+      const self = generated(seed).run()
+      for (const [i, { event }] of self.trace.entries()) {
+        if (repeatable.includes(event._tag)) continue
+        for (const { state } of self.trace.slice(i + 1)) assert.strictEqual(evolve(state, event), state, event._tag)
+      }
+    })
+  })
+})
+
+describe("deciding", () => {
+  it("gives only facts that the state admits, at any time", () => {
+    Chance.forSeeds(60, (seed) => {
+      const self = generated(seed)
+      const times = [0, 1, 5_000, 60_000, 3_600_000, 10 ** 12]
+      self.run(() => {
+        for (const time of times) {
+          Decision.advance(self.state, self.definition, self.now + time, self.now, settings)
+          Decision.advance(self.state, self.definition, self.now + time, Number.NEGATIVE_INFINITY, settings)
+        }
+        Decision.advance(self.state, self.definition, 0, Number.NEGATIVE_INFINITY, settings)
+        const found = Decision.interrupted(self.state, self.definition, self.now)
+        if (found.length > 0) assert.notStrictEqual(found.reduce(evolve, self.state), self.state)
+      })
+    })
+  })
+
+  it("wakes at a time to come, and has something to do then", () => {
+    Chance.forSeeds(150, (seed) => {
+      const self = generated(seed)
+      self.run(() => {
+        const { decision, state } = Decision.advance(self.state, self.definition, self.now, self.now, settings)
+        if (decision.instructions.length > 0 || decision.wakeAt === Number.POSITIVE_INFINITY) return
+        assert.isAbove(decision.wakeAt, self.now)
+        // Then whoever waits for the acknowledgements is told that it takes longer.
+        if (state.commitState === "committing" && decision.wakeAt === state.phase!.at + settings.commitWait) return
+        const later = Decision.advance(state, self.definition, decision.wakeAt, self.now, settings)
+        assert.strictEqual(later.state !== state || later.decision.instructions.length > 0, true)
+      })
+    })
+  })
+
+  it("instructs the same work again until it is done", () => {
+    Chance.forSeeds(100, (seed) => {
+      const self = generated(seed)
+      self.run(() => {
+        const once = Decision.advance(self.state, self.definition, self.now, self.now, settings)
+        const twice = Decision.advance(once.state, self.definition, self.now, self.now, settings)
+        assert.strictEqual(twice.state, once.state)
+        assert.deepStrictEqual(
+          twice.decision.instructions.map(({ _tag, path }) => `${_tag} ${path}`),
+          once.decision.instructions.map(({ _tag, path }) => `${_tag} ${path}`)
+        )
+      })
+    })
+  })
+})
+
+describe("replies", () => {
+  it("advance an execution at most once, however often and in whatever order they arrive (I3)", () => {
+    Chance.forSeeds(150, (seed) => {
+      const chance = Chance.at(seed, "order")
+      const self = generated(seed)
+      const copies: Array<Simulation> = []
+      self.run(() => {
+        if (Chance.happens(chance, 0.1)) copies.push(self.copy())
+      })
+      for (const copy of [...copies, self.copy()]) {
+        const finals = self.delivered.filter(
+          ({ inReplyTo, status }) => inReplyTo.endsWith(":execute") || status !== 500
+        )
+        const shuffled = [...finals, ...finals]
+          .map((reply) => ({ reply, order: Chance.next(chance) }))
+          .sort((one, other) => one.order - other.order)
+        const accepted = new Map<string, number>()
+        for (const { reply } of shuffled) {
+          const before = copy.state
+          copy.receive(reply)
+          if (copy.state !== before) accepted.set(reply.inReplyTo, (accepted.get(reply.inReplyTo) ?? 0) + 1)
+        }
+        for (const [id, times] of accepted) assert.strictEqual(times, 1, id)
+      }
+    })
+  })
+
+  it("resolve a parked step however late they come, or tell what there still is to undo", () => {
+    let late = 0
+    Chance.forSeeds(500, (seed) => {
+      const self = generated(seed).run()
+      for (const { id, op, path, service } of SagaInput.awaiting(self.state)) {
+        assert.include(self.state.parked, path)
+        for (const status of [200, 400, 404, 500] as const) {
+          const copy = self.copy()
+          copy.receive({ inReplyTo: id, sender: service, status, content: "late", relatedServices: [] })
+          const { state } = Decision.advance(copy.state, self.definition, self.now, self.now, settings)
+          const isFinal = op === "failure" ? status === 200 : op === "probe" ? status !== 500 : status !== 404
+          if (!isFinal) {
+            assert.strictEqual(copy.state, self.state)
+            continue
+          }
+          late++
+          const hasEffect = op !== "failure" && status === 200
+          const open = [...state.parked, ...state.reopened]
+          if (hasEffect) assert.include(open, path)
+          else assert.notInclude(open, path)
+          assert.strictEqual(state.alreadyRollback, open.length === 0)
+        }
+      }
+    })
+    if (process.env.SEED === undefined) assert.isAbove(late, 20)
+  })
+
+  it("never finish a step other than the one they answer (I3)", () => {
+    Chance.forSeeds(150, (seed) => {
+      const self = generated(seed)
+      const receive = self.receive.bind(self)
+      self.receive = (reply) => {
+        const known = self.trace.length
+        receive(reply)
+        const [, place] = reply.inReplyTo.split(":")
+        for (const { event } of self.trace.slice(known)) if ("path" in event) assert.strictEqual(event.path, place)
+      }
+      self.run()
+    })
+  })
+})

@@ -1,0 +1,325 @@
+/**
+ * A run told by hand, for examples: `begin(PlaceOrder, context).start().succeeds("0", "r-1").next` is what is decided
+ * after the first step. Every event must be admitted, and every value is immutable: stories branch where they like.
+ */
+import { Result } from "effect"
+import * as SagaPath from "../../../src/definition/SagaPath.ts"
+import type { Definition, SagaStep } from "../../../src/definition/SagaStep.ts"
+import * as RetrySchedule from "../../../src/execution/rules/RetrySchedule.ts"
+import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
+import type { Of, SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
+import { evolve } from "../../../src/execution/rules/SagaEvolution.ts"
+import type { SagaFailure } from "../../../src/execution/rules/SagaFailure.ts"
+import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
+import type { SagaState } from "../../../src/execution/rules/SagaState.ts"
+import * as Execution from "../../../src/execution/view/SagaExecution.ts"
+import { type Envelope, messageId, type Op, type ReplyStatus } from "../../../src/wire/Envelope.ts"
+import type { Json } from "../../../src/wire/JsonLimits.ts"
+
+export const uuid = "6f1c9a52-58aa-4d0c-9a5e-1a2b3c4d5e6f"
+export const settings = RetrySchedule.defaults
+
+/** Nothing waits longer than this, so a story that starts here has round numbers. */
+const start = 1_000_000
+
+export const begin = (definition: Definition, context: unknown = {}, options: Execution.Options = {}): Story => {
+  const created = Execution.creation(definition, { ...options, uuid: options.uuid ?? uuid, context }, start)
+  if (!(created instanceof Execution.SagaExecution)) throw created
+  return new Story(definition, created.state, start, start, { settings })
+}
+
+export class Story {
+  readonly definition: Definition
+  readonly state: SagaState
+  readonly now: number
+  /** When this execution was looked at last. */
+  readonly since: number
+  readonly policy: SagaInput.Policy
+
+  constructor(definition: Definition, state: SagaState, now: number, since: number, policy: SagaInput.Policy) {
+    this.definition = definition
+    this.state = state
+    this.now = now
+    this.since = since
+    this.policy = policy
+  }
+
+  // ---- what is read
+
+  get execution(): Execution.SagaExecution {
+    return new Execution.SagaExecution(this.state, this.definition)
+  }
+
+  get decision(): { readonly state: SagaState; readonly decision: Decision.Decision } {
+    return Decision.advance(this.state, this.definition, this.now, this.since, this.policy.settings)
+  }
+
+  /** What is decided: facts by their tag, then work in words. */
+  get next(): ReadonlyArray<string> {
+    const { decision, state } = this.decision
+    const facts: Array<string> = []
+    for (let node = state.history; node !== this.state.history; node = node!.tail) facts.push(this.fact(node!.head))
+    return [...facts.reverse(), ...decision.instructions.map((each) => this.work(each))]
+  }
+
+  /** How long until it is looked at again. */
+  get wakesIn(): number {
+    return this.decision.decision.wakeAt - this.now
+  }
+
+  /** Status of the execution, and of each step that was started, by name. */
+  get statuses(): Record<string, string> {
+    const found: Record<string, string> = {}
+    for (const { path, step } of SagaPath.steps(this.definition)) {
+      const located = Decision.locate(this.state.root, this.definition.steps, path)
+      if (located !== undefined) found[step.name] = located.state.status
+    }
+    return found
+  }
+
+  get awaited(): ReadonlyArray<string> {
+    return SagaInput.awaiting(this.state).map(({ op, path }) => `${op} ${this.name(path)}`)
+  }
+
+  // ---- what happens
+
+  /** The same story under other rules. */
+  under(policy: Partial<SagaInput.Policy>): Story {
+    return new Story(this.definition, this.state, this.now, this.since, { ...this.policy, ...policy })
+  }
+
+  later(millis: number): Story {
+    return new Story(this.definition, this.state, this.now + millis, this.now, this.policy)
+  }
+
+  /** Another process takes over: it does not know when the execution was looked at last. */
+  restarted(): Story {
+    return new Story(this.definition, this.state, this.now, Number.NEGATIVE_INFINITY, this.policy)
+  }
+
+  /** What is decided has become part of the state. */
+  decided(): Story {
+    return new Story(this.definition, this.decision.state, this.now, this.now, this.policy)
+  }
+
+  /** Facts that somebody hands in. */
+  facts(...events: ReadonlyArray<SagaEvent>): Story {
+    let { state } = this.decided()
+    for (const event of events) {
+      const next = evolve(state, event)
+      if (next === state) throw new Error(`${event._tag} is not admitted`)
+      state = next
+    }
+    return new Story(this.definition, state, this.now, this.now, this.policy)
+  }
+
+  took<E>(verdict: (state: SagaState, now: number) => SagaInput.Verdict<E>): Story {
+    const judged = verdict(this.decided().state, this.now)
+    if (Result.isFailure(judged)) throw judged.failure
+    return this.facts(...judged.success)
+  }
+
+  start(options: Partial<Omit<Of<"ExecutionStarted">, "_tag">> = {}): Story {
+    return this.facts({
+      _tag: "ExecutionStarted",
+      service: "orders",
+      autocommit: true,
+      transactional: false,
+      at: this.now,
+      ...options
+    })
+  }
+
+  succeeds(path: string, result?: Json): Story {
+    return this.facts({ _tag: "StepSucceeded", path, ...(result !== undefined && { result }), at: this.now })
+  }
+
+  recovers(path: string, result: Json): Story {
+    return this.facts({ _tag: "StepSucceeded", path, result, recovered: true, at: this.now })
+  }
+
+  fails(path: string, options: Partial<Omit<Of<"StepFailed">, "_tag" | "path">> = {}): Story {
+    return this.facts({
+      _tag: "StepFailed",
+      path,
+      status: "errored-on-execute",
+      effect: "none",
+      failure: this.error(path),
+      at: this.now,
+      ...options
+    })
+  }
+
+  /** It fails before anything of it began. */
+  cannotBegin(path: string, kind: "conditional" | "nested" | "remote"): Story {
+    return this.fails(path, { name: this.name(path), kind })
+  }
+
+  error(path: string, error: Json = "no"): SagaFailure {
+    return { _tag: "StepError", path, step: this.name(path), error }
+  }
+
+  chooses(path: string, choice: number | null, label?: string): Story {
+    const name = this.name(path)
+    return this.facts({
+      _tag: "AlternativeChosen",
+      path,
+      name,
+      choice,
+      ...(label !== undefined && { label }),
+      at: this.now
+    })
+  }
+
+  enters(path: string, context: Json): Story {
+    return this.facts({ _tag: "NestedStarted", path, name: this.name(path), context, at: this.now })
+  }
+
+  requests(path: string): Story {
+    const step = this.remote(path)
+    const { command, service } = step.execute
+    const { maxMessageLifetime, replyTimeout } = this.policy.settings
+    const message = this.envelope(path, "execute", service, this.now + maxMessageLifetime)
+    const deadline = this.now + (step.policies.timeout ?? replyTimeout)
+    return this.facts({ _tag: "RequestSent", path, name: step.name, command, message, deadline, at: this.now })
+  }
+
+  probes(path: string): Story {
+    const { command, service } = this.remote(path).execute
+    return this.facts({
+      _tag: "ProbeSent",
+      path,
+      command,
+      message: this.envelope(path, "probe", service, 0),
+      at: this.now
+    })
+  }
+
+  compensates(path: string): Story {
+    const { command, service } = this.remote(path).compensate!
+    const message = this.envelope(path, "failure", service, 0)
+    return this.facts({ _tag: "CompensationSent", path, command, message, at: this.now })
+  }
+
+  compensated(path: string): Story {
+    return this.facts({ _tag: "StepCompensated", path, at: this.now })
+  }
+
+  /** A local compensation dies; without `retryIn` for the last time. */
+  dies(path: string, retryIn?: number): Story {
+    return this.facts({
+      _tag: "CompensationFailed",
+      path,
+      failure: { _tag: "StepDefect", path, step: this.name(path), defect: { message: "broken" } },
+      ...(retryIn !== undefined && { retryAt: this.now + retryIn }),
+      at: this.now
+    })
+  }
+
+  /** A reply as a broker hands it over; one that changes nothing is an error. */
+  replies(op: Op, path: string, status: ReplyStatus, content?: Json): Story {
+    return this.took((state, now) => this.judge(state, now, op, path, status, content))
+  }
+
+  /** Why a reply is dropped, or the tags of its facts. */
+  verdict(op: Op, path: string, status: ReplyStatus, sender?: string): string {
+    const judged = this.judge(this.state, this.now, op, path, status, undefined, sender)
+    return Result.isSuccess(judged) ? judged.success.map(({ _tag }) => _tag).join(", ") : judged.failure
+  }
+
+  private judge(
+    state: SagaState,
+    now: number,
+    op: Op,
+    path: string,
+    status: ReplyStatus,
+    content?: Json,
+    sender = this.remote(path).execute.service
+  ) {
+    const answer: SagaInput.Reply = {
+      inReplyTo: messageId(state.uuid, path, op),
+      sender,
+      status,
+      ...(content !== undefined && { content }),
+      relatedServices: [sender]
+    }
+    return SagaInput.reply(state, this.definition, answer, now, this.policy)
+  }
+
+  cancels(): Story {
+    return this.took((state, now) => SagaInput.cancel(state, "ann", now))
+  }
+
+  retries(path: string): Story {
+    return this.took((state, now) => SagaInput.retryParked(state, path, "ann", now))
+  }
+
+  resolves(path: string): Story {
+    return this.took((state, now) => SagaInput.resolveParked(state, path, "ann", "done by hand", now))
+  }
+
+  // ---- parts
+
+  private step(path: string): SagaStep {
+    const step = SagaPath.at(this.definition, path)
+    if (step === undefined) throw new Error(`there is no step ${path}`)
+    return step
+  }
+
+  private remote(path: string) {
+    const step = this.step(path)
+    if (step._tag !== "Remote") throw new Error(`step ${path} is not remote`)
+    return step
+  }
+
+  private name(path: string): string {
+    return this.step(path).name
+  }
+
+  private envelope(path: string, op: Op, service: string, notAfter: number): Envelope {
+    return {
+      v: 1,
+      id: messageId(this.state.uuid, path, op),
+      op,
+      saga: this.state.uuid,
+      path,
+      service,
+      coordinator: this.state.service ?? "",
+      relatedServices: [],
+      transactions: this.state.transactional ? [this.state.uuid] : [],
+      notAfter
+    }
+  }
+
+  private fact(event: SagaEvent): string {
+    return "path" in event ? `${event._tag} ${this.name(event.path)}` : event._tag
+  }
+
+  private work(instruction: Decision.Instruction): string {
+    const { path } = instruction
+    switch (instruction._tag) {
+      case "RunStep":
+        return `execute ${this.name(path)}`
+      case "Compensate":
+        return `compensate ${this.name(path)}`
+      case "BuildRequest":
+        return `request ${this.name(path)}`
+      case "Choose":
+        return `choose ${this.name(path)}`
+      case "MapContext":
+        return `enter ${this.name(path)}`
+      case "HandleReply":
+        return `handle the reply of ${this.name(path)}`
+      case "BuildProbe":
+        return `probe ${this.name(path)}`
+      case "BuildCompensation":
+        return `request the compensation of ${this.name(path)}`
+      case "Resend":
+        return `resend the ${instruction.sent.message.op} of ${this.name(path)}`
+      case "Reserve":
+      case "Commit":
+      case "Reject":
+        return `${instruction._tag.toLowerCase()} ${instruction.services.join(" ")}`
+    }
+  }
+}

@@ -1,0 +1,193 @@
+/** What a process says of itself, in code or in its environment. */
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Context, Effect, Layer } from "effect"
+import { Broker, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
+import { agreeable, CreateOrder, context, Journal, makeWorld, start, until } from "../fixtures/manager.ts"
+
+const tagOf = (error: unknown) => (error as { readonly _tag: string })._tag
+
+const given = (layer: Layer.Layer<SagaConfig.SagaConfig, unknown>) =>
+  Effect.map(Layer.build(layer), (services) => Context.get(services, SagaConfig.SagaConfig))
+
+const fromEnvironment = (values: Record<string, string>) =>
+  SagaConfig.layerConfig.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(values))))
+
+describe("the service name", () => {
+  it.effect("SVC-003 comes from the configuration and is the sender of every message", () =>
+    Effect.gen(function* () {
+      const { use, wire } = yield* start({ service: "invoices" })
+      yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      const sent = wire.sent[0]!
+      assert.strictEqual(sent.envelope.coordinator, "invoices")
+      assert.strictEqual(Broker.topic(sent.address), "saga/v1/stock/command/invoices/Reserve")
+    })
+  )
+
+  it("SVC-003 without configuration a manager does not compile", () => {
+    const incomplete = SagaManager.layer([CreateOrder]).pipe(
+      Layer.provide([
+        Broker.layerMemory,
+        SagaExecutionRepository.layerMemory,
+        TransactionCommitter.layerNone,
+        Layer.succeed(Journal, { write: () => Effect.void })
+      ])
+    )
+    // @ts-expect-error Type 'SagaConfig' is not assignable to type 'never'
+    const complete: Layer.Layer<SagaManager.SagaManager, unknown> = incomplete
+    assert.isDefined(complete)
+  })
+
+  it.effect("SVC-003 that the environment lacks is a typed ConfigError", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(given(fromEnvironment({ SAGA_MAX_RUNNING: "1" })))
+      assert.strictEqual(tagOf(error), "ConfigError")
+      assert.match(String(error), /SAGA_SERVICE/)
+    })
+  )
+
+  it.effect("that cannot stand in a topic is InvalidServiceName", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(tagOf(yield* Effect.flip(given(SagaConfig.layer({ service: "" })))), "InvalidServiceName")
+      for (const service of ["1st", "a/b", "a b", "ä", "a+", "#", "x".repeat(65), "__proto__"]) {
+        for (const layer of [SagaConfig.layer({ service }), fromEnvironment({ SAGA_SERVICE: service })]) {
+          const error = (yield* Effect.flip(given(layer))) as SagaConfig.InvalidServiceName
+          assert.strictEqual(error._tag, "InvalidServiceName")
+          assert.include(error.message, JSON.stringify(service))
+        }
+      }
+    })
+  )
+})
+
+describe("settings", () => {
+  const names = {
+    SAGA_SERVICE: "orders",
+    SAGA_REPLY_TIMEOUT: "7 seconds",
+    SAGA_MAX_MESSAGE_LIFETIME: "2 hours",
+    SAGA_RECOVERY_INTERVAL: "9 seconds",
+    SAGA_MAX_RUNNING: "11",
+    SAGA_MAX_PENDING: "12",
+    SAGA_MAX_IN_FLIGHT: "13"
+  }
+
+  it.effect("are read from the environment, each under its name", () =>
+    Effect.gen(function* () {
+      const config = yield* given(fromEnvironment(names))
+      assert.strictEqual(config.service, "orders")
+      assert.deepInclude(config.settings, { replyTimeout: 7_000, maxMessageLifetime: 7_200_000 })
+      assert.deepInclude(config, { recoveryInterval: 9_000, maxRunning: 11, maxPending: 12, maxInFlight: 13 })
+    })
+  )
+
+  it.effect("are the same in code", () =>
+    Effect.gen(function* () {
+      const inCode = yield* given(
+        SagaConfig.layer({
+          service: "orders",
+          replyTimeout: "7 seconds",
+          maxMessageLifetime: "2 hours",
+          recoveryInterval: "9 seconds",
+          maxRunning: 11,
+          maxPending: 12,
+          maxInFlight: 13
+        })
+      )
+      assert.deepStrictEqual(inCode, yield* given(fromEnvironment(names)))
+    })
+  )
+
+  it.effect("have the defaults of the specification", () =>
+    Effect.gen(function* () {
+      const config = yield* given(fromEnvironment({ SAGA_SERVICE: "orders" }))
+      assert.deepStrictEqual(config, yield* given(SagaConfig.layer({ service: "orders" })))
+      const { maxInFlight, maxPending, maxRunning, recoveryInterval, relatedServices, settings } = config
+      assert.deepStrictEqual(
+        [maxInFlight, maxRunning, maxPending, recoveryInterval, relatedServices],
+        [64, 1_000, 100_000, 3_000, undefined]
+      )
+      assert.deepStrictEqual(settings, {
+        resend: { initial: 1_000, factor: 2, max: 30_000 },
+        resendDecision: { initial: 1_000, factor: 2, max: 300_000 },
+        reserveTimeout: 30_000,
+        commitWait: 30_000,
+        replyTimeout: 300_000,
+        maxMessageLifetime: 86_400_000,
+        retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 300_000 } }
+      })
+    })
+  )
+
+  it.effect("that cannot be read are a ConfigError that names them", () =>
+    Effect.gen(function* () {
+      for (const name of Object.keys(names).slice(1)) {
+        const error = yield* Effect.flip(given(fromEnvironment({ ...names, [name]: "soon" })))
+        assert.strictEqual(tagOf(error), "ConfigError")
+        assert.include(String(error), name)
+      }
+    })
+  )
+
+  it.effect("reach the manager: layerConfig runs sagas as the environment says", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      world.wire.answer = agreeable
+      const manager = SagaManager.layerConfig([CreateOrder]).pipe(
+        Layer.provide([
+          world.layers,
+          ConfigProvider.layer(ConfigProvider.fromUnknown({ ...names, SAGA_SERVICE: "shop" }))
+        ])
+      )
+      yield* Effect.gen(function* () {
+        yield* SagaManager.run(CreateOrder, { context })
+        const sent = world.wire.sent[0]!
+        assert.strictEqual(sent.envelope.coordinator, "shop")
+        assert.strictEqual(sent.envelope.notAfter, 7_200_000)
+        world.wire.answer = () => undefined
+        const paused = yield* SagaManager.run(CreateOrder, { context, pauseOnDisk: true })
+        const request = paused.events.find(({ _tag }) => _tag === "RequestSent")
+        assert.deepInclude(request, { deadline: 7_000 })
+      }).pipe(Effect.provide(manager))
+    })
+  )
+
+  it.effect("maxInFlight bounds the replies that are handled at the same time", () =>
+    Effect.gen(function* () {
+      const { store, use, wire } = yield* start({ maxInFlight: 3 })
+      const run = use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      yield* Effect.all(Array.from({ length: 10 }, () => run))
+      let loading = 0
+      store.fault = (operation) => {
+        if (operation === "load") loading++
+        return { reason: "unavailable" }
+      }
+      for (const request of [...wire.sent]) yield* wire.reply(request, { status: 500 })
+      yield* until("three are handled", () => loading === 3)
+      for (let i = 0; i < 50; i++) yield* Effect.yieldNow
+      assert.strictEqual(loading, 3)
+    })
+  )
+})
+
+describe("a setting", () => {
+  it.effect("that lets nothing through is InvalidSetting and says which", () =>
+    Effect.gen(function* () {
+      const refused: ReadonlyArray<readonly [Partial<SagaConfig.Options>, string]> = [
+        [{ maxRunning: 0 }, "maxRunning"],
+        [{ maxPending: -1 }, "maxPending"],
+        [{ maxInFlight: Number.NaN }, "maxInFlight"],
+        [{ replyTimeout: "0 seconds" }, "replyTimeout"],
+        [{ maxMessageLifetime: Number.POSITIVE_INFINITY }, "maxMessageLifetime"],
+        [{ recoveryInterval: 0 }, "recoveryInterval"]
+      ]
+      for (const [options, setting] of refused) {
+        const error = (yield* Effect.flip(
+          given(SagaConfig.layer({ service: "orders", ...options }))
+        )) as SagaConfig.InvalidSetting
+        assert.deepStrictEqual([error._tag, error.setting], ["InvalidSetting", setting])
+        assert.include(error.message, setting)
+      }
+      const error = yield* Effect.flip(given(fromEnvironment({ SAGA_SERVICE: "orders", SAGA_MAX_RUNNING: "0" })))
+      assert.strictEqual(tagOf(error), "InvalidSetting")
+    })
+  )
+})

@@ -1,0 +1,493 @@
+/** Time passes: what is sent again, when a step gives up, and what a broker or a store that is down for a while does. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { Participant, Saga, SagaManager, SagaResponse, type SagaRunner } from "effect-saga"
+import {
+  agreeable,
+  CreateOrder,
+  charged,
+  context,
+  lines,
+  open,
+  quiet,
+  refusing,
+  reserved,
+  start,
+  until,
+  write
+} from "../fixtures/manager.ts"
+
+const tagOf = (error: unknown) => (error as { readonly _tag: string })._tag
+
+/** The pauses between one message and the next, in tenths of their schedule: the jitter is up to a tenth. */
+const pauses = (times: ReadonlyArray<number>) => times.slice(1).map((at, i) => at - times[i]!)
+
+const assertSchedule = (times: ReadonlyArray<number>, seconds: ReadonlyArray<number>) => {
+  const between = pauses(times)
+  assert.strictEqual(between.length, seconds.length)
+  between.forEach((pause, i) => {
+    assert.isAtLeast(pause, seconds[i]! * 1_000)
+    assert.isAtMost(pause, seconds[i]! * 1_100)
+  })
+}
+
+describe("resends", () => {
+  it.effect(
+    "a request without answer is sent again after 1, 2, 4 … seconds, at most every 30, the same to the byte",
+    () =>
+      Effect.gen(function* () {
+        const { story, use, wire } = yield* start()
+        yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+        yield* TestClock.adjust("105 seconds")
+        const times = wire.sent.map(({ at }) => at)
+        assertSchedule(times, [1, 2, 4, 8, 16, 30, 30])
+        assert.strictEqual(new Set(wire.sent.map(({ body }) => body)).size, 1)
+        // Sending again writes nothing.
+        assert.strictEqual(story.filter((line) => line.startsWith("stored")).length, 1)
+      })
+  )
+
+  it.effect("nothing is sent again once it is answered", () =>
+    Effect.gen(function* () {
+      const { use, wire } = yield* start()
+      wire.answer = agreeable
+      yield* use(SagaManager.run(CreateOrder, { context }))
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(wire.sent.length, 2)
+    })
+  )
+
+  it.effect("a lost reply comes with the next resend", () =>
+    Effect.gen(function* () {
+      const { use, wire, world } = yield* start()
+      const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
+      yield* until("the request", () => wire.sent.length === 1)
+      wire.answer = agreeable
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      assert.strictEqual(wire.of("execute", "stock").length, 2)
+      assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "handle p-1"])
+    })
+  )
+
+  it.effect("a compensation without answer is sent again 10 times, then parked", () =>
+    Effect.gen(function* () {
+      const { manager, use, wire } = yield* start()
+      wire.answer = (envelope, command) => (envelope.op === "failure" ? undefined : refusing(envelope, command))
+      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("2 hours")
+      const error = yield* Fiber.join(running)
+      assert.strictEqual(error._tag, "SagaFailedExecution")
+      if (error._tag !== "SagaFailedExecution") return
+      assert.strictEqual(tagOf(error.cause), "CardDeclined")
+      assert.deepStrictEqual(error.parked, ["0"])
+      const sent = wire.of("failure", "stock")
+      assertSchedule(
+        sent.map(({ at }) => at),
+        [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
+      )
+      assert.strictEqual(new Set(sent.map(({ body }) => body)).size, 1)
+      assert.isFalse((yield* manager.load(error.uuid)).alreadyRollback)
+    })
+  )
+
+  it.effect("a compensation answered 500 is tried again, and counts as failed only if it stays so", () =>
+    Effect.gen(function* () {
+      const { use, wire } = yield* start()
+      let refusals = 3
+      wire.answer = (envelope, command) =>
+        envelope.op === "failure" && refusals-- > 0 ? { status: 500, content: "busy" } : refusing(envelope, command)
+      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("10 minutes")
+      const error = yield* Fiber.join(running)
+      assert.strictEqual(error._tag, "SagaFailedExecution")
+      if (error._tag !== "SagaFailedExecution") return
+      assert.deepStrictEqual([error.parked, error.execution.alreadyRollback], [[], true])
+      assert.strictEqual(wire.of("failure", "stock").length, 4)
+      assert.strictEqual(new Set(wire.of("failure", "stock").map(({ body }) => body)).size, 1)
+      assert.deepStrictEqual(error.later.map(tagOf), ["SagaFailedExecutionStep"])
+    })
+  )
+
+  it.effect("a hundred waiting executions are all looked after", () =>
+    Effect.gen(function* () {
+      const { use, wire } = yield* start()
+      const run = use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      yield* Effect.all(
+        Array.from({ length: 100 }, () => run),
+        { concurrency: 10 }
+      )
+      yield* TestClock.adjust("1200 millis")
+      const perExecution = new Map<string, number>()
+      for (const { envelope } of wire.sent) perExecution.set(envelope.saga, (perExecution.get(envelope.saga) ?? 0) + 1)
+      assert.deepStrictEqual([perExecution.size, new Set(perExecution.values())], [100, new Set([2])])
+    })
+  )
+})
+
+describe("deadlines", () => {
+  it.effect("at the deadline the other side is asked, and what it has done is undone", () =>
+    Effect.gen(function* () {
+      const { use, wire, world } = yield* start()
+      wire.answer = (envelope, command) =>
+        envelope.op === "probe" ? charged : command === "Charge" ? undefined : agreeable(envelope, command)
+      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("299 seconds")
+      assert.deepStrictEqual([wire.of("probe").length, running.pollUnsafe()], [0, undefined])
+      yield* TestClock.adjust("1 seconds")
+      const error = yield* Fiber.join(running)
+      assert.strictEqual(error._tag, "SagaFailedExecution")
+      const { cause, parked } = error as unknown as SagaRunner.SagaFailedExecution<Error>
+      assert.deepStrictEqual([tagOf(cause.cause), parked], ["SagaStepTimedOut", []])
+      assert.strictEqual(wire.of("probe")[0]?.envelope.id, `${wire.sent[0]?.envelope.saga}:2:probe`)
+      assert.deepStrictEqual(
+        wire.of("failure").map(({ envelope }) => [envelope.service, envelope.content]),
+        [
+          ["payments", { paymentId: "p-1" }],
+          ["stock", { reservation: "r-1" }]
+        ]
+      )
+      assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "void invoice-10"])
+    })
+  )
+
+  it.effect("a step's own timeout counts, and the one of the configuration for all others", () =>
+    Effect.gen(function* () {
+      const Ask = Participant.make("ask", { One: { payload: {} } })
+      const Quick = Saga.make("Quick", { context: {} }).pipe(
+        Saga.remote("one", { execute: { command: Ask.commands.One, payload: () => ({}) }, timeout: "3 seconds" }),
+        Saga.commit
+      )
+      const { use, wire } = yield* start({ replyTimeout: "1 minute", sagas: [Quick, CreateOrder] })
+      wire.answer = ({ op }) => (op === "probe" ? { status: 404 } : undefined)
+      const quick = yield* Effect.forkChild(Effect.exit(use(SagaManager.run(Quick, { context: {} }))))
+      const other = yield* Effect.forkChild(Effect.exit(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("3 seconds")
+      yield* until("it has given up", () => quick.pollUnsafe() !== undefined)
+      assert.isUndefined(other.pollUnsafe())
+      yield* TestClock.adjust("57 seconds")
+      yield* until("so has the other", () => other.pollUnsafe() !== undefined)
+    })
+  )
+
+  it.effect("a service that cannot be asked is undone by `unknown`, or the step is parked", () =>
+    Effect.gen(function* () {
+      const Old = Participant.make(
+        "old",
+        { Do: { payload: {} }, Undo: { payload: { blind: Schema.Boolean } } },
+        { probe: false }
+      )
+      const call = { command: Old.commands.Do, payload: () => ({}) }
+      const Parks = Saga.make("Parks", { context: {} }).pipe(
+        Saga.remote("one", {
+          execute: call,
+          compensate: { command: Old.commands.Undo, payload: () => ({ blind: false }) }
+        }),
+        Saga.commit
+      )
+      const Undoes = Saga.make("Undoes", { context: {} }).pipe(
+        Saga.remote("one", {
+          execute: call,
+          compensate: {
+            command: Old.commands.Undo,
+            payload: () => ({ blind: false }),
+            unknown: () => ({ blind: true })
+          }
+        }),
+        Saga.commit
+      )
+      const { use, wire } = yield* start({ sagas: [Parks, Undoes] })
+      wire.answer = ({ op }) => (op === "failure" ? { status: 200 } : undefined)
+      const fail = Effect.fnUntraced(function* (saga: typeof Parks | typeof Undoes) {
+        const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(saga, { context: {} }))))
+        yield* TestClock.adjust("5 minutes")
+        return (yield* Fiber.join(running)) as unknown as SagaRunner.SagaFailedExecution
+      })
+      assert.deepStrictEqual((yield* fail(Parks)).parked, ["0"])
+      assert.deepStrictEqual((yield* fail(Undoes)).parked, [])
+      assert.deepStrictEqual(
+        wire.of("failure").map(({ envelope }) => envelope.content),
+        [{ blind: true }]
+      )
+      assert.deepStrictEqual(wire.of("probe"), [])
+    })
+  )
+
+  it.effect("a local step with a timeout is undone by its `unknown`", () =>
+    Effect.gen(function* () {
+      const Slow = Saga.make("Slow", { context: {} }).pipe(
+        Saga.local("one", {
+          execute: () => Effect.never,
+          compensate: { run: () => write("undo"), unknown: () => write("undo blindly") },
+          timeout: "2 seconds"
+        }),
+        Saga.commit
+      )
+      const { use, world } = yield* start({ sagas: [Slow] })
+      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(Slow, { context: {} }))))
+      yield* TestClock.adjust("2 seconds")
+      const error = (yield* Fiber.join(running)) as unknown as SagaRunner.SagaFailedExecution<Error>
+      assert.strictEqual(tagOf(error.cause.cause), "SagaStepTimedOut")
+      assert.deepStrictEqual(lines(world), ["undo blindly"])
+    })
+  )
+})
+
+describe("a broker that cannot publish", () => {
+  it.effect("delays a step and does not fail it: the message leaves with a resend", () =>
+    Effect.gen(function* () {
+      const { logged, story, use, wire } = yield* start()
+      wire.answer = agreeable
+      wire.down = true
+      const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
+      yield* until("it was tried", () => wire.sent.length === 1)
+      yield* TestClock.adjust("10 seconds")
+      assert.isUndefined(running.pollUnsafe())
+      wire.down = false
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      assert.deepStrictEqual(
+        story.filter((line) => /^(lost|sent)/.test(line)),
+        [...Array(4).fill("lost execute to stock"), "sent execute to stock", "sent execute to payments"]
+      )
+      assert.strictEqual(new Set(wire.of("execute", "stock").map(({ body }) => body)).size, 1)
+      assert.isTrue(logged.every((line) => line.includes("could not be published now")))
+    })
+  )
+
+  it.effect("fails a step at its deadline only", () =>
+    Effect.gen(function* () {
+      const { manager, use, wire } = yield* start({ keep: 10 })
+      wire.down = true
+      const execution = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      assert.strictEqual(execution.status, "paused")
+      yield* TestClock.adjust("5 minutes")
+      const failing = yield* manager.load(execution.uuid)
+      assert.deepStrictEqual([failing.status, tagOf((failing.cause as Error).cause)], ["running", "SagaStepTimedOut"])
+      wire.down = false
+      wire.answer = () => ({ status: 404 })
+      yield* TestClock.adjust("5 minutes")
+      assert.strictEqual((yield* manager.load(execution.uuid)).status, "errored")
+    })
+  )
+
+  it.effect("delays undoing, and nothing is forgotten", () =>
+    Effect.gen(function* () {
+      const { use, wire } = yield* start()
+      wire.answer = (envelope, command) => {
+        if (command === "Charge") wire.down = true
+        return refusing(envelope, command)
+      }
+      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("1 minute")
+      assert.isUndefined(running.pollUnsafe())
+      wire.down = false
+      yield* TestClock.adjust("2 minutes")
+      const error = yield* Fiber.join(running)
+      assert.strictEqual(error._tag, "SagaFailedExecution")
+      if (error._tag === "SagaFailedExecution") assert.deepStrictEqual(error.parked, [])
+    })
+  )
+})
+
+describe("a store that is down", () => {
+  it.effect(
+    "for a while: the write is tried again after 50 ms, then twice as long each time, and the run goes on",
+    () =>
+      Effect.gen(function* () {
+        const { store, use, wire, world } = yield* start()
+        wire.answer = agreeable
+        let failures = 6
+        store.fault = (operation, facts) =>
+          operation === "store" && facts.includes("StepStarted") && failures-- > 0
+            ? { reason: "unavailable" }
+            : undefined
+        const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+        assert.deepStrictEqual(
+          pauses(store.attempts).filter((pause) => pause > 0),
+          [50, 100, 200, 400, 800]
+        )
+        assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "handle p-1"])
+        assert.strictEqual(wire.sent.length, 2)
+      })
+  )
+
+  it.effect("after it has written: what is stored counts, once", () =>
+    Effect.gen(function* () {
+      const wrote = [
+        "RequestSent",
+        "StepStarted",
+        "StepSucceeded",
+        "ReplyReceived",
+        "CompensationSent",
+        "StepCompensated"
+      ]
+      for (const fact of wrote) {
+        const { manager, store, use, wire, world } = yield* start({ keep: 10 })
+        wire.answer = refusing
+        let failed = false
+        store.fault = (operation, facts) => {
+          if (failed || operation !== "store" || !facts.includes(fact)) return undefined
+          failed = true
+          return { reason: "unavailable", worked: true }
+        }
+        const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+        yield* TestClock.adjust("1 minute")
+        yield* until(`an end after a write of ${fact}`, () => running.pollUnsafe() !== undefined)
+        const error = yield* Fiber.join(running)
+        assert.isTrue(failed)
+        assert.strictEqual(error._tag, "SagaFailedExecution")
+        if (error._tag !== "SagaFailedExecution") return
+        assert.strictEqual(tagOf(error.cause), "CardDeclined")
+        assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "void invoice-10"], fact)
+        const stored = yield* manager.load(error.uuid)
+        assert.deepStrictEqual([stored.status, stored.alreadyRollback], ["errored", true])
+        assert.strictEqual(new Set(wire.sent.map(({ envelope }) => envelope.id)).size, 3)
+      }
+    })
+  )
+
+  it.effect("for longer than it is tried: the caller is told, and the execution goes on when the store is back", () =>
+    Effect.gen(function* () {
+      const { manager, store, use, wire, world } = yield* start({ keep: 10 })
+      wire.answer = agreeable
+      store.fault = (operation, facts) =>
+        operation === "load" || facts.includes("StepStarted") ? { reason: "unavailable" } : undefined
+      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(running)
+      assert.strictEqual(error._tag, "SagaExecutionRepositoryError")
+      if (error._tag === "SagaExecutionRepositoryError") assert.strictEqual(error.reason, "unavailable")
+      store.fault = () => undefined
+      yield* TestClock.adjust("1 minute")
+      const { items } = yield* manager.find({})
+      assert.deepStrictEqual(
+        items.map(({ status }) => status),
+        ["finished"]
+      )
+      assert.deepStrictEqual(lines(world).slice(-2), ["invoice 10", "handle p-1"])
+    })
+  )
+
+  it.effect.each(["bug", "corrupt"] as const)(
+    "by a %s: the caller is told, and the execution goes on without it",
+    (reason) =>
+      Effect.gen(function* () {
+        const { manager, store, use, wire, world } = yield* start({ keep: 10 })
+        wire.answer = agreeable
+        store.fault = (operation, facts) =>
+          operation === "load" || facts.includes("StepStarted") ? { reason } : undefined
+        const running = yield* Effect.forkChild(Effect.exit(use(SagaManager.run(CreateOrder, { context }))))
+        yield* until("the caller is told", () => running.pollUnsafe() !== undefined)
+        assert.isTrue(Exit.isFailure(yield* Fiber.join(running)))
+        // Once more in vain.
+        yield* TestClock.adjust("1 minute")
+        const [failing] = (yield* manager.find({})).items
+        assert.strictEqual(failing?.settled, false)
+        store.fault = () => undefined
+        yield* TestClock.adjust("1 minute")
+        const [{ status } = {}] = (yield* manager.find({})).items
+        assert.strictEqual(status, "finished")
+        assert.deepStrictEqual(lines(world).slice(-2), ["invoice 10", "handle p-1"])
+      })
+  )
+
+  it.effect("while an execution waits: its resends and its deadline still come", () =>
+    Effect.gen(function* () {
+      const { manager, store, use, wire } = yield* start({ keep: 10 })
+      const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      store.fault = () => ({ reason: "unavailable" })
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(wire.sent.length, 1)
+      store.fault = () => undefined
+      yield* TestClock.adjust("1 minute")
+      assert.isAbove(wire.sent.length, 1)
+      wire.answer = (envelope, command) => (envelope.op === "probe" ? { status: 404 } : agreeable(envelope, command))
+      yield* wire.reply(wire.sent[0]!, { status: 400, content: { _tag: "OutOfStock", sku: "book" } })
+      yield* until("it is over", () => wire.acknowledged === 1)
+      yield* quiet
+      assert.strictEqual((yield* manager.load(uuid)).status, "errored")
+    })
+  )
+
+  it.effect("at the start: the caller is told, and there is nothing", () =>
+    Effect.gen(function* () {
+      const { manager, store, use, wire, world } = yield* start()
+      store.fault = () => ({ reason: "unavailable" })
+      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(running))._tag, "SagaExecutionRepositoryError")
+      store.fault = () => undefined
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual([(yield* manager.find({})).items, wire.sent, lines(world)], [[], [], []])
+    })
+  )
+
+  it.effect("C13 for long: new starts are refused, what is under way is not, and it ends when the store is back", () =>
+    Effect.gen(function* () {
+      const { manager, store, use, wire } = yield* start({ keep: 10, maxPending: 3 })
+      const run = use(SagaManager.run(CreateOrder, { context }))
+      const paused = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      store.fault = () => ({ reason: "unavailable" })
+      wire.answer = agreeable
+      const two = yield* Effect.all([Effect.forkChild(Effect.flip(run)), Effect.forkChild(Effect.flip(run))])
+      yield* wire.reply(wire.sent[0]!, reserved)
+      yield* quiet
+      const refused = yield* Effect.flip(run)
+      assert.strictEqual(refused._tag, "SagaOverloaded")
+      yield* TestClock.adjust("1 minute")
+      for (const fiber of two) assert.strictEqual((yield* Fiber.join(fiber))._tag, "SagaExecutionRepositoryError")
+      store.fault = () => undefined
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual((yield* manager.load(paused.uuid)).status, "finished")
+      // Nothing of those that could not start is left, and there is room again.
+      assert.strictEqual((yield* manager.find({})).items.length, 1)
+      assert.strictEqual((yield* run).status, "finished")
+    })
+  )
+
+  for (const fact of ["ExecutionCreated", "StepStarted", "ExecutionFinished"]) {
+    it.effect(`that rejects a write (${fact}): a typed error to the caller at once`, () =>
+      Effect.gen(function* () {
+        const { store, use, wire } = yield* start()
+        wire.answer = agreeable
+        store.fault = (_, facts) => (facts.includes(fact) ? { reason: "rejected" } : undefined)
+        const error = yield* Effect.flip(use(SagaManager.run(CreateOrder, { context })))
+        assert.strictEqual(error._tag, "SagaExecutionRepositoryError")
+        if (error._tag === "SagaExecutionRepositoryError")
+          assert.deepStrictEqual([error.reason, error.operation], ["rejected", "store"])
+      })
+    )
+  }
+
+  it.effect("that rejects a write: a response and a wish are told so, too", () =>
+    Effect.gen(function* () {
+      const { manager, store, use } = yield* start()
+      const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      store.fault = (operation) => (operation === "store" ? { reason: "rejected" } : undefined)
+      const response = new SagaResponse({ uuid, ...reserved })
+      const errors = [
+        yield* Effect.flip(use(SagaManager.run({ response, pauseOnDisk: true }))),
+        yield* Effect.flip(manager.cancel(uuid))
+      ]
+      assert.deepStrictEqual(errors.map(tagOf), ["SagaExecutionRepositoryError", "SagaExecutionRepositoryError"])
+      store.fault = () => undefined
+      assert.strictEqual((yield* use(SagaManager.run({ response, pauseOnDisk: true }))).pausedStep?.name, "payment")
+    })
+  )
+
+  it.effect("when a manager starts: it starts all the same", () =>
+    Effect.gen(function* () {
+      const { close, logged, use, wire, world } = yield* start()
+      yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      yield* close
+      const other = yield* open(world)
+      wire.answer = agreeable
+      assert.strictEqual((yield* other.use(SagaManager.run(CreateOrder, { context }))).status, "finished")
+      assert.deepStrictEqual(logged, [])
+    })
+  )
+})

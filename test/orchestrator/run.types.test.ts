@@ -1,0 +1,181 @@
+/**
+ * What the compiler says of `run` and `execute`. `same` is the assertion, `@ts-expect-error` a refusal; nothing here
+ * runs, so a wrong type is an error of `tsc` on its line.
+ */
+import { assert, it } from "@effect/vitest"
+import { Effect, type Layer, Schema } from "effect"
+import {
+  type Broker,
+  Saga,
+  type SagaConfig,
+  type SagaExecution,
+  type SagaExecutionRepository,
+  SagaManager,
+  SagaResponse,
+  type SagaRunner,
+  type SagaSystemError,
+  type TransactionCommitter
+} from "effect-saga"
+import { type CardDeclined, CreateOrder, context, type Journal, type OutOfStock } from "../fixtures/manager.ts"
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const same = <A, B>(_: Equal<A, B>): void => {}
+
+type Ctx = Saga.Context<typeof CreateOrder>
+type E = Saga.Error<typeof CreateOrder>
+type System = SagaSystemError
+type Failed = SagaRunner.SagaFailedExecution<E | System> | TransactionCommitter.SagaFailedCommitCallback
+type StartError = SagaManager.StartError
+type ResumeError = SagaManager.ResumeError
+type Manager = SagaManager.SagaManager
+
+same<
+  Ctx,
+  {
+    readonly sku: string
+    readonly amount: number
+    readonly stock: { readonly reservation: string }
+    readonly invoice: string
+    readonly payment: { readonly paymentId: string }
+  }
+>(true)
+same<E, OutOfStock | CardDeclined>(true)
+
+const flag: boolean = Math.random() > 2
+const response = new SagaResponse({ uuid: "0", content: null })
+
+it("gives what the flags say, and fails with what is left", () => {
+  const finished = SagaManager.run(CreateOrder, { context, user: "u", startKey: "o" })
+  same<typeof finished, Effect.Effect<SagaExecution.Finished<Ctx>, StartError | Failed, Manager>>(true)
+
+  const uuid = SagaManager.run(CreateOrder, { context, pauseOnDisk: true, returnExecution: false })
+  same<typeof uuid, Effect.Effect<string, StartError | Failed, Manager>>(true)
+
+  const paused = SagaManager.run(CreateOrder, { context, pauseOnDisk: true })
+  same<
+    typeof paused,
+    Effect.Effect<SagaExecution.Finished<Ctx> | SagaExecution.Paused<Ctx>, StartError | Failed, Manager>
+  >(true)
+
+  const quiet = SagaManager.run(CreateOrder, { context, raiseOnError: false })
+  same<
+    typeof quiet,
+    Effect.Effect<SagaExecution.Finished<Ctx> | SagaExecution.Errored<Ctx, E | System>, StartError, Manager>
+  >(true)
+
+  const quietPaused = SagaManager.run(CreateOrder, { context, pauseOnDisk: true, raiseOnError: false })
+  same<
+    typeof quietPaused,
+    Effect.Effect<
+      SagaExecution.Finished<Ctx> | SagaExecution.Paused<Ctx> | SagaExecution.Errored<Ctx, E | System>,
+      StartError,
+      Manager
+    >
+  >(true)
+
+  const quietUuid = SagaManager.run(CreateOrder, { context, raiseOnError: false, returnExecution: false })
+  same<typeof quietUuid, Effect.Effect<string, StartError, Manager>>(true)
+  assert.isTrue([finished, uuid, paused, quiet, quietPaused, quietUuid].every(Effect.isEffect))
+})
+
+it("gives the union where a flag is only known as a boolean", () => {
+  const someReturn = SagaManager.run(CreateOrder, { context, returnExecution: flag })
+  same<typeof someReturn, Effect.Effect<string | SagaExecution.Finished<Ctx>, StartError | Failed, Manager>>(true)
+
+  const someRaise = SagaManager.run(CreateOrder, { context, raiseOnError: flag })
+  same<
+    typeof someRaise,
+    Effect.Effect<SagaExecution.Finished<Ctx> | SagaExecution.Errored<Ctx, E | System>, StartError | Failed, Manager>
+  >(true)
+
+  // Options in a variable: literal flags with `as const`, otherwise they are `boolean`.
+  const options = { context, returnExecution: false } as const
+  const fromVariable = SagaManager.run(CreateOrder, options)
+  same<typeof fromVariable, Effect.Effect<string, StartError | Failed, Manager>>(true)
+  const widened = { context, returnExecution: false }
+  const fromWidened = SagaManager.run(CreateOrder, widened)
+  same<typeof fromWidened, Effect.Effect<string | SagaExecution.Finished<Ctx>, StartError | Failed, Manager>>(true)
+  assert.isTrue([someReturn, someRaise, fromVariable, fromWidened].every(Effect.isEffect))
+})
+
+it("does not know the types of what it resumes", () => {
+  const resumed = SagaManager.run({ response, pauseOnDisk: true, raiseOnError: false, returnExecution: false })
+  same<typeof resumed, Effect.Effect<string, ResumeError, Manager>>(true)
+  const execution = SagaManager.run({ response, pauseOnDisk: true })
+  same<
+    typeof execution,
+    Effect.Effect<
+      SagaExecution.Finished<unknown> | SagaExecution.Paused<unknown>,
+      ResumeError | SagaRunner.SagaFailedExecution<unknown> | TransactionCommitter.SagaFailedCommitCallback,
+      Manager
+    >
+  >(true)
+  assert.isTrue([resumed, execution].every(Effect.isEffect))
+})
+
+it("executes to the context, or fails with the declared error itself", () => {
+  const order = SagaManager.execute(CreateOrder, { context })
+  same<typeof order, Effect.Effect<Ctx, E | Failed | StartError, Manager>>(true)
+  const handled = order.pipe(
+    Effect.map(({ invoice }) => invoice),
+    Effect.catchTag("CardDeclined", (error) => Effect.succeed(error.reason))
+  )
+  same<typeof handled, Effect.Effect<string, OutOfStock | Failed | StartError, Manager>>(true)
+  assert.isTrue(Effect.isEffect(handled))
+})
+
+it("requires ports, configuration and the services of all sagas, and nothing hidden", () => {
+  const layer = SagaManager.layer([CreateOrder])
+  same<
+    typeof layer,
+    Layer.Layer<
+      Manager,
+      SagaRunner.SetUpError | SagaManager.SagaOwnServiceRequested,
+      | SagaExecutionRepository.SagaExecutionRepository
+      | Broker.Broker
+      | TransactionCommitter.TransactionCommitter
+      | SagaConfig.SagaConfig
+      | Journal
+    >
+  >(true)
+  assert.isDefined(layer)
+})
+
+it("refuses what makes no sense, on its own line", () => {
+  assert.isFunction(refusals)
+})
+
+/** Compiled, and never called. */
+const refusals = () => {
+  const open = Saga.make("Open", { context: { sku: Schema.String } }).pipe(
+    Saga.local("one", { execute: () => Effect.void })
+  )
+  // @ts-expect-error Type '"open"' is not assignable to type '"committed"'. (open saga)
+  SagaManager.run(open, { context: { sku: "" } })
+  // @ts-expect-error Type '"open"' is not assignable to type '"committed"'. (open saga)
+  SagaManager.execute(open, { context: { sku: "" } })
+  // @ts-expect-error Type '"open"' is not assignable to type '"committed"'. (open saga)
+  SagaManager.layer([CreateOrder, open])
+  // @ts-expect-error Type 'string' is not assignable to type 'number'. (wrong context)
+  SagaManager.run(CreateOrder, { context: { ...context, amount: "1" } })
+  // @ts-expect-error Property 'amount' is missing (missing entry)
+  SagaManager.run(CreateOrder, { context: { sku: "book" } })
+  // @ts-expect-error Property 'context' is missing in type '{}' (no context)
+  SagaManager.run(CreateOrder, {})
+  // @ts-expect-error Object literal may only specify known properties, but 'returnExecutoin' does not exist (typo)
+  SagaManager.run(CreateOrder, { context, returnExecutoin: false })
+  // @ts-expect-error Type 'string' is not assignable to type 'boolean'. (flag)
+  SagaManager.run(CreateOrder, { context, returnExecution: "no" })
+  // @ts-expect-error Type 'string' is not assignable to type 'undefined'. (two identities)
+  SagaManager.run(CreateOrder, { context, uuid: "1", startKey: "o" })
+  // @ts-expect-error Object literal may only specify known properties, and 'response' does not exist (response and saga)
+  SagaManager.run(CreateOrder, { response: 1 })
+  // @ts-expect-error Property 'response' is missing (nothing)
+  SagaManager.run({})
+  // @ts-expect-error Type 'string' is not assignable to type 'number'. (wrong context)
+  SagaManager.execute(CreateOrder, { context: { ...context, amount: "1" } })
+  // @ts-expect-error Object literal may only specify known properties, and 'returnExecution' does not exist (flag of run)
+  SagaManager.execute(CreateOrder, { context, returnExecution: false })
+  // @ts-expect-error Object literal may only specify known properties, and 'uuid' does not exist (a resume has none)
+  SagaManager.run({ response, uuid: "1" })
+}

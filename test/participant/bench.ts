@@ -1,0 +1,146 @@
+/**
+ * A participant without a wire: messages are handled one by one against its store, at the time the test says. Its
+ * handlers count what they do, so that a test can tell effects from answers.
+ */
+import { Context, Effect, Layer, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { type Envelope, Participant, ParticipantStore, SagaTransaction } from "effect-saga"
+import * as HandleMessage from "../../src/participant/HandleMessage.ts"
+import { defaults } from "../../src/participant/ParticipantConfig.ts"
+import { incoming } from "../../src/participant/ParticipantDecision.ts"
+import type { Code } from "../../src/participant/ParticipantHandlers.ts"
+import * as Participants from "../fixtures/participantStore.ts"
+
+export const uuid = "01890000-0000-7000-8000-000000000001"
+export const notAfter = 86_400_000
+export const { maxSkew, participantRetention, pendingTtl } = defaults
+
+export class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
+
+const Bank = Participant.make("bank", {
+  Charge: { payload: {}, success: Schema.String, error: Declined },
+  Stage: { payload: {}, success: Schema.String, effect: "staged" },
+  Refund: { payload: {} }
+})
+
+export type Op = "execute" | "failure" | "reserve" | "commit" | "reject" | "probe" | "told commit" | "told reject"
+
+export interface Message {
+  readonly op: Op
+  /** Of a step. Default "0". */
+  readonly path?: string
+  readonly command?: "Charge" | "Stage" | "Refund"
+  /** Paths that a reserve names. Default "0". */
+  readonly paths?: ReadonlyArray<string>
+  readonly changes?: Partial<Envelope.Envelope>
+}
+
+/** The message as it is on the wire. `alone`: it opens no transaction. */
+export const envelopeOf = (message: Message, { alone = false, service = "bank" } = {}): Envelope.Envelope => {
+  const { changes, op, path = "0", paths = ["0"] } = message
+  const common = {
+    v: 1,
+    saga: changes?.saga ?? uuid,
+    service,
+    coordinator: "orders",
+    relatedServices: [],
+    transactions: alone ? [] : [changes?.saga ?? uuid],
+    notAfter
+  } as const
+  const saga = common.saga
+  switch (op) {
+    case "execute":
+    case "failure":
+      return { ...common, id: `${saga}:${path}:${op}`, op, path, content: {}, ...changes }
+    case "probe":
+      return { ...common, id: `${saga}:${path}:${op}`, op, path, ...changes }
+    case "reserve":
+      return { ...common, id: `${saga}:${service}:${op}`, op, content: paths, ...changes }
+    case "commit":
+    case "reject":
+      return { ...common, id: `${saga}:${service}:${op}`, op, ...changes }
+    case "told commit":
+    case "told reject": {
+      const inReplyTo = `${saga}:${service}:status`
+      const content = op === "told commit" ? "commit" : "reject"
+      return { ...common, id: `${inReplyTo}:reply`, op: "reply", inReplyTo, status: 200, content, ...changes }
+    }
+  }
+}
+
+const add = (counts: Map<string, number>, key: string) => counts.set(key, (counts.get(key) ?? 0) + 1)
+
+export const makeBench = Effect.fnUntraced(function* (service = "bank") {
+  const store = Context.get(yield* Layer.build(Participants.layer()), ParticipantStore.ParticipantStore)
+  /** How often each command had its effect, and was undone, by its key. */
+  const effects = new Map<string, number>()
+  const undone = new Map<string, number>()
+  const staged = new Map<string, Set<string>>()
+  const visible = new Set<string>()
+  const hooks: Array<string> = []
+  const count = (counts: Map<string, number>) =>
+    Effect.map(SagaTransaction, ({ idempotencyKey }) => {
+      add(counts, idempotencyKey)
+      return idempotencyKey
+    })
+  const code: Code = {
+    contract: { ...Bank, name: service },
+    handlers: {
+      Charge: () => count(effects),
+      Refund: () => Effect.asVoid(count(undone)),
+      Stage: () =>
+        Effect.map(SagaTransaction, ({ idempotencyKey, uuid }) => {
+          add(effects, idempotencyKey)
+          staged.set(uuid, (staged.get(uuid) ?? new Set()).add(idempotencyKey))
+          return idempotencyKey
+        })
+    },
+    hooks: {
+      reserve: ({ uuid }) => Effect.sync(() => void hooks.push(`reserve ${uuid}`)),
+      commit: ({ uuid }) =>
+        Effect.sync(() => {
+          hooks.push(`commit ${uuid}`)
+          for (const key of staged.get(uuid) ?? []) visible.add(key)
+          staged.delete(uuid)
+        }),
+      reject: ({ uuid }) =>
+        Effect.sync(() => {
+          hooks.push(`reject ${uuid}`)
+          staged.delete(uuid)
+        })
+    }
+  }
+  const provide = Effect.provideService(ParticipantStore.ParticipantStore, store)
+
+  const deliver = (message: Message, options: { readonly alone?: boolean } = {}) => {
+    const envelope = envelopeOf(message, { ...options, service })
+    const command = message.command ?? (message.op === "failure" ? "Refund" : "Charge")
+    const isCommand = envelope.path !== undefined
+    return Effect.map(
+      provide(Effect.orDie(HandleMessage.handle(code, incoming(envelope, isCommand ? command : undefined)))),
+      (outcome) => {
+        const reply: Envelope.Envelope | undefined = outcome.reply === undefined ? undefined : JSON.parse(outcome.reply)
+        return { ...outcome, status: reply?.status, envelope: reply }
+      }
+    )
+  }
+
+  /** The status of the transaction; "none" where there is no record of it. */
+  const status = (of = uuid) =>
+    Effect.orDie(
+      store.unit({ service, transactions: [of], messages: [] }, ({ transactions }) =>
+        Effect.succeed(transactions.get(of)?.status ?? ("none" as const))
+      )
+    )
+
+  const purge = Effect.flatMap(
+    TestClock.testClockWith((clock) => Effect.succeed(clock.currentTimeMillisUnsafe())),
+    (now) =>
+      Effect.orDie(
+        store.purge({ service, before: now - maxSkew, alone: now - maxSkew - participantRetention, limit: 100 })
+      )
+  )
+  return { store, code, effects, undone, staged, visible, hooks, deliver, status, purge, provide }
+})
+
+export type Bench = Effect.Success<ReturnType<typeof makeBench>>

@@ -1,0 +1,91 @@
+/**
+ * The messages of `docs/protocol.md`, as they stand there: what the coordinator sends is published as it is, and two
+ * participants must say what the page says they do. Nothing of the library makes a message here.
+ */
+import { readFileSync } from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { Broker, Participant } from "effect-saga"
+import { quiet, until } from "../fixtures/manager.ts"
+import * as Participants from "../fixtures/participantStore.ts"
+import { envelopeSchema } from "../protocol.ts"
+
+const read = (file: string) => readFileSync(new URL(`../../docs/${file}`, import.meta.url), "utf8")
+
+interface Line {
+  readonly part?: string
+  /** Milliseconds in which nothing comes. */
+  readonly wait?: number
+  readonly topic?: string
+  readonly message?: { readonly id: string }
+}
+
+const lines: ReadonlyArray<Line> = JSON.parse(read("transfer.json"))
+
+const money = { account: Schema.String, cents: Schema.Int }
+const North = Participant.make("north", {
+  Withdraw: { payload: money, success: Schema.String },
+  PayBack: { payload: { withdrawal: Schema.String } }
+})
+const South = Participant.make("south", {
+  Deposit: { payload: money, success: Schema.String, effect: "staged" }
+})
+
+describe("docs/protocol.md", () => {
+  it.effect("shows what a participant says to messages written by hand", () =>
+    Effect.gen(function* () {
+      const services = yield* Layer.build(Layer.merge(Layer.fresh(Broker.layerMemory), Participants.layerOnWire()))
+      const broker = Context.get(services, Broker.Broker)
+      const story: Array<string> = []
+      const say = <A>(line: string, value: A) =>
+        Effect.sync(() => {
+          story.push(line)
+          return value
+        })
+      let withdrawals = 0
+      yield* Layer.mergeAll(
+        Participant.layer(North, {
+          Withdraw: ({ account, cents }) => say(`${account} -${cents}`, `w-${++withdrawals}`),
+          PayBack: ({ withdrawal }) => say(`back ${withdrawal}`, undefined)
+        }),
+        Participant.layer(
+          South,
+          { Deposit: ({ account, cents }) => say(`hold ${account} +${cents}`, "d-1") },
+          { commit: () => say("give out", undefined) }
+        )
+      ).pipe(Layer.provide(Layer.succeedContext(services)), Layer.build)
+
+      const said = new Map<string, unknown>()
+      yield* broker.subscribe({ service: "transfers", kinds: ["reply", "status"] }).pipe(
+        Stream.runForEach(({ acknowledge, address, body }) => {
+          const message = JSON.parse(body)
+          said.set(message.id, { topic: Broker.topic(address), message })
+          return acknowledge
+        }),
+        Effect.forkScoped
+      )
+      let seen = 0
+      for (const { message, topic = "", wait } of lines) {
+        if (wait !== undefined) yield* TestClock.adjust(wait)
+        if (message === undefined) continue
+        const address = Broker.parseTopic(topic)
+        if (address === undefined) assert.fail(`${topic} is no topic`)
+        if (address.from === "transfers") {
+          yield* broker.publish({ address, body: JSON.stringify(message) })
+          yield* quiet
+        } else {
+          yield* until(`somebody says ${message.id}`, () => said.has(message.id))
+          assert.deepStrictEqual(said.get(message.id), { topic, message })
+          seen++
+        }
+      }
+      assert.strictEqual(said.size, seen)
+      assert.deepStrictEqual(story, ["ada -500", "hold bob +500", "give out", "ada -700", "back w-2", "ada -900"])
+    })
+  )
+
+  it("has the JSON Schema of the code (npm run docs)", () => {
+    assert.strictEqual(read("envelope.schema.json"), envelopeSchema())
+  })
+})

@@ -7,14 +7,14 @@
  * Commands for a shell (`sh`) need no file: they install the package or run one of its scripts.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path/posix"
 
 const root = new URL("../", import.meta.url)
 const read = (file: string) => readFileSync(new URL(file, root), "utf8")
 
 /** All pages, by their path. */
 export const pages: ReadonlyArray<string> = [
-  "README.md",
-  "CHANGELOG.md",
+  ...readdirSync(root).filter((file) => file.endsWith(".md")),
   ...readdirSync(new URL("docs", root), { encoding: "utf8", recursive: true })
     .filter((file) => file.endsWith(".md"))
     .map((file) => `docs/${file.replaceAll("\\", "/")}`)
@@ -49,7 +49,7 @@ const sourceOf = (file: string, name: string | undefined): string => {
   return `${lines.slice(comment, end).join("\n").trimEnd()}\n`
 }
 
-const { name, peerDependencies, peerDependenciesMeta, scripts } = JSON.parse(read("package.json"))
+const { homepage, name, peerDependencies, peerDependenciesMeta, scripts } = JSON.parse(read("package.json"))
 const peers = Object.keys(peerDependencies).filter((peer) => !peerDependenciesMeta[peer]?.optional)
 
 /** The order example with flags that it has. */
@@ -84,11 +84,22 @@ export const faults = (page: string): ReadonlyArray<string> => {
   const blocks = Array.from(text.matchAll(block))
     .filter(([, file, , language = "", content = ""]) => file === undefined && !isVouchedFor(language, content))
     .map(([content]) => `${page}: a block without a file: ${content}`)
-  const links = Array.from(text.matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g), ([, to = ""]) => to)
-    .filter((to) => !existsSync(new URL(to, new URL(page, root))))
+  const broken = linksOf(page)
+    .filter((to) => !existsSync(new URL(to, root)))
     .map((to) => `${page}: a link to nothing: ${to}`)
-  return [...blocks, ...links]
+  return [...blocks, ...broken]
 }
+
+/** Where a page that is in the package links to a file that is not: an address, instead of a path. */
+const repository = `${homepage.split("#")[0]}/blob/main/`
+
+/** The files of this repository that a page links to, from the root; with `local`, only those it names by a path. */
+export const linksOf = (page: string, local = false): ReadonlyArray<string> =>
+  Array.from(read(page).matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g), ([, to = ""]) => to).flatMap((to) => {
+    if (to.startsWith(repository)) return local ? [] : [to.slice(repository.length)]
+    if (/^\w+:/.test(to)) return []
+    return [join(dirname(page), to)]
+  })
 
 /** Files that some page shows. */
 export const shown = (): ReadonlySet<string> =>

@@ -1,6 +1,9 @@
 /** What the package promises to those who install it, and what has to agree for that. */
+import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { assert, it } from "@effect/vitest"
+import { linksOf } from "./docs.ts"
 
 const root = new URL("../", import.meta.url)
 const json = (file: string) => JSON.parse(readFileSync(new URL(file, root), "utf8"))
@@ -26,4 +29,16 @@ it("asks an application for effect and nothing else", () => {
   const { dependencies = {}, peerDependencies, peerDependenciesMeta } = json("package.json")
   const hard = Object.keys(peerDependencies).filter((name) => !peerDependenciesMeta[name]?.optional)
   assert.deepStrictEqual([...Object.keys(dependencies), ...hard], ["effect"])
+})
+
+it("packs every file that a packed page links to; other files are linked by their address", () => {
+  const pack = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: fileURLToPath(root) })
+  const packed: ReadonlyArray<string> = JSON.parse(String(pack))[0].files.map(({ path }: { path: string }) => path)
+  const present = (to: string) => packed.some((file) => file === to || file.startsWith(`${to.replace(/\/$/, "")}/`))
+  const pages = packed.filter((file) => file.endsWith(".md"))
+  const dead = pages.flatMap((page) =>
+    linksOf(page, true).flatMap((to) => (present(to) ? [] : [`${page} links to ${to}`]))
+  )
+  assert.include(pages, "README.md")
+  assert.deepStrictEqual(dead, [])
 })

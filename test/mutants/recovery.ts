@@ -83,9 +83,9 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "whoever stores a reply for somebody at work on the execution takes it away",
-    file: "src/orchestrator/ExecutionLoop.ts",
-    find: "const hint = hintOf(self) ?? (isWaiting ? waiting(decision.wakeAt) : atWork)",
-    replace: "const hint = isWaiting ? waiting(decision.wakeAt) : atWork",
+    file: "src/orchestrator/LoopPlan.ts",
+    find: "  if (elsewhere !== undefined) return { owner: elsewhere }\n",
+    replace: "",
     tests: [instances]
   },
   {

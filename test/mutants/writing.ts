@@ -106,10 +106,12 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message leaves before it is stored",
     file: "src/orchestrator/ExecutionLoop.ts",
-    find: "return Effect.flatMap(repository.store(self.execution, hint), (stored) => {",
-    replace: `const early = announce(self.execution) ?? Effect.void
+    find: "return Effect.flatMap(repository.store(execution, next.hint), (stored) => {",
+    replace: `const early = Effect.forEach(Execution.unstoredMessages(execution) ?? [], ({ command, message }) =>
+      Broker.publishOrWarn(broker, message, command)
+    )
     self.announces = false
-    return Effect.flatMap(Effect.andThen(early, repository.store(self.execution, hint)), (stored) => {`,
+    return Effect.flatMap(Effect.andThen(early, repository.store(execution, next.hint)), (stored) => {`,
     tests: [twoPhase, crash]
   },
   {
@@ -126,9 +128,9 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W1",
     what: "a message that was stored is not sent",
-    file: "src/orchestrator/ExecutionLoop.ts",
+    file: "src/orchestrator/RecordFacts.ts",
     find: `    self.announces = false
-    return announce(written)`,
+    return announce(broker, written)`,
     replace: `    self.announces = false
     return undefined`,
     tests: ["test/orchestrator/steps/remote.test.ts", crash]
@@ -256,7 +258,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "an own write whose outcome was unknown is taken for somebody else's",
-    file: "src/orchestrator/ExecutionLoop.ts",
+    file: "src/orchestrator/RecordFacts.ts",
     find: `stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined`,
     replace: "undefined",
     tests: [outage]
@@ -264,7 +266,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "somebody else's write of the same revision is taken for the own one",
-    file: "src/orchestrator/ExecutionLoop.ts",
+    file: "src/orchestrator/RecordFacts.ts",
     find: "revision === after.revision && CanonicalJson.stringify(events) === CanonicalJson.stringify(execution.events)",
     replace: "revision === after.revision",
     tests: [instances]
@@ -272,40 +274,40 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "facts whose write was refused are not offered to the newer state",
-    file: "src/orchestrator/ExecutionLoop.ts",
-    find: "const next = judged === undefined ? facts.reduce(evolve, state) : wholly(facts, state)",
-    replace: "const next = judged === undefined ? undefined : wholly(facts, state)",
+    file: "src/orchestrator/Progress.ts",
+    find: "const next = judged === undefined ? facts.reduce(evolve, state) : withAll(facts, state)",
+    replace: "const next = judged === undefined ? undefined : withAll(facts, state)",
     tests: [instances]
   },
   {
     rule: "W5",
     what: "what was decided on the old state is offered to the newer one",
-    file: "src/orchestrator/ExecutionLoop.ts",
-    find: "let { state } = latest",
-    replace: "let state = Execution.unstored(execution).reduce(evolve, latest.state)",
+    file: "src/orchestrator/Progress.ts",
+    find: "  let { state } = latest\n",
+    replace: "  let state = self.execution.events.slice(-self.execution.state.unstored).reduce(evolve, latest.state)\n",
     tests: [overtaken]
   },
   {
     rule: "W5",
-    what: "a trigger is judged on the state that it has changed itself",
-    file: "src/orchestrator/ExecutionLoop.ts",
-    find: "      if (judged !== undefined) stand.add(judged)\n",
+    what: "an input is judged on the state that it has changed itself",
+    file: "src/orchestrator/Progress.ts",
+    find: "    if (judged !== undefined) standing.add(judged)\n",
     replace: "",
     tests: [overtaken]
   },
   {
     rule: "W5",
     what: "a runner by hand goes on with what another one is at work on",
-    file: "src/orchestrator/ExecutionLoop.ts",
+    file: "src/orchestrator/Progress.ts",
     find: "rebased === latest && !brings(inbox, rebased, now)",
-    replace: "rebased === latest && inbox.triggers.length === 0",
+    replace: "rebased === latest && inbox.inputs.length === 0",
     tests: [overtaken]
   },
   {
     rule: "W5",
     what: "a reply whose write was refused is not judged again on the newer state",
-    file: "src/orchestrator/ExecutionLoop.ts",
-    find: "    inbox.inputs.unshift(...inbox.judged.filter((one) => !stand.has(one)).map(({ input }) => input))\n",
+    file: "src/orchestrator/Progress.ts",
+    find: "  inbox.inputs.unshift(...inbox.judged.filter((one) => !standing.has(one)).map(({ input }) => input))\n",
     replace: "",
     tests: [overtaken]
   },
@@ -344,18 +346,16 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W7",
     what: "a transactional step is kept though its record is not",
-    file: "src/orchestrator/ExecutionLoop.ts",
-    find: `    }).pipe(
-      repository.atomically,
-      Effect.catchTag("Undone"`,
-    replace: `    }).pipe(
-      Effect.catchTag("Undone"`,
+    file: "src/orchestrator/TransactionalStep.ts",
+    find: `  }).pipe(
+    repository.atomically,`,
+    replace: "  }).pipe(",
     tests: [sqlSteps]
   },
   {
     rule: "W7",
     what: "what a transactional step has written stays when it fails",
-    file: "src/orchestrator/ExecutionLoop.ts",
+    file: "src/orchestrator/TransactionalStep.ts",
     find: "if (facts.some(isFailure)) return",
     replace: "if (facts.length === 0) return",
     tests: [sqlSteps]

@@ -1,0 +1,119 @@
+/**
+ * What one turn of the loop does, as data: store facts, perform one piece of work in place, start work and wait for it, or
+ * end. Pure: told as stories in tests, without a layer.
+ */
+import * as Decision from "../execution/rules/SagaDecision.ts"
+import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
+import * as Execution from "../execution/view/SagaExecution.ts"
+import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import type { Hint } from "../ports/SagaExecutionRepository.ts"
+import type { Progress, Work } from "./Progress.ts"
+
+/** Facts and intents are stored before anything that they announce happens (SPEC W1, W7). */
+export interface Store {
+  readonly _tag: "Store"
+  readonly hint: Hint
+  readonly then: Act
+}
+
+export type Act =
+  /** One piece of work, and nobody waits for this execution meanwhile: on the fiber of the loop itself. */
+  | { readonly _tag: "Perform"; readonly work: readonly [Decision.Instruction] }
+  /** Work on fibers of its own. The loop goes on with the first that ends, with an input, or at `wakeAt`. */
+  | { readonly _tag: "Await"; readonly work: Work; readonly wakeAt: number }
+  /** Nothing to do before an input comes, or `wakeAt`. `isRetried`: a hook of the own service has failed and is called again then. */
+  | { readonly _tag: "Done"; readonly work: readonly []; readonly wakeAt: number; readonly isRetried: boolean }
+
+export interface Plan {
+  readonly execution: SagaExecution
+  readonly next: Store | Act
+}
+
+/** The work of this execution that is under way. */
+export interface UnderWay {
+  /** A transactional step is, which commits together with its record: nothing else begins or is written meanwhile. */
+  readonly isJoint: boolean
+  /** Whether the decision still wants something that is under way. */
+  readonly isAwaited: (decision: Decision.Decision) => boolean
+  readonly notUnderWay: (instructions: Work) => Work
+}
+
+/** What recovery is told of an execution: this instance works on it, or it waits. */
+export interface Hints {
+  readonly atWork: Hint
+  readonly waiting: (wakeAt: number) => Hint
+}
+
+/** The next turn, from what is known at `now`. `inFlight` undefined: nothing was started yet. */
+export const plan = (
+  self: Progress,
+  inFlight: UnderWay | undefined,
+  now: number,
+  settings: Parameters<typeof Decision.advance>[4],
+  hints: Hints
+): Plan => {
+  const { decision, execution } = decide(self, now, settings)
+  const isJoint = inFlight?.isJoint === true
+  const work = isJoint ? none : (inFlight?.notUnderWay(decision.instructions) ?? decision.instructions)
+  const isAwaited = inFlight?.isAwaited(decision) === true
+  const act = actOf(self, execution, work, isAwaited, decision.wakeAt)
+  const needsNoWrite = work.length > 0 && !work.some(Decision.needsIntent) && !holdsBack(self, execution, work)
+  if (isJoint || needsNoWrite || execution.state.unstored === 0) return { execution, next: act }
+  const isWaiting = work.length === 0 && !isAwaited
+  return { execution, next: { _tag: "Store", hint: hintOf(self, isWaiting, decision.wakeAt, hints), then: act } }
+}
+
+const none: readonly [] = []
+
+const decide = (
+  { definition, elsewhere, execution, since }: Progress,
+  now: number,
+  settings: Parameters<typeof Decision.advance>[4]
+) => {
+  // The instance that works on the execution decides; here only the facts of inputs are stored.
+  if (elsewhere !== undefined) return { decision: Decision.nothing, execution }
+  const { decision, state } = Decision.advance(execution.state, definition, now, since, settings)
+  return { decision, execution: state === execution.state ? execution : new SagaExecution(state, definition) }
+}
+
+const actOf = (self: Progress, execution: SagaExecution, work: Work, isAwaited: boolean, wakeAt: number): Act => {
+  const [only] = work
+  if (isAwaited) return { _tag: "Await", work, wakeAt }
+  if (only === undefined) return { _tag: "Done", work: none, wakeAt, isRetried: isRetried(self, execution) }
+  return work.length === 1 && isDoneInPlace(only, wakeAt)
+    ? { _tag: "Perform", work: [only] }
+    : { _tag: "Await", work, wakeAt }
+}
+
+const hintOf = ({ elsewhere }: Progress, isWaiting: boolean, wakeAt: number, { atWork, waiting }: Hints): Hint => {
+  if (elsewhere !== undefined) return { owner: elsewhere }
+  return isWaiting ? waiting(wakeAt) : atWork
+}
+
+/** The own service is asked, and its hook is not being called: it has failed, and is called again later. */
+const isRetried = ({ elsewhere }: Progress, { state }: SagaExecution): boolean =>
+  elsewhere === undefined && TwoPhaseCommit.pending(state.phase).includes(state.service ?? "")
+
+/** A callback may take long, and the message of another branch would leave only after it. */
+const holdsBack = ({ announces }: Progress, execution: SagaExecution, work: Work): boolean =>
+  announces && work.some(({ _tag }) => _tag === "HandleReply") && Execution.unstoredMessages(execution) !== undefined
+
+/**
+ * A callback is performed in place only where no reply, deadline or retry is awaited meanwhile. A phase of the two-phase
+ * commit never is: it takes as long as its participants, and the execution may be cancelled before.
+ */
+const isDoneInPlace = (instruction: Decision.Instruction, wakeAt: number): boolean => {
+  switch (instruction._tag) {
+    case "Reserve":
+    case "Commit":
+    case "Reject":
+      return false
+    case "RunStep":
+    case "Compensate":
+      return wakeAt === Number.POSITIVE_INFINITY && !instruction.step.transactional
+    case "HandleReply":
+      return wakeAt === Number.POSITIVE_INFINITY
+    default:
+      return true
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * How far the loop of one execution has come, and what follows from it without doing anything: what work and inputs bring,
+ * and what of it still counts when another instance has written first. Pure but for the fields of `Progress`, which the
+ * loop owns: a copy for each turn would cost more than the turn.
+ */
+import { Result } from "effect"
+import type { Definition } from "../definition/SagaStep.ts"
+import type * as Decision from "../execution/rules/SagaDecision.ts"
+import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
+import { evolve } from "../execution/rules/SagaEvolution.ts"
+import type { SagaState } from "../execution/rules/SagaState.ts"
+import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import type * as Inbox from "./Inbox.ts"
+import * as Takeover from "./Takeover.ts"
+
+export interface Progress {
+  execution: SagaExecution
+  readonly definition: Definition
+  /** When the execution was looked at last, in milliseconds since the epoch. */
+  since: number
+  readonly inbox: Inbox.Inbox
+  /** The other instance that works on the execution; undefined: this one does. */
+  elsewhere: string | undefined
+  /** Facts since the last write that came from work and inputs, in order. Facts that were only decided are not among them. */
+  gains: ReadonlyArray<Gain>
+  /** Paths of local steps whose intent is stored and that have not begun. */
+  unbegun: Set<string> | undefined
+  /** Whether there may be a message among the facts that are not stored yet. */
+  announces: boolean
+  /** Transactions in a row that did not commit. */
+  failedCommits: number
+}
+
+/** Facts that cannot be decided again: after a lost race they are offered to the newer state. */
+export interface Gain {
+  readonly facts: ReadonlyArray<SagaEvent>
+  /** The input that brought them; undefined: work did. */
+  readonly judged: Inbox.Judged | undefined
+}
+
+/** Instructions whose work is not under way. */
+export type Work = ReadonlyArray<Decision.Instruction>
+
+/** Adds the facts of work or of an input. Facts that the state does not admit change nothing and are not kept. */
+export const gain = (self: Progress, facts: ReadonlyArray<SagaEvent>, judged?: Inbox.Judged): void => {
+  const state = facts.reduce(evolve, self.execution.state)
+  if (state === self.execution.state) return
+  self.execution = new SagaExecution(state, self.definition)
+  self.announces ||= facts.some((fact) => "message" in fact)
+  self.gains = [...self.gains, { facts, judged }]
+}
+
+/** Judges the inputs that wait against the state as it is now. */
+export const judgeInputs = (self: Progress, now: number): void => {
+  const { inbox } = self
+  const judged = inbox.inputs.splice(0).map((input): Inbox.Judged => {
+    const verdict = input.judge(self.execution.state, self.definition, now)
+    if (Result.isFailure(verdict)) return { input, refused: Result.fail(verdict.failure) }
+    const judged = { input, refused: Result.void }
+    gain(self, verdict.success, judged)
+    return judged
+  })
+  inbox.judged = [...inbox.judged, ...judged]
+}
+
+/** Takes back what was planned and has not begun, because an input came: the next turn decides it again. */
+export const postpone = (self: Progress, work: Work): void => {
+  for (const instruction of work) {
+    if (instruction._tag === "RunStep") self.unbegun = new Set(self.unbegun).add(instruction.path)
+    else if (instruction._tag === "Resend" || "services" in instruction) self.since = Number.NEGATIVE_INFINITY
+  }
+}
+
+/** The newest stored state of an execution, and the other instance that works on it. */
+export interface Newer {
+  readonly execution: SagaExecution
+  readonly elsewhere: string | undefined
+}
+
+export interface Observer {
+  /** False for a runner by hand: no instance has a name, so nothing says who works on the execution. */
+  readonly isNamed: boolean
+  /** Whether this loop is performing the local step at the path. */
+  readonly isRunning: (path: string) => boolean
+}
+
+/** The other instance, where instances have no names. */
+export const unnamed = ""
+
+/**
+ * Goes on from a newer state after a lost race. Facts of work are offered to it one by one; those of an input wholly or
+ * not at all, and an input that no longer stands is judged again. Everything else is decided anew (SPEC W5).
+ */
+export const reconcile = (self: Progress, newer: Newer, now: number, { isNamed, isRunning }: Observer): void => {
+  const { definition, inbox } = self
+  const latest = newer.execution
+  let { state } = latest
+  const standing = new Set<Inbox.Judged>()
+  self.gains = self.gains.filter(({ facts, judged }) => {
+    const next = judged === undefined ? facts.reduce(evolve, state) : withAll(facts, state)
+    if (next === undefined || next === state) return false
+    state = next
+    if (judged !== undefined) standing.add(judged)
+    return true
+  })
+  inbox.inputs.unshift(...inbox.judged.filter((one) => !standing.has(one)).map(({ input }) => input))
+  inbox.judged = inbox.judged.filter((one) => standing.has(one))
+  const rebased = state === latest.state ? latest : new SagaExecution(state, definition)
+  self.announces = true
+  self.elsewhere = newer.elsewhere
+  self.execution = rebased
+  // Without names, facts of this runner that still count are the only sign that the execution is its own.
+  if (!isNamed) self.elsewhere = rebased === latest && !brings(inbox, rebased, now) ? unnamed : undefined
+  else if (newer.elsewhere === undefined) {
+    const isMine = (path: string) => isRunning(path) || self.unbegun?.has(path) === true
+    self.execution = Takeover.afterCrash(rebased, now, isMine)
+  }
+}
+
+/** The state with all of the facts, if it admits every one. */
+const withAll = (facts: ReadonlyArray<SagaEvent>, self: SagaState): SagaState | undefined => {
+  let state = self
+  for (const fact of facts) {
+    const next = evolve(state, fact)
+    if (next === state) return undefined
+    state = next
+  }
+  return state
+}
+
+/** Whether an input that waits would change the execution. */
+const brings = ({ inputs }: Inbox.Inbox, { definition, state }: SagaExecution, now: number): boolean =>
+  definition !== undefined &&
+  inputs.some(({ judge }) => {
+    const verdict = judge(state, definition, now)
+    return Result.isSuccess(verdict) && verdict.success.length > 0
+  })

@@ -1,0 +1,157 @@
+/**
+ * Stores what an execution has gained, and finds out what became of a write whose answer is lost. A message leaves only
+ * after the write that announces it (SPEC W1).
+ */
+import { Clock, Effect, Result, Schedule } from "effect"
+import type { Definition } from "../definition/SagaStep.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as Execution from "../execution/view/SagaExecution.ts"
+import * as Broker from "../ports/Broker.ts"
+import type {
+  Hint,
+  SagaExecutionConflict,
+  SagaExecutionNotFound,
+  SagaExecutionRepository,
+  SagaExecutionRepositoryError,
+  SagaExecutionRetired
+} from "../ports/SagaExecutionRepository.ts"
+import * as CanonicalJson from "../wire/CanonicalJson.ts"
+import { type Observer, type Progress, reconcile } from "./Progress.ts"
+import type { TakeUp } from "./Takeover.ts"
+
+/** Why the record of an execution could not be read or written. */
+export type StorageError =
+  | SagaExecutionConflict
+  | SagaExecutionNotFound
+  | SagaExecutionRetired
+  | SagaExecutionRepositoryError
+
+export type StoreError = Exclude<StorageError, SagaExecutionNotFound>
+
+export const isUnavailable = (error: StorageError): boolean =>
+  error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"
+
+/** 50 ms, doubled up to 2 s, ten times (SPEC C8). */
+const untilStored = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
+  Schedule.upTo({ times: 10 })
+)
+
+/** Commits in a row that may fail before the loop gives up, as in the schedule above. */
+const maxFailedCommits = 10
+
+export interface RecordFacts {
+  /** Goes on from a write that has just succeeded. The effect, if any, publishes the messages that it announces. */
+  readonly recorded: (self: Progress, stored: SagaExecution) => Effect.Effect<void> | undefined
+  /** Goes on from a write whose plan is gone: the loop had failed meanwhile, or a step committed with it. */
+  readonly written: (self: Progress, stored: SagaExecution) => Effect.Effect<void>
+  /** After a transaction that has not said whether it committed: goes on from its record, or waits before the next try. */
+  readonly notCommitted: (self: Progress, record: SagaExecution, error: StoreError) => Effect.Effect<void, StoreError>
+  /** After a write that failed: goes on from the own write or the newer state; fails where nothing can be done. */
+  readonly recover: (
+    self: Progress,
+    error: StoreError,
+    hint: Hint,
+    observer: Observer
+  ) => Effect.Effect<void, StorageError>
+}
+
+export const make = (options: {
+  readonly repository: SagaExecutionRepository["Service"]
+  readonly broker: Broker.Broker["Service"]
+  readonly takeUp: TakeUp
+  /** Called after each write with the execution before and after it. */
+  readonly onStored: (written: SagaExecution, stored: SagaExecution) => void
+}): RecordFacts => {
+  const { broker, onStored, repository, takeUp } = options
+
+  const recorded = (self: Progress, stored: SagaExecution): Effect.Effect<void> | undefined => {
+    const written = self.execution
+    onStored(written, stored)
+    self.execution = stored
+    self.gains = none
+    if (!self.announces) return undefined
+    self.announces = false
+    return announce(broker, written)
+  }
+
+  const written = (self: Progress, stored: SagaExecution): Effect.Effect<void> => {
+    self.failedCommits = 0
+    // The plan of this write is gone: the questions that it was to put are put by the next one.
+    const { phase } = self.execution.state
+    if (phase?.asks.some(({ status }) => status === "new") === true) self.since = Number.NEGATIVE_INFINITY
+    return recorded(self, stored) ?? Effect.void
+  }
+
+  /** The stored execution, if the write that failed is what stands there: it has happened all the same (SPEC A1). */
+  const ownWrite = Effect.fnUntraced(function* (execution: SagaExecution, definition: Definition) {
+    const after = Execution.stored(execution)
+    const latest = yield* Effect.result(
+      Effect.retry(repository.load(execution.uuid), { schedule: untilStored, while: isUnavailable })
+    )
+    if (Result.isFailure(latest))
+      return latest.failure._tag === "SagaExecutionNotFound" && after.settled ? after : undefined
+    const { events, revision } = latest.success
+    const isMine =
+      revision === after.revision && CanonicalJson.stringify(events) === CanonicalJson.stringify(execution.events)
+    return isMine ? Execution.bind(latest.success, definition) : undefined
+  })
+
+  const rebase = Effect.fnUntraced(function* (self: Progress, observer: Observer) {
+    const load = Effect.map(repository.load(self.execution.uuid), (latest) => Execution.bind(latest, self.definition))
+    const newer = yield* Effect.retry(takeUp(load), { schedule: untilStored, while: isUnavailable })
+    reconcile(self, newer, yield* Clock.currentTimeMillis, observer)
+  })
+
+  const storeAgain = Effect.fnUntraced(function* (
+    self: Progress,
+    hint: Hint,
+    observer: Observer
+  ): Effect.fn.Return<void, StorageError> {
+    const again = Effect.retry(repository.store(self.execution, hint), { schedule: untilStored, while: isUnavailable })
+    const stored = yield* Effect.result(again)
+    if (Result.isSuccess(stored)) return yield* written(self, stored.success)
+    if (isUnavailable(stored.failure)) return yield* Effect.fail(stored.failure)
+    const mine =
+      stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined
+    return yield* mine === undefined ? recover(self, stored.failure, hint, observer) : written(self, mine)
+  })
+
+  const recover: RecordFacts["recover"] = (self, error, hint, observer) => {
+    if (isUnavailable(error)) {
+      return self.failedCommits > maxFailedCommits ? Effect.fail(error) : storeAgain(self, hint, observer)
+    }
+    if (error._tag !== "SagaExecutionConflict") return Effect.fail(error)
+    if (self.execution.revision > 0) return rebase(self, observer)
+    // The execution exists already: inputs that came meanwhile are for the one that does.
+    const { inbox } = self
+    inbox.inputs.unshift(...inbox.judged.map(({ input }) => input))
+    inbox.judged = []
+    return Effect.fail(error)
+  }
+
+  return {
+    recorded,
+    written,
+    notCommitted: Effect.fnUntraced(function* (self, record, error) {
+      if (!isUnavailable(error)) return yield* Effect.fail(error)
+      const mine = yield* ownWrite(record, self.definition)
+      if (mine !== undefined) {
+        self.execution = record
+        return yield* written(self, mine)
+      }
+      if (++self.failedCommits > maxFailedCommits) return yield* Effect.fail(error)
+      yield* Effect.sleep(Math.min(2_000, 50 * 2 ** self.failedCommits))
+    }),
+    recover
+  }
+}
+
+const none: ReadonlyArray<never> = []
+
+/** Publishes the messages of a write. Most writes have none. */
+const announce = (broker: Broker.Broker["Service"], written: SagaExecution): Effect.Effect<void> | undefined => {
+  const messages = Execution.unstoredMessages(written)
+  if (messages === undefined) return undefined
+  const [first, ...others] = messages.map(({ command, message }) => Broker.publishOrWarn(broker, message, command))
+  return others.reduce<Effect.Effect<void> | undefined>((all, one) => all && Effect.andThen(all, one), first)
+}

@@ -1,0 +1,59 @@
+/**
+ * A transactional step: its SQL and its record commit together, or neither does (SPEC W7). The loop gives the record, since
+ * only the loop writes; the step waits for it inside its transaction.
+ */
+import { Deferred, Effect, Result } from "effect"
+import * as Decision from "../execution/rules/SagaDecision.ts"
+import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
+import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import type { Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import type { Done, FinishedWork, Join, Joint } from "./InFlightWork.ts"
+import { gain, type Progress } from "./Progress.ts"
+import type { RecordFacts, StoreError } from "./RecordFacts.ts"
+
+export const isTransactional = (instruction: Decision.Instruction): boolean =>
+  (instruction._tag === "RunStep" || instruction._tag === "Compensate") && instruction.step.transactional
+
+/** Performs the step in a transaction, and stores in it the record that the loop gives for its facts. */
+export const perform = (
+  repository: SagaExecutionRepository["Service"],
+  work: Effect.Effect<ReadonlyArray<SagaEvent>>,
+  join: Join,
+  hint: Hint
+): Effect.Effect<Done, StoreError> =>
+  Effect.gen(function* () {
+    const facts = yield* work
+    if (facts.some(isFailure)) return yield* Effect.fail({ _tag: "Failed" as const, facts: facts.map(withoutEffect) })
+    return { facts, stored: yield* repository.store(yield* join(facts), hint) }
+  }).pipe(
+    repository.atomically,
+    // The transaction is rolled back by now. The failure of the step is recorded like any other.
+    Effect.catchTag("Failed", ({ facts }) => Effect.succeed({ facts, stored: undefined }))
+  )
+
+/** Gives the step its record, which also has the intent of the next step, and waits for the commit. */
+export const commit = Effect.fnUntraced(function* (
+  self: Progress,
+  { exit }: FinishedWork<StoreError>,
+  joint: Joint<StoreError>,
+  now: number,
+  settings: Parameters<typeof Decision.advance>[4],
+  record: RecordFacts
+) {
+  const { execution: before, gains } = self
+  gain(self, yield* exit)
+  const { state } = Decision.advance(self.execution.state, self.definition, now, self.since, settings)
+  const next = new SagaExecution(state, self.definition)
+  self.execution = next
+  yield* Deferred.succeed(joint.record, next)
+  const stored = yield* Effect.result(Deferred.await(joint.stored))
+  if (Result.isSuccess(stored)) return stored.success && (yield* record.written(self, stored.success))
+  self.execution = before
+  self.gains = gains
+  yield* record.notCommitted(self, next, stored.failure)
+})
+
+const isFailure = ({ _tag }: SagaEvent): boolean => _tag === "StepFailed" || _tag === "CompensationFailed"
+
+/** The effect of a step that failed is gone with its transaction. */
+const withoutEffect = (fact: SagaEvent): SagaEvent => (fact._tag === "StepFailed" ? { ...fact, effect: "none" } : fact)

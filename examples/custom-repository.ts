@@ -1,6 +1,14 @@
 /** A storage of one's own, from four functions: here a Map of JSON texts, elsewhere any store that has keys. */
 import { Console, Effect, Layer, Option, Schema } from "effect"
-import { Broker, Saga, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
+import {
+  Broker,
+  KeyValueRepository,
+  Saga,
+  SagaConfig,
+  SagaExecutionRepository,
+  SagaManager,
+  TransactionCommitter
+} from "effect-saga"
 
 const store = new Map<string, string>()
 
@@ -10,7 +18,7 @@ const store = new Map<string, string>()
  */
 const MapLive = Layer.succeed(
   SagaExecutionRepository.SagaExecutionRepository,
-  SagaExecutionRepository.make(
+  KeyValueRepository.make(
     {
       save: Effect.fn(function* (uuid, value) {
         store.set(uuid, JSON.stringify(value))

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { Console, Effect, Layer, Schema } from "effect"
 import {
   Broker,
+  KeyValueRepository,
   Saga,
   SagaConfig,
   SagaExecutionRepository,
@@ -47,7 +48,7 @@ const inProcess = (folder: string) => {
   }
   const Folder = Layer.succeed(
     SagaExecutionRepository.SagaExecutionRepository,
-    SagaExecutionRepository.make({
+    KeyValueRepository.make({
       save: (uuid, value) => Effect.tryPromise(() => write(file(uuid), JSON.stringify(value))),
       get: (uuid) => Effect.tryPromise(() => read(file(uuid))),
       remove: (uuid) => Effect.tryPromise(() => rm(file(uuid), { force: true })),

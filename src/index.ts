@@ -1,5 +1,7 @@
 /** Everything of the core, room by room. Drivers and test tools have entry points of their own. */
 
+// Adapters that need nothing installed
+export * as KeyValueRepository from "./adapters/keyvalue/KeyValueRepository.ts"
 // Definition
 export * as Command from "./definition/Command.ts"
 export * as Saga from "./definition/Saga.ts"

@@ -4,6 +4,7 @@
  */
 import { Option, Result, Schema } from "effect"
 import * as Base64Url from "effect/encoding/Base64Url"
+import { isSettled, type SagaState } from "../execution/rules/SagaState.ts"
 import { CommitState, Decision, SagaStatus } from "../execution/rules/SagaStatus.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import { Uuid } from "../wire/Envelope.ts"
@@ -122,4 +123,25 @@ export const page = (
   const items = found.slice(0, limitOf(request))
   const last = items.at(-1)
   return found.length > items.length && last !== undefined ? { items, next: cursor(last) } : { items }
+}
+
+// ---- census ----------------------------------------------------------------------------------------------------
+
+/** How many executions of one definition are not settled. */
+export interface Census {
+  readonly saga: string
+  readonly fingerprint: string
+  readonly count: number
+}
+
+/** Counts the unsettled executions of each definition. */
+export const census = (states: Iterable<SagaState>): ReadonlyArray<Census> => {
+  const counts = new Map<string, Census>()
+  for (const state of states) {
+    if (isSettled(state)) continue
+    const { fingerprint, saga } = state
+    const key = `${saga} ${fingerprint}`
+    counts.set(key, { saga, fingerprint, count: (counts.get(key)?.count ?? 0) + 1 })
+  }
+  return [...counts.values()]
 }

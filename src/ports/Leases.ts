@@ -44,6 +44,9 @@ export interface TakeRequest {
   readonly wakeAt?: number
 }
 
+/** The hint that a `take` leaves. */
+export const hintOf = ({ owner, wakeAt }: TakeRequest): Hint => ({ owner, ...(wakeAt !== undefined && { wakeAt }) })
+
 export interface Claimed {
   /** Without their definitions. */
   readonly executions: ReadonlyArray<SagaExecution>
@@ -64,25 +67,29 @@ export const isClaimable = ({ autocommit, commitState, reopened, status }: SagaS
   (status === "finished" && commitState === "none" && autocommit) ||
   reopened.length > 0
 
-/** Where an execution is kept, with the last hint about it. */
-export interface Place {
+/** An execution that a repository keeps, with the hint of its last write. A claim replaces the hint. */
+export interface KeptExecution {
   readonly state: SagaState
   hint: Hint | undefined
 }
 
+/** Which instances count as alive, and until when. */
 export class Leases {
   private readonly until = new Map<string, number>()
 
-  /** The first executions that are to be looked at and that nobody alive has. */
-  take(places: Iterable<Place>, { dueBy, fingerprints, holds, leaseMillis, limit, now, owner }: ClaimRequest): Claimed {
+  /** Renews the owner's lease, and gives it due executions that no living instance has, in the order of `kept`. */
+  claim(
+    kept: Iterable<KeptExecution>,
+    { dueBy, fingerprints, holds, leaseMillis, limit, now, owner }: ClaimRequest
+  ): Claimed {
     const lapsed = (this.until.get(owner) ?? now + 1) <= now
     this.until.set(owner, now + leaseMillis)
     const executions: Array<SagaExecution> = []
     const lost: Array<string> = []
     const known = fingerprints && new Set(fingerprints)
     const held = new Set(holds)
-    for (const place of places) {
-      const { hint, state } = place
+    for (const execution of kept) {
+      const { hint, state } = execution
       if (held.has(state.uuid)) {
         if (hint !== undefined && hint.owner !== owner) lost.push(state.uuid)
         continue
@@ -95,13 +102,13 @@ export class Leases {
           (hint.wakeAt ?? now) > (dueBy ?? now))
       )
         continue
-      place.hint = { owner }
+      execution.hint = { owner }
       executions.push(new SagaExecution(state, undefined))
     }
     return { executions, lapsed, lost }
   }
 
-  /** Who has an execution from now on: the owner, unless another one who lives is at work on it. */
+  /** The instance that has an execution after a `take`: the one that asks, unless another living one works on it. */
   holder(hint: Hint | undefined, { now, owner }: TakeRequest): string {
     const isAtWork = hint !== undefined && hint.wakeAt === undefined && this.isAlive(hint.owner, now)
     return isAtWork ? hint.owner : owner
@@ -111,7 +118,7 @@ export class Leases {
     return (this.until.get(owner) ?? now) > now
   }
 
-  /** The owner is gone; what it had is anybody's. */
+  /** Ends the owner's lease: any instance may claim the owner's executions. */
   release(owner: string): void {
     this.until.delete(owner)
   }

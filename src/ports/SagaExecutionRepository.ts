@@ -3,21 +3,17 @@
  * may: of two writers on the same revision one is refused. Nothing is decoded here, so executions of sagas that this
  * program does not know can be kept and listed. `layerMemory` says what a repository does.
  */
-import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
-import * as KeyValueStore from "effect/persistence/KeyValueStore"
-import { isSettled, type SagaState } from "../execution/rules/SagaState.ts"
+import { Context, Effect, Layer, Schema, Stream } from "effect"
+import type { SagaState } from "../execution/rules/SagaState.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
-import * as CanonicalJson from "../wire/CanonicalJson.ts"
-import { Uuid as UuidText } from "../wire/Envelope.ts"
 import * as Uuid from "../wire/Uuid.ts"
 import * as ExecutionSummary from "./ExecutionSummary.ts"
-import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "./ExecutionTombstone.ts"
+import { isCallerGiven, SagaExecutionRetired, type Tombstone, of as tombstone } from "./ExecutionTombstone.ts"
 import { FaultPoint } from "./FaultPoint.ts"
-import * as KeyedLock from "./KeyedLock.ts"
-import { type Claimed, type ClaimRequest, type Hint, Leases, type Place, type TakeRequest } from "./Leases.ts"
+import { type Claimed, type ClaimRequest, type Hint, hintOf, Leases, type TakeRequest } from "./Leases.ts"
 
-export type { Filter, Page, PageRequest } from "./ExecutionSummary.ts"
+export type { Census, Filter, Page, PageRequest } from "./ExecutionSummary.ts"
 export { ExecutionSummary } from "./ExecutionSummary.ts"
 export { contextHash, SagaExecutionRetired } from "./ExecutionTombstone.ts"
 export { type Claimed, type ClaimRequest, type Hint, isClaimable, type TakeRequest } from "./Leases.ts"
@@ -77,24 +73,6 @@ export class SagaRepositoryUnsupported extends Schema.TaggedError<SagaRepository
   }
 }
 
-/** Unsettled executions of one definition. */
-export interface Census {
-  readonly saga: string
-  readonly fingerprint: string
-  readonly count: number
-}
-
-const censusOf = (states: Iterable<SagaState>): ReadonlyArray<Census> => {
-  const counts = new Map<string, Census>()
-  for (const state of states) {
-    if (isSettled(state)) continue
-    const { fingerprint, saga } = state
-    const key = `${saga} ${fingerprint}`
-    counts.set(key, { saga, fingerprint, count: (counts.get(key)?.count ?? 0) + 1 })
-  }
-  return [...counts.values()]
-}
-
 // ---- the port --------------------------------------------------------------------------------------------------
 
 export class SagaExecutionRepository extends Context.Service<
@@ -132,7 +110,10 @@ export class SagaExecutionRepository extends Context.Service<
     /** Gives back what the owner has. */
     readonly release: (owner: string) => Effect.Effect<void, SagaExecutionRepositoryError>
     /** How many unsettled executions there are of each definition. */
-    readonly census: Effect.Effect<ReadonlyArray<Census>, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
+    readonly census: Effect.Effect<
+      ReadonlyArray<ExecutionSummary.Census>,
+      SagaExecutionRepositoryError | SagaRepositoryUnsupported
+    >
     /**
      * Uuids of executions that any process has written so that somebody may have waited for it: paused, woken, decided,
      * parked, ended. Some may be missing; empty where one process is all there is.
@@ -250,7 +231,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     delete: (target) => FaultPoint.around("store", () => Effect.sync(() => remove(uuidOf(target)))),
     find: (filter, page = {}) =>
       Effect.map(pageStart(page), (from) => ExecutionSummary.page(heads(), filter, page, from)),
-    claim: (request) => Effect.sync(() => leases.take(kept.values(), request)),
+    claim: (request) => Effect.sync(() => leases.claim(kept.values(), request)),
     take: (request) =>
       Effect.sync(() => {
         const place = kept.get(request.uuid)
@@ -259,7 +240,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
         return owner
       }),
     release: (owner) => Effect.sync(() => leases.release(owner)),
-    census: Effect.sync(() => censusOf(Array.from(kept.values(), ({ state }) => state))),
+    census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
     changes: Stream.empty,
     atomically: (work) => work,
     durable: false,
@@ -268,10 +249,8 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   })
 }
 
-const hintOf = ({ owner, wakeAt }: TakeRequest): Hint => ({ owner, ...(wakeAt !== undefined && { wakeAt }) })
-
-/** The id as it is stored. Text that is no uuid stays what it is: nothing has such an id. */
-const uuidOf = (target: string | SagaExecution): string =>
+/** The uuid in the form in which it is stored. Other text is given back as it is: no execution has such an id. */
+export const uuidOf = (target: string | SagaExecution): string =>
   typeof target === "string" ? (Uuid.normalize(target) ?? target) : target.uuid
 
 /** Keeps the last `keep` settled executions. What callers have named is remembered for ever. */
@@ -280,225 +259,3 @@ export const layerMemoryWith = (options: { readonly keep: number }): Layer.Layer
 
 /** Forgets an execution when it is settled. */
 export const layerMemory: Layer.Layer<SagaExecutionRepository> = layerMemoryWith({ keep: 0 })
-
-// ---- three functions -------------------------------------------------------------------------------------------
-
-/** Keeps values by uuid. Uuids come in one form; a value is JSON and is given back as it was, or as its text. */
-export interface Functions {
-  readonly save: (uuid: string, value: Kept) => Effect.Effect<unknown, unknown>
-  /** Nothing, or `Option.none`, where nothing is kept. */
-  readonly get: (uuid: string) => Effect.Effect<unknown, unknown>
-  readonly remove: (uuid: string) => Effect.Effect<unknown, unknown>
-  /** All values. Without it nothing is found and nothing recovered. */
-  readonly list?: () => Effect.Effect<Iterable<unknown>, unknown>
-}
-
-export interface MakeOptions {
-  /** Default true; false: an execution is removed when it is settled. */
-  readonly keepSettled?: boolean
-  /** What is saved survives a restart. Default true. */
-  readonly durable?: boolean
-}
-
-/** Kept beside the executions, under uuids made from what it is about. */
-const Named = Schema.Struct({
-  v: Schema.Literal(1),
-  claimed: Schema.Struct({ uuid: UuidText, tombstone: Schema.optionalKey(Tombstone) })
-})
-
-/** What the functions keep: an execution in its encoded form, or who has a name. */
-export type Kept = Execution.Raw | typeof Named.Type
-
-const isClaimed = Schema.is(Named)
-const revisionOf = Schema.decodeUnknownOption(Schema.Struct({ revision: Schema.Int }))
-/** What `JSON.parse` says quotes the text, which must not get into an error (SPEC C12). */
-const parse = (text: string) =>
-  Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: () => new Execution.SagaDecodeError({ issue: "$ is not JSON" })
-  })
-const noUuid = "00000000-0000-0000-0000-000000000000"
-const placeOfUuid = (uuid: string): string => Uuid.ofStep(uuid, "uuid")
-const placeOfStartKey = (startKey: string): string => Uuid.ofStep(noUuid, `startKey ${startKey}`)
-
-/**
- * A repository from three functions, for one process: writes of one execution wait for each other, and each saves the
- * whole execution.
- */
-export const make = (functions: Functions, options: MakeOptions = {}): SagaExecutionRepository["Service"] => {
-  const locks = KeyedLock.make()
-  const leases = new Leases()
-  const hints = new Map<string, Hint>()
-  /** Writes that have failed and may have happened all the same (SPEC W5). */
-  const unknown = new WeakSet<SagaExecution>()
-  const { list } = functions
-
-  const alone =
-    (key: string) =>
-    <A, E>(use: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-      locks.hold(key, use)
-
-  const call = <A>(operation: Operation, self: Effect.Effect<A, unknown>) =>
-    Effect.mapError(self, (cause) => new SagaExecutionRepositoryError({ reason: "unavailable", operation, cause }))
-
-  const corrupt = (operation: Operation) => (cause: unknown) =>
-    new SagaExecutionRepositoryError({ reason: "corrupt", operation, cause })
-
-  const read = (operation: Operation, given: unknown) => {
-    const value = Option.isOption(given) ? Option.getOrUndefined(given) : given
-    return typeof value === "string"
-      ? Effect.mapError(parse(value), corrupt(operation))
-      : Effect.succeed(value ?? undefined)
-  }
-
-  const get = (operation: Operation, uuid: string) =>
-    Effect.flatMap(call(operation, functions.get(uuid)), (given) => read(operation, given))
-
-  const getClaimed = (operation: Operation, place: string) =>
-    Effect.flatMap(get(operation, place), (value) =>
-      value === undefined || isClaimed(value)
-        ? Effect.succeed(value?.claimed)
-        : Effect.fail(corrupt(operation)(new Execution.SagaDecodeError({ issue: "$.claimed" })))
-    )
-
-  /** A first write: no name of the execution may be taken or used up. */
-  const begin = Effect.fnUntraced(function* (execution: SagaExecution) {
-    const { revision, startKey, uuid } = execution
-    if (revision > 0) return yield* conflict(execution)
-    if (isCallerGiven(uuid)) {
-      const claimed = yield* getClaimed("store", placeOfUuid(uuid))
-      if (claimed?.tombstone !== undefined) return yield* new SagaExecutionRetired(claimed.tombstone)
-    }
-    if (startKey === undefined) return
-    const place = placeOfStartKey(startKey)
-    const claimed = yield* getClaimed("store", place)
-    if (claimed?.tombstone !== undefined) return yield* new SagaExecutionRetired(claimed.tombstone)
-    // A crash between this write and the next leaves a name without an execution: it is free.
-    if (claimed !== undefined && claimed.uuid !== uuid && (yield* get("store", claimed.uuid)) !== undefined)
-      return yield* conflict(execution, claimed.uuid)
-    yield* call("store", functions.save(place, { v: 1, claimed: { uuid } }))
-  })
-
-  const retire = Effect.fnUntraced(function* (operation: Operation, execution: SagaExecution) {
-    const left = tombstone(execution)
-    const claimed = { v: 1, claimed: { uuid: execution.uuid, ...(left !== undefined && { tombstone: left }) } } as const
-    if (left?.startKey !== undefined) yield* call(operation, functions.save(placeOfStartKey(left.startKey), claimed))
-    if (isCallerGiven(execution.uuid)) yield* call(operation, functions.save(placeOfUuid(execution.uuid), claimed))
-    yield* call(operation, functions.remove(execution.uuid))
-    hints.delete(execution.uuid)
-  })
-
-  const write = Effect.fnUntraced(function* (execution: SagaExecution, hint: Hint | undefined) {
-    const next = Execution.stored(execution)
-    const kept = yield* get("store", execution.uuid)
-    if (kept === undefined) yield* begin(execution)
-    else {
-      const known = revisionOf(kept)
-      if (Option.isNone(known)) return yield* corrupt("store")(new Execution.SagaDecodeError({ issue: "$.revision" }))
-      if (known.value.revision !== execution.revision) {
-        if (unknown.has(execution) && CanonicalJson.sha256(kept) === CanonicalJson.sha256(Execution.raw(next)))
-          return next
-        return yield* conflict(execution, execution.revision === 0 ? execution.uuid : undefined)
-      }
-    }
-    if (execution.state.unstored === 0) return execution
-    if (next.settled || hint === undefined) hints.delete(next.uuid)
-    else hints.set(next.uuid, hint)
-    yield* next.settled && options.keepSettled === false
-      ? retire("store", next)
-      : Effect.onError(call("store", functions.save(next.uuid, Execution.raw(next))), () =>
-          Effect.sync(() => unknown.add(execution))
-        )
-    return next
-  })
-
-  const fromKept = (operation: Operation, given: unknown) =>
-    Effect.flatMap(read(operation, given), (value) =>
-      value === undefined || isClaimed(value) ? Effect.succeed([]) : Effect.map(Execution.fromRaw(value), Array.of)
-    )
-
-  /** What cannot be read stays where it is: the others must not wait for whoever repairs it. */
-  const all = Effect.fnUntraced(function* (operation: "find" | "claim" | "census") {
-    if (list === undefined) return yield* new SagaRepositoryUnsupported({ operation })
-    const found = yield* Effect.forEach(yield* call(operation, list()), (given) =>
-      Effect.catch(fromKept(operation, given), (error) =>
-        Effect.as(Effect.logWarning(`An execution cannot be listed: ${error.message}`), [])
-      )
-    )
-    return found.flat()
-  })
-
-  /** No other execution starts under the name in the meantime. */
-  const holdingName = ({ startKey }: SagaExecution) =>
-    startKey === undefined ? <A>(use: A): A => use : alone(placeOfStartKey(startKey))
-
-  return SagaExecutionRepository.of({
-    store: (execution, hint) =>
-      FaultPoint.around("store", () => write(execution, hint)).pipe(holdingName(execution), alone(execution.uuid)),
-    load: Effect.fnUntraced(function* (text) {
-      const uuid = uuidOf(text)
-      const value = Uuid.normalize(uuid) === undefined ? undefined : yield* get("load", uuid)
-      if (value === undefined) return yield* new SagaExecutionNotFound({ uuid })
-      return yield* Effect.mapError(Execution.fromRaw(value), corrupt("load"))
-    }),
-    delete: Effect.fnUntraced(function* (target) {
-      const uuid = uuidOf(target)
-      if (Uuid.normalize(uuid) === undefined) return
-      yield* Effect.gen(function* () {
-        const value = yield* get("delete", uuid)
-        if (value === undefined) return
-        const execution = yield* Effect.mapError(Execution.fromRaw(value), corrupt("delete"))
-        yield* FaultPoint.around("store", () => retire("delete", execution)).pipe(holdingName(execution))
-      }).pipe(alone(uuid))
-    }),
-    find: Effect.fnUntraced(function* (filter, page = {}) {
-      const from = yield* pageStart(page)
-      return ExecutionSummary.page((yield* all("find")).map(ExecutionSummary.of), filter, page, from)
-    }),
-    claim: Effect.fnUntraced(function* (request) {
-      const found = yield* all("claim")
-      const places = found.map(({ state }): Place => ({ state, hint: hints.get(state.uuid) }))
-      const claimed = leases.take(places, request)
-      for (const { hint, state } of places) if (hint !== undefined) hints.set(state.uuid, hint)
-      return claimed
-    }),
-    take: (request) =>
-      Effect.sync(() => {
-        const owner = leases.holder(hints.get(request.uuid), request)
-        if (owner === request.owner) hints.set(request.uuid, hintOf(request))
-        return owner
-      }),
-    release: (owner) => Effect.sync(() => leases.release(owner)),
-    census: Effect.map(
-      Effect.suspend(() => all("census")),
-      (found) => censusOf(found.map(({ state }) => state))
-    ),
-    changes: Stream.empty,
-    atomically: (work) => work,
-    durable: options.durable ?? true,
-    transactional: false
-  })
-}
-
-/** Keeps executions in a `KeyValueStore`, each under the prefix and its uuid. Default prefix: `effect-saga/`. */
-export const fromKeyValueStore = (
-  store: KeyValueStore.KeyValueStore,
-  options: MakeOptions & { readonly prefix?: string } = {}
-): SagaExecutionRepository["Service"] => {
-  const own = KeyValueStore.prefix(store, options.prefix ?? "effect-saga/")
-  return make(
-    {
-      save: (uuid, raw) => own.set(uuid, JSON.stringify(raw)),
-      get: own.get,
-      remove: own.remove,
-      list: () => Effect.flatMap(own.keys, Effect.forEach(own.get))
-    },
-    options
-  )
-}
-
-export const layerKeyValueStore = (options?: MakeOptions & { readonly prefix?: string }) =>
-  Layer.effect(
-    SagaExecutionRepository,
-    Effect.map(KeyValueStore.KeyValueStore, (store) => fromKeyValueStore(store, options))
-  )

@@ -242,10 +242,10 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W5",
     what: "two writes of the same revision are both kept (three functions)",
-    file: "src/ports/SagaExecutionRepository.ts",
+    file: "src/adapters/keyvalue/KeyValueRepository.ts",
     find: "if (known.value.revision !== execution.revision) {",
     replace: "if (known.value.revision < execution.revision) {",
-    tests: [repository]
+    tests: ["test/adapters/keyvalue/KeyValueRepository.test.ts"]
   },
   {
     rule: "W5",

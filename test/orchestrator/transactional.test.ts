@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import {
   Broker,
+  KeyValueRepository,
   Saga,
   SagaConfig,
   SagaError,
@@ -28,7 +29,7 @@ const ports = (repository: Layer.Layer<SagaExecutionRepository.SagaExecutionRepo
   Layer.mergeAll(repository, SagaConfig.layer({ service: "bank" }), Broker.layerMemory, TransactionCommitter.layerNone)
 
 const values = new Map<string, unknown>()
-const ofThreeFunctions = SagaExecutionRepository.make({
+const ofThreeFunctions = KeyValueRepository.make({
   save: (uuid, raw) => Effect.sync(() => void values.set(uuid, raw)),
   get: (uuid) => Effect.sync(() => values.get(uuid)),
   remove: (uuid) => Effect.sync(() => void values.delete(uuid))

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Stream } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as KeyValueRepository from "../../src/adapters/keyvalue/KeyValueRepository.ts"
 import * as Broker from "../../src/ports/Broker.ts"
 import { FaultPoint, type Name } from "../../src/ports/FaultPoint.ts"
 import * as Repository from "../../src/ports/SagaExecutionRepository.ts"
@@ -48,7 +49,7 @@ it.effect("keeps what the effect gives", () =>
 describe("memory layers", () => {
   const repositories = {
     memory: Repository.layerMemory,
-    "key value store": Layer.provide(Repository.layerKeyValueStore(), KeyValueStore.layerMemory)
+    "key value store": Layer.provide(KeyValueRepository.layer(), KeyValueStore.layerMemory)
   }
 
   for (const [name, layer] of Object.entries(repositories)) {

@@ -1,0 +1,304 @@
+/**
+ * A repository from three functions, or from Effect's `KeyValueStore`, for one process. Each write saves the whole
+ * execution, and writes of one execution wait for each other, so the functions need no locks and no versions.
+ */
+import { Effect, Layer, Option, Schema, Stream } from "effect"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
+import * as Execution from "../../execution/view/SagaExecution.ts"
+import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "../../ports/ExecutionTombstone.ts"
+import { FaultPoint } from "../../ports/FaultPoint.ts"
+import * as KeyedLock from "../../ports/KeyedLock.ts"
+import { type Hint, hintOf, type KeptExecution, Leases } from "../../ports/Leases.ts"
+import * as Port from "../../ports/SagaExecutionRepository.ts"
+import * as CanonicalJson from "../../wire/CanonicalJson.ts"
+import { Uuid as UuidText } from "../../wire/Envelope.ts"
+import * as Uuid from "../../wire/Uuid.ts"
+
+// ---- options ---------------------------------------------------------------------------------------------------
+
+/**
+ * Keeps JSON values by uuid. A value may be given back as it was saved, or as its JSON text. An error of a function is
+ * the `cause` of a `SagaExecutionRepositoryError` with the reason `unavailable`: the call may work later.
+ */
+export interface KeyValueFunctions {
+  /** Saves a value in place of the one that has the uuid. */
+  readonly save: (uuid: string, value: Kept) => Effect.Effect<unknown, unknown>
+  /** The value of the uuid; `undefined`, `null` or `Option.none()` where there is none. */
+  readonly get: (uuid: string) => Effect.Effect<unknown, unknown>
+  /** Removes the value of the uuid; succeeds where there is none. */
+  readonly remove: (uuid: string) => Effect.Effect<unknown, unknown>
+  /**
+   * All values. Without this function `find`, `claim` and `census` fail with `SagaRepositoryUnsupported`: nothing is
+   * listed, and no execution is resumed after a crash.
+   */
+  readonly list?: () => Effect.Effect<Iterable<unknown>, unknown>
+}
+
+export interface KeyValueRepositoryOptions {
+  /**
+   * Whether settled executions stay. Default true: they can be loaded and listed until `delete`. False keeps the store
+   * small; the uuid and the `startKey` that a caller has given stay used up either way (SPEC C9).
+   */
+  readonly keepSettled?: boolean
+  /**
+   * Whether the functions keep values over a restart of the process. Default true: a participant that asks about an
+   * execution that is not kept is told to reject its transaction. With false the answer is that nothing is decided.
+   */
+  readonly durable?: boolean
+}
+
+// ---- values ----------------------------------------------------------------------------------------------------
+
+/** A uuid or a `startKey` that is in use or used up. Saved under a uuid that is made from the name. */
+const ClaimedName = Schema.Struct({
+  v: Schema.Literal(1),
+  claimed: Schema.Struct({ uuid: UuidText, tombstone: Schema.optionalKey(Tombstone) })
+})
+
+/** A value that the functions keep: an execution in its encoded form, or a name in use. */
+export type Kept = Execution.Raw | typeof ClaimedName.Type
+
+const isClaimedName = Schema.is(ClaimedName)
+const revisionOf = Schema.decodeUnknownOption(Schema.Struct({ revision: Schema.Int }))
+
+/** The error of `JSON.parse` quotes the text, which must not get into an error (SPEC C12). */
+const parse = (text: string) =>
+  Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: () => new Execution.SagaDecodeError({ issue: "$ is not JSON" })
+  })
+
+const nilUuid = "00000000-0000-0000-0000-000000000000"
+const keyOfUuid = (uuid: string): string => Uuid.ofStep(uuid, "uuid")
+const keyOfStartKey = (startKey: string): string => Uuid.ofStep(nilUuid, `startKey ${startKey}`)
+
+const corrupt = (operation: Port.Operation) => (cause: unknown) =>
+  new Port.SagaExecutionRepositoryError({ reason: "corrupt", operation, cause })
+
+const read = (operation: Port.Operation, given: unknown) => {
+  const value = Option.isOption(given) ? Option.getOrUndefined(given) : given
+  return typeof value === "string"
+    ? Effect.mapError(parse(value), corrupt(operation))
+    : Effect.succeed(value ?? undefined)
+}
+
+const fromKept = (operation: Port.Operation, given: unknown) =>
+  Effect.flatMap(read(operation, given), (value) =>
+    value === undefined || isClaimedName(value) ? Effect.succeed([]) : Effect.map(Execution.fromRaw(value), Array.of)
+  )
+
+/** The functions with the errors of the port. */
+const accessTo = ({ get, list, remove, save }: KeyValueFunctions) => {
+  const call = <A>(operation: Port.Operation, self: Effect.Effect<A, unknown>) =>
+    Effect.mapError(self, (cause) => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation, cause }))
+
+  const value = (operation: Port.Operation, uuid: string) =>
+    Effect.flatMap(call(operation, get(uuid)), (given) => read(operation, given))
+
+  const claimedName = (operation: Port.Operation, key: string) =>
+    Effect.flatMap(value(operation, key), (value) =>
+      value === undefined || isClaimedName(value)
+        ? Effect.succeed(value?.claimed)
+        : Effect.fail(corrupt(operation)(new Execution.SagaDecodeError({ issue: "$.claimed" })))
+    )
+
+  /** A value that cannot be read is skipped with a warning: the other executions do not wait for its repair. */
+  const all = Effect.fnUntraced(function* (operation: "find" | "claim" | "census") {
+    if (list === undefined) return yield* new Port.SagaRepositoryUnsupported({ operation })
+    const found = yield* Effect.forEach(yield* call(operation, list()), (given) =>
+      Effect.catch(fromKept(operation, given), (error) =>
+        Effect.as(Effect.logWarning(`An execution cannot be listed: ${error.message}`), [])
+      )
+    )
+    return found.flat()
+  })
+
+  return {
+    all,
+    claimedName,
+    value,
+    save: (operation: Port.Operation, uuid: string, kept: Kept) => call(operation, save(uuid, kept)),
+    remove: (operation: Port.Operation, uuid: string) => call(operation, remove(uuid))
+  }
+}
+
+// ---- writing ---------------------------------------------------------------------------------------------------
+
+const writerTo = (
+  { claimedName, remove, save, value }: ReturnType<typeof accessTo>,
+  hints: Map<string, Hint>,
+  keepSettled: boolean
+) => {
+  /** Writes that have failed and may have happened all the same (SPEC W5). */
+  const unknown = new WeakSet<SagaExecution>()
+
+  /** A first write: no name of the execution may be in use or used up. */
+  const begin = Effect.fnUntraced(function* (execution: SagaExecution) {
+    const { revision, startKey, uuid } = execution
+    if (revision > 0) return yield* Port.conflict(execution)
+    if (isCallerGiven(uuid)) {
+      const claimed = yield* claimedName("store", keyOfUuid(uuid))
+      if (claimed?.tombstone !== undefined) return yield* new SagaExecutionRetired(claimed.tombstone)
+    }
+    if (startKey === undefined) return
+    const key = keyOfStartKey(startKey)
+    const claimed = yield* claimedName("store", key)
+    if (claimed?.tombstone !== undefined) return yield* new SagaExecutionRetired(claimed.tombstone)
+    // A crash between this write and the next leaves a name without an execution: the name is free.
+    if (claimed !== undefined && claimed.uuid !== uuid && (yield* value("store", claimed.uuid)) !== undefined)
+      return yield* Port.conflict(execution, claimed.uuid)
+    yield* save("store", key, { v: 1, claimed: { uuid } })
+  })
+
+  const retire = Effect.fnUntraced(function* (operation: Port.Operation, execution: SagaExecution) {
+    const left = tombstone(execution)
+    const claimed = { v: 1, claimed: { uuid: execution.uuid, ...(left !== undefined && { tombstone: left }) } } as const
+    if (left?.startKey !== undefined) yield* save(operation, keyOfStartKey(left.startKey), claimed)
+    if (isCallerGiven(execution.uuid)) yield* save(operation, keyOfUuid(execution.uuid), claimed)
+    yield* remove(operation, execution.uuid)
+    hints.delete(execution.uuid)
+  })
+
+  const write = Effect.fnUntraced(function* (execution: SagaExecution, hint: Hint | undefined) {
+    const next = Execution.stored(execution)
+    const kept = yield* value("store", execution.uuid)
+    if (kept === undefined) yield* begin(execution)
+    else {
+      const known = revisionOf(kept)
+      if (Option.isNone(known)) return yield* corrupt("store")(new Execution.SagaDecodeError({ issue: "$.revision" }))
+      if (known.value.revision !== execution.revision) {
+        if (unknown.has(execution) && CanonicalJson.sha256(kept) === CanonicalJson.sha256(Execution.raw(next)))
+          return next
+        return yield* Port.conflict(execution, execution.revision === 0 ? execution.uuid : undefined)
+      }
+    }
+    if (execution.state.unstored === 0) return execution
+    if (next.settled || hint === undefined) hints.delete(next.uuid)
+    else hints.set(next.uuid, hint)
+    yield* next.settled && !keepSettled
+      ? retire("store", next)
+      : Effect.onError(save("store", next.uuid, Execution.raw(next)), () => Effect.sync(() => unknown.add(execution)))
+    return next
+  })
+
+  return { retire, write }
+}
+
+// ---- repository ------------------------------------------------------------------------------------------------
+
+/**
+ * A repository from three functions, and `list` for recovery and lists.
+ *
+ * @example
+ * ```ts
+ * const kept = new Map<string, string>()
+ * const repository = KeyValueRepository.make({
+ *   save: (uuid, value) => Effect.sync(() => kept.set(uuid, JSON.stringify(value))),
+ *   get: (uuid) => Effect.sync(() => kept.get(uuid)),
+ *   remove: (uuid) => Effect.sync(() => kept.delete(uuid)),
+ *   list: () => Effect.sync(() => kept.values())
+ * })
+ * const RepositoryLive = Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, repository)
+ * ```
+ */
+export const make = (
+  functions: KeyValueFunctions,
+  { durable = true, keepSettled = true }: KeyValueRepositoryOptions = {}
+): Port.SagaExecutionRepository["Service"] => {
+  const locks = KeyedLock.make()
+  const leases = new Leases()
+  const hints = new Map<string, Hint>()
+  const access = accessTo(functions)
+  const { retire, write } = writerTo(access, hints, keepSettled)
+
+  const alone =
+    (key: string) =>
+    <A, E>(use: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      locks.hold(key, use)
+
+  /** No other execution starts under the `startKey` in the meantime. */
+  const holdingName = ({ startKey }: SagaExecution) =>
+    startKey === undefined ? <A>(use: A): A => use : alone(keyOfStartKey(startKey))
+
+  return Port.SagaExecutionRepository.of({
+    store: (execution, hint) =>
+      FaultPoint.around("store", () => write(execution, hint)).pipe(holdingName(execution), alone(execution.uuid)),
+    load: Effect.fnUntraced(function* (text) {
+      const uuid = Port.uuidOf(text)
+      const value = Uuid.normalize(uuid) === undefined ? undefined : yield* access.value("load", uuid)
+      if (value === undefined) return yield* new Port.SagaExecutionNotFound({ uuid })
+      return yield* Effect.mapError(Execution.fromRaw(value), corrupt("load"))
+    }),
+    delete: Effect.fnUntraced(function* (target) {
+      const uuid = Port.uuidOf(target)
+      if (Uuid.normalize(uuid) === undefined) return
+      yield* Effect.gen(function* () {
+        const value = yield* access.value("delete", uuid)
+        if (value === undefined) return
+        const execution = yield* Effect.mapError(Execution.fromRaw(value), corrupt("delete"))
+        yield* FaultPoint.around("store", () => retire("delete", execution)).pipe(holdingName(execution))
+      }).pipe(alone(uuid))
+    }),
+    find: Effect.fnUntraced(function* (filter, page = {}) {
+      const from = yield* Port.pageStart(page)
+      return ExecutionSummary.page((yield* access.all("find")).map(ExecutionSummary.of), filter, page, from)
+    }),
+    claim: Effect.fnUntraced(function* (request) {
+      const found = yield* access.all("claim")
+      const kept = found.map(({ state }): KeptExecution => ({ state, hint: hints.get(state.uuid) }))
+      const claimed = leases.claim(kept, request)
+      for (const { hint, state } of kept) if (hint !== undefined) hints.set(state.uuid, hint)
+      return claimed
+    }),
+    take: (request) =>
+      Effect.sync(() => {
+        const owner = leases.holder(hints.get(request.uuid), request)
+        if (owner === request.owner) hints.set(request.uuid, hintOf(request))
+        return owner
+      }),
+    release: (owner) => Effect.sync(() => leases.release(owner)),
+    census: Effect.map(
+      Effect.suspend(() => access.all("census")),
+      (found) => ExecutionSummary.census(found.map(({ state }) => state))
+    ),
+    changes: Stream.empty,
+    atomically: (work) => work,
+    durable,
+    transactional: false
+  })
+}
+
+// ---- KeyValueStore ---------------------------------------------------------------------------------------------
+
+export interface KeyValueStoreOptions extends KeyValueRepositoryOptions {
+  /** Before the uuid in every key. Default `effect-saga/`. Set it where several programs share one store. */
+  readonly prefix?: string
+}
+
+/** A repository in a `KeyValueStore` (files, Redis, browser storage, …): one key for each execution, as JSON text. */
+export const fromKeyValueStore = (
+  store: KeyValueStore.KeyValueStore,
+  options: KeyValueStoreOptions = {}
+): Port.SagaExecutionRepository["Service"] => {
+  const own = KeyValueStore.prefix(store, options.prefix ?? "effect-saga/")
+  return make(
+    {
+      save: (uuid, raw) => own.set(uuid, JSON.stringify(raw)),
+      get: own.get,
+      remove: own.remove,
+      list: () => Effect.flatMap(own.keys, Effect.forEach(own.get))
+    },
+    options
+  )
+}
+
+/** `fromKeyValueStore` with the `KeyValueStore` of the context. */
+export const layer = (
+  options?: KeyValueStoreOptions
+): Layer.Layer<Port.SagaExecutionRepository, never, KeyValueStore.KeyValueStore> =>
+  Layer.effect(
+    Port.SagaExecutionRepository,
+    Effect.map(KeyValueStore.KeyValueStore, (store) => fromKeyValueStore(store, options))
+  )

@@ -3,7 +3,6 @@
  * late, or in another order: whoever expects an answer sends again (SPEC C1, C8). A delivery is acknowledged after its
  * consequence is stored, and comes again if it is not.
  */
-import { Buffer } from "node:buffer"
 import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
 import { decode as decodeEnvelope, type Envelope, isName, stringify } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"

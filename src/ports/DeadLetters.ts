@@ -2,9 +2,8 @@
  * Port: what could not be understood, or was not allowed, and is kept for people to look at. Sizes and hashes, never the
  * message itself (SPEC C12). A reference: without a layer the last 1,000 are kept in memory.
  */
-import { Buffer } from "node:buffer"
-import { createHash } from "node:crypto"
 import { Clock, Context, Effect, Schema } from "effect"
+import { sha256OfText } from "../wire/CanonicalJson.ts"
 import { type Message, topic } from "./Broker.ts"
 
 export const DeadLetter = Schema.Struct({
@@ -64,7 +63,7 @@ export const record = ({ address, body }: Refused, reason: string): Effect.Effec
         sender: address.from,
         reason,
         size: Buffer.byteLength(body),
-        sha256: createHash("sha256").update(body).digest("hex")
+        sha256: sha256OfText(body)
       })
     )
   )

@@ -1,6 +1,6 @@
 /** Identifiers of executions and steps. Executions get version 7 from a replaceable service, so tests can repeat a run. */
-import { createHash, randomBytes } from "node:crypto"
 import { Context, Effect } from "effect"
+import { nodeCrypto } from "./NodeCrypto.ts"
 
 const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
@@ -22,7 +22,7 @@ const pool = { hex: "", at: 0 }
 /** The 74 random bits and the variant, as `xxx-yxxx-xxxxxxxxxxxx`. Drawn in bulk: one at a time costs three times as much. */
 const randomSuffix = (): string => {
   if (pool.at + 19 > pool.hex.length) {
-    pool.hex = randomBytes(4_750).toString("hex")
+    pool.hex = nodeCrypto.randomBytes(4_750).toString("hex")
     pool.at = 0
   }
   const { at, hex } = pool
@@ -56,14 +56,15 @@ export const seeded = (seed: string) => Effect.provideService(UuidGenerator, { n
 const sequence = (seed: string) => {
   let count = 0
   return (now: number): string => {
-    const random = createHash("sha256").update(`${seed}:${count++}`).digest("hex")
+    const random = nodeCrypto.createHash("sha256").update(`${seed}:${count++}`).digest("hex")
     return `${timePrefix(now)}${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`
   }
 }
 
 /** The identifier of a step: version 5 in the namespace of its execution, so it is the same wherever it is asked for. */
 export const ofStep = (execution: string, path: string): string => {
-  const hash = createHash("sha1")
+  const hash = nodeCrypto
+    .createHash("sha1")
     .update(Buffer.from(execution.replaceAll("-", ""), "hex"))
     .update(path)
     .digest()

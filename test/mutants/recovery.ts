@@ -340,7 +340,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C12",
     what: "a dead letter has the message in it",
     file: "src/ports/DeadLetters.ts",
-    find: `sha256: createHash("sha256").update(body).digest("hex")`,
+    find: "sha256: sha256OfText(body)",
     replace: "sha256: String(body)",
     tests: [wire, "test/orchestrator/deadLetters.test.ts"]
   },

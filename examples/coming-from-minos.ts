@@ -1,4 +1,4 @@
-/** The same saga here: steps are named after what they give, and the undoing reads it, with its type. */
+/** The same saga here. Each step is named after its result, and the compensation reads this result with its type. */
 import { Console, Effect, Schema } from "effect"
 import { Participant, Saga } from "effect-saga"
 
@@ -20,5 +20,5 @@ const PlaceOrder = Saga.make("PlaceOrder", { context: { city: Schema.String, amo
   Saga.commit
 )
 
-// What Minos knows only while it runs is known from the value: what a refused commit would undo.
-for (const { how, step } of Saga.rollbackPlan(PlaceOrder)) console.log(`undo ${step} (${how})`)
+// The value alone tells what a rollback would compensate; in Minos only a running saga knows.
+for (const { how, step } of Saga.rollbackPlan(PlaceOrder)) console.log(`compensate ${step} (${how})`)

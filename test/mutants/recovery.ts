@@ -60,7 +60,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a reply goes on with an execution without looking at its half-done steps",
     file: "src/orchestrator/ExecutionSupervisor.ts",
-    find: "elsewhere === undefined ? afterCrash(execution, clock.currentTimeMillisUnsafe()) : execution",
+    find: "elsewhere === undefined ? afterCrash(execution, this.clock.currentTimeMillisUnsafe()) : execution",
     replace: "execution",
     tests: [instances]
   },

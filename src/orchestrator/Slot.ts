@@ -1,0 +1,172 @@
+/**
+ * Where one execution stands in this process, and what follows from each thing that happens to it. A pure reducer: the
+ * supervisor keeps one slot for each execution and does what the outputs say. An execution without a slot is not this
+ * process's, or is over.
+ */
+import { type Cause, Exit } from "effect"
+import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
+import type { LoopResult, StorageError } from "./ExecutionLoop.ts"
+import * as Inbox from "./Inbox.ts"
+import type { TakenUp } from "./Takeover.ts"
+
+export type RunError = StorageError | SagaDefinitionDrift
+
+export type Slot =
+  /** Not over, and no runner is needed: the execution waits for a reply or a time. */
+  | { readonly _tag: "Waiting" }
+  /** `isOver`: the end is stored, and the runner is about to end. `waited`: a start has met an execution that waits here. */
+  | { readonly _tag: "Running"; readonly inbox: Inbox.Inbox; readonly isOver: boolean; readonly waited: boolean }
+  /** Another instance has taken the execution, and the runner is being interrupted. `isBack`: it was taken back since. */
+  | { readonly _tag: "Leaving"; readonly inbox: Inbox.Inbox; readonly isOver: boolean; readonly isBack: boolean }
+
+export type SlotEvent =
+  /** A caller starts a new execution. Its runner is launched by the supervisor, which wants the result at once. */
+  | { readonly _tag: "Start"; readonly inbox: Inbox.Inbox }
+  | { readonly _tag: "Input"; readonly input: Inbox.PendingInput }
+  /** The time has come to look at the execution; `since`: when it was looked at last. */
+  | { readonly _tag: "Due"; readonly since: number }
+  /** Recovery has claimed the execution for this instance. */
+  | { readonly _tag: "Claimed"; readonly takenUp: TakenUp; readonly since: number }
+  | { readonly _tag: "Lost" }
+  /** The end of the execution is stored. */
+  | { readonly _tag: "Over" }
+  | { readonly _tag: "Ended"; readonly exit: Exit.Exit<LoopResult, RunError> }
+
+export type Output =
+  /** Launch a runner. `from` undefined: load the execution first. */
+  | { readonly _tag: "Run"; readonly inbox: Inbox.Inbox; readonly from: TakenUp | undefined; readonly since: number }
+  | { readonly _tag: "Offer"; readonly inbox: Inbox.Inbox; readonly input: Inbox.PendingInput }
+  | { readonly _tag: "Interrupt" }
+  | { readonly _tag: "Schedule"; readonly at: number; readonly since: number }
+  /** Resume the waiters whose wish the execution fulfils. */
+  | { readonly _tag: "Tell"; readonly result: LoopResult }
+  | { readonly _tag: "Fail"; readonly exit: Exit.Exit<never, RunError>; readonly onlyStarters: boolean }
+  /** Fail the inputs that nobody judges any more. */
+  | { readonly _tag: "Abandon"; readonly inbox: Inbox.Inbox; readonly exit: Exit.Exit<never, RunError> }
+
+export interface Change {
+  readonly slot: Slot | undefined
+  readonly outputs: ReadonlyArray<Output>
+}
+
+export interface Moment {
+  readonly now: number
+  /** After how many milliseconds an execution is looked at again whose runner has failed. */
+  readonly recoveryInterval: number
+}
+
+/** Since when an execution counts as looked at that was left half done: everything that is not answered is sent again. */
+export const never = Number.NEGATIVE_INFINITY
+
+/** Whether the execution has a runner here. */
+export const isActive = (slot: Slot | undefined): slot is Exclude<Slot, { readonly _tag: "Waiting" }> =>
+  slot !== undefined && slot._tag !== "Waiting"
+
+/** The slot after an event, and what is to be done for it. The same slot and no outputs: the event changes nothing. */
+export const reduce = (slot: Slot | undefined, event: SlotEvent, moment: Moment): Change => {
+  switch (event._tag) {
+    case "Start":
+      return isActive(slot) ? unchanged(slot) : { slot: running(event.inbox, slot !== undefined), outputs: none }
+    case "Input":
+      return isActive(slot)
+        ? { slot, outputs: [{ _tag: "Offer", inbox: slot.inbox, input: event.input }] }
+        : run(undefined, moment.now, [event.input])
+    case "Due":
+      // The runner of a start may find that the execution exists already: it is looked at after that.
+      return isActive(slot)
+        ? { slot, outputs: [{ _tag: "Schedule", at: moment.now + moment.recoveryInterval, since: event.since }] }
+        : run(undefined, event.since, none)
+    case "Claimed":
+      if (!isActive(slot)) return run(event.takenUp, event.since, none)
+      return slot._tag === "Leaving" ? { slot: { ...slot, isBack: true }, outputs: none } : unchanged(slot)
+    case "Lost":
+      return slot?._tag === "Running"
+        ? {
+            slot: { _tag: "Leaving", inbox: slot.inbox, isOver: slot.isOver, isBack: false },
+            outputs: [{ _tag: "Interrupt" }]
+          }
+        : unchanged(slot)
+    case "Over":
+      return isActive(slot) && !slot.isOver ? { slot: { ...slot, isOver: true }, outputs: none } : unchanged(slot)
+    case "Ended":
+      return isActive(slot) ? ended(slot, event.exit, moment) : unchanged(slot)
+  }
+}
+
+const none: ReadonlyArray<never> = []
+
+const unchanged = (slot: Slot | undefined): Change => ({ slot, outputs: none })
+
+const running = (inbox: Inbox.Inbox, waited: boolean): Slot => ({ _tag: "Running", inbox, isOver: false, waited })
+
+const run = (from: TakenUp | undefined, since: number, inputs: ReadonlyArray<Inbox.PendingInput>): Change => {
+  const inbox = Inbox.make(inputs)
+  return { slot: running(inbox, false), outputs: [{ _tag: "Run", inbox, from, since }] }
+}
+
+const ended = (
+  slot: Exclude<Slot, { readonly _tag: "Waiting" }>,
+  exit: Exit.Exit<LoopResult, RunError>,
+  moment: Moment
+): Change => {
+  if (slot._tag === "Leaving" && (slot.isBack || Exit.isFailure(exit))) return handOver(slot.inbox, slot.isBack, moment)
+  if (Exit.isFailure(exit)) return failed(slot, exit.cause, moment)
+  const { inbox } = slot
+  const { elsewhere, execution, wakeAt } = exit.value
+  if (inbox.inputs.length > 0) return run(exit.value, moment.now, inbox.inputs)
+  const isAsleep = wakeAt === Number.POSITIVE_INFINITY
+  // An execution that is over may still have to tell others of it.
+  const isOver = (execution.status === "finished" || execution.status === "errored") && isAsleep
+  const tell: Output = { _tag: "Tell", result: exit.value }
+  return {
+    slot: elsewhere !== undefined || isOver ? undefined : waiting,
+    outputs: isAsleep ? [tell] : [{ _tag: "Schedule", at: wakeAt, since: moment.now }, tell]
+  }
+}
+
+const waiting: Slot = { _tag: "Waiting" }
+
+/** Inputs that came meanwhile are judged again, on what the other instance has made of the execution. */
+const handOver = (inbox: Inbox.Inbox, isBack: boolean, { now }: Moment): Change => {
+  const inputs = [...inbox.judged.map(({ input }) => input), ...inbox.inputs]
+  return !isBack && inputs.length === 0
+    ? { slot: undefined, outputs: none }
+    : run(undefined, isBack ? never : now, inputs)
+}
+
+const failed = (
+  slot: Exclude<Slot, { readonly _tag: "Waiting" }>,
+  cause: Cause.Cause<RunError>,
+  { now, recoveryInterval }: Moment
+): Change => {
+  const { inbox } = slot
+  const exit = Exit.failCause(cause)
+  if (isConflict(cause)) {
+    // The execution exists already. Inputs that came are for that one, and so are waiters that did not start this one.
+    const fail: Output = { _tag: "Fail", exit, onlyStarters: true }
+    if (inbox.inputs.length > 0) {
+      const next = run(undefined, now, inbox.inputs)
+      return { slot: next.slot, outputs: [...next.outputs, fail] }
+    }
+    return { slot: slot._tag === "Running" && slot.waited ? waiting : undefined, outputs: [fail] }
+  }
+  const told: ReadonlyArray<Output> = [
+    { _tag: "Fail", exit, onlyStarters: false },
+    { _tag: "Abandon", inbox, exit }
+  ]
+  // Not final: the store was away for longer than a runner tries, or there is a bug. The execution stays this process's.
+  return isFinal(cause)
+    ? { slot: undefined, outputs: told }
+    : { slot: waiting, outputs: [{ _tag: "Schedule", at: now + recoveryInterval, since: never }, ...told] }
+}
+
+/** Taking the execution up again here is of no use: it is gone, another program's, or its write can never work. */
+const isFinal = (cause: Cause.Cause<RunError>): boolean =>
+  cause.reasons.some(
+    (reason) =>
+      reason._tag === "Fail" &&
+      (reason.error._tag !== "SagaExecutionRepositoryError" || reason.error.reason === "rejected")
+  )
+
+const isConflict = (cause: Cause.Cause<RunError>): boolean =>
+  cause.reasons.some((reason) => reason._tag === "Fail" && reason.error._tag === "SagaExecutionConflict")

@@ -1,0 +1,101 @@
+/** Callers of this process that wait for an execution, whichever instance runs it. A caller that gives up is forgotten. */
+import { Deferred, Effect, Exit } from "effect"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+
+/** What a caller waits for: the end, or also a forward pause. */
+export type Until = "end" | "pause"
+
+export interface Waiter<E> {
+  readonly until: Until
+  /** The caller has started the execution. */
+  readonly starts: boolean
+  readonly reached: Deferred.Deferred<SagaExecution, E>
+}
+
+export class Waiters<E> {
+  private readonly waiters = new Map<string, Array<Waiter<E>>>()
+  private readonly isReached: (execution: SagaExecution, until: Until) => boolean
+
+  constructor(isReached: (execution: SagaExecution, until: Until) => boolean) {
+    this.isReached = isReached
+  }
+
+  get uuids(): ReadonlyArray<string> {
+    return [...this.waiters.keys()]
+  }
+
+  has(uuid: string): boolean {
+    return this.waiters.has(uuid)
+  }
+
+  /** Waits for an execution that is under way. */
+  await(uuid: string, until: Until, starts: boolean): Effect.Effect<SagaExecution, E> {
+    const waiter = this.add(uuid, until, starts)
+    return Effect.onInterrupt(Deferred.await(waiter.reached), () => Effect.sync(() => this.remove(uuid, waiter)))
+  }
+
+  /** Waits from before something is begun, so that an end that this brings at once is not missed. */
+  awaitWhile<E2>(
+    uuid: string,
+    until: Until,
+    begin: () => Effect.Effect<unknown, E2>
+  ): Effect.Effect<SagaExecution, E | E2> {
+    return Effect.suspend(() => {
+      let waiter: Waiter<E> | undefined
+      // The handler stands before the waiter does: an interruption in between would leave a waiter for ever.
+      return Effect.onError(
+        Effect.suspend(() => {
+          const mine = this.add(uuid, until, false)
+          waiter = mine
+          return Effect.andThen(begin(), Deferred.await(mine.reached))
+        }),
+        () => Effect.sync(() => waiter && this.remove(uuid, waiter))
+      )
+    })
+  }
+
+  /** Resumes the waiters whose wish is fulfilled. */
+  tell(uuid: string, execution: SagaExecution): void {
+    if (this.waiters.size === 0) return
+    this.resume(uuid, Exit.succeed(execution), ({ until }) => this.isReached(execution, until))
+  }
+
+  /** Fails all waiters of an execution, or only the callers that have started it. */
+  fail(uuid: string, exit: Exit.Exit<never, E>, onlyStarters = false): void {
+    this.resume(uuid, exit, ({ starts }) => starts || !onlyStarters)
+  }
+
+  /** Interrupts every waiter: nothing is run here any more. */
+  dismiss(): void {
+    for (const uuid of this.uuids) this.fail(uuid, Exit.interrupt())
+  }
+
+  private add(uuid: string, until: Until, starts: boolean): Waiter<E> {
+    const waiter: Waiter<E> = { until, starts, reached: Deferred.makeUnsafe() }
+    const others = this.waiters.get(uuid)
+    if (others === undefined) this.waiters.set(uuid, [waiter])
+    else others.push(waiter)
+    return waiter
+  }
+
+  private remove(uuid: string, waiter: Waiter<E>): void {
+    this.keep(uuid, this.waiters.get(uuid)?.filter((other) => other !== waiter) ?? [])
+  }
+
+  private keep(uuid: string, waiters: Array<Waiter<E>>): void {
+    if (waiters.length === 0) this.waiters.delete(uuid)
+    else this.waiters.set(uuid, waiters)
+  }
+
+  private resume(uuid: string, exit: Exit.Exit<SagaExecution, E>, concerns: (waiter: Waiter<E>) => boolean): void {
+    const present = this.waiters.get(uuid)
+    if (present === undefined) return
+    const told = present.filter(concerns)
+    this.keep(
+      uuid,
+      present.filter((waiter) => !told.includes(waiter))
+    )
+    // Resumed last: a waiter may wait again at once, and must not be taken for the one that was just removed.
+    for (const { reached } of told) Deferred.doneUnsafe(reached, exit)
+  }
+}

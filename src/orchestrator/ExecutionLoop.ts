@@ -70,7 +70,7 @@ export const make = Effect.fnUntraced(function* (
   const hints = hintsOf(owner)
 
   const perform = (
-    run: PerformStep.Run,
+    scope: PerformStep.ExecutionScope,
     instruction: Decision.Instruction
   ): Effect.Effect<ReadonlyArray<SagaEvent>> => {
     switch (instruction._tag) {
@@ -79,9 +79,9 @@ export const make = Effect.fnUntraced(function* (
       case "Reserve":
       case "Commit":
       case "Reject":
-        return AskParticipants.ask(run, committer, hooks, instruction)
+        return AskParticipants.ask(scope, committer, hooks, instruction)
       default:
-        return PerformStep.perform(run, instruction)
+        return PerformStep.perform(scope, instruction)
     }
   }
 
@@ -138,7 +138,7 @@ export const make = Effect.fnUntraced(function* (
   const giveBack = (uuid: string, now: number, wakeAt: number): Effect.Effect<void> =>
     owner === undefined ? Effect.void : Effect.ignore(repository.take({ uuid, owner, now, wakeAt }))
 
-  const scopeOf = ({ clock, definition, execution, fiberContext }: Run): PerformStep.Run => ({
+  const scopeOf = ({ clock, definition, execution, fiberContext }: Run): PerformStep.ExecutionScope => ({
     definition,
     state: execution.state,
     settings,

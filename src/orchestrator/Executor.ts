@@ -1,9 +1,9 @@
 /**
- * The operations of a step for a caller of their own: a local callback, a request, the handler of a response, run as a
- * step of an execution runs them, with errors instead of facts. Nothing is decided and nothing is stored here; that is
- * what `SagaRunner` is for.
+ * The operations of a step, for a program that calls them itself: a local callback, a request, the handler of a reply. Each
+ * runs as a step of an execution runs it, with errors instead of facts. Nothing is decided and nothing is stored: for that
+ * there is `SagaRunner`.
  *
- * Casts: the overloads say what comes of an operation that may be absent.
+ * Casts: the overloads say what an operation gives that may be absent.
  */
 import { Clock, Effect, Ref } from "effect"
 import type { SagaRequest } from "../definition/SagaMessage.ts"
@@ -17,23 +17,37 @@ import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import { starting } from "./SagaRunner.ts"
+import type { ExecutionScope } from "./steps/ExecutionScope.ts"
 import { buildRequest } from "./steps/RemoteRequest.ts"
-import { overlay, type Run, within } from "./steps/StepCallback.ts"
+import { overlay, runCallback } from "./steps/StepCallback.ts"
 
-export * from "./steps/PerformStep.ts"
+export type { ExecutionScope } from "./steps/ExecutionScope.ts"
 
-/** Where the operation of a caller belongs: a step of an execution, by its path and its name. */
-export interface Place<out Name extends string> {
-  readonly run: Run
+/** The step of an execution as which an operation runs. Made by `at`. */
+export interface StepScope<out Name extends string> {
+  readonly scope: ExecutionScope
   readonly path: string
   readonly name: Name
 }
 
-/** A place in an execution as it stands; a new execution counts as started by the request that the caller serves. */
+/**
+ * Chooses the step of an execution, in its present state, as which the operations below run. An execution that has not
+ * been started counts as started by the request that the caller serves (`RequestContext`). `path` is the path of the step
+ * (`SagaPath`), `name` the key of its result in the context.
+ *
+ * Fails with `SagaDefinitionDrift` where the program does not have the saga of the execution.
+ *
+ * @example
+ * ```ts
+ * const step = yield* Executor.at(execution, { path: "0", name: "seat" })
+ * const context = yield* Executor.local(step, ({ trip }) => reserveSeat(trip), { trip: "Rome" })
+ * context.seat
+ * ```
+ */
 export const at = Effect.fnUntraced(function* <const Name extends string>(
   execution: SagaExecution,
   step: { readonly path: string; readonly name: Name }
-): Effect.fn.Return<Place<Name>, SagaDefinitionDrift, SagaConfig | TransactionCommitter> {
+): Effect.fn.Return<StepScope<Name>, SagaDefinitionDrift, SagaConfig | TransactionCommitter> {
   const { definition, saga, state } = execution
   if (definition === undefined)
     return yield* new SagaDefinitionDrift({ saga, fingerprint: state.fingerprint, known: [] })
@@ -48,62 +62,71 @@ export const at = Effect.fnUntraced(function* <const Name extends string>(
     headers: headers === undefined ? undefined : yield* Ref.get(headers),
     now: clock.currentTimeMillisUnsafe()
   })
-  return { run: { definition, state: started.state, settings, service, clock, fiberContext: undefined }, ...step }
+  return { scope: { definition, state: started.state, settings, service, clock, fiberContext: undefined }, ...step }
 })
 
-/** Runs a function inside the transaction of the execution (`SagaTransaction`) and gives its result. */
+/**
+ * Runs a function inside the transaction of the execution (`SagaTransaction`) and gives its result. A failure, a defect, a
+ * throw or an interruption of the function is the cause of a `SagaFailedExecutionStep`.
+ */
 export const call = <Args extends ReadonlyArray<any>, A, E, R>(
-  { name, path, run }: Place<string>,
+  { name, path, scope }: StepScope<string>,
   f: (...args: Args) => Effect.Effect<A, E, R>,
   ...args: NoInfer<Args>
 ): Effect.Effect<A, SagaFailedExecutionStep, R> =>
   Effect.catchCause(
-    within(run, path, "execute", () => f(...args)) as Effect.Effect<A, E, R>, // it erases the services of a step
+    runCallback(scope, path, "execute", () => f(...args)) as Effect.Effect<A, E, R>, // it erases the services of a step
     (cause) =>
-      Effect.fail(new SagaFailedExecutionStep({ saga: run.state.saga, path, step: name, cause: defectOf(cause) }))
+      Effect.fail(new SagaFailedExecutionStep({ saga: scope.state.saga, path, step: name, cause: defectOf(cause) }))
   )
 
-/** A context with the result of one more step; what gives nothing leaves it as it is. */
+/** A context with the result of one more step. A callback without a result leaves the context as it is. */
 // biome-ignore lint/suspicious/noConfusingVoidType: the result of a callback that gives none
-export type With<Ctx, Name extends string, A> = [A] extends [void] ? Ctx : Ctx & { readonly [K in Name]: A }
+export type WithResult<Ctx, Name extends string, A> = [A] extends [void] ? Ctx : Ctx & { readonly [K in Name]: A }
 
 /**
  * Runs a local callback and gives the context with its result under the step's name. Without a callback, or without a
- * result, that is the same context. Whatever goes wrong in it is the cause of a `SagaFailedExecutionStep`.
+ * result, gives the same context. Fails as `call` does.
  */
 export const local: {
-  <Ctx extends object>(place: Place<string>, execute: undefined, context: Ctx): Effect.Effect<Ctx>
+  <Ctx extends object>(step: StepScope<string>, execute: undefined, context: Ctx): Effect.Effect<Ctx>
   <Name extends string, Ctx extends object, A, E, R>(
-    place: Place<Name>,
+    step: StepScope<Name>,
     execute: ((context: NoInfer<Ctx>) => Effect.Effect<A, E, R>) | undefined,
     context: Ctx
-  ): Effect.Effect<With<Ctx, Name, A>, SagaFailedExecutionStep, R>
-} = (place: Place<string>, execute: Handler | undefined, context: object): any =>
-  execute === undefined ? Effect.succeed(context) : withResult(place, context, call(place, execute, context))
+  ): Effect.Effect<WithResult<Ctx, Name, A>, SagaFailedExecutionStep, R>
+} = (step: StepScope<string>, execute: Handler | undefined, context: object): any =>
+  execute === undefined ? Effect.succeed(context) : withResult(step, context, call(step, execute, context))
 
 /**
- * Builds the message that a remote step would send and publishes it, once. A request that cannot be built is a
- * `SagaFailedExecutionStep`; a broker that refuses the message is not a failure: whoever expects an answer sends again.
+ * Builds the message that a remote step would send, publishes it once, and gives it. Fails with `SagaFailedExecutionStep`
+ * where the message cannot be built or is larger than `Broker.maxMessageBytes`. A broker that does not take the message is
+ * no failure: a caller that gets no answer publishes the same message again.
+ *
+ * @example
+ * ```ts
+ * const message = yield* Executor.request(step, SagaRequest.make("taxis/order", "now"), context)
+ * ```
  */
 export const request: <Ctx extends object, P>(
-  place: Place<string>,
+  step: StepScope<string>,
   execute: Send<Ctx, P, any, any> | SagaRequest<NoInfer<Ctx>>,
   context: Ctx
 ) => Effect.Effect<Envelope, SagaFailedExecutionStep, Broker> = Effect.fnUntraced(function* (
-  { name, path, run }: Place<string>,
+  { name, path, scope }: StepScope<string>,
   execute: Parameters<typeof toRemote>[1]["execute"],
   context: object
 ) {
   const step = toRemote(name, { execute })
   const content = () => step.execute.content(context)
-  const [fact] = buildRequest(run, {
+  const [fact] = buildRequest(scope, {
     _tag: "BuildRequest",
     path,
     step: { ...step, execute: { ...step.execute, content } },
-    context: run.state.root.context
+    context: scope.state.root.context
   })
   if (fact?._tag !== "RequestSent") {
-    const failure = fact?._tag === "StepFailed" ? toError(fact.failure, run.state.saga, run.definition) : undefined
+    const failure = fact?._tag === "StepFailed" ? toError(fact.failure, scope.state.saga, scope.definition) : undefined
     return yield* failure instanceof SagaFailedExecutionStep ? failure : Effect.die(failure)
   }
   yield* publishOrWarn(yield* Broker, fact.message, fact.command)
@@ -111,21 +134,21 @@ export const request: <Ctx extends object, P>(
 })
 
 /**
- * Runs the handler of a reply and gives the context with its result under the step's name. Without a handler, or without
- * a result, that is the same context.
+ * Runs the handler of a reply and gives the context with its result under the step's name. Without a handler, or without a
+ * result, gives the same context. Fails as `call` does.
  */
 export const response: {
-  <Ctx extends object>(place: Place<string>, handler: undefined, reply: unknown, context: Ctx): Effect.Effect<Ctx>
+  <Ctx extends object>(step: StepScope<string>, handler: undefined, reply: unknown, context: Ctx): Effect.Effect<Ctx>
   <Name extends string, Ctx extends object, Reply, A, E, R>(
-    place: Place<Name>,
+    step: StepScope<Name>,
     handler: ((reply: NoInfer<Reply>, context: NoInfer<Ctx>) => Effect.Effect<A, E, R>) | undefined,
     reply: Reply,
     context: Ctx
-  ): Effect.Effect<With<Ctx, Name, A>, SagaFailedExecutionStep, R>
-} = (place: Place<string>, handler: Handler | undefined, reply: unknown, context: object): any =>
-  handler === undefined ? Effect.succeed(context) : withResult(place, context, call(place, handler, reply, context))
+  ): Effect.Effect<WithResult<Ctx, Name, A>, SagaFailedExecutionStep, R>
+} = (step: StepScope<string>, handler: Handler | undefined, reply: unknown, context: object): any =>
+  handler === undefined ? Effect.succeed(context) : withResult(step, context, call(step, handler, reply, context))
 
 type Handler = (...args: Array<any>) => Effect.Effect<unknown, unknown, any>
 
-const withResult = <E, R>({ name }: Place<string>, context: object, result: Effect.Effect<unknown, E, R>) =>
+const withResult = <E, R>({ name }: StepScope<string>, context: object, result: Effect.Effect<unknown, E, R>) =>
   Effect.map(result, (value) => (value === undefined ? context : overlay({ ...context }, name, value)))

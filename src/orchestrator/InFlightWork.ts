@@ -6,7 +6,7 @@ import { Deferred, Effect, Exit, Fiber, Queue } from "effect"
 import type { Decision, Instruction } from "../execution/rules/SagaDecision.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Inbox } from "./Inbox.ts"
-import type { Facts } from "./steps/StepCallback.ts"
+import type { Facts } from "./steps/ExecutionScope.ts"
 
 /** What has come of a piece of work. */
 export interface FinishedWork<E> {

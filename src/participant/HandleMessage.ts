@@ -4,9 +4,8 @@
  */
 import { type Cause, Clock, Effect } from "effect"
 import type { Part } from "../definition/TransactionHooks.ts"
-import { FaultPoint } from "../ports/FaultPoint.ts"
 import { ParticipantStore, type ParticipantStoreError, type Records, type Unit } from "../ports/ParticipantStore.ts"
-import { enrolNobody, SagaTransaction } from "../ports/SagaTransaction.ts"
+import { make, runInside } from "../ports/SagaTransaction.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
 import * as ParticipantDecision from "./ParticipantDecision.ts"
@@ -174,23 +173,12 @@ const attemptHook = (
   { hooks }: Code,
   unit: Unit,
   name: "reserve" | "commit" | "reject",
-  { coordinator, headers = {}, id, saga, user }: Pick<Envelope, "coordinator" | "headers" | "id" | "saga" | "user">
+  { coordinator, headers, id, saga, user }: Pick<Envelope, "coordinator" | "headers" | "id" | "saga" | "user">
 ): Effect.Effect<void, unknown> => {
   const hook: ((part: Part) => Effect.Effect<void, unknown, any>) | undefined = hooks[name]
   if (hook === undefined) return Effect.void
-  const transaction: SagaTransaction = {
-    uuid: saga,
-    saga: coordinator,
-    path: "",
-    idempotencyKey: id,
-    epoch: 0,
-    user,
-    headers,
-    enrol: enrolNobody
-  }
-  // Its services are erased; see `Code`.
-  const called = Effect.suspend(() => hook({ uuid: saga })) as Effect.Effect<void, unknown>
-  return unit.attempt(FaultPoint.around("callback", () => Effect.provideService(called, SagaTransaction, transaction)))
+  const transaction = make({ uuid: saga, saga: coordinator, idempotencyKey: id, user, headers })
+  return unit.attempt(runInside<void, unknown>(transaction, () => hook({ uuid: saga })))
 }
 
 /** Calls a hook that must succeed; if it does not, the whole unit is undone. */

@@ -2,15 +2,14 @@
  * The code of the user in a participant: one handler for each command, and hooks for what the transaction asks. Here it is
  * looked up, called inside the transaction it belongs to, and its outcome turned into an answer.
  */
-import { Cause, Context, Effect, Exit, Ref } from "effect"
+import { Cause, Effect, Exit, Ref } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type * as Definition from "../definition/ParticipantContract.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import * as Broker from "../ports/Broker.ts"
-import { FaultPoint } from "../ports/FaultPoint.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
 import * as RequestContext from "../ports/RequestContext.ts"
-import { enrolInto, SagaTransaction } from "../ports/SagaTransaction.ts"
+import { enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
 import { type Envelope, isName, reply } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
@@ -77,7 +76,7 @@ export const run = (
   if (JsonCodec.isCodecIssue(payload)) return Effect.succeed(failed("PayloadMalformed"))
   const request = requestOf(contract.name, envelope)
   const handled = Effect.flatMap(
-    within(envelope, request, () => handler(payload)),
+    callHandler(envelope, request, () => handler(payload)),
     (value) => handledWith(command, envelope, value, request)
   )
   return Effect.matchCauseEffect(unit.attempt(handled), {
@@ -113,30 +112,15 @@ const servicesOf = ({ headers, services }: Request): ReadonlyArray<string> => {
  * Calls the code of the user inside its transaction, as a request: a saga that it runs is a part of the same transactions,
  * and its services take part too.
  */
-const within = (
-  { coordinator, headers = noHeaders, id, path = "", saga, user }: Envelope,
+const callHandler = (
+  { coordinator, headers, id, path, saga, user }: Envelope,
   request: Request,
-  call: () => Effect.Effect<unknown, unknown, any>
+  handler: () => Effect.Effect<unknown, unknown, any>
 ): Effect.Effect<unknown, unknown> => {
-  const transaction: SagaTransaction = {
-    uuid: saga,
-    saga: coordinator,
-    path,
-    idempotencyKey: id,
-    epoch: 0,
-    user,
-    headers,
-    enrol: enrolInto(request.services)
-  }
-  // Its services are erased; see `Code`.
-  const called = Effect.suspend(call) as Effect.Effect<unknown, unknown>
-  return FaultPoint.around("callback", () =>
-    Effect.updateContext(called, (context) =>
-      context.pipe(
-        Context.add(RequestContext.RequestContext, { headers: request.headers, user }),
-        Context.add(SagaTransaction, transaction)
-      )
-    )
+  const enrol = enrolInto(request.services)
+  const transaction = make({ uuid: saga, saga: coordinator, path, idempotencyKey: id, user, headers, enrol })
+  return runInside(transaction, () =>
+    Effect.provideService(Effect.suspend(handler), RequestContext.RequestContext, { headers: request.headers, user })
   )
 }
 

@@ -13,7 +13,7 @@ import {
   type Unit
 } from "../ports/ParticipantStore.ts"
 import * as RequestContext from "../ports/RequestContext.ts"
-import { enrolInto, SagaTransaction } from "../ports/SagaTransaction.ts"
+import { enrolInto, make, SagaTransaction } from "../ports/SagaTransaction.ts"
 import { messageId } from "../wire/Envelope.ts"
 import { storeError } from "./ParticipantHandlers.ts"
 
@@ -42,16 +42,18 @@ export const transactional =
           : join(
               service,
               uuids,
-              Effect.provideService(handler, SagaTransaction, {
-                uuid: innermost,
-                saga: "",
-                path: "",
-                idempotencyKey: messageId(innermost, service, "execute"),
-                epoch: 0,
-                user,
-                headers: before,
-                enrol: enrolInto(services)
-              })
+              Effect.provideService(
+                handler,
+                SagaTransaction,
+                make({
+                  uuid: innermost,
+                  saga: "",
+                  idempotencyKey: messageId(innermost, service, "execute"),
+                  user,
+                  headers: before,
+                  enrol: enrolInto(services)
+                })
+              )
             )
       return yield* Effect.ensuring(
         work,

@@ -1,32 +1,58 @@
 /**
- * What a callback can read of the execution it runs in. An effect outside the database takes `idempotencyKey` along:
- * the same for every attempt of the same operation, so that the other side can tell a repetition.
+ * The execution that code of an author runs in: a callback of a step, a handler of a command, or a hook. An effect
+ * outside the database passes `idempotencyKey` along, so that the other side recognizes a repetition.
  */
 import { Context, Effect } from "effect"
 import { isName } from "../wire/Envelope.ts"
+import { FaultPoint } from "./FaultPoint.ts"
 
+/**
+ * Read with `yield* SagaTransaction` inside a callback, a handler or a hook.
+ *
+ * @example
+ * ```ts
+ * const reserve = Effect.gen(function* () {
+ *   const { idempotencyKey } = yield* SagaTransaction
+ *   return yield* Hotel.use((hotel) => hotel.reserve(idempotencyKey))
+ * })
+ * ```
+ */
 export interface SagaTransaction {
-  /** The execution. */
+  /** Uuid of the execution. */
   readonly uuid: string
+  /**
+   * In the orchestrator: the name of the saga. In a participant: the service that coordinates the execution. Empty inside
+   * `transactional`, where the request does not name the coordinator.
+   */
   readonly saga: string
+  /** Path of the step. Empty in a hook and inside `transactional`: they belong to no step. */
   readonly path: string
-  /** `uuid:path:execute` or `uuid:path:failure` (SPEC W7). */
+  /**
+   * The same text for every attempt of the same operation, and for no other operation: `uuid:path:execute` or
+   * `uuid:path:failure` for a step (SPEC W7), `uuid:service:reserve`, `…:commit` or `…:reject` for a hook.
+   */
   readonly idempotencyKey: string
-  /** Revision of the execution when the callback started; a later attempt has a greater one. */
+  /** Revision of the execution when the callback started: a later attempt has a greater one. 0 in a participant. */
   readonly epoch: number
+  /** The user in whose name the execution runs. */
   readonly user: string | undefined
+  /** Headers of the request that started the execution. */
   readonly headers: Readonly<Record<string, string>>
-  /** Names a service that was called by other means: it takes part in the execution from now on. */
+  /**
+   * Makes a service take part in the execution, when the callback has called it by other means than a remote step. A text
+   * that cannot be the name of a service is a defect. Has no effect in compensations and hooks.
+   */
   readonly enrol: (service: string) => Effect.Effect<void>
 }
 
+/** Reading it outside of a callback, a handler or a hook is a defect. */
 export const SagaTransaction = Context.Reference<SagaTransaction>("effect-saga/SagaTransaction", {
   defaultValue: () => {
     throw new Error("SagaTransaction is read outside of a callback of a saga")
   }
 })
 
-/** Collects the names of services. What cannot be one is a bug of the caller: a defect, which fails the callback. */
+/** Collects the names of services. A text that cannot be a name is a bug of the author: a defect, which fails the callback. */
 export const enrolInto =
   (services: Array<string>): SagaTransaction["enrol"] =>
   (service) =>
@@ -34,5 +60,52 @@ export const enrolInto =
       ? Effect.sync(() => void services.push(service))
       : Effect.die(new Error(`${JSON.stringify(service)} is no name of a service`))
 
-/** For callbacks that are not part of the way forward: whoever undoes something lets nobody join. */
-export const enrolNobody: SagaTransaction["enrol"] = () => Effect.void
+/** For compensations and hooks: no service joins an execution that is being ended. */
+const enrolNobody: SagaTransaction["enrol"] = () => Effect.void
+
+const noHeaders: Readonly<Record<string, string>> = {}
+
+/** The fields that every caller knows; the others have defaults. */
+export interface Fields extends Pick<SagaTransaction, "uuid" | "saga" | "idempotencyKey" | "user"> {
+  readonly headers: Readonly<Record<string, string>> | undefined
+  readonly path?: string | undefined
+  readonly epoch?: number
+  readonly enrol?: SagaTransaction["enrol"] | undefined
+}
+
+/** A transaction. By default it belongs to no step, has the epoch 0, and lets no service join. */
+export const make = ({
+  enrol = enrolNobody,
+  epoch = 0,
+  headers = noHeaders,
+  idempotencyKey,
+  path = "",
+  saga,
+  user,
+  uuid
+}: Fields): SagaTransaction => ({ uuid, saga, path, idempotencyKey, epoch, user, headers, enrol })
+
+/**
+ * Runs code of an author inside a transaction, between the fault points of a callback. A throw while the code is called is
+ * a defect like any other.
+ *
+ * `fiberContext`: for a fiber that belongs to the caller, who restores its context afterwards. The code then starts from
+ * this context, without the cost of restoring it here.
+ */
+export const runInside = <A, E>(
+  transaction: SagaTransaction,
+  code: () => Effect.Effect<A, E, any>,
+  fiberContext?: Context.Context<never>
+): Effect.Effect<A, E> => {
+  // The services of the code are erased in its step or contract; the layer that runs it requires and provides them.
+  const erased = code as () => Effect.Effect<A, E>
+  return Effect.withFiber((fiber) =>
+    FaultPoint.within(fiber, "callback", () => {
+      if (fiberContext === undefined) {
+        return Effect.provideService(Effect.suspend(erased), SagaTransaction, transaction)
+      }
+      fiber.setContext(Context.add(fiberContext, SagaTransaction, transaction))
+      return erased()
+    })
+  )
+}

@@ -15,16 +15,16 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a refusal (400) that nobody handles counts as success",
     file: "src/orchestrator/steps/RemoteReply.ts",
-    find: `  return Effect.succeed({ _tag: "StepFailed", path, status: "errored-on-error", effect: "none", failure, at: now(run) })`,
-    replace: `  return Effect.succeed({ _tag: "StepSucceeded", path, result: said, recovered: true, at: now(run) })`,
+    find: "  return Effect.succeed(facts.failedWith(failure))",
+    replace: `  return Effect.succeed({ _tag: "StepSucceeded", path, result: stored, recovered: true, at: facts.scope.clock.currentTimeMillisUnsafe() })`,
     tests: [remote]
   },
   {
     rule: "C5",
     what: "a callback of a reply that fails counts as success",
     file: "src/orchestrator/steps/RemoteReply.ts",
-    find: "          : failed(run, path, step, status, effect, exit.cause)",
-    replace: `          : ({ _tag: "StepSucceeded", path, at: now(run) } as SagaEvent)`,
+    find: "Exit.isSuccess(exit) ? facts.succeeded(exit.value, context) : facts.failed(exit.cause)",
+    replace: `Exit.isSuccess(exit) ? facts.succeeded(exit.value, context) : ({ _tag: "StepSucceeded", path, at: scope.clock.currentTimeMillisUnsafe() } as SagaEvent)`,
     tests: [remote]
   },
   {
@@ -230,8 +230,8 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "the own service votes yes although its hook fails",
     file: "src/orchestrator/steps/AskParticipants.ts",
-    find: `answer(op, run.service, "Refused", now(run))`,
-    replace: "answer(op, run.service, undefined, now(run))",
+    find: `answer("Refused")`,
+    replace: "answer()",
     tests: [twoPhase]
   },
   {

@@ -38,8 +38,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a compensation may run longer than the request that it undoes",
     file: "src/orchestrator/steps/RemoteRequest.ts",
-    find: "built.value, lifetime(run, state))",
-    replace: "built.value, at + run.settings.maxMessageLifetime)",
+    find: "content.success, lifetime(scope, state))",
+    replace: "content.success, at + scope.settings.maxMessageLifetime)",
     tests: ["test/orchestrator/steps/remote.test.ts"]
   },
   {
@@ -364,8 +364,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W7",
     what: "a step that runs again has another idempotency key",
     file: "src/orchestrator/steps/StepCallback.ts",
-    find: "idempotencyKey: messageId(uuid, path, op)",
-    replace: `idempotencyKey: [messageId(uuid, path, op), run.clock.currentTimeMillisUnsafe()].join(":")`,
+    find: "const idempotencyKey = messageId(uuid, path, op)",
+    replace: `const idempotencyKey = [messageId(uuid, path, op), scope.clock.currentTimeMillisUnsafe()].join(":")`,
     tests: ["test/orchestrator/steps/local.test.ts", crash]
   }
 ]

@@ -1,88 +1,82 @@
 /**
- * Brings the services of an execution to one decision: the own service through its hooks, the others through the
- * committer, all at the same time. What they answer at once are facts; the rest comes as replies.
+ * Puts a phase of the two-phase commit to the services of an execution: to the own service through its hooks, to the
+ * others through the committer, all at the same time. Answers that are known at once are facts; the others come as replies.
  */
 import { Cause, Effect, Exit } from "effect"
 import type { Hooks } from "../../definition/TransactionHooks.ts"
 import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import { vote } from "../../execution/rules/SagaInput.ts"
 import * as TwoPhaseCommit from "../../execution/rules/TwoPhaseCommit.ts"
-import { FaultPoint } from "../../ports/FaultPoint.ts"
-import { enrolNobody, SagaTransaction } from "../../ports/SagaTransaction.ts"
+import { make, runInside } from "../../ports/SagaTransaction.ts"
 import type { TransactionCommitter } from "../../ports/TransactionCommitter.ts"
 import { messageId } from "../../wire/Envelope.ts"
-import { type At, type Facts, now, type Run } from "./StepCallback.ts"
+import { type ExecutionScope, type Facts, type InstructionOf, now } from "./ExecutionScope.ts"
 
-const questions = { Reserve: "reserve", Commit: "commit", Reject: "reject" } as const
+const phases = { Reserve: "reserve", Commit: "commit", Reject: "reject" } as const
+type Phase = (typeof phases)[keyof typeof phases]
 
-/** Puts the question. `hooks`: the own service takes part itself. */
+/** `hooks`: those of the own service, when it takes part itself. */
 export const ask = (
-  run: Run,
+  scope: ExecutionScope,
   committer: TransactionCommitter["Service"],
   hooks: Hooks | undefined,
-  { _tag, services }: At<"Reserve" | "Commit" | "Reject">
+  { _tag, services }: InstructionOf<"Reserve" | "Commit" | "Reject">
 ): Effect.Effect<Facts> => {
-  const op = questions[_tag]
-  const isOwn = (service: string) => hooks !== undefined && service === run.service
-  const others = services.filter((service) => !isOwn(service))
-  const asked = others.length === 0 ? silence : answers(run, op, committer[op](transactionOf(run, others)))
+  const phase = phases[_tag]
+  const others = services.filter((service) => hooks === undefined || service !== scope.service)
+  const asked = others.length === 0 ? noFacts : askOthers(scope, committer, phase, others)
   return hooks === undefined || others.length === services.length
     ? asked
-    : Effect.map(Effect.all([asked, own(run, op, hooks)], { concurrency: 2 }), (facts) => facts.flat())
+    : Effect.map(Effect.all([asked, callOwnHook(scope, phase, hooks)], { concurrency: 2 }), (facts) => facts.flat())
 }
 
-const silence: Effect.Effect<Facts> = Effect.succeed([])
+const noFacts: Effect.Effect<Facts> = Effect.succeed([])
 
-const transactionOf = ({ state }: Run, services: ReadonlyArray<string>) => TwoPhaseCommit.transaction(state, services)
-
-/** What the committer has heard already. */
-const answers = <E extends { readonly reason: string }>(
-  run: Run,
-  op: TwoPhaseCommit.Question,
-  asking: Effect.Effect<ReadonlyArray<string>, E>
-): Effect.Effect<Facts> =>
-  Effect.matchEffect(asking, {
-    onSuccess: (services) => Effect.succeed(services.flatMap((service) => answer(op, service, undefined, now(run)))),
+const askOthers = (
+  scope: ExecutionScope,
+  committer: TransactionCommitter["Service"],
+  phase: Phase,
+  services: ReadonlyArray<string>
+): Effect.Effect<Facts> => {
+  const answered: Effect.Effect<ReadonlyArray<string>, { readonly reason: string }> = committer[phase](
+    TwoPhaseCommit.transaction(scope.state, services)
+  )
+  return Effect.matchEffect(answered, {
+    onSuccess: (inFavour) =>
+      Effect.succeed(inFavour.flatMap((service) => answerFacts(phase, service, undefined, now(scope)))),
     onFailure: ({ reason }) =>
-      op === "reserve"
-        ? Effect.succeed<Facts>([{ _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason }, at: now(run) }])
-        : Effect.as(Effect.logWarning("Services could not be told the decision now", { op, reason }), [])
+      phase === "reserve"
+        ? Effect.succeed<Facts>([
+            { _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason }, at: now(scope) }
+          ])
+        : Effect.as(Effect.logWarning("Services could not be told the decision now", { op: phase, reason }), [])
   })
+}
 
-/** A hook that fails is a vote against; of a decision, it is called again. */
-const answer = (
-  op: TwoPhaseCommit.Question,
+/** `against`: why the service refuses. In the first phase that is a vote against; in the second it is asked again. */
+const answerFacts = (
+  phase: Phase,
   service: string,
   against: string | undefined,
   at: number
 ): ReadonlyArray<SagaEvent> => {
-  if (op === "reserve") return vote(service, against, at)
+  if (phase === "reserve") return vote(service, against, at)
   return against === undefined ? [{ _tag: "DecisionAcknowledged", service, at }] : []
 }
 
-const own = (run: Run, op: TwoPhaseCommit.Question, hooks: Hooks): Effect.Effect<Facts> => {
-  const { headers, revision, saga, user, uuid } = run.state
-  // Its services are erased; the layer that runs it requires and provides them.
-  const hook = hooks[op] as ((part: { readonly uuid: string }) => Effect.Effect<void, unknown>) | undefined
-  if (hook === undefined) return Effect.sync(() => answer(op, run.service, undefined, now(run)))
-  return FaultPoint.around("callback", () => Effect.suspend(() => hook({ uuid }))).pipe(
-    Effect.provideService(SagaTransaction, {
-      uuid,
-      saga,
-      path: "",
-      idempotencyKey: messageId(uuid, run.service, op),
-      epoch: revision,
-      user,
-      headers: headers ?? {},
-      enrol: enrolNobody
-    }),
-    Effect.exit,
-    Effect.flatMap((exit) => {
-      if (Exit.isSuccess(exit)) return Effect.succeed(answer(op, run.service, undefined, now(run)))
-      const died = Cause.hasDies(exit.cause)
-        ? Effect.logError("A hook of the own service died", { op, uuid }, exit.cause)
-        : Effect.void
-      return Effect.as(died, answer(op, run.service, "Refused", now(run)))
-    })
-  )
+const callOwnHook = (scope: ExecutionScope, phase: Phase, hooks: Hooks): Effect.Effect<Facts> => {
+  const { service, state } = scope
+  const { headers, revision, saga, user, uuid } = state
+  const hook = hooks[phase]
+  const answer = (against?: string): Facts => answerFacts(phase, service, against, now(scope))
+  if (hook === undefined) return Effect.sync(() => answer())
+  const idempotencyKey = messageId(uuid, service, phase)
+  const transaction = make({ uuid, saga, idempotencyKey, epoch: revision, user, headers })
+  return Effect.flatMap(Effect.exit(runInside<void, unknown>(transaction, () => hook({ uuid }))), (exit) => {
+    if (Exit.isSuccess(exit)) return Effect.succeed(answer())
+    const died = Cause.hasDies(exit.cause)
+      ? Effect.logError("A hook of the own service died", { op: phase, uuid }, exit.cause)
+      : Effect.void
+    return Effect.as(died, answer("Refused"))
+  })
 }

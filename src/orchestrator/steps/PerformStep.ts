@@ -1,37 +1,36 @@
 /**
- * Performs one instruction of an execution, and gives the facts that come of it. The three executors behind it are the
- * three places where the author's code runs: local callbacks, requests, responses.
+ * Performs one instruction about a step, and gives the facts that follow from it. Each kind has a file of its own: local
+ * callbacks, requests, replies.
  */
 import { Effect } from "effect"
 import type { Instruction } from "../../execution/rules/SagaDecision.ts"
+import type { ExecutionScope, Facts } from "./ExecutionScope.ts"
 import * as LocalStep from "./LocalStep.ts"
 import * as RemoteReply from "./RemoteReply.ts"
 import * as RemoteRequest from "./RemoteRequest.ts"
-import type { Facts, Run } from "./StepCallback.ts"
 
-export { maxMessageSize } from "./RemoteRequest.ts"
-export type { Run } from "./StepCallback.ts"
+export type { ExecutionScope } from "./ExecutionScope.ts"
 
-/** Instructions that run code of the author; the others are messages and agreements. */
-export type Authored = Exclude<Instruction, { readonly _tag: "Resend" | "Reserve" | "Commit" | "Reject" }>
+/** Instructions that run code of the author. The others send a stored message again, or ask the participants. */
+export type StepInstruction = Exclude<Instruction, { readonly _tag: "Resend" | "Reserve" | "Commit" | "Reject" }>
 
-export const perform = (run: Run, instruction: Authored): Effect.Effect<Facts> => {
+export const perform = (scope: ExecutionScope, instruction: StepInstruction): Effect.Effect<Facts> => {
   switch (instruction._tag) {
     case "RunStep":
-      return LocalStep.runStep(run, instruction)
+      return LocalStep.runStep(scope, instruction)
     case "Compensate":
-      return LocalStep.compensate(run, instruction)
+      return LocalStep.compensate(scope, instruction)
     case "Choose":
-      return Effect.succeed(LocalStep.choose(run, instruction))
+      return Effect.succeed(LocalStep.choose(scope, instruction))
     case "MapContext":
-      return Effect.succeed(LocalStep.mapContext(run, instruction))
+      return Effect.succeed(LocalStep.mapContext(scope, instruction))
     case "BuildRequest":
-      return Effect.succeed(RemoteRequest.buildRequest(run, instruction))
+      return Effect.succeed(RemoteRequest.buildRequest(scope, instruction))
     case "BuildProbe":
-      return Effect.succeed(RemoteRequest.buildProbe(run, instruction))
+      return Effect.succeed(RemoteRequest.buildProbe(scope, instruction))
     case "BuildCompensation":
-      return Effect.succeed(RemoteRequest.buildCompensation(run, instruction))
+      return Effect.succeed(RemoteRequest.buildCompensation(scope, instruction))
     case "HandleReply":
-      return RemoteReply.handleReply(run, instruction)
+      return RemoteReply.handleReply(scope, instruction)
   }
 }

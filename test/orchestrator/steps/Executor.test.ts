@@ -341,7 +341,7 @@ describe("request", () => {
       const { Book: command } = InFlightWork.commands
       assert.strictEqual(yield* causeOf(Executor.request(place, { command, payload: throws }, context)), thrown)
       const long = yield* causeOf(
-        Executor.request(place, { command, payload: () => ({ trip: "x".repeat(Executor.maxMessageSize) }) }, context)
+        Executor.request(place, { command, payload: () => ({ trip: "x".repeat(Broker.maxMessageBytes) }) }, context)
       )
       assert.deepInclude(long, { _tag: "SagaContextTooLarge" })
       assert.deepStrictEqual(wire.sent(), [])

@@ -1,0 +1,29 @@
+/** What every instruction is performed with: the execution as it stands, and the settings and the clock of its runner. */
+import type { Clock, Context } from "effect"
+import type { Definition } from "../../definition/SagaStep.ts"
+import type * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
+import type { Instruction } from "../../execution/rules/SagaDecision.ts"
+import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
+import type { SagaState } from "../../execution/rules/SagaState.ts"
+import type { SagaExecutionRepository } from "../../ports/SagaExecutionRepository.ts"
+
+export interface ExecutionScope {
+  readonly definition: Definition
+  readonly state: SagaState
+  readonly settings: RetrySchedule.Settings
+  /** The own service. */
+  readonly service: string
+  readonly clock: Clock.Clock
+  /**
+   * The context from which each callback starts, when the fiber belongs to the runner. Undefined: the fiber belongs to a
+   * caller, and its context is restored after each callback.
+   */
+  readonly fiberContext: Context.Context<never> | undefined
+  /** Given to a transactional step: an attempt that fails leaves nothing to the next one. */
+  readonly atomically?: SagaExecutionRepository["Service"]["atomically"]
+}
+
+export type Facts = ReadonlyArray<SagaEvent>
+export type InstructionOf<Tag extends Instruction["_tag"]> = Extract<Instruction, { readonly _tag: Tag }>
+
+export const now = (scope: ExecutionScope): number => scope.clock.currentTimeMillisUnsafe()

@@ -1,9 +1,14 @@
-/** What a process must say of itself before it can run sagas: its service name. Everything else has a default. */
-import { Config, Context, Duration, Effect, Layer, Schema } from "effect"
+/**
+ * The settings of a process that runs sagas. Only the service name is required; everything else has a default. Settings
+ * are checked when the layer is built.
+ */
+import { Config, Context, type Duration, Effect, Layer, Schema } from "effect"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
+import type { InvalidSetting } from "../ports/Setting.ts"
+import * as Setting from "../ports/Setting.ts"
 import { isName } from "../wire/Envelope.ts"
 
-/** The service name cannot stand in a topic (SPEC C11). */
+/** The service name cannot be a part of a topic (SPEC C11). */
 export class InvalidServiceName extends Schema.TaggedError<InvalidServiceName>()("InvalidServiceName", {
   service: Schema.String
 }) {
@@ -12,41 +17,60 @@ export class InvalidServiceName extends Schema.TaggedError<InvalidServiceName>()
   }
 }
 
-/** A limit that lets nothing through, or a time that is none. */
-export class InvalidSetting extends Schema.TaggedError<InvalidSetting>()("InvalidSetting", {
-  setting: Schema.String,
-  value: Schema.Number
-}) {
-  override get message(): string {
-    return `The setting ${this.setting} must be a number above 0, and is ${this.value}`
-  }
-}
-
-export interface Options {
-  /** The own service: a process group with one name; the same name in every process of the group. */
+/** Durations are from 1 ms to 36,500 days, counts are whole numbers from 1; anything else is `InvalidSetting`. */
+export interface SagaConfigOptions {
+  /**
+   * The own service: a letter, then up to 63 letters, digits, `_`, `.` or `-`; anything else is `InvalidServiceName`. All
+   * processes of a service have the same name: replies come to it, and each process can resume the work of the others.
+   */
   readonly service: string
-  /** How long a remote step without `timeout` waits for its reply. Default 5 minutes. */
+  /**
+   * How long a remote step without its own `timeout` waits for the reply. Then the step counts as failed and the
+   * execution rolls back. Default 5 minutes. Set it to the slowest answer that your services give.
+   */
   readonly replyTimeout?: Duration.Input
-  /** How long the votes of a two-phase commit are waited for. Default 30 seconds. */
+  /**
+   * How long the votes of a two-phase commit are awaited. Then the transaction is rejected (SPEC C5). Default 30 seconds.
+   */
   readonly reserveTimeout?: Duration.Input
-  /** How long a caller waits until all have acknowledged a commit; telling them goes on. Default 30 seconds. */
+  /**
+   * How long a caller waits until all participants have acknowledged a commit. After that the caller goes on, and the
+   * participants are still told until they answer. Default 30 seconds.
+   */
   readonly commitWait?: Duration.Input
-  /** How long a message may run something. Default 24 hours. */
+  /**
+   * How long after it was made a message may still run something (SPEC C8): the longest outage that messages survive.
+   * Participants keep their records at least this long. Default 24 hours.
+   */
   readonly maxMessageLifetime?: Duration.Input
-  /** How often this process looks for executions that nobody alive has, and says that it lives. Default 3 seconds. */
+  /**
+   * How often this process renews its lease and looks for executions that no living process has. Default 3 seconds.
+   * Shorter: a crash is noticed earlier, the repository has more to do.
+   */
   readonly recoveryInterval?: Duration.Input
-  /** How long it counts as alive without saying so. Default 9 seconds. */
+  /**
+   * How long this process counts as alive after it has renewed its lease. Then other processes take over its executions
+   * (SPEC C7). Default 9 seconds. Make it at least three times `recoveryInterval`, and longer than the longest pause of
+   * the process (garbage collection, a sleeping machine): otherwise work is done twice.
+   */
   readonly lease?: Duration.Input
-  /** Executions that run at the same time in this process; more wait. Default 1,000. */
+  /** How many executions run at the same time in this process; more wait for their turn. Default 1,000. */
   readonly maxRunning?: number
-  /** Unsettled executions this process has started; more are refused (`SagaOverloaded`). Default 100,000. */
+  /**
+   * How many unsettled executions this process may have; a start over it fails with `SagaOverloaded`. Default 100,000.
+   * It bounds the memory of the process.
+   */
   readonly maxPending?: number
-  /** Messages that are handled at the same time. Default 64. */
+  /** How many replies, and how many questions about decisions, are handled at the same time. Default 64 of each. */
   readonly maxInFlight?: number
-  /** Services that a reply may name as related. Default: any. */
+  /**
+   * The services that a reply may name as related (SPEC C11). A reply that names another one fails its step. Default: any.
+   * Set it where a service must not draw others into a transaction.
+   */
   readonly relatedServices?: ReadonlyArray<string>
 }
 
+/** The checked settings. Times are in milliseconds. */
 export class SagaConfig extends Context.Service<
   SagaConfig,
   {
@@ -61,60 +85,74 @@ export class SagaConfig extends Context.Service<
   }
 >()("effect-saga/SagaConfig") {}
 
-const make = Effect.fnUntraced(function* (options: Options) {
-  if (!isName(options.service)) return yield* new InvalidServiceName({ service: options.service })
-  const millis = (input: Duration.Input | undefined, otherwise: number) =>
-    input === undefined ? otherwise : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(input)))
-  const numbers = {
-    replyTimeout: millis(options.replyTimeout, RetrySchedule.defaults.replyTimeout),
-    reserveTimeout: millis(options.reserveTimeout, RetrySchedule.defaults.reserveTimeout),
-    commitWait: millis(options.commitWait, RetrySchedule.defaults.commitWait),
-    maxMessageLifetime: millis(options.maxMessageLifetime, RetrySchedule.defaults.maxMessageLifetime),
-    recoveryInterval: millis(options.recoveryInterval, 3_000),
-    lease: millis(options.lease, 9_000),
-    maxRunning: options.maxRunning ?? 1_000,
-    maxPending: options.maxPending ?? 100_000,
-    maxInFlight: options.maxInFlight ?? 64
-  }
-  for (const [setting, value] of Object.entries(numbers)) {
-    if (!(value > 0 && Number.isFinite(value))) return yield* new InvalidSetting({ setting, value })
-  }
-  const { commitWait, maxMessageLifetime, replyTimeout, reserveTimeout, ...limits } = numbers
+const defaults = {
+  recoveryInterval: 3_000,
+  lease: 9_000,
+  maxRunning: 1_000,
+  maxPending: 100_000,
+  maxInFlight: 64
+} as const
+
+const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
+  const { relatedServices, service, ...given } = options
+  if (!isName(service)) return yield* new InvalidServiceName({ service })
+  const all = { ...RetrySchedule.defaults, ...defaults, ...given }
+  const time = (
+    name: Exclude<keyof SagaConfigOptions, "service" | "relatedServices" | `max${"Running" | "Pending" | "InFlight"}`>
+  ) => Setting.duration(`SagaConfig.${name}`, all[name], { least: "1 milli", most: "36500 days" })
+  const count = (name: "maxRunning" | "maxPending" | "maxInFlight") =>
+    Setting.wholeNumber(`SagaConfig.${name}`, all[name], { least: 1 })
   return SagaConfig.of({
-    service: options.service,
-    settings: { ...RetrySchedule.defaults, replyTimeout, reserveTimeout, commitWait, maxMessageLifetime },
-    ...limits,
-    relatedServices: options.relatedServices
+    service,
+    settings: {
+      ...RetrySchedule.defaults,
+      replyTimeout: yield* time("replyTimeout"),
+      reserveTimeout: yield* time("reserveTimeout"),
+      commitWait: yield* time("commitWait"),
+      maxMessageLifetime: yield* time("maxMessageLifetime")
+    },
+    recoveryInterval: yield* time("recoveryInterval"),
+    lease: yield* time("lease"),
+    maxRunning: yield* count("maxRunning"),
+    maxPending: yield* count("maxPending"),
+    maxInFlight: yield* count("maxInFlight"),
+    relatedServices
   })
 })
 
-export const layer = (options: Options): Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting> =>
+/**
+ * The settings of this process, from code.
+ *
+ * @example
+ * ```ts
+ * const ConfigLive = SagaConfig.layer({ service: "orders", replyTimeout: "30 seconds" })
+ * ```
+ */
+export const layer = (options: SagaConfigOptions): Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting> =>
   Layer.effect(SagaConfig, make(options))
 
 /**
- * The same from Effect's `Config`: `SAGA_SERVICE` is required; `SAGA_REPLY_TIMEOUT`, `SAGA_RESERVE_TIMEOUT`,
- * `SAGA_COMMIT_WAIT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_MAX_RUNNING`, `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT` have the defaults above.
+ * The same settings from Effect's `Config`. `SAGA_SERVICE` is required. `SAGA_REPLY_TIMEOUT`, `SAGA_RESERVE_TIMEOUT`,
+ * `SAGA_COMMIT_WAIT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_MAX_RUNNING`,
+ * `SAGA_MAX_PENDING` and `SAGA_MAX_IN_FLIGHT` have the defaults of the options above. Durations are text such as
+ * `30 seconds`.
  */
 export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting | Config.ConfigError> =
   Layer.effect(
     SagaConfig,
     Effect.gen(function* () {
-      const optional = <A, K extends string>(config: Config.Config<A>, key: K) =>
-        Config.option(config).pipe(
-          Config.map((value) => (value._tag === "Some" ? ({ [key]: value.value } as { [P in K]?: A }) : {})) // a computed key widens
-        )
       const service = yield* Config.String("SAGA_SERVICE")
-      const given = yield* Config.all([
-        optional(Config.Duration("SAGA_REPLY_TIMEOUT"), "replyTimeout"),
-        optional(Config.Duration("SAGA_RESERVE_TIMEOUT"), "reserveTimeout"),
-        optional(Config.Duration("SAGA_COMMIT_WAIT"), "commitWait"),
-        optional(Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"), "maxMessageLifetime"),
-        optional(Config.Duration("SAGA_RECOVERY_INTERVAL"), "recoveryInterval"),
-        optional(Config.Duration("SAGA_LEASE"), "lease"),
-        optional(Config.Int("SAGA_MAX_RUNNING"), "maxRunning"),
-        optional(Config.Int("SAGA_MAX_PENDING"), "maxPending"),
-        optional(Config.Int("SAGA_MAX_IN_FLIGHT"), "maxInFlight")
-      ])
-      return yield* make(Object.assign({ service }, ...given))
+      const given = yield* Setting.optional({
+        replyTimeout: Config.Duration("SAGA_REPLY_TIMEOUT"),
+        reserveTimeout: Config.Duration("SAGA_RESERVE_TIMEOUT"),
+        commitWait: Config.Duration("SAGA_COMMIT_WAIT"),
+        maxMessageLifetime: Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"),
+        recoveryInterval: Config.Duration("SAGA_RECOVERY_INTERVAL"),
+        lease: Config.Duration("SAGA_LEASE"),
+        maxRunning: Config.Int("SAGA_MAX_RUNNING"),
+        maxPending: Config.Int("SAGA_MAX_PENDING"),
+        maxInFlight: Config.Int("SAGA_MAX_IN_FLIGHT")
+      })
+      return yield* make({ service, ...given })
     })
   )

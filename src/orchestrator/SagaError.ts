@@ -39,8 +39,9 @@ import type {
   SagaExecutionRetired,
   SagaRepositoryUnsupported
 } from "../ports/SagaExecutionRepository.ts"
+import type { InvalidSetting } from "../ports/Setting.ts"
 import type { SagaOverloaded } from "./ExecutionSupervisor.ts"
-import type { InvalidServiceName, InvalidSetting } from "./SagaConfig.ts"
+import type { InvalidServiceName } from "./SagaConfig.ts"
 import type { SagaOwnServiceRequested, SagaResponseUnaddressed, SagaStartConflict } from "./SagaManager.ts"
 import type { SagaFailedExecution, SagaTransactionUnsupported } from "./SagaRunner.ts"
 

@@ -20,7 +20,6 @@ import * as ParticipantMaintenance from "./ParticipantMaintenance.ts"
 
 export * from "../definition/ParticipantContract.ts"
 export type { Hooks, Part, ServicesOf } from "../definition/TransactionHooks.ts"
-export { make as settings, type Options, ParticipantConfig, type Settings } from "./ParticipantConfig.ts"
 export type { Handlers } from "./ParticipantHandlers.ts"
 
 /** How often a message is tried that makes the library itself fail (SPEC C8). */

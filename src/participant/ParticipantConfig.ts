@@ -1,21 +1,42 @@
-/** The limits and times of a participant (SPEC C6, C8, C14). Everything has a default. */
-import { Context, Duration } from "effect"
+/**
+ * The settings of a participant (SPEC C6, C8, C14). Everything has a default, so no layer is needed; settings that are
+ * given are checked when the layer is built.
+ */
+import { Config, Context, type Duration, Effect, Layer } from "effect"
+import type { InvalidSetting } from "../ports/Setting.ts"
+import * as Setting from "../ports/Setting.ts"
 
-export interface Options {
-  /** How long a transaction without a decision to come is kept open. Default 1 hour. */
+export interface ParticipantConfigOptions {
+  /**
+   * How long a transaction stays open that has not voted and gets no decision; then it is rejected (SPEC C6). From 1 ms
+   * to 36,500 days, default 1 hour. Make it longer than the longest execution that the participant takes part in.
+   */
   readonly pendingTtl?: Duration.Input
-  /** How long a reserved transaction waits before it asks its coordinator. Default 30 seconds. */
+  /**
+   * How long a transaction that has voted yes waits for the decision before it asks its coordinator for it. From 1 ms to
+   * 36,500 days, default 30 seconds.
+   */
   readonly inDoubtAfter?: Duration.Input
-  /** How long the answers to messages without a transaction are kept after nothing runs any more. Default 30 days. */
+  /**
+   * How long the answers to messages without a transaction are kept after such a message can no longer run anything
+   * (SPEC C14). At least 1 ms, may be infinite, default 30 days. A longer time tells repeated messages apart for longer
+   * and needs more room in the store.
+   */
   readonly participantRetention?: Duration.Input
-  /** Clocks of two machines may differ by this much. Default 5 minutes. */
+  /**
+   * How much the clocks of two machines may differ (SPEC A4). From 0 to 36,500 days, default 5 minutes. Records are kept
+   * longer by this time.
+   */
   readonly maxSkew?: Duration.Input
-  /** Commands, and messages about transactions, that are handled at the same time. Default 64 of each. */
+  /**
+   * How many commands, and how many messages about transactions, are handled at the same time. A whole number from 1,
+   * default 64 of each. With SQL a handler needs a connection: more than the client has wait.
+   */
   readonly maxInFlight?: number
 }
 
-/** In milliseconds. */
-export interface Settings {
+/** The checked settings. Times are in milliseconds. */
+export interface ParticipantConfig {
   readonly pendingTtl: number
   readonly inDoubtAfter: number
   readonly participantRetention: number
@@ -23,7 +44,7 @@ export interface Settings {
   readonly maxInFlight: number
 }
 
-export const defaults: Settings = {
+export const defaults: ParticipantConfig = {
   pendingTtl: 3_600_000,
   inDoubtAfter: 30_000,
   participantRetention: 30 * 86_400_000,
@@ -31,21 +52,52 @@ export const defaults: Settings = {
   maxInFlight: 64
 }
 
-export const make = ({ maxInFlight = defaults.maxInFlight, ...times }: Options): Settings => {
-  const millis = (time: Exclude<keyof Options, "maxInFlight">) => {
-    const given = times[time]
-    return given === undefined ? defaults[time] : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(given)))
-  }
-  return {
-    pendingTtl: millis("pendingTtl"),
-    inDoubtAfter: millis("inDoubtAfter"),
-    participantRetention: millis("participantRetention"),
-    maxSkew: millis("maxSkew"),
-    maxInFlight
-  }
-}
-
-/** Read when a participant starts: `Layer.provide(Layer.succeed(ParticipantConfig, make({ … })))`. */
-export const ParticipantConfig = Context.Reference<Settings>("effect-saga/ParticipantConfig", {
+/** Read when a participant starts. */
+export const ParticipantConfig = Context.Reference<ParticipantConfig>("effect-saga/ParticipantConfig", {
   defaultValue: () => defaults
 })
+
+const make = Effect.fnUntraced(function* (options: ParticipantConfigOptions) {
+  const all = { ...defaults, ...options }
+  const time = (name: Exclude<keyof ParticipantConfig, "maxInFlight">, bounds: Setting.DurationBounds) =>
+    Setting.duration(`ParticipantConfig.${name}`, all[name], bounds)
+  return {
+    pendingTtl: yield* time("pendingTtl", { least: "1 milli", most: "36500 days" }),
+    inDoubtAfter: yield* time("inDoubtAfter", { least: "1 milli", most: "36500 days" }),
+    participantRetention: yield* time("participantRetention", { least: "1 milli" }),
+    maxSkew: yield* time("maxSkew", { least: "0 millis", most: "36500 days" }),
+    maxInFlight: yield* Setting.wholeNumber("ParticipantConfig.maxInFlight", all.maxInFlight, { least: 1 })
+  }
+})
+
+/**
+ * Settings for the participants to which the layer is provided; fails with `InvalidSetting`.
+ *
+ * @example
+ * ```ts
+ * const PaymentsLive = Participant.layer(Payments, handlers).pipe(
+ *   Layer.provide(ParticipantConfig.layer({ inDoubtAfter: "5 seconds" }))
+ * )
+ * ```
+ */
+export const layer = (options: ParticipantConfigOptions): Layer.Layer<never, InvalidSetting> =>
+  Layer.effect(ParticipantConfig, make(options))
+
+/**
+ * The same settings from Effect's `Config`: `SAGA_PARTICIPANT_PENDING_TTL`, `SAGA_PARTICIPANT_IN_DOUBT_AFTER`,
+ * `SAGA_PARTICIPANT_RETENTION`, `SAGA_PARTICIPANT_MAX_SKEW` and `SAGA_PARTICIPANT_MAX_IN_FLIGHT` have the defaults of the
+ * options above. Durations are text such as `30 seconds`.
+ */
+export const layerConfig: Layer.Layer<never, InvalidSetting | Config.ConfigError> = Layer.effect(
+  ParticipantConfig,
+  Effect.flatMap(
+    Setting.optional({
+      pendingTtl: Config.Duration("SAGA_PARTICIPANT_PENDING_TTL"),
+      inDoubtAfter: Config.Duration("SAGA_PARTICIPANT_IN_DOUBT_AFTER"),
+      participantRetention: Config.Duration("SAGA_PARTICIPANT_RETENTION"),
+      maxSkew: Config.Duration("SAGA_PARTICIPANT_MAX_SKEW"),
+      maxInFlight: Config.Int("SAGA_PARTICIPANT_MAX_IN_FLIGHT")
+    }),
+    make
+  )
+)

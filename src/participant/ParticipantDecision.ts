@@ -8,7 +8,7 @@ import type { Barrier, Records, Scope, Transaction, Unit } from "../ports/Partic
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
 import { canonical, type Envelope, messageId, type ReplyStatus } from "../wire/Envelope.ts"
 import type { Json } from "../wire/JsonLimits.ts"
-import type { Settings } from "./ParticipantConfig.ts"
+import type { ParticipantConfig } from "./ParticipantConfig.ts"
 
 export interface Incoming {
   readonly envelope: Envelope
@@ -221,7 +221,7 @@ const record = (
 })
 
 /** The table of SPEC C6: which message, in which status, what happens. */
-export const decide = (known: Known, message: Incoming, now: number, settings: Settings): Decision => {
+export const decide = (known: Known, message: Incoming, now: number, settings: ParticipantConfig): Decision => {
   const { envelope, request } = message
   const own = known.transactions.get(envelope.saga)
   const recorded = known.barriers.get(envelope.id)
@@ -267,7 +267,7 @@ interface Place extends Known {
   readonly now: number
   /** From then on, what is not recorded may have been removed. */
   readonly bound: number
-  readonly settings: Settings
+  readonly settings: ParticipantConfig
 }
 
 const isLate = ({ bound, now }: Place): boolean => now > bound
@@ -431,7 +431,7 @@ export const expire = (
   { transactions }: Known,
   uuid: string,
   now: number,
-  { pendingTtl }: Settings
+  { pendingTtl }: ParticipantConfig
 ): Transaction | undefined => {
   const own = transactions.get(uuid)
   return own?.status === "pending" && own.updatedAt + pendingTtl <= now

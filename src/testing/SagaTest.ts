@@ -30,7 +30,7 @@ export interface Options<Initial, R, E2, A> {
   /** Who agrees to a commit. Default: nobody is asked. */
   readonly committer?: Layer.Layer<TransactionCommitter.TransactionCommitter, never, Broker.Broker>
   /** Default: a service named `saga-test`. */
-  readonly config?: Partial<SagaConfig.Options>
+  readonly config?: Partial<SagaConfig.SagaConfigOptions>
 }
 
 export interface Run<out A> {
@@ -145,7 +145,8 @@ const run = Effect.fnUntraced(
 
 const broker = Layer.fresh(Broker.layerMemory)
 const store = Layer.fresh(ParticipantStore.layerMemory)
-const config = (options: Partial<SagaConfig.Options> = {}) => SagaConfig.layer({ service: "saga-test", ...options })
+const config = (options: Partial<SagaConfig.SagaConfigOptions> = {}) =>
+  SagaConfig.layer({ service: "saga-test", ...options })
 
 /** Lets everything that is under way go on; no time passes. What comes from outside needs real turns of the loop. */
 const turns = Effect.forEach(

@@ -6,7 +6,7 @@ import process from "node:process"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
-import { FaultPoint, Participant, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
+import { FaultPoint, ParticipantConfig, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
 import { MqttBroker } from "effect-saga/mqtt"
 import { PgliteClient } from "effect-saga/pglite"
 import { SqlParticipantStore, SqlSagaExecutionRepository } from "effect-saga/sql"
@@ -47,7 +47,7 @@ const bankOf = ({ role }: Role) => {
   })
   return Layer.merge(Bank.layer(contract), Layer.effectDiscard(open)).pipe(
     Layer.provide(Layer.orDie(SqlParticipantStore.layer())),
-    Layer.provide(Layer.succeed(Participant.ParticipantConfig, Participant.settings({ inDoubtAfter: "2 seconds" }))),
+    Layer.provide(Layer.orDie(ParticipantConfig.layer({ inDoubtAfter: "2 seconds" }))),
     Layer.provide(Layer.effectDiscard(open))
   )
 }

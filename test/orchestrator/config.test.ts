@@ -1,7 +1,14 @@
 /** What a process says of itself, in code or in its environment. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Context, Effect, Layer } from "effect"
-import { Broker, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
+import {
+  Broker,
+  type InvalidSetting,
+  SagaConfig,
+  SagaExecutionRepository,
+  SagaManager,
+  TransactionCommitter
+} from "effect-saga"
 import { agreeable, CreateOrder, context, Journal, makeWorld, start, until } from "../fixtures/manager.ts"
 
 const tagOf = (error: unknown) => (error as { readonly _tag: string })._tag
@@ -171,7 +178,7 @@ describe("settings", () => {
 describe("a setting", () => {
   it.effect("that lets nothing through is InvalidSetting and says which", () =>
     Effect.gen(function* () {
-      const refused: ReadonlyArray<readonly [Partial<SagaConfig.Options>, string]> = [
+      const refused: ReadonlyArray<readonly [Partial<SagaConfig.SagaConfigOptions>, string]> = [
         [{ maxRunning: 0 }, "maxRunning"],
         [{ maxPending: -1 }, "maxPending"],
         [{ maxInFlight: Number.NaN }, "maxInFlight"],
@@ -180,10 +187,8 @@ describe("a setting", () => {
         [{ recoveryInterval: 0 }, "recoveryInterval"]
       ]
       for (const [options, setting] of refused) {
-        const error = (yield* Effect.flip(
-          given(SagaConfig.layer({ service: "orders", ...options }))
-        )) as SagaConfig.InvalidSetting
-        assert.deepStrictEqual([error._tag, error.setting], ["InvalidSetting", setting])
+        const error = (yield* Effect.flip(given(SagaConfig.layer({ service: "orders", ...options })))) as InvalidSetting
+        assert.deepStrictEqual([error._tag, error.setting], ["InvalidSetting", `SagaConfig.${setting}`])
         assert.include(error.message, setting)
       }
       const error = yield* Effect.flip(given(fromEnvironment({ SAGA_SERVICE: "orders", SAGA_MAX_RUNNING: "0" })))

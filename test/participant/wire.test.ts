@@ -7,6 +7,7 @@ import {
   DeadLetters,
   type Envelope,
   Participant,
+  ParticipantConfig,
   ParticipantStore,
   RequestContext,
   SagaTransaction
@@ -30,7 +31,7 @@ interface Options {
   /** Stands between the participant and the memory layers. */
   readonly store?: (inner: ParticipantStore.ParticipantStore["Service"]) => ParticipantStore.ParticipantStore["Service"]
   readonly broker?: (inner: Broker.Broker["Service"]) => Broker.Broker["Service"]
-  readonly settings?: Participant.Options
+  readonly settings?: ParticipantConfig.ParticipantConfigOptions
   /** Does not start it. */
   readonly still?: boolean
 }
@@ -77,7 +78,7 @@ const makeWire = Effect.fnUntraced(function* (options: Options = {}) {
         Layer.succeed(Broker.Broker, options.broker?.(broker) ?? broker),
         Layer.succeed(ParticipantStore.ParticipantStore, options.store?.(store) ?? store),
         Layer.succeed(DeadLetters.DeadLetters, letters),
-        Layer.succeed(Participant.ParticipantConfig, Participant.settings(options.settings ?? {})),
+        Layer.orDie(ParticipantConfig.layer(options.settings ?? {})),
         Logger.layer([Logger.make(({ message }) => void logged.push([message].flat().join(" ")))])
       )
     )

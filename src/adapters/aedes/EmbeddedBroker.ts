@@ -6,8 +6,10 @@ import { Buffer } from "node:buffer"
 import { createServer, type Server, type Socket } from "node:net"
 import { Aedes } from "aedes"
 import { Context, Effect, Layer, Schema, type Scope } from "effect"
+import type { InvalidSetting } from "../../ports/Setting.ts"
+import * as Setting from "../../ports/Setting.ts"
 
-/** The address cannot be listened on: somebody else has the port, say. */
+/** The broker cannot listen on the address: another program has the port, for example. */
 export class EmbeddedBrokerUnavailable extends Schema.TaggedError<EmbeddedBrokerUnavailable>()(
   "EmbeddedBrokerUnavailable",
   { host: Schema.String, port: Schema.Number, cause: Schema.optionalKey(Schema.Defect()) }
@@ -17,10 +19,10 @@ export class EmbeddedBrokerUnavailable extends Schema.TaggedError<EmbeddedBroker
   }
 }
 
-export interface Options {
-  /** Default 127.0.0.1: nobody has to say who he is, so let nobody else in. */
+export interface EmbeddedBrokerOptions {
+  /** The address to listen on. Default 127.0.0.1: the broker asks for no password, so keep it on this machine. */
   readonly host?: string
-  /** Default: a free one. */
+  /** The port, 0 to 65,535. Default 0: a free one, which the service gives. */
   readonly port?: number
 }
 
@@ -69,7 +71,12 @@ const listen = (server: Server, host: string, port: number): Effect.Effect<numbe
 export const make = Effect.fnUntraced(function* ({
   host = "127.0.0.1",
   port = 0
-}: Options = {}): Effect.fn.Return<EmbeddedBroker["Service"], EmbeddedBrokerUnavailable, Scope.Scope> {
+}: EmbeddedBrokerOptions = {}): Effect.fn.Return<
+  EmbeddedBroker["Service"],
+  EmbeddedBrokerUnavailable | InvalidSetting,
+  Scope.Scope
+> {
+  yield* Setting.wholeNumber("EmbeddedBroker.port", port, { least: 0, most: 65_535 })
   const broker = yield* Effect.acquireRelease(Effect.orDie(start), (broker) =>
     Effect.callback<void>((resume) => broker.close(() => resume(Effect.void)))
   )
@@ -92,5 +99,7 @@ export const make = Effect.fnUntraced(function* ({
   return { url: `mqtt://${host.includes(":") ? `[${host}]` : host}:${taken}`, port: taken }
 })
 
-export const layer = (options: Options = {}): Layer.Layer<EmbeddedBroker, EmbeddedBrokerUnavailable> =>
+export const layer = (
+  options: EmbeddedBrokerOptions = {}
+): Layer.Layer<EmbeddedBroker, EmbeddedBrokerUnavailable | InvalidSetting> =>
   Layer.effect(EmbeddedBroker, make(options))

@@ -8,12 +8,13 @@ import { randomUUID } from "node:crypto"
 import { type Config, Context, Effect, Layer, type Scope, Stream } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
+import type { InvalidSetting } from "../../ports/Setting.ts"
 import * as MqttConfig from "./MqttConfig.ts"
 import * as Connection from "./MqttConnection.ts"
 import * as MqttIncoming from "./MqttIncoming.ts"
 import * as MqttOutgoing from "./MqttOutgoing.ts"
 
-export { InvalidMqttSetting, type Options } from "./MqttConfig.ts"
+export type { MqttOptions } from "./MqttConfig.ts"
 
 /** One connection to the broker: for readiness checks and dashboards. */
 export interface ConnectionStatus {
@@ -40,7 +41,7 @@ const isService = (service: string): boolean =>
 const subscribe = (
   { client, resumed }: Connection.Connection,
   filters: Array<string>,
-  version: MqttConfig.Settings["version"]
+  version: MqttConfig.MqttConfig["version"]
 ): Effect.Effect<void, Connection.MqttConnectionLost> =>
   Effect.callback((resume) => {
     // A shared subscription may be known and not served any more after a restart of the broker, and then asking again is
@@ -60,8 +61,8 @@ const subscribe = (
   })
 
 const make = Effect.fnUntraced(function* (
-  options: MqttConfig.Options
-): Effect.fn.Return<Context.Context<Broker.Broker | MqttConnections>, MqttConfig.InvalidMqttSetting, Scope.Scope> {
+  options: MqttConfig.MqttOptions
+): Effect.fn.Return<Context.Context<Broker.Broker | MqttConnections>, InvalidSetting, Scope.Scope> {
   const instance = randomUUID()
   const settings = yield* MqttConfig.make(options, instance)
   const statuses = new Map<string, boolean>()
@@ -158,9 +159,8 @@ const make = Effect.fnUntraced(function* (
 })
 
 /** Connects in the background: a broker that is not there yet is waited for. */
-export const layer = (
-  options: MqttConfig.Options
-): Layer.Layer<Broker.Broker | MqttConnections, MqttConfig.InvalidMqttSetting> => Layer.effectContext(make(options))
+export const layer = (options: MqttConfig.MqttOptions): Layer.Layer<Broker.Broker | MqttConnections, InvalidSetting> =>
+  Layer.effectContext(make(options))
 
 /**
  * The same from Effect's `Config`: `SAGA_MQTT_URL` is required; `SAGA_MQTT_CLIENT_ID`, `SAGA_MQTT_USERNAME`,
@@ -168,7 +168,5 @@ export const layer = (
  * `SAGA_MQTT_KEY_PASSPHRASE`, `SAGA_MQTT_PROTOCOL`, `SAGA_MQTT_SESSION_EXPIRY`, `SAGA_MQTT_KEEPALIVE` and
  * `SAGA_MQTT_MAX_OUTGOING` are the options above.
  */
-export const layerConfig: Layer.Layer<
-  Broker.Broker | MqttConnections,
-  MqttConfig.InvalidMqttSetting | Config.ConfigError
-> = Layer.effectContext(Effect.flatMap(MqttConfig.fromConfig, make))
+export const layerConfig: Layer.Layer<Broker.Broker | MqttConnections, InvalidSetting | Config.ConfigError> =
+  Layer.effectContext(Effect.flatMap(MqttConfig.fromConfig, make))

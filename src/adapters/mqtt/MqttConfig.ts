@@ -1,74 +1,87 @@
-/** What the connections to a broker need to be told, checked before anything connects. Secrets stay redacted until then. */
+/** The settings of the connections to a broker, checked before anything connects. Secrets stay redacted until then. */
 import { readFileSync } from "node:fs"
 import { createSecureContext } from "node:tls"
-import { Config, Duration, Effect, Redacted, Schema } from "effect"
+import { Config, type Duration, Effect, Option, Redacted } from "effect"
+import * as Setting from "../../ports/Setting.ts"
+import { InvalidSetting } from "../../ports/Setting.ts"
 
-export interface Options {
-  /** `mqtt://`, `mqtts://`, `ws://` or `wss://`, without user and password: these have options of their own. */
+export interface MqttOptions {
+  /**
+   * Where the broker is: `mqtt://`, `mqtts://`, `ws://` or `wss://`, a host and, if it is not the usual one, a port. User
+   * and password have options of their own, as a url is often logged.
+   */
   readonly url: string
   /**
-   * The same at every start of this instance and of no other one: under it the broker keeps what arrives meanwhile.
-   * Without it an instance has a new one at every start (with protocol 4, one for all: there is only one instance).
+   * The name under which the broker keeps what arrives while this instance is away: 1 to 128 visible characters, the same
+   * at every start of this instance and of no other one. Default: a new one at every start; with protocol 4 the same for
+   * all instances, as there is only one. Set it where an instance keeps its name, as a StatefulSet's pod does.
    */
   readonly clientId?: string
+  /** The user of this service at the broker. Default: none. */
   readonly username?: string
+  /** The password of the user. Default: none. */
   readonly password?: Redacted.Redacted
-  /** Certificates, as PEM. Needs a url that says TLS. */
+  /** Certificates, as PEM. Only with a url that says TLS; a certificate that cannot be read is `InvalidSetting`. */
   readonly tls?: {
-    /** Who vouches for the broker. Default: those whom the system trusts. */
+    /** Certificates of the authorities that vouch for the broker. Default: those that the system trusts. */
     readonly ca?: string
-    /** This service's certificate and its key, where the broker asks for one. */
+    /** This service's certificate, where the broker asks for one. Needs `key`. */
     readonly certificate?: string
+    /** The private key of the certificate. */
     readonly key?: Redacted.Redacted
+    /** The passphrase of the key. Default: the key has none. */
     readonly passphrase?: Redacted.Redacted
     /** The name in the broker's certificate. Default: the host of the url. */
     readonly servername?: string
   }
-  /** 4 is MQTT 3.1.1: one instance of a service, as nothing can be shared. Default 5. */
+  /**
+   * The version of MQTT. Default 5. 4 is MQTT 3.1.1: such a broker cannot share messages between instances, so a service
+   * may have one instance only.
+   */
   readonly protocol?: 4 | 5
   /**
-   * How long the broker keeps what arrives for an instance that is gone (MQTT 5). Default 24 hours, as long as a message
-   * may be valid; 1 minute without `clientId`, as nobody will come back for it.
+   * How long the broker keeps what arrives for an instance that is gone (MQTT 5). Up to 4,294,967,295 seconds, rounded up
+   * to whole seconds. Default 24 hours, the lifetime of a message; 1 minute without `clientId`, as no instance comes back
+   * under the name.
    */
   readonly sessionExpiry?: Duration.Input
-  /** A connection that is silent for one and a half times this long is given up. Whole seconds. Default 10 seconds. */
+  /**
+   * A connection is given up when it is silent for one and a half times this long. Up to 65,535 seconds, rounded up to
+   * whole seconds. Default 10 seconds. Longer saves traffic on a metered line, and finds a dead connection later.
+   */
   readonly keepalive?: Duration.Input
-  /** Bytes of messages that the broker has not taken yet. More are refused. Default 16 MiB. */
+  /**
+   * Bytes of messages that wait in memory until the broker takes them; more are refused as `full`, or as `unavailable`
+   * without a connection. A whole number from 1, default 16 MiB. A refused message is sent again later.
+   */
   readonly maxOutgoing?: number
 }
 
-/** `issue` never quotes a secret. */
-export class InvalidMqttSetting extends Schema.TaggedError<InvalidMqttSetting>()("InvalidMqttSetting", {
-  setting: Schema.String,
-  issue: Schema.String
-}) {
-  override get message(): string {
-    return `The MQTT setting ${this.setting} cannot be used: ${this.issue}`
-  }
-}
-
-export interface Settings {
+/** The checked options. */
+export interface MqttConfig {
   readonly protocol: "mqtt" | "mqtts" | "ws" | "wss"
   readonly host: string
   readonly port: number
   /** Of a web socket. */
   readonly path: string
   readonly clientId: string
-  /** It has its id from nobody, so nobody comes back under it. */
+  /** The client id was made here, so no instance comes back under it. */
   readonly passing: boolean
   readonly username: string | undefined
   readonly password: Redacted.Redacted | undefined
-  readonly tls: NonNullable<Options["tls"]>
+  readonly tls: NonNullable<MqttOptions["tls"]>
   readonly version: 4 | 5
   /** In seconds. */
   readonly sessionExpiry: number
+  /** In seconds. */
   readonly keepalive: number
+  /** In bytes. */
   readonly maxOutgoing: number
 }
 
 const ports = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 }
 
-const protocols: Readonly<Record<string, Settings["protocol"]>> = {
+const protocols: Readonly<Record<string, MqttConfig["protocol"]>> = {
   "mqtt:": "mqtt",
   "tcp:": "mqtt",
   "mqtts:": "mqtts",
@@ -78,84 +91,94 @@ const protocols: Readonly<Record<string, Settings["protocol"]>> = {
   "wss:": "wss"
 }
 
-const seconds = (input: Duration.Input): number => Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(input)))
+const invalid = (setting: string, issue: string) => new InvalidSetting({ setting: `MqttBroker.${setting}`, issue })
 
-/** `instance` is the client id of one that was given none. */
-export const make = Effect.fnUntraced(function* (
-  options: Options,
-  instance: string
-): Effect.fn.Return<Settings, InvalidMqttSetting> {
-  const invalid = (setting: string, issue: string) => new InvalidMqttSetting({ setting, issue })
-  const url = URL.canParse(options.url) ? new URL(options.url) : undefined
+const seconds = (setting: string, input: Duration.Input, most: Setting.DurationBounds["most"] & string) =>
+  Effect.map(Setting.duration(`MqttBroker.${setting}`, input, { least: "1 milli", most }), (millis) =>
+    Math.ceil(millis / 1_000)
+  )
+
+/** What the url says. */
+const addressOf = Effect.fnUntraced(function* (text: string) {
+  const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined) return yield* invalid("url", "it is no URL")
   const protocol = protocols[url.protocol]
   if (protocol === undefined || url.hostname === "") return yield* invalid("url", "it names no MQTT broker")
   if (url.username !== "" || url.password !== "") return yield* invalid("url", "user and password are separate options")
-  const {
-    clientId,
-    keepalive = "10 seconds",
-    maxOutgoing = 16 * 1024 * 1024,
-    protocol: version = 5,
-    tls = {}
-  } = options
-  if (options.tls !== undefined && protocol !== "mqtts" && protocol !== "wss")
-    return yield* invalid("tls", "the url does not say TLS")
-  if ((tls.certificate === undefined) !== (tls.key === undefined))
+  return {
+    protocol,
+    // A socket takes the address of IPv6 without its brackets.
+    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: url.port === "" ? ports[protocol] : Number(url.port),
+    path: `${url.pathname || "/"}${url.search}`
+  }
+})
+
+const checkTls = Effect.fnUntraced(function* (
+  { ca, certificate, key, passphrase }: NonNullable<MqttOptions["tls"]>,
+  protocol: MqttConfig["protocol"]
+) {
+  if (protocol !== "mqtts" && protocol !== "wss") return yield* invalid("tls", "the url does not say TLS")
+  if ((certificate === undefined) !== (key === undefined))
     return yield* invalid("tls", "a certificate and its key belong together")
-  // Otherwise every connection would fail for it.
+  // A certificate that cannot be read would make every connection fail.
   yield* Effect.try({
     try: () =>
       createSecureContext({
-        ca: tls.ca,
-        cert: tls.certificate,
-        key: tls.key && Redacted.value(tls.key),
-        passphrase: tls.passphrase && Redacted.value(tls.passphrase)
+        ca,
+        cert: certificate,
+        key: key && Redacted.value(key),
+        passphrase: passphrase && Redacted.value(passphrase)
       }),
     catch: () => invalid("tls", "a certificate cannot be read, or not its key with this passphrase")
   })
-  if (clientId !== undefined && !/^[\x21-\x7e]{1,128}$/.test(clientId))
-    return yield* invalid("clientId", "it must be 1 to 128 visible characters")
-  const settings: Settings = {
-    protocol,
-    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: url.port === "" ? ports[protocol] : Number(url.port),
-    path: `${url.pathname || "/"}${url.search}`,
-    clientId: clientId ?? (version === 4 ? "effect-saga" : instance),
-    passing: clientId === undefined && version === 5,
-    username: options.username,
-    password: options.password,
-    tls,
-    version,
-    sessionExpiry: seconds(options.sessionExpiry ?? (clientId === undefined ? "1 minute" : "24 hours")),
-    keepalive: seconds(keepalive),
-    maxOutgoing
-  }
-  if (!(settings.keepalive >= 1 && settings.keepalive <= 65_535))
-    return yield* invalid("keepalive", "1 to 65,535 seconds")
-  if (!(settings.sessionExpiry >= 1 && settings.sessionExpiry < 2 ** 32))
-    return yield* invalid("sessionExpiry", "1 to 4,294,967,295 seconds")
-  if (!(maxOutgoing > 0)) return yield* invalid("maxOutgoing", "more than 0 bytes")
-  return settings
 })
 
-// ---- configuration ---------------------------------------------------------------------------------------------
+/** Checks the options. `instance` is the client id of an instance that was given none. */
+export const make = Effect.fnUntraced(function* (
+  options: MqttOptions,
+  instance: string
+): Effect.fn.Return<MqttConfig, InvalidSetting> {
+  const { clientId, keepalive = "10 seconds", maxOutgoing = 16 * 1024 * 1024, password, tls, username } = options
+  const version = options.protocol ?? 5
+  const address = yield* addressOf(options.url)
+  if (tls !== undefined) yield* checkTls(tls, address.protocol)
+  if (clientId !== undefined && !/^[\x21-\x7e]{1,128}$/.test(clientId))
+    return yield* invalid("clientId", "it must be 1 to 128 visible characters")
+  const expiry = options.sessionExpiry ?? (clientId === undefined ? "1 minute" : "24 hours")
+  return {
+    ...address,
+    clientId: clientId ?? (version === 4 ? "effect-saga" : instance),
+    passing: clientId === undefined && version === 5,
+    username,
+    password,
+    tls: tls ?? {},
+    version,
+    sessionExpiry: yield* seconds("sessionExpiry", expiry, "4294967295 seconds"),
+    keepalive: yield* seconds("keepalive", keepalive, "65535 seconds"),
+    maxOutgoing: yield* Setting.wholeNumber("MqttBroker.maxOutgoing", maxOutgoing, { least: 1 })
+  }
+})
 
-const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> =>
-  Config.map(Config.option(config), (value) => (value._tag === "Some" ? value.value : undefined))
+// ---- environment -----------------------------------------------------------------------------------------------
 
 const variables = Config.all({
   url: Config.String("SAGA_MQTT_URL"),
-  clientId: optional(Config.String("SAGA_MQTT_CLIENT_ID")),
-  username: optional(Config.String("SAGA_MQTT_USERNAME")),
-  password: optional(Config.Redacted("SAGA_MQTT_PASSWORD")),
-  ca: optional(Config.String("SAGA_MQTT_CA_FILE")),
-  certificate: optional(Config.String("SAGA_MQTT_CERTIFICATE_FILE")),
-  key: optional(Config.String("SAGA_MQTT_KEY_FILE")),
-  passphrase: optional(Config.Redacted("SAGA_MQTT_KEY_PASSPHRASE")),
-  protocol: optional(Config.Int("SAGA_MQTT_PROTOCOL")),
-  sessionExpiry: optional(Config.Duration("SAGA_MQTT_SESSION_EXPIRY")),
-  keepalive: optional(Config.Duration("SAGA_MQTT_KEEPALIVE")),
-  maxOutgoing: optional(Config.Int("SAGA_MQTT_MAX_OUTGOING"))
+  protocol: Config.option(Config.Int("SAGA_MQTT_PROTOCOL")),
+  files: Setting.optional({
+    ca: Config.String("SAGA_MQTT_CA_FILE"),
+    certificate: Config.String("SAGA_MQTT_CERTIFICATE_FILE"),
+    key: Config.String("SAGA_MQTT_KEY_FILE")
+  }),
+  secrets: Setting.optional({ passphrase: Config.Redacted("SAGA_MQTT_KEY_PASSPHRASE") }),
+  others: Setting.optional({
+    clientId: Config.String("SAGA_MQTT_CLIENT_ID"),
+    username: Config.String("SAGA_MQTT_USERNAME"),
+    password: Config.Redacted("SAGA_MQTT_PASSWORD"),
+    sessionExpiry: Config.Duration("SAGA_MQTT_SESSION_EXPIRY"),
+    keepalive: Config.Duration("SAGA_MQTT_KEEPALIVE"),
+    maxOutgoing: Config.Int("SAGA_MQTT_MAX_OUTGOING")
+  })
 })
 
 const readFile = (setting: string, file: string | undefined) =>
@@ -163,32 +186,28 @@ const readFile = (setting: string, file: string | undefined) =>
     ? Effect.succeed(undefined)
     : Effect.try({
         try: () => readFileSync(file, "utf8"),
-        catch: () => new InvalidMqttSetting({ setting, issue: "the file cannot be read" })
+        catch: () => invalid(setting, "the file cannot be read")
       })
 
 /** The options from Effect's `Config`. */
-export const fromConfig: Effect.Effect<Options, Config.ConfigError | InvalidMqttSetting> = Effect.gen(function* () {
-  const { ca, certificate, clientId, key, passphrase, protocol, ...rest } = yield* variables
-  if (protocol !== undefined && protocol !== 4 && protocol !== 5)
-    return yield* new InvalidMqttSetting({ setting: "protocol", issue: "4 or 5" })
-  const pem = yield* readFile("ca", ca)
-  const own = yield* readFile("certificate", certificate)
-  const secret = yield* readFile("key", key)
+export const fromConfig: Effect.Effect<MqttOptions, Config.ConfigError | InvalidSetting> = Effect.gen(function* () {
+  const { files, others, protocol, secrets, url } = yield* variables
+  const version = Option.getOrUndefined(protocol)
+  if (version !== undefined && version !== 4 && version !== 5)
+    return yield* invalid("protocol", `it must be 4 or 5, and is ${version}`)
+  const ca = yield* readFile("ca", files.ca)
+  const certificate = yield* readFile("certificate", files.certificate)
+  const key = yield* readFile("key", files.key)
   const tls = {
-    ...(pem !== undefined && { ca: pem }),
-    ...(own !== undefined && { certificate: own }),
-    ...(secret !== undefined && { key: Redacted.make(secret) }),
-    ...(passphrase !== undefined && { passphrase })
+    ...(ca !== undefined && { ca }),
+    ...(certificate !== undefined && { certificate }),
+    ...(key !== undefined && { key: Redacted.make(key) }),
+    ...secrets
   }
   return {
-    url: rest.url,
-    ...(clientId !== undefined && { clientId }),
-    ...(rest.username !== undefined && { username: rest.username }),
-    ...(rest.password !== undefined && { password: rest.password }),
-    ...(protocol !== undefined && { protocol }),
-    ...(rest.sessionExpiry !== undefined && { sessionExpiry: rest.sessionExpiry }),
-    ...(rest.keepalive !== undefined && { keepalive: rest.keepalive }),
-    ...(rest.maxOutgoing !== undefined && { maxOutgoing: rest.maxOutgoing }),
+    url,
+    ...others,
+    ...(version !== undefined && { protocol: version }),
     ...(Object.keys(tls).length > 0 && { tls })
   }
 })

@@ -9,7 +9,7 @@ import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
 import { Clock, Deferred, Effect, Exit, Random, Redacted, Schema, type Scope } from "effect"
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
-import type { Settings } from "./MqttConfig.ts"
+import type { MqttConfig } from "./MqttConfig.ts"
 import * as Packet from "./MqttPacket.ts"
 
 /** Why there is no connection. Names no secret. */
@@ -57,7 +57,7 @@ const connectTimeout = 10_000
 /** mqtt.js hands the other options of TLS on by itself. */
 const tlsOfWebSocket = (servername: string) => ({ rejectUnauthorized: true, servername })
 
-const clientOptions = (settings: Settings, { clientId, receives }: Session): IClientOptions => ({
+const clientOptions = (settings: MqttConfig, { clientId, receives }: Session): IClientOptions => ({
   protocol: settings.protocol,
   // In the address of a web socket.
   host: isIPv6(settings.host) && settings.protocol.startsWith("ws") ? `[${settings.host}]` : settings.host,
@@ -95,7 +95,7 @@ const clientOptions = (settings: Settings, { clientId, receives }: Session): ICl
 
 /** Opens a connection until the scope closes. */
 export const open = Effect.fnUntraced(function* (
-  settings: Settings,
+  settings: MqttConfig,
   session: Session
 ): Effect.fn.Return<Connection, MqttConnectionLost, Scope.Scope> {
   const lost = yield* Deferred.make<never, MqttConnectionLost>()

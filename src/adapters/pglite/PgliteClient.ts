@@ -7,9 +7,11 @@ import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } 
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
 import type { PGlite } from "@electric-sql/pglite"
-import { Duration, Effect, Layer, Schema, type Scope } from "effect"
+import { type Duration, Effect, Layer, Schema, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
+import type { InvalidSetting } from "../../ports/Setting.ts"
+import * as Setting from "../../ports/Setting.ts"
 import * as FolderLock from "./FolderLock.ts"
 import * as PgliteServer from "./PgliteServer.ts"
 
@@ -29,19 +31,28 @@ export class PgliteUnavailable extends Schema.TaggedError<PgliteUnavailable>()("
   }
 }
 
-export interface ClientOptions {
-  /** Connections at the same time; they share one session. Default 10. */
+export interface PgliteConnectionOptions {
+  /**
+   * Connections at the same time. They share the one session of a PGlite, so more of them make nothing faster. A whole
+   * number from 1, default 10. A transaction holds one of them until it ends: raise it where many transactions wait.
+   */
   readonly maxConnections?: number
-  /** How long a statement waits for the transaction of another connection. Default 30 seconds. */
+  /**
+   * How long a statement waits for the transaction of another connection; then it fails as a lock timeout does (55P03).
+   * From 1 ms to 24 days, default 30 seconds.
+   */
   readonly lockTimeout?: Duration.Input
 }
 
-export interface Options extends ClientOptions {
-  /** Where the data are; made if it is not there. Without, they are in memory. */
+export interface PgliteOptions extends PgliteConnectionOptions {
+  /**
+   * The folder of the data; made if it is missing. One process at a time can have it (`PgliteFolderLocked`). Default: none,
+   * the data are in memory and end with the layer.
+   */
   readonly folder?: string
 }
 
-export type PgliteError = PgliteUnavailable | FolderLock.PgliteFolderLocked | SqlError
+export type PgliteError = InvalidSetting | PgliteUnavailable | FolderLock.PgliteFolderLocked | SqlError
 
 // ---- opening ---------------------------------------------------------------------------------------------------
 
@@ -92,31 +103,49 @@ export const open = (
 
 // ---- client ----------------------------------------------------------------------------------------------------
 
-const connect = (database: PGlite, { lockTimeout = "30 seconds", maxConnections = 10 }: ClientOptions) =>
-  Effect.acquireRelease(
-    Effect.sync(() =>
-      PgliteServer.make({
-        execute: (batch) => database.execProtocolRawSync(batch),
-        lockTimeoutMillis: Duration.toMillis(Duration.fromInputUnsafe(lockTimeout))
-      })
-    ),
-    ({ close }) => Effect.sync(close)
-  ).pipe(
-    Effect.map(({ connect }) =>
-      PgClient.layer({ stream: connect, username: "postgres", database: "postgres", maxConnections })
+const check = Effect.fnUntraced(function* ({
+  lockTimeout = "30 seconds",
+  maxConnections = 10
+}: PgliteConnectionOptions) {
+  return {
+    maxConnections: yield* Setting.wholeNumber("PgliteClient.maxConnections", maxConnections, { least: 1 }),
+    // A timer of Node takes no more than 24 days.
+    lockTimeoutMillis: yield* Setting.duration("PgliteClient.lockTimeout", lockTimeout, {
+      least: "1 milli",
+      most: "24 days"
+    })
+  }
+})
+
+const connect = (
+  database: PGlite,
+  { lockTimeoutMillis, maxConnections }: Effect.Success<ReturnType<typeof check>>
+): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, SqlError> =>
+  Layer.unwrap(
+    Effect.acquireRelease(
+      Effect.sync(() =>
+        PgliteServer.make({ execute: (batch) => database.execProtocolRawSync(batch), lockTimeoutMillis })
+      ),
+      ({ close }) => Effect.sync(close)
+    ).pipe(
+      Effect.map(({ connect }) =>
+        PgClient.layer({ stream: connect, username: "postgres", database: "postgres", maxConnections })
+      )
     )
   )
 
-/** On a PGlite of yours, which stays open: with extensions, say, or a clone. No second layer may be on it. */
+/** A client on a PGlite that you have opened, with extensions for example. It stays open. One layer at a time may use it. */
 export const layerFrom = (
   database: PGlite,
-  options: ClientOptions = {}
-): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, SqlError> => Layer.unwrap(connect(database, options))
+  options: PgliteConnectionOptions = {}
+): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, InvalidSetting | SqlError> =>
+  Layer.unwrap(Effect.map(check(options), (checked) => connect(database, checked)))
 
 /**
- * Whoever had a lease was in a process that had the folder, and is gone: nobody needs to wait until the leases are over.
+ * Ends all leases. Only processes that have had the folder can hold one, and they are gone: executions in the folder can be
+ * taken over at once.
  */
-const voidLeases = Effect.gen(function* () {
+const endLeases = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const tables = yield* sql<{ schema: string; name: string }>`
     select table_schema as schema, table_name as name from information_schema.tables
@@ -128,9 +157,19 @@ const voidLeases = Effect.gen(function* () {
   )
 })
 
-export const layer = (options: Options = {}): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, PgliteError> =>
+/**
+ * A client on a PGlite of its own, in memory or in a folder, until the scope closes.
+ *
+ * @example
+ * ```ts
+ * const SqlLive = PgliteClient.layer({ folder: "./data" })
+ * ```
+ */
+export const layer = (options: PgliteOptions = {}): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, PgliteError> =>
   Layer.unwrap(
-    Effect.map(open(options.folder), (database) =>
-      Layer.tap(layerFrom(database, options), (client) => Effect.provideContext(voidLeases, client))
-    )
+    Effect.gen(function* () {
+      const checked = yield* check(options)
+      const database = yield* open(options.folder)
+      return Layer.tap(connect(database, checked), (client) => Effect.provideContext(endLeases, client))
+    })
   )

@@ -8,7 +8,7 @@ import { randomInt } from "node:crypto"
 import { Duplex } from "node:stream"
 import * as Wire from "./wire.ts"
 
-export interface Options {
+export interface PgliteServerOptions {
   /** What is asked, and answered, at once: a PGlite has no threads. */
   readonly execute: (batch: Uint8Array) => Uint8Array
   /** How long a connection waits for the transaction of another one: then its statement fails, as one on a lock. */
@@ -27,13 +27,13 @@ export interface PgliteServer {
   readonly close: () => void
 }
 
-export const make = (options: Options): PgliteServer => {
+export const make = (options: PgliteServerOptions): PgliteServer => {
   const server = new Server(options)
   return { connect: () => new Session(server), close: () => server.close() }
 }
 
 class Server {
-  readonly options: Options
+  readonly options: PgliteServerOptions
   readonly sessions = new Map<number, Session>()
   /** Who listens to which channel: PGlite would stop for all as soon as one does. */
   readonly channels = new Map<string, Set<Session>>()
@@ -43,7 +43,7 @@ class Server {
   private scheduled = false
   closed = false
 
-  constructor(options: Options) {
+  constructor(options: PgliteServerOptions) {
     this.options = options
   }
 

@@ -2,9 +2,8 @@
  * Every statement that the store of participants makes, and no decision: another database is one more implementation of this
  * service. This one is for Postgres.
  */
-import { Context, Effect, Layer } from "effect"
-import { SqlClient } from "effect/sql"
-import type { SqlError } from "effect/sql/SqlError"
+import { Context, Effect, type Layer } from "effect"
+import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type {
   Barrier,
@@ -14,7 +13,8 @@ import type {
   Transaction,
   TransactionStatus
 } from "../../ports/ParticipantStore.ts"
-import { type Tables, whole } from "./SqlTables.ts"
+import { layer, type Statement, uuidsOf, whole } from "./SqlStatements.ts"
+import type { Tables } from "./SqlTables.ts"
 
 /** What a unit leaves. */
 export interface Writes {
@@ -32,61 +32,56 @@ export interface Stored {
   readonly barriers: unknown
 }
 
-type Run<A> = Effect.Effect<A, SqlError>
-
 export class ParticipantStatements extends Context.Service<
   ParticipantStatements,
   {
     /** Waits for, and keeps others from, all transactions of the scope. The uuids of those that were not there. */
-    readonly lock: (scope: Scope) => Run<ReadonlySet<string>>
+    readonly lock: (scope: Scope) => Statement<ReadonlySet<string>>
     /** What is there now. Without transactions, the messages that are there are locked. */
-    readonly read: (scope: Scope) => Run<Stored>
+    readonly read: (scope: Scope) => Statement<Stored>
     /** The ids of the barriers that were written: those are missing that somebody else has been faster with. */
-    readonly write: (service: string, writes: Writes) => Run<ReadonlySet<string>>
-    readonly savepoint: Run<void>
-    readonly release: Run<void>
-    readonly rollBack: Run<void>
-    readonly find: (query: Query) => Run<ReadonlyArray<unknown>>
+    readonly write: (service: string, writes: Writes) => Statement<ReadonlySet<string>>
+    readonly savepoint: Statement<void>
+    readonly release: Statement<void>
+    readonly rollBack: Statement<void>
+    readonly find: (query: Query) => Statement<ReadonlyArray<unknown>>
     /** Removes transactions that are over, and gives their uuids. Their barriers go with `purgeBarriers`. */
-    readonly purge: (request: PurgeRequest) => Run<ReadonlyArray<string>>
-    readonly purgeBarriers: (service: string, transactions: ReadonlyArray<string>) => Run<void>
+    readonly purge: (request: PurgeRequest) => Statement<ReadonlyArray<string>>
+    readonly purgeBarriers: (service: string, transactions: ReadonlyArray<string>) => Statement<void>
     /** Removes barriers without a transaction, and gives their number. */
-    readonly purgeAlone: (request: PurgeRequest) => Run<number>
+    readonly purgeAlone: (request: PurgeRequest) => Statement<number>
   }
 >()("effect-saga/sql/ParticipantStatements") {}
 
 export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements, never, SqlClient.SqlClient> =>
-  Layer.effect(
-    ParticipantStatements,
-    Effect.map(SqlClient.SqlClient, (client) => {
-      const sql = client.withoutTransforms()
-      const transaction = sql(tables.of("saga_transaction"))
-      const barrier = sql(tables.of("saga_barrier"))
-      // As texts, not as parameters: only so can the plan of a prepared statement use the index of those that are open.
-      const has: Readonly<Record<TransactionStatus, Fragment>> = {
-        pending: sql`status = 'pending'`,
-        reserved: sql`status = 'reserved'`,
-        committed: sql`status = 'committed'`,
-        rejected: sql`status = 'rejected'`
-      }
+  layer(ParticipantStatements, (sql) => {
+    const transaction = sql(tables.of("saga_transaction"))
+    const barrier = sql(tables.of("saga_barrier"))
+    // As texts, not as parameters: only so can the plan of a prepared statement use the index of those that are open.
+    const has: Readonly<Record<TransactionStatus, Fragment>> = {
+      pending: sql`status = 'pending'`,
+      reserved: sql`status = 'reserved'`,
+      committed: sql`status = 'committed'`,
+      rejected: sql`status = 'rejected'`
+    }
 
-      return ParticipantStatements.of({
-        // A row that is there is locked and stays as it is; one that is not is there for this transaction only. In one
-        // order everywhere, so that no two units wait for each other.
-        lock: ({ service, transactions }) =>
-          Effect.map(
-            sql<{ readonly uuid: string }>`
+    return ParticipantStatements.of({
+      // A row that is there is locked and stays as it is; one that is not is there for this transaction only. In one
+      // order everywhere, so that no two units wait for each other.
+      lock: ({ service, transactions }) =>
+        Effect.map(
+          sql<{ readonly uuid: string }>`
               insert into ${transaction} as t (service, uuid, status, not_after, heuristic, updated_at)
               select ${service}, uuid, 'pending', 0, false, 0
               from unnest(${[...new Set(transactions)]}::uuid[]) as n (uuid) order by uuid
               on conflict (service, uuid) do update set status = t.status where false
               returning uuid`,
-            (rows) => new Set(rows.map(({ uuid }) => uuid))
-          ),
-        // Not in one statement with the lock: it would see what was there before it waited.
-        read: ({ messages, service, transactions }) =>
-          Effect.map(
-            sql<Stored>`select (
+          (rows) => new Set(rows.map(({ uuid }) => uuid))
+        ),
+      // Not in one statement with the lock: it would see what was there before it waited.
+      read: ({ messages, service, transactions }) =>
+        Effect.map(
+          sql<Stored>`select (
                 select coalesce(json_agg(t), '[]') from ${transaction} t
                 where t.service = ${service} and t.uuid = any(${transactions}::uuid[])
               ) as transactions, (
@@ -95,11 +90,11 @@ export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements
                   order by id ${transactions.length === 0 ? sql`for update` : sql``}
                 ) b
               ) as barriers`,
-            ([row]) => row ?? { transactions: [], barriers: [] }
-          ),
-        write: (service, { barriers, known, transactions, unused }) =>
-          Effect.map(
-            sql<{ readonly id: string }>`with dropped as (
+          ([row]) => row ?? { transactions: [], barriers: [] }
+        ),
+      write: (service, { barriers, known, transactions, unused }) =>
+        Effect.map(
+          sql<{ readonly id: string }>`with dropped as (
                 delete from ${transaction} where service = ${service} and uuid = any(${unused}::uuid[])
               ), kept as (
                 insert into ${transaction} (service, uuid, coordinator, status, not_after, heuristic, updated_at)
@@ -123,22 +118,21 @@ export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements
                 not_after = excluded.not_after, created_at = excluded.created_at
                 where b.id = any(${known}::text[])
               returning id`,
-            (rows) => new Set(rows.map(({ id }) => id))
-          ),
-        savepoint: Effect.asVoid(sql`savepoint saga_attempt`),
-        release: Effect.asVoid(sql`release savepoint saga_attempt`),
-        rollBack: Effect.asVoid(sql`rollback to savepoint saga_attempt`),
-        find: ({ after, before, limit, service, status }) =>
-          Effect.map(
-            sql<{ readonly row: unknown }>`select row_to_json(t) as row from ${transaction} t
+          (rows) => new Set(rows.map(({ id }) => id))
+        ),
+      savepoint: Effect.asVoid(sql`savepoint saga_attempt`),
+      release: Effect.asVoid(sql`release savepoint saga_attempt`),
+      rollBack: Effect.asVoid(sql`rollback to savepoint saga_attempt`),
+      find: ({ after, before, limit, service, status }) =>
+        Effect.map(
+          sql<{ readonly row: unknown }>`select row_to_json(t) as row from ${transaction} t
               where service = ${service} and ${has[status]} and updated_at <= ${whole(before)}
                 ${after === undefined ? sql`` : sql`and uuid > ${after}::uuid`}
               order by uuid limit ${limit}`,
-            (rows) => rows.map(({ row }) => row)
-          ),
-        purge: ({ before, limit, service }) =>
-          Effect.map(
-            sql<{ readonly uuid: string }>`with gone as (
+          (rows) => rows.map(({ row }) => row)
+        ),
+      purge: ({ before, limit, service }) =>
+        uuidsOf(sql<{ readonly uuid: string }>`with gone as (
                 select uuid from ${transaction} t
                 where service = ${service} and status in ('committed', 'rejected') and not_after < ${whole(before)}
                   and (status = 'committed' or not exists (
@@ -147,23 +141,20 @@ export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements
                 order by not_after limit ${limit} for update skip locked
               )
               delete from ${transaction} t using gone where t.service = ${service} and t.uuid = gone.uuid
-              returning t.uuid`,
-            (rows) => rows.map(({ uuid }) => uuid)
-          ),
-        purgeBarriers: (service, transactions) =>
-          Effect.asVoid(
-            sql`delete from ${barrier} where service = ${service} and transaction_uuid = any(${transactions}::uuid[])`
-          ),
-        purgeAlone: ({ alone, limit, service }) =>
-          Effect.map(
-            sql`with gone as (
+              returning t.uuid`),
+      purgeBarriers: (service, transactions) =>
+        Effect.asVoid(
+          sql`delete from ${barrier} where service = ${service} and transaction_uuid = any(${transactions}::uuid[])`
+        ),
+      purgeAlone: ({ alone, limit, service }) =>
+        Effect.map(
+          sql`with gone as (
                 select id from ${barrier}
                 where service = ${service} and transaction_uuid is null and not_after < ${whole(alone)}
                 order by not_after limit ${limit} for update skip locked
               )
               delete from ${barrier} b using gone where b.service = ${service} and b.id = gone.id returning b.id`,
-            (rows) => rows.length
-          )
-      })
+          (rows) => rows.length
+        )
     })
-  )
+  })

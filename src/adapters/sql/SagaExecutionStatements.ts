@@ -2,12 +2,12 @@
  * Every statement that the repository makes, and no decision: another database is one more implementation of this service.
  * This one is for Postgres.
  */
-import { Context, Effect, Layer } from "effect"
-import { SqlClient } from "effect/sql"
-import type { SqlError } from "effect/sql/SqlError"
+import { Context, Effect, type Layer } from "effect"
+import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
-import { type Tables, whole } from "./SqlTables.ts"
+import { layer, type Statement, uuidsOf, whole } from "./SqlStatements.ts"
+import type { Tables } from "./SqlTables.ts"
 
 /** A row of `saga_event`: all facts of one write, as JSON text. */
 export interface EventRow {
@@ -67,48 +67,48 @@ export interface StoredName extends NameRow {
   readonly outcome: string | null
 }
 
-type Run<A> = Effect.Effect<A, SqlError>
-
 export class SagaExecutionStatements extends Context.Service<
   SagaExecutionStatements,
   {
     /** Writes all rows, or none and fails with a unique violation. For executions without names of their own. */
-    readonly write: (writes: Omit<Writes, "names">) => Run<void>
+    readonly write: (writes: Omit<Writes, "names">) => Statement<void>
     /** Writes each row whose place and whose names are free, and gives the uuids of those. */
-    readonly writeFree: (writes: Writes) => Run<ReadonlySet<string>>
+    readonly writeFree: (writes: Writes) => Statement<ReadonlySet<string>>
     /** The write ids that stand where the given rows wanted to be. */
     readonly writeIds: (
       rows: ReadonlyArray<{ readonly uuid: string; readonly revision: number }>
-    ) => Run<ReadonlyArray<{ readonly uuid: string; readonly writeId: string }>>
-    readonly names: (names: ReadonlyArray<string>) => Run<ReadonlyArray<StoredName>>
+    ) => Statement<ReadonlyArray<{ readonly uuid: string; readonly writeId: string }>>
+    readonly names: (names: ReadonlyArray<string>) => Statement<ReadonlyArray<StoredName>>
     /** In the order of their revisions. */
-    readonly events: (uuids: ReadonlyArray<string>) => Run<ReadonlyArray<Omit<EventRow, "writeId">>>
+    readonly events: (uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<Omit<EventRow, "writeId">>>
     readonly find: (
       filter: ExecutionSummary.Filter,
       from: ExecutionSummary.Position | undefined,
       limit: number
-    ) => Run<ReadonlyArray<StoredHead>>
+    ) => Statement<ReadonlyArray<StoredHead>>
     /** Extends the lease by the database's clock; whether it was over. */
-    readonly renew: (owner: string, leaseMillis: number) => Run<boolean>
+    readonly renew: (owner: string, leaseMillis: number) => Statement<boolean>
     readonly claim: (
       owner: string,
       limit: number,
       dueBy: number,
       fingerprints: ReadonlyArray<string> | undefined,
       holds: ReadonlyArray<string> | undefined
-    ) => Run<ReadonlyArray<string>>
+    ) => Statement<ReadonlyArray<string>>
     /** Gives it to the owner unless somebody else who lives is at work on it; who has it, if it is there. */
-    readonly take: (uuid: string, owner: string, wakeAt: number) => Run<string | undefined>
+    readonly take: (uuid: string, owner: string, wakeAt: number) => Statement<string | undefined>
     /** Those of the executions that another owner has. */
-    readonly lost: (owner: string, holds: ReadonlyArray<string>) => Run<ReadonlyArray<string>>
-    readonly release: (owner: string) => Run<void>
-    readonly census: Run<ReadonlyArray<{ readonly saga: string; readonly fingerprint: string; readonly count: number }>>
+    readonly lost: (owner: string, holds: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
+    readonly release: (owner: string) => Statement<void>
+    readonly census: Statement<
+      ReadonlyArray<{ readonly saga: string; readonly fingerprint: string; readonly count: number }>
+    >
     /** Removes executions, and leaves what their names came to. */
-    readonly remove: (uuids: ReadonlyArray<string>) => Run<void>
+    readonly remove: (uuids: ReadonlyArray<string>) => Statement<void>
     /** Settled executions whose last write is older. */
-    readonly over: (before: number, limit: number) => Run<ReadonlyArray<string>>
+    readonly over: (before: number, limit: number) => Statement<ReadonlyArray<string>>
     /** Removes instances that nobody has heard of for long. */
-    readonly forget: Run<void>
+    readonly forget: Statement<void>
   }
 >()("effect-saga/sql/SagaExecutionStatements") {}
 
@@ -116,40 +116,37 @@ export const layerPostgres = (
   tables: Tables,
   channel: string
 ): Layer.Layer<SagaExecutionStatements, never, SqlClient.SqlClient> =>
-  Layer.effect(
-    SagaExecutionStatements,
-    Effect.map(SqlClient.SqlClient, (client) => {
-      const sql = client.withoutTransforms()
-      const execution = sql(tables.of("saga_execution"))
-      const event = sql(tables.of("saga_event"))
-      const name = sql(tables.of("saga_name"))
-      const instance = sql(tables.of("saga_instance"))
-      const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
-      // A removed execution gets no head again. The offset keeps the planner from hashing the whole table instead.
-      const isThere = sql`(h.revision = 1 or exists (select from ${execution} x where x.uuid = h.uuid offset 0))`
-      // Heads are written by inserts only: the plan of a join, made while the table is empty, would scan it for ever.
-      const changing = sql`on conflict (uuid) do update set status = excluded.status, direction = excluded.direction,
+  layer(SagaExecutionStatements, (sql) => {
+    const execution = sql(tables.of("saga_execution"))
+    const event = sql(tables.of("saga_event"))
+    const name = sql(tables.of("saga_name"))
+    const instance = sql(tables.of("saga_instance"))
+    const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
+    // A removed execution gets no head again. The offset keeps the planner from hashing the whole table instead.
+    const isThere = sql`(h.revision = 1 or exists (select from ${execution} x where x.uuid = h.uuid offset 0))`
+    // Heads are written by inserts only: the plan of a join, made while the table is empty, would scan it for ever.
+    const changing = sql`on conflict (uuid) do update set status = excluded.status, direction = excluded.direction,
         decision = excluded.decision, commit_state = excluded.commit_state, parked = excluded.parked,
         failure_tag = excluded.failure_tag, failure_path = excluded.failure_path, revision = excluded.revision,
         settled = excluded.settled, claimable = excluded.claimable, owner = excluded.owner,
         wake_at = excluded.wake_at, updated_at = excluded.updated_at`
 
-      return SagaExecutionStatements.of({
-        write: ({ events, heads }) => {
-          const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}`
-          if (heads.length === 0) return Effect.asVoid(inserted)
-          const changed = sql`changed as (insert into ${execution} select * from ${headsOf(heads)} where ${isThere} ${changing})`
-          const told = toldOf(heads)
-          return Effect.asVoid(
-            told.length === 0
-              ? sql`with ${changed} ${inserted}`
-              : sql`with ${changed}, written as (${inserted})
+    return SagaExecutionStatements.of({
+      write: ({ events, heads }) => {
+        const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}`
+        if (heads.length === 0) return Effect.asVoid(inserted)
+        const changed = sql`changed as (insert into ${execution} select * from ${headsOf(heads)} where ${isThere} ${changing})`
+        const told = toldOf(heads)
+        return Effect.asVoid(
+          told.length === 0
+            ? sql`with ${changed} ${inserted}`
+            : sql`with ${changed}, written as (${inserted})
                   select pg_notify(${channel}, uuid) from unnest(${told}::text[]) as uuid where ${hasListeners}`
-          )
-        },
-        writeFree: ({ events, heads, names }) =>
-          Effect.map(
-            sql<{ readonly uuid: string }>`with given as (
+        )
+      },
+      writeFree: ({ events, heads, names }) =>
+        Effect.map(
+          sql<{ readonly uuid: string }>`with given as (
                 select * from json_to_recordset(${JSON.stringify(names)}::json)
                   as g (name text, uuid uuid, "startKey" text, saga text, "contextHash" text)
               ), named as (
@@ -169,34 +166,34 @@ export const layerPostgres = (
               )
               select uuid, case when uuid::text = any(${toldOf(heads)}::text[]) and ${hasListeners}
                 then pg_notify(${channel}, uuid::text) end from written`,
-            (stored) => new Set(stored.map(({ uuid }) => uuid))
-          ),
-        writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
+          (stored) => new Set(stored.map(({ uuid }) => uuid))
+        ),
+      writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
           join unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
             as i (uuid, revision) on e.uuid = i.uuid and e.revision = i.revision`,
-        names: (names) => sql`select name, uuid, start_key as "startKey", saga, context_hash as "contextHash", outcome
+      names: (names) => sql`select name, uuid, start_key as "startKey", saga, context_hash as "contextHash", outcome
           from ${name} where name = any(${names}::text[])`,
-        events: (uuids) => sql`select e.uuid, e.revision, e.facts from ${event} e
+      events: (uuids) => sql`select e.uuid, e.revision, e.facts from ${event} e
           where e.uuid = any(${uuids}::uuid[]) and exists (select from ${execution} h where h.uuid = e.uuid)
           order by e.uuid, e.revision`,
-        find: (filter, from, limit) => {
-          const conditions: Array<Fragment> = []
-          if (filter.saga !== undefined) conditions.push(sql`saga = ${filter.saga}`)
-          if (filter.status !== undefined) conditions.push(sql`status = ${filter.status}`)
-          if (filter.parked !== undefined) conditions.push(filter.parked ? sql`parked` : sql`not parked`)
-          if (filter.startKey !== undefined) conditions.push(sql`start_key = ${filter.startKey}`)
-          if (filter.user !== undefined) conditions.push(sql`user_name = ${filter.user}`)
-          if (filter.settled !== undefined) conditions.push(filter.settled ? sql`settled` : sql`not settled`)
-          if (filter.createdBefore !== undefined) conditions.push(sql`created_at < ${whole(filter.createdBefore)}`)
-          if (filter.createdAfter !== undefined) conditions.push(sql`created_at > ${whole(filter.createdAfter)}`)
-          if (from !== undefined)
-            conditions.push(sql`(created_at, uuid) < (${whole(from.createdAt)}, ${from.uuid}::uuid)`)
-          return sql`select * from ${execution} ${conditions.length === 0 ? sql`` : sql`where ${sql.and(conditions)}`}
+      find: (filter, from, limit) => {
+        const conditions: Array<Fragment> = []
+        if (filter.saga !== undefined) conditions.push(sql`saga = ${filter.saga}`)
+        if (filter.status !== undefined) conditions.push(sql`status = ${filter.status}`)
+        if (filter.parked !== undefined) conditions.push(filter.parked ? sql`parked` : sql`not parked`)
+        if (filter.startKey !== undefined) conditions.push(sql`start_key = ${filter.startKey}`)
+        if (filter.user !== undefined) conditions.push(sql`user_name = ${filter.user}`)
+        if (filter.settled !== undefined) conditions.push(filter.settled ? sql`settled` : sql`not settled`)
+        if (filter.createdBefore !== undefined) conditions.push(sql`created_at < ${whole(filter.createdBefore)}`)
+        if (filter.createdAfter !== undefined) conditions.push(sql`created_at > ${whole(filter.createdAfter)}`)
+        if (from !== undefined)
+          conditions.push(sql`(created_at, uuid) < (${whole(from.createdAt)}, ${from.uuid}::uuid)`)
+        return sql`select * from ${execution} ${conditions.length === 0 ? sql`` : sql`where ${sql.and(conditions)}`}
             order by created_at desc, uuid desc limit ${limit}`
-        },
-        renew: (owner, leaseMillis) =>
-          Effect.map(
-            sql<{ readonly lapsed: boolean }>`with before as (
+      },
+      renew: (owner, leaseMillis) =>
+        Effect.map(
+          sql<{ readonly lapsed: boolean }>`with before as (
                 select lease_until <= clock_timestamp() as lapsed from ${instance} where id = ${owner}
               ), renewed as (
                 insert into ${instance} as i (id, epoch, lease_until)
@@ -205,11 +202,11 @@ export const layerPostgres = (
                   epoch = i.epoch + (i.lease_until <= clock_timestamp())::int
               )
               select coalesce((select lapsed from before), false) as lapsed`,
-            ([row]) => row?.lapsed === true
-          ),
-        claim: (owner, limit, dueBy, fingerprints, holds) =>
-          Effect.map(
-            sql<{ readonly uuid: string }>`with due as (
+          ([row]) => row?.lapsed === true
+        ),
+      claim: (owner, limit, dueBy, fingerprints, holds) =>
+        Effect.map(
+          sql<{ readonly uuid: string }>`with due as (
                 select h.uuid from ${execution} h
                 where h.claimable and h.wake_at <= ${whole(dueBy)}
                   ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid <> all(${holds}::uuid[])`}
@@ -222,12 +219,12 @@ export const layerPostgres = (
               )
               update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
               returning h.uuid`,
-            (rows) => rows.map(({ uuid }) => uuid)
-          ),
-        take: (uuid, owner, wakeAt) =>
-          Effect.map(
-            // Locked before it is looked at: of two that come at once the second sees whom the first has made the owner.
-            sql<{ readonly owner: string }>`with seen as (
+          (rows) => rows.map(({ uuid }) => uuid)
+        ),
+      take: (uuid, owner, wakeAt) =>
+        Effect.map(
+          // Locked before it is looked at: of two that come at once the second sees whom the first has made the owner.
+          sql<{ readonly owner: string }>`with seen as (
                 select uuid, owner, wake_at from ${execution} where uuid = ${uuid}::uuid for update
               ), taken as (
                 update ${execution} h set owner = ${owner}, wake_at = ${whole(wakeAt)} from seen
@@ -238,21 +235,18 @@ export const layerPostgres = (
                 returning h.owner
               )
               select coalesce(taken.owner, seen.owner) as owner from seen left join taken on true`,
-            ([row]) => row?.owner
-          ),
-        lost: (owner, holds) =>
-          Effect.map(
-            sql<{ readonly uuid: string }>`select uuid from ${execution}
-              where uuid = any(${holds}::uuid[]) and owner <> ${owner}`,
-            (rows) => rows.map(({ uuid }) => uuid)
-          ),
-        release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),
-        census: sql`select saga, fingerprint, count(*)::int as count from ${execution}
+          ([row]) => row?.owner
+        ),
+      lost: (owner, holds) =>
+        uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
+              where uuid = any(${holds}::uuid[]) and owner <> ${owner}`),
+      release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),
+      census: sql`select saga, fingerprint, count(*)::int as count from ${execution}
           where not settled group by saga, fingerprint`,
-        remove: (uuids) =>
-          // A writer that is late meets a fence where it would go on: what is removed does not come back. The fence
-          // comes first, as writers take the place of an event before they touch the head.
-          Effect.asVoid(sql`with fenced as (
+      remove: (uuids) =>
+        // A writer that is late meets a fence where it would go on: what is removed does not come back. The fence
+        // comes first, as writers take the place of an event before they touch the head.
+        Effect.asVoid(sql`with fenced as (
               insert into ${event} (uuid, revision, write_id, facts)
               select e.uuid, max(e.revision) + 1, 'removed', '[]'
               from ${event} e join ${execution} h on h.uuid = e.uuid
@@ -267,26 +261,22 @@ export const layerPostgres = (
               from gone g where n.uuid = g.uuid
             )
             delete from ${event} e using gone g where e.uuid = g.uuid`),
-        over: (before, limit) =>
-          Effect.map(
-            sql<{ readonly uuid: string }>`select uuid from ${execution}
-              where settled and updated_at < ${whole(before)} order by updated_at limit ${limit}`,
-            (rows) => rows.map(({ uuid }) => uuid)
-          ),
-        forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
-      })
-
-      function eventsOf(rows: ReadonlyArray<EventRow>) {
-        const column = <K extends keyof EventRow>(key: K) => rows.map((row) => row[key])
-        return sql`unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
-          ${column("facts")}::text[]) as e (uuid, revision, write_id, facts)`
-      }
-
-      function headsOf(rows: ReadonlyArray<HeadRow>) {
-        return sql`json_populate_recordset(null::${execution}, ${JSON.stringify(rows.map(columnsOf))}::json) as h`
-      }
+      over: (before, limit) =>
+        uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
+              where settled and updated_at < ${whole(before)} order by updated_at limit ${limit}`),
+      forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
     })
-  )
+
+    function eventsOf(rows: ReadonlyArray<EventRow>) {
+      const column = <K extends keyof EventRow>(key: K) => rows.map((row) => row[key])
+      return sql`unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
+          ${column("facts")}::text[]) as e (uuid, revision, write_id, facts)`
+    }
+
+    function headsOf(rows: ReadonlyArray<HeadRow>) {
+      return sql`json_populate_recordset(null::${execution}, ${JSON.stringify(rows.map(columnsOf))}::json) as h`
+    }
+  })
 
 const toldOf = (heads: ReadonlyArray<HeadRow>) => heads.flatMap(({ head, tells }) => (tells ? [head.uuid] : []))
 

@@ -1,25 +1,25 @@
-/** What was refused, on Postgres: every process and every restart adds to one list. */
+/** Dead letters on Postgres: all processes add to one list, and the list survives restarts. */
 import { Effect, Layer, Schema } from "effect"
-import { type Migrator, SqlClient } from "effect/sql"
+import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Port from "../../ports/DeadLetters.ts"
+import * as Setting from "../../ports/Setting.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import { again, causeOf, isRolledBack } from "./SqlErrors.ts"
+import { whole } from "./SqlStatements.ts"
 import * as SqlTables from "./SqlTables.ts"
 
-export { InvalidTableName } from "./SqlTables.ts"
-
-export interface Options extends SqlTables.TableOptions {
-  /** The last so many are kept. Default 10,000. */
+export interface SqlDeadLettersOptions extends SqlTables.TableOptions {
+  /** How many dead letters stay, the latest. A whole number from 1, default 10,000. */
   readonly keep?: number
 }
 
 const decode = Schema.decodeUnknownEffect(Schema.Array(Port.DeadLetter))
 
-/** Postgres has no text with this character, and a sender may send anything. */
+/** A text in Postgres cannot contain the character 0, and a sender may send it. */
 const storable = (text: string): string => text.replaceAll("\0", "\ufffd")
 
-const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables, { keep = 10_000 }: Options): Port.Service => {
+const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables, keep: number): Port.Service => {
   const sql = client.withoutTransforms()
   const table = sql(tables.of("saga_dead_letter"))
 
@@ -36,8 +36,8 @@ const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables, { keep = 10
           "record",
           sql`with kept as (
               insert into ${table} (received_at, topic, sender, reason, size, sha256)
-              values (${SqlTables.whole(receivedAt)}, ${storable(topic)}, ${storable(sender)}, ${storable(reason)},
-                ${SqlTables.whole(size)}, ${sha256})
+              values (${whole(receivedAt)}, ${storable(topic)}, ${storable(sender)}, ${storable(reason)},
+                ${whole(size)}, ${sha256})
               returning id
             )
             delete from ${table} where id <= (select id from kept) - ${keep}::bigint`
@@ -58,15 +58,22 @@ const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables, { keep = 10
   }
 }
 
-/** Keeps the list on the Postgres of an `SqlClient`, in a table that it makes, for every participant and manager around. */
+/**
+ * Keeps dead letters on the Postgres of an `SqlClient`, in a table that the layer makes. Provide it to managers and
+ * participants; without it each process keeps its last 1,000 in memory.
+ */
 export const layer = (
-  options: Options = {}
-): Layer.Layer<never, SqlTables.InvalidTableName | Migrator.MigrationError | SqlError, SqlClient.SqlClient> =>
+  options: SqlDeadLettersOptions = {}
+): Layer.Layer<never, SqlTables.SetUpError, SqlClient.SqlClient> =>
   Layer.effect(
     Port.DeadLetters,
     Effect.gen(function* () {
-      const tables = yield* SqlTables.make(options)
-      yield* SqlTables.migrate(tables, "saga_dead_letter_migration", SqlTables.deadLetters(tables))
-      return make(yield* SqlClient.SqlClient, tables, options)
+      const keep = yield* Setting.wholeNumber("SqlDeadLetters.keep", options.keep ?? 10_000, { least: 1 })
+      const tables = yield* SqlTables.setUp(options, {
+        module: "SqlDeadLetters",
+        list: "saga_dead_letter_migration",
+        migrations: SqlTables.deadLetters
+      })
+      return make(yield* SqlClient.SqlClient, tables, keep)
     })
   )

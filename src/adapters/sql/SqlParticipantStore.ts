@@ -2,11 +2,12 @@
  * What a participant must not forget, on Postgres. A unit of work is one transaction of the `SqlClient`, which the queries
  * of the handler join: its effects and its record are kept together, or neither is (SPEC W3).
  */
-import { Cause, Duration, Effect, Exit, Layer, Schema } from "effect"
-import { type Migrator, SqlClient } from "effect/sql"
+import { Cause, type Duration, Effect, Exit, Layer, Schema } from "effect"
+import { SqlClient } from "effect/sql"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as Port from "../../ports/ParticipantStore.ts"
+import * as Setting from "../../ports/Setting.ts"
 import { ReplyStatus } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import * as Statements from "./ParticipantStatements.ts"
@@ -14,12 +15,11 @@ import { ParticipantStatements } from "./ParticipantStatements.ts"
 import { again, causeOf, isLost, isPassing, isRejected, isRolledBack } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
-export { InvalidTableName } from "./SqlTables.ts"
-
-export interface Options extends SqlTables.TableOptions {
+export interface SqlParticipantStoreOptions extends SqlTables.TableOptions {
   /**
-   * How long a unit may take, with the code of the handler in it: what takes longer is undone, and tried again when its
-   * message comes again. Default 5 minutes, after which nobody waits for the answer (`replyTimeout`).
+   * How long a message may be handled, the handler included. After that its database transaction is rolled back, and the
+   * message is handled again when it comes again. From 1 ms to 36,500 days. Default 5 minutes: the caller no longer waits
+   * then (`SagaConfig.replyTimeout`). Set it shorter where a stuck handler must not hold locks for so long.
    */
   readonly timeout?: Duration.Input
 }
@@ -40,10 +40,9 @@ class Undone {
 const unavailable = (kind: string) =>
   new Port.ParticipantStoreError({ reason: "unavailable", operation: "unit", cause: { kind } })
 
-const make = Effect.fnUntraced(function* (options: Options) {
+const make = Effect.fnUntraced(function* (timeout: number) {
   const client = yield* SqlClient.SqlClient
   const statements = yield* ParticipantStatements
-  const timeout = Duration.fromInputUnsafe(options.timeout ?? "5 minutes")
 
   const call = <A>(run: Effect.Effect<A, SqlError>): Effect.Effect<A, Undone> =>
     Effect.mapError(run, (error) => new Undone(errorOf("unit", error), isRolledBack(error) || isLost(error)))
@@ -273,20 +272,23 @@ const undoneBy = (cause: Cause.Cause<unknown>, hasRun: boolean): Effect.Effect<n
 }
 
 /**
- * Keeps what participants have answered on the Postgres of an `SqlClient`, in tables that it makes. It has to be the database
- * of the handlers.
+ * Keeps the records of participants on the Postgres of an `SqlClient`, in tables that the layer makes. The handlers must use
+ * the same database: then a record and the effects of its handler are committed together.
  */
 export const layer = (
-  options: Options = {}
-): Layer.Layer<
-  Port.ParticipantStore,
-  SqlTables.InvalidTableName | Migrator.MigrationError | SqlError,
-  SqlClient.SqlClient
-> =>
+  options: SqlParticipantStoreOptions = {}
+): Layer.Layer<Port.ParticipantStore, SqlTables.SetUpError, SqlClient.SqlClient> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const tables = yield* SqlTables.make(options)
-      yield* SqlTables.migrate(tables, "saga_participant_migration", SqlTables.participants(tables))
-      return Layer.effect(Port.ParticipantStore, make(options)).pipe(Layer.provide(Statements.layerPostgres(tables)))
+      const timeout = yield* Setting.duration("SqlParticipantStore.timeout", options.timeout ?? "5 minutes", {
+        least: "1 milli",
+        most: "36500 days"
+      })
+      const tables = yield* SqlTables.setUp(options, {
+        module: "SqlParticipantStore",
+        list: "saga_participant_migration",
+        migrations: SqlTables.participants
+      })
+      return Layer.effect(Port.ParticipantStore, make(timeout)).pipe(Layer.provide(Statements.layerPostgres(tables)))
     })
   )

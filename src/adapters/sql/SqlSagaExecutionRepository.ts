@@ -3,8 +3,8 @@
  * execution, by which people and recovery find it (DESIGN §7).
  */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, Duration, Effect, Exit, Layer, Result, Schedule, Schema, Stream } from "effect"
-import { type Migrator, SqlClient } from "effect/sql"
+import { Clock, type Duration, Effect, Exit, Layer, Result, Schedule, Schema, Stream } from "effect"
+import { SqlClient } from "effect/sql"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaState } from "../../execution/rules/SagaState.ts"
@@ -14,6 +14,7 @@ import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import * as ExecutionTombstone from "../../ports/ExecutionTombstone.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
+import * as Setting from "../../ports/Setting.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import { check, limits } from "../../wire/JsonLimits.ts"
 import * as Uuid from "../../wire/Uuid.ts"
@@ -22,11 +23,28 @@ import * as Statements from "./SagaExecutionStatements.ts"
 import { again, causeOf, codeOf, isRejected, isRolledBack, isTaken, orLost } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
-export { InvalidTableName } from "./SqlTables.ts"
-
-export interface Options extends SqlTables.TableOptions {
-  /** How long settled executions are kept. Default 7 days. */
+export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOptions {
+  /**
+   * How long settled executions stay, to be loaded and listed. At least 0, may be infinite, default 7 days. They are
+   * removed once a minute; a uuid or `startKey` that a caller has given stays used up (SPEC C9).
+   */
   readonly retention?: Duration.Input
+  /**
+   * Replaces statements of the repository: gets the statements for Postgres and the names of the tables, gives the
+   * statements to use. Default: those for Postgres. Set it to add a condition, to name a read replica, or to write for
+   * another database.
+   *
+   * @example
+   * ```ts
+   * const RepositoryLive = SqlSagaExecutionRepository.layer({
+   *   statements: (postgres) => Effect.succeed({ ...postgres, forget: Effect.void })
+   * })
+   * ```
+   */
+  readonly statements?: (
+    postgres: Statements.SagaExecutionStatements["Service"],
+    tables: SqlTables.Tables
+  ) => Effect.Effect<Statements.SagaExecutionStatements["Service"], never, SqlClient.SqlClient>
 }
 
 type StoreError = Port.SagaExecutionConflict | Port.SagaExecutionRetired | Port.SagaExecutionRepositoryError
@@ -46,12 +64,11 @@ const purgeBatch = 500
 
 const purgeEvery: Duration.Input = "1 minute"
 
-const make = Effect.fnUntraced(function* (options: Options, channel: string) {
+const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   const client = yield* SqlClient.SqlClient
   const pg = yield* Effect.serviceOption(PgClient.PgClient)
   const statements = yield* Statements.SagaExecutionStatements
   const clock = yield* Clock.Clock
-  const retention = Duration.toMillis(Duration.fromInputUnsafe(options.retention ?? "7 days"))
   const instance = Uuid.v7(clock.currentTimeMillisUnsafe()).slice(-12)
   let writes = 0
   /** What was last written into the head of an execution. */
@@ -372,23 +389,34 @@ const errorOf = (operation: Port.Operation, error: SqlError): Port.SagaExecution
     cause: causeOf(error)
   })
 
+const statementsFor = (
+  tables: SqlTables.Tables,
+  { statements = Effect.succeed }: SqlSagaExecutionRepositoryOptions
+): Layer.Layer<Statements.SagaExecutionStatements, never, SqlClient.SqlClient> =>
+  Layer.effect(
+    Statements.SagaExecutionStatements,
+    Effect.flatMap(Statements.SagaExecutionStatements, (postgres) => statements(postgres, tables))
+  ).pipe(Layer.provide(Statements.layerPostgres(tables, tables.space)))
+
 /**
- * Keeps executions on the Postgres of an `SqlClient`, in tables that it makes. A process needs no other layer to share them
- * with others.
+ * Keeps executions on the Postgres of an `SqlClient`, in tables that the layer makes. Processes with the same tables share
+ * the executions; nothing else has to be set up for that.
  */
 export const layer = (
-  options: Options = {}
-): Layer.Layer<
-  Port.SagaExecutionRepository,
-  SqlTables.InvalidTableName | Migrator.MigrationError | SqlError,
-  SqlClient.SqlClient
-> =>
+  options: SqlSagaExecutionRepositoryOptions = {}
+): Layer.Layer<Port.SagaExecutionRepository, SqlTables.SetUpError, SqlClient.SqlClient> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const tables = yield* SqlTables.make(options)
-      yield* SqlTables.migrate(tables, "saga_execution_migration", SqlTables.executions(tables))
-      return Layer.effect(Port.SagaExecutionRepository, make(options, tables.space)).pipe(
-        Layer.provide(Statements.layerPostgres(tables, tables.space))
+      const retention = yield* Setting.duration("SqlSagaExecutionRepository.retention", options.retention ?? "7 days", {
+        least: "0 millis"
+      })
+      const tables = yield* SqlTables.setUp(options, {
+        module: "SqlSagaExecutionRepository",
+        list: "saga_execution_migration",
+        migrations: SqlTables.executions
+      })
+      return Layer.effect(Port.SagaExecutionRepository, make(retention, tables.space)).pipe(
+        Layer.provide(statementsFor(tables, options))
       )
     })
   )

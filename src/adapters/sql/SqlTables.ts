@@ -1,22 +1,17 @@
-/** Where the tables of the library are, and how they come there: numbered migrations, forward only. */
-import { Effect, Schema } from "effect"
+/** The names of the library's tables, and the migrations that make them: numbered, forward only. */
+import { Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
+import type { SqlError } from "effect/sql/SqlError"
+import { InvalidSetting } from "../../ports/Setting.ts"
 import { sha256 } from "../../wire/CanonicalJson.ts"
 
-/** A schema or a prefix that could not stand in a statement (SPEC C11). */
-export class InvalidTableName extends Schema.TaggedError<InvalidTableName>()("InvalidTableName", {
-  option: Schema.Literals(["schema", "prefix"]),
-  value: Schema.String
-}) {
-  override get message(): string {
-    return `The ${this.option} ${JSON.stringify(this.value)} does not match ^[a-z_][a-z0-9_]{0,40}$`
-  }
-}
-
 export interface TableOptions {
-  /** Made if it is not there. Default: the one that the connection uses. */
+  /**
+   * The schema of the tables; made if it is missing. A lower-case name of up to 41 letters, digits and `_` that begins
+   * with no digit (SPEC C11), else `InvalidSetting`. Default: the schema that the connection uses.
+   */
   readonly schema?: string
-  /** Before the name of every table. Default: nothing. */
+  /** Before the name of every table, within the same rules. Default: nothing. Set it where two programs share a schema. */
   readonly prefix?: string
 }
 
@@ -25,36 +20,64 @@ const name = /^[a-z_][a-z0-9_]{0,40}$/
 export interface Tables {
   /** The full name of a table, to be quoted by the client. */
   readonly of: (table: string) => string
-  /** A name of their own for channels and locks. */
+  /** A name for channels and locks that only these tables use. */
   readonly space: string
   readonly schema: string | undefined
 }
 
-export const make = Effect.fnUntraced(function* ({ prefix = "", schema }: TableOptions) {
-  if (schema !== undefined && !name.test(schema))
-    return yield* new InvalidTableName({ option: "schema", value: schema })
-  if (prefix !== "" && !name.test(prefix)) return yield* new InvalidTableName({ option: "prefix", value: prefix })
-  const tables: Tables = {
+/** `module` stands before the option in the name of an invalid setting. */
+const make = Effect.fnUntraced(function* (
+  { prefix = "", schema }: TableOptions,
+  module: string
+): Effect.fn.Return<Tables, InvalidSetting> {
+  const check = (option: "schema" | "prefix", value: string) =>
+    name.test(value)
+      ? Effect.void
+      : new InvalidSetting({
+          setting: `${module}.${option}`,
+          issue: `${JSON.stringify(value)} does not match ${name.source}`
+        })
+  if (schema !== undefined) yield* check("schema", schema)
+  if (prefix !== "") yield* check("prefix", prefix)
+  return {
     of: (table) => (schema === undefined ? "" : `${schema}.`) + prefix + table,
     space: shortened(`${schema ?? "public"}_${prefix}saga`),
     schema
   }
+})
+
+/** A name in Postgres has at most 63 bytes. */
+const shortened = (name: string): string => (name.length <= 63 ? name : `saga_${sha256(name).slice(0, 32)}`)
+
+export type SetUpError = InvalidSetting | Migrator.MigrationError | SqlError
+
+/** The tables of a module: their checked names, after the migrations that the database lacks. */
+export const setUp = Effect.fnUntraced(function* (
+  options: TableOptions,
+  {
+    list,
+    migrations,
+    module
+  }: {
+    readonly module: string
+    /** The table that lists the migrations that have run. */
+    readonly list: string
+    readonly migrations: (tables: Tables) => Migrations
+  }
+): Effect.fn.Return<Tables, SetUpError, SqlClient.SqlClient> {
+  const tables = yield* make(options, module)
+  yield* migrate(tables, list, migrations(tables))
   return tables
 })
 
-/** Postgres takes names of up to 63 bytes. */
-const shortened = (name: string): string => (name.length <= 63 ? name : `saga_${sha256(name).slice(0, 32)}`)
+type Migrations = Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>
 
-/** Runs what is missing of a list of migrations. One process does; the others wait for it. */
-export const migrate = Effect.fnUntraced(function* (
-  tables: Tables,
-  list: string,
-  migrations: Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>
-) {
+/** One process runs the migrations; the others wait for it. */
+const migrate = Effect.fnUntraced(function* (tables: Tables, list: string, migrations: Migrations) {
   const sql = yield* SqlClient.SqlClient
   const run = Migrator.make({})({ table: tables.of(list), loader: Migrator.fromRecord(migrations) })
   yield* Effect.gen(function* () {
-    // By schema and not by prefix: two that make the same schema at once would fail.
+    // The lock is for the whole schema: two processes that make the same schema at once would fail.
     yield* sql`select pg_advisory_xact_lock(hashtext(${`effect-saga ${tables.schema ?? ""}`}))`
     if (tables.schema !== undefined) yield* sql`create schema if not exists ${sql(tables.schema)}`
     yield* run
@@ -178,7 +201,3 @@ export const deadLetters = (tables: Tables) => ({
     )`
   })
 })
-
-/** Times are whole milliseconds; what a caller gives may be anything. */
-export const whole = (millis: number): bigint =>
-  BigInt(Math.trunc(Math.max(-8.64e15, Math.min(8.64e15, Number.isNaN(millis) ? 0 : millis))))

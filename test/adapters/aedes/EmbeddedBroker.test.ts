@@ -37,13 +37,23 @@ describe("embedded broker", () => {
     })
   )
 
+  it.effect("refuses a port that cannot be", () =>
+    Effect.gen(function* () {
+      for (const port of [-1, 65_536, 1.5, Number.NaN]) {
+        const error = yield* Effect.flip(EmbeddedBroker.make({ port }))
+        assert.strictEqual(error._tag === "InvalidSetting" ? error.setting : error._tag, "EmbeddedBroker.port")
+      }
+    })
+  )
+
   it.live("says that a port is taken, and gives its own back at the end", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const { port, url } = yield* Scope.provide(EmbeddedBroker.make(), scope)
       assert.strictEqual(url, `mqtt://127.0.0.1:${port}`)
       const error = yield* Effect.flip(EmbeddedBroker.make({ port }))
-      assert.deepStrictEqual([error._tag, error.host, error.port], ["EmbeddedBrokerUnavailable", "127.0.0.1", port])
+      if (error._tag !== "EmbeddedBrokerUnavailable") return assert.fail(error._tag)
+      assert.deepStrictEqual([error.host, error.port], ["127.0.0.1", port])
       yield* Scope.provide(brokerAt(url), scope)
       assert.isTrue(yield* listens(port))
       yield* Scope.close(scope, Exit.void)

@@ -52,7 +52,7 @@ if (Mqtt.url !== undefined) {
 
 const quietly = Effect.provide(Logger.layer([]))
 
-const open = (options: MqttBroker.Options) =>
+const open = (options: MqttBroker.MqttOptions) =>
   Effect.map(Layer.build(MqttBroker.layer(options)), (services) => ({
     ...Context.get(services, Broker.Broker),
     connections: Context.get(services, MqttBroker.MqttConnections),
@@ -77,7 +77,7 @@ const laterPort = Effect.scoped(Effect.map(EmbeddedBroker.make(), ({ port }) => 
 
 describe("settings", () => {
   const url = "mqtt://127.0.0.1:1"
-  const wrong: ReadonlyArray<readonly [string, MqttBroker.Options]> = [
+  const wrong: ReadonlyArray<readonly [string, MqttBroker.MqttOptions]> = [
     ["url", { url: "nowhere" }],
     ["url", { url: "http://broker" }],
     ["url", { url: "mqtt://" }],
@@ -99,7 +99,7 @@ describe("settings", () => {
     Effect.gen(function* () {
       for (const [setting, options] of wrong) {
         const error = yield* Effect.flip(Effect.scoped(Layer.build(MqttBroker.layer(options))))
-        assert.deepStrictEqual([error._tag, error.setting], ["InvalidMqttSetting", setting])
+        assert.deepStrictEqual([error._tag, error.setting], ["InvalidSetting", `MqttBroker.${setting}`])
         assert.notInclude(error.message, "4111")
       }
     })
@@ -135,7 +135,7 @@ describe("settings", () => {
         ["tls", { SAGA_MQTT_URL: broker.url, SAGA_MQTT_CA_FILE: file }]
       ] as const) {
         const error = yield* Effect.flip(from(variables))
-        assert.strictEqual(error._tag === "InvalidMqttSetting" ? error.setting : error._tag, setting)
+        assert.strictEqual(error._tag === "InvalidSetting" ? error.setting : error._tag, `MqttBroker.${setting}`)
       }
       assert.strictEqual((yield* Effect.flip(from({})))._tag, "ConfigError")
     })

@@ -80,7 +80,7 @@ const held = ((): (() => number) => {
   }
 })()
 
-const scenario = Effect.fnUntraced(function* (options: MqttBroker.Options, version: 4 | 5) {
+const scenario = Effect.fnUntraced(function* (options: MqttBroker.MqttOptions, version: 4 | 5) {
   const letters = DeadLetters.makeMemory(10_000)
   const transport = yield* Layer.build(MqttBroker.layer(options))
   const handled: Array<string> = []

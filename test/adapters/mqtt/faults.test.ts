@@ -16,7 +16,7 @@ const orders = Number(process.env.SAGA_TEST_ORDERS ?? 36)
 const timeout = orders * 1_000 + 60_000
 
 /** Every service with its own connections, and what becomes of them. */
-const connecting = (options: Omit<MqttBroker.Options, "clientId">) => {
+const connecting = (options: Omit<MqttBroker.MqttOptions, "clientId">) => {
   const all: Array<MqttBroker.MqttConnections["Service"]> = []
   const transport: Fleet.Transport = (clientId) =>
     Layer.tap(MqttBroker.layer({ ...options, clientId }), (services) =>

@@ -102,7 +102,7 @@ if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
         // Without a certificate, or with one of another authority in mind, there is no connection.
         const reasons: Array<string> = []
         const logger = Logger.make(({ message }) => void reasons.push(JSON.stringify(message)))
-        const refused = (tls: MqttBroker.Options["tls"]) =>
+        const refused = (tls: MqttBroker.MqttOptions["tls"]) =>
           Effect.gen(function* () {
             reasons.length = 0
             const services = yield* Layer.build(MqttBroker.layer({ url, ...(tls !== undefined && { tls }) }))
@@ -141,7 +141,7 @@ if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
   })
 
   describe("web sockets", () => {
-    const reached = (options: MqttBroker.Options) =>
+    const reached = (options: MqttBroker.MqttOptions) =>
       Effect.gen(function* () {
         const services = yield* Layer.build(MqttBroker.layer(options))
         yield* ready(Context.get(services, MqttBroker.MqttConnections))

@@ -87,7 +87,7 @@ for (const { layer, name, schema } of databases("letters")) {
       Effect.gen(function* () {
         for (const options of [{ schema: "Bad" }, { prefix: "a;b" }]) {
           const error = yield* Effect.flip(Effect.scoped(Layer.build(SqlDeadLetters.layer(options))))
-          assert.strictEqual(error._tag, "InvalidTableName")
+          assert.strictEqual(error._tag, "InvalidSetting")
         }
       })
     )

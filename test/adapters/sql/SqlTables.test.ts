@@ -113,16 +113,17 @@ for (const { layer, name, schema } of databases("tables")) {
 
     it.effect("C11 are refused where schema or prefix could not stand in a statement", () =>
       Effect.gen(function* () {
-        const open = (options: SqlSagaExecutionRepository.Options) =>
+        const open = (options: SqlSagaExecutionRepository.SqlSagaExecutionRepositoryOptions) =>
           Effect.flip(Layer.build(SqlSagaExecutionRepository.layer(options)))
         for (const value of ["Sagas", "a-b", "a b", 'a"; drop table x; --', "1a", "ä", "a.b", "a".repeat(42)]) {
           for (const option of ["schema", "prefix"] as const) {
             const error = yield* open({ [option]: value })
-            assert.instanceOf(error, SqlSagaExecutionRepository.InvalidTableName)
-            assert.deepInclude(error, { option, value })
+            if (error._tag !== "InvalidSetting") return assert.fail(error._tag)
+            assert.strictEqual(error.setting, `SqlSagaExecutionRepository.${option}`)
+            assert.include(error.issue, JSON.stringify(value))
           }
         }
-        assert.instanceOf(yield* open({ schema: "" }), SqlSagaExecutionRepository.InvalidTableName)
+        assert.strictEqual((yield* open({ schema: "" }))._tag, "InvalidSetting")
       })
     )
   })

@@ -470,7 +470,7 @@ for (const { layer, name, schema } of databases("unit")) {
             ["barrier", "dead_letter", "dead_letter_migration", "participant_migration", "transaction"]
           )
           for (const wrong of [{ schema: "Bad" }, { prefix: "a;b" }])
-            assert.strictEqual((yield* Effect.flip(open(SqlParticipantStore.layer(wrong))))._tag, "InvalidTableName")
+            assert.strictEqual((yield* Effect.flip(open(SqlParticipantStore.layer(wrong))))._tag, "InvalidSetting")
         }).pipe(Effect.scoped)
     )
 

@@ -1,0 +1,69 @@
+/**
+ * How settings are checked and read, in one way for every `…Config` and every layer with options: a setting that cannot
+ * be used is an `InvalidSetting` when the layer is built, and never a surprise later.
+ *
+ * Casts: the keys of a record are lost in `Object.entries`.
+ */
+import { Config, Duration, Effect, Option, Schema } from "effect"
+
+/**
+ * A setting cannot be used. `setting` is the module and the option, such as `SagaConfig.maxRunning`; `issue` says what is
+ * expected. The value of a secret is never quoted.
+ */
+export class InvalidSetting extends Schema.TaggedError<InvalidSetting>()("InvalidSetting", {
+  setting: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `The setting ${this.setting} cannot be used: ${this.issue}`
+  }
+}
+
+/** Bounds of a duration, both included, as text for people and for `Duration`: `{ least: "1 milli", most: "1 day" }`. */
+export interface DurationBounds {
+  readonly least: Duration.Input & string
+  /** Without an upper bound the duration may be infinite. */
+  readonly most?: Duration.Input & string
+}
+
+const millisOf = (duration: Duration.Duration): number => Math.ceil(Duration.toMillis(duration))
+
+/** The whole milliseconds of a duration, rounded up; `InvalidSetting` outside of the bounds. */
+export const duration = (
+  setting: string,
+  input: Duration.Input,
+  { least, most }: DurationBounds
+): Effect.Effect<number, InvalidSetting> =>
+  Effect.suspend(() => {
+    const given = Duration.fromInput(input)
+    const millis = Option.match(given, { onNone: () => Number.NaN, onSome: millisOf })
+    const longest = most === undefined ? Number.POSITIVE_INFINITY : millisOf(Duration.fromInputUnsafe(most))
+    if (millis >= millisOf(Duration.fromInputUnsafe(least)) && millis <= longest) return Effect.succeed(millis)
+    const expected = most === undefined ? `a duration of at least ${least}` : `a duration from ${least} to ${most}`
+    const instead = Option.match(given, { onNone: () => "", onSome: (it) => `, and is ${Duration.format(it)}` })
+    return Effect.fail(new InvalidSetting({ setting, issue: `it must be ${expected}${instead}` }))
+  })
+
+/** A whole number within bounds, both included; `InvalidSetting` for any other. */
+export const wholeNumber = (
+  setting: string,
+  value: number,
+  { least, most = Number.MAX_SAFE_INTEGER }: { readonly least: number; readonly most?: number }
+): Effect.Effect<number, InvalidSetting> =>
+  Effect.suspend(() => {
+    if (Number.isSafeInteger(value) && value >= least && value <= most) return Effect.succeed(value)
+    const expected = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
+    return Effect.fail(new InvalidSetting({ setting, issue: `it must be a whole number ${expected}, and is ${value}` }))
+  })
+
+/** The options whose variables are set; an option whose variable is not set is absent, so that its default holds. */
+export const optional = <Variables extends Record<string, Config.Config<unknown>>>(
+  variables: Variables
+): Config.Config<{ readonly [Option in keyof Variables]?: Config.Success<Variables[Option]> }> =>
+  Config.map(
+    Config.all(Object.fromEntries(Object.entries(variables).map(([option, it]) => [option, Config.option(it)]))),
+    (found) =>
+      Object.fromEntries(
+        Object.entries(found).flatMap(([option, value]) => (Option.isSome(value) ? [[option, value.value]] : []))
+      ) as { readonly [Option in keyof Variables]?: Config.Success<Variables[Option]> }
+  )

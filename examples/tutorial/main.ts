@@ -32,7 +32,7 @@ const morning = Effect.gen(function* () {
     for (const line of SagaStory.tell(execution)) yield* Console.log(`  ${line}`)
 
     isLocked = false
-    for (const path of execution.parked) yield* manager.retryParked(uuid, path, "ada")
+    for (const path of execution.parked) yield* manager.retryParked(uuid, path, { actor: "ada" })
     const mended = yield* Effect.repeat(Effect.delay(manager.load(uuid), "5 millis"), {
       until: ({ parked, settled }) => settled && parked.length === 0
     })

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import { type Census, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
-import { register } from "./SagaRunner.ts"
+import { register } from "./Registration.ts"
 
 export interface Drift {
   /** Unsettled executions that these sagas continue. */

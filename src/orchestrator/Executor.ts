@@ -15,8 +15,8 @@ import { Broker, publishOrWarn } from "../ports/Broker.ts"
 import * as RequestContext from "../ports/RequestContext.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { Envelope } from "../wire/Envelope.ts"
+import { started } from "./ExecutionInput.ts"
 import { SagaConfig } from "./SagaConfig.ts"
-import { starting } from "./SagaRunner.ts"
 import type { ExecutionScope } from "./steps/ExecutionScope.ts"
 import { buildRequest } from "./steps/RemoteRequest.ts"
 import { overlay, runCallback } from "./steps/StepCallback.ts"
@@ -55,14 +55,14 @@ export const at = Effect.fnUntraced(function* <const Name extends string>(
   const committer = yield* TransactionCommitter
   const { headers } = yield* RequestContext.RequestContext
   const clock = yield* Clock.Clock
-  const started = starting(execution, {
+  const begun = started(execution, {
     service,
     autocommit: true,
     transactional: committer.enrols,
     headers: headers === undefined ? undefined : yield* Ref.get(headers),
     now: clock.currentTimeMillisUnsafe()
   })
-  return { scope: { definition, state: started.state, settings, service, clock, fiberContext: undefined }, ...step }
+  return { scope: { definition, state: begun.state, settings, service, clock, fiberContext: undefined }, ...step }
 })
 
 /**

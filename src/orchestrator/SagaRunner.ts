@@ -2,75 +2,31 @@
  * Control by hand: runs one execution as far as it goes, commits, rejects, rolls back, and gives the execution as it is
  * afterwards. `SagaManager` does the same by itself, for many.
  */
-import { Clock, Context, Deferred, Effect, Layer, Ref, Result, Schema } from "effect"
+import { Clock, Context, Deferred, Effect, Layer, Ref, Result } from "effect"
 import type { AnyCommitted, Services } from "../definition/Saga.ts"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
-import * as SagaPath from "../definition/SagaPath.ts"
-import * as SagaRegistry from "../definition/SagaRegistry.ts"
-import type { Definition } from "../definition/SagaStep.ts"
+import type * as SagaRegistry from "../definition/SagaRegistry.ts"
 import * as SagaInput from "../execution/rules/SagaInput.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
-import {
-  SagaContextEncodeError,
-  SagaFailedCommitCallback,
-  type SagaSystemError
-} from "../execution/view/ExecutionErrors.ts"
+import { type SagaContextEncodeError, SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
-import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Broker } from "../ports/Broker.ts"
-import { kept, RequestContext } from "../ports/RequestContext.ts"
-import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import { RequestContext } from "../ports/RequestContext.ts"
+import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
-import { check, type Json } from "../wire/JsonLimits.ts"
+import { responding, started } from "./ExecutionInput.ts"
 import type { StorageError } from "./ExecutionLoop.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
+import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
 import * as Inbox from "./Inbox.ts"
+import { register, type SetUpError } from "./Registration.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import { afterCrash } from "./Takeover.ts"
 
-/** The execution failed and was undone as far as possible: `cause` is the first failure, `later` those of undoing. */
-export class SagaFailedExecution<E = unknown> extends Schema.TaggedError<SagaFailedExecution<any>>()(
-  "SagaFailedExecution",
-  {
-    uuid: Schema.String,
-    saga: Schema.String,
-    /** The error a step declares, or a `SagaSystemError`. */
-    cause: Schema.Unknown,
-    later: Schema.Array(Schema.Unknown),
-    /** Paths of steps whose undoing needs a person; empty: everything is undone. */
-    parked: Schema.Array(Schema.String),
-    execution: Schema.instanceOf(SagaExecution)
-  }
-) {
-  declare readonly cause: E
-  override get message(): string {
-    const tag = (error: unknown) =>
-      typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : String(error)
-    const parked = this.parked.length === 0 ? "" : `; parked: ${this.parked.join(", ")}`
-    return `Saga ${this.saga} (${this.uuid}) failed: ${tag(this.cause)}${parked}`
-  }
-}
-
-/** The family of a failed execution: the whole, a step of it, or the phase of its participants. */
-export const isSagaFailedExecution = (
-  error: unknown
-): error is
-  | SagaFailedExecution
-  | Extract<SagaSystemError, { readonly _tag: "SagaFailedExecutionStep" | "SagaFailedCommitCallback" }> =>
-  typeof error === "object" &&
-  error !== null &&
-  "_tag" in error &&
-  ["SagaFailedExecution", "SagaFailedExecutionStep", "SagaFailedCommitCallback"].includes(String(error._tag))
-
-export const failureOf = (execution: SagaExecution): SagaFailedExecution =>
-  new SagaFailedExecution({
-    uuid: execution.uuid,
-    saga: execution.saga,
-    cause: execution.cause,
-    later: [...execution.later],
-    parked: [...execution.parked],
-    execution
-  })
+export type { StorageError } from "./ExecutionLoop.ts"
+export { isSagaFailedExecution, SagaFailedExecution } from "./FailedExecution.ts"
+export { SagaTransactionUnsupported, type SetUpError } from "./Registration.ts"
 
 export interface ExecuteOptions {
   readonly response?: SagaResponse
@@ -122,67 +78,6 @@ export class SagaRunner extends Context.Service<
   }
 >()("effect-saga/SagaRunner") {}
 
-/** The saga's own JSON of what a trusted caller hands in. */
-export const responseContent = (content: unknown): Json | undefined | SagaContextEncodeError => {
-  if (content === undefined) return undefined
-  const checked = check(content)
-  return typeof checked === "number"
-    ? (content as Json) // `check` has walked it
-    : new SagaContextEncodeError({ path: "", step: "", issue: checked.message })
-}
-
-/** A `transactional` step needs a repository that commits its effect and its record together. */
-export class SagaTransactionUnsupported extends Schema.TaggedError<SagaTransactionUnsupported>()(
-  "SagaTransactionUnsupported",
-  { saga: Schema.String, path: Schema.String, step: Schema.String }
-) {
-  override get message(): string {
-    return `Step ${this.step} (${this.path}) of saga ${this.saga} is transactional, and the repository cannot be`
-  }
-}
-
-/** Why a program cannot run its sagas. */
-export type SetUpError = SagaRegistry.SagaInvalid | SagaTransactionUnsupported
-
-/** The sagas of a program, if they are valid and its repository can run them. */
-export const register = Effect.fnUntraced(function* (
-  sagas: ReadonlyArray<AnyCommitted>
-): Effect.fn.Return<SagaRegistry.SagaRegistry, SetUpError, SagaExecutionRepository> {
-  const registry = yield* Effect.fromResult(SagaRegistry.make(sagas))
-  const { transactional } = yield* SagaExecutionRepository
-  for (const saga of transactional ? [] : registry.sagas) {
-    const found = SagaPath.steps(saga).find(({ step }) => step._tag === "Local" && step.transactional)
-    if (found === undefined) continue
-    return yield* new SagaTransactionUnsupported({ saga: saga.name, path: found.path, step: found.step.name })
-  }
-  return registry
-})
-
-/** The fact that starts an execution, with what the request it serves hands on. */
-export const starting = (
-  self: SagaExecution,
-  options: {
-    readonly service: string
-    readonly autocommit: boolean
-    readonly transactional: boolean
-    /** The own service has hooks. Default false. */
-    readonly takesPart?: boolean
-    readonly headers: Readonly<Record<string, string>> | undefined
-    readonly now: number
-  }
-): SagaExecution => {
-  const { autocommit, headers, now, service, takesPart, transactional } = options
-  return Execution.evolve(self, {
-    _tag: "ExecutionStarted",
-    service,
-    autocommit,
-    transactional,
-    ...(takesPart === true && transactional && { takesPart }),
-    ...(headers !== undefined && { headers: kept(headers) }),
-    at: now
-  })
-}
-
 const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const registry = yield* register(sagas)
   const { relatedServices, service, settings } = yield* SagaConfig
@@ -231,14 +126,14 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       if (execution.status === "created") {
         const { headers } = yield* RequestContext
         const now = yield* Clock.currentTimeMillis
-        const started = starting(execution, {
+        const next = started(execution, {
           service,
           autocommit: autocommit ?? true,
           transactional: committer.enrols,
           headers: headers === undefined ? undefined : yield* Ref.get(headers),
           now
         })
-        return yield* Effect.flatMap(apply<never>(started, undefined), failed)
+        return yield* Effect.flatMap(apply<never>(next, undefined), failed)
       }
       const isOver = execution.status === "finished" || execution.status === "errored"
       const isTold = TwoPhaseCommit.isReached(execution.state.phase)
@@ -246,7 +141,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
         return yield* new SagaInput.SagaExecutionAlreadyExecuted({ uuid: execution.uuid, status: execution.status })
       }
       if (response === undefined) return yield* Effect.flatMap(apply<never>(execution, undefined), failed)
-      const judge = yield* resuming(response, autocommit, policy)
+      const judge = yield* responding(response, autocommit, policy)
       const next = yield* apply<SagaInput.SagaExecutionAlreadyExecuted | SagaInput.SagaResponseAmbiguous>(
         execution,
         judge
@@ -261,7 +156,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       return next.cause instanceof SagaFailedCommitCallback ? yield* Effect.fail(next.cause) : next
     }),
     reject: (execution) =>
-      apply<SagaInput.SagaAlreadyDecided>(execution, (state, _, now) => SagaInput.reject(state, now)),
+      apply<SagaInput.SagaAlreadyDecided>(execution, (state, _, now) => SagaInput.reject(state, undefined, now)),
     rollback: (execution) =>
       apply<SagaInput.SagaRollbackExecution>(execution, (state, _, now) => SagaInput.rollback(state, now))
   })
@@ -271,33 +166,6 @@ const isOnlyDelayed = ({ execution, wakeAt }: ExecutionLoop.LoopResult): boolean
   execution.status === "running" &&
   wakeAt !== Number.POSITIVE_INFINITY &&
   SagaInput.awaiting(execution.state).length === 0
-
-/** The input of a trusted response, with the wish for another way of ending. */
-export const resuming = Effect.fnUntraced(function* (
-  response: SagaResponse,
-  autocommit: boolean | undefined,
-  policy: SagaInput.Policy
-) {
-  const content = responseContent(response.content)
-  if (content instanceof SagaContextEncodeError) return yield* content
-  return (
-    state: SagaExecution["state"],
-    definition: Definition,
-    now: number
-  ): SagaInput.Verdict<SagaInput.SagaExecutionAlreadyExecuted | SagaInput.SagaResponseAmbiguous> => {
-    const answer = {
-      status: response.status,
-      ...(content !== undefined && { content }),
-      relatedServices: response.relatedServices,
-      ...(response.requestId !== undefined && { requestId: response.requestId })
-    }
-    return Result.map(SagaInput.response(state, definition, answer, now, policy), (facts) =>
-      autocommit === undefined || autocommit === state.autocommit || facts.length === 0
-        ? facts
-        : [{ _tag: "AutocommitChanged", autocommit, at: now } as const, ...facts]
-    )
-  }
-})
 
 /** A runner for the given sagas. Requires every service that their steps use. */
 export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>>(

@@ -108,7 +108,7 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
       case "StepParked":
         return `${step} is parked for a person: ${event.reason}`
       case "StepUnparked":
-        return `${step} is tried again by ${event.actor}`
+        return `${step} is tried again by ${event.actor}${given(event.reason)}`
       case "StepResolved":
         return `${step} is declared undone by ${event.actor}${given(event.reason)}`
       case "ReservationStarted":
@@ -161,7 +161,7 @@ const reasonOf = (failure: SagaFailure): string => {
     case "Cancelled":
       return failure.actor === undefined ? "cancelled" : `cancelled by ${failure.actor}`
     case "Rejected":
-      return "rejected by its caller"
+      return failure.actor === undefined ? "rejected by its caller" : `rejected by ${failure.actor}`
   }
 }
 
@@ -173,6 +173,9 @@ const detailOf = (failure: SagaFailure): unknown => {
       return failure.defect
     case "StepRefused":
       return failure.content
+    case "Cancelled":
+    case "Rejected":
+      return failure.reason
     case "StepValueRejected":
       return failure.issue
     case "CommitFailed":

@@ -142,7 +142,7 @@ const play = Effect.fnUntraced(function* (seed: number, count: number) {
     if (happens(random, 0.3)) {
       const { items } = yield* repository.find({ settled: false }, { limit: 50 })
       const victim = items[below(random, items.length)]
-      if (victim !== undefined) yield* Effect.ignore(processes[0]!.manager.cancel(victim.uuid, "chance"))
+      if (victim !== undefined) yield* Effect.ignore(processes[0]!.manager.cancel(victim.uuid, { actor: "chance" }))
     }
     yield* TestClock.adjust(500)
   }

@@ -131,9 +131,9 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "replies are taken before recovery",
-    file: "src/orchestrator/SagaManager.ts",
+    file: "src/orchestrator/ManagerLive.ts",
     find: "  yield* Recovery.run({",
-    replace: `  yield* Effect.forkScoped(SagaService.consume(manager), { startImmediately: true })
+    replace: `  yield* Effect.forkScoped(ReplyConsumer.consume(manager), { startImmediately: true })
   yield* Recovery.run({`,
     tests: [crash]
   },
@@ -212,7 +212,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a manager that is closed keeps its executions from others",
-    file: "src/orchestrator/SagaManager.ts",
+    file: "src/orchestrator/ManagerLive.ts",
     find: "  yield* Effect.addFinalizer(() => Effect.ignore(repository.release(owner)))\n",
     replace: "",
     tests: [crash]
@@ -254,7 +254,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C9",
     what: "the same key with another context gives somebody else's execution",
-    file: "src/orchestrator/SagaManager.ts",
+    file: "src/orchestrator/StartExecution.ts",
     find: "Repository.contextHash(theirs) === Repository.contextHash(mine)",
     replace: "theirs !== mine",
     tests: [start]

@@ -39,7 +39,7 @@ describe("cancel", () => {
       )
       yield* quiet
       wire.answer = (envelope, command) => (envelope.op === "probe" ? charged : agreeable(envelope, command))
-      const cancelled = yield* manager.cancel(uuid, "ada")
+      const cancelled = yield* manager.cancel(uuid, { actor: "ada" })
       assert.deepStrictEqual([cancelled.decision, tagOf(cancelled.cause)], ["reject", "SagaCancelled"])
       // Whoever waits for it is told.
       const error = yield* Fiber.join(waiting)
@@ -278,7 +278,7 @@ describe("parked steps", () => {
     Effect.gen(function* () {
       const { manager, uuid, world } = yield* park()
       broken = false
-      yield* manager.retryParked(uuid, "1", "ada")
+      yield* manager.retryParked(uuid, "1", { actor: "ada" })
       yield* until("it is undone", () => lines(world).at(-1) === "undo second")
       yield* quiet
       // Settled now, and forgotten like any other.
@@ -289,7 +289,7 @@ describe("parked steps", () => {
   it.effect("if it fails again it is parked again", () =>
     Effect.gen(function* () {
       const { manager, uuid } = yield* park()
-      yield* manager.retryParked(uuid, "1", "ada")
+      yield* manager.retryParked(uuid, "1", { actor: "ada" })
       yield* TestClock.adjust("10 seconds")
       const kept = yield* manager.load(uuid)
       assert.deepStrictEqual([kept.parked, kept.alreadyRollback], [["1"], false])
@@ -310,7 +310,7 @@ describe("parked steps", () => {
     Effect.gen(function* () {
       const { manager, uuid } = yield* park()
       for (const path of ["0", "7", "", "__proto__"]) {
-        const retried = yield* Effect.flip(manager.retryParked(uuid, path, "ada"))
+        const retried = yield* Effect.flip(manager.retryParked(uuid, path, { actor: "ada" }))
         const resolved = yield* Effect.flip(manager.resolveParked(uuid, path, { actor: "ada", reason: "" }))
         assert.deepStrictEqual([retried._tag, resolved._tag], ["SagaStepNotParked", "SagaStepNotParked"])
       }

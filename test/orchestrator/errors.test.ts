@@ -100,7 +100,7 @@ describe("families", () => {
         manager.cancel(nobody),
         manager.reject(uuid),
         manager.commit(nobody),
-        manager.retryParked(uuid, "0", "ada"),
+        manager.retryParked(uuid, "0", { actor: "ada" }),
         manager.resolveParked(uuid, "0", { actor: "ada", reason: "" }),
         manager.find({}, { after: "?" })
       ]
@@ -200,7 +200,7 @@ describe("families", () => {
       const failed = yield* Effect.flip(use(SagaManager.run({ response })))
       assert.strictEqual(failed._tag, "SagaFailedExecution")
       const step = (failed as SagaRunner.SagaFailedExecution).cause
-      const notParked = yield* Effect.flip(manager.retryParked(execution.uuid, "0", "ada"))
+      const notParked = yield* Effect.flip(manager.retryParked(execution.uuid, "0", { actor: "ada" }))
       assert.strictEqual((step as { _tag: string })._tag, "SagaFailedExecutionStep")
       for (const error of [step, (step as Error).cause, notParked]) {
         assert.isTrue(SagaError.isSagaStepExecutionError(error))

@@ -243,7 +243,7 @@ it.effect("C7 a cancellation by another instance than the one that runs a step w
   const gate = Deferred.makeUnsafe<void>()
   return Effect.gen(function* () {
     const { running, two, uuid, world } = yield* inTheMiddle(gate)
-    const { direction } = (yield* two.manager.cancel(uuid, "ada")).state
+    const { direction } = (yield* two.manager.cancel(uuid, { actor: "ada" })).state
     assert.strictEqual(direction, "backward")
     yield* TestClock.adjust("20 seconds")
     assert.deepStrictEqual(lines(world), ["begun"])

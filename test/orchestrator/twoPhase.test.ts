@@ -283,7 +283,7 @@ describe("a vote", () => {
       wire.answer = but("stock", "reserve", undefined)
       const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
       yield* until("it is asked", () => wire.of("reserve").length === 2)
-      yield* manager.cancel(wire.sent[0]!.envelope.saga, "ann")
+      yield* manager.cancel(wire.sent[0]!.envelope.saga, { actor: "ann" })
       const error = yield* Fiber.join(running)
       assert.deepInclude(error, { _tag: "SagaFailedExecution" })
       yield* quiet
@@ -439,7 +439,7 @@ describe("a decision to commit", () => {
           assert.isAbove(wire.of("commit", service).length, told[i]!, service)
         assert.strictEqual((yield* manager.find({ parked: true }, {})).items[0]?.uuid, uuid)
         wire.answer = agreeable
-        yield* manager.retryParked(uuid, "stock:commit", "ann")
+        yield* manager.retryParked(uuid, "stock:commit", { actor: "ann" })
         yield* quiet
         assert.deepStrictEqual((yield* manager.load(uuid)).parked, ["payments:commit"])
         const settled = yield* manager.resolveParked(uuid, "payments:commit", {
@@ -452,7 +452,7 @@ describe("a decision to commit", () => {
           { path: "payments:commit", actor: "ann", reason: "booked by hand" }
         )
         assert.strictEqual(
-          (yield* Effect.flip(manager.retryParked(uuid, "stock:commit", "ann")))._tag,
+          (yield* Effect.flip(manager.retryParked(uuid, "stock:commit", { actor: "ann" })))._tag,
           "SagaStepNotParked"
         )
       })

@@ -104,7 +104,7 @@ export const SagaEvent = Schema.Union([
   }),
   Schema.TaggedStruct("StepCompensated", path),
   Schema.TaggedStruct("StepParked", { ...path, reason: Schema.String }),
-  Schema.TaggedStruct("StepUnparked", { ...path, actor: Schema.String }),
+  Schema.TaggedStruct("StepUnparked", { ...path, actor: Schema.String, reason: Schema.optionalKey(Schema.String) }),
   Schema.TaggedStruct("StepResolved", { ...path, actor: Schema.String, reason: Schema.String }),
 
   // The end.

@@ -5,6 +5,9 @@ import { Json } from "../../wire/JsonLimits.ts"
 
 const at = { path: Schema.String, step: Schema.String }
 
+/** Who stopped the execution and why, where that was said. */
+const by = { actor: Schema.optionalKey(Schema.String), reason: Schema.optionalKey(Schema.String) }
+
 export const SagaFailure = Schema.Union([
   /** The step failed with an error it declares. */
   Schema.TaggedStruct("StepError", { ...at, error: Json }),
@@ -23,8 +26,8 @@ export const SagaFailure = Schema.Union([
   /** The process stopped in the middle of a step that must not be run again. */
   Schema.TaggedStruct("StepInterrupted", at),
   Schema.TaggedStruct("CommitFailed", { reason: Schema.String }),
-  Schema.TaggedStruct("Cancelled", { actor: Schema.optionalKey(Schema.String) }),
-  Schema.TaggedStruct("Rejected", {})
+  Schema.TaggedStruct("Cancelled", by),
+  Schema.TaggedStruct("Rejected", by)
 ])
 export type SagaFailure = typeof SagaFailure.Type
 

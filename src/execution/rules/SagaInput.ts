@@ -282,10 +282,24 @@ export const response = (
   return Result.isSuccess(judged) ? Result.succeed(judged.success) : unchanged
 }
 
-export const cancel = (self: SagaState, actor: string | undefined, now: number): Verdict<SagaNotCancellable> => {
+/** Who does something to an execution by hand, and why. Both are stored with the fact and shown to people. */
+export interface SagaActor {
+  /** The person or program, in the words of the caller: a user name, the name of a job. */
+  readonly actor: string
+  /** Why, in a sentence for whoever reads the story of the execution. Default: not said. */
+  readonly reason?: string
+}
+
+/** The same where it must be said why, because nothing else tells that the step needs no compensation any more. */
+export type SagaActorWithReason = SagaActor & { readonly reason: string }
+
+const by = (who: SagaActor | undefined): Partial<SagaActor> =>
+  who === undefined ? {} : { actor: who.actor, ...(who.reason !== undefined && { reason: who.reason }) }
+
+export const cancel = (self: SagaState, who: SagaActor | undefined, now: number): Verdict<SagaNotCancellable> => {
   const fact: SagaEvent = {
     _tag: "RollbackStarted",
-    failure: { _tag: "Cancelled", ...(actor !== undefined && { actor }) },
+    failure: { _tag: "Cancelled", ...by(who) },
     at: now
   }
   if (self.direction === "backward" && self.failure?._tag === "Cancelled") return unchanged
@@ -302,12 +316,13 @@ export const commit = (self: SagaState, now: number): Verdict<SagaExecutionNotFi
 }
 
 /** Rolls back where nothing is decided, and tells the participants of an execution that was left undecided. */
-export const reject = (self: SagaState, now: number): Verdict<SagaAlreadyDecided> => {
+export const reject = (self: SagaState, who: SagaActor | undefined, now: number): Verdict<SagaAlreadyDecided> => {
   if (self.decision === "commit") return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))
   if (self.direction === "backward") {
     return self.commitState === "none" ? Result.succeed([{ _tag: "RejectRequested", at: now }]) : unchanged
   }
-  const started: ReadonlyArray<SagaEvent> = [{ _tag: "RollbackStarted", failure: { _tag: "Rejected" }, at: now }]
+  const failure = { _tag: "Rejected" as const, ...by(who) }
+  const started: ReadonlyArray<SagaEvent> = [{ _tag: "RollbackStarted", failure, at: now }]
   return Result.succeed(
     self.autocommit || !self.transactional ? started : [...started, { _tag: "RejectRequested", at: now }]
   )
@@ -325,16 +340,15 @@ export const rollback = (self: SagaState, now: number): Verdict<SagaRollbackExec
 const isParked = (self: SagaState, path: string): boolean =>
   self.parked.includes(path) || TwoPhaseCommit.serviceAt(self.phase, path) !== undefined
 
-export const retryParked = (self: SagaState, path: string, actor: string, now: number): Verdict<SagaStepNotParked> =>
+export const retryParked = (self: SagaState, path: string, who: SagaActor, now: number): Verdict<SagaStepNotParked> =>
   isParked(self, path)
-    ? Result.succeed([{ _tag: "StepUnparked", path, actor, at: now }])
+    ? Result.succeed([{ _tag: "StepUnparked", path, actor: who.actor, ...by(who), at: now }])
     : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))
 
 export const resolveParked = (
   self: SagaState,
   path: string,
-  actor: string,
-  reason: string,
+  { actor, reason }: SagaActorWithReason,
   now: number
 ): Verdict<SagaStepNotParked> =>
   isParked(self, path)

@@ -107,19 +107,28 @@ export class SagaFailedCommitCallback extends Schema.TaggedError<SagaFailedCommi
 
 /** Somebody cancelled the execution. */
 export class SagaCancelled extends Schema.TaggedError<SagaCancelled>()("SagaCancelled", {
-  actor: Schema.optionalKey(Schema.String)
+  actor: Schema.optionalKey(Schema.String),
+  reason: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
-    return `The execution was cancelled${this.actor === undefined ? "" : ` by ${this.actor}`}`
+    return `The execution was cancelled${said(this)}`
   }
 }
 
 /** The execution was rolled back or rejected by hand. */
-export class SagaRejected extends Schema.TaggedError<SagaRejected>()("SagaRejected", {}) {
+export class SagaRejected extends Schema.TaggedError<SagaRejected>()("SagaRejected", {
+  actor: Schema.optionalKey(Schema.String),
+  reason: Schema.optionalKey(Schema.String)
+}) {
   override get message(): string {
-    return "The execution was rejected by its caller"
+    return this.actor === undefined
+      ? "The execution was rejected by its caller"
+      : `The execution was rejected${said(this)}`
   }
 }
+
+const said = ({ actor, reason }: { readonly actor?: string; readonly reason?: string }): string =>
+  `${actor === undefined ? "" : ` by ${actor}`}${reason === undefined ? "" : `: ${reason}`}`
 
 /** What an execution can fail with besides the errors its steps declare. */
 export type SagaSystemError = SagaFailedExecutionStep | SagaFailedCommitCallback | SagaCancelled | SagaRejected
@@ -148,9 +157,9 @@ export const toError = (self: SagaFailure, saga: string, definition: Definition 
     case "CommitFailed":
       return new SagaFailedCommitCallback({ decision: "reject", pending: [], reason: self.reason })
     case "Cancelled":
-      return new SagaCancelled(self.actor === undefined ? {} : { actor: self.actor })
+      return new SagaCancelled(by(self))
     case "Rejected":
-      return new SagaRejected({})
+      return new SagaRejected(by(self))
     case "StepError":
       return originals.get(self) ?? declaredError(self, saga, definition)
     case "StepRefused":
@@ -158,6 +167,11 @@ export const toError = (self: SagaFailure, saga: string, definition: Definition 
   }
   return new SagaFailedExecutionStep({ saga, path: self.path, step: self.step, cause: causeOf(self) })
 }
+
+const by = ({ actor, reason }: { readonly actor?: string; readonly reason?: string }) => ({
+  ...(actor !== undefined && { actor }),
+  ...(reason !== undefined && { reason })
+})
 
 const causeOf = (
   self: Exclude<SagaFailure, { readonly _tag: "CommitFailed" | "Cancelled" | "Rejected" | "StepError" }>

@@ -326,7 +326,7 @@ describe("undoing", () => {
       .requests("3")
       .replies("execute", "3", 400, "full")
       .recovers("3", "on foot: full")
-    const rejected = recovered.took((state, now) => SagaInput.reject(state, now))
+    const rejected = recovered.took((state, now) => SagaInput.reject(state, undefined, now))
     assert.deepStrictEqual(rejected.next, ["StepCompensated boat", "request the compensation of museum"])
   })
 
@@ -623,7 +623,7 @@ describe("the end", () => {
 
   it("waits for a person where autocommit is off, who rejects", () => {
     const finished = complete(order.start({ autocommit: false, transactional: true }))
-    const rejected = finished.took((state, now) => SagaInput.reject(state, now))
+    const rejected = finished.took((state, now) => SagaInput.reject(state, undefined, now))
     assert.deepStrictEqual([rejected.state.status, rejected.state.direction], ["running", "backward"])
     assert.include(rejected.next, "reject payments")
     assert.include(rejected.next, "request the compensation of payment")
@@ -639,7 +639,9 @@ describe("the end", () => {
       .decided()
     assert.deepStrictEqual([failed.state.status, failed.state.commitState], ["errored", "none"])
     assert.deepStrictEqual(failed.next, [])
-    assert.deepStrictEqual(failed.took((state, now) => SagaInput.reject(state, now)).next, ["reject payments"])
+    assert.deepStrictEqual(failed.took((state, now) => SagaInput.reject(state, undefined, now)).next, [
+      "reject payments"
+    ])
   })
 })
 

@@ -264,9 +264,9 @@ describe("a trusted response", () => {
   })
 })
 
-const cancel = ({ now, state }: Story) => said(SagaInput.cancel(state, "ann", now))
+const cancel = ({ now, state }: Story) => said(SagaInput.cancel(state, { actor: "ann" }, now))
 const commit = ({ now, state }: Story) => said(SagaInput.commit(state, now))
-const reject = ({ now, state }: Story) => said(SagaInput.reject(state, now))
+const reject = ({ now, state }: Story) => said(SagaInput.reject(state, undefined, now))
 const rollback = ({ now, state }: Story) => {
   const verdict = SagaInput.rollback(state, now)
   return Result.isSuccess(verdict) ? tags(verdict.success) : verdict.failure.reason
@@ -296,7 +296,7 @@ describe("cancel", () => {
   it("rolls back whatever is not decided, with its actor", () => {
     for (const story of [order, order.start(), asked, both, undecided, reserving])
       assert.deepStrictEqual(cancel(story), ["RollbackStarted"])
-    const verdict = SagaInput.cancel(asked.state, "ann", asked.now)
+    const verdict = SagaInput.cancel(asked.state, { actor: "ann" }, asked.now)
     assert.deepStrictEqual(Result.isSuccess(verdict) && verdict.success[0], {
       _tag: "RollbackStarted",
       failure: { _tag: "Cancelled", actor: "ann" },
@@ -328,7 +328,7 @@ describe("reject", () => {
   it("rolls back what is not decided", () => {
     for (const story of [order.start(), asked, reserving]) assert.include(reject(story), "RollbackStarted")
     assert.deepStrictEqual(reject(undecided), ["RollbackStarted", "RejectRequested"])
-    const rejected = undecided.took((state, now) => SagaInput.reject(state, now))
+    const rejected = undecided.took((state, now) => SagaInput.reject(state, undefined, now))
     assert.deepStrictEqual([rejected.state.decision, rejected.state.commitState], ["reject", "rejecting"])
   })
 
@@ -346,7 +346,7 @@ describe("reject", () => {
       .decided()
     assert.strictEqual(silent.state.commitState, "none")
     assert.deepStrictEqual(reject(silent), ["RejectRequested"])
-    assert.deepStrictEqual(reject(silent.took((state, now) => SagaInput.reject(state, now))), [])
+    assert.deepStrictEqual(reject(silent.took((state, now) => SagaInput.reject(state, undefined, now))), [])
   })
 })
 
@@ -371,19 +371,25 @@ describe("what an operator does with a parked step", () => {
       [asked, "1"],
       [undone, "1"]
     ] as const) {
-      assert.strictEqual(said(SagaInput.retryParked(story.state, path, "ann", story.now)), "SagaStepNotParked")
-      assert.strictEqual(said(SagaInput.resolveParked(story.state, path, "ann", "why", story.now)), "SagaStepNotParked")
+      assert.strictEqual(
+        said(SagaInput.retryParked(story.state, path, { actor: "ann" }, story.now)),
+        "SagaStepNotParked"
+      )
+      assert.strictEqual(
+        said(SagaInput.resolveParked(story.state, path, { actor: "ann", reason: "why" }, story.now)),
+        "SagaStepNotParked"
+      )
     }
   })
 
   it("is told with its actor and its reason", () => {
     const { now, state } = parked
     assert.deepStrictEqual(
-      SagaInput.retryParked(state, "1", "ann", now),
+      SagaInput.retryParked(state, "1", { actor: "ann" }, now),
       Result.succeed([{ _tag: "StepUnparked", path: "1", actor: "ann", at: now }]) as never
     )
     assert.deepStrictEqual(
-      SagaInput.resolveParked(state, "1", "ann", "why", now),
+      SagaInput.resolveParked(state, "1", { actor: "ann", reason: "why" }, now),
       Result.succeed([{ _tag: "StepResolved", path: "1", actor: "ann", reason: "why", at: now }]) as never
     )
   })

@@ -224,7 +224,7 @@ export class Simulation {
   move(): boolean {
     this.moves++
     if (this.options.crashAt?.includes(this.moves)) this.crash()
-    if (this.options.cancelAt === this.moves) this.take(SagaInput.cancel(this.state, "somebody", this.now))
+    if (this.options.cancelAt === this.moves) this.take(SagaInput.cancel(this.state, { actor: "somebody" }, this.now))
     const decision = this.advance()
     const work = decision.instructions.filter((each) => !this.flights.has(keyOf(each)))
     if (work.length === 0 || work.some(Decision.needsIntent)) this.store()
@@ -330,15 +330,15 @@ export class Simulation {
       const path = Chance.pick(this.chance, this.execution.parked)
       this.take(
         parked === "retry"
-          ? SagaInput.retryParked(this.state, path, "somebody", this.now)
-          : SagaInput.resolveParked(this.state, path, "somebody", "done by hand", this.now)
+          ? SagaInput.retryParked(this.state, path, { actor: "somebody" }, this.now)
+          : SagaInput.resolveParked(this.state, path, { actor: "somebody", reason: "done by hand" }, this.now)
       )
       return true
     }
     if (commitState !== "none" || undecided === undefined) return false
     if (status === "finished" && undecided === "commit") this.take(SagaInput.commit(this.state, this.now))
     else if (status === "finished" || (direction === "backward" && this.state.transactional))
-      this.take(SagaInput.reject(this.state, this.now))
+      this.take(SagaInput.reject(this.state, undefined, this.now))
     else return false
     return true
   }

@@ -247,15 +247,17 @@ export class Story {
   }
 
   cancels(): Story {
-    return this.took((state, now) => SagaInput.cancel(state, "ann", now))
+    return this.took((state, now) => SagaInput.cancel(state, { actor: "ann" }, now))
   }
 
   retries(path: string): Story {
-    return this.took((state, now) => SagaInput.retryParked(state, path, "ann", now))
+    return this.took((state, now) => SagaInput.retryParked(state, path, { actor: "ann" }, now))
   }
 
   resolves(path: string): Story {
-    return this.took((state, now) => SagaInput.resolveParked(state, path, "ann", "done by hand", now))
+    return this.took((state, now) =>
+      SagaInput.resolveParked(state, path, { actor: "ann", reason: "done by hand" }, now)
+    )
   }
 
   // ---- parts

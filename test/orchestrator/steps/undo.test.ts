@@ -129,7 +129,7 @@ describe("a parked step", () => {
       const { load, retryParked } = yield* SagaManager.SagaManager
       const { uuid } = yield* failure(SagaManager.run(saga, { context }))
       assert.deepStrictEqual((yield* load(uuid)).parked, ["1"])
-      const taken = yield* retryParked(uuid, "1", "ann")
+      const taken = yield* retryParked(uuid, "1", { actor: "ann" })
       assert.deepStrictEqual(taken.parked, [])
       yield* until("it is undone", () => story.lines.includes("12A back"))
       yield* idle
@@ -151,7 +151,7 @@ describe("a parked step", () => {
       yield* TestClock.adjust("10 seconds")
       const { uuid } = yield* Fiber.join(fiber)
       assert.deepStrictEqual(at, [0, 1_000])
-      yield* retryParked(uuid, "1", "ann")
+      yield* retryParked(uuid, "1", { actor: "ann" })
       yield* until("the third death", () => at.length === 3)
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(at, [0, 1_000, 10_000, 11_000])
@@ -181,12 +181,12 @@ describe("a parked step", () => {
       const { resolveParked, retryParked } = yield* SagaManager.SagaManager
       const { uuid } = yield* failure(SagaManager.run(saga, { context }))
       for (const refused of [
-        yield* Effect.flip(retryParked(uuid, "0", "ann")),
+        yield* Effect.flip(retryParked(uuid, "0", { actor: "ann" })),
         yield* Effect.flip(resolveParked(uuid, "0", { actor: "ann", reason: "" }))
       ])
         assert.deepInclude(refused, { _tag: "SagaStepNotParked", uuid, path: "0" })
       yield* resolveParked(uuid, "1", { actor: "ann", reason: "" })
-      assert.deepInclude(yield* Effect.flip(retryParked(uuid, "1", "ann")), { _tag: "SagaStepNotParked" })
+      assert.deepInclude(yield* Effect.flip(retryParked(uuid, "1", { actor: "ann" })), { _tag: "SagaStepNotParked" })
     }).pipe(Effect.provide(manager([saga])))
   })
 })
@@ -279,7 +279,7 @@ describe("a remote compensation", () => {
       yield* TestClock.adjust("1 minute")
       const { uuid } = yield* Fiber.join(fiber)
       const before = wire.sent().length
-      yield* retryParked(uuid, "1", "ann")
+      yield* retryParked(uuid, "1", { actor: "ann" })
       // its schedule begins anew
       yield* TestClock.adjust("1500 millis")
       assert.strictEqual(wire.sent().length, before + 1)

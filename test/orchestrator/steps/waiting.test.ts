@@ -324,7 +324,7 @@ describe("cancel", () => {
         const { cancel } = yield* SagaManager.SagaManager
         const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
         const sent = yield* sentTo("execute flights/Book")
-        const cancelled = yield* cancel(sent.envelope.saga, "ann")
+        const cancelled = yield* cancel(sent.envelope.saga, { actor: "ann" })
         assert.deepInclude(cancelled, { status: "running", decision: "reject" })
         assert.isUndefined(cancelled.pausedStep)
         yield* reply(yield* sentTo("probe flights/Book"), { content: { ref: "F1" } })
@@ -372,7 +372,7 @@ describe("cancel", () => {
       const sent = yield* sentTo("execute flights/Book")
       yield* reply(sent, { content: { ref: "F1" } })
       yield* until("the participants are asked", () => phase.asked().length === 1)
-      yield* cancel(sent.envelope.saga, "ann")
+      yield* cancel(sent.envelope.saga, { actor: "ann" })
       yield* reply(yield* sentTo("failure flights/Cancel"))
       const failed = yield* Fiber.join(fiber)
       assert.deepInclude(failed.cause, { _tag: "SagaCancelled" })

@@ -1,0 +1,56 @@
+/** The errors of the manager's doors: those of its own, and for each door the union of what it can fail with. */
+import { Schema } from "effect"
+import type * as SagaRegistry from "../definition/SagaRegistry.ts"
+import type * as SagaInput from "../execution/rules/SagaInput.ts"
+import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
+import type { SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
+import type { StorageError } from "./ExecutionLoop.ts"
+import type { ControlError, SagaOverloaded } from "./ExecutionSupervisor.ts"
+
+export type { StorageError } from "./ExecutionLoop.ts"
+export { type ControlError, SagaOverloaded } from "./ExecutionSupervisor.ts"
+export { SagaOwnServiceRequested } from "./Registration.ts"
+
+/**
+ * The start key or uuid belongs to an execution of another saga, or to one that was started with other initial values
+ * (SPEC C9).
+ */
+export class SagaStartConflict extends Schema.TaggedError<SagaStartConflict>()("SagaStartConflict", {
+  uuid: Schema.String,
+  saga: Schema.String,
+  startKey: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    const named = this.startKey === undefined ? "uuid" : `start key ${JSON.stringify(this.startKey)}`
+    return `The ${named} belongs to execution ${this.uuid} of saga ${this.saga}, which was started with something else`
+  }
+}
+
+/** A response does not say which execution it is for. */
+export class SagaResponseUnaddressed extends Schema.TaggedError<SagaResponseUnaddressed>()(
+  "SagaResponseUnaddressed",
+  {}
+) {
+  override get message(): string {
+    return "The response has no uuid: it must name the execution that it answers"
+  }
+}
+
+/** Why an execution could not be started, or its record not be written. */
+export type StartError =
+  | SagaRegistry.SagaNotRegistered
+  | SagaRegistry.SagaDefinitionDrift
+  | SagaContextEncodeError
+  | SagaContextTooLarge
+  | SagaInvalidUuid
+  | SagaStartConflict
+  | SagaOverloaded
+  | StorageError
+
+/** Why a response was not taken. */
+export type ResumeError =
+  | SagaResponseUnaddressed
+  | SagaContextEncodeError
+  | SagaInput.SagaExecutionAlreadyExecuted
+  | SagaInput.SagaResponseAmbiguous
+  | ControlError

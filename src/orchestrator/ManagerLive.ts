@@ -1,0 +1,163 @@
+/**
+ * The manager of a process: its parts put together, and its background work started. The order matters: what a process
+ * left is taken up before any reply is taken, and leases are given back when nothing runs any more.
+ */
+import { Clock, Effect, Result, Stream } from "effect"
+import type { AnyCommitted } from "../definition/Saga.ts"
+import type { SagaRegistry } from "../definition/SagaRegistry.ts"
+import type { Hooks } from "../definition/TransactionHooks.ts"
+import * as Execution from "../execution/view/SagaExecution.ts"
+import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
+import * as Uuid from "../wire/Uuid.ts"
+import * as DecisionConsumer from "./DecisionConsumer.ts"
+import { checkDrift } from "./Drift.ts"
+import * as EventFeed from "./EventFeed.ts"
+import * as ExecutionLoop from "./ExecutionLoop.ts"
+import * as ExecutionSupervisor from "./ExecutionSupervisor.ts"
+import * as FirstWrites from "./FirstWrites.ts"
+import * as ManagerControl from "./ManagerControl.ts"
+import type { Until } from "./ManagerOptions.ts"
+import * as ManagerResult from "./ManagerResult.ts"
+import { SagaManager } from "./ManagerService.ts"
+import * as Recovery from "./Recovery.ts"
+import { checkOwnService, register } from "./Registration.ts"
+import * as ReplyConsumer from "./ReplyConsumer.ts"
+import * as SagaConfig from "./SagaConfig.ts"
+import * as StartExecution from "./StartExecution.ts"
+import * as Takeover from "./Takeover.ts"
+
+/** The manager, and what stops with its scope. `hooks`: those of the own service, where it takes part. */
+export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, hooks: Hooks | undefined) {
+  const registry = yield* register(sagas)
+  const repository = yield* SagaExecutionRepository
+  const { enrols } = yield* TransactionCommitter
+  const config = yield* SagaConfig.SagaConfig
+  const { relatedServices, service, settings } = config
+  const clock = yield* Clock.Clock
+  if (hooks !== undefined) yield* checkOwnService(registry.sagas, service)
+  const owner = `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`
+  // Registered first, so given back last: when nothing runs any more.
+  yield* Effect.addFinalizer(() => Effect.ignore(repository.release(owner)))
+
+  const feed = yield* EventFeed.make
+  const firstWrites = FirstWrites.make()
+  const drive = yield* ExecutionLoop.make(
+    (written, stored) => {
+      supervisor.stored(stored)
+      firstWrites.stored(stored)
+      feed.publish(written)
+    },
+    owner,
+    hooks
+  )
+  const bound = boundIn(registry)
+  const load = (uuid: string) =>
+    Effect.flatMap(repository.load(uuid), (execution) => Effect.fromResult(bound(execution)))
+  // Before the runners, so ended after them: a runner may hold what this fiber needs to end.
+  yield* Effect.forkScoped(Stream.runForEach(repository.changes, (uuid) => supervisor.look(uuid)))
+  const supervisor: ExecutionSupervisor.ExecutionSupervisor = yield* ExecutionSupervisor.make({
+    ...config,
+    commitWait: settings.commitWait,
+    drive,
+    load,
+    takeUp: Takeover.make(repository, owner, settings),
+    services: yield* Effect.context<never>()
+  })
+
+  const manager = SagaManager.of({
+    ...doorsToStart({
+      registry,
+      supervisor,
+      firstWrites,
+      load,
+      clock,
+      service,
+      transactional: enrols,
+      takesPart: hooks !== undefined
+    }),
+    ...ManagerControl.make(supervisor, { settings, ...(relatedServices !== undefined && { relatedServices }) }),
+    load: (uuid) =>
+      Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
+    find: repository.find,
+    events: feed.events
+  })
+  yield* startBackground(sagas, { registry, bound, supervisor, owner, clock, manager })
+  return manager
+})
+
+type Bound = Recovery.Options["bound"]
+
+/** An execution with the saga it follows, where the registry has that saga in the same form. */
+const boundIn =
+  (registry: SagaRegistry): Bound =>
+  (execution) =>
+    Result.map(registry.find(execution.saga, execution.state.fingerprint), (definition) =>
+      Execution.bind(execution, definition)
+    )
+
+const doorsToStart = (starter: StartExecution.Starter): Pick<SagaManager["Service"], "run" | "start" | "execute"> => ({
+  run: (saga, options) =>
+    Effect.withFiber((fiber) => {
+      const until: Until = options.pauseOnDisk === true ? "pause" : "end"
+      const reached = StartExecution.runUnsafe(starter, saga, options, until, fiber)
+      return Effect.flatMap(reached, (execution) =>
+        Effect.map(ManagerResult.execution(execution, options.raiseOnError), (execution) =>
+          options.returnExecution === false ? execution.uuid : execution
+        )
+      )
+    }),
+  start: (saga, options) =>
+    Effect.withFiber((fiber) =>
+      Effect.map(StartExecution.storedOnce(starter, saga, options, fiber), ({ uuid }) => uuid)
+    ),
+  execute: (saga, options) =>
+    Effect.withFiber((fiber) =>
+      Effect.flatMapEager(StartExecution.runUnsafe(starter, saga, options, "end", fiber), ManagerResult.context)
+    )
+})
+
+/** Recovery first, so that what a former process left is taken up before a reply is taken. */
+const startBackground = Effect.fnUntraced(function* (
+  sagas: ReadonlyArray<AnyCommitted>,
+  options: {
+    readonly registry: SagaRegistry
+    readonly bound: Bound
+    readonly supervisor: ExecutionSupervisor.ExecutionSupervisor
+    readonly owner: string
+    readonly clock: Clock.Clock
+    readonly manager: SagaManager["Service"]
+  }
+) {
+  const { bound, clock, manager, owner, registry, supervisor } = options
+  const { lease, recoveryInterval } = yield* SagaConfig.SagaConfig
+  yield* Recovery.run({
+    repository: yield* SagaExecutionRepository,
+    bound,
+    active: supervisor,
+    owner,
+    fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
+    interval: recoveryInterval,
+    lease,
+    clock
+  })
+  yield* Effect.forkScoped(ReplyConsumer.consume(manager))
+  yield* Effect.forkScoped(DecisionConsumer.consume)
+  yield* Effect.forkScoped(warnOfDrift(sagas))
+  // A notification of a change may be missed: executions that callers wait for are looked at now and then.
+  const lookAtAll = Effect.suspend(() =>
+    Effect.forEach(supervisor.waitedFor(), supervisor.look, { concurrency: 16, discard: true })
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(recoveryInterval), lookAtAll)))
+})
+
+/** Says once which stored executions this process will not touch. */
+const warnOfDrift = (sagas: ReadonlyArray<AnyCommitted>) =>
+  checkDrift(sagas).pipe(
+    Effect.flatMap(({ drifted }) =>
+      drifted.length === 0
+        ? Effect.void
+        : Effect.logWarning("Executions wait for a program that has their saga in its old form", drifted)
+    ),
+    Effect.ignore
+  )

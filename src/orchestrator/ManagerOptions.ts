@@ -1,0 +1,109 @@
+/** The options of the manager's doors, and the types of their results, which follow the literal options. */
+import type { SagaFailedCommitCallback, SagaSystemError } from "../execution/view/ExecutionErrors.ts"
+import type * as Execution from "../execution/view/SagaExecution.ts"
+import type { Until } from "./ExecutionSupervisor.ts"
+import type { SagaFailedExecution } from "./FailedExecution.ts"
+
+export type { Until } from "./ExecutionSupervisor.ts"
+
+/**
+ * The name of an execution, where its caller gives one: a uuid or a key, not both. A second start with the same name,
+ * saga and initial values is the same execution, also after a restart. With other values it fails with
+ * `SagaStartConflict`. Once the execution is forgotten, the name stays in use: `SagaExecutionRetired`.
+ */
+export type Identity =
+  | {
+      /** Any uuid but one of version 7, which names executions that the library names. Default: a new one. */
+      readonly uuid?: string
+      readonly startKey?: never
+    }
+  | {
+      readonly uuid?: never
+      /** Any text that names what is done, like `order-17`: so a request that is repeated starts nothing new. */
+      readonly startKey?: string
+    }
+
+/** The values of a new execution. */
+export interface Initial<Context> {
+  /** Initial values, as the saga's `context` schemas say. Others fail with `SagaContextEncodeError`. */
+  readonly context: Context
+  /**
+   * The user on whose behalf the execution runs: callbacks and participants read it in `SagaTransaction`. The user of the
+   * request that the caller serves wins (`RequestContext`). Default: none.
+   */
+  readonly user?: string
+}
+
+export interface Autocommit {
+  /**
+   * Commit when all steps have finished. With `false` the execution stays finished and undecided, until somebody calls
+   * `commit` or `reject`: for a caller that has something else to check first. Default true.
+   */
+  readonly autocommit?: boolean
+}
+
+/** The flags of `run`, as in Minos. Its result and its errors follow them. */
+export interface Flags<Pause extends boolean, Raise extends boolean, Return extends boolean> extends Autocommit {
+  /**
+   * Return also where the execution waits for a reply, instead of waiting with it. The execution is stored either way; a
+   * reply resumes it. Default false.
+   */
+  readonly pauseOnDisk?: Pause
+  /** Fail with `SagaFailedExecution` where the execution failed. With `false` it is returned as it is. Default true. */
+  readonly raiseOnError?: Raise
+  /** Return the execution, and not only its uuid. Default true. */
+  readonly returnExecution?: Return
+}
+
+/** The options of `start`. */
+export type StartOptions<Context> = Initial<Context> & Autocommit & Identity
+
+/** The options of `execute`. */
+export type ExecuteOptions<Context> = Initial<Context> & Identity
+
+/** The options of `resume`. */
+export interface ResumeOptions<U extends Until> {
+  /**
+   * How long to wait: to the `"end"` of the execution, or only until it waits for the next reply (`"pause"`). A rollback
+   * is waited for in both cases. Default `"end"`.
+   */
+  readonly until?: U
+  /** Replaces the `autocommit` that the execution was started with. Default: it stays as it is. */
+  readonly autocommit?: boolean
+}
+
+/** What `run` gives. It distributes over flags that are only known as `boolean`. */
+export type Returned<Ctx, E, Pause, Raise, Return> = Return extends true
+  ?
+      | Execution.Finished<Ctx>
+      | (Pause extends true ? Execution.Paused<Ctx> : never)
+      | (Raise extends true ? never : Execution.Errored<Ctx, E | SagaSystemError>)
+  : string
+
+/**
+ * What `run` fails with besides errors of starting and storing: the execution failed and everything is rolled back, or
+ * its commit is decided and some participants have not acknowledged it within `commitWait`.
+ */
+export type Raised<E, Raise> = Raise extends true
+  ? SagaFailedExecution<E | SagaSystemError> | SagaFailedCommitCallback
+  : never
+
+/** What `resume` gives: the saga of the execution, and so its context, is not known to the compiler. */
+export type Resumed<U> = Execution.Finished<unknown> | (U extends "pause" ? Execution.Paused<unknown> : never)
+
+/** The options of a start as the service takes them: untyped in the saga. */
+export interface UntypedStart extends Autocommit {
+  readonly context?: unknown
+  readonly uuid?: string | undefined
+  readonly startKey?: string | undefined
+  readonly user?: string
+}
+
+/** The options of a run as the service takes them. */
+export interface RunOptions extends UntypedStart, Flags<boolean, boolean, boolean> {}
+
+/** The options of a resume as the service takes them. */
+export interface UntypedResume extends ResumeOptions<Until> {
+  /** Fail with `SagaFailedExecution` where the execution failed. Default true. */
+  readonly raiseOnError?: boolean
+}

@@ -1,0 +1,50 @@
+/** What the doors of the manager make of an execution that a caller has waited for: a value or an error. Pure. */
+import { Effect } from "effect"
+import { isDeclared } from "../execution/rules/SagaFailure.ts"
+import * as SagaInput from "../execution/rules/SagaInput.ts"
+import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
+import { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
+
+/** For `run` and `resume`: the execution. With `raiseOnError` (the default) a failed one is an error. */
+export const execution = (
+  self: SagaExecution,
+  raiseOnError: boolean | undefined
+): Effect.Effect<SagaExecution, SagaFailedExecution | SagaFailedCommitCallback> => {
+  if (raiseOnError !== false) {
+    if (self.status === "errored") return Effect.fail(failureOf(self))
+    if (self.commitState === "committing") return Effect.fail(notAcknowledged(self))
+  }
+  return Effect.succeed(self)
+}
+
+/** For `execute`: the final context, or the error of the step that failed where everything is compensated. */
+export const context = (self: SagaExecution): Effect.Effect<unknown, unknown> => {
+  if (self.commitState === "committing") return Effect.fail(notAcknowledged(self))
+  if (self.status === "finished") return Effect.succeed(self.context)
+  const { failure, parked } = self.state
+  return failure !== undefined && isDeclared(failure) && parked.length === 0
+    ? Effect.fail(self.cause)
+    : Effect.fail(failureOf(self))
+}
+
+/** For `commit`: an error where a participant was against, or somebody rejected the execution while it was asked. */
+export const committed = (
+  self: SagaExecution
+): Effect.Effect<SagaExecution, SagaFailedCommitCallback | SagaInput.SagaAlreadyDecided> => {
+  const { cause, commitState, status, uuid } = self
+  if (commitState === "committing") return Effect.fail(notAcknowledged(self))
+  if (status !== "errored") return Effect.succeed(self)
+  return Effect.fail(
+    cause instanceof SagaFailedCommitCallback ? cause : new SagaInput.SagaAlreadyDecided({ uuid, decision: "reject" })
+  )
+}
+
+/** The commit is decided, and some participants have not acknowledged it: they are told again. */
+const notAcknowledged = ({ state }: SagaExecution): SagaFailedCommitCallback =>
+  new SagaFailedCommitCallback({
+    decision: "commit",
+    pending: [...TwoPhaseCommit.pending(state.phase)],
+    reason: "they are told again"
+  })

@@ -1,0 +1,89 @@
+/**
+ * The service behind `SagaManager`: what its doors call, and what people and tools use by uuid. It does not know the
+ * types of a saga; the functions of the module `SagaManager` do.
+ */
+import { Context, type Effect, type Stream } from "effect"
+import type { SagaResponse } from "../definition/SagaMessage.ts"
+import type { Definition } from "../definition/SagaStep.ts"
+import type * as SagaInput from "../execution/rules/SagaInput.ts"
+import type { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import type * as Repository from "../ports/SagaExecutionRepository.ts"
+import type { StoredEvent } from "./EventFeed.ts"
+import type { SagaFailedExecution } from "./FailedExecution.ts"
+import type { ControlError, ResumeError, StartError } from "./ManagerErrors.ts"
+import type { RunOptions, UntypedResume, UntypedStart } from "./ManagerOptions.ts"
+
+export class SagaManager extends Context.Service<
+  SagaManager,
+  {
+    /** See the function `run`. */
+    readonly run: (
+      saga: Definition,
+      options: RunOptions
+    ) => Effect.Effect<SagaExecution | string, SagaFailedExecution | SagaFailedCommitCallback | StartError>
+    /** See the function `start`. */
+    readonly start: (saga: Definition, options: UntypedStart) => Effect.Effect<string, StartError>
+    /** See the function `execute`. */
+    readonly execute: (saga: Definition, options: UntypedStart) => Effect.Effect<unknown, unknown>
+    /** See the function `resume`. */
+    readonly resume: (
+      response: SagaResponse,
+      options?: UntypedResume
+    ) => Effect.Effect<SagaExecution, SagaFailedExecution | SagaFailedCommitCallback | ResumeError>
+    /**
+     * A stored execution. It is bound to its saga where that is registered here in the same form; otherwise it can be
+     * shown, and its context is as it is stored.
+     */
+    readonly load: (
+      uuid: string
+    ) => Effect.Effect<SagaExecution, Repository.SagaExecutionNotFound | Repository.SagaExecutionRepositoryError>
+    /** Summaries of stored executions, newest first, page by page (`SagaExecutionRepository`). */
+    readonly find: Repository.SagaExecutionRepository["Service"]["find"]
+    /**
+     * Rolls back an execution whose outcome is not decided. Gives it as soon as the wish is stored; its callers see
+     * `SagaCancelled` once it is rolled back. A second time changes nothing.
+     */
+    readonly cancel: (
+      uuid: string,
+      who?: SagaInput.SagaActor
+    ) => Effect.Effect<SagaExecution, SagaInput.SagaNotCancellable | ControlError>
+    /**
+     * Commits an execution that finished with `autocommit: false`: asks all participants, and waits until they have
+     * acknowledged, at most `commitWait`. A second time changes nothing.
+     */
+    readonly commit: (
+      uuid: string
+    ) => Effect.Effect<
+      SagaExecution,
+      SagaInput.SagaExecutionNotFinished | SagaInput.SagaAlreadyDecided | SagaFailedCommitCallback | ControlError
+    >
+    /** Rolls back an execution that is not committed, and waits until that is done. A second time changes nothing. */
+    readonly reject: (
+      uuid: string,
+      who?: SagaInput.SagaActor
+    ) => Effect.Effect<SagaExecution, SagaInput.SagaAlreadyDecided | ControlError>
+    /**
+     * Tries the parked compensation of a step again, when its cause is repaired. The path is one of
+     * `SagaExecution.parked`; that may also be a service that is stalled, like `payments:commit`.
+     */
+    readonly retryParked: (
+      uuid: string,
+      path: string,
+      who: SagaInput.SagaActor
+    ) => Effect.Effect<SagaExecution, SagaInput.SagaStepNotParked | ControlError>
+    /** Declares a parked step compensated, because a person has done it by other means. The reason is for the record. */
+    readonly resolveParked: (
+      uuid: string,
+      path: string,
+      who: SagaInput.SagaActorWithReason
+    ) => Effect.Effect<SagaExecution, SagaInput.SagaStepNotParked | ControlError>
+    /** The facts that this process stores from now on, of all executions. A reader that is slow loses the oldest. */
+    readonly events: Stream.Stream<StoredEvent>
+    /** Takes a reply that came over the broker. For consumers of replies; other code calls `resume`. */
+    readonly reply: (
+      uuid: string,
+      reply: SagaInput.Reply
+    ) => Effect.Effect<"applied" | SagaInput.Dropped | "unknown-execution", ControlError>
+  }
+>()("effect-saga/SagaManager") {}

@@ -1,0 +1,173 @@
+/**
+ * How the manager starts an execution: makes it, hands it to the supervisor, and finds the execution that has its name
+ * already. The memory repository stores at once, so a saga of local steps has often run before anything is waited for.
+ */
+import { type Clock, Effect, type Fiber, Ref, Result } from "effect"
+import * as SagaRegistry from "../definition/SagaRegistry.ts"
+import type { Definition } from "../definition/SagaStep.ts"
+import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
+import * as Execution from "../execution/view/SagaExecution.ts"
+import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as RequestContext from "../ports/RequestContext.ts"
+import * as Repository from "../ports/SagaExecutionRepository.ts"
+import { UuidGenerator } from "../wire/Uuid.ts"
+import { started } from "./ExecutionInput.ts"
+import type { ControlError, ExecutionSupervisor, RunError, Until } from "./ExecutionSupervisor.ts"
+import type { FirstWrites } from "./FirstWrites.ts"
+import * as Inbox from "./Inbox.ts"
+import { SagaStartConflict, type StartError } from "./ManagerErrors.ts"
+import type { UntypedStart } from "./ManagerOptions.ts"
+
+export interface Starter {
+  readonly registry: SagaRegistry.SagaRegistry
+  readonly supervisor: ExecutionSupervisor
+  readonly firstWrites: FirstWrites
+  /** A stored execution, bound to its saga. */
+  readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
+  readonly clock: Clock.Clock
+  /** Name of the own service. */
+  readonly service: string
+  /** The committer enrols services. */
+  readonly transactional: boolean
+  /** The own service has hooks. */
+  readonly takesPart: boolean
+}
+
+/**
+ * Starts an execution at once, and gives the effect that waits for it: for its end, or also for a pause. The effect is
+ * done already where the saga has run by then.
+ */
+export const runUnsafe = (
+  self: Starter,
+  saga: Definition,
+  options: UntypedStart,
+  until: Until,
+  fiber: Fiber.Fiber<unknown, unknown>
+): Effect.Effect<SagaExecution, StartError> => {
+  const request = fiber.getRef(RequestContext.RequestContext)
+  const execution = create(self, saga, options, request, fiber.getRef(UuidGenerator))
+  if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
+  const { supervisor } = self
+  const waiting = supervisor.startUnsafe(execution, until, fiber.context)
+  const reached = isNamed(options)
+    ? Effect.catchTag(waiting, "SagaExecutionConflict", (conflict) =>
+        Effect.flatMap(existing(self, execution, conflict), (theirs) =>
+          supervisor.isReached(theirs, until) ? Effect.succeed(theirs) : supervisor.wait(theirs.uuid, until)
+        ).pipe(
+          // Forgotten while it was looked at: now the store says what has become of it.
+          Effect.catchTag("SagaExecutionNotFound", () => supervisor.startUnsafe(execution, until, fiber.context))
+        )
+      )
+    : waiting
+  return servedBy(request, options.user, reached)
+}
+
+/** Starts an execution and gives it as its first write has stored it. */
+export const storedOnce = (
+  self: Starter,
+  saga: Definition,
+  options: UntypedStart,
+  fiber: Fiber.Fiber<unknown, unknown>
+): Effect.Effect<SagaExecution, StartError> => {
+  const request = fiber.getRef(RequestContext.RequestContext)
+  const execution = create(self, saga, options, request, fiber.getRef(UuidGenerator))
+  if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
+  const begin = Effect.suspend(() => self.supervisor.startUnsafe(execution, "end", fiber.context))
+  const stored = self.firstWrites.await(execution.uuid, begin)
+  if (!isNamed(options)) return withWarning(request, options.user, stored)
+  const same = Effect.flatMap(stored, (theirs) => unlessOther(execution, theirs)).pipe(
+    Effect.catchTag("SagaExecutionConflict", (conflict) =>
+      // See above.
+      Effect.catchTag(existing(self, execution, conflict), "SagaExecutionNotFound", () => stored)
+    )
+  )
+  return withWarning(request, options.user, same)
+}
+
+const isNamed = ({ startKey, uuid }: UntypedStart): boolean => startKey !== undefined || uuid !== undefined
+
+/** A new execution, started and not stored yet. */
+const create = (
+  { clock, registry, service, takesPart, transactional }: Starter,
+  saga: Definition,
+  options: UntypedStart,
+  { headers, user = options.user }: RequestContext.RequestContext,
+  generator: typeof UuidGenerator.Service
+):
+  | SagaExecution
+  | SagaRegistry.SagaNotRegistered
+  | Execution.SagaInvalidUuid
+  | SagaContextEncodeError
+  | SagaContextTooLarge => {
+  if (!registry.has(saga)) {
+    return new SagaRegistry.SagaNotRegistered({ saga: saga.name, known: registry.sagas.map(({ name }) => name) })
+  }
+  const now = clock.currentTimeMillisUnsafe()
+  const uuid = options.uuid === undefined ? generator.next(now) : Execution.callerUuid(options.uuid)
+  if (typeof uuid !== "string") return uuid
+  const { context, startKey } = options
+  const created = Execution.creation(saga, { context, uuid, user, startKey }, now)
+  return created instanceof SagaExecution
+    ? started(created, {
+        service,
+        autocommit: options.autocommit ?? true,
+        transactional,
+        takesPart,
+        headers: headers === undefined ? undefined : Ref.getUnsafe(headers),
+        now
+      })
+    : created
+}
+
+/** The execution that has the name of mine. It is an error if it was started with something else (SPEC C9). */
+const existing = (
+  { load, supervisor }: Starter,
+  mine: SagaExecution,
+  conflict: Repository.SagaExecutionConflict
+): Effect.Effect<SagaExecution, ControlError | SagaStartConflict> => {
+  const uuid = conflict.existing ?? mine.uuid
+  // An execution that is not found is being stored at this moment: an input without facts waits for that.
+  const stored = () =>
+    supervisor.submit(
+      uuid,
+      Inbox.pending(() => Result.succeed([]))
+    ) as Effect.Effect<SagaExecution, ControlError> // nothing is refused
+  return Effect.flatMap(Effect.catchTag(load(uuid), "SagaExecutionNotFound", stored), (theirs) =>
+    unlessOther(mine, theirs)
+  )
+}
+
+const unlessOther = (mine: SagaExecution, theirs: SagaExecution): Effect.Effect<SagaExecution, SagaStartConflict> => {
+  const isSame =
+    theirs.saga === mine.saga &&
+    theirs.state.fingerprint === mine.state.fingerprint &&
+    Repository.contextHash(theirs) === Repository.contextHash(mine)
+  if (isSame) return Effect.succeed(theirs)
+  const { startKey } = mine
+  return Effect.fail(
+    new SagaStartConflict({ uuid: theirs.uuid, saga: theirs.saga, ...(startKey !== undefined && { startKey }) })
+  )
+}
+
+/** Adds the services that took part to the request that the caller serves, once the execution is reached. */
+export const servedBy = <E>(
+  request: RequestContext.RequestContext,
+  user: string | undefined,
+  reached: Effect.Effect<SagaExecution, E>
+): Effect.Effect<SagaExecution, E> =>
+  withWarning(
+    request,
+    user,
+    request.headers === undefined
+      ? reached
+      : Effect.tap(reached, ({ relatedServices }) => RequestContext.mergeRelatedServices(request, relatedServices))
+  )
+
+const withWarning = <A, E>(
+  request: RequestContext.RequestContext,
+  user: string | undefined,
+  self: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  request.user === undefined || user === undefined || request.user === user
+    ? self
+    : Effect.andThen(Effect.logWarning("The user of the request is used, not the one given to run"), self)

@@ -1,4 +1,4 @@
-/** A transport of one's own, from two functions: here a queue for each service, elsewhere any message broker. */
+/** A transport of your own, from two functions. Here it is a queue for each service; it can be any message broker. */
 import { Console, Effect, Layer, Queue, Schema, Semaphore, Stream } from "effect"
 import {
   Broker,
@@ -12,8 +12,8 @@ import {
 } from "effect-saga"
 
 /**
- * A message may arrive late, twice or never: whoever waits for an answer sends again. What is not acknowledged when a
- * subscription ends is delivered to the next one.
+ * A message may arrive late, twice or never: a sender that waits for an answer sends it again. A message that is not
+ * acknowledged when its subscription ends is delivered to the next subscription.
  */
 const QueueLive = Layer.sync(Broker.Broker, () => {
   type Waiting = Omit<Broker.Delivery, "acknowledge">

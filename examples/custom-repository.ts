@@ -1,4 +1,4 @@
-/** A storage of one's own, from four functions: here a Map of JSON texts, elsewhere any store that has keys. */
+/** A storage of your own, from four functions. Here it is a Map of JSON texts; it can be any store with keys. */
 import { Console, Effect, Layer, Option, Schema } from "effect"
 import {
   Broker,
@@ -13,8 +13,8 @@ import {
 const store = new Map<string, string>()
 
 /**
- * The functions need no locks and no versions: writes of one execution come one after the other, and of two that race
- * the second is refused before `save`. Without `list` nothing is found again after a crash.
+ * The functions need no locks and no versions: writes of one execution come one after the other. If two writers race, the
+ * second is refused before `save`. Without `list` no execution is found again after a crash.
  */
 const MapLive = Layer.succeed(
   SagaExecutionRepository.SagaExecutionRepository,

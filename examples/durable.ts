@@ -1,4 +1,4 @@
-/** The same order in a database: its process stops in the middle, and another one goes on. */
+/** The same order in a database: its process stops in the middle, and another process continues it. */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -7,7 +7,7 @@ import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "eff
 import { PgliteClient } from "effect-saga/pglite"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 
-/** Somebody pulls the plug while the second step is at work. */
+/** Stops the process while the second step runs. */
 const plug = Deferred.makeUnsafe<void>()
 
 const PlaceOrder = Saga.make("PlaceOrder", { context: { city: Schema.String } }).pipe(
@@ -47,7 +47,7 @@ const inProcess = (folder: string) =>
     )
   )
 
-/** The key names the order: asked again, it is the same execution. */
+/** The key names the order: a second call with this key gets the same execution. */
 const order = SagaManager.execute(PlaceOrder, { context: { city: "Ghent" }, startKey: "order 1" })
 
 const program = Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** A saga that needs no help: it commits when all is done, and undoes itself when a step fails. */
+/** A saga that needs no help: it commits when all steps are done, and rolls back when a step fails. */
 import { Console, Effect, Layer, Schema } from "effect"
 import {
   Broker,
@@ -47,12 +47,12 @@ const show = ({ commitState, executedSteps, status }: SagaExecution.SagaExecutio
   Console.log(`${status} (${commitState}): ${executedSteps.map(({ name, status }) => `${name} ${status}`).join(", ")}`)
 
 const program = Effect.gen(function* () {
-  // Waits for the replies and for the end. The types follow the options: here the execution is finished.
+  // Waits for the replies and for the end. The result type follows the options: here the execution is finished.
   const finished = yield* SagaManager.run(Travel, { context: { train: "day train", nights: 2 } })
   yield* show(finished)
   yield* Console.log(`${finished.context.ticket}, ${finished.context.room ?? "no room"}`)
 
-  // A failure is an error in the type, with the first cause and all that happened afterwards.
+  // A failed saga is a typed error, with the first cause and the execution.
   const night = { train: "night train", nights: 1 }
   yield* SagaManager.run(Travel, { context: night }).pipe(
     Effect.catchTag("SagaFailedExecution", ({ cause, execution }) =>
@@ -60,7 +60,7 @@ const program = Effect.gen(function* () {
     )
   )
 
-  // Or it is returned as a value.
+  // Or the failed execution is the result.
   const errored = yield* SagaManager.run(Travel, { context: { ...night, nights: 0 }, raiseOnError: false })
   yield* show(errored)
 })

@@ -1,4 +1,4 @@
-/** Control by hand: every call goes to the next pause or to the end, and gives the execution as it is then. */
+/** Control by hand: every call goes to the next pause or to the end, and returns the execution at that point. */
 import { Console, Effect, Layer, Schema } from "effect"
 import {
   Broker,
@@ -17,7 +17,7 @@ const Loan = Saga.make("Loan", { context: { book: Schema.String } }).pipe(
     execute: ({ book }) => Effect.succeed(`copy of ${book}`),
     compensate: ({ copy }) => Console.log(`  back on the shelf: ${copy}`)
   }),
-  // A service without a contract: what it is asked is data, and its answer is given by hand below.
+  // A service without a contract: the request is plain data, and the answer is given by hand below.
   Saga.remote("librarian", {
     execute: { target: "library/approve", content: ({ copy }) => ({ copy }) },
     success: Schema.String
@@ -41,12 +41,12 @@ const program = Effect.gen(function* () {
   const finished = yield* Effect.tap(runner.execute(commit, { response: approved }), show("approved"))
   yield* Effect.tap(runner.commit(finished), show("committed"))
 
-  // Finished and not committed: everything can still be undone.
+  // Finished and not committed: everything can still be compensated.
   const reject = yield* paused("Ulysses")
   const undecided = yield* runner.execute(reject, { response: approved })
   yield* Effect.tap(runner.reject(undecided), show("rejected"))
 
-  // In the middle, too. What comes after that changes nothing.
+  // A rollback in the middle. A later response changes nothing.
   const rollback = yield* paused("Faust")
   const undone = yield* Effect.tap(runner.rollback(rollback), show("rolled back"))
   yield* Effect.tap(runner.execute(undone, { response: approved }), show("approved too late"))

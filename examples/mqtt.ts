@@ -1,4 +1,4 @@
-/** A broker that is away and comes back: nobody has to do anything about it. */
+/** A broker that starts late: the program needs no code for it. */
 import { ConfigProvider, Console, Effect, Fiber, Layer, Logger, Schedule, Schema } from "effect"
 import {
   Participant,
@@ -21,7 +21,7 @@ const Picnic = Saga.make("Picnic", { context: { city: Schema.String } }).pipe(
   Saga.commit
 )
 
-/** Where the broker is, and who one is, come from the environment: `SAGA_MQTT_URL`, `SAGA_MQTT_PASSWORD`, … */
+/** The broker and the client id come from the environment: `SAGA_MQTT_URL`, `SAGA_MQTT_PASSWORD`, … */
 const environment = (port: number, clientId: string) =>
   ConfigProvider.layer(
     ConfigProvider.fromUnknown({
@@ -41,13 +41,13 @@ const PicnicsLive = SagaManager.layer([Picnic]).pipe(
   Layer.provideMerge(MqttBroker.layerConfig)
 )
 
-/** For the readiness check of a process: is everything connected that should be? */
+/** The readiness check of a process: is every connection there? */
 const isReady = MqttBroker.MqttConnections.use(({ list }) =>
   Effect.map(list, (connections) => connections.every(({ ready }) => ready))
 )
 
 const program = Effect.gen(function* () {
-  // A port that is free, for a broker that is not there yet.
+  // A free port for a broker that starts later.
   const { port } = yield* Effect.scoped(EmbeddedBroker.make())
   yield* Layer.build(Layer.provide(WeatherLive, environment(port, "weather-1")))
   const picnics = yield* Layer.build(Layer.provide(PicnicsLive, environment(port, "picnics-1")))
@@ -66,5 +66,5 @@ const program = Effect.gen(function* () {
   }).pipe(Effect.provideContext(picnics))
 })
 
-// Lost connections are in the log, with the reason; here only what the program says is shown.
+// The log would show lost connections with their reason; it is off, so that only this program prints.
 program.pipe(Effect.scoped, Effect.provide(Logger.layer([])), Effect.runPromise)

@@ -1,4 +1,4 @@
-/** A service that keeps its own tables: what a handler writes and the record of its message are one transaction. */
+/** A service with its own tables: the writes of a handler and the record of its message are one transaction. */
 import { Console, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import {
@@ -29,10 +29,10 @@ const TheatreLive = Participant.layer(Theatre, {
       const sql = yield* SqlClient.SqlClient
       yield* Console.log(`  ${guest} takes a seat`)
       const rows = yield* sql<{ n: number }>`insert into seat (guest) values (${guest}) returning n`
-      // There are two. The row above goes with the failure; the answer, which says why, stays.
+      // There are two seats. The failure rolls the new row back; the answer with its reason is kept.
       if ((yield* guests).length > 2) return yield* new SoldOut()
       return rows[0]?.n ?? 0
-      // Not for the other side to hear. A deadlock, say, undoes all of this, and the message is handled again.
+      // A database error is no answer: the unit of work is rolled back, and after a deadlock the message is handled again.
     }).pipe(Effect.catchTag("SqlError", Effect.die)),
   GiveBack: ({ seat }) =>
     SqlClient.SqlClient.use((sql) => sql`delete from seat where n = ${seat}`).pipe(Effect.asVoid, Effect.orDie)
@@ -50,7 +50,7 @@ const Evening = Saga.make("Evening", { context: { guest: Schema.String, cents: S
   Saga.commit
 )
 
-/** A wire that says everything twice. */
+/** A broker that sends every message twice. */
 const Twice = Layer.effect(
   Broker.Broker,
   Broker.Broker.useSync((wire) => ({ ...wire, publish: (it) => Effect.repeat(wire.publish(it), { times: 1 }) }))
@@ -60,7 +60,7 @@ const Seats = Layer.effectDiscard(
   SqlClient.SqlClient.use((sql) => sql`create table seat (n int generated always as identity, guest text not null)`)
 )
 
-/** The records are in the database of the handlers. On a server it is `PgClient.layer({ url })` of `@effect/sql-pg`. */
+/** The records are in the database of the handlers. On a server this is `PgClient.layer({ url })` of `@effect/sql-pg`. */
 const Records = Layer.mergeAll(SqlParticipantStore.layer(), SqlDeadLetters.layer(), Seats)
 
 const Live = Layer.merge(SagaManager.layer([Evening]), TheatreLive).pipe(

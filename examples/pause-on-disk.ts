@@ -1,4 +1,4 @@
-/** A saga waits for a person, in files and in no process: it starts in one, and goes on with the answer in another. */
+/** A saga waits for a person, in files and not in a process: it starts in one process and ends in another. */
 import { existsSync } from "node:fs"
 import { mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -34,7 +34,7 @@ const Expense = Saga.make("Expense", { context: { amount: Schema.Int } }).pipe(
   Saga.commit
 )
 
-/** A process: its memory is gone when it ends, the folder is not. */
+/** A process: its memory is lost when it ends, the folder stays. */
 const inProcess = (folder: string) => {
   const file = (uuid: string) => join(folder, `${uuid}.json`)
   const read = async (path: string) => (existsSync(path) ? await readFile(path, "utf8") : undefined)
@@ -62,7 +62,7 @@ const inProcess = (folder: string) => {
 }
 
 const start = Effect.fn(function* (amount: number) {
-  // Returns at the pause, and only the uuid: all that the web page of the office needs.
+  // Returns at the pause, with the uuid only: the web page of the office needs no more.
   const uuid = yield* SagaManager.run(Expense, { context: { amount }, pauseOnDisk: true, returnExecution: false })
   yield* Console.log(`  ${amount} waits for the office`)
   return uuid

@@ -1,4 +1,4 @@
-/** What people and tools can see of executions: their events as they happen, lists, and each one in detail. */
+/** People and tools can see executions: their events as they happen, lists of them, and each one in detail. */
 import { Console, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import {
   Broker,
@@ -36,7 +36,7 @@ const program = Effect.gen(function* () {
   const start = (item: string) =>
     SagaManager.run(Return, { context: { item }, user: "ada", pauseOnDisk: true, raiseOnError: false })
 
-  // Everything that is stored from now on, until something has failed and is undone.
+  // Every event that is stored from now on, until an execution has failed and is rolled back.
   const log = yield* manager.events.pipe(
     Stream.map(({ event }) => ("path" in event ? `  ${event._tag} ${event.path}` : `  ${event._tag}`)),
     Stream.takeUntil((line) => line.includes("ExecutionErrored")),
@@ -58,12 +58,12 @@ const program = Effect.gen(function* () {
   yield* Console.log(`the lamp is ${lamp.status} at ${lamp.pausedStep?.name}`)
   for (const { name, path, status } of lamp.executedSteps) yield* Console.log(`  ${path} ${name}: ${status}`)
 
-  // Somebody decides not to wait any longer: undone, and waited for.
+  // A person decides not to wait any longer: the execution is rolled back, and this call waits for it.
   const rejected = yield* manager.reject(uuid)
   yield* Console.log(`the lamp is ${rejected.status}: ${rejected.cause}`)
 })
 
-// A repository that keeps what is settled; by default memory forgets it.
+// A repository that keeps settled executions; by default memory forgets them.
 const Live = SagaManager.layer([Return]).pipe(
   Layer.provide([
     SagaConfig.layer({ service: "returns" }),

@@ -1,4 +1,4 @@
-/** The trip in a database: its process ends while the airline is closed, and the next one goes on. */
+/** The trip in a database: its process ends while the airline is closed, and the next process continues it. */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -22,10 +22,10 @@ const travel = SagaManager.layer([BookTrip]).pipe(
   ])
 )
 
-/** What it has answered is in the database too. */
+/** The answers of the airline are in the database too. */
 const airline = AirlineLive.pipe(Layer.provide(SqlParticipantStore.layer()))
 
-/** The key names the trip: the same one again is the same trip. */
+/** The key names the trip: a second call with this key gets the same trip. */
 const trip = { context: { city: "Porto" }, startKey: "trip 1" }
 
 const evening = Effect.gen(function* () {

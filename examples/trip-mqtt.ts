@@ -1,11 +1,11 @@
-/** The trip over MQTT: agency and airline could be on two machines, for all they share is a broker. */
+/** The trip over MQTT: agency and airline could be on two machines, because they share only a broker. */
 import { Console, Effect, Layer } from "effect"
 import { ParticipantStore, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
 import { EmbeddedBroker } from "effect-saga/aedes"
 import { MqttBroker } from "effect-saga/mqtt"
 import { AirlineLive, BookTrip, HotelLive } from "./tutorial/trip.ts"
 
-/** Under its id the broker keeps what arrives for a service while that is away. */
+/** The broker keeps messages for this client id while its service is away. */
 const connection = (url: string, clientId: string) => MqttBroker.layer({ url, clientId, protocol: 4 })
 
 const travel = (url: string) =>
@@ -29,7 +29,7 @@ const book = (city: string) =>
   )
 
 const program = Effect.gen(function* () {
-  // A broker in this process, which speaks MQTT 3.1.1. In earnest it is a server, and `protocol: 4` goes.
+  // A broker in this process, which speaks MQTT 3.1.1. In production it is a server, without `protocol: 4`.
   const { url } = yield* EmbeddedBroker.make()
   const trips = book("Porto").pipe(Effect.andThen(book("Atlantis")))
   yield* Effect.provide(trips, Layer.merge(travel(url), airline(url)))

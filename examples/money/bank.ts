@@ -1,4 +1,4 @@
-/** A bank: what it does for transfers, and its tables. A withdrawal counts at once; a deposit is a hold until the commit. */
+/** A bank: its commands for transfers, and its tables. A withdrawal counts at once; a deposit is a hold until the commit. */
 import { Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Participant, SagaTransaction } from "effect-saga"
@@ -24,7 +24,7 @@ export const tables = Effect.gen(function* () {
   yield* sql`create table if not exists hold (id text primary key, transfer text not null, account text not null, cents int not null)`
 })
 
-/** Queries join the transaction in which the message is recorded: each message works once, or not at all. */
+/** Queries join the transaction that records the message: each message takes effect once, or not at all. */
 export const layer = (bank: Bank) =>
   Participant.layer(
     bank,
@@ -75,7 +75,7 @@ export const layer = (bank: Bank) =>
     }
   )
 
-/** Money of customers, and what is held for transfers under way. */
+/** The money of customers, and the money that is held for open transfers. */
 export const books = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const [row] = yield* sql<{ readonly cents: number; readonly held: number }>`select

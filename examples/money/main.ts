@@ -1,4 +1,4 @@
-/** Three transfers: one goes through, one finds no money, and one is voted down. No cent is lost. */
+/** Three transfers: one succeeds, one finds no money, and one is voted down. No cent is lost. */
 import { Console, Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Broker, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
@@ -8,7 +8,7 @@ import * as Bank from "./bank.ts"
 import { North, South, Transfer } from "./transfer.ts"
 
 const program = Effect.gen(function* () {
-  // Each bank has a database of its own, with its tables and the records of what it has answered.
+  // Each bank has a database of its own, with its tables and the records of its answers.
   const open = (account: string, cents: number) =>
     Effect.gen(function* () {
       const services = yield* Layer.build(Layer.fresh(PgliteClient.layer()))

@@ -13,7 +13,7 @@ export const Transfer = Saga.make("Transfer", {
     execute: { command: North.commands.Withdraw, payload: ({ cents, from }) => ({ account: from, cents }) },
     compensate: { command: North.commands.PayBack, payload: ({ withdrawal }) => ({ id: withdrawal }) }
   }),
-  // Nothing to undo: a hold that is not committed is gone with the rejection.
+  // No compensation: the hook `reject` deletes a hold that is not committed.
   Saga.remote("deposit", {
     execute: { command: South.commands.Deposit, payload: ({ cents, to }) => ({ account: to, cents }) }
   }),

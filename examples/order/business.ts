@@ -1,4 +1,4 @@
-/** The order business: two participants, and the orchestrator that is told the orders, killed, and started again. */
+/** The order business: two participants, and an orchestrator that gets the orders, is killed, and is started again. */
 import { Clock, Effect, Fiber, Latch, Layer, Random, Schema, Stream } from "effect"
 import type { Order } from "./contracts.ts"
 import type { Said } from "./messages.ts"
@@ -18,7 +18,7 @@ export interface Run {
   readonly progress: Progress
 }
 
-/** One life of a process: its books, or nothing if it dies. One that ends by itself before it is up never will be. */
+/** One life of a process: its books, or nothing if it dies. A process that ends by itself before it is up fails for good. */
 const life = Effect.fnUntraced(function* (
   service: Place.Service,
   places: Place.Places,
@@ -38,8 +38,8 @@ const life = Effect.fnUntraced(function* (
 }, Effect.scoped)
 
 /**
- * A participant in this process or in one of its own, which is started again if it dies. `close` gives its books; `lost`
- * fails if it cannot be started again.
+ * A participant in this process, or in a process of its own that is started again if it dies. `close` gives its books;
+ * `lost` fails if it cannot be started again.
  */
 const participant = Effect.fnUntraced(function* (name: Services.Participant, { places, processes, progress }: Run) {
   if (!processes) {
@@ -67,7 +67,7 @@ const participant = Effect.fnUntraced(function* (name: Services.Participant, { p
   return { close: Effect.andThen(closing, books), lost: Effect.andThen(books, Effect.never) }
 })
 
-/** After how many orders the orchestrator is killed. The last ones are left to what comes after. */
+/** Kills come after these numbers of settled orders. The last fifth of the orders is left to the process that follows. */
 export const crashPoints = (orders: number, crashes: number, seed: number) =>
   Effect.forEach(Array.from({ length: crashes }).keys(), (i) =>
     Effect.map(Random.next, (random) => Math.ceil(orders * 0.8 * ((i + random) / crashes)))
@@ -75,7 +75,7 @@ export const crashPoints = (orders: number, crashes: number, seed: number) =>
 
 const sagas = (n: number) => (n === 1 ? "1 saga" : `${n} sagas`)
 
-/** Tells the orchestrator the orders, some at a time, and kills it when so many are settled. */
+/** Sends the orders to the orchestrator, some at a time, and kills it at the given numbers of settled orders. */
 const feed = (run: Run, crashAt: number) => {
   const { orders, progress, tally } = run
   const waiting = orders.filter(({ orderId }) => !tally.outcomes.has(orderId)).values()

@@ -1,4 +1,4 @@
-/** Looks at all that a run needs before anything is started. What is missing is said in one line, with how to mend it. */
+/** Checks everything that a run needs before anything is started. A missing thing is one line, with the way to mend it. */
 import { accessSync, constants, mkdirSync } from "node:fs"
 import { Effect, Option } from "effect"
 import { SqlClient } from "effect/sql"
@@ -11,7 +11,7 @@ import { type Places, server, services } from "./places.ts"
 const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)
 
-/** Makes the folder, if it is not there. */
+/** Makes the folder if it does not exist. */
 const folder = (path: string) =>
   Effect.try({
     try: () => {
@@ -25,7 +25,7 @@ const folder = (path: string) =>
       })
   })
 
-/** A password in an address stays where it is. */
+/** The address without its password. */
 const shown = ({ host, protocol }: URL) => `${protocol}//${host}`
 
 const address = (url: string, flag: string, protocols: ReadonlyArray<string>) =>
@@ -38,7 +38,7 @@ const address = (url: string, flag: string, protocols: ReadonlyArray<string>) =>
         })
       )
 
-/** Makes the schemas of the services, if they are not there. */
+/** Makes the schemas of the services if they do not exist. */
 const postgres = Effect.fnUntraced(function* (url: string, schemas: ReadonlyArray<string>) {
   const at = yield* address(url, "--pg", ["postgres:", "postgresql:"])
   yield* SqlClient.SqlClient.use((sql) =>
@@ -83,7 +83,7 @@ const embedded = (port: number) =>
     )
   )
 
-/** What a run is told on the command line. */
+/** The options of a run from the command line. */
 export interface Given {
   readonly orders: string
   readonly data: Option.Option<string>

@@ -1,4 +1,4 @@
-/** The program as people start it: what it prints, how it ends, and that neither a crash nor Ctrl-C changes an outcome. */
+/** The program as people start it: its output, its exit code, and that neither a crash nor Ctrl-C changes an outcome. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { constants, tmpdir } from "node:os"
@@ -27,7 +27,7 @@ const all = readFileSync(new URL("orders.ndjson", import.meta.url), "utf8")
   .split("\n")
 const decode = Schema.decodeSync(Schema.fromJsonString(Order))
 
-/** Enough for a test, and of every kind. */
+/** Enough orders for a test, of every kind. */
 const lines = all.slice(0, 30)
 const outcomes = Object.fromEntries(
   lines
@@ -41,7 +41,7 @@ interface Ended {
   readonly stderr: string
 }
 
-/** `watch` sees what it says while it runs. */
+/** `watch` sees the output of the program while it runs. */
 const run = (args: ReadonlyArray<string>, watch = (_said: string, _child: ChildProcess) => {}): Promise<Ended> =>
   new Promise((resolve) => {
     const child = spawn(process.execPath, [...flags, cli, ...args], { stdio: ["ignore", "pipe", "pipe"] })
@@ -54,17 +54,17 @@ const run = (args: ReadonlyArray<string>, watch = (_said: string, _child: ChildP
       stderr += chunk
       watch(stderr, child)
     })
-    // Deno ends by the signal itself, which a shell shows as the same number.
+    // Deno ends by the operating system's signal itself, which a shell shows as the same number.
     child.on("close", (code, signal) =>
       resolve({ code: code ?? 128 + constants.signals[signal ?? "SIGKILL"], stdout, stderr })
     )
   })
 
-/** Every process of the machine: its id, that of its parent, and how it was started. */
+/** Every process of the machine: its id, the id of its parent, and its command line. */
 const processes = (): ReadonlyArray<readonly [id: number, parent: number, args: string]> =>
   existsSync("/proc/self/stat")
     ? readdirSync("/proc").flatMap((id) => {
-        // It may have ended meanwhile.
+        // The process may have ended meanwhile.
         try {
           const [, parent] = /.*\) . (\d+)/.exec(readFileSync(`/proc/${id}/stat`, "utf8")) ?? []
           return parent === undefined
@@ -86,7 +86,7 @@ const killNext = (program: ChildProcess, service: string): void => {
   else if (program.exitCode === null) setTimeout(() => killNext(program, service), 10)
 }
 
-/** Kills services as soon as they are there, each so often; the one that takes the orders once the others are. */
+/** Kills each service the given number of times, as soon as it is there; the orchestrator only once the others are. */
 const killing = (times: Readonly<Partial<Record<Places.Service, number>>>) => {
   const lives: Partial<Record<Places.Service, number>> = {}
   const watch = (said: string, program: ChildProcess) => {
@@ -101,7 +101,7 @@ const killing = (times: Readonly<Partial<Record<Places.Service, number>>>) => {
   return { lives, watch }
 }
 
-/** Databases that nobody has used yet. */
+/** Empty databases. */
 const data = (name: string): string => {
   cpSync(file("empty"), file(name), { recursive: true })
   return file(name)
@@ -141,7 +141,7 @@ describe("npm start", () => {
       })
       assert.isAbove(seconds, 0)
 
-      // The same folder again: all is done already, and a payment that nobody has ordered does not add up.
+      // The same folder again: all orders are done already, and an extra payment makes the books not add up.
       await Effect.runPromise(
         SqlClient.SqlClient.use(
           (sql) => sql`insert into payment values ('payment-of-nobody', 'nobody', 1990, false)`
@@ -153,7 +153,7 @@ describe("npm start", () => {
       assert.isFalse(conserved)
       assert.deepStrictEqual(rest.outcomes, outcomes)
 
-      // Another order under a known id.
+      // Another order with a known id.
       writeFileSync(file("other.ndjson"), lines[0]?.replace(/"quantity":\d+/, '"quantity":99') ?? "")
       const other = await run(["--orders", file("other.ndjson"), "--data", file("crash"), "--json"])
       assert.deepStrictEqual([other.code, other.stdout], [1, ""])
@@ -175,7 +175,7 @@ describe("npm start", () => {
       assert.strictEqual(stopped.code, 130, stopped.stderr)
       assert.match(stopped.stderr, /Stopped after \d+ of 30 orders\. The same command goes on from there\.\n$/)
       assert.strictEqual(stopped.stdout, "")
-      // Whoever has a database has a lock.
+      // A process that has a database has a lock.
       assert.deepStrictEqual(
         readdirSync(file("stop")).filter((name) => name.endsWith(".lock")),
         []
@@ -199,8 +199,8 @@ describe("npm start", () => {
 const { SAGA_TEST_MQTT_URL: mqtt, SAGA_TEST_PG_URL: pg } = process.env
 
 /**
- * A database of its own on the server, for the schemas of the services. The broker has nothing of the kind: whoever runs
- * this test at the same time waits, as services with the same names would share their messages.
+ * A database of its own on the server, for the schemas of the services. A broker has no such thing, and services with the
+ * same names would share their messages. So another run of this test on the same server waits.
  */
 const withDatabase = (use: (url: string) => Promise<void>) => {
   const name = `order_example_${Math.random().toString(36).slice(2, 10)}`

@@ -112,12 +112,12 @@ const start = Effect.fnUntraced(function* (options: Options) {
 
 const order = Command.make("npm start --", flags, (options) =>
   Effect.map(start(options), ({ data, isComplete }) => {
-    // Nobody has asked to keep them: the next run begins anew, unless this one is not done.
+    // Without an option to keep them, the data of a complete run is removed; an incomplete run can be continued.
     if (isComplete && Option.isNone(options.data)) Place.remove(data)
   })
 ).pipe(Command.withDescription("Runs a file of orders through three services, whatever crashes meanwhile."))
 
-/** Wrong usage is said in a line, not with all the help. */
+/** A wrong option is one line of error, without the whole help text. */
 const presenter = CliOutput.layerPresenter({
   present: (event) =>
     event._tag === "InvalidInvocation"
@@ -132,7 +132,7 @@ const messageOf = (error: unknown): string => {
     : message
 }
 
-/** 2 for wrong usage, 1 for what went wrong afterwards; Effect's own 130 for what was interrupted. */
+/** The exit code: 2 for a wrong option, 1 for a later error, and 130, as Effect has it, for an interruption. */
 const failed = (cause: Cause.Cause<unknown>) => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
   const error = Cause.squash(cause)

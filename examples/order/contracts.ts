@@ -1,4 +1,4 @@
-/** What the services say to each other: an order, and what payments and shipping can be asked for. */
+/** The contracts between the services: an order, and the commands of payments and shipping. */
 import { Schema } from "effect"
 import { Participant } from "effect-saga"
 

@@ -1,4 +1,4 @@
-/** What becomes of an order, by the rules of the services: the tests compare. */
+/** The expected outcome of an order, by the rules of the services. Tests compare it with the real one. */
 import type { Order } from "./contracts.ts"
 
 export const expected = ({ amount, article, card, city, speed }: Order): string =>

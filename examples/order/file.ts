@@ -1,4 +1,4 @@
-/** Reads a file of orders: a line each, as JSON. */
+/** Reads a file of orders: each line is one order as JSON. */
 import { readFileSync } from "node:fs"
 import { Effect, Schema } from "effect"
 import { Order } from "./contracts.ts"

@@ -1,4 +1,4 @@
-/** Two orders: one is placed, the other finds no courier and is undone. */
+/** Two orders: one is placed, the other finds no courier and is rolled back. */
 import { Console, Effect, Layer, Schema } from "effect"
 import {
   Broker,
@@ -11,7 +11,7 @@ import {
   TransactionCommitter
 } from "effect-saga"
 
-// Another service: what it can do, which both sides import, and how it does it.
+// Another service: the contract of its commands, which both sides import, and its handlers.
 const Payments = Participant.make("payments", {
   Charge: { payload: { amount: Schema.Int }, success: Schema.Struct({ paymentId: Schema.String }) },
   Refund: { payload: { paymentId: Schema.String } }
@@ -23,7 +23,7 @@ const PaymentsLive = Participant.layer(Payments, {
 
 class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", { city: Schema.String }) {}
 
-// What to do and how to undo it, as a value. A step is named after its result: what comes later reads it by that name.
+// The saga is a value: steps with their compensations. A step is named after its result, and later steps read it by name.
 const PlaceOrder = Saga.make("PlaceOrder", { context: { city: Schema.String, amount: Schema.Int } }).pipe(
   Saga.local("reservation", {
     success: Schema.String,
@@ -50,7 +50,7 @@ const order = (city: string, amount: number) =>
     Effect.catchTag("NoCourier", ({ city }) => Console.log(`  undone: no courier goes to ${city}`))
   )
 
-// Storage and transport are layers; these keep everything in memory.
+// Storage and transport are layers; these layers keep everything in memory.
 const Memory = Layer.mergeAll(
   SagaExecutionRepository.layerMemory,
   ParticipantStore.layerMemory,

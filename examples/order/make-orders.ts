@@ -3,7 +3,7 @@ import type { Order } from "./contracts.ts"
 
 const [count = 300, seed = 1] = process.argv.slice(2).map(Number)
 
-/** Mulberry32: small, and the same on every machine. */
+/** The random generator Mulberry32: small, and the same on every machine. */
 const random = ((state: number) => () => {
   state = (state + 0x6d2b79f5) | 0
   let t = Math.imul(state ^ (state >>> 15), 1 | state)
@@ -12,7 +12,7 @@ const random = ((state: number) => () => {
 })(seed)
 
 const below = (n: number) => Math.floor(random() * n)
-/** Often the first values, seldom the last ones. */
+/** Picks the first values often, and the last ones seldom. */
 const pick = <A>(...values: ReadonlyArray<A>): A => values[Math.floor(values.length * random() ** 1.6)] as A
 
 const prices = { book: 1_990, lamp: 4_950, chair: 12_900, table: 48_000, piano: 420_000, unicorn: 99_900 } as const

@@ -1,4 +1,4 @@
-/** What a service in a process of its own is told on its stdin, and what it says on its stdout: a line of JSON each. */
+/** The messages to a service in a process of its own (on its stdin) and from it (on its stdout): one line of JSON each. */
 import { Schema } from "effect"
 import { Order } from "./contracts.ts"
 import { Places, Service } from "./places.ts"
@@ -9,16 +9,16 @@ export const Start = Schema.fromJsonString(Schema.Struct({ service: Service, pla
 
 export const Told = Schema.Union([
   Schema.TaggedStruct("Place", { order: Order }),
-  /** There is nothing more to do. */
+  /** No more orders will come. */
   Schema.TaggedStruct("Close", {})
 ])
 export type Told = typeof Told.Type
 
 export const Said = Schema.Union([
-  /** It is up, and has found this many sagas that a former process has left half done. */
+  /** The service is up, and has found this many sagas that an earlier process has left half done. */
   Schema.TaggedStruct("Started", { unfinished: Schema.Int }),
   Schema.TaggedStruct("Settled", { order: Settled }),
-  /** The last word: what its own tables say. */
+  /** The last message: the books of the service, from its own tables. */
   Schema.TaggedStruct("Closed", { books: Schema.Unknown }),
   Schema.TaggedStruct("Failed", { problem: Schema.String })
 ])

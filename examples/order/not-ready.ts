@@ -1,4 +1,4 @@
-/** Something that a run needs is not as it should be. */
+/** A thing that a run needs is missing or wrong. */
 import { Schema } from "effect"
 
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", {

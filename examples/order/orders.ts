@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { type Order, OutOfStock } from "./contracts.ts"
 
-/** Pieces of each article at first. What is not listed is out of stock. */
+/** The opening stock of each article. An article that is not listed is out of stock. */
 const opening = { book: 100_000, lamp: 100_000, chair: 100_000, table: 100_000, piano: 0, unicorn: 0 }
 
 export const tables = Effect.gen(function* () {
@@ -17,7 +17,7 @@ export const tables = Effect.gen(function* () {
   }
 })
 
-/** In one database transaction with the record of the step: either both are there or neither. */
+/** One database transaction with the record of the step: both are written, or neither. */
 export const reserve = Effect.fnUntraced(
   function* ({ amount, article, orderId, quantity }: Order) {
     const sql = yield* SqlClient.SqlClient
@@ -43,17 +43,17 @@ export const confirm = Effect.fnUntraced(function* ({ reservation }: { readonly 
 }, Effect.orDie)
 
 export const Books = Schema.Struct({
-  /** Money of confirmed orders, and how many there are. */
+  /** The money of confirmed orders, and their number. */
   sold: Schema.Int,
   orders: Schema.Int,
-  /** Reservations that nobody has confirmed or released. */
+  /** Reservations that are neither confirmed nor released. */
   pending: Schema.Int,
-  /** Opening stock = what is left + what is sold, for every article. */
+  /** For every article: opening stock = stock left + stock sold. */
   stockAddsUp: Schema.Boolean
 })
 export type Books = typeof Books.Type
 
-/** Read from the tables, not from the sagas. */
+/** The books, from the tables and not from the sagas. */
 export const books = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const [row] = yield* sql<Books>`select

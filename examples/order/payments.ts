@@ -1,4 +1,4 @@
-/** The payments service: what was charged and not given back, in a table of its own. */
+/** The payments service: charges and refunds, in a table of its own. */
 import { Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Participant } from "effect-saga"
@@ -9,7 +9,7 @@ export const tables = SqlClient.SqlClient.use(
     (id text primary key, order_id text not null unique, amount int not null, refunded bool not null)`
 )
 
-/** Queries of a handler join the transaction in which its message is recorded: each message works once. */
+/** Queries of a handler join the transaction that records its message: each message takes effect once. */
 export const layer = Participant.layer(Payments, {
   Charge: Effect.fnUntraced(
     function* ({ amount, card, orderId }) {

@@ -1,4 +1,4 @@
-/** Places one order: runs the saga under the key of the order, and says what has become of it. */
+/** Places one order: runs the saga under the key of the order, and gives its outcome. */
 import { Effect } from "effect"
 import { SagaManager, SagaStory } from "effect-saga"
 import type { Order } from "./contracts.ts"
@@ -6,7 +6,7 @@ import { NotReady } from "./not-ready.ts"
 import { PlaceOrder } from "./saga.ts"
 import type { Settled } from "./summary.ts"
 
-/** The same order again is the same saga: it is not run twice, whoever has begun it. */
+/** A second call for the same order gets the same execution: no order runs twice, in whatever process it began. */
 export const place = Effect.fnUntraced(function* (order: Order) {
   const execution = yield* SagaManager.run(PlaceOrder, {
     context: order,

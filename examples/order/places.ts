@@ -1,4 +1,4 @@
-/** Where things are kept and how messages travel: the only file that knows of PGlite, Postgres and MQTT. */
+/** Storage and transport: the only file that knows PGlite, Postgres and MQTT. */
 import { cpSync, existsSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
@@ -7,11 +7,11 @@ import { MqttBroker } from "effect-saga/mqtt"
 import { PgliteClient } from "effect-saga/pglite"
 
 export const Places = Schema.Struct({
-  /** A folder for the databases, unless there is a server, and for what services log. */
+  /** The folder for the logs of the services, and for the databases if there is no server. */
   data: Schema.String,
   pg: Schema.optionalKey(Schema.String),
   mqtt: Schema.String,
-  /** 4 for the broker of this example, which speaks MQTT 3.1.1. */
+  /** 4 (MQTT 3.1.1) for the broker of this example. */
   protocol: Schema.Literals([4, 5])
 })
 export type Places = typeof Places.Type
@@ -20,7 +20,7 @@ export const services = ["orders", "payments", "shipping"] as const
 export const Service = Schema.Literals(services)
 export type Service = typeof Service.Type
 
-/** On a server each service has a schema of its own, which it finds without naming it. */
+/** On a server each service has a schema of its own, which is the default schema of its connection. */
 export const server = (url: string, service?: Service) =>
   PgClient.layer({
     url: Redacted.make(url),
@@ -31,7 +31,7 @@ export const server = (url: string, service?: Service) =>
 export const database = (service: Service, { data, pg }: Places) =>
   pg === undefined ? PgliteClient.layer({ folder: join(data, service) }) : server(pg, service)
 
-/** The same client at every start: the broker keeps for it what arrives while it is down. */
+/** The same client id at every start: the broker keeps messages for it while the service is down. */
 export const broker = (service: Service, { mqtt, protocol }: Places) => {
   const url = new URL(mqtt)
   const { password, username } = url
@@ -46,7 +46,7 @@ export const broker = (service: Service, { mqtt, protocol }: Places) => {
   })
 }
 
-/** Makes the folders of the databases. That takes seconds for one; copying it does not. */
+/** Makes the folders of the databases. A new folder takes seconds, so it is made once and copied. */
 export const prepare = Effect.fnUntraced(function* ({ data, pg }: Places) {
   const [first, ...others] = services.map((service) => join(data, service)).filter((folder) => !existsSync(folder))
   if (pg !== undefined || first === undefined) return
@@ -60,10 +60,10 @@ export const prepare = Effect.fnUntraced(function* ({ data, pg }: Places) {
   })
 })
 
-/** The screen is for the orders: what the library has to say goes to a file. */
+/** The log of the library goes to a file: the screen is for the orders. */
 export const logs = ({ data }: Places) => Logger.layer([Logger.toFile(Logger.formatLogFmt, join(data, "log"))])
 
-/** Forgets it all. */
+/** Removes all data. */
 export const remove = (data: string) => {
   for (const name of [...services, "log"]) rmSync(join(data, name), { recursive: true, force: true })
 }

@@ -1,4 +1,4 @@
-/** Starts a service in a process of its own, and speaks with it: lines of JSON, as `messages.ts` says. */
+/** Starts a service in a process of its own, and exchanges the messages of `messages.ts` with it. */
 import { fileURLToPath } from "node:url"
 import { Effect, Option, Queue, Schema, type Scope, Stream } from "effect"
 import { ChildProcess, type ChildProcessSpawner } from "effect/process"
@@ -24,13 +24,13 @@ const decode = Schema.decodeUnknownEffect(SaidLine)
 export interface Process {
   readonly said: Stream.Stream<Said, unknown>
   readonly tell: (it: Told) => Effect.Effect<unknown, unknown>
-  /** As the system would kill it: with SIGKILL, at once. */
+  /** Kills the process with SIGKILL, at once. */
   readonly kill: Effect.Effect<void, unknown>
-  /** Whether it was, by anybody: then it has not ended by itself. Waits for its end. */
+  /** Waits for the end of the process. True: it was killed, by this program or another; false: it ended by itself. */
   readonly isKilled: Effect.Effect<boolean>
 }
 
-/** It is stopped when the scope closes, and by the end of its stdin if this process is killed. */
+/** The service stops when the scope closes. If this process is killed, the service stops at the end of its stdin. */
 export const start = Effect.fnUntraced(function* (
   service: Service,
   places: Places
@@ -46,7 +46,7 @@ export const start = Effect.fnUntraced(function* (
   const said = child.stdout.pipe(
     Stream.decodeText,
     Stream.splitLines,
-    // What is killed may leave a line unfinished.
+    // A killed process may leave a line unfinished.
     Stream.mapEffect((line) => Effect.option(decode(line))),
     Stream.filter(Option.isSome),
     Stream.mapEffect(({ value }) =>

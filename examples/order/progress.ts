@@ -1,4 +1,4 @@
-/** What people watch while orders run: a bar, counts by outcome, the last few sagas. It goes to stderr. */
+/** The view of a run, on stderr: a bar, counts by outcome, the last few sagas. */
 import { stripVTControlCharacters, styleText } from "node:util"
 import { Effect } from "effect"
 import type { Outcome, Settled, Tally } from "./summary.ts"
@@ -12,7 +12,7 @@ const legend = "Each order is a saga: ✓ a step is done, ✗ it fails, ↩ one 
 const out = process.stderr
 const color = (outcome: Outcome, text: string) => styleText(colors[outcome], text, { stream: out })
 
-/** As many characters as there is room for; colours take none. */
+/** Cuts a line to the given number of characters; colours do not count. */
 const cut = (line: string, columns: number): string => {
   const hidden = line.length - stripVTControlCharacters(line).length
   return line.slice(0, columns + hidden)
@@ -24,7 +24,7 @@ export interface Progress {
   readonly crashed: Effect.Effect<void>
 }
 
-/** Draws until the scope closes: in place on a terminal, else a line for each tenth. */
+/** Draws until the scope closes: in place on a terminal, otherwise one line for each tenth of the orders. */
 export const make = Effect.fnUntraced(function* (total: number, tally: Tally) {
   const last: Array<string> = []
   let crashes = 0
@@ -45,7 +45,7 @@ export const make = Effect.fnUntraced(function* (total: number, tally: Tally) {
 
   const draw = () => {
     const columns = out.columns || 80
-    // A line that wraps would be two.
+    // A line that wraps would take two rows, and the next drawing would start in the wrong row.
     const lines = [head(Math.max(10, columns - 60)), legend, "", ...last].map((line) => cut(line, columns - 1))
     out.write(`${drawn === 0 ? "" : `\x1b[${drawn}A`}\x1b[J${lines.join("\n")}\n`)
     drawn = lines.length

@@ -1,4 +1,4 @@
-/** The end of a run in words: what has become of the orders, what the books say, one undone order as a story. */
+/** The end of a run in words: the outcomes of the orders, the books, and one order that was rolled back, as a story. */
 import { styleText } from "node:util"
 import type { Books, Summary, Tally } from "./summary.ts"
 

@@ -1,4 +1,4 @@
-/** The saga: take the goods, take the money, have it brought. Whatever fails, nobody keeps what is not theirs. */
+/** The saga: reserve the goods, take the money, send the parcel. If a step fails, goods and money are given back. */
 import { Schema } from "effect"
 import { Saga } from "effect-saga"
 import { Order, OutOfStock, Payments, Shipping } from "./contracts.ts"

@@ -1,4 +1,4 @@
-/** One service in a process of its own: `processes.ts` starts it. Without whoever has started it, it ends. */
+/** One service in a process of its own. `processes.ts` starts it, and it ends when that process is gone. */
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import * as NodeStdio from "@effect/platform-node-shared/NodeStdio"
@@ -14,7 +14,7 @@ const say = (said: Said) => Effect.flatMap(Schema.encodeEffect(SaidLine)(said), 
 
 const decode = Schema.decodeUnknownEffect(ToldLine)
 
-/** Ends when the other side is gone, however that has ended. */
+/** Ends when the process on the other side is gone, for whatever reason. */
 const hear = (told: Queue.Queue<Told>) =>
   Stream.unwrap(Stdio.Stdio.useSync(({ stdin }) => stdin)).pipe(
     Stream.decodeText,
@@ -27,7 +27,7 @@ const unfinished = Effect.map(
   ({ items }) => items.length
 )
 
-/** Places the orders that it is told, all at the same time: whoever tells them knows how many are under way. */
+/** Places the orders as they come, all at the same time: the sender limits their number. */
 const orders = Effect.fnUntraced(function* (told: Queue.Dequeue<Told>) {
   yield* say({ _tag: "Started", unfinished: yield* unfinished })
   yield* Stream.fromQueue(told).pipe(
@@ -35,7 +35,7 @@ const orders = Effect.fnUntraced(function* (told: Queue.Dequeue<Told>) {
     Stream.mapEffect(({ order }) => place(order), { concurrency: "unbounded", unordered: true }),
     Stream.runForEach((order) => say({ _tag: "Settled", order }))
   )
-  // An earlier run may have left others.
+  // An earlier run may have left other orders.
   yield* Effect.repeat(unfinished, { until: (n) => n === 0, schedule: Schedule.spaced("100 millis") })
   yield* say({ _tag: "Closed", books: yield* Orders.books })
 })
@@ -68,7 +68,7 @@ program.pipe(
   Effect.provide([NodeStdio.layer, NodeFileSystem.layer]),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    // Its stdin, which stays open, would keep it alive.
+    // An open stdin would keep the process alive.
     teardown: (exit) => Runtime.defaultTeardown(exit, process.exit)
   })
 )

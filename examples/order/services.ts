@@ -11,7 +11,7 @@ import * as Place from "./places.ts"
 import { PlaceOrder } from "./saga.ts"
 import * as Shipping from "./shipping.ts"
 
-/** The orchestrator: it runs the saga. On a server, what a killed process had is taken up after these five seconds. */
+/** The orchestrator: it runs the saga. On a server, executions of a killed process are taken over after these five seconds. */
 export const orders = (places: Places) =>
   SagaManager.layer([PlaceOrder]).pipe(
     Layer.provide([
@@ -33,7 +33,7 @@ interface Code {
 export type Participant = "payments" | "shipping"
 export const participants: { readonly [name in Participant]: Code } = { payments: Payments, shipping: Shipping }
 
-/** It answers commands; what it has answered is in the same database as its tables. */
+/** A participant: it answers commands, and keeps its answers in the database of its tables. */
 export const participant = (name: Participant, places: Places) =>
   participants[name].layer.pipe(
     Layer.provide([SqlParticipantStore.layer(), Place.broker(name, places)]),

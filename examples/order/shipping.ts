@@ -4,7 +4,7 @@ import { SqlClient } from "effect/sql"
 import { Participant } from "effect-saga"
 import { NoCourier, Shipping } from "./contracts.ts"
 
-/** No courier goes there; the post goes everywhere. */
+/** No courier goes to these cities; the post goes everywhere. */
 const islands = ["Atlantis", "Avalon", "Utopia"]
 
 export const tables = SqlClient.SqlClient.use(

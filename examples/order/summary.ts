@@ -1,4 +1,4 @@
-/** What has become of the orders, and what the tables of the three services say together. */
+/** The outcomes of the orders, and the books of the three services together. */
 import { Schema } from "effect"
 import * as Orders from "./orders.ts"
 import * as Payments from "./payments.ts"
@@ -11,11 +11,11 @@ export type Outcome = typeof Outcome.Type
 export const Settled = Schema.Struct({
   orderId: Schema.String,
   outcome: Outcome,
-  /** When, in milliseconds since 1970. */
+  /** The time of its end, in milliseconds since 1970. */
   at: Schema.Int,
   /** The first failure; empty if there is none. */
   why: Schema.String,
-  /** What has become of each step, one after the other. */
+  /** The outcome of each step, one after the other. */
   trail: Schema.String,
   story: Schema.Array(Schema.String)
 })
@@ -24,7 +24,7 @@ export type Settled = typeof Settled.Type
 export const Books = Schema.Struct({ orders: Orders.Books, payments: Payments.Books, shipping: Shipping.Books })
 export type Books = typeof Books.Type
 
-/** The money received is that of the confirmed orders, each has one parcel, and no piece of stock is lost. */
+/** The books add up if charges equal the confirmed orders, each of these has one parcel, and no stock is lost. */
 export const isConserved = ({ orders, payments, shipping }: Books): boolean =>
   orders.stockAddsUp &&
   orders.pending === 0 &&
@@ -32,7 +32,7 @@ export const isConserved = ({ orders, payments, shipping }: Books): boolean =>
   orders.orders === payments.payments &&
   orders.orders === shipping.parcels
 
-/** What `--json` prints. */
+/** The output of `--json`. */
 export interface Summary {
   readonly orders: number
   readonly committed: number
@@ -44,17 +44,17 @@ export interface Summary {
   readonly outcomes: { readonly [orderId: string]: Outcome }
 }
 
-/** Counts while orders are settled. Of the stories of undone orders only the longest is kept. */
+/** Counts the orders as they are settled. Of the stories of orders that were rolled back, only the longest is kept. */
 export class Tally {
   readonly outcomes = new Map<string, Outcome>()
   readonly counts: { [outcome in Outcome]: number } = { committed: 0, undone: 0, parked: 0 }
   readonly reasons = new Map<string, number>()
   example: Settled | undefined
-  /** When this run has begun, and how many orders were settled before. */
+  /** The start of this run, and the number of orders that were settled before it. */
   begun: number | undefined
   earlier = 0
 
-  /** False if it is known: a service that was killed may say it twice. */
+  /** False if the order is counted already: a service that was killed may report it twice. */
   add(order: Settled): boolean {
     const { orderId, outcome, why } = order
     if (this.outcomes.has(orderId)) return false
@@ -67,7 +67,7 @@ export class Tally {
   }
 }
 
-/** The longer story; of two that are as long, that of the earlier order. */
+/** True for the longer story; for two of the same length, the one of the earlier order. */
 const isBetter = (one: Settled, other: Settled | undefined): boolean =>
   other === undefined ||
   one.story.length > other.story.length ||

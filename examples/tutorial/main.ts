@@ -1,4 +1,4 @@
-/** A morning of the person on call: an undo has failed, its execution is parked; look, mend, have it tried again. */
+/** A morning of the person on call: a compensation has failed and its step is parked. Look, mend, retry. */
 import { Console, Effect, Layer } from "effect"
 import {
   Broker,
@@ -24,7 +24,7 @@ const morning = Effect.gen(function* () {
   const manager = yield* SagaManager.SagaManager
   yield* SagaManager.run(BookTrip, { context: { city: "Atlantis" }, raiseOnError: false })
 
-  // What needs a person? A dashboard asks the same.
+  // Which executions need a person? A dashboard asks the same.
   const { items } = yield* manager.find({ parked: true })
   for (const { failure, saga, uuid } of items) {
     yield* Console.log(`${saga} is parked after ${failure?.tag}`)

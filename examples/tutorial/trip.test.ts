@@ -1,4 +1,4 @@
-/** Wherever this program stops: a traveller with a seat has a room, and nobody else has one. */
+/** A crash may happen anywhere: a traveller with a seat has a room, and nobody else has a room. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Saga } from "effect-saga"

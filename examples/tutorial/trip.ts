@@ -1,8 +1,8 @@
-/** A trip: a room of the own hotel and a seat of an airline, both or neither. */
+/** A trip: a room in our own hotel and a seat of an airline, both or neither. */
 import { Context, Effect, Layer, Schema } from "effect"
 import { Participant, Saga, SagaTransaction } from "effect-saga"
 
-// Another service, by its contract.
+// The contract of another service.
 export const Airline = Participant.make("airline", {
   Book: {
     payload: { city: Schema.String },
@@ -25,7 +25,7 @@ export class Hotel extends Context.Service<
 export const BookTrip = Saga.make("BookTrip", { context: { city: Schema.String } }).pipe(
   Saga.local("room", {
     success: Schema.String,
-    // After a crash the step may run again: the same key, and so the same room.
+    // After a crash the step may run again. The key is the same then, and so is the room.
     execute: () => SagaTransaction.use(({ idempotencyKey }) => Hotel.use((hotel) => hotel.reserve(idempotencyKey))),
     compensate: ({ room }) => Hotel.use((hotel) => hotel.cancel(room)),
     retryCompensate: { times: 2, backoff: "10 millis" }
@@ -38,7 +38,7 @@ export const BookTrip = Saga.make("BookTrip", { context: { city: Schema.String }
   Saga.commit
 )
 
-// The other side of the contract, which in earnest is a program of its own.
+// The other side of the contract. In production it is a program of its own.
 export const AirlineLive = Participant.layer(Airline, {
   Book: ({ city }) =>
     city === "Atlantis"

@@ -67,7 +67,7 @@ const isBench = (line: string): boolean => {
 
 const isCommand = (line: string): boolean =>
   line === `npm install ${[...peers, name].join(" ")}` ||
-  /^npm (?:ci|start|test)$|^(?:node|bun|deno run -A) main\.ts$/.test(line) ||
+  /^npm (?:ci|ci && npm start|cit|start|test)$|^(?:node|bun|deno run -A) main\.ts$/.test(line) ||
   isStart(line) ||
   isBench(line) ||
   (line.startsWith("npm run ") && line.slice("npm run ".length) in scripts)

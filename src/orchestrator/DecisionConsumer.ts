@@ -4,7 +4,7 @@
  */
 import { Effect, Result } from "effect"
 import * as Broker from "../ports/Broker.ts"
-import { conclude, run, untilHandled } from "../ports/Consumer.ts"
+import { conclude, run } from "../ports/Consumer.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
 import type { SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
@@ -29,8 +29,7 @@ const answer = Effect.fnUntraced(function* (delivery: Broker.Delivery) {
   if (Result.isFailure(read)) {
     const outcome = read.failure._tag
     yield* Effect.logWarning("A message was dropped", { outcome, from: delivery.address.from })
-    // The schedule has no end.
-    yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, outcome), untilHandled))
+    yield* DeadLetters.keep(delivery, outcome)
     return outcome
   }
   const envelope = read.success

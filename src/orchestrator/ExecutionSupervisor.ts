@@ -5,6 +5,7 @@
  */
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import { conflict } from "../ports/SagaExecutionRepository.ts"
 import { SagaTransaction } from "../ports/SagaTransaction.ts"
 import { Admission } from "./Admission.ts"
@@ -83,15 +84,6 @@ const isReached = ({ state }: SagaExecution, until: Until, clock: Clock.Clock, p
     default:
       return false
   }
-}
-
-/**
- * Without the transactions that the caller has open: `effect/sql` keeps their connections in the context under these keys. A
- * saga is no part of them and may outlive them.
- */
-const withoutTransactions = (caller: Context.Context<never>): Context.Context<never> => {
-  const kept = [...caller.mapUnsafe].filter(([key]) => !key.startsWith("effect/sql/SqlClient/Transaction"))
-  return kept.length === caller.mapUnsafe.size ? caller : Context.makeUnsafe(new Map(kept))
 }
 
 export interface Options {
@@ -279,7 +271,9 @@ class Supervisor implements ExecutionSupervisor {
   /** Callers mostly share one context, so the last merge is kept. */
   private contextFor(caller: Context.Context<never>): Context.Context<never> {
     if (this.merged.caller !== caller) {
-      this.merged = { caller, all: Context.merge(withoutTransactions(caller), this.options.services) }
+      const { services } = this.options
+      const outside = OpenTransaction.outside(caller, Context.get(services, OpenTransaction.OpenTransaction))
+      this.merged = { caller, all: Context.merge(outside, services) }
     }
     return this.merged.all
   }

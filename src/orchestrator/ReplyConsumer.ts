@@ -90,8 +90,7 @@ const dropped = Effect.fnUntraced(function* (outcome: string, delivery: Broker.D
   if (outcome === "unknown-execution") return yield* Effect.logDebug("A message was dropped", said)
   yield* Effect.logWarning("A message was dropped", said)
   const reason = outcome === "sender-mismatch" ? "SenderMismatch" : outcome
-  // The schedule has no end.
-  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))
+  yield* DeadLetters.keep(delivery, reason)
 })
 
 /** What may be over when the same reply is handled again. */
@@ -107,7 +106,7 @@ const mayPass = (error: ControlError): boolean =>
 export const consume = Effect.fnUntraced(function* (manager: TakesReplies) {
   const { maxInFlight, service } = yield* SagaConfig
   const one = (delivery: Broker.Delivery): Effect.Effect<void> =>
-    Consumer.unless(handle(manager, delivery), (handled) =>
+    Consumer.withRecovery(handle(manager, delivery), (handled) =>
       Consumer.retry(handled, mayPass).pipe(
         Effect.catch((error) => putAway(delivery, error._tag)),
         Effect.catchDefect((defect) =>

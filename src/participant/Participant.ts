@@ -34,8 +34,7 @@ const putAway = Effect.fnUntraced(function* (delivery: Broker.Delivery, reason: 
   yield* alarming.has(reason)
     ? Effect.logError("A message was put away", said)
     : Effect.logWarning("A message was put away", said)
-  // The schedule has no end.
-  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))
+  yield* DeadLetters.keep(delivery, reason)
   yield* Consumer.conclude(reason, delivery.acknowledge)
 })
 
@@ -57,7 +56,7 @@ const make = Effect.fnUntraced(function* (code: Code) {
     message: Incoming,
     deliveries: number
   ): Effect.Effect<HandleMessage.Outcome | ParticipantStoreError | "Defect", never, ParticipantStore> =>
-    Consumer.unless(HandleMessage.handle(code, message), (handled) =>
+    Consumer.withRecovery(HandleMessage.handle(code, message), (handled) =>
       Consumer.retry(handled, ({ reason }) => reason === "unavailable").pipe(
         Effect.catchTag("ParticipantStoreError", (error) => Effect.succeed(error)),
         Effect.catchDefect((defect) =>

@@ -1,17 +1,17 @@
 /**
- * How messages are taken from the broker: as many at a time as the service may have, each acknowledged once its
- * consequence is stored (SPEC W2), and counted by what became of it.
+ * How services take messages from the broker: a message is acknowledged after its consequence is stored (SPEC W2), and
+ * counted by its outcome. The broker bounds how many are handled at the same time.
  */
 import { Effect, FiberSet, Metric, Schedule, Stream } from "effect"
 import * as Broker from "./Broker.ts"
 
-/** Messages by what became of them; the sum is the number acknowledged (SPEC I17). */
+/** Counts messages by outcome; the sum is the number of acknowledged messages (SPEC I17). */
 export const received = Metric.counter("effect_saga_messages_total", {
   description: "Messages that were acknowledged, by outcome",
   incremental: true
 })
 
-/** By outcome. There are few of them, and a metric that is made anew looks for its place among all others. */
+/** Counters by outcome. Outcomes are few, and a metric that is made anew is searched among all metrics. */
 const counters = new Map<string, typeof received>()
 
 const counterOf = (outcome: string): typeof received => {
@@ -22,56 +22,60 @@ const counterOf = (outcome: string): typeof received => {
   return counter
 }
 
-/** What became of a message is stored: it is counted, and need not come again. */
+/** Counts a message whose consequence is stored, and acknowledges it. */
 export const conclude = (outcome: string, acknowledge: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
     counterOf(outcome).updateUnsafe(1, fiber.context)
     return acknowledge
   })
 
-/** 50 ms, doubled up to 2 s, for as long as it takes: meanwhile the delivery keeps its place (SPEC C8). */
+/**
+ * Waits 50 ms, then twice as long each time, at most 2 s, without an end. The delivery is not acknowledged meanwhile, so it
+ * counts as in flight (SPEC C8).
+ */
 export const untilHandled = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])
 
 /**
- * What is to be done where an effect fails or dies. Almost nothing does, so what sees to that is not begun before; it gets
- * the effect as if it had not run yet.
+ * Runs an effect, and sets up its recovery only when it fails or dies. Almost every message succeeds at once, and setting
+ * up a retry costs more than handling it. The recovery gets an effect that first ends as the run that has failed, and
+ * runs `self` again after that: so it can be retried and caught like `self`.
  */
-export const unless = <A, E, R, B, E2, R2>(
+export const withRecovery = <A, E, R, B, E2, R2>(
   self: Effect.Effect<A, E, R>,
-  failing: (self: Effect.Effect<A, E, R>) => Effect.Effect<B, E2, R2>
+  recover: (self: Effect.Effect<A, E, R>) => Effect.Effect<B, E2, R2>
 ): Effect.Effect<A | B, E2, R | R2> =>
   Effect.catchCause(self, (cause) => {
     let attempts = 0
-    return failing(Effect.suspend(() => (attempts++ === 0 ? Effect.failCause(cause) : self)))
+    return recover(Effect.suspend(() => (attempts++ === 0 ? Effect.failCause(cause) : self)))
   })
 
-/** `Effect.retry` by the schedule above. */
-export const retry = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  isPassing: (error: E) => boolean
-): Effect.Effect<A, E, R> => unless(self, Effect.retry({ schedule: untilHandled, while: isPassing }))
+/** `Effect.retry` by `untilHandled`, for the errors that may pass. */
+export const retry = <A, E, R>(self: Effect.Effect<A, E, R>, mayPass: (error: E) => boolean): Effect.Effect<A, E, R> =>
+  withRecovery(self, Effect.retry({ schedule: untilHandled, while: mayPass }))
 
-/** 100 ms, doubled up to 10 s, for as long as it takes. */
+/** Waits 100 ms, then twice as long each time, at most 10 s, without an end. */
 const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")])
 
-/** Handles what is addressed to a group until interrupted. A subscription that ends with an error is begun again. */
+/**
+ * Handles the messages of a group until interrupted. A subscription that ends with an error is begun again, unless the
+ * broker says that it can never work (`rejected`). Messages are handled side by side, as many as the broker delivers.
+ */
 export const run = Effect.fnUntraced(function* <R>(
   group: Broker.Group,
-  one: (delivery: Broker.Delivery) => Effect.Effect<void, never, R>
+  handle: (delivery: Broker.Delivery) => Effect.Effect<void, never, R>
 ) {
   const broker = yield* Broker.Broker
   const subscribed = Effect.scoped(
     Effect.gen(function* () {
       const handling = yield* FiberSet.make<void>()
       const fork = Effect.runForkWith(yield* Effect.context<R>())
-      // Each by itself: in order, one that takes long would hold up all that came after it. The broker bounds their number.
       const handleAll = (deliveries: ReadonlyArray<Broker.Delivery>) =>
         Effect.sync(() => {
           for (const delivery of deliveries) {
-            // What one of them has brought about may end the service; what is left comes again.
+            // Handling one message may close the service. The broker delivers the other messages again.
             if (handling.state._tag === "Closed") return
-            const fiber = fork(one(delivery))
-            // Most are done by now.
+            const fiber = fork(handle(delivery))
+            // Most fibers have ended here, and need no place in the set.
             if (fiber.pollUnsafe() === undefined) FiberSet.addUnsafe(handling, fiber)
           }
         })

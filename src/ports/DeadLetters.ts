@@ -5,6 +5,7 @@
 import { Clock, Context, Effect, Schema } from "effect"
 import { sha256OfText } from "../wire/CanonicalJson.ts"
 import { type Message, topic } from "./Broker.ts"
+import { untilHandled } from "./Consumer.ts"
 
 export const DeadLetter = Schema.Struct({
   receivedAt: Schema.Int,
@@ -67,3 +68,7 @@ export const record = ({ address, body }: Refused, reason: string): Effect.Effec
       })
     )
   )
+
+/** Records a message until the list has taken it, by the schedule of `untilHandled`: without an end, so it never fails. */
+export const keep = (refused: Refused, reason: string): Effect.Effect<void> =>
+  Effect.orDie(Effect.retry(record(refused, reason), untilHandled))

@@ -158,7 +158,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W2",
     what: "what a participant refuses is acknowledged and not kept as a dead letter",
     file: "src/participant/Participant.ts",
-    find: "  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))\n",
+    find: "  yield* DeadLetters.keep(delivery, reason)\n",
     replace: "",
     tests: [wire]
   },
@@ -166,7 +166,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W2",
     what: "a reply that is refused is acknowledged and not kept as a dead letter",
     file: "src/orchestrator/ReplyConsumer.ts",
-    find: "  yield* Effect.orDie(Effect.retry(DeadLetters.record(delivery, reason), Consumer.untilHandled))\n",
+    find: "  yield* DeadLetters.keep(delivery, reason)\n",
     replace: "",
     tests: ["test/orchestrator/deadLetters.test.ts"]
   },

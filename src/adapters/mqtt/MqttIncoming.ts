@@ -4,7 +4,7 @@
  */
 import { Effect, FiberSet, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
-import { conclude, untilHandled } from "../../ports/Consumer.ts"
+import { conclude } from "../../ports/Consumer.ts"
 import * as DeadLetters from "../../ports/DeadLetters.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
 import type { Arrived } from "./MqttConnection.ts"
@@ -86,11 +86,7 @@ export const make = Effect.fnUntraced(function* ({
   /** Says what became of a message that nobody gets, then acknowledges it. */
   const refuse = (message: Arrived, outcome: string, address?: Broker.Address): void => {
     const { payload } = message
-    const kept =
-      address === undefined
-        ? Effect.void
-        : // The schedule has no end.
-          Effect.orDie(Effect.retry(DeadLetters.record({ address, body: payload }, outcome), untilHandled))
+    const kept = address === undefined ? Effect.void : DeadLetters.keep({ address, body: payload }, outcome)
     fork(
       Effect.logWarning("A message was dropped", { outcome, from: address?.from, size: payload.length }).pipe(
         Effect.andThen(kept),

@@ -13,6 +13,7 @@ import * as JsonCodec from "../../wire/JsonCodec.ts"
 import * as Statements from "./ParticipantStatements.ts"
 import { ParticipantStatements } from "./ParticipantStatements.ts"
 import { again, causeOf, isLost, isPassing, isRejected, isRolledBack } from "./SqlErrors.ts"
+import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 export interface SqlParticipantStoreOptions extends SqlTables.TableOptions {
@@ -289,6 +290,9 @@ export const layer = (
         list: "saga_participant_migration",
         migrations: SqlTables.participants
       })
-      return Layer.effect(Port.ParticipantStore, make(timeout)).pipe(Layer.provide(Statements.layerPostgres(tables)))
+      return Layer.effect(Port.ParticipantStore, make(timeout)).pipe(
+        Layer.provide(Statements.layerPostgres(tables)),
+        Layer.merge(SqlOpenTransaction.layer)
+      )
     })
   )

@@ -21,6 +21,7 @@ import * as Uuid from "../../wire/Uuid.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
 import { again, causeOf, codeOf, isRejected, isRolledBack, isTaken, orLost } from "./SqlErrors.ts"
+import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOptions {
@@ -416,7 +417,8 @@ export const layer = (
         migrations: SqlTables.executions
       })
       return Layer.effect(Port.SagaExecutionRepository, make(retention, tables.space)).pipe(
-        Layer.provide(statementsFor(tables, options))
+        Layer.provide(statementsFor(tables, options)),
+        Layer.merge(SqlOpenTransaction.layer)
       )
     })
   )

@@ -1,0 +1,115 @@
+/**
+ * A report of API Extractor, arranged for review. The tool writes one flat list in which exported names and names that
+ * merely occur in a signature look alike, and numbers equal names of different modules (`make_4`): one more `make`
+ * renumbers the others. Here each module has a section, names are qualified, and what is not exported is a list of names.
+ */
+
+/** A module of an entry point: the name that it is exported by, and its members by the name they have in the report. */
+interface Module {
+  readonly name: string
+  readonly members: ReadonlyMap<string, string>
+}
+
+const declared = /^(?:export )?(?:declare )?(?:abstract )?(?:class|const|enum|function|interface|namespace|type) (\w+)/m
+
+const nameOf = (paragraph: string): string => declared.exec(paragraph)?.[1] ?? ""
+
+/** Declarations by name. A type and a value may share one. Everything is public here, so that is not said of each. */
+const declarationsOf = (report: string): ReadonlyMap<string, ReadonlyArray<string>> =>
+  Map.groupBy(
+    report
+      .split("\n\n")
+      .filter((paragraph) => declared.test(paragraph))
+      .map((paragraph) => paragraph.replace(/^\/\/ @public\n/, "").replace(/^\/\/ @public \(/, "// (")),
+    nameOf
+  )
+
+/** `declare namespace Saga { export { make_4 as make, Any } }`: what a module exports. */
+const membersOf = (namespace: string): ReadonlyMap<string, string> =>
+  new Map(
+    Array.from(namespace.matchAll(/^ {8}(\w+)(?: as (\w+))?,?$/gm), ([, own = "", exported = own]) => [own, exported])
+  )
+
+const isNamespace = (paragraph: string | undefined): paragraph is string =>
+  paragraph?.startsWith("declare namespace ") ?? false
+
+const modulesOf = (
+  declarations: ReadonlyMap<string, ReadonlyArray<string>>,
+  own: string,
+  name: string
+): ReadonlyArray<Module> => {
+  const [namespace] = declarations.get(own) ?? []
+  if (!isNamespace(namespace)) return []
+  const members = membersOf(namespace)
+  const inner = [...members].flatMap(([member, exported]) => modulesOf(declarations, member, `${name}.${exported}`))
+  return [{ name, members }, ...inner]
+}
+
+/** Numbered names (`make_4`) as `Saga.make`, and as `make` in the section of `Saga`; the others are unique as they are. */
+const qualifier = (modules: ReadonlyArray<Module>): ((text: string, module?: string) => string) => {
+  const places = new Map<string, ReadonlyArray<readonly [module: string, name: string]>>()
+  for (const { members, name } of modules)
+    for (const [own, exported] of members) places.set(own, [...(places.get(own) ?? []), [name, exported]])
+  return (text, module) =>
+    text.replaceAll(/\b\w+_\d+\b/g, (own) => {
+      const all = places.get(own)
+      const [place, name] = all?.find(([each]) => each === module) ?? all?.[0] ?? []
+      return place === undefined || name === undefined ? own : place === module ? name : `${place}.${name}`
+    })
+}
+
+const isType = /^(?:export )?(?:declare )?(?:abstract )?(?:class|enum|interface|type) /m
+
+/**
+ * The report of an entry point, from the one of API Extractor and the declarations of the entry point. What the core
+ * exports can be named, so `core`, its report, is taken into account where names are missing.
+ */
+export const arrange = (entry: string, report: string, entryDeclarations: string, core = ""): string => {
+  const declarations = declarationsOf(report)
+  const modules = Array.from(entryDeclarations.matchAll(/^export (?:type )?\* as (\w+)/gm), ([, name = ""]) => name)
+    .sort()
+    .flatMap((name) => modulesOf(declarations, name, name))
+  const qualify = qualifier(modules)
+
+  const shown = new Map<string, string>()
+  /** A declaration with its base class, which says what is in an error or a service. Once: then where it stands. */
+  const show = (own: string, module: string | undefined): ReadonlyArray<string> => {
+    const before = shown.get(own)
+    if (before !== undefined) return [`// ${qualify(own, module)}: see ${before}`]
+    shown.set(own, module ?? "above")
+    const found = [own, `${own}_base`].flatMap((name) => declarations.get(name) ?? [])
+    return found.filter((paragraph) => !isNamespace(paragraph)).map((paragraph) => qualify(paragraph, module))
+  }
+
+  const section = (title: string, found: ReadonlyArray<string>): string =>
+    `## ${title}\n\n\`\`\`ts\n${found.join("\n\n")}\n\`\`\`\n`
+
+  const byName = [...declarations].flatMap(([own, [first = ""]]) => (/^export /m.test(first) ? [own] : []))
+  const sections = [
+    ...modules.map(({ members, name }) => {
+      const sorted = [...members].sort(([, a], [, b]) => (a < b ? -1 : 1))
+      return section(
+        name,
+        sorted.flatMap(([own]) => show(own, name))
+      )
+    }),
+    ...(byName.length === 0
+      ? []
+      : [
+          section(
+            "Exported by name",
+            byName.flatMap((own) => show(own, undefined))
+          )
+        ])
+  ]
+
+  const text = sections.join("\n")
+  const isNamed = (own: string): boolean => new RegExp(`[^.\\w]${own}\\b|\\w\\.${own}\\b`).test(text)
+  const isExported = (own: string): boolean => shown.has(own) || core.includes(` ${own.replace(/_\d+$/, "")} `)
+  const hidden = [...declarations]
+    .filter(([own, [first = ""]]) => isType.test(first) && !own.endsWith("_base") && isNamed(own) && !isExported(own))
+    .map(([own]) => own)
+    .sort()
+  const rest = hidden.length === 0 ? [] : [`## Named here and not exported\n\n${hidden.join(", ")}\n`]
+  return [`# ${entry}\n\nMade by API Extractor: \`npm run api\`.\n`, ...sections, ...rest].join("\n")
+}

@@ -30,10 +30,12 @@ export class SagaFailedExecution<E = unknown> extends Schema.TaggedError<SagaFai
   }
 }
 
-const family = Schema.Union([SagaFailedExecution, SagaFailedExecutionStep, SagaFailedCommitCallback])
-
 /** Whether an error says that an execution failed: the whole of it, one of its steps, or the commit. */
-export const isSagaFailedExecution: (error: unknown) => error is typeof family.Type = Schema.is(family)
+export const isSagaFailedExecution: (
+  error: unknown
+) => error is SagaFailedExecution | SagaFailedExecutionStep | SagaFailedCommitCallback = Schema.is(
+  Schema.Union([SagaFailedExecution, SagaFailedExecutionStep, SagaFailedCommitCallback])
+)
 
 /** The error of an execution whose status is `errored`. */
 export const failureOf = (execution: SagaExecution): SagaFailedExecution =>

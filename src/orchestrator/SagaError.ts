@@ -1,13 +1,13 @@
 /**
- * The errors of the library as one family, and its parts. Every error is told apart by its tag; these unions and guards
- * are for those who treat a kind of trouble alike, whatever it was.
+ * The errors of the library: each class, the family of all, and its parts. Each error is told apart by its tag
+ * (`Effect.catchTag`); a part and its guard are for code that treats one kind of trouble alike. The errors that a saga
+ * declares are its own and no member.
  */
-
-import type { SagaResponseError } from "../definition/SagaMessage.ts"
-import type { SagaDefinitionDrift, SagaInvalid, SagaNotRegistered } from "../definition/SagaRegistry.ts"
-import type { SagaDefinitionError } from "../definition/SagaValidation.ts"
-import { isSagaDefinitionError } from "../definition/SagaValidation.ts"
-import type {
+import { Schema } from "effect"
+import { SagaResponseError } from "../definition/SagaMessage.ts"
+import { SagaDefinitionDrift, SagaInvalid, SagaNotRegistered } from "../definition/SagaRegistry.ts"
+import { SagaDefinitionError } from "../definition/SagaValidation.ts"
+import {
   SagaAlreadyDecided,
   SagaExecutionAlreadyExecuted,
   SagaExecutionNotFinished,
@@ -16,7 +16,7 @@ import type {
   SagaRollbackExecution,
   SagaStepNotParked
 } from "../execution/rules/SagaInput.ts"
-import type {
+import {
   SagaCancelled,
   SagaContextDecodeError,
   SagaContextEncodeError,
@@ -28,147 +28,160 @@ import type {
   SagaStepInterrupted,
   SagaStepTimedOut
 } from "../execution/view/ExecutionErrors.ts"
-import type { SagaDecodeError, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
-import type { BrokerError, MessageMalformed, MessageTooLarge, SenderMismatch } from "../ports/Broker.ts"
-import type { DeadLettersError } from "../ports/DeadLetters.ts"
-import type { ParticipantStoreError, TransactionRefused } from "../ports/ParticipantStore.ts"
-import type {
+import { SagaDecodeError, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
+import { BrokerError, MessageMalformed, MessageTooLarge, SenderMismatch } from "../ports/Broker.ts"
+import { DeadLettersError } from "../ports/DeadLetters.ts"
+import { ParticipantStoreError, TransactionRefused } from "../ports/ParticipantStore.ts"
+import {
   SagaExecutionConflict,
   SagaExecutionNotFound,
   SagaExecutionRepositoryError,
   SagaExecutionRetired,
   SagaRepositoryUnsupported
 } from "../ports/SagaExecutionRepository.ts"
-import type { InvalidSetting } from "../ports/Setting.ts"
-import type { SagaOverloaded } from "./ExecutionSupervisor.ts"
-import type { InvalidServiceName } from "./SagaConfig.ts"
-import type { SagaOwnServiceRequested, SagaResponseUnaddressed, SagaStartConflict } from "./SagaManager.ts"
-import type { SagaFailedExecution, SagaTransactionUnsupported } from "./SagaRunner.ts"
+import { InvalidSetting } from "../ports/Setting.ts"
+import { SagaFailedExecution } from "./FailedExecution.ts"
+import { SagaOverloaded, SagaResponseUnaddressed, SagaStartConflict } from "./ManagerErrors.ts"
+import { SagaOwnServiceRequested, SagaTransactionUnsupported } from "./Registration.ts"
+import { InvalidServiceName } from "./SagaConfig.ts"
 
 export {
   isSagaDefinitionError,
   isSagaStepError,
-  type SagaDefinitionError,
-  type SagaStepError
+  SagaDefinitionError,
+  SagaStepError
 } from "../definition/SagaValidation.ts"
-export { isSagaFailedExecution } from "./SagaRunner.ts"
+export type { SagaSystemError } from "../execution/view/ExecutionErrors.ts"
+export { isSagaFailedExecution } from "./FailedExecution.ts"
+export {
+  BrokerError,
+  DeadLettersError,
+  InvalidServiceName,
+  InvalidSetting,
+  MessageMalformed,
+  MessageTooLarge,
+  ParticipantStoreError,
+  SagaAlreadyDecided,
+  SagaCancelled,
+  SagaContextDecodeError,
+  SagaContextEncodeError,
+  SagaContextTooLarge,
+  SagaDecodeError,
+  SagaDefinitionDrift,
+  SagaExecutionAlreadyExecuted,
+  SagaExecutionConflict,
+  SagaExecutionNotFinished,
+  SagaExecutionNotFound,
+  SagaExecutionRepositoryError,
+  SagaExecutionRetired,
+  SagaFailedCommitCallback,
+  SagaFailedExecution,
+  SagaFailedExecutionStep,
+  SagaInvalid,
+  SagaInvalidUuid,
+  SagaNotCancellable,
+  SagaNotRegistered,
+  SagaOverloaded,
+  SagaOwnServiceRequested,
+  SagaRejected,
+  SagaRelatedServicesRefused,
+  SagaRepositoryUnsupported,
+  SagaResponseAmbiguous,
+  SagaResponseError,
+  SagaResponseUnaddressed,
+  SagaRollbackExecution,
+  SagaStartConflict,
+  SagaStepInterrupted,
+  SagaStepNotParked,
+  SagaStepTimedOut,
+  SagaTransactionUnsupported,
+  SenderMismatch,
+  TransactionRefused
+}
 
-/** About one step of one run. */
-export type SagaStepExecutionError =
-  | SagaFailedExecutionStep
-  | SagaStepTimedOut
-  | SagaStepInterrupted
-  | SagaStepNotParked
-  | SagaResponseError
-  | SagaRelatedServicesRefused
-  | SagaContextDecodeError
-  | SagaContextEncodeError
-  | SagaContextTooLarge
+/** About one step of one execution. */
+export const SagaStepExecutionError = Schema.Union([
+  SagaFailedExecutionStep,
+  SagaStepTimedOut,
+  SagaStepInterrupted,
+  SagaStepNotParked,
+  SagaResponseError,
+  SagaRelatedServicesRefused,
+  SagaContextDecodeError,
+  SagaContextEncodeError,
+  SagaContextTooLarge
+])
+export type SagaStepExecutionError = typeof SagaStepExecutionError.Type
 
-/** About one run. */
+/** About one execution: its start, its end, its record, what it was asked for. */
+export const SagaExecutionError = Schema.Union([
+  SagaFailedExecution,
+  SagaFailedCommitCallback,
+  SagaRollbackExecution,
+  SagaCancelled,
+  SagaRejected,
+  SagaExecutionAlreadyExecuted,
+  SagaExecutionNotFinished,
+  SagaExecutionNotFound,
+  SagaExecutionConflict,
+  SagaExecutionRetired,
+  SagaExecutionRepositoryError,
+  SagaRepositoryUnsupported,
+  SagaAlreadyDecided,
+  SagaNotCancellable,
+  SagaResponseAmbiguous,
+  SagaResponseUnaddressed,
+  SagaStartConflict,
+  SagaOverloaded,
+  SagaInvalidUuid,
+  SagaDecodeError,
+  SagaDefinitionDrift,
+  SagaNotRegistered
+])
+// The schema cannot say what the cause is.
 export type SagaExecutionError =
+  | Exclude<typeof SagaExecutionError.Type, { readonly _tag: "SagaFailedExecution" }>
   | SagaFailedExecution
-  | SagaFailedCommitCallback
-  | SagaRollbackExecution
-  | SagaCancelled
-  | SagaRejected
-  | SagaExecutionAlreadyExecuted
-  | SagaExecutionNotFinished
-  | SagaExecutionNotFound
-  | SagaExecutionConflict
-  | SagaExecutionRetired
-  | SagaExecutionRepositoryError
-  | SagaRepositoryUnsupported
-  | SagaAlreadyDecided
-  | SagaNotCancellable
-  | SagaResponseAmbiguous
-  | SagaResponseUnaddressed
-  | SagaStartConflict
-  | SagaOverloaded
-  | SagaInvalidUuid
-  | SagaDecodeError
-  | SagaDefinitionDrift
-  | SagaNotRegistered
 
 /** About a message. */
-export type SagaMessageError = BrokerError | MessageMalformed | MessageTooLarge | SenderMismatch
+export const SagaMessageError = Schema.Union([BrokerError, MessageMalformed, MessageTooLarge, SenderMismatch])
+export type SagaMessageError = typeof SagaMessageError.Type
 
-/** About a participant: its records, the transactions it joins, what it puts away. */
-export type SagaParticipantError = ParticipantStoreError | TransactionRefused | DeadLettersError
+/** About a participant: its records, the transactions it joins, its dead letters. */
+export const SagaParticipantError = Schema.Union([ParticipantStoreError, TransactionRefused, DeadLettersError])
+export type SagaParticipantError = typeof SagaParticipantError.Type
 
+/** Why a layer cannot be built: its sagas, its settings, or a repository that cannot run the sagas. */
+export const SagaSetUpError = Schema.Union([
+  SagaInvalid,
+  SagaTransactionUnsupported,
+  SagaOwnServiceRequested,
+  InvalidServiceName,
+  InvalidSetting
+])
+export type SagaSetUpError = typeof SagaSetUpError.Type
+
+/** Every error of the library, but for those of the drivers that have an entry point of their own. */
+export const SagaError = Schema.Union([
+  ...SagaDefinitionError.members,
+  ...SagaStepExecutionError.members,
+  ...SagaExecutionError.members,
+  ...SagaMessageError.members,
+  ...SagaParticipantError.members,
+  ...SagaSetUpError.members
+])
 export type SagaError =
   | SagaDefinitionError
-  | SagaInvalid
-  | SagaTransactionUnsupported
-  | SagaOwnServiceRequested
-  | InvalidServiceName
-  | InvalidSetting
   | SagaStepExecutionError
   | SagaExecutionError
   | SagaMessageError
   | SagaParticipantError
+  | SagaSetUpError
 
-const guard =
-  <A extends { readonly _tag: string }>(...tags: ReadonlyArray<A["_tag"]>) =>
-  (error: unknown): error is A =>
-    typeof error === "object" &&
-    error !== null &&
-    "_tag" in error &&
-    (tags as ReadonlyArray<unknown>).includes(error._tag) // to search it for any tag
+export const isSagaStepExecutionError: (error: unknown) => error is SagaStepExecutionError =
+  Schema.is(SagaStepExecutionError)
 
-export const isSagaStepExecutionError = guard<SagaStepExecutionError>(
-  "SagaFailedExecutionStep",
-  "SagaStepTimedOut",
-  "SagaStepInterrupted",
-  "SagaStepNotParked",
-  "SagaResponseError",
-  "SagaRelatedServicesRefused",
-  "SagaContextDecodeError",
-  "SagaContextEncodeError",
-  "SagaContextTooLarge"
-)
+export const isSagaExecutionError: (error: unknown) => error is SagaExecutionError = Schema.is(SagaExecutionError)
 
-export const isSagaExecutionError = guard<SagaExecutionError>(
-  "SagaFailedExecution",
-  "SagaFailedCommitCallback",
-  "SagaRollbackExecution",
-  "SagaCancelled",
-  "SagaRejected",
-  "SagaExecutionAlreadyExecuted",
-  "SagaExecutionNotFinished",
-  "SagaExecutionNotFound",
-  "SagaExecutionConflict",
-  "SagaExecutionRetired",
-  "SagaExecutionRepositoryError",
-  "SagaRepositoryUnsupported",
-  "SagaAlreadyDecided",
-  "SagaNotCancellable",
-  "SagaResponseAmbiguous",
-  "SagaResponseUnaddressed",
-  "SagaStartConflict",
-  "SagaOverloaded",
-  "SagaInvalidUuid",
-  "SagaDecodeError",
-  "SagaDefinitionDrift",
-  "SagaNotRegistered"
-)
-
-const isMessageError = guard<SagaMessageError>("BrokerError", "MessageMalformed", "MessageTooLarge", "SenderMismatch")
-
-const isParticipantError = guard<SagaParticipantError>(
-  "ParticipantStoreError",
-  "TransactionRefused",
-  "DeadLettersError"
-)
-
-const isSetUpError = guard<
-  SagaInvalid | SagaTransactionUnsupported | SagaOwnServiceRequested | InvalidServiceName | InvalidSetting
->("SagaInvalid", "SagaTransactionUnsupported", "SagaOwnServiceRequested", "InvalidServiceName", "InvalidSetting")
-
-export const isSagaError = (error: unknown): error is SagaError =>
-  isSagaExecutionError(error) ||
-  isSagaStepExecutionError(error) ||
-  isSagaDefinitionError(error) ||
-  isMessageError(error) ||
-  isParticipantError(error) ||
-  isSetUpError(error)
+/** Whether an error is one of the library, and not one that a saga declares. */
+export const isSagaError: (error: unknown) => error is SagaError = Schema.is(SagaError)

@@ -64,7 +64,7 @@ export const responding = Effect.fnUntraced(function* (
       relatedServices: response.relatedServices,
       ...(response.requestId !== undefined && { requestId: response.requestId })
     }
-    return Result.map(SagaInput.response(state, definition, answer, now, policy), (facts) =>
+    return Result.map(SagaInput.response(state, answer, { ...policy, definition, now }), (facts) =>
       autocommit === undefined || autocommit === state.autocommit || facts.length === 0
         ? facts
         : [{ _tag: "AutocommitChanged", autocommit, at: now } as const, ...facts]

@@ -65,8 +65,8 @@ export const make = Effect.fnUntraced(function* (
   const repository = yield* SagaExecutionRepository
   const broker = yield* Broker.Broker
   const committer = yield* TransactionCommitter
-  const { service, settings } = yield* SagaConfig
-  const record = Record.make({ repository, broker, onStored, takeUp: Takeover.make(repository, owner, settings) })
+  const { service, schedule } = yield* SagaConfig
+  const record = Record.make({ repository, broker, onStored, takeUp: Takeover.make(repository, owner, schedule) })
   const hints = hintsOf(owner)
 
   const perform = (
@@ -88,7 +88,7 @@ export const make = Effect.fnUntraced(function* (
   /** Plan, store, act, repeat. A write that fails ends it; `self` keeps how far it has come. */
   const turn = (self: Run, now: number): Effect.Effect<LoopResult, StoreError> => {
     if (self.inbox.inputs.length > 0) judgeInputs(self, now)
-    const { execution, next } = plan(self, self.inFlight, now, settings, hints)
+    const { execution, next } = plan(self, self.inFlight, now, schedule, hints)
     self.execution = execution
     self.since = now
     if (next._tag !== "Store") return answer(self, next, now)
@@ -141,7 +141,7 @@ export const make = Effect.fnUntraced(function* (
   const scopeOf = ({ clock, definition, execution, fiberContext }: Run): PerformStep.ExecutionScope => ({
     definition,
     state: execution.state,
-    settings,
+    schedule,
     service,
     clock,
     fiberContext
@@ -163,7 +163,7 @@ export const make = Effect.fnUntraced(function* (
     const finished = yield* inFlight.takeFinished(self.inbox, within)
     const now = self.clock.currentTimeMillisUnsafe()
     if (finished.joint !== undefined) {
-      yield* TransactionalStep.commit(self, finished, finished.joint, now, settings, record)
+      yield* TransactionalStep.commit(self, finished, finished.joint, now, schedule, record)
       return now
     }
     const facts = yield* Effect.result(finished.exit)

@@ -51,7 +51,7 @@ export const at = Effect.fnUntraced(function* <const Name extends string>(
   const { definition, saga, state } = execution
   if (definition === undefined)
     return yield* new SagaDefinitionDrift({ saga, fingerprint: state.fingerprint, known: [] })
-  const { service, settings } = yield* SagaConfig
+  const { service, schedule } = yield* SagaConfig
   const committer = yield* TransactionCommitter
   const { headers } = yield* RequestContext.RequestContext
   const clock = yield* Clock.Clock
@@ -62,7 +62,7 @@ export const at = Effect.fnUntraced(function* <const Name extends string>(
     headers: headers === undefined ? undefined : yield* Ref.get(headers),
     now: clock.currentTimeMillisUnsafe()
   })
-  return { scope: { definition, state: begun.state, settings, service, clock, fiberContext: undefined }, ...step }
+  return { scope: { definition, state: begun.state, schedule, service, clock, fiberContext: undefined }, ...step }
 })
 
 /**

@@ -2,6 +2,7 @@
  * What one turn of the loop does, as data: store facts, perform one piece of work in place, start work and wait for it, or
  * end. Pure: told as stories in tests, without a layer.
  */
+import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
@@ -49,10 +50,10 @@ export const plan = (
   self: Progress,
   inFlight: UnderWay | undefined,
   now: number,
-  settings: Parameters<typeof Decision.advance>[4],
+  schedule: ScheduleConfig,
   hints: Hints
 ): Plan => {
-  const { decision, execution } = decide(self, now, settings)
+  const { decision, execution } = decide(self, now, schedule)
   const isJoint = inFlight?.isJoint === true
   const work = isJoint ? none : (inFlight?.notUnderWay(decision.instructions) ?? decision.instructions)
   const isAwaited = inFlight?.isAwaited(decision) === true
@@ -65,14 +66,10 @@ export const plan = (
 
 const none: readonly [] = []
 
-const decide = (
-  { definition, elsewhere, execution, since }: Progress,
-  now: number,
-  settings: Parameters<typeof Decision.advance>[4]
-) => {
+const decide = ({ definition, elsewhere, execution, since }: Progress, now: number, schedule: ScheduleConfig) => {
   // The instance that works on the execution decides; here only the facts of inputs are stored.
   if (elsewhere !== undefined) return { decision: Decision.nothing, execution }
-  const { decision, state } = Decision.advance(execution.state, definition, now, since, settings)
+  const { decision, state } = Decision.advance(execution.state, { definition, now, since, schedule })
   return { decision, execution: state === execution.state ? execution : new SagaExecution(state, definition) }
 }
 

@@ -42,15 +42,16 @@ export const make = (supervisor: ExecutionSupervisor, policy: SagaInput.Policy):
       )
       return yield* ManagerResult.execution(yield* servedBy(request, undefined, reached), raiseOnError)
     }),
-    cancel: (uuid, who) => submit(uuid, (state, _, now) => SagaInput.cancel(state, who, now)),
+    cancel: (uuid, who) => submit(uuid, (state, _, now) => SagaInput.cancel(state, who, { now })),
     commit: (uuid) => Effect.flatMap(submit(uuid, committing, "end"), ManagerResult.committed),
-    reject: (uuid, who) => submit(uuid, (state, _, now) => SagaInput.reject(state, who, now), "end"),
-    retryParked: (uuid, path, who) => submit(uuid, (state, _, now) => SagaInput.retryParked(state, path, who, now)),
-    resolveParked: (uuid, path, who) => submit(uuid, (state, _, now) => SagaInput.resolveParked(state, path, who, now)),
+    reject: (uuid, who) => submit(uuid, (state, _, now) => SagaInput.reject(state, who, { now }), "end"),
+    retryParked: (uuid, path, who) => submit(uuid, (state, _, now) => SagaInput.retryParked(state, path, who, { now })),
+    resolveParked: (uuid, path, who) =>
+      submit(uuid, (state, _, now) => SagaInput.resolveParked(state, path, who, { now })),
     reply: (uuid, reply) =>
       Effect.matchEffect(
         submit<SagaInput.Dropped>(uuid, (state, definition, now) =>
-          SagaInput.reply(state, definition, reply, now, policy)
+          SagaInput.reply(state, reply, { ...policy, definition, now })
         ),
         {
           onSuccess: () => Effect.succeed("applied" as const),
@@ -73,4 +74,4 @@ const committing = (
 ): SagaInput.Verdict<SagaInput.SagaExecutionNotFinished | SagaInput.SagaAlreadyDecided> =>
   state.decision === "reject"
     ? Result.fail(new SagaInput.SagaAlreadyDecided({ uuid: state.uuid, decision: "reject" }))
-    : SagaInput.commit(state, now)
+    : SagaInput.commit(state, { now })

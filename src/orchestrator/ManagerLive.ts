@@ -33,7 +33,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   const repository = yield* SagaExecutionRepository
   const { enrols } = yield* TransactionCommitter
   const config = yield* SagaConfig.SagaConfig
-  const { relatedServices, service, settings } = config
+  const { relatedServices, service, schedule } = config
   const clock = yield* Clock.Clock
   if (hooks !== undefined) yield* checkOwnService(registry.sagas, service)
   const owner = `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`
@@ -58,10 +58,10 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   yield* Effect.forkScoped(Stream.runForEach(repository.changes, (uuid) => supervisor.look(uuid)))
   const supervisor: ExecutionSupervisor.ExecutionSupervisor = yield* ExecutionSupervisor.make({
     ...config,
-    commitWait: settings.commitWait,
+    commitWait: schedule.commitWait,
     drive,
     load,
-    takeUp: Takeover.make(repository, owner, settings),
+    takeUp: Takeover.make(repository, owner, schedule),
     services: yield* Effect.context<never>()
   })
 
@@ -76,7 +76,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
       transactional: enrols,
       takesPart: hooks !== undefined
     }),
-    ...ManagerControl.make(supervisor, { settings, ...(relatedServices !== undefined && { relatedServices }) }),
+    ...ManagerControl.make(supervisor, { schedule, ...(relatedServices !== undefined && { relatedServices }) }),
     load: (uuid) =>
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
     find: repository.find,

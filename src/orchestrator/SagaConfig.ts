@@ -75,7 +75,7 @@ export class SagaConfig extends Context.Service<
   SagaConfig,
   {
     readonly service: string
-    readonly settings: RetrySchedule.Settings
+    readonly schedule: RetrySchedule.ScheduleConfig
     readonly recoveryInterval: number
     readonly lease: number
     readonly maxRunning: number
@@ -104,7 +104,7 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
     Setting.wholeNumber(`SagaConfig.${name}`, all[name], { least: 1 })
   return SagaConfig.of({
     service,
-    settings: {
+    schedule: {
       ...RetrySchedule.defaults,
       replyTimeout: yield* time("replyTimeout"),
       reserveTimeout: yield* time("reserveTimeout"),

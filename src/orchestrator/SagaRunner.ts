@@ -80,11 +80,11 @@ export class SagaRunner extends Context.Service<
 
 const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const registry = yield* register(sagas)
-  const { relatedServices, service, settings } = yield* SagaConfig
+  const { relatedServices, service, schedule } = yield* SagaConfig
   const committer = yield* TransactionCommitter
   const drive = yield* ExecutionLoop.make(() => undefined, undefined, undefined)
   const services = yield* Effect.context<never>()
-  const policy: SagaInput.Policy = { settings, ...(relatedServices !== undefined && { relatedServices }) }
+  const policy: SagaInput.Policy = { schedule, ...(relatedServices !== undefined && { relatedServices }) }
 
   /** Drives with one input; what the input refuses is the error. */
   const apply = Effect.fnUntraced(function* <R>(
@@ -151,14 +151,14 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     commit: Effect.fnUntraced(function* (execution) {
       const next = yield* apply<SagaInput.SagaExecutionNotFinished | SagaInput.SagaAlreadyDecided>(
         execution,
-        (state, _, now) => SagaInput.commit(state, now)
+        (state, _, now) => SagaInput.commit(state, { now })
       )
       return next.cause instanceof SagaFailedCommitCallback ? yield* Effect.fail(next.cause) : next
     }),
     reject: (execution) =>
-      apply<SagaInput.SagaAlreadyDecided>(execution, (state, _, now) => SagaInput.reject(state, undefined, now)),
+      apply<SagaInput.SagaAlreadyDecided>(execution, (state, _, now) => SagaInput.reject(state, undefined, { now })),
     rollback: (execution) =>
-      apply<SagaInput.SagaRollbackExecution>(execution, (state, _, now) => SagaInput.rollback(state, now))
+      apply<SagaInput.SagaRollbackExecution>(execution, (state, _, now) => SagaInput.rollback(state, { now }))
   })
 })
 

@@ -26,13 +26,13 @@ export type TakeUp = <E>(
 export const make = (
   repository: SagaExecutionRepository["Service"],
   owner: string | undefined,
-  settings: RetrySchedule.Settings
+  schedule: RetrySchedule.ScheduleConfig
 ): TakeUp => {
   const take = Effect.fnUntraced(function* <E>(found: SagaExecution, load: Effect.Effect<SagaExecution, E>) {
     let execution = found
     while (owner !== undefined) {
       const now = yield* Clock.currentTimeMillis
-      if (!isUnderWay(execution, now, settings)) break
+      if (!isUnderWay(execution, now, schedule)) break
       const holder = yield* repository.take({ uuid: execution.uuid, owner, now })
       if (holder !== owner) return { execution, elsewhere: holder }
       // It may have gone on before it was taken.
@@ -50,10 +50,14 @@ export const make = (
 }
 
 /** Whether there is something to do for somebody, or being done. What the own service is asked for, somebody does. */
-const isUnderWay = ({ definition, state }: SagaExecution, now: number, settings: RetrySchedule.Settings): boolean =>
+const isUnderWay = (
+  { definition, state }: SagaExecution,
+  now: number,
+  schedule: RetrySchedule.ScheduleConfig
+): boolean =>
   definition !== undefined &&
   (TwoPhaseCommit.pending(state.phase).includes(state.service ?? "") ||
-    Decision.advance(state, definition, now, now, settings).decision.instructions.length > 0)
+    Decision.advance(state, { definition, now, since: now, schedule }).decision.instructions.length > 0)
 
 /** What is left of work that stopped in the middle, as its `onCrash` says. `isGoingOn`: it has not stopped. */
 export const afterCrash = (
@@ -63,6 +67,6 @@ export const afterCrash = (
 ): SagaExecution =>
   execution.definition === undefined
     ? execution
-    : Decision.interrupted(execution.state, execution.definition, now)
+    : Decision.interrupted(execution.state, { definition: execution.definition, now })
         .filter(({ path }) => !isGoingOn(path))
         .reduce(Execution.evolve, execution)

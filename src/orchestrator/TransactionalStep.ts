@@ -3,6 +3,7 @@
  * only the loop writes; the step waits for it inside its transaction.
  */
 import { Deferred, Effect, Result } from "effect"
+import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
@@ -37,12 +38,17 @@ export const commit = Effect.fnUntraced(function* (
   { exit }: FinishedWork<StoreError>,
   joint: Joint<StoreError>,
   now: number,
-  settings: Parameters<typeof Decision.advance>[4],
+  schedule: ScheduleConfig,
   record: RecordFacts
 ) {
   const { execution: before, gains } = self
   gain(self, yield* exit)
-  const { state } = Decision.advance(self.execution.state, self.definition, now, self.since, settings)
+  const { state } = Decision.advance(self.execution.state, {
+    definition: self.definition,
+    now,
+    since: self.since,
+    schedule
+  })
   const next = new SagaExecution(state, self.definition)
   self.execution = next
   yield* Deferred.succeed(joint.record, next)

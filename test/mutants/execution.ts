@@ -222,7 +222,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "votes are waited for without an end",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "phase!.at + this.settings.reserveTimeout",
+    find: "phase!.at + this.schedule.reserveTimeout",
     replace: "phase!.at + Number.POSITIVE_INFINITY",
     tests: [twoPhase]
   },
@@ -368,7 +368,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a 500 to a probe counts as no effect",
     file: "src/execution/rules/SagaInput.ts",
-    find: `        ? [attemptFailed(self, definition, path, content, now, settings)]
+    find: `        ? [attemptFailed(self, path, content, moment)]
         : [{ _tag: "ProbeAnswered"`,
     replace: `        ? [{ _tag: "ProbeAnswered", path, status: 404, at }]
         : [{ _tag: "ProbeAnswered"`,
@@ -437,7 +437,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C8",
     what: "a request is sent once only",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "if (request !== undefined) this.resend(path, request, this.settings.resend)",
+    find: "if (request !== undefined) this.resend(path, request, this.schedule.resend)",
     replace: "",
     tests: [decision]
   },

@@ -39,7 +39,7 @@ export const writing: ReadonlyArray<Mutant> = [
     what: "a compensation may run longer than the request that it undoes",
     file: "src/orchestrator/steps/RemoteRequest.ts",
     find: "content.success, lifetime(scope, state))",
-    replace: "content.success, at + scope.settings.maxMessageLifetime)",
+    replace: "content.success, at + scope.schedule.maxMessageLifetime)",
     tests: ["test/orchestrator/steps/remote.test.ts"]
   },
   {

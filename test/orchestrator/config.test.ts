@@ -81,7 +81,7 @@ describe("settings", () => {
     Effect.gen(function* () {
       const config = yield* given(fromEnvironment(names))
       assert.strictEqual(config.service, "orders")
-      assert.deepInclude(config.settings, { replyTimeout: 7_000, maxMessageLifetime: 7_200_000 })
+      assert.deepInclude(config.schedule, { replyTimeout: 7_000, maxMessageLifetime: 7_200_000 })
       assert.deepInclude(config, { recoveryInterval: 9_000, maxRunning: 11, maxPending: 12, maxInFlight: 13 })
     })
   )
@@ -107,12 +107,12 @@ describe("settings", () => {
     Effect.gen(function* () {
       const config = yield* given(fromEnvironment({ SAGA_SERVICE: "orders" }))
       assert.deepStrictEqual(config, yield* given(SagaConfig.layer({ service: "orders" })))
-      const { maxInFlight, maxPending, maxRunning, recoveryInterval, relatedServices, settings } = config
+      const { maxInFlight, maxPending, maxRunning, recoveryInterval, relatedServices, schedule } = config
       assert.deepStrictEqual(
         [maxInFlight, maxRunning, maxPending, recoveryInterval, relatedServices],
         [64, 1_000, 100_000, 3_000, undefined]
       )
-      assert.deepStrictEqual(settings, {
+      assert.deepStrictEqual(schedule, {
         resend: { initial: 1_000, factor: 2, max: 30_000 },
         resendDecision: { initial: 1_000, factor: 2, max: 300_000 },
         reserveTimeout: 30_000,

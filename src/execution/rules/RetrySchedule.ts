@@ -4,7 +4,7 @@ import type { Backoff, Retry } from "../../definition/SagaStep.ts"
 
 export type { Backoff }
 
-export interface Settings {
+export interface ScheduleConfig {
   /** Resends of an execute. */
   readonly resend: Backoff
   /** Repetitions of a commit or a reject that is not acknowledged. */
@@ -23,7 +23,7 @@ export interface Settings {
 
 const minute = 60_000
 
-export const defaults: Settings = {
+export const defaults: ScheduleConfig = {
   resend: { initial: 1_000, factor: 2, max: 30_000 },
   resendDecision: { initial: 1_000, factor: 2, max: 5 * minute },
   reserveTimeout: minute / 2,

@@ -13,6 +13,7 @@ import type {
   SagaStep
 } from "../../definition/SagaStep.ts"
 import { messageId } from "../../wire/Envelope.ts"
+import type { Moment } from "./Moment.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaContext } from "./SagaContext.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
@@ -86,19 +87,10 @@ export interface Decision {
   readonly wakeAt: number
 }
 
-/**
- * The decision for this moment. `since` is when this execution was last looked at: what came due in between is resent;
- * `-Infinity` (after a restart) resends all that is not answered.
- */
-export const decide = (
-  self: SagaState,
-  definition: Definition,
-  now: number,
-  since: number,
-  settings: RetrySchedule.Settings
-): Decision => {
+/** The decision for this moment. */
+export const decide = (self: SagaState, moment: Moment): Decision => {
   if (isSettled(self)) return nothing
-  const decider = new Decider(self, definition, now, since, settings)
+  const decider = new Decider(self, moment)
   decider.whole()
   return decider
 }
@@ -109,18 +101,12 @@ interface Advanced {
 }
 
 /** Adds the facts that need no work, until only work is left. */
-export const advance = (
-  self: SagaState,
-  definition: Definition,
-  now: number,
-  since: number,
-  settings: RetrySchedule.Settings
-): Advanced => {
+export const advance = (self: SagaState, moment: Moment): Advanced => {
   let state = self
   while (true) {
-    const begun = beginLocal(state, definition, now)
+    const begun = beginLocal(state, moment)
     if (begun !== undefined) return begun
-    const decision = decide(state, definition, now, since, settings)
+    const decision = decide(state, moment)
     if (decision.facts.length === 0) return { state, decision }
     for (const fact of decision.facts) {
       const next = evolve(state, fact)
@@ -133,7 +119,7 @@ export const advance = (
 }
 
 /** The usual case needs no look at the whole: the saga's own next step is a local one, and is what is next. */
-const beginLocal = (self: SagaState, definition: Definition, now: number): Advanced | undefined => {
+const beginLocal = (self: SagaState, { definition, now }: Moment): Advanced | undefined => {
   const { current, next, prefix } = self.root
   const step = definition.steps[next]
   if (step?._tag !== "Local" || current !== undefined || self.direction === "backward") return undefined
@@ -169,14 +155,14 @@ class Decider implements Decision {
   private readonly definition: Definition
   private readonly now: number
   private readonly since: number
-  private readonly settings: RetrySchedule.Settings
+  private readonly schedule: RetrySchedule.ScheduleConfig
 
-  constructor(self: SagaState, definition: Definition, now: number, since: number, settings: RetrySchedule.Settings) {
+  constructor(self: SagaState, { definition, now, schedule, since }: Moment) {
     this.self = self
     this.definition = definition
     this.now = now
     this.since = since
-    this.settings = settings
+    this.schedule = schedule
   }
 
   whole(): void {
@@ -211,9 +197,9 @@ class Decider implements Decision {
     else if (commitState === "committing") {
       if (TwoPhaseCommit.isReached(phase)) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
       else {
-        this.agree("Commit", this.settings.resendDecision)
+        this.agree("Commit", this.schedule.resendDecision)
         // Whoever waits is told then that it takes longer.
-        const patience = phase!.at + this.settings.commitWait
+        const patience = phase!.at + this.schedule.commitWait
         if (patience > this.now) this.wake(patience)
       }
     }
@@ -223,14 +209,14 @@ class Decider implements Decision {
 
   private reserve(): void {
     const { phase } = this.self
-    const deadline = phase!.at + this.settings.reserveTimeout
+    const deadline = phase!.at + this.schedule.reserveTimeout
     if (deadline <= this.now) {
       const reason = `no vote from ${TwoPhaseCommit.pending(phase).join(", ")}`
       this.facts.push({ _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason }, at: this.now })
       return
     }
     this.wake(deadline)
-    this.agree("Reserve", this.settings.resend)
+    this.agree("Reserve", this.schedule.resend)
   }
 
   /** Asks those who have not answered, as often as it is due; whoever does not answer a decision for long is stalled. */
@@ -342,7 +328,7 @@ class Decider implements Decision {
       })
     } else {
       if (deadline !== undefined) this.wake(deadline)
-      if (request !== undefined) this.resend(path, request, this.settings.resend)
+      if (request !== undefined) this.resend(path, request, this.schedule.resend)
     }
   }
 
@@ -352,7 +338,7 @@ class Decider implements Decision {
     const { phase, commitState, root, status } = this.self
     const at = this.now
     const isTold = commitState === "rejecting" && TwoPhaseCommit.isReached(phase)
-    if (commitState === "rejecting" && !isTold) this.agree("Reject", this.settings.resendDecision)
+    if (commitState === "rejecting" && !isTold) this.agree("Reject", this.schedule.resendDecision)
     if (status !== "errored" && this.rollBackFrame(root, this.definition.steps))
       this.facts.push({ _tag: "ExecutionErrored", at })
     // With nobody to tell, it is over with the last step.
@@ -440,7 +426,7 @@ class Decider implements Decision {
   }
 
   private retryOf(step: Remote): Retry {
-    return step.policies.retryCompensate ?? this.settings.retryCompensate
+    return step.policies.retryCompensate ?? this.schedule.retryCompensate
   }
 
   private compensated(path: string): void {
@@ -516,7 +502,10 @@ function* statesOf(frame: Frame): Generator<StepState> {
 export type Interrupted = Extract<SagaEvent, { readonly _tag: "StepFailed" | "StepParked" }>
 
 /** What a restart finds half done: local steps whose `onCrash` forbids running them again (SPEC C7). */
-export const interrupted = (self: SagaState, definition: Definition, now: number): ReadonlyArray<Interrupted> => {
+export const interrupted = (
+  self: SagaState,
+  { definition, now }: Pick<Moment, "definition" | "now">
+): ReadonlyArray<Interrupted> => {
   const facts: Array<Interrupted> = []
   const visit = (frame: Frame, steps: ReadonlyArray<SagaStep>): void => {
     const { current } = frame

@@ -4,9 +4,9 @@
  */
 
 import { Result, Schema } from "effect"
-import type { Definition } from "../../definition/SagaStep.ts"
 import { messageId, type Op, type ReplyStatus } from "../../wire/Envelope.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
+import type { Moment } from "./Moment.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
 import * as Decision from "./SagaDecision.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
@@ -108,10 +108,15 @@ export interface Reply {
 }
 
 export interface Policy {
-  readonly settings: RetrySchedule.Settings
+  readonly schedule: RetrySchedule.ScheduleConfig
   /** Services that a reply may name as related; absent: any. */
   readonly relatedServices?: ReadonlyArray<string>
 }
+
+/** The moment in which a reply arrives, and what the process allows it. */
+export type Arrival = Omit<Moment, "since"> & Policy
+
+type Now = Pick<Moment, "now">
 
 /** A message whose answer is awaited. */
 export interface Awaited {
@@ -159,30 +164,22 @@ const open = (frame: Frame): ReadonlyArray<StepState> => {
 }
 
 /** Facts of a reply. It counts only if it answers what is awaited, and comes from who was asked (SPEC C5). */
-export const reply = (
-  self: SagaState,
-  definition: Definition,
-  answer: Reply,
-  now: number,
-  policy: Policy
-): Verdict<Dropped> => {
+export const reply = (self: SagaState, answer: Reply, moment: Arrival): Verdict<Dropped> => {
   const awaited = awaiting(self).find(({ id }) => id === answer.inReplyTo)
   if (awaited === undefined) return Result.fail("stale")
   if (answer.sender !== undefined && answer.sender !== awaited.service) return Result.fail("sender-mismatch")
-  const facts = factsOf(self, definition, awaited, answer, now, policy)
+  const facts = factsOf(self, awaited, answer, moment)
   const first = facts[0]
   return first === undefined || evolve(self, first) === self ? Result.fail("stale") : Result.succeed(facts)
 }
 
 const factsOf = (
   self: SagaState,
-  definition: Definition,
   { op, path, service }: Awaited,
   { content, relatedServices, status }: Reply,
-  now: number,
-  { relatedServices: allowed, settings }: Policy
+  moment: Arrival
 ): ReadonlyArray<SagaEvent> => {
-  const at = now
+  const { definition, now: at, relatedServices: allowed } = moment
   const said = content === undefined ? {} : { content }
   const accepted = allowed === undefined ? relatedServices : relatedServices.filter((name) => allowed.includes(name))
   switch (op) {
@@ -203,14 +200,12 @@ const factsOf = (
     }
     case "probe":
       return status === 500
-        ? [attemptFailed(self, definition, path, content, now, settings)]
+        ? [attemptFailed(self, path, content, moment)]
         : [{ _tag: "ProbeAnswered", path, status, ...said, relatedServices: accepted, at }]
     case "failure":
-      return status === 200
-        ? [{ _tag: "StepCompensated", path, at }]
-        : [attemptFailed(self, definition, path, content, now, settings)]
+      return status === 200 ? [{ _tag: "StepCompensated", path, at }] : [attemptFailed(self, path, content, moment)]
     case "reserve":
-      return vote(service, status === 200 ? undefined : reasonOf(content), now)
+      return vote(service, status === 200 ? undefined : reasonOf(content), at)
     case "commit":
     case "reject":
       if (status === 200) return [{ _tag: "DecisionAcknowledged", service, at }]
@@ -222,14 +217,14 @@ const factsOf = (
 }
 
 /** Facts of a vote: one against is enough (SPEC C5). */
-export const vote = (service: string, against: string | undefined, now: number): ReadonlyArray<SagaEvent> =>
+export const vote = (service: string, against: string | undefined, at: number): ReadonlyArray<SagaEvent> =>
   against === undefined
-    ? [{ _tag: "VoteReceived", service, at: now }]
+    ? [{ _tag: "VoteReceived", service, at }]
     : [
         {
           _tag: "RollbackStarted",
           failure: { _tag: "CommitFailed", reason: `${service} is against: ${against}` },
-          at: now
+          at
         }
       ]
 
@@ -240,17 +235,15 @@ const reasonOf = (content: Json | undefined): string =>
 /** A 500 to a probe or a compensation is not final: it is counted, and tried again while attempts are left. */
 const attemptFailed = (
   self: SagaState,
-  definition: Definition,
   path: string,
   content: Json | undefined,
-  now: number,
-  settings: RetrySchedule.Settings
+  { definition, now, schedule }: Omit<Moment, "since">
 ): SagaEvent => {
   const found = Decision.locate(self.root, definition.steps, path)
   const retry =
     found?.step._tag === "Remote"
-      ? (found.step.policies.retryCompensate ?? settings.retryCompensate)
-      : settings.retryCompensate
+      ? (found.step.policies.retryCompensate ?? schedule.retryCompensate)
+      : schedule.retryCompensate
   const failed = (found?.state.rollback?.failedAttempts ?? 0) + 1
   return {
     _tag: "CompensationFailed",
@@ -264,10 +257,8 @@ const attemptFailed = (
 /** The reply that a trusted caller gives; without `requestId` it is that of the one awaited execute. */
 export const response = (
   self: SagaState,
-  definition: Definition,
   answer: Omit<Reply, "inReplyTo" | "sender"> & { readonly requestId?: string },
-  now: number,
-  policy: Policy
+  moment: Arrival
 ): Verdict<SagaExecutionAlreadyExecuted | SagaResponseAmbiguous> => {
   const all = awaiting(self)
   const isNamed = all.some(({ id }) => id === answer.requestId)
@@ -278,7 +269,7 @@ export const response = (
   const inReplyTo = answer.requestId ?? (awaited.length === 1 ? awaited[0]!.id : undefined)
   if (inReplyTo === undefined)
     return Result.fail(new SagaResponseAmbiguous({ uuid: self.uuid, awaited: awaited.map(({ path }) => path) }))
-  const judged = reply(self, definition, { ...answer, inReplyTo }, now, policy)
+  const judged = reply(self, { ...answer, inReplyTo }, moment)
   return Result.isSuccess(judged) ? Result.succeed(judged.success) : unchanged
 }
 
@@ -296,7 +287,7 @@ export type SagaActorWithReason = SagaActor & { readonly reason: string }
 const by = (who: SagaActor | undefined): Partial<SagaActor> =>
   who === undefined ? {} : { actor: who.actor, ...(who.reason !== undefined && { reason: who.reason }) }
 
-export const cancel = (self: SagaState, who: SagaActor | undefined, now: number): Verdict<SagaNotCancellable> => {
+export const cancel = (self: SagaState, who: SagaActor | undefined, { now }: Now): Verdict<SagaNotCancellable> => {
   const fact: SagaEvent = {
     _tag: "RollbackStarted",
     failure: { _tag: "Cancelled", ...by(who) },
@@ -308,7 +299,7 @@ export const cancel = (self: SagaState, who: SagaActor | undefined, now: number)
     : Result.succeed([fact])
 }
 
-export const commit = (self: SagaState, now: number): Verdict<SagaExecutionNotFinished | SagaAlreadyDecided> => {
+export const commit = (self: SagaState, { now }: Now): Verdict<SagaExecutionNotFinished | SagaAlreadyDecided> => {
   if (self.decision === "commit") return unchanged
   if (self.status !== "finished")
     return Result.fail(new SagaExecutionNotFinished({ uuid: self.uuid, status: self.status }))
@@ -316,7 +307,7 @@ export const commit = (self: SagaState, now: number): Verdict<SagaExecutionNotFi
 }
 
 /** Rolls back where nothing is decided, and tells the participants of an execution that was left undecided. */
-export const reject = (self: SagaState, who: SagaActor | undefined, now: number): Verdict<SagaAlreadyDecided> => {
+export const reject = (self: SagaState, who: SagaActor | undefined, { now }: Now): Verdict<SagaAlreadyDecided> => {
   if (self.decision === "commit") return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))
   if (self.direction === "backward") {
     return self.commitState === "none" ? Result.succeed([{ _tag: "RejectRequested", at: now }]) : unchanged
@@ -328,7 +319,7 @@ export const reject = (self: SagaState, who: SagaActor | undefined, now: number)
   )
 }
 
-export const rollback = (self: SagaState, now: number): Verdict<SagaRollbackExecution> => {
+export const rollback = (self: SagaState, { now }: Now): Verdict<SagaRollbackExecution> => {
   const fact: SagaEvent = { _tag: "RollbackStarted", failure: { _tag: "Rejected" }, at: now }
   const refuse = (reason: "already-done" | "nothing-to-do") =>
     Result.fail(new SagaRollbackExecution({ uuid: self.uuid, reason, causes: [] }))
@@ -340,7 +331,7 @@ export const rollback = (self: SagaState, now: number): Verdict<SagaRollbackExec
 const isParked = (self: SagaState, path: string): boolean =>
   self.parked.includes(path) || TwoPhaseCommit.serviceAt(self.phase, path) !== undefined
 
-export const retryParked = (self: SagaState, path: string, who: SagaActor, now: number): Verdict<SagaStepNotParked> =>
+export const retryParked = (self: SagaState, path: string, who: SagaActor, { now }: Now): Verdict<SagaStepNotParked> =>
   isParked(self, path)
     ? Result.succeed([{ _tag: "StepUnparked", path, actor: who.actor, ...by(who), at: now }])
     : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))
@@ -349,7 +340,7 @@ export const resolveParked = (
   self: SagaState,
   path: string,
   { actor, reason }: SagaActorWithReason,
-  now: number
+  { now }: Now
 ): Verdict<SagaStepNotParked> =>
   isParked(self, path)
     ? Result.succeed([{ _tag: "StepResolved", path, actor, reason, at: now }])

@@ -10,7 +10,7 @@ import type { SagaExecutionRepository } from "../../ports/SagaExecutionRepositor
 export interface ExecutionScope {
   readonly definition: Definition
   readonly state: SagaState
-  readonly settings: RetrySchedule.Settings
+  readonly schedule: RetrySchedule.ScheduleConfig
   /** The own service. */
   readonly service: string
   readonly clock: Clock.Clock

@@ -80,7 +80,7 @@ export const compensate = (
   return Effect.map(Effect.exit(attempt), (exit): Facts => {
     const at = now(scope)
     if (Exit.isSuccess(exit)) return [{ _tag: "StepCompensated", path, at }]
-    const retry = step.policies.retryCompensate ?? scope.settings.retryCompensate
+    const retry = step.policies.retryCompensate ?? scope.schedule.retryCompensate
     const failures = (state.rollback?.failedAttempts ?? 0) + 1
     const failure = defectFailure(path, step.name, defectOf(exit.cause))
     const retryAt = failures <= retry.times ? { retryAt: at + RetrySchedule.delay(failures, retry.backoff) } : {}

@@ -27,7 +27,7 @@ export const buildRequest = (scope: ExecutionScope, { context, path, step }: Ins
   const payload = encodeWithContext(scope, context, execute.payload, execute.content)
   if (Result.isFailure(payload)) return [didNotStart(scope, path, step, payload.failure)]
   const at = now(scope)
-  const { maxMessageLifetime, replyTimeout } = scope.settings
+  const { maxMessageLifetime, replyTimeout } = scope.schedule
   const message = envelope(scope, path, "execute", execute.service, payload.success, at + maxMessageLifetime)
   const refused = unsendable(message)
   if (refused !== undefined) return [didNotStart(scope, path, step, refused)]

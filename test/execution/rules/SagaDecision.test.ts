@@ -326,7 +326,7 @@ describe("undoing", () => {
       .requests("3")
       .replies("execute", "3", 400, "full")
       .recovers("3", "on foot: full")
-    const rejected = recovered.took((state, now) => SagaInput.reject(state, undefined, now))
+    const rejected = recovered.took((state, moment) => SagaInput.reject(state, undefined, moment))
     assert.deepStrictEqual(rejected.next, ["StepCompensated boat", "request the compensation of museum"])
   })
 
@@ -609,21 +609,23 @@ describe("the end", () => {
     const finished = done.decided()
     assert.deepStrictEqual([finished.state.status, finished.state.commitState], ["finished", "none"])
     assert.deepStrictEqual(finished.next, [])
-    const committing = finished.took((state, now) => SagaInput.commit(state, now))
+    const committing = finished.took((state, moment) => SagaInput.commit(state, moment))
     assert.deepStrictEqual(committing.next, ["reserve payments"])
     const voted = committing.facts({ _tag: "VoteReceived", service: "payments", at: done.now })
     assert.deepStrictEqual(voted.next, ["CommitDecided", "commit payments"])
   })
 
   it("commits at once by hand where nobody is enrolled", () => {
-    const committing = complete(order.start({ autocommit: false })).took((state, now) => SagaInput.commit(state, now))
+    const committing = complete(order.start({ autocommit: false })).took((state, moment) =>
+      SagaInput.commit(state, moment)
+    )
     assert.deepStrictEqual(committing.next, ["CommitDecided", "TransactionSettled"])
     assert.strictEqual(committing.decided().state.commitState, "committed")
   })
 
   it("waits for a person where autocommit is off, who rejects", () => {
     const finished = complete(order.start({ autocommit: false, transactional: true }))
-    const rejected = finished.took((state, now) => SagaInput.reject(state, undefined, now))
+    const rejected = finished.took((state, moment) => SagaInput.reject(state, undefined, moment))
     assert.deepStrictEqual([rejected.state.status, rejected.state.direction], ["running", "backward"])
     assert.include(rejected.next, "reject payments")
     assert.include(rejected.next, "request the compensation of payment")
@@ -639,7 +641,7 @@ describe("the end", () => {
       .decided()
     assert.deepStrictEqual([failed.state.status, failed.state.commitState], ["errored", "none"])
     assert.deepStrictEqual(failed.next, [])
-    assert.deepStrictEqual(failed.took((state, now) => SagaInput.reject(state, undefined, now)).next, [
+    assert.deepStrictEqual(failed.took((state, moment) => SagaInput.reject(state, undefined, moment)).next, [
       "reject payments"
     ])
   })
@@ -840,7 +842,7 @@ describe("after a crash", () => {
     for (const before of ["0", "1", "2", "3", "4"].slice(0, Number(path))) story = story.succeeds(before)
     return story.decided()
   }
-  const found = (story: Story) => Decision.interrupted(story.state, story.definition, story.now)
+  const found = (story: Story) => Decision.interrupted(story.state, story.moment)
 
   it("runs a local step again that was half done, under the same key", () => {
     assert.deepStrictEqual(found(at("0")), [])

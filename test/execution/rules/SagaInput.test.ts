@@ -6,7 +6,7 @@ import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import { messageId } from "../../../src/wire/Envelope.ts"
 import { PlaceOrder } from "../../definition/order.ts"
 import { Journey, Tour } from "./journey.ts"
-import { begin, type Story, settings } from "./story.ts"
+import { begin, type Story, schedule } from "./story.ts"
 
 const order = begin(PlaceOrder, { orderId: "o-1", sku: "book", quantity: 1, amount: 120 })
 const reserved = order.start().succeeds("0", "r-1")
@@ -26,10 +26,9 @@ const tags = (facts: ReadonlyArray<SagaEvent>) => facts.map(({ _tag }) => _tag)
 const said = <E extends { readonly _tag: string }>(verdict: SagaInput.Verdict<E>): ReadonlyArray<string> | string =>
   Result.isSuccess(verdict) ? tags(verdict.success) : verdict.failure._tag
 
-const reply = ({ definition, now, policy, state }: Story, answer: Partial<SagaInput.Reply>) =>
+const reply = ({ moment, state }: Story, answer: Partial<SagaInput.Reply>) =>
   SagaInput.reply(
     state,
-    definition,
     {
       inReplyTo: messageId(state.uuid, "1", "execute"),
       sender: "payments",
@@ -37,8 +36,7 @@ const reply = ({ definition, now, policy, state }: Story, answer: Partial<SagaIn
       relatedServices: ["payments"],
       ...answer
     },
-    now,
-    policy
+    moment
   )
 
 describe("a reply", () => {
@@ -86,13 +84,7 @@ describe("a reply", () => {
     }
     // A caller of this process is trusted: there is no sender to compare.
     const { sender: _, ...trusted } = { sender: "", inReplyTo: messageId(asked.state.uuid, "1", "execute") }
-    const verdict = SagaInput.reply(
-      asked.state,
-      asked.definition,
-      { ...trusted, status: 200, relatedServices: [] },
-      asked.now,
-      { settings }
-    )
+    const verdict = SagaInput.reply(asked.state, { ...trusted, status: 200, relatedServices: [] }, asked.moment)
     assert.strictEqual(Result.isSuccess(verdict), true)
   })
 
@@ -108,18 +100,16 @@ describe("a reply", () => {
 
   it("adds the services it names to the participants", () => {
     const story = order.start({ transactional: true }).succeeds("0", "r-1").requests("1")
-    const named = story.took((state, now) =>
+    const named = story.took((state, moment) =>
       SagaInput.reply(
         state,
-        story.definition,
         {
           inReplyTo: messageId(state.uuid, "1", "execute"),
           sender: "payments",
           status: 500,
           relatedServices: ["payments", "ledger"]
         },
-        now,
-        story.policy
+        moment
       )
     )
     assert.deepStrictEqual(named.state.enrolled, ["payments", "ledger"])
@@ -188,8 +178,8 @@ describe("a reply", () => {
       return Result.isSuccess(judged) ? judged.success[0] : undefined
     }
     assert.deepInclude(fact(sent), { _tag: "CompensationFailed", retryAt: sent.now + 1_000 })
-    const few = { ...settings, retryCompensate: { ...settings.retryCompensate, times: 0 } }
-    assert.notProperty(fact(sent.under({ settings: few })), "retryAt")
+    const few = { ...schedule, retryCompensate: { ...schedule.retryCompensate, times: 0 } }
+    assert.notProperty(fact(sent.under({ schedule: few })), "retryAt")
   })
 })
 
@@ -232,8 +222,8 @@ describe("what is awaited", () => {
 
 describe("a trusted response", () => {
   const answer = { status: 200 as const, relatedServices: [] }
-  const respond = ({ definition, now, policy, state }: Story, requestId?: string) =>
-    SagaInput.response(state, definition, { ...answer, ...(requestId !== undefined && { requestId }) }, now, policy)
+  const respond = ({ moment, state }: Story, requestId?: string) =>
+    SagaInput.response(state, { ...answer, ...(requestId !== undefined && { requestId }) }, moment)
 
   it("needs no request id where exactly one execute is awaited", () => {
     assert.deepStrictEqual(said(respond(asked)), ["ReplyReceived"])
@@ -264,11 +254,11 @@ describe("a trusted response", () => {
   })
 })
 
-const cancel = ({ now, state }: Story) => said(SagaInput.cancel(state, { actor: "ann" }, now))
-const commit = ({ now, state }: Story) => said(SagaInput.commit(state, now))
-const reject = ({ now, state }: Story) => said(SagaInput.reject(state, undefined, now))
-const rollback = ({ now, state }: Story) => {
-  const verdict = SagaInput.rollback(state, now)
+const cancel = ({ moment, state }: Story) => said(SagaInput.cancel(state, { actor: "ann" }, moment))
+const commit = ({ moment, state }: Story) => said(SagaInput.commit(state, moment))
+const reject = ({ moment, state }: Story) => said(SagaInput.reject(state, undefined, moment))
+const rollback = ({ moment, state }: Story) => {
+  const verdict = SagaInput.rollback(state, moment)
   return Result.isSuccess(verdict) ? tags(verdict.success) : verdict.failure.reason
 }
 
@@ -284,7 +274,7 @@ const finish = (options: { readonly autocommit: boolean; readonly transactional?
     .decided()
 const committed = finish({ autocommit: true })
 const undecided = finish({ autocommit: false, transactional: true })
-const reserving = undecided.took((state, now) => SagaInput.commit(state, now))
+const reserving = undecided.took((state, moment) => SagaInput.commit(state, moment))
 const committing = reserving.facts(
   { _tag: "VoteReceived", service: "payments", at: reserving.now },
   { _tag: "CommitDecided", at: reserving.now }
@@ -296,13 +286,13 @@ describe("cancel", () => {
   it("rolls back whatever is not decided, with its actor", () => {
     for (const story of [order, order.start(), asked, both, undecided, reserving])
       assert.deepStrictEqual(cancel(story), ["RollbackStarted"])
-    const verdict = SagaInput.cancel(asked.state, { actor: "ann" }, asked.now)
+    const verdict = SagaInput.cancel(asked.state, { actor: "ann" }, asked.moment)
     assert.deepStrictEqual(Result.isSuccess(verdict) && verdict.success[0], {
       _tag: "RollbackStarted",
       failure: { _tag: "Cancelled", actor: "ann" },
       at: asked.now
     })
-    const nobody = SagaInput.cancel(asked.state, undefined, asked.now)
+    const nobody = SagaInput.cancel(asked.state, undefined, asked.moment)
     assert.deepInclude(Result.isSuccess(nobody) && nobody.success[0], { failure: { _tag: "Cancelled" } })
   })
 
@@ -328,7 +318,7 @@ describe("reject", () => {
   it("rolls back what is not decided", () => {
     for (const story of [order.start(), asked, reserving]) assert.include(reject(story), "RollbackStarted")
     assert.deepStrictEqual(reject(undecided), ["RollbackStarted", "RejectRequested"])
-    const rejected = undecided.took((state, now) => SagaInput.reject(state, undefined, now))
+    const rejected = undecided.took((state, moment) => SagaInput.reject(state, undefined, moment))
     assert.deepStrictEqual([rejected.state.decision, rejected.state.commitState], ["reject", "rejecting"])
   })
 
@@ -346,7 +336,7 @@ describe("reject", () => {
       .decided()
     assert.strictEqual(silent.state.commitState, "none")
     assert.deepStrictEqual(reject(silent), ["RejectRequested"])
-    assert.deepStrictEqual(reject(silent.took((state, now) => SagaInput.reject(state, undefined, now))), [])
+    assert.deepStrictEqual(reject(silent.took((state, moment) => SagaInput.reject(state, undefined, moment))), [])
   })
 })
 
@@ -372,25 +362,25 @@ describe("what an operator does with a parked step", () => {
       [undone, "1"]
     ] as const) {
       assert.strictEqual(
-        said(SagaInput.retryParked(story.state, path, { actor: "ann" }, story.now)),
+        said(SagaInput.retryParked(story.state, path, { actor: "ann" }, story.moment)),
         "SagaStepNotParked"
       )
       assert.strictEqual(
-        said(SagaInput.resolveParked(story.state, path, { actor: "ann", reason: "why" }, story.now)),
+        said(SagaInput.resolveParked(story.state, path, { actor: "ann", reason: "why" }, story.moment)),
         "SagaStepNotParked"
       )
     }
   })
 
   it("is told with its actor and its reason", () => {
-    const { now, state } = parked
+    const { moment, state } = parked
     assert.deepStrictEqual(
-      SagaInput.retryParked(state, "1", { actor: "ann" }, now),
-      Result.succeed([{ _tag: "StepUnparked", path: "1", actor: "ann", at: now }]) as never
+      SagaInput.retryParked(state, "1", { actor: "ann" }, moment),
+      Result.succeed([{ _tag: "StepUnparked", path: "1", actor: "ann", at: moment.now }]) as never
     )
     assert.deepStrictEqual(
-      SagaInput.resolveParked(state, "1", { actor: "ann", reason: "why" }, now),
-      Result.succeed([{ _tag: "StepResolved", path: "1", actor: "ann", reason: "why", at: now }]) as never
+      SagaInput.resolveParked(state, "1", { actor: "ann", reason: "why" }, moment),
+      Result.succeed([{ _tag: "StepResolved", path: "1", actor: "ann", reason: "why", at: moment.now }]) as never
     )
   })
 })

@@ -17,7 +17,7 @@ import * as CanonicalJson from "../../../src/wire/CanonicalJson.ts"
 import * as Chance from "./chance.ts"
 import * as Generate from "./generate.ts"
 import { Journey } from "./journey.ts"
-import { compensable, except, type Outcome, type Script, Simulation, settings } from "./simulate.ts"
+import { compensable, except, type Outcome, type Script, Simulation, schedule } from "./simulate.ts"
 
 const generated = (seed: number): Simulation => {
   const definition = Generate.saga(seed)
@@ -108,7 +108,7 @@ describe("a run", () => {
     Chance.forSeeds(150, (seed) => {
       const self = generated(seed)
       self.run(() => {
-        const { decision, state } = Decision.advance(self.state, self.definition, self.now, self.now, settings)
+        const { decision, state } = Decision.advance(self.state, self.moment())
         if (decision.instructions.length > 0 || state.direction === "backward") return
         if (state.status === "finished") return
         // Votes are awaited when every step is done.
@@ -123,7 +123,7 @@ describe("a run", () => {
     Chance.forSeeds(150, (seed) => {
       const self = generated(seed)
       self.run(() => {
-        const { decision, state } = Decision.advance(self.state, self.definition, self.now, self.now, settings)
+        const { decision, state } = Decision.advance(self.state, self.moment())
         if (state.direction === "forward" || state.status === "errored" || decision.instructions.length > 0) return
         assert.isAbove(decision.wakeAt, self.now)
         assert.isBelow(decision.wakeAt, Number.POSITIVE_INFINITY)
@@ -360,11 +360,11 @@ describe("storing", () => {
       const self = generated(seed)
       self.run(() => {
         const before = self.state
-        const whole = Decision.advance(before, self.definition, self.now, self.now, settings)
+        const whole = Decision.advance(before, self.moment())
         let state = before
         for (const { head } of newest(whole.state, before)) {
           state = evolve(state, head)
-          const again = Decision.advance(state, self.definition, self.now, self.now, settings)
+          const again = Decision.advance(state, self.moment())
           assertSame(textOf(again.state), textOf(whole.state))
         }
       })
@@ -476,11 +476,11 @@ describe("deciding", () => {
       const times = [0, 1, 5_000, 60_000, 3_600_000, 10 ** 12]
       self.run(() => {
         for (const time of times) {
-          Decision.advance(self.state, self.definition, self.now + time, self.now, settings)
-          Decision.advance(self.state, self.definition, self.now + time, Number.NEGATIVE_INFINITY, settings)
+          Decision.advance(self.state, self.moment(self.now + time, self.now))
+          Decision.advance(self.state, self.moment(self.now + time, Number.NEGATIVE_INFINITY))
         }
-        Decision.advance(self.state, self.definition, 0, Number.NEGATIVE_INFINITY, settings)
-        const found = Decision.interrupted(self.state, self.definition, self.now)
+        Decision.advance(self.state, self.moment(0, Number.NEGATIVE_INFINITY))
+        const found = Decision.interrupted(self.state, self.moment())
         if (found.length > 0) assert.notStrictEqual(found.reduce(evolve, self.state), self.state)
       })
     })
@@ -490,12 +490,12 @@ describe("deciding", () => {
     Chance.forSeeds(150, (seed) => {
       const self = generated(seed)
       self.run(() => {
-        const { decision, state } = Decision.advance(self.state, self.definition, self.now, self.now, settings)
+        const { decision, state } = Decision.advance(self.state, self.moment())
         if (decision.instructions.length > 0 || decision.wakeAt === Number.POSITIVE_INFINITY) return
         assert.isAbove(decision.wakeAt, self.now)
         // Then whoever waits for the acknowledgements is told that it takes longer.
-        if (state.commitState === "committing" && decision.wakeAt === state.phase!.at + settings.commitWait) return
-        const later = Decision.advance(state, self.definition, decision.wakeAt, self.now, settings)
+        if (state.commitState === "committing" && decision.wakeAt === state.phase!.at + schedule.commitWait) return
+        const later = Decision.advance(state, self.moment(decision.wakeAt, self.now))
         assert.strictEqual(later.state !== state || later.decision.instructions.length > 0, true)
       })
     })
@@ -505,8 +505,8 @@ describe("deciding", () => {
     Chance.forSeeds(100, (seed) => {
       const self = generated(seed)
       self.run(() => {
-        const once = Decision.advance(self.state, self.definition, self.now, self.now, settings)
-        const twice = Decision.advance(once.state, self.definition, self.now, self.now, settings)
+        const once = Decision.advance(self.state, self.moment())
+        const twice = Decision.advance(once.state, self.moment())
         assert.strictEqual(twice.state, once.state)
         assert.deepStrictEqual(
           twice.decision.instructions.map(({ _tag, path }) => `${_tag} ${path}`),
@@ -553,7 +553,7 @@ describe("replies", () => {
         for (const status of [200, 400, 404, 500] as const) {
           const copy = self.copy()
           copy.receive({ inReplyTo: id, sender: service, status, content: "late", relatedServices: [] })
-          const { state } = Decision.advance(copy.state, self.definition, self.now, self.now, settings)
+          const { state } = Decision.advance(copy.state, self.moment())
           const isFinal = op === "failure" ? status === 200 : op === "probe" ? status !== 500 : status !== 404
           if (!isFinal) {
             assert.strictEqual(copy.state, self.state)

@@ -6,6 +6,7 @@
  */
 import * as SagaPath from "../../../src/definition/SagaPath.ts"
 import type { Conditional, Definition, Local, Remote, RemoteCompensation } from "../../../src/definition/SagaStep.ts"
+import type { Moment } from "../../../src/execution/rules/Moment.ts"
 import * as RetrySchedule from "../../../src/execution/rules/RetrySchedule.ts"
 import type { View } from "../../../src/execution/rules/SagaContext.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
@@ -22,7 +23,7 @@ import type { Json } from "../../../src/wire/JsonLimits.ts"
 import * as Chance from "./chance.ts"
 
 /** Short times: a run that waits is looked at often. */
-export const settings: RetrySchedule.Settings = {
+export const schedule: RetrySchedule.ScheduleConfig = {
   resend: { initial: 1_000, factor: 2, max: 4_000 },
   resendDecision: { initial: 1_000, factor: 2, max: 4_000 },
   reserveTimeout: 10_000,
@@ -224,7 +225,8 @@ export class Simulation {
   move(): boolean {
     this.moves++
     if (this.options.crashAt?.includes(this.moves)) this.crash()
-    if (this.options.cancelAt === this.moves) this.take(SagaInput.cancel(this.state, { actor: "somebody" }, this.now))
+    if (this.options.cancelAt === this.moves)
+      this.take(SagaInput.cancel(this.state, { actor: "somebody" }, this.moment()))
     const decision = this.advance()
     const work = decision.instructions.filter((each) => !this.flights.has(keyOf(each)))
     if (work.length === 0 || work.some(Decision.needsIntent)) this.store()
@@ -252,9 +254,13 @@ export class Simulation {
     if (verdict._tag === "Success") for (const fact of verdict.success) this.admit(fact)
   }
 
+  moment(now = this.now, since = this.now): Moment {
+    return { definition: this.definition, now, since, schedule }
+  }
+
   private advance(): Decision.Decision {
     const before = this.state
-    const { decision, state } = Decision.advance(before, this.definition, this.now, this.since, settings)
+    const { decision, state } = Decision.advance(before, this.moment(this.now, this.since))
     for (const fact of gained(before, state)) this.admit(fact)
     this.since = this.now
     return decision
@@ -282,7 +288,7 @@ export class Simulation {
     // What was not stored never happened.
     this.trace.length = this.log.length
     this.since = Number.NEGATIVE_INFINITY
-    for (const fact of Decision.interrupted(this.state, this.definition, this.now)) this.admit(fact)
+    for (const fact of Decision.interrupted(this.state, this.moment())) this.admit(fact)
   }
 
   private takeOff(instruction: Decision.Instruction): void {
@@ -330,15 +336,15 @@ export class Simulation {
       const path = Chance.pick(this.chance, this.execution.parked)
       this.take(
         parked === "retry"
-          ? SagaInput.retryParked(this.state, path, { actor: "somebody" }, this.now)
-          : SagaInput.resolveParked(this.state, path, { actor: "somebody", reason: "done by hand" }, this.now)
+          ? SagaInput.retryParked(this.state, path, { actor: "somebody" }, this.moment())
+          : SagaInput.resolveParked(this.state, path, { actor: "somebody", reason: "done by hand" }, this.moment())
       )
       return true
     }
     if (commitState !== "none" || undecided === undefined) return false
-    if (status === "finished" && undecided === "commit") this.take(SagaInput.commit(this.state, this.now))
+    if (status === "finished" && undecided === "commit") this.take(SagaInput.commit(this.state, this.moment()))
     else if (status === "finished" || (direction === "backward" && this.state.transactional))
-      this.take(SagaInput.reject(this.state, undefined, this.now))
+      this.take(SagaInput.reject(this.state, undefined, this.moment()))
     else return false
     return true
   }
@@ -433,7 +439,7 @@ export class Simulation {
       return { _tag: "StepCompensated", path, at }
     }
     const attempt = (state.rollback?.failedAttempts ?? 0) + 1
-    const { backoff, times } = step.policies.retryCompensate ?? settings.retryCompensate
+    const { backoff, times } = step.policies.retryCompensate ?? schedule.retryCompensate
     return {
       _tag: "CompensationFailed",
       path,
@@ -456,8 +462,8 @@ export class Simulation {
   private buildRequest(path: string, step: Remote, at: number): SagaEvent {
     if (!this.script(path).builds) return didNotStart("remote", path, step.name, at)
     const { command, service } = step.execute
-    const message = this.envelope(path, "execute", service, { for: path }, at + settings.maxMessageLifetime)
-    const deadline = at + (step.policies.timeout ?? settings.replyTimeout)
+    const message = this.envelope(path, "execute", service, { for: path }, at + schedule.maxMessageLifetime)
+    const deadline = at + (step.policies.timeout ?? schedule.replyTimeout)
     return { _tag: "RequestSent", path, name: step.name, command, message, deadline, at }
   }
 
@@ -536,7 +542,7 @@ export class Simulation {
   /** A reply arrives. */
   receive(reply: SagaInput.Reply): void {
     this.delivered.push(reply)
-    const verdict = SagaInput.reply(this.state, this.definition, reply, this.now, { settings })
+    const verdict = SagaInput.reply(this.state, reply, this.moment())
     if (verdict._tag === "Failure") return
     this.accepted.set(reply.inReplyTo, (this.accepted.get(reply.inReplyTo) ?? 0) + 1)
     for (const fact of verdict.success) this.admit(fact)

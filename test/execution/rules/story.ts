@@ -5,6 +5,7 @@
 import { Result } from "effect"
 import * as SagaPath from "../../../src/definition/SagaPath.ts"
 import type { Definition, SagaStep } from "../../../src/definition/SagaStep.ts"
+import type { Moment } from "../../../src/execution/rules/Moment.ts"
 import * as RetrySchedule from "../../../src/execution/rules/RetrySchedule.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
 import type { Of, SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
@@ -17,7 +18,7 @@ import { type Envelope, messageId, type Op, type ReplyStatus } from "../../../sr
 import type { Json } from "../../../src/wire/JsonLimits.ts"
 
 export const uuid = "6f1c9a52-58aa-4d0c-9a5e-1a2b3c4d5e6f"
-export const settings = RetrySchedule.defaults
+export const schedule = RetrySchedule.defaults
 
 /** Nothing waits longer than this, so a story that starts here has round numbers. */
 const start = 1_000_000
@@ -25,7 +26,7 @@ const start = 1_000_000
 export const begin = (definition: Definition, context: unknown = {}, options: Execution.Options = {}): Story => {
   const created = Execution.creation(definition, { ...options, uuid: options.uuid ?? uuid, context }, start)
   if (!(created instanceof Execution.SagaExecution)) throw created
-  return new Story(definition, created.state, start, start, { settings })
+  return new Story(definition, created.state, start, start, { schedule })
 }
 
 export class Story {
@@ -46,12 +47,17 @@ export class Story {
 
   // ---- what is read
 
+  get moment(): Moment & SagaInput.Policy {
+    const { definition, now, policy, since } = this
+    return { ...policy, definition, now, since }
+  }
+
   get execution(): Execution.SagaExecution {
     return new Execution.SagaExecution(this.state, this.definition)
   }
 
   get decision(): { readonly state: SagaState; readonly decision: Decision.Decision } {
-    return Decision.advance(this.state, this.definition, this.now, this.since, this.policy.settings)
+    return Decision.advance(this.state, this.moment)
   }
 
   /** What is decided: facts by their tag, then work in words. */
@@ -113,8 +119,8 @@ export class Story {
     return new Story(this.definition, state, this.now, this.now, this.policy)
   }
 
-  took<E>(verdict: (state: SagaState, now: number) => SagaInput.Verdict<E>): Story {
-    const judged = verdict(this.decided().state, this.now)
+  took<E>(verdict: (state: SagaState, moment: SagaInput.Arrival) => SagaInput.Verdict<E>): Story {
+    const judged = verdict(this.decided().state, this.moment)
     if (Result.isFailure(judged)) throw judged.failure
     return this.facts(...judged.success)
   }
@@ -178,7 +184,7 @@ export class Story {
   requests(path: string): Story {
     const step = this.remote(path)
     const { command, service } = step.execute
-    const { maxMessageLifetime, replyTimeout } = this.policy.settings
+    const { maxMessageLifetime, replyTimeout } = this.policy.schedule
     const message = this.envelope(path, "execute", service, this.now + maxMessageLifetime)
     const deadline = this.now + (step.policies.timeout ?? replyTimeout)
     return this.facts({ _tag: "RequestSent", path, name: step.name, command, message, deadline, at: this.now })
@@ -218,18 +224,17 @@ export class Story {
 
   /** A reply as a broker hands it over; one that changes nothing is an error. */
   replies(op: Op, path: string, status: ReplyStatus, content?: Json): Story {
-    return this.took((state, now) => this.judge(state, now, op, path, status, content))
+    return this.took((state) => this.judge(state, op, path, status, content))
   }
 
   /** Why a reply is dropped, or the tags of its facts. */
   verdict(op: Op, path: string, status: ReplyStatus, sender?: string): string {
-    const judged = this.judge(this.state, this.now, op, path, status, undefined, sender)
+    const judged = this.judge(this.state, op, path, status, undefined, sender)
     return Result.isSuccess(judged) ? judged.success.map(({ _tag }) => _tag).join(", ") : judged.failure
   }
 
   private judge(
     state: SagaState,
-    now: number,
     op: Op,
     path: string,
     status: ReplyStatus,
@@ -243,20 +248,20 @@ export class Story {
       ...(content !== undefined && { content }),
       relatedServices: [sender]
     }
-    return SagaInput.reply(state, this.definition, answer, now, this.policy)
+    return SagaInput.reply(state, answer, this.moment)
   }
 
   cancels(): Story {
-    return this.took((state, now) => SagaInput.cancel(state, { actor: "ann" }, now))
+    return this.took((state, moment) => SagaInput.cancel(state, { actor: "ann" }, moment))
   }
 
   retries(path: string): Story {
-    return this.took((state, now) => SagaInput.retryParked(state, path, { actor: "ann" }, now))
+    return this.took((state, moment) => SagaInput.retryParked(state, path, { actor: "ann" }, moment))
   }
 
   resolves(path: string): Story {
-    return this.took((state, now) =>
-      SagaInput.resolveParked(state, path, { actor: "ann", reason: "done by hand" }, now)
+    return this.took((state, moment) =>
+      SagaInput.resolveParked(state, path, { actor: "ann", reason: "done by hand" }, moment)
     )
   }
 

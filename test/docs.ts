@@ -8,6 +8,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path/posix"
+import { numbered } from "./walks.ts"
 
 const root = new URL("../", import.meta.url)
 const read = (file: string) => readFileSync(new URL(file, root), "utf8")
@@ -25,7 +26,7 @@ const block = /^(?:<!-- (\S+)(?: (\w+))? -->\n)?```(\w*)\n([\s\S]*?)^```$/gm
 
 /** The page as it should be. */
 export const render = (page: string): string =>
-  read(page).replaceAll(block, (text: string, file?: string, name?: string) => {
+  numbered(read(page)).replaceAll(block, (text: string, file?: string, name?: string) => {
     if (file === undefined) return text
     const marker = `<!-- ${file}${name === undefined ? "" : ` ${name}`} -->`
     return `${marker}\n\`\`\`${languageOf(file)}\n${sourceOf(file, name)}\`\`\``

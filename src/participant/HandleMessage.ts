@@ -1,38 +1,49 @@
 /**
- * One message in one unit of work: what is recorded is read, the decision made and performed, its outcome recorded. The
- * reply leaves after the unit, so whoever gets it can rely on it.
+ * Handles one message in one unit of work: reads the records, decides, performs the action, records the reply. The reply
+ * leaves after the unit of work, so its receiver can rely on it.
  */
 import { type Cause, Clock, Effect } from "effect"
-import type { Part } from "../definition/TransactionHooks.ts"
-import { ParticipantStore, type ParticipantStoreError, type Records, type Unit } from "../ports/ParticipantStore.ts"
+import {
+  ParticipantStore,
+  type ParticipantStoreError,
+  type Records,
+  type Transaction,
+  type Unit
+} from "../ports/ParticipantStore.ts"
 import { make, runInside } from "../ports/SagaTransaction.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
 import * as ParticipantDecision from "./ParticipantDecision.ts"
-import { type Code, type Handled, messageOf, run, storeError } from "./ParticipantHandlers.ts"
+import {
+  type HandlerSucceeded,
+  type ParticipantCode,
+  replyMessage,
+  runHandler,
+  storeErrorIn
+} from "./ParticipantHandlers.ts"
 
-/** What became of a message. `reply` is the exact body to be sent; without one nobody is answered. */
+/** How a message ended. `body`: the exact body of the reply; absent: there is no reply. */
 export type Outcome =
-  | { readonly _tag: "applied" | "duplicate" | "stale" | "failed"; readonly reply?: string }
-  | { readonly _tag: "putAway"; readonly fault: ParticipantDecision.Fault; readonly reply?: string }
+  | { readonly _tag: "applied" | "duplicate" | "stale" | "failed"; readonly body?: string }
+  | { readonly _tag: "putAway"; readonly fault: ParticipantDecision.Fault; readonly body?: string }
 
-/** User code that must not fail did: the unit is undone, and a later delivery tries again. */
-class Undone {
-  readonly _tag = "Undone"
-  readonly answer: ParticipantDecision.Answer
-  constructor(answer: ParticipantDecision.Answer) {
-    this.answer = answer
+/** Code of the author failed that must succeed: the unit keeps nothing, and a later delivery tries again. */
+class UnitFailed {
+  readonly _tag = "UnitFailed"
+  readonly reply: ParticipantDecision.ParticipantReply
+  constructor(reply: ParticipantDecision.ParticipantReply) {
+    this.reply = reply
   }
 }
 
-type Attempt<A> = Effect.Effect<A, Undone | ParticipantStoreError>
+type Attempt<A> = Effect.Effect<A, UnitFailed | ParticipantStoreError>
 
-const bodyOf = (to: Envelope, answer: ParticipantDecision.Answer | undefined) =>
-  answer === undefined ? {} : { reply: messageOf(to, answer).body }
+const bodyOf = (to: Envelope, reply: ParticipantDecision.ParticipantReply | undefined) =>
+  reply === undefined ? {} : { body: replyMessage(to, reply).body }
 
-/** Handles one message of the service. The services of the user's code are erased here; see `Code`. */
+/** Handles one message of the service. The services that the author's code requires are erased here: `ParticipantCode`. */
 export const handle = (
-  code: Code,
+  code: ParticipantCode,
   message: ParticipantDecision.Incoming
 ): Effect.Effect<Outcome, ParticipantStoreError, ParticipantStore> =>
   ParticipantStore.use((store) => {
@@ -40,28 +51,23 @@ export const handle = (
     const scope = ParticipantDecision.scopeOf(code.contract.name, envelope)
     if (scope === undefined) return Effect.succeed<Outcome>({ _tag: "putAway", fault: "MessageMalformed" })
     const work = (unit: Unit) =>
-      Effect.withFiber<Outcome, Undone | ParticipantStoreError>((fiber) => {
+      Effect.withFiber<Outcome, UnitFailed | ParticipantStoreError>((fiber) => {
         const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-        return perform(
-          code,
-          message,
-          unit,
-          ParticipantDecision.decide(unit, message, now, fiber.getRef(ParticipantConfig)),
-          now
-        )
+        const action = ParticipantDecision.decide(unit, message, now, fiber.getRef(ParticipantConfig))
+        return perform({ code, message, unit, now }, action)
       })
-    return Effect.catchTag(store.unit(scope, work), "Undone", ({ answer }) =>
+    return Effect.catchTag(store.unit(scope, work), "UnitFailed", ({ reply }) =>
       Effect.succeed<Outcome>({
         _tag: "failed",
-        // The answers of commit and reject are final: who gets none asks again.
-        ...(envelope.op === "failure" && bodyOf(envelope, answer))
+        // A reply to commit or reject would be final. Without a reply the coordinator asks again.
+        ...(envelope.op === "failure" && bodyOf(envelope, reply))
       })
     )
   })
 
-/** An execute that cannot be handled at all is refused for good, in a unit of its own. */
+/** Refuses for good, in a unit of work of its own, a command whose handling makes the library itself fail. */
 export const refuse = Effect.fnUntraced(function* (
-  code: Code,
+  code: ParticipantCode,
   message: ParticipantDecision.Incoming
 ): Effect.fn.Return<Outcome, ParticipantStoreError, ParticipantStore> {
   const { envelope } = message
@@ -72,130 +78,148 @@ export const refuse = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       if (unit.barriers.has(envelope.id)) return { _tag: "stale" } as const
       const now = yield* Clock.currentTimeMillis
-      const answer = ParticipantDecision.refused("Died")
-      const { body } = messageOf(envelope, answer)
+      const reply = ParticipantDecision.refused("Died")
+      const { body } = replyMessage(envelope, reply)
       yield* unit.save({
         transactions: ParticipantDecision.opened(unit, envelope, now),
-        barriers: [ParticipantDecision.answered(message, answer.status, body, now)]
+        barriers: [ParticipantDecision.answeredBarrier(message, reply.status, body, now)]
       })
-      return { _tag: "applied", reply: body } as const
+      return { _tag: "applied", body } as const
     })
   )
 })
 
-const perform = (
-  code: Code,
-  message: ParticipantDecision.Incoming,
-  unit: Unit,
-  decision: ParticipantDecision.Decision,
-  now: number
-): Attempt<Outcome> => {
+/** One message in its unit of work. */
+interface Work {
+  readonly code: ParticipantCode
+  readonly message: ParticipantDecision.Incoming
+  readonly unit: Unit
+  readonly now: number
+}
+
+const perform = (work: Work, action: ParticipantDecision.ParticipantAction): Attempt<Outcome> => {
+  const { code, message, unit } = work
   const { envelope } = message
-
-  /** Records the answer of this message, with what it changes. */
-  const conclude = (
-    answer: ParticipantDecision.Answer,
-    changes: Partial<Records>,
-    { body = messageOf(envelope, answer).body, effect, open }: Partial<Pick<Handled, "body" | "effect" | "open">> = {}
-  ): Attempt<Outcome> => {
-    const own = ParticipantDecision.answered(message, answer.status, body, now, effect, open)
-    const saved = unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })
-    return Effect.as(saved, { _tag: "applied", reply: body })
-  }
-
-  /** What the transaction has staged is thrown away before something else happens. */
-  const discarding = <A>(discard: boolean, work: Attempt<A>): Attempt<A> =>
-    discard ? Effect.andThen(call(code, unit, "reject", envelope), work) : work
-
-  switch (decision._tag) {
+  switch (action._tag) {
     case "Ignore":
       return Effect.succeed({ _tag: "stale" })
     case "PutAway":
-      return Effect.succeed({ _tag: "putAway", fault: decision.fault, ...bodyOf(envelope, decision.answer) })
+      return Effect.succeed({ _tag: "putAway", fault: action.fault, ...bodyOf(envelope, action.reply) })
     case "Repeat":
-      return Effect.succeed({ _tag: "duplicate", reply: decision.reply })
-    case "Answer":
-      return Effect.succeed({ _tag: "applied", ...bodyOf(envelope, decision.answer) })
+      return Effect.succeed({ _tag: "duplicate", body: action.body })
+    case "Reply":
+      return Effect.succeed({ _tag: "applied", ...bodyOf(envelope, action.reply) })
     case "Record": {
-      const { answer, discard, final, records } = decision
+      const { discard, final, records, reply } = action
       return discarding(
+        work,
         discard,
-        final && answer !== undefined
-          ? conclude(answer, records)
-          : Effect.as(unit.save(records), { _tag: "applied", ...bodyOf(envelope, answer) } as const)
+        final && reply !== undefined
+          ? conclude(work, reply, records)
+          : Effect.as(unit.save(records), { _tag: "applied", ...bodyOf(envelope, reply) } as const)
       )
     }
     case "Execute": {
-      const { staging, transactions } = decision
-      return Effect.flatMap(run(code, message, unit, staging), (ran) =>
-        conclude(ran.answer, { transactions }, ran._tag === "Handled" ? ran : {})
+      const { staging, transactions } = action
+      return Effect.flatMap(runHandler(code, message, unit, staging), (ran) =>
+        conclude(work, ran.reply, { transactions }, ran._tag === "HandlerSucceeded" ? ran : {})
       )
     }
     case "Compensate": {
-      const { discard, executed, transactions } = decision
+      const { discard, executed, transactions } = action
       return discarding(
+        work,
         discard,
-        Effect.flatMap(run(code, message, unit, true), ({ _tag, answer }) =>
-          // A failed compensation is not recorded, and 400 would be a final answer.
-          _tag === "Failed"
-            ? Effect.fail(new Undone({ ...answer, status: 500 }))
-            : conclude(answer, { transactions, barriers: [{ ...executed, open: false }] })
+        Effect.flatMap(runHandler(code, message, unit, true), ({ _tag, reply }) =>
+          // A failed compensation is not recorded: it is tried again. Its status is 500, because a 400 would be final.
+          _tag === "HandlerFailed"
+            ? Effect.fail(new UnitFailed({ ...reply, status: 500 }))
+            : conclude(work, reply, { transactions, barriers: [{ ...executed, open: false }] })
         )
       )
     }
-    case "Reserve": {
-      const { transaction } = decision
-      return Effect.matchCauseEffect(attemptHook(code, unit, "reserve", envelope), {
-        onSuccess: () => conclude({ status: 200 }, { transactions: [transaction] }),
-        onFailure: (cause) => {
-          const unavailable = storeError(cause)
-          if (unavailable !== undefined) return Effect.fail(unavailable)
-          const rejected = { ...transaction, status: "rejected" as const }
-          return reportDeath("reserve", cause).pipe(
-            Effect.andThen(call(code, unit, "reject", envelope)),
-            Effect.andThen(conclude({ status: 400, content: "Refused" }, { transactions: [rejected] }))
-          )
-        }
-      })
-    }
+    case "Reserve":
+      return reserve(work, action.transaction)
     case "Commit": {
-      const { answer, transaction } = decision
+      const { reply, transaction } = action
       const changes = { transactions: [transaction] }
       return Effect.andThen(
-        call(code, unit, "commit", envelope),
-        answer === undefined ? Effect.as(unit.save(changes), { _tag: "applied" } as const) : conclude(answer, changes)
+        requireHook(code, unit, "commit", envelope),
+        reply === undefined
+          ? Effect.as(unit.save(changes), { _tag: "applied" } as const)
+          : conclude(work, reply, changes)
       )
     }
   }
 }
 
-const attemptHook = (
-  { hooks }: Code,
+/** Records the reply to the message, with the other changes. */
+const conclude = (
+  { message, now, unit }: Work,
+  reply: ParticipantDecision.ParticipantReply,
+  changes: Partial<Records>,
+  {
+    body = replyMessage(message.envelope, reply).body,
+    effect,
+    open
+  }: Partial<Pick<HandlerSucceeded, "body" | "effect" | "open">> = {}
+): Attempt<Outcome> => {
+  const own = ParticipantDecision.answeredBarrier(message, reply.status, body, now, effect, open)
+  const saved = unit.save({ ...changes, barriers: [...(changes.barriers ?? []), own] })
+  return Effect.as(saved, { _tag: "applied", body })
+}
+
+const discarding = <A>({ code, message, unit }: Work, discard: boolean, next: Attempt<A>): Attempt<A> =>
+  discard ? Effect.andThen(requireHook(code, unit, "reject", message.envelope), next) : next
+
+/** A hook that fails votes no, and the transaction is rejected at once. */
+const reserve = (work: Work, transaction: Transaction): Attempt<Outcome> => {
+  const { code, message, unit } = work
+  const { envelope } = message
+  return Effect.matchCauseEffect(runHook(code, unit, "reserve", envelope), {
+    onSuccess: () => conclude(work, { status: 200 }, { transactions: [transaction] }),
+    onFailure: (cause) => {
+      const unavailable = storeErrorIn(cause)
+      if (unavailable !== undefined) return Effect.fail(unavailable)
+      const rejected = { ...transaction, status: "rejected" as const }
+      return logDefect("reserve", cause).pipe(
+        Effect.andThen(requireHook(code, unit, "reject", envelope)),
+        Effect.andThen(conclude(work, { status: 400, content: "Refused" }, { transactions: [rejected] }))
+      )
+    }
+  })
+}
+
+/** The parts of a message that a hook can read. */
+type HookedEnvelope = Pick<Envelope, "coordinator" | "headers" | "id" | "saga" | "user">
+
+const runHook = (
+  { hooks }: ParticipantCode,
   unit: Unit,
   name: "reserve" | "commit" | "reject",
-  { coordinator, headers, id, saga, user }: Pick<Envelope, "coordinator" | "headers" | "id" | "saga" | "user">
+  { coordinator, headers, id, saga, user }: HookedEnvelope
 ): Effect.Effect<void, unknown> => {
-  const hook: ((part: Part) => Effect.Effect<void, unknown, any>) | undefined = hooks[name]
+  const hook = hooks[name]
   if (hook === undefined) return Effect.void
   const transaction = make({ uuid: saga, saga: coordinator, idempotencyKey: id, user, headers })
   return unit.attempt(runInside<void, unknown>(transaction, () => hook({ uuid: saga })))
 }
 
-/** Calls a hook that must succeed; if it does not, the whole unit is undone. */
-export const call = (
-  code: Code,
+/** Runs a hook that must succeed. If the hook fails, the whole unit of work fails. */
+export const requireHook = (
+  code: ParticipantCode,
   unit: Unit,
   name: "commit" | "reject",
-  envelope: Pick<Envelope, "coordinator" | "headers" | "id" | "saga" | "user">
+  envelope: HookedEnvelope
 ): Attempt<void> =>
-  Effect.catchCause(attemptHook(code, unit, name, envelope), (cause): Attempt<never> => {
-    const unavailable = storeError(cause)
+  Effect.catchCause(runHook(code, unit, name, envelope), (cause): Attempt<never> => {
+    const unavailable = storeErrorIn(cause)
     if (unavailable !== undefined) return Effect.fail(unavailable)
-    return Effect.andThen(reportDeath(name, cause), Effect.fail(new Undone(ParticipantDecision.refused("Died"))))
+    return Effect.andThen(logDefect(name, cause), Effect.fail(new UnitFailed(ParticipantDecision.refused("Died"))))
   })
 
-/** A hook that refuses is an answer; one that dies is a bug. */
-const reportDeath = (hook: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+/** A hook that fails has refused, and that is an answer. A hook that dies has a bug. */
+const logDefect = (hook: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   cause.reasons.some(({ _tag }) => _tag === "Die")
     ? Effect.logError("A hook of a participant died", { hook }, cause)
     : Effect.void

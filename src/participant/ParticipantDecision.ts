@@ -1,9 +1,8 @@
 /**
- * What a participant does with a message: SPEC C6's table as a pure function of what is recorded, the message and the
- * time. It answers by what is known, never by what is likely: a message that was answered gets the same answer, and one
- * that must not run is recorded as such before it can come.
+ * Decides about one message to a participant: the table of SPEC C6 as a pure function of the records, the message and the
+ * time. It relies on records, never on likelihood: a message that was answered gets the same reply again, and one that must
+ * not run is recorded as such before it can come.
  */
-
 import type { Barrier, Records, Scope, Transaction, Unit } from "../ports/ParticipantStore.ts"
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
 import { canonical, type Envelope, messageId, type ReplyStatus } from "../wire/Envelope.ts"
@@ -12,7 +11,7 @@ import type { ParticipantConfig } from "./ParticipantConfig.ts"
 
 export interface Incoming {
   readonly envelope: Envelope
-  /** Position in the topic of a command. */
+  /** The last part of the topic, for a command. */
   readonly command: string | undefined
   /** SHA-256 of the message and its command. */
   readonly request: string
@@ -24,14 +23,15 @@ export const incoming = (envelope: Envelope, command: string | undefined): Incom
   request: CanonicalJson.sha256OfText(`[${JSON.stringify(command ?? null)},${canonical(envelope)}]`)
 })
 
-export interface Answer {
+/** The parts of a reply that do not follow from the message that is answered. */
+export interface ParticipantReply {
   readonly status: ReplyStatus
   readonly content?: Json
-  /** Services that took part besides the one that answers. */
+  /** Services that took part. Absent: only the one that replies. */
   readonly relatedServices?: ReadonlyArray<string>
 }
 
-/** Why a message is put away for people to look at. */
+/** Why a message becomes a dead letter, for a person to look at. */
 export type Fault =
   | "MessageMalformed"
   | "SenderMismatch"
@@ -41,21 +41,21 @@ export type Fault =
   | "HeuristicOutcome"
   | "Purged"
 
-/** `discard`: what the transaction has staged is thrown away first, in the same unit of work. */
-export type Decision =
-  /** It changes nothing and gets no answer. */
+/** What to do with a message. `discard`: first reject what the transaction has staged, in the same unit of work. */
+export type ParticipantAction =
+  /** It changes nothing and gets no reply. */
   | { readonly _tag: "Ignore" }
-  | { readonly _tag: "PutAway"; readonly fault: Fault; readonly answer?: Answer }
-  /** It was answered before: the same again. */
-  | { readonly _tag: "Repeat"; readonly reply: string }
-  /** Nothing is recorded: it is not final, or nothing can run any more. */
-  | { readonly _tag: "Answer"; readonly answer: Answer }
-  /** Without an answer nobody waits for one; `final` records it under the message's id. */
+  | { readonly _tag: "PutAway"; readonly fault: Fault; readonly reply?: ParticipantReply }
+  /** It was answered before: the same body again. */
+  | { readonly _tag: "Repeat"; readonly body: string }
+  /** Reply without a record: the reply is not final, or nothing can run any more. */
+  | { readonly _tag: "Reply"; readonly reply: ParticipantReply }
+  /** Without `reply` nobody waits for one. `final`: the reply is recorded under the id of the message. */
   | {
       readonly _tag: "Record"
       readonly records: Records
       readonly discard: boolean
-      readonly answer?: Answer
+      readonly reply?: ParticipantReply
       readonly final: boolean
     }
   | { readonly _tag: "Execute"; readonly transactions: ReadonlyArray<Transaction>; readonly staging: boolean }
@@ -66,9 +66,10 @@ export type Decision =
       readonly discard: boolean
     }
   | { readonly _tag: "Reserve"; readonly transaction: Transaction }
-  | { readonly _tag: "Commit"; readonly transaction: Transaction; readonly answer?: Answer }
+  | { readonly _tag: "Commit"; readonly transaction: Transaction; readonly reply?: ParticipantReply }
 
-export type Known = Pick<Unit, "transactions" | "barriers">
+/** The records that a unit of work has read. */
+export type KnownRecords = Pick<Unit, "transactions" | "barriers">
 
 // ---- what a message is about -----------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ const isCommand = ({ op }: Envelope): boolean => op === "execute" || op === "fai
 const reservedPaths = ({ content }: Envelope): ReadonlyArray<string> | undefined =>
   Array.isArray(content) && content.every((path): path is string => typeof path === "string") ? content : undefined
 
-/** Ids follow from what a message is about (SPEC C3): another one could stand in the way of another message. */
+/** Ids follow from the subject of a message (SPEC C3): a free id could take the place of another message. */
 const isWellFormed = (envelope: Envelope): boolean => {
   const { content, id, inReplyTo, op, path, saga, service } = envelope
   switch (op) {
@@ -105,14 +106,14 @@ const isWellFormed = (envelope: Envelope): boolean => {
 
 const unique = (texts: ReadonlyArray<string>): ReadonlyArray<string> => (texts.length < 2 ? texts : [...new Set(texts)])
 
-/** What has to be held and read to decide about a message. Undefined: there is nothing to decide about. */
+/** The transactions and messages that a unit of work locks and reads to decide. Undefined: the message is malformed. */
 export const scopeOf = (service: string, envelope: Envelope): Scope | undefined => {
   if (!isWellFormed(envelope)) return undefined
   const transactions = isCommand(envelope) ? unique(envelope.transactions) : [envelope.saga]
   return { service, transactions, messages: unique(messagesOf(envelope)) }
 }
 
-/** Those whose records say what to do. */
+/** The messages whose records say what to do. */
 const messagesOf = (envelope: Envelope): ReadonlyArray<string> => {
   const { id, op, saga } = envelope
   switch (op) {
@@ -153,7 +154,7 @@ const becomes = (
   updatedAt: now
 })
 
-/** Only the coordinator and the latest `notAfter` may be new. */
+/** A transaction that keeps its status. Only the coordinator and the latest `notAfter` may be new. */
 const touched = (known: Transaction, envelope: Envelope): Transaction => ({
   ...known,
   coordinator: known.coordinator ?? (known.uuid === envelope.saga ? envelope.coordinator : undefined),
@@ -167,8 +168,8 @@ const barrierOf = (envelope: Envelope, now: number) => ({
   createdAt: now
 })
 
-/** The execute of a path that has not come: if it comes, it runs nothing. */
-const nullExecute = (envelope: Envelope, now: number): Barrier => ({
+/** The record of an execute that has not come: if it comes later, it runs nothing. */
+const blockedExecute = (envelope: Envelope, now: number): Barrier => ({
   ...barrierOf(envelope, now),
   id: executeId(envelope),
   request: undefined,
@@ -179,7 +180,7 @@ const nullExecute = (envelope: Envelope, now: number): Barrier => ({
 })
 
 /** The record of a message that is answered now. */
-export const answered = (
+export const answeredBarrier = (
   { envelope, request }: Incoming,
   status: ReplyStatus,
   reply: string,
@@ -198,30 +199,34 @@ export const answered = (
 
 // ---- decisions -------------------------------------------------------------------------------------------------
 
-const ignore: Decision = { _tag: "Ignore" }
-const answer = (status: ReplyStatus, content?: Json): Decision => ({
-  _tag: "Answer",
-  answer: withContent(status, content)
+const ignore: ParticipantAction = { _tag: "Ignore" }
+const replyWith = (status: ReplyStatus, content?: Json): ParticipantAction => ({
+  _tag: "Reply",
+  reply: content === undefined ? { status } : { status, content }
 })
-const withContent = (status: ReplyStatus, content?: Json): Answer =>
-  content === undefined ? { status } : { status, content }
 
-export const refused = (reason: string): Answer => ({ status: 500, content: reason })
+/** A 500: the command has not run, or its effect is gone. */
+export const refused = (reason: string): ParticipantReply => ({ status: 500, content: reason })
 
 const record = (
-  given: Answer | undefined,
+  reply: ParticipantReply | undefined,
   records: Partial<Records>,
   { discard = false, final = true }: { readonly discard?: boolean; readonly final?: boolean } = {}
-): Decision => ({
+): ParticipantAction => ({
   _tag: "Record",
   records: { transactions: records.transactions ?? [], barriers: records.barriers ?? [] },
   discard,
-  ...(given !== undefined && { answer: given }),
-  final: final && given !== undefined
+  ...(reply !== undefined && { reply }),
+  final: final && reply !== undefined
 })
 
-/** The table of SPEC C6: which message, in which status, what happens. */
-export const decide = (known: Known, message: Incoming, now: number, settings: ParticipantConfig): Decision => {
+/** The table of SPEC C6: the message and the status of its transaction give the action. */
+export const decide = (
+  known: KnownRecords,
+  message: Incoming,
+  now: number,
+  settings: ParticipantConfig
+): ParticipantAction => {
   const { envelope, request } = message
   const own = known.transactions.get(envelope.saga)
   const recorded = known.barriers.get(envelope.id)
@@ -232,143 +237,148 @@ export const decide = (known: Known, message: Incoming, now: number, settings: P
     if (isForeign(barrier)) return { _tag: "PutAway", fault: "SenderMismatch" }
   }
   if (recorded !== undefined) {
-    // It was recorded as never to run, or it is the message that was answered.
-    if (recorded.request === undefined || recorded.reply === undefined) return answer(500, "Refused")
+    // The record says that the message never runs, or is of the message that was answered.
+    if (recorded.request === undefined || recorded.reply === undefined) return replyWith(500, "Refused")
     return recorded.request === request
-      ? { _tag: "Repeat", reply: recorded.reply }
+      ? { _tag: "Repeat", body: recorded.reply }
       : { _tag: "PutAway", fault: "MessageIdReused" }
   }
-  const at: Place = { ...known, message, envelope, own, now, bound: envelope.notAfter + settings.maxSkew, settings }
+  const situation: Situation = { ...known, envelope, own, now, bound: envelope.notAfter + settings.maxSkew, settings }
   switch (envelope.op) {
     case "execute":
-      return execute(at)
+      return execute(situation)
     case "failure":
-      return failure(at)
+      return compensate(situation)
     case "probe":
-      return probe(at)
+      return probe(situation)
     case "reserve":
-      return reserve(at)
+      return reserve(situation)
     case "commit":
-      return commit(at, { status: 200 })
+      return commit(situation, { status: 200 })
     case "reject":
-      return reject(at)
+      return reject(situation)
     case "reply":
-      return told(at)
+      return learnDecision(situation)
     case "status":
       return { _tag: "PutAway", fault: "MessageMalformed" }
   }
 }
 
-interface Place extends Known {
-  readonly message: Incoming
+/** Everything that a row of the table depends on. */
+interface Situation extends KnownRecords {
   readonly envelope: Envelope
   /** The transaction of the execution itself. */
   readonly own: Transaction | undefined
   readonly now: number
-  /** From then on, what is not recorded may have been removed. */
+  /** From this time on a missing record may have been purged. */
   readonly bound: number
   readonly settings: ParticipantConfig
 }
 
-const isLate = ({ bound, now }: Place): boolean => now > bound
+const isLate = ({ bound, now }: Situation): boolean => now > bound
 
-/** So late that without a transaction the missing of a record proves nothing. */
-const isForgotten = ({ bound, envelope, now, settings }: Place): boolean =>
+/** So late that the record of a message without a transaction may have been purged. */
+const isForgotten = ({ bound, envelope, now, settings }: Situation): boolean =>
   envelope.transactions.length === 0 && now > bound + settings.participantRetention
 
-/** It contradicts what is known: changes nothing, and people are told. */
-const violation = ({ own }: Place, isAnswered = true): Decision => {
+/** The message contradicts the records: nothing changes, and a person has to look at it. */
+const violation = ({ own }: Situation, isAnswered = true): ParticipantAction => {
   const fault = own?.heuristic === true ? "HeuristicOutcome" : "ProtocolViolation"
-  return { _tag: "PutAway", fault, ...(isAnswered && { answer: refused(fault) }) }
+  return { _tag: "PutAway", fault, ...(isAnswered && { reply: refused(fault) }) }
 }
 
-const execute = (at: Place): Decision => {
-  const { envelope, now, own, transactions } = at
+const execute = (situation: Situation): ParticipantAction => {
+  const { envelope, now, own, transactions } = situation
   if (now > envelope.notAfter) {
-    if (isForgotten(at)) return { _tag: "PutAway", fault: "Purged" }
-    // Another instance, whose clock is behind, must not run it after this answer.
-    const isRecorded = !isLate(at) && (joins(at) || envelope.transactions.length === 0)
-    const rows = !joins(at)
-      ? []
-      : [own === undefined ? becomes(own, envelope, "rejected", now) : touched(own, envelope)]
-    return isRecorded ? record(refused("Expired"), { transactions: rows }) : answer(500, "Expired")
+    if (isForgotten(situation)) return { _tag: "PutAway", fault: "Purged" }
+    // Recorded, because another instance, whose clock is behind, must not run it after this reply.
+    const isRecorded = !isLate(situation) && (joins(situation) || envelope.transactions.length === 0)
+    const rows = unrunRows(situation)
+    return isRecorded ? record(refused("Expired"), { transactions: rows }) : replyWith(500, "Expired")
   }
   const rows = unique(envelope.transactions).flatMap((uuid) => transactions.get(uuid) ?? [])
   if (rows.every(({ status }) => status === "pending")) {
-    return { _tag: "Execute", transactions: opened(at, envelope, now), staging: joins(at) }
+    return { _tag: "Execute", transactions: opened(situation, envelope, now), staging: joins(situation) }
   }
-  // The transaction around it is over: its own, which has no record, is refused with it.
-  const unopened = joins(at) && own === undefined ? [becomes(own, envelope, "rejected", now)] : []
+  // An outer transaction is over. The command's own transaction, which has no record yet, is refused with it.
+  const unopened = joins(situation) && own === undefined ? [becomes(own, envelope, "rejected", now)] : []
   return record(refused("Refused"), { transactions: [...rows.map((row) => touched(row, envelope)), ...unopened] })
 }
 
-/** All transactions of a command, open; those that are over stay as they are. */
-export const opened = ({ transactions }: Known, envelope: Envelope, now: number): ReadonlyArray<Transaction> =>
+/** All transactions of a command. New ones are pending; ended ones keep their status. */
+export const opened = ({ transactions }: KnownRecords, envelope: Envelope, now: number): ReadonlyArray<Transaction> =>
   unique(envelope.transactions).map((uuid) => {
     const known = transactions.get(uuid)
     if (known !== undefined) {
       return { ...touched(known, envelope), ...(known.status === "pending" && { updatedAt: now }) }
     }
-    // An outer execution has a coordinator of its own, who is not known yet.
+    // An outer execution has another coordinator, which is not known yet.
     const coordinator = uuid === envelope.saga ? envelope.coordinator : undefined
     return { uuid, coordinator, status: "pending", notAfter: envelope.notAfter, heuristic: false, updatedAt: now }
   })
 
 /** Whether the message belongs to the transaction of its own execution. */
-const joins = ({ envelope }: Place): boolean => envelope.transactions.includes(envelope.saga)
+const joins = ({ envelope }: Situation): boolean => envelope.transactions.includes(envelope.saga)
 
-/** The end of an open transaction, as part of something else. */
+/** The own transaction of a command that never runs. One without a record is rejected: a later copy must not open it. */
+const unrunRows = (situation: Situation): ReadonlyArray<Transaction> => {
+  if (!joins(situation)) return []
+  const { envelope, now, own } = situation
+  return [own === undefined ? becomes(own, envelope, "rejected", now) : touched(own, envelope)]
+}
+
+/** Ends the transaction, if it is open, as part of another action. */
 const ended = ({
   envelope,
   now,
   own
-}: Place): { readonly rows: ReadonlyArray<Transaction>; readonly discard: boolean } =>
+}: Situation): { readonly rows: ReadonlyArray<Transaction>; readonly discard: boolean } =>
   own === undefined || own.status === "pending" || own.status === "reserved"
     ? { rows: [becomes(own, envelope, "rejected", now)], discard: own !== undefined }
     : { rows: [touched(own, envelope)], discard: false }
 
-const failure = (at: Place): Decision => {
-  const { barriers, envelope, now, own } = at
+const compensate = (situation: Situation): ParticipantAction => {
+  const { barriers, envelope, now, own } = situation
   const executed = barriers.get(executeId(envelope))
   if (executed !== undefined && executed.transaction !== belongsTo(envelope)) {
     return { _tag: "PutAway", fault: "TransactionMismatch" }
   }
-  if (executed === undefined && own === undefined && isLate(at)) {
-    return isForgotten(at) ? answer(500, "Purged") : answer(200)
+  if (executed === undefined && own === undefined && isLate(situation)) {
+    return isForgotten(situation) ? replyWith(500, "Purged") : replyWith(200)
   }
-  if (own?.status === "committed") return violation(at)
-  const { discard, rows } = joins(at) ? ended(at) : { rows: [], discard: false }
+  if (own?.status === "committed") return violation(situation)
+  const { discard, rows } = joins(situation) ? ended(situation) : { rows: [], discard: false }
   if (executed?.effect === "immediate") return { _tag: "Compensate", transactions: rows, executed, discard }
-  const unseen = executed === undefined ? [nullExecute(envelope, now)] : []
+  const unseen = executed === undefined ? [blockedExecute(envelope, now)] : []
   return record({ status: 200 }, { transactions: rows, barriers: unseen }, { discard })
 }
 
-const probe = (at: Place): Decision => {
-  const { barriers, envelope, now, own } = at
+const probe = (situation: Situation): ParticipantAction => {
+  const { barriers, envelope, now, own } = situation
   const executed = barriers.get(executeId(envelope))
   if (executed !== undefined) {
     if (executed.transaction !== belongsTo(envelope)) return { _tag: "PutAway", fault: "TransactionMismatch" }
     return executed.status === 500 || executed.reply === undefined
-      ? answer(404)
-      : { _tag: "Answer", answer: answerIn(executed.reply, executed.status) }
+      ? replyWith(404)
+      : { _tag: "Reply", reply: replyIn(executed.reply, executed.status) }
   }
-  if (own === undefined && isLate(at)) return isForgotten(at) ? answer(500, "Purged") : answer(404)
-  const rows = !joins(at) ? [] : [own === undefined ? becomes(own, envelope, "rejected", now) : touched(own, envelope)]
-  return record({ status: 404 }, { transactions: rows, barriers: [nullExecute(envelope, now)] }, { final: false })
+  if (own === undefined && isLate(situation)) return isForgotten(situation) ? replyWith(500, "Purged") : replyWith(404)
+  const rows = unrunRows(situation)
+  return record({ status: 404 }, { transactions: rows, barriers: [blockedExecute(envelope, now)] }, { final: false })
 }
 
-/** What a recorded reply says. */
-const answerIn = (reply: string, status: ReplyStatus): Answer => {
+/** The parts of a recorded reply. */
+const replyIn = (reply: string, status: ReplyStatus): ParticipantReply => {
   const { content, relatedServices }: Envelope = JSON.parse(reply)
   return { status, ...(content !== undefined && { content }), relatedServices }
 }
 
-const reserve = (at: Place): Decision => {
-  const { barriers, envelope, now, own } = at
-  const no = (reason: string): Answer => ({ status: 400, content: reason })
+const reserve = (situation: Situation): ParticipantAction => {
+  const { barriers, envelope, now, own } = situation
+  const no = (reason: string): ParticipantReply => ({ status: 400, content: reason })
   if (own === undefined) {
-    return isLate(at)
-      ? { _tag: "Answer", answer: no("Purged") }
+    return isLate(situation)
+      ? { _tag: "Reply", reply: no("Purged") }
       : record(no("Unknown"), { transactions: [becomes(own, envelope, "rejected", now)] })
   }
   switch (own.status) {
@@ -389,46 +399,46 @@ const reserve = (at: Place): Decision => {
   }
 }
 
-const commit = (at: Place, given: Answer | undefined): Decision => {
-  const { envelope, now, own } = at
-  const isAnswered = given !== undefined
+const commit = (situation: Situation, reply: ParticipantReply | undefined): ParticipantAction => {
+  const { envelope, now, own } = situation
+  const isAnswered = reply !== undefined
   switch (own?.status) {
     case undefined:
-      return isLate(at) ? (isAnswered ? answer(200) : ignore) : violation(at, isAnswered)
+      return isLate(situation) ? (isAnswered ? replyWith(200) : ignore) : violation(situation, isAnswered)
     case "pending":
     case "rejected":
-      return violation(at, isAnswered)
+      return violation(situation, isAnswered)
     case "reserved":
       return {
         _tag: "Commit",
         transaction: becomes(own, envelope, "committed", now),
-        ...(isAnswered && { answer: given })
+        ...(isAnswered && { reply })
       }
     case "committed":
-      return own === undefined || !isAnswered ? ignore : record(given, { transactions: [touched(own, envelope)] })
+      return own === undefined || !isAnswered ? ignore : record(reply, { transactions: [touched(own, envelope)] })
   }
 }
 
-const reject = (at: Place): Decision => {
-  if (at.own === undefined && isLate(at)) return answer(200)
-  if (at.own?.status === "committed") return violation(at)
-  const { discard, rows } = ended(at)
+const reject = (situation: Situation): ParticipantAction => {
+  if (situation.own === undefined && isLate(situation)) return replyWith(200)
+  if (situation.own?.status === "committed") return violation(situation)
+  const { discard, rows } = ended(situation)
   return record({ status: 200 }, { transactions: rows }, { discard })
 }
 
-/** The coordinator's answer to `status`. */
-const told = (at: Place): Decision => {
-  const { envelope, own } = at
-  if (envelope.content === "commit") return commit(at, undefined)
+/** The coordinator's reply to `status`. */
+const learnDecision = (situation: Situation): ParticipantAction => {
+  const { envelope, own } = situation
+  if (envelope.content === "commit") return commit(situation, undefined)
   const isOpen = own?.status === "pending" || own?.status === "reserved"
   if (envelope.content !== "reject" || !isOpen) return ignore
-  const { rows } = ended(at)
+  const { rows } = ended(situation)
   return record(undefined, { transactions: rows }, { discard: true })
 }
 
-/** A transaction for which nobody has decided in time ends by itself, unless it has promised to wait. */
+/** The rejected transaction, if it has been pending for too long. A reserved one has promised to wait, and never expires. */
 export const expire = (
-  { transactions }: Known,
+  { transactions }: KnownRecords,
   uuid: string,
   now: number,
   { pendingTtl }: ParticipantConfig

@@ -1,10 +1,10 @@
 /**
- * The code of the user in a participant: one handler for each command, and hooks for what the transaction asks. Here it is
- * looked up, called inside the transaction it belongs to, and its outcome turned into an answer.
+ * Runs the handler of one command: looks it up, runs it inside the transaction of its message, and makes the reply from its
+ * outcome. A result that the receiver could not read counts as a failure of the handler.
  */
 import { Cause, Effect, Exit, Ref } from "effect"
 import type * as Command from "../definition/Command.ts"
-import type * as Definition from "../definition/ParticipantContract.ts"
+import type * as Contract from "../definition/ParticipantContract.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import * as Broker from "../ports/Broker.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
@@ -13,9 +13,12 @@ import { enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
 import { type Envelope, isName, reply } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
-import { type Answer, type Incoming, refused } from "./ParticipantDecision.ts"
+import { type Incoming, type ParticipantReply, refused } from "./ParticipantDecision.ts"
 
-/** One handler for each command; its payload, result and error are those of the contract. */
+/**
+ * One handler for each command of a contract. It gets the payload, and gives the result or fails with the error that the
+ * contract declares. Inside it `SagaTransaction` tells the execution and the idempotency key.
+ */
 export type Handlers<Commands extends Record<string, Command.Any>> = {
   readonly [Tag in keyof Commands]: Commands[Tag] extends Command.Command<
     any,
@@ -28,46 +31,49 @@ export type Handlers<Commands extends Record<string, Command.Any>> = {
     : never
 }
 
-/** A contract with its code. The services of the code are erased; the layer requires them and its fibers have them. */
-export interface Code {
-  readonly contract: Definition.Participant<string, Record<string, Command.Any>>
+/**
+ * A contract with the handlers and hooks of its author. The services that these require are erased: the layer of the
+ * participant requires them, and its fibers have them.
+ */
+export interface ParticipantCode {
+  readonly contract: Contract.Participant<string, Record<string, Command.Any>>
   readonly handlers: Readonly<Record<string, (payload: any) => Effect.Effect<unknown, unknown, any>>>
   readonly hooks: Hooks
 }
 
-/** A handler that did not succeed: its effects are gone. */
-export interface Failed {
-  readonly _tag: "Failed"
-  readonly answer: Answer
+/** The effects of the handler are gone. */
+export interface HandlerFailed {
+  readonly _tag: "HandlerFailed"
+  readonly reply: ParticipantReply
 }
 
-export interface Handled {
-  readonly _tag: "Handled"
-  readonly answer: Answer
-  /** The reply that says so. */
+export interface HandlerSucceeded {
+  readonly _tag: "HandlerSucceeded"
+  readonly reply: ParticipantReply
+  /** The exact body of the reply. */
   readonly body: string
   readonly effect: Command.EffectMode
-  /** A compensation may come. */
+  /** The effect counts already, and a compensation may come for it. */
   readonly open: boolean
 }
 
-/** What its result was cannot be sent: as if it had failed. */
-class Unsendable {
-  readonly _tag = "Unsendable"
+/** The outcome of a handler does not fit into a reply that its receiver accepts (SPEC C11). */
+class ReplyUnsendable {
+  readonly _tag = "ReplyUnsendable"
 }
 
-const failed = (reason: string): Failed => ({ _tag: "Failed", answer: refused(reason) })
+const failed = (reason: string): HandlerFailed => ({ _tag: "HandlerFailed", reply: refused(reason) })
 
 const lookUp = <A>(from: Readonly<Record<string, A>>, name: string | undefined): A | undefined =>
   name !== undefined && Object.hasOwn(from, name) ? from[name] : undefined
 
-/** `staging`: there is a transaction that can keep an effect back. */
-export const run = (
-  { contract, handlers }: Code,
+/** `staging`: the message belongs to a transaction, so a staged effect is possible. */
+export const runHandler = (
+  { contract, handlers }: ParticipantCode,
   { command: name, envelope }: Incoming,
   unit: Unit,
   staging: boolean
-): Effect.Effect<Handled | Failed, ParticipantStoreError> => {
+): Effect.Effect<HandlerSucceeded | HandlerFailed, ParticipantStoreError> => {
   const command = lookUp(contract.commands, name)
   const handler = lookUp(handlers, name)
   if (command === undefined || handler === undefined) return Effect.succeed(failed("UnknownCommand"))
@@ -76,24 +82,25 @@ export const run = (
   if (JsonCodec.isCodecIssue(payload)) return Effect.succeed(failed("PayloadMalformed"))
   const request = requestOf(contract.name, envelope)
   const handled = Effect.flatMap(
-    callHandler(envelope, request, () => handler(payload)),
-    (value) => handledWith(command, envelope, value, request)
+    runInRequest(envelope, request, () => handler(payload)),
+    (value) => succeeded(command, envelope, value, request)
   )
   return Effect.matchCauseEffect(unit.attempt(handled), {
-    onSuccess: Effect.succeed<Handled | Failed>,
+    onSuccess: Effect.succeed<HandlerSucceeded | HandlerFailed>,
     onFailure: (cause) =>
-      Effect.map(failureOf(command, envelope, cause, request), (answer) => ({ _tag: "Failed", answer }))
+      Effect.map(failureReply(command, envelope, cause, request), (reply) => ({ _tag: "HandlerFailed", reply }))
   })
 }
 
-/** What a handler is called with: a saga that it runs says there, or by name, which services it has brought in. */
-interface Request {
+/** The request that a handler serves. Other services can join it: by `enrol`, or as participants of a saga that it runs. */
+interface HandlerRequest {
+  /** A saga that runs inside the request writes `related_services` here. */
   readonly headers: Ref.Ref<Readonly<Record<string, string>>>
-  /** Those that take part by name; the first is the own one. */
+  /** The own service, and those given to `enrol`. */
   readonly services: Array<string>
 }
 
-const requestOf = (service: string, { headers = noHeaders, transactions }: Envelope): Request => ({
+const requestOf = (service: string, { headers = noHeaders, transactions }: Envelope): HandlerRequest => ({
   headers: Ref.makeUnsafe<Readonly<Record<string, string>>>(
     transactions.length === 0 ? headers : { ...headers, transactions: transactions.join(",") }
   ),
@@ -103,18 +110,17 @@ const requestOf = (service: string, { headers = noHeaders, transactions }: Envel
 const noHeaders: Readonly<Record<string, string>> = {}
 
 /** The services that have taken part so far. */
-const servicesOf = ({ headers, services }: Request): ReadonlyArray<string> => {
+const servicesOf = ({ headers, services }: HandlerRequest): ReadonlyArray<string> => {
   const related = RequestContext.relatedServices(Ref.getUnsafe(headers))
   return related.length + services.length === 1 ? services : [...new Set([...services, ...related])]
 }
 
 /**
- * Calls the code of the user inside its transaction, as a request: a saga that it runs is a part of the same transactions,
- * and its services take part too.
+ * Runs the handler inside its transaction and its request. A saga that the handler runs belongs to the same transactions.
  */
-const callHandler = (
+const runInRequest = (
   { coordinator, headers, id, path, saga, user }: Envelope,
-  request: Request,
+  request: HandlerRequest,
   handler: () => Effect.Effect<unknown, unknown, any>
 ): Effect.Effect<unknown, unknown> => {
   const enrol = enrolInto(request.services)
@@ -124,64 +130,63 @@ const callHandler = (
   )
 }
 
-/** What the store has to say is not the answer of a handler: the unit is done again. */
-export const storeError = (cause: Cause.Cause<unknown>): ParticipantStoreError | undefined =>
+/** A failure of the store is no outcome of a handler: the unit of work fails with it, and is repeated. */
+export const storeErrorIn = (cause: Cause.Cause<unknown>): ParticipantStoreError | undefined =>
   cause.reasons.flatMap((reason) =>
     reason._tag === "Fail" && reason.error instanceof ParticipantStoreError ? [reason.error] : []
   )[0]
 
-/** What its receiver would not read is no answer (SPEC C11). */
-const handledWith = (
+const succeeded = (
   command: Command.Any,
   envelope: Envelope,
   value: unknown,
-  request: Request
-): Effect.Effect<Handled, Unsendable> => {
+  request: HandlerRequest
+): Effect.Effect<HandlerSucceeded, ReplyUnsendable> => {
   const content = JsonCodec.encode(command.success, value)
-  if (JsonCodec.isCodecIssue(content)) return Effect.fail(new Unsendable())
+  if (JsonCodec.isCodecIssue(content)) return Effect.fail(new ReplyUnsendable())
   const { compensable, effect } = command
-  return Effect.map(sendable(envelope, answerOf(200, content, request)), ({ answer, body }) => ({
-    _tag: "Handled",
-    answer,
+  return Effect.map(sendable(envelope, replyWith(200, content, request)), ({ body, reply }) => ({
+    _tag: "HandlerSucceeded",
+    reply,
     body,
     effect,
     open: effect === "immediate" && compensable !== false
   }))
 }
 
-const answerOf = (status: 200 | 400, content: Json | undefined, request: Request): Answer => {
+const replyWith = (status: 200 | 400, content: Json | undefined, request: HandlerRequest): ParticipantReply => {
   const relatedServices = servicesOf(request)
   return content === undefined ? { status, relatedServices } : { status, content, relatedServices }
 }
 
-/** The rest of a reply is of the message that was read. */
+/** Checks the parts that a handler has brought. The others come from the message, which was checked when it was read. */
 const sendable = (
   to: Envelope,
-  answer: Answer
-): Exit.Exit<{ readonly answer: Answer; readonly body: string }, Unsendable> => {
-  const { content, relatedServices = [] } = answer
-  // As deep as it is in the reply.
+  reply: ParticipantReply
+): Exit.Exit<{ readonly reply: ParticipantReply; readonly body: string }, ReplyUnsendable> => {
+  const { content, relatedServices = [] } = reply
+  // In an array, because the content is one level deeper in the reply.
   if (!relatedServices.every(isName) || (content !== undefined && typeof check([content]) !== "number"))
-    return Exit.fail(new Unsendable())
-  const { body } = messageOf(to, answer)
-  return Broker.sizeOf(body) > Broker.maxMessageBytes ? Exit.fail(new Unsendable()) : Exit.succeed({ answer, body })
+    return Exit.fail(new ReplyUnsendable())
+  const { body } = replyMessage(to, reply)
+  return Broker.sizeOf(body) > Broker.maxMessageBytes ? Exit.fail(new ReplyUnsendable()) : Exit.succeed({ reply, body })
 }
 
-const failureOf = Effect.fnUntraced(function* (
+const failureReply = Effect.fnUntraced(function* (
   command: Command.Any,
   envelope: Envelope,
   cause: Cause.Cause<unknown>,
-  request: Request
-): Effect.fn.Return<Answer, ParticipantStoreError> {
-  const unavailable = storeError(cause)
+  request: HandlerRequest
+): Effect.fn.Return<ParticipantReply, ParticipantStoreError> {
+  const unavailable = storeErrorIn(cause)
   if (unavailable !== undefined) return yield* unavailable
   const reason = cause.reasons[0]
   if (reason?._tag === "Fail") {
-    if (reason.error instanceof Unsendable) return refused("ReplyMalformed")
+    if (reason.error instanceof ReplyUnsendable) return refused("ReplyMalformed")
     const content = JsonCodec.encode(command.error, reason.error)
     if (!JsonCodec.isCodecIssue(content)) {
-      const sent = sendable(envelope, answerOf(400, content, request))
-      return Exit.isSuccess(sent) ? sent.value.answer : refused("ReplyMalformed")
+      const sent = sendable(envelope, replyWith(400, content, request))
+      return Exit.isSuccess(sent) ? sent.value.reply : refused("ReplyMalformed")
     }
   }
   if (Cause.hasInterruptsOnly(cause)) return refused("Interrupted")
@@ -189,8 +194,6 @@ const failureOf = Effect.fnUntraced(function* (
   return refused("Died")
 })
 
-/** The reply as it is published, and recorded: every copy has the same bytes. */
-export const messageOf = (to: Envelope, answer: Answer): Broker.Message => Broker.toMessage(replyOf(to, answer))
-
-const replyOf = (to: Envelope, answer: Answer): Envelope =>
-  reply(to, { ...answer, relatedServices: answer.relatedServices ?? [to.service] })
+/** The reply as it is published and recorded: every copy has the same bytes. */
+export const replyMessage = (to: Envelope, answer: ParticipantReply): Broker.Message =>
+  Broker.toMessage(reply(to, { ...answer, relatedServices: answer.relatedServices ?? [to.service] }))

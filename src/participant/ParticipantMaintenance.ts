@@ -1,6 +1,6 @@
 /**
- * What a participant does without being asked: it ends transactions for which nobody has decided in time, asks after those
- * it has promised to wait for, and forgets what can no longer matter (SPEC C6, C8, C14).
+ * The work of a participant that no message starts (SPEC C6, C8, C14): rejecting transactions that have been pending for too
+ * long, asking coordinators about transactions in doubt, removing records that can no longer matter.
  */
 import { Clock, Duration, Effect, Metric } from "effect"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
@@ -11,23 +11,24 @@ import { messageId } from "../wire/Envelope.ts"
 import * as HandleMessage from "./HandleMessage.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
 import * as ParticipantDecision from "./ParticipantDecision.ts"
-import type { Code } from "./ParticipantHandlers.ts"
+import type { ParticipantCode } from "./ParticipantHandlers.ts"
 
-/** Transactions that have voted yes and wait longer than they should. */
+/** Transactions that have voted yes and wait for the decision longer than `inDoubtAfter`. */
 export const inDoubt = Metric.gauge("effect_saga_in_doubt", {
   description: "Reserved transactions whose coordinator is being asked for its decision"
 })
 
-/** The wait before a transaction in doubt asks again. */
+/** The time between two questions about the same transaction, in milliseconds. */
 const backoff: RetrySchedule.Backoff = { initial: 5_000, factor: 2, max: 60_000 }
 
+/** The time between two rounds. */
 const interval = Duration.seconds(5)
 
-/** Rows that are read, or removed, at once. */
+/** Rows that are read or removed in one request. */
 const batch = 100
 
-/** Every transaction in a status since a time, a batch after the other. */
-const forEach = Effect.fnUntraced(function* <E, R>(
+/** Visits every transaction that matches, in batches, and gives their number. */
+const forEachTransaction = Effect.fnUntraced(function* <E, R>(
   query: Omit<Query, "after" | "limit">,
   use: (transaction: Transaction) => Effect.Effect<void, E, R>
 ) {
@@ -47,7 +48,7 @@ const forEach = Effect.fnUntraced(function* <E, R>(
   return found
 })
 
-/** The question to the coordinator: was it committed or rejected? */
+/** The question to the coordinator: is the transaction committed or rejected? */
 export const statusQuery = (service: string, coordinator: string, { notAfter, uuid }: Transaction): Envelope => ({
   v: 1,
   id: messageId(uuid, service, "status"),
@@ -60,33 +61,36 @@ export const statusQuery = (service: string, coordinator: string, { notAfter, uu
   notAfter
 })
 
-/** Asks for every transaction whose next question has become due since `since`; at a start for each. */
-const ask = Effect.fnUntraced(function* (service: string, since: number, now: number) {
+/** Asks about every transaction whose next question became due after `since`. */
+const askCoordinators = Effect.fnUntraced(function* (service: string, since: number, now: number) {
   const broker = yield* Broker.Broker
   const { inDoubtAfter } = yield* ParticipantConfig
-  const found = yield* forEach({ service, status: "reserved", before: now - inDoubtAfter }, (transaction) => {
-    const { coordinator, updatedAt, uuid } = transaction
-    const { last } = RetrySchedule.around(updatedAt + inDoubtAfter, now, backoff, uuid)
-    return coordinator === undefined || last <= since
-      ? Effect.void
-      : Effect.catch(broker.publish(Broker.toMessage(statusQuery(service, coordinator, transaction))), ({ reason }) =>
-          Effect.logWarning("A transaction in doubt could not ask now", { uuid, reason })
-        )
-  })
+  const found = yield* forEachTransaction(
+    { service, status: "reserved", before: now - inDoubtAfter },
+    (transaction) => {
+      const { coordinator, updatedAt, uuid } = transaction
+      const { last } = RetrySchedule.around(updatedAt + inDoubtAfter, now, backoff, uuid)
+      return coordinator === undefined || last <= since
+        ? Effect.void
+        : Effect.catch(broker.publish(Broker.toMessage(statusQuery(service, coordinator, transaction))), ({ reason }) =>
+            Effect.logWarning("A transaction in doubt could not ask now", { uuid, reason })
+          )
+    }
+  )
   yield* Metric.update(Metric.withAttributes(inDoubt, { service }), found)
 })
 
-const expire = Effect.fnUntraced(function* (code: Code, now: number) {
+const expire = Effect.fnUntraced(function* (code: ParticipantCode, now: number) {
   const store = yield* ParticipantStore
   const settings = yield* ParticipantConfig
   const { name } = code.contract
-  yield* forEach({ service: name, status: "pending", before: now - settings.pendingTtl }, ({ uuid }) =>
+  yield* forEachTransaction({ service: name, status: "pending", before: now - settings.pendingTtl }, ({ uuid }) =>
     store
       .unit({ service: name, transactions: [uuid], messages: [] }, (unit) =>
         Effect.gen(function* () {
           const expired = ParticipantDecision.expire(unit, uuid, now, settings)
           if (expired === undefined) return
-          yield* HandleMessage.call(code, unit, "reject", {
+          yield* HandleMessage.requireHook(code, unit, "reject", {
             coordinator: expired.coordinator ?? name,
             id: messageId(uuid, name, "reject"),
             saga: uuid
@@ -94,8 +98,8 @@ const expire = Effect.fnUntraced(function* (code: Code, now: number) {
           yield* unit.save({ transactions: [expired] })
         })
       )
-      // Said already; the next round tries again.
-      .pipe(Effect.catchTag("Undone", () => Effect.void))
+      // The hook has failed, and the log says so. The next round tries again.
+      .pipe(Effect.catchTag("UnitFailed", () => Effect.void))
   )
 })
 
@@ -107,19 +111,19 @@ const purge = Effect.fnUntraced(function* (service: string, now: number) {
   while ((yield* store.purge(request)) === batch) yield* Effect.yieldNow
 })
 
-/** One round of everything. `since`: when the round before was; undefined for the first one. */
-export const sweep = Effect.fnUntraced(function* (code: Code, since: number | undefined) {
+/** `since`: the time of the round before. In the first round, without it, every transaction in doubt is asked about. */
+const round = Effect.fnUntraced(function* (code: ParticipantCode, since: number | undefined) {
   const now = yield* Clock.currentTimeMillis
   yield* expire(code, now)
-  yield* ask(code.contract.name, since ?? Number.NEGATIVE_INFINITY, now)
+  yield* askCoordinators(code.contract.name, since ?? Number.NEGATIVE_INFINITY, now)
   yield* purge(code.contract.name, now)
   return now
 })
 
-/** Rounds until interrupted. One that fails or dies is said in the log, and does not stop the next. */
-export const run = (code: Code) => {
+/** Rounds until interrupted. A round that fails or dies is logged, and does not stop the next one. */
+export const run = (code: ParticipantCode) => {
   const rounds = (since: number | undefined): Effect.Effect<never, never, Broker.Broker | ParticipantStore> =>
-    sweep(code, since).pipe(
+    round(code, since).pipe(
       Effect.catchCause((cause) =>
         Effect.as(Effect.logWarning("Looking after the transactions of a participant failed", cause), since)
       ),

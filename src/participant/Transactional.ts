@@ -1,7 +1,7 @@
 /**
- * A participant's transaction around a handler that is not part of a `Participant`: whoever serves requests by other means
- * tells their headers (`RequestContext`), and the handler runs inside the transactions they name. The phase on these
- * comes over the broker: `Participant.layer` of a contract without commands, with hooks.
+ * The transaction of a participant around a handler that is not part of a `Participant`: of a server for HTTP, for example.
+ * The server provides the headers of the request (`RequestContext`), which name the transactions. Their two-phase commit
+ * comes over the broker, to `Participant.layer` of a contract without commands, with hooks.
  */
 import { Clock, Effect, Exit, Ref } from "effect"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
@@ -15,13 +15,28 @@ import {
 import * as RequestContext from "../ports/RequestContext.ts"
 import { enrolInto, make, SagaTransaction } from "../ports/SagaTransaction.ts"
 import { messageId } from "../wire/Envelope.ts"
-import { storeError } from "./ParticipantHandlers.ts"
+import { storeErrorIn } from "./ParticipantHandlers.ts"
 
 export { TransactionRefused } from "../ports/ParticipantStore.ts"
 
 /**
- * Runs a handler of `service` inside the transactions of its request, all of which are pending afterwards. The headers
- * lose these, and `related_services` gains the service. Outside of a request, or of a transaction, the handler just runs.
+ * Runs a handler of `service` inside the transactions of its request, in one unit of work of the `ParticipantStore`. The
+ * transactions are pending afterwards, also when the handler fails; only its effects are gone then. The request loses its
+ * `transactions` header, and its `related_services` gain the service and those that the handler has given to
+ * `SagaTransaction.enrol`. Without a request, or without transactions, the handler just runs.
+ *
+ * Fails with `TransactionRefused` before the handler runs, when one of the transactions is no longer pending, and with
+ * `ParticipantStoreError` when the records cannot be read or written.
+ *
+ * @example
+ * ```ts
+ * const headers = yield* Ref.make(request.headers)
+ * yield* Effect.flatMap(request.json, chargeCard).pipe(
+ *   transactional("payments"),
+ *   RequestContext.provide({ headers })
+ * )
+ * // Send `related_services` of the changed headers back to the caller.
+ * ```
  */
 export const transactional =
   (service: string) =>
@@ -39,7 +54,7 @@ export const transactional =
       const work =
         innermost === undefined
           ? handler
-          : join(
+          : runJoined(
               service,
               uuids,
               Effect.provideService(
@@ -63,8 +78,8 @@ export const transactional =
       )
     })
 
-/** One unit of work: the effects of a handler that fails are gone, and the transactions are open all the same. */
-const join = <A, E, R>(
+/** Opens the transactions and runs the handler, in one unit of work. A failure of the handler does not close them. */
+const runJoined = <A, E, R>(
   service: string,
   uuids: ReadonlyArray<string>,
   handler: Effect.Effect<A, E, R>
@@ -81,7 +96,7 @@ const join = <A, E, R>(
           opened.push(row)
         }
         const exit = yield* Effect.exit(unit.attempt(handler))
-        const unavailable = Exit.isFailure(exit) ? storeError(exit.cause) : undefined
+        const unavailable = Exit.isFailure(exit) ? storeErrorIn(exit.cause) : undefined
         if (unavailable !== undefined) return yield* unavailable
         yield* unit.save({ transactions: opened })
         return exit
@@ -90,7 +105,7 @@ const join = <A, E, R>(
     return Exit.isSuccess(exit) ? exit.value : yield* Effect.failCause(exit.cause)
   })
 
-/** The request does not say until when it may run; its coordinator is known when it sends something. */
+/** A request has no `notAfter`, so the longest time counts. It does not name its coordinator: the first message does. */
 const open = ({ transactions }: Unit, uuid: string, now: number): Transaction => {
   const known = transactions.get(uuid)
   const notAfter = Math.max(known?.notAfter ?? 0, now + RetrySchedule.defaults.maxMessageLifetime)

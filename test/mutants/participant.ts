@@ -26,8 +26,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a message that was answered before gets a new answer",
     file: machine,
-    find: `? { _tag: "Repeat", reply: recorded.reply }`,
-    replace: `? answer(recorded.status)`,
+    find: `? { _tag: "Repeat", body: recorded.reply }`,
+    replace: `? replyWith(recorded.status)`,
     tests: [table, participant]
   },
   {
@@ -35,14 +35,14 @@ export const participants: ReadonlyArray<Mutant> = [
     what: "a message with the id of another gets that one's answer",
     file: machine,
     find: `      : { _tag: "PutAway", fault: "MessageIdReused" }`,
-    replace: `      : { _tag: "Repeat", reply: recorded.reply }`,
+    replace: `      : { _tag: "Repeat", body: recorded.reply }`,
     tests: [wire]
   },
   {
     rule: "C6",
     what: "a message that must never run is refused as a reused id, without an answer",
     file: machine,
-    find: `if (recorded.request === undefined || recorded.reply === undefined) return answer(500, "Refused")`,
+    find: `if (recorded.request === undefined || recorded.reply === undefined) return replyWith(500, "Refused")`,
     replace: `if (recorded.reply === undefined) return { _tag: "PutAway", fault: "MessageIdReused" }`,
     tests: [table]
   },
@@ -84,8 +84,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "an execute that comes too late is refused and not recorded: another clock may still run it",
     file: machine,
-    find: `return isRecorded ? record(refused("Expired"), { transactions: rows }) : answer(500, "Expired")`,
-    replace: `return answer(500, "Expired")`,
+    find: `return isRecorded ? record(refused("Expired"), { transactions: rows }) : replyWith(500, "Expired")`,
+    replace: `return replyWith(500, "Expired")`,
     tests: [table]
   },
   {
@@ -150,11 +150,11 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "it votes yes although its hook refuses",
     file: unit,
-    find: `        onFailure: (cause) => {
-          const unavailable`,
-    replace: `        onFailure: (cause) => {
-          if (cause !== undefined) return conclude({ status: 200 }, { transactions: [transaction] })
-          const unavailable`,
+    find: `    onFailure: (cause) => {
+      const unavailable`,
+    replace: `    onFailure: (cause) => {
+      if (cause !== undefined) return conclude(work, { status: 200 }, { transactions: [transaction] })
+      const unavailable`,
     tests: [wire]
   },
 
@@ -165,12 +165,12 @@ export const participants: ReadonlyArray<Mutant> = [
     file: machine,
     find: `    case "pending":
     case "rejected":
-      return violation(at, isAnswered)
+      return violation(situation, isAnswered)
     case "reserved":
       return {
         _tag: "Commit",`,
     replace: `    case "rejected":
-      return violation(at, isAnswered)
+      return violation(situation, isAnswered)
     case "pending":
     case "reserved":
       return {
@@ -183,12 +183,12 @@ export const participants: ReadonlyArray<Mutant> = [
     file: machine,
     find: `    case "pending":
     case "rejected":
-      return violation(at, isAnswered)
+      return violation(situation, isAnswered)
     case "reserved":
       return {
         _tag: "Commit",`,
     replace: `    case "pending":
-      return violation(at, isAnswered)
+      return violation(situation, isAnswered)
     case "rejected":
     case "reserved":
       return {
@@ -199,18 +199,18 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "it acknowledges the commit of what it does not know",
     file: machine,
-    find: "return isLate(at) ? (isAnswered ? answer(200) : ignore) : violation(at, isAnswered)",
-    replace: "return isAnswered ? answer(200) : ignore",
+    find: "return isLate(situation) ? (isAnswered ? replyWith(200) : ignore) : violation(situation, isAnswered)",
+    replace: "return isAnswered ? replyWith(200) : ignore",
     tests: [table]
   },
   {
     rule: "C6",
     what: "it rejects what it has committed",
     file: machine,
-    find: `  if (at.own?.status === "committed") return violation(at)
-  const { discard, rows } = ended(at)
+    find: `  if (situation.own?.status === "committed") return violation(situation)
+  const { discard, rows } = ended(situation)
   return record({ status: 200 }, { transactions: rows }, { discard })`,
-    replace: `  const { discard, rows } = ended(at)
+    replace: `  const { discard, rows } = ended(situation)
   return record({ status: 200 }, { transactions: rows }, { discard })`,
     tests: [table]
   },
@@ -218,15 +218,15 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a reject of what it does not know leaves nothing that keeps a late execute out",
     file: machine,
-    find: "if (at.own === undefined && isLate(at)) return answer(200)",
-    replace: "if (at.own === undefined) return answer(200)",
+    find: "if (situation.own === undefined && isLate(situation)) return replyWith(200)",
+    replace: "if (situation.own === undefined) return replyWith(200)",
     tests: [table]
   },
   {
     rule: "C6",
     what: "what was staged does not become visible with the commit",
     file: unit,
-    find: `call(code, unit, "commit", envelope),`,
+    find: `requireHook(code, unit, "commit", envelope),`,
     replace: "Effect.void,",
     tests: [random, wire]
   },
@@ -234,9 +234,11 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "what was staged is not thrown away with the rejection",
     file: unit,
-    find: `        discard,
+    find: `        work,
+        discard,
         final`,
-    replace: `        false,
+    replace: `        work,
+        false,
         final`,
     tests: [random, wire]
   },
@@ -244,9 +246,11 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a failure does not throw away what was staged",
     file: unit,
-    find: `        discard,
+    find: `        work,
+        discard,
         Effect.flatMap`,
-    replace: `        false,
+    replace: `        work,
+        false,
         Effect.flatMap`,
     tests: [random, wire]
   },
@@ -254,8 +258,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a commit whose hook dies is acknowledged",
     file: unit,
-    find: `return Effect.andThen(reportDeath(name, cause), Effect.fail(new Undone(ParticipantDecision.refused("Died"))))`,
-    replace: "return reportDeath(name, cause) as Attempt<never>",
+    find: `return Effect.andThen(logDefect(name, cause), Effect.fail(new UnitFailed(ParticipantDecision.refused("Died"))))`,
+    replace: "return logDefect(name, cause) as Attempt<never>",
     tests: [wire]
   },
 
@@ -264,16 +268,16 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "it undoes what it has committed",
     file: machine,
-    find: `  if (own?.status === "committed") return violation(at)
-  const { discard, rows } = joins(at)`,
-    replace: "  const { discard, rows } = joins(at)",
+    find: `  if (own?.status === "committed") return violation(situation)
+  const { discard, rows } = joins(situation)`,
+    replace: "  const { discard, rows } = joins(situation)",
     tests: [table]
   },
   {
     rule: "C6",
     what: "a failure before its execute leaves nothing that keeps it out",
     file: machine,
-    find: "const unseen = executed === undefined ? [nullExecute(envelope, now)] : []",
+    find: "const unseen = executed === undefined ? [blockedExecute(envelope, now)] : []",
     replace: "const unseen: ReadonlyArray<Barrier> = []",
     tests: [participant]
   },
@@ -281,7 +285,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a failure does not end its transaction",
     file: machine,
-    find: "const { discard, rows } = joins(at) ? ended(at) : { rows: [], discard: false }",
+    find: "const { discard, rows } = joins(situation) ? ended(situation) : { rows: [], discard: false }",
     replace: "const { discard, rows } = { rows: [], discard: false }",
     tests: [table]
   },
@@ -315,23 +319,23 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a compensation that fails is recorded, and never tried again",
     file: unit,
-    find: "Effect.fail(new Undone({ ...answer, status: 500 }))",
-    replace: "conclude({ ...answer, status: 500 }, {})",
+    find: "Effect.fail(new UnitFailed({ ...reply, status: 500 }))",
+    replace: "conclude(work, { ...reply, status: 500 }, {})",
     tests: [participant]
   },
   {
     rule: "C6",
     what: "a compensation that refuses is answered 400, as if it was final",
     file: unit,
-    find: "new Undone({ ...answer, status: 500 })",
-    replace: "new Undone(answer)",
+    find: "new UnitFailed({ ...reply, status: 500 })",
+    replace: "new UnitFailed(reply)",
     tests: [participant]
   },
   {
     rule: "C6",
     what: "a probe before its execute leaves nothing that keeps it out",
     file: machine,
-    find: "{ transactions: rows, barriers: [nullExecute(envelope, now)] }, { final: false })",
+    find: "{ transactions: rows, barriers: [blockedExecute(envelope, now)] }, { final: false })",
     replace: "{ transactions: rows }, { final: false })",
     tests: [participant]
   },
@@ -339,7 +343,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a probe of what it does not know leaves its transaction open to others",
     file: machine,
-    find: `const rows = !joins(at) ? [] : [own === undefined ? becomes(own, envelope, "rejected", now) : touched(own, envelope)]
+    find: `const rows = unrunRows(situation)
   return record({ status: 404 }`,
     replace: `const rows: ReadonlyArray<Transaction> = []
   return record({ status: 404 }`,
@@ -357,8 +361,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a probe does not get the recorded reply",
     file: machine,
-    find: `: { _tag: "Answer", answer: answerIn(executed.reply, executed.status) }`,
-    replace: ": answer(404)",
+    find: `: { _tag: "Reply", reply: replyIn(executed.reply, executed.status) }`,
+    replace: ": replyWith(404)",
     tests: [table, participant]
   },
 
@@ -383,7 +387,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "what ends by itself keeps what it has staged",
     file: "src/participant/ParticipantMaintenance.ts",
-    find: `          yield* HandleMessage.call(code, unit, "reject", {
+    find: `          yield* HandleMessage.requireHook(code, unit, "reject", {
             coordinator: expired.coordinator ?? name,
             id: messageId(uuid, name, "reject"),
             saga: uuid
@@ -411,7 +415,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a decision that was asked for is not carried out",
     file: machine,
-    find: `if (envelope.content === "commit") return commit(at, undefined)`,
+    find: `if (envelope.content === "commit") return commit(situation, undefined)`,
     replace: `if (envelope.content === "commit") return ignore`,
     tests: [table]
   },
@@ -453,11 +457,11 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a vote on what may be forgotten leaves a rejection that contradicts it",
     file: machine,
-    find: `    return isLate(at)
-      ? { _tag: "Answer", answer: no("Purged") }
+    find: `    return isLate(situation)
+      ? { _tag: "Reply", reply: no("Purged") }
       : record`,
     replace: `    return now < 0
-      ? { _tag: "Answer", answer: no("Purged") }
+      ? { _tag: "Reply", reply: no("Purged") }
       : record`,
     tests: [table]
   },
@@ -465,15 +469,15 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a commit of what may be forgotten is taken for a contradiction",
     file: machine,
-    find: "return isLate(at) ? (isAnswered ? answer(200) : ignore) : violation(at, isAnswered)",
-    replace: "return violation(at, isAnswered)",
+    find: "return isLate(situation) ? (isAnswered ? replyWith(200) : ignore) : violation(situation, isAnswered)",
+    replace: "return violation(situation, isAnswered)",
     tests: [table]
   },
   {
     rule: "C6",
     what: "a reject of what may be forgotten leaves a rejection that contradicts it",
     file: machine,
-    find: "  if (at.own === undefined && isLate(at)) return answer(200)\n",
+    find: "  if (situation.own === undefined && isLate(situation)) return replyWith(200)\n",
     replace: "",
     tests: [table]
   },
@@ -481,8 +485,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a failure of what may be forgotten leaves a rejection that contradicts it",
     file: machine,
-    find: `  if (executed === undefined && own === undefined && isLate(at)) {
-    return isForgotten(at) ? answer(500, "Purged") : answer(200)
+    find: `  if (executed === undefined && own === undefined && isLate(situation)) {
+    return isForgotten(situation) ? replyWith(500, "Purged") : replyWith(200)
   }\n`,
     replace: "",
     tests: [table]
@@ -491,7 +495,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a probe of what may be forgotten leaves a rejection that contradicts it",
     file: machine,
-    find: `  if (own === undefined && isLate(at)) return isForgotten(at) ? answer(500, "Purged") : answer(404)\n`,
+    find: `  if (own === undefined && isLate(situation)) return isForgotten(situation) ? replyWith(500, "Purged") : replyWith(404)\n`,
     replace: "",
     tests: [table]
   },

@@ -94,10 +94,10 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a refusal is answered and not recorded: a later delivery runs it",
     file: "src/participant/HandleMessage.ts",
-    find: `        conclude(ran.answer, { transactions }, ran._tag === "Handled" ? ran : {})`,
-    replace: `        ran._tag === "Handled"
-          ? conclude(ran.answer, { transactions }, ran)
-          : Effect.succeed({ _tag: "applied", ...bodyOf(envelope, ran.answer) } as const)`,
+    find: `        conclude(work, ran.reply, { transactions }, ran._tag === "HandlerSucceeded" ? ran : {})`,
+    replace: `        ran._tag === "HandlerSucceeded"
+          ? conclude(work, ran.reply, { transactions }, ran)
+          : Effect.succeed({ _tag: "applied", ...bodyOf(envelope, ran.reply) } as const)`,
     tests: [participant]
   },
 
@@ -149,15 +149,15 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W2",
     what: "a command is acknowledged before its outcome is recorded",
-    file: "src/participant/Participant.ts",
-    find: "return Effect.flatMap(attempt(message, 1), (outcome)",
-    replace: "return Effect.flatMap(Effect.andThen(delivery.acknowledge, attempt(message, 1)), (outcome)",
+    file: "src/participant/TakeMessages.ts",
+    find: "return Effect.flatMap(attempt(code, message, 1), (outcome)",
+    replace: "return Effect.flatMap(Effect.andThen(delivery.acknowledge, attempt(code, message, 1)), (outcome)",
     tests: ["test/participant/crash.test.ts"]
   },
   {
     rule: "W2",
     what: "what a participant refuses is acknowledged and not kept as a dead letter",
-    file: "src/participant/Participant.ts",
+    file: "src/participant/TakeMessages.ts",
     find: "  yield* DeadLetters.keep(delivery, reason)\n",
     replace: "",
     tests: [wire]

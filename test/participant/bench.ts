@@ -8,7 +8,7 @@ import { type Envelope, Participant, ParticipantStore, SagaTransaction } from "e
 import * as HandleMessage from "../../src/participant/HandleMessage.ts"
 import { defaults } from "../../src/participant/ParticipantConfig.ts"
 import { incoming } from "../../src/participant/ParticipantDecision.ts"
-import type { Code } from "../../src/participant/ParticipantHandlers.ts"
+import type { ParticipantCode } from "../../src/participant/ParticipantHandlers.ts"
 import * as Participants from "../fixtures/participantStore.ts"
 
 export const uuid = "01890000-0000-7000-8000-000000000001"
@@ -83,7 +83,7 @@ export const makeBench = Effect.fnUntraced(function* (service = "bank") {
       add(counts, idempotencyKey)
       return idempotencyKey
     })
-  const code: Code = {
+  const code: ParticipantCode = {
     contract: { ...Bank, name: service },
     handlers: {
       Charge: () => count(effects),
@@ -119,7 +119,7 @@ export const makeBench = Effect.fnUntraced(function* (service = "bank") {
     return Effect.map(
       provide(Effect.orDie(HandleMessage.handle(code, incoming(envelope, isCommand ? command : undefined)))),
       (outcome) => {
-        const reply: Envelope.Envelope | undefined = outcome.reply === undefined ? undefined : JSON.parse(outcome.reply)
+        const reply: Envelope.Envelope | undefined = outcome.body === undefined ? undefined : JSON.parse(outcome.body)
         return { ...outcome, status: reply?.status, envelope: reply }
       }
     )

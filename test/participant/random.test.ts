@@ -129,7 +129,7 @@ const play = Effect.fnUntraced(function* (seed: number) {
         Effect.gen(function* () {
           const expired = ParticipantDecision.expire(unit, uuid, now, defaults)
           if (expired === undefined) return
-          yield* HandleMessage.call(code, unit, "reject", { coordinator: "orders", id: "", saga: uuid })
+          yield* HandleMessage.requireHook(code, unit, "reject", { coordinator: "orders", id: "", saga: uuid })
           yield* unit.save({ transactions: [expired] })
         })
       )

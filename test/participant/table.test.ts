@@ -186,11 +186,11 @@ const play = Effect.fnUntraced(function* (sequence: ReadonlyArray<Move>) {
       const where = () => `${story(sequence)}: ${op} ${path}, copy ${copy}`
       if (expected === "again") {
         // The recorded reply, byte for byte.
-        if (outcome._tag !== "duplicate" || outcome.reply !== model.answered.get(`${op} ${path}`))
-          assert.fail(`${where()}: not the recorded reply but ${outcome.reply}`)
+        if (outcome._tag !== "duplicate" || outcome.body !== model.answered.get(`${op} ${path}`))
+          assert.fail(`${where()}: not the recorded reply but ${outcome.body}`)
       } else if (answerOf(outcome) !== expected) {
         assert.fail(`${where()}: ${answerOf(outcome)} instead of ${expected}`)
-      } else if (outcome._tag === "applied" && outcome.reply !== undefined && isRecorded(op, expected)) {
+      } else if (outcome._tag === "applied" && outcome.body !== undefined && isRecorded(op, expected)) {
         const kept = yield* Effect.orDie(
           bench.store.unit({ service: "bank", transactions: [], messages: [idOf(move)] }, ({ barriers }) =>
             Effect.succeed(barriers.get(idOf(move))?.reply)

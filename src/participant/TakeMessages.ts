@@ -1,0 +1,155 @@
+/**
+ * Takes each message of a participant from its delivery to its reply and its acknowledgement. Copies of a message that
+ * arrive while it is handled do not run it a second time.
+ */
+import { Effect, Exit, Result } from "effect"
+import * as Broker from "../ports/Broker.ts"
+import * as Consumer from "../ports/Consumer.ts"
+import * as DeadLetters from "../ports/DeadLetters.ts"
+import type { ParticipantStore, ParticipantStoreError } from "../ports/ParticipantStore.ts"
+import type { Envelope } from "../wire/Envelope.ts"
+import * as HandleMessage from "./HandleMessage.ts"
+import { type Incoming, incoming } from "./ParticipantDecision.ts"
+import type { ParticipantCode } from "./ParticipantHandlers.ts"
+
+/** How often a message is tried that makes the library itself fail (SPEC C8). */
+const maxDeliveries = 5
+
+/** Contradictions and bugs: a person has to look at them. */
+const alarming: ReadonlySet<string> = new Set(["MessageIdReused", "ProtocolViolation", "HeuristicOutcome", "Defect"])
+
+type Handled = HandleMessage.Outcome | ParticipantStoreError | "Defect"
+
+/** A message that is being handled. */
+interface MessageInProgress {
+  readonly request: string
+  /** Copies that are acknowledged together with the message. */
+  copies: Array<Broker.Delivery> | undefined
+}
+
+interface Taker {
+  readonly code: ParticipantCode
+  readonly broker: Broker.Broker["Service"]
+  /** By the ids of the messages. */
+  readonly inProgress: Map<string, MessageInProgress>
+}
+
+/** Takes one delivery. It never fails or dies: a delivery that is not acknowledged comes again. */
+export const make = (
+  code: ParticipantCode,
+  broker: Broker.Broker["Service"]
+): ((delivery: Broker.Delivery) => Effect.Effect<void, never, ParticipantStore>) => {
+  const taker: Taker = { code, broker, inProgress: new Map() }
+  return (delivery) =>
+    Effect.catchDefect(
+      Effect.suspend(() => take(taker, delivery)),
+      (defect) => Effect.logError("Taking a message died", defect)
+    )
+}
+
+const take = (taker: Taker, delivery: Broker.Delivery): Effect.Effect<void, never, ParticipantStore> => {
+  const read = Broker.read(delivery)
+  if (Result.isFailure(read)) return putAway(delivery, read.failure._tag)
+  const { code, inProgress } = taker
+  const message = incoming(read.success, delivery.address.name)
+  const { id } = message.envelope
+  const own: MessageInProgress = { request: message.request, copies: undefined }
+  const leave = () => {
+    if (inProgress.get(id) === own) inProgress.delete(id)
+  }
+  return Effect.onExit(
+    // One synchronous step: no other copy can come between the look-up and the entry.
+    Effect.suspend(() => {
+      const first = inProgress.get(id)
+      if (first?.request === message.request) {
+        if (!delivery.redelivered) return Consumer.conclude("duplicate", delivery.acknowledge)
+        // After a new connection this may be the only copy that can still be acknowledged. It waits for the message.
+        first.copies ??= []
+        first.copies.push(delivery)
+        return Effect.void
+      }
+      inProgress.set(id, own)
+      return Effect.flatMap(attempt(code, message, 1), (outcome) => conclude(taker, delivery, message, outcome, leave))
+    }),
+    (exit) => {
+      leave()
+      return own.copies === undefined || Exit.isFailure(exit)
+        ? Effect.void
+        : Effect.forEach(own.copies, (copy) => Consumer.conclude("duplicate", copy.acknowledge), { discard: true })
+    }
+  )
+}
+
+/** `leave`: called before the reply leaves. A copy that comes later gets a reply of its own, because this one may be lost. */
+const conclude = (
+  taker: Taker,
+  delivery: Broker.Delivery,
+  message: Incoming,
+  outcome: Handled,
+  leave: () => void
+): Effect.Effect<void, never, ParticipantStore> => {
+  if (outcome === "Defect") return refuse(taker, delivery, message)
+  if (outcome._tag === "ParticipantStoreError") return putAway(delivery, outcome._tag)
+  const done =
+    outcome._tag === "putAway"
+      ? putAway(delivery, outcome.fault)
+      : Consumer.conclude(outcome._tag, delivery.acknowledge)
+  if (outcome.body === undefined) return done
+  leave()
+  return Effect.matchEffect(sendReply(taker, message.envelope, outcome.body), {
+    onSuccess: () => done,
+    onFailure: () => putAway(delivery, "ReplyRejected")
+  })
+}
+
+/** A message that makes the library itself fail is refused for good, if its refusal can be recorded. */
+const refuse = Effect.fnUntraced(function* (taker: Taker, delivery: Broker.Delivery, message: Incoming) {
+  const refused = yield* Effect.orElseSucceed(
+    Effect.catchDefect(HandleMessage.refuse(taker.code, message), () => Effect.succeed(undefined)),
+    () => undefined
+  )
+  if (refused?.body !== undefined) yield* Effect.ignore(sendReply(taker, message.envelope, refused.body))
+  yield* putAway(delivery, "Defect")
+})
+
+/** Sends until the broker takes the reply. Fails where the broker will never take it. */
+const sendReply = (
+  { broker, code }: Taker,
+  envelope: Envelope,
+  body: string
+): Effect.Effect<void, Broker.BrokerError> =>
+  Consumer.retry(
+    broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }),
+    ({ reason }) => reason !== "rejected"
+  )
+
+/** Waits while the store is unavailable. */
+const attempt = (
+  code: ParticipantCode,
+  message: Incoming,
+  deliveries: number
+): Effect.Effect<Handled, never, ParticipantStore> =>
+  Consumer.withRecovery(HandleMessage.handle(code, message), (handled) =>
+    Consumer.retry(handled, ({ reason }) => reason === "unavailable").pipe(
+      Effect.catchTag("ParticipantStoreError", (error) => Effect.succeed(error)),
+      Effect.catchDefect((defect) =>
+        Effect.logError("Handling a message died", { id: message.envelope.id, deliveries }, defect).pipe(
+          Effect.andThen(
+            deliveries < maxDeliveries
+              ? Effect.andThen(Effect.sleep(50 * 2 ** deliveries), attempt(code, message, deliveries + 1))
+              : Effect.succeed("Defect" as const)
+          )
+        )
+      )
+    )
+  )
+
+/** Records a message that is given up as a dead letter, and acknowledges it. */
+const putAway = Effect.fnUntraced(function* (delivery: Broker.Delivery, reason: string) {
+  const said = { outcome: reason, from: delivery.address.from }
+  yield* alarming.has(reason)
+    ? Effect.logError("A message was put away", said)
+    : Effect.logWarning("A message was put away", said)
+  yield* DeadLetters.keep(delivery, reason)
+  yield* Consumer.conclude(reason, delivery.acknowledge)
+})

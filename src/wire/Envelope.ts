@@ -1,59 +1,72 @@
 /**
- * A message between an orchestrator and a service (SPEC C3). The id is derived from the execution and the path, and a
- * resend has the same id and the same bytes: so the envelope is part of the event that expects its answer.
+ * The message between an orchestrator and a service (SPEC C3). A resend has the same id and the same bytes as the first
+ * message, also after a restart. Therefore the whole envelope is stored, in the event that says that it was sent.
  */
 import { Schema } from "effect"
 import * as CanonicalJson from "./CanonicalJson.ts"
 import * as JsonCodec from "./JsonCodec.ts"
 import { check, Json } from "./JsonLimits.ts"
 
+/** The kind of a message. `failure` asks for the compensation of a step; `status` asks for the decision on a transaction. */
 export const Op = Schema.Literals(["execute", "failure", "probe", "reserve", "commit", "reject", "status", "reply"])
 export type Op = typeof Op.Type
 
-/** 404 answers a probe only: there is no effect and there never will be one. */
+/** 200: done. 400: refused by the domain. 500: not done. 404 answers a probe only: not done, and never will be. */
 export const ReplyStatus = Schema.Literals([200, 400, 404, 500])
 export type ReplyStatus = typeof ReplyStatus.Type
 
 const name = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/u
 
-/** Names of services and commands become topic positions. */
+/** A name of a service or a command. Letters, digits and `_.-` only, since it becomes a level of a topic. */
 export const Name = Schema.String.pipe(Schema.check(Schema.isPattern(name)))
 
+/** Whether a value is a `Name`: the same pattern without a schema. */
 export const isName = (text: unknown): text is string => typeof text === "string" && name.test(text)
 
+/** A UUID in the form that is stored: 36 characters, in lower case. */
 export const Uuid = Schema.String.pipe(
   Schema.check(Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/u))
 )
 
+/** Values that travel with an execution to every service it asks, such as a tenant. */
 export const Headers = Schema.Record(Schema.String, Schema.String)
 export type Headers = typeof Headers.Type
 
+/** The fields of a message. Their order is that of the text that is sent. */
 export const Envelope = Schema.Struct({
+  /** The version of the protocol. */
   v: Schema.Literal(1),
+  /** `<execution>:<scope>:<op>` (see `messageId`); the id of a reply is that of its request and `:reply`. */
   id: Schema.String,
   op: Op,
-  /** The execution. */
+  /** The uuid of the execution. */
   saga: Uuid,
+  /** The path of the step. Absent in messages about the whole execution. */
   path: Schema.optionalKey(Schema.String),
   /** The service that is asked, or that answers. */
   service: Name,
   /** The service that runs the execution. */
   coordinator: Name,
+  /** The id of the request. Replies only, as `status`. */
   inReplyTo: Schema.optionalKey(Schema.String),
   status: Schema.optionalKey(ReplyStatus),
+  /** The payload of a request, the result or the error of a reply. */
   content: Schema.optionalKey(Json),
+  /** Services that the answering one has called within the same transaction. */
   relatedServices: Schema.Array(Name),
-  /** Executions whose transaction the handler joins; empty: none is opened. */
+  /** The executions whose transactions the handler joins. Empty: the handler runs in no transaction. */
   transactions: Schema.Array(Uuid),
+  /** The user on whose behalf the execution runs. */
   user: Schema.optionalKey(Schema.String),
   headers: Schema.optionalKey(Headers),
-  /** Milliseconds since the epoch after which the message runs nothing. */
+  /** Milliseconds since the epoch. A message that arrives later runs nothing. */
   notAfter: Schema.Int,
+  /** The trace that the sender belongs to. */
   trace: Schema.optionalKey(Schema.String)
 })
 export type Envelope = typeof Envelope.Type
 
-/** The envelope in JSON that nobody has checked: also what is not read of it is within the limits of SPEC C11. */
+/** The envelope in JSON from outside. All of the JSON must be within the limits of SPEC C11, also unknown fields. */
 export const decode = (json: unknown): Envelope | JsonCodec.CodecIssue => {
   const exact = JsonCodec.exact(Envelope, json)
   if (exact !== undefined) return exact
@@ -61,54 +74,39 @@ export const decode = (json: unknown): Envelope | JsonCodec.CodecIssue => {
   return typeof checked === "number" ? JsonCodec.decode(Envelope, json) : new JsonCodec.CodecIssue(checked.message)
 }
 
-/** A field that is not set has its place, and no text. */
-type Whole = { readonly [K in keyof Required<Envelope>]: Envelope[K] | undefined }
+/** Names of the fields: in the order of the schema, which is that of the text that is sent, and sorted. */
+const names = Object.keys(Envelope.fields)
+const unset = Object.fromEntries(names.map((name) => [name, undefined]))
+const sortedUnset = Object.fromEntries(names.toSorted().map((name) => [name, undefined]))
 
-/** The text that is sent. The order of the fields is that of the schema, whoever has made the envelope. */
+/** Most envelopes were made in this order. To see it takes less time than to copy them. */
+const isInOrder = (envelope: Envelope): boolean => {
+  let i = 0
+  for (const name in envelope) {
+    while (i < names.length && names[i] !== name) i++
+    if (i === names.length) return false
+    i++
+  }
+  return true
+}
+
+/** The text that is sent. The order of the fields is that of the schema, whatever order the envelope was made in. */
 export const stringify = (envelope: Envelope): string =>
-  JSON.stringify({
-    v: envelope.v,
-    id: envelope.id,
-    op: envelope.op,
-    saga: envelope.saga,
-    path: envelope.path,
-    service: envelope.service,
-    coordinator: envelope.coordinator,
-    inReplyTo: envelope.inReplyTo,
-    status: envelope.status,
-    content: envelope.content,
-    relatedServices: envelope.relatedServices,
-    transactions: envelope.transactions,
-    user: envelope.user,
-    headers: envelope.headers,
-    notAfter: envelope.notAfter,
-    trace: envelope.trace
-  } satisfies Whole)
+  JSON.stringify(isInOrder(envelope) ? envelope : { ...unset, ...envelope })
 
-/** `CanonicalJson.stringify`, for which the fields need not be sorted each time. */
+/** The same text as `CanonicalJson.stringify`, in half the time: the order of the fields is known. */
 export const canonical = (envelope: Envelope): string =>
   JSON.stringify({
+    ...sortedUnset,
+    ...envelope,
     content: CanonicalJson.sorted(envelope.content),
-    coordinator: envelope.coordinator,
-    headers: CanonicalJson.sorted(envelope.headers),
-    id: envelope.id,
-    inReplyTo: envelope.inReplyTo,
-    notAfter: envelope.notAfter,
-    op: envelope.op,
-    path: envelope.path,
-    relatedServices: envelope.relatedServices,
-    saga: envelope.saga,
-    service: envelope.service,
-    status: envelope.status,
-    trace: envelope.trace,
-    transactions: envelope.transactions,
-    user: envelope.user,
-    v: envelope.v
-  } satisfies { readonly [K in keyof Whole]: unknown })
+    headers: CanonicalJson.sorted(envelope.headers)
+  })
 
+/** The id of a request. `scope` is the path of a step; in messages about the whole execution, a service. */
 export const messageId = (uuid: string, scope: string, op: Op): string => `${uuid}:${scope}:${op}`
 
-/** The parts of a message id, or undefined where it is none. */
+/** The three parts of the id of a request; undefined for any other text. */
 export const parseMessageId = (
   id: string
 ): { readonly uuid: string; readonly scope: string; readonly op: string } | undefined => {
@@ -118,7 +116,7 @@ export const parseMessageId = (
     : { uuid, scope, op }
 }
 
-/** The answer to a message: same execution, same path, the other way. */
+/** The reply to a request: the same execution, path and services, in the other direction. */
 export const reply = (
   { coordinator, headers, id, notAfter, path, saga, service, trace, transactions, user }: Envelope,
   {

@@ -1,23 +1,25 @@
 /**
- * A short way for values that are their own encoding: text, numbers, booleans and literals, and records and arrays of them.
- * Most values are of this kind, and cost a tenth of what the parser of their schema does.
+ * Checks and copies values that look the same in JSON: text, numbers, booleans, literals, and records and arrays of them.
+ * Most values are of this kind. This takes a tenth of the time that the parser of their schema does.
+ *
+ * A refusal here is no error: it means that the schema has to decide, and to say what is wrong.
  */
 import { Schema, type SchemaAST } from "effect"
 import { check, isHostileKey, type Json, limits } from "./JsonLimits.ts"
 
-/** A copy of the value, if it fits. Undefined: the schema has to say. */
+/** Gives the value or a copy of it if it fits; undefined if the schema has to decide. */
 export type FastCodec = (value: unknown) => Json | undefined
 
-/** Undefined: not every value of the schema is its own encoding. */
+/** The codec that copies. Undefined for a schema with a value that looks different in JSON. */
 export const fastCodecOf = (ast: SchemaAST.AST): FastCodec | undefined => guarded(at(ast, 1, true))
 
-/** The same without a copy: the value itself, if it fits and has nothing that its schema does not know. */
+/** The codec that gives the value itself. It refuses a value with a key that its schema does not have. */
 export const exactCodecOf = (ast: SchemaAST.AST): FastCodec | undefined => guarded(at(ast, 1, false))
 
 const guarded = (plain: FastCodec | undefined): FastCodec | undefined => {
   if (plain === undefined) return undefined
   return (value) => {
-    // A value of the author's may throw when it is read.
+    // A getter of the author's value may throw.
     try {
       return plain(value)
     } catch {
@@ -26,10 +28,10 @@ const guarded = (plain: FastCodec | undefined): FastCodec | undefined => {
   }
 }
 
-/** What is nested deeper than JSON may be is not looked at. */
+/** Stops where JSON must end (SPEC C11): a recursive schema has no end. */
 const at = (ast: SchemaAST.AST, depth: number, copies: boolean): FastCodec | undefined => {
   if (ast.encoding !== undefined || depth > limits.maxDepth) return undefined
-  // Those of a schema that is turned round.
+  // A flipped schema has checks on its encoded side.
   if ("encodingChecks" in ast && ast.encodingChecks !== undefined) return undefined
   switch (ast._tag) {
     case "Declaration":
@@ -53,16 +55,15 @@ const at = (ast: SchemaAST.AST, depth: number, copies: boolean): FastCodec | und
   }
 }
 
-/** Checks as they say what they are. Other rules are the schema's to check. */
+/** Known checks by their ids. An unknown check gives undefined, and leaves the decision to the schema. */
 const rulesOf = ({ checks }: SchemaAST.AST) => (checks ?? []).map(({ annotations }) => annotations?.representation)
 
 const isJson = Schema.is(Schema.Struct({ id: Schema.Literal("effect/schema/Json") }))
 
-/** `Schema.Json`. */
 const json = ({ annotations, checks }: SchemaAST.Declaration, depth: number): FastCodec | undefined => {
   if (!isJson(annotations?.representation) || checks !== undefined) return undefined
   const bounds = { ...limits, maxDepth: limits.maxDepth + 1 - depth }
-  return (value) => (typeof check(value, bounds) === "number" ? (value as Json) : undefined) // it is what was checked
+  return (value) => (typeof check(value, bounds) === "number" ? (value as Json) : undefined) // cast: `check` has walked it
 }
 
 const text = (ast: SchemaAST.String): FastCodec | undefined => {
@@ -70,7 +71,7 @@ const text = (ast: SchemaAST.String): FastCodec | undefined => {
   for (const rule of rulesOf(ast)) {
     if (rule?.id !== "effect/schema/isPattern" || !isPattern(rule.payload)) return undefined
     const { flags, source } = rule.payload
-    // One that remembers where it was would match differently each time.
+    // A global or sticky pattern remembers its last place, and would match differently each time.
     if (flags.includes("g") || flags.includes("y")) return undefined
     patterns.push(new RegExp(source, flags))
   }
@@ -83,7 +84,6 @@ const text = (ast: SchemaAST.String): FastCodec | undefined => {
 
 const isPattern = Schema.is(Schema.Struct({ source: Schema.String, flags: Schema.String }))
 
-/** Finite or whole numbers. */
 const number = (ast: SchemaAST.Number): FastCodec | undefined => {
   const rules = rulesOf(ast).map((rule) => rule?.id)
   if (!rules.every((rule) => rule === "effect/schema/isInt" || rule === "effect/schema/isFinite")) return undefined
@@ -102,7 +102,7 @@ const literals = ({ checks, types }: SchemaAST.Union): FastCodec | undefined => 
 const oneOf = (literals: ReadonlyArray<SchemaAST.LiteralValue>): FastCodec | undefined => {
   const values = literals.filter((value) => typeof value !== "bigint")
   if (values.length !== literals.length || values.includes(0)) return undefined
-  // Cast: it is one of them.
+  // Casts: the value is one of the literals.
   return (value) => (values.includes(value as never) ? (value as Json) : undefined)
 }
 
@@ -136,10 +136,10 @@ const record = (ast: SchemaAST.Objects, depth: number, copies: boolean): FastCod
       return undefined
     const keys = Object.keys(value)
     if (keys.length > limits.maxKeys) return undefined
-    const copy: Record<string, Json> = copies ? {} : (value as Record<string, Json>) // it is looked at now
+    const copy: Record<string, Json> = copies ? {} : (value as Record<string, Json>) // cast: each key is checked below
     for (const key of keys) {
       if (isHostileKey(key)) return undefined
-      const own = plain(value[key as keyof typeof value]) // its own key
+      const own = plain(value[key as keyof typeof value]) // cast: an own key
       if (own === undefined) return undefined
       if (copies) copy[key] = own
     }
@@ -162,11 +162,11 @@ const struct = (
   }
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined
-    const copy: Record<string, Json> = copies ? {} : (value as Record<string, Json>) // it is looked at now
+    const copy: Record<string, Json> = copies ? {} : (value as Record<string, Json>) // cast: each key is checked below
     let found = 0
     for (const { isOptional, name, plain } of fields) {
       if (isOptional && !(name in value)) continue
-      const own = plain(value[name as keyof typeof value]) // what is missing is undefined
+      const own = plain(value[name as keyof typeof value]) // cast: a missing key reads as undefined
       if (own === undefined) return undefined
       if (copies) copy[name] = own
       found++

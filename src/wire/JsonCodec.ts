@@ -1,6 +1,6 @@
 /**
- * Values to JSON and back, through their schema. Compiled once per schema; what comes out is checked against SPEC C11,
- * because a schema like `Schema.Any` lets everything pass.
+ * Values to JSON and back, through their schema. Each schema is compiled once. The JSON is checked against SPEC C11 as
+ * well, because a schema like `Schema.Any` lets every value pass.
  */
 import { Exit, Schema, type SchemaIssue } from "effect"
 import { exactCodecOf, type FastCodec, fastCodecOf } from "./FastCodec.ts"
@@ -9,7 +9,10 @@ import { check, type Json, JsonIssue } from "./JsonLimits.ts"
 /** A schema that needs no services to encode or decode. */
 export type Codec<A> = Schema.Codec<A, any>
 
-/** A value that its schema or JSON refuses. `message` names places and expectations, never the value (SPEC C12). */
+/**
+ * The refusal of a value, by its schema or by the limits of JSON. `message` names places and expectations, never the
+ * value (SPEC C12).
+ */
 export class CodecIssue {
   readonly message: string
   constructor(message: string) {
@@ -23,7 +26,7 @@ interface Compiled {
   readonly encode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
   readonly decode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
   readonly isVoid: boolean
-  /** Whatever it is may also be nothing. */
+  /** `Unknown` and `Any` accept undefined too, which JSON does not have. */
   readonly isUnknown: boolean
   readonly plain: FastCodec | undefined
   readonly exact: FastCodec | undefined
@@ -47,7 +50,7 @@ const compile = (codec: Codec<unknown>): Compiled => {
   return made
 }
 
-/** Nothing (`Schema.Void`) is not stored at all. */
+/** The JSON of a value; undefined for `Schema.Void`, of which nothing is stored. */
 export const encode = (codec: Codec<any>, value: unknown): Json | undefined | CodecIssue => {
   const { encode, isUnknown, isVoid, plain } = compile(codec)
   if (isVoid || (isUnknown && value === undefined)) return undefined
@@ -60,9 +63,9 @@ export const encode = (codec: Codec<any>, value: unknown): Json | undefined | Co
   return typeof checked === "number" ? (exit.value as Json) : new CodecIssue(checked.message)
 }
 
-/** A schema that looks at nothing lets through what cannot be read. */
+/** `check`, also for a value that throws when it is read: `Schema.Any` lets one pass. */
 const checkedOf = (value: unknown): number | JsonIssue => {
-  // A value of the author's may throw when it is read.
+  // A getter of the author's value may throw.
   try {
     return check(value)
   } catch {
@@ -70,9 +73,10 @@ const checkedOf = (value: unknown): number | JsonIssue => {
   }
 }
 
+/** The value of its JSON. Undefined stands for JSON that was not stored, as `encode` gives it. */
 export const decode = <A>(codec: Codec<A>, encoded: unknown): A | CodecIssue => {
   const { decode, isUnknown, isVoid, plain } = compile(codec)
-  // Casts: what the schema has let through is of its type.
+  // Casts: the schema has accepted the value.
   if (isVoid || (isUnknown && encoded === undefined)) return undefined as A
   const own = plain?.(encoded)
   if (own !== undefined) return own as A
@@ -80,19 +84,18 @@ export const decode = <A>(codec: Codec<A>, encoded: unknown): A | CodecIssue => 
   return Exit.isSuccess(exit) ? (exit.value as A) : issueOf(exit)
 }
 
-/** The value itself, if it is its own encoding and nothing else is in it; undefined where `decode` has to say. */
+/** The JSON itself, where it already is the value and has no unknown key; undefined where `decode` has to decide. */
 export const exact = <A>(codec: Codec<A>, encoded: unknown): A | undefined =>
-  compile(codec).exact?.(encoded) as A | undefined // see above
+  compile(codec).exact?.(encoded) as A | undefined // cast: as in `decode`
 
 const issueOf = (exit: Exit.Failure<unknown, Schema.SchemaError>): CodecIssue => {
   const reason = exit.cause.reasons[0]
   return new CodecIssue(reason?._tag === "Fail" ? places(reason.error.issue) : "$: the schema died")
 }
 
-/** Where a value does not fit its schema, without the value. */
+/** The places where a value does not fit its schema, and what is expected there, without the value (SPEC C12). */
 export const placesOf = (error: Schema.SchemaError): string => places(error.issue)
 
-/** Paths and expectations of an issue without the values in it. */
 const places = (issue: SchemaIssue.Issue): string => {
   const found: Array<string> = []
   const visit = (at: SchemaIssue.Issue, path: string): void => {

@@ -1,22 +1,25 @@
 /**
- * What may be stored or sent: plain JSON within the limits of SPEC C11. One walk checks the value, refuses what JSON
- * would silently change (a bigint, `NaN`, a cycle, `undefined`, a class instance) and measures its encoded size.
+ * The limits of everything that is stored or sent: plain JSON of SPEC C11. One walk checks a value and measures its
+ * encoded size. Values that JSON would silently change are refused: a bigint, `NaN`, a cycle, `undefined`, an instance.
  */
 import { Schema } from "effect"
 
+/** A JSON value that nobody changes. */
 export type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }
 
-/** JSON that has passed `check` or `JSON.parse`: not walked again when an event is decoded. */
-export const Json: Schema.Codec<Json> = Schema.Json as Schema.Codec<Json> // same values; only the readonly modifiers differ
+export const Json: Schema.Codec<Json> = Schema.Json as Schema.Codec<Json> // cast: same values, other readonly modifiers
 
 export interface Limits {
+  /** How deep arrays and records may be nested. */
   readonly maxDepth: number
+  /** How many keys one record may have. */
   readonly maxKeys: number
 }
 
+/** The limits of SPEC C11. */
 export const limits: Limits = { maxDepth: 32, maxKeys: 1_000 }
 
-/** Why a value is refused, and where: `"$.items[3].price is NaN"`. Never the value itself (SPEC C12). */
+/** The reason why a value is refused, and the place: `"$.items[3].price is NaN"`. Never the value itself (SPEC C12). */
 export class JsonIssue {
   readonly reason: string
   readonly at: string
@@ -29,12 +32,13 @@ export class JsonIssue {
   }
 }
 
+/** Whether a key, as a key of an object, would reach its prototype. */
 export const isHostileKey = (key: string): boolean =>
   key === "__proto__" || key === "prototype" || key === "constructor"
 
 /**
- * The size of the value's JSON text in UTF-16 units, or what is wrong with it. An escaped character counts as one:
- * looking for them would cost more than everything else here.
+ * The size of the JSON text of a value, in UTF-16 units; or the reason why the value is refused. An escaped character
+ * counts as one unit: to look for them would take longer than the rest of the walk.
  */
 export const check = (value: unknown, bounds: Limits = limits): number | JsonIssue => walk(value, bounds, 1, "$")
 
@@ -75,7 +79,7 @@ const record = (value: object, bounds: Limits, depth: number, at: string): numbe
   let size = 2 + Math.max(0, keys.length - 1)
   for (const key of keys) {
     if (isHostileKey(key)) return new JsonIssue("has a key that is not allowed", at)
-    const entry = (value as { readonly [key: string]: unknown })[key] // its own key
+    const entry = (value as { readonly [key: string]: unknown })[key] // cast: an own key
     const inner = typeof entry === "string" ? entry.length + 2 : walk(entry, bounds, depth + 1, `${at}.${key}`)
     if (typeof inner !== "number") return inner
     size += key.length + 3 + inner

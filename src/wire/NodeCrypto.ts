@@ -1,10 +1,9 @@
 /**
- * The hashes and random bytes of Node, Bun and Deno. The module is asked for when this file is loaded, as effect asks for
- * its own: an import of `node:crypto` would make a bundler for browsers fail, also where a program shares only a contract
- * and never calls it.
+ * The hashes and random bytes of Node, Bun and Deno. No import, because a bundler for browsers fails at an import of
+ * `node:crypto`, also where a program shares only a contract and calls nothing of it.
  */
 
 type NodeCrypto = typeof import("node:crypto")
 
-/** Undefined in a browser, where no saga can run: the type leaves that out, for nothing here is called there. */
+/** Undefined in a browser. The type leaves that out: contracts, the only use of this library there, call none of it. */
 export const nodeCrypto: NodeCrypto = globalThis.process?.getBuiltinModule?.("node:crypto")

@@ -1,10 +1,13 @@
-/** Identifiers of executions and steps. Executions get version 7 from a replaceable service, so tests can repeat a run. */
+/**
+ * The uuids of executions and steps. An execution gets version 7, from a generator that tests replace. A step gets
+ * version 5, made of its execution and its path, so that each process finds the same one without asking.
+ */
 import { Context, Effect } from "effect"
 import { nodeCrypto } from "./NodeCrypto.ts"
 
 const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-/** Any text form of a UUID in the one form that is stored, or undefined. */
+/** A UUID in the form that is stored, from any case and with spaces around it; undefined for any other text. */
 export const normalize = (text: string): string | undefined => {
   if (pattern.test(text)) return text
   const lower = text.trim().toLowerCase()
@@ -19,7 +22,10 @@ export const v7 = (now: number): string => `${timePrefix(now)}${randomSuffix()}`
 
 const pool = { hex: "", at: 0 }
 
-/** The 74 random bits and the variant, as `xxx-yxxx-xxxxxxxxxxxx`. Drawn in bulk: one at a time costs three times as much. */
+/**
+ * The 74 random bits and the variant, as `xxx-yxxx-xxxxxxxxxxxx`. The bits are drawn for 500 uuids at once: to draw them
+ * for each takes three times as long.
+ */
 const randomSuffix = (): string => {
   if (pool.at + 19 > pool.hex.length) {
     pool.hex = nodeCrypto.randomBytes(4_750).toString("hex")
@@ -33,7 +39,7 @@ const randomSuffix = (): string => {
 
 let prefix = { now: Number.NaN, text: "" }
 
-/** Identifiers of one millisecond share it. */
+/** The time and the version. Kept for the uuids of one millisecond, which share it. */
 const timePrefix = (now: number): string => {
   if (prefix.now !== now) {
     const time = Math.max(0, Math.floor(now)).toString(16).padStart(12, "0")
@@ -42,7 +48,10 @@ const timePrefix = (now: number): string => {
   return prefix.text
 }
 
-/** Makes the identifiers of executions. */
+/**
+ * Makes the uuids of executions. Default: version 7, from the milliseconds since the epoch that `next` gets.
+ * Replace it in a test that compares uuids.
+ */
 export const UuidGenerator = Context.Reference<{ readonly next: (now: number) => string }>(
   "effect-saga/UuidGenerator",
   {
@@ -50,7 +59,7 @@ export const UuidGenerator = Context.Reference<{ readonly next: (now: number) =>
   }
 )
 
-/** The identifiers of a seeded run, in order. */
+/** Gives executions the same uuids, in the same order, for the same seed. */
 export const seeded = (seed: string) => Effect.provideService(UuidGenerator, { next: sequence(seed) })
 
 const sequence = (seed: string) => {
@@ -61,7 +70,7 @@ const sequence = (seed: string) => {
   }
 }
 
-/** The identifier of a step: version 5 in the namespace of its execution, so it is the same wherever it is asked for. */
+/** The uuid of a step: version 5, with the uuid of its execution as the namespace. */
 export const ofStep = (execution: string, path: string): string => {
   const hash = nodeCrypto
     .createHash("sha1")

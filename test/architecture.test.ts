@@ -45,9 +45,11 @@ const rooms: { readonly [room: string]: ReadonlyArray<string> } = {
 
 const entryPoint = "entry point"
 
-/** The room of a file; the files directly in `src/` are the package's entry points, which see every room. */
+/** The room of a file; the files directly in `src/` and its front are the package's entry points, which see every room. */
 const roomOf = (file: string): string | undefined =>
-  file.includes("/") ? Object.keys(rooms).find((room) => file.startsWith(`${room}/`)) : entryPoint
+  file.includes("/") && !file.startsWith("front/")
+    ? Object.keys(rooms).find((room) => file.startsWith(`${room}/`))
+    : entryPoint
 
 const importsOf = ({ code, file }: { readonly code: string; readonly file: string }) =>
   Array.from(code.matchAll(/\b(?:from|import)\s*\(?\s*"(\.[^"]+|effect-saga\b[^"]*)"/g), ([, to = ""]) =>
@@ -68,6 +70,17 @@ it("imports only from rooms to its left", () => {
       .map((to) => `${from.file} imports ${to}`)
   })
   assert.deepStrictEqual(wrong, [])
+})
+
+it("lists in the front which names of a file are public, and defines nothing there", () => {
+  const wrong = files.filter(({ code, file }) => {
+    const exports = code.replaceAll(/export (?:type )?\{[^}]*\} from "[^"]*"/g, "").trim()
+    return file.startsWith("front/") && exports !== ""
+  })
+  assert.deepStrictEqual(
+    wrong.map(({ file }) => file),
+    []
+  )
 })
 
 it("has no circle of imports", () => {

@@ -1,6 +1,6 @@
 /** What the package promises to those who install it, and what has to agree for that. */
 import { execFileSync } from "node:child_process"
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { assert, it } from "@effect/vitest"
 import { linksOf } from "./docs.ts"
@@ -41,4 +41,13 @@ it("packs every file that a packed page links to; other files are linked by thei
   )
   assert.include(pages, "README.md")
   assert.deepStrictEqual(dead, [])
+})
+
+it("needs no internals in any example", () => {
+  const wrong = readdirSync(new URL("examples", root), { encoding: "utf8", recursive: true })
+    .filter((file) => file.endsWith(".ts"))
+    .filter((file) =>
+      /effect-saga\/internals|\.\.\/src\//.test(readFileSync(new URL(`examples/${file}`, root), "utf8"))
+    )
+  assert.deepStrictEqual(wrong, [])
 })

@@ -1,6 +1,6 @@
 /** What `docs/protocol.md` shows of the messages, made from the code: the JSON Schema of the envelope. */
 import { Schema } from "effect"
-import { Envelope } from "effect-saga"
+import { Envelope } from "effect-saga/internals"
 
 /** The text of `docs/envelope.schema.json`. */
 export const envelopeSchema = (): string => {

@@ -8,7 +8,6 @@ import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, Scope } from "effec
 import { TestClock } from "effect/testing"
 import {
   Broker,
-  type Envelope,
   Participant,
   ParticipantStore,
   SagaConfig,
@@ -16,6 +15,7 @@ import {
   SagaManager,
   TransactionCommitter
 } from "effect-saga"
+import type { Envelope } from "effect-saga/internals"
 import { below, type Chance, happens } from "../execution/rules/chance.ts"
 import { counting, outcomes } from "../fixtures/manager.ts"
 import * as Bank from "./Bank.ts"

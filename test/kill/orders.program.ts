@@ -8,7 +8,6 @@ import { Effect, Layer, Redacted, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import {
   Broker,
-  FaultPoint,
   Participant,
   Saga,
   SagaConfig,
@@ -16,6 +15,7 @@ import {
   SagaTransaction,
   TransactionCommitter
 } from "../../src/index.ts"
+import { FaultPoint } from "../../src/internals.ts"
 import { PgliteClient } from "../../src/pglite.ts"
 import { SqlParticipantStore, SqlSagaExecutionRepository } from "../../src/sql.ts"
 import type { Order } from "./suffer.ts"

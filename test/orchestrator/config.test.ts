@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Context, Effect, Layer } from "effect"
 import {
   Broker,
-  type InvalidSetting,
   SagaConfig,
+  type SagaError,
   SagaExecutionRepository,
   SagaManager,
   TransactionCommitter
@@ -176,7 +176,7 @@ describe("settings", () => {
 })
 
 describe("a setting", () => {
-  it.effect("that lets nothing through is InvalidSetting and says which", () =>
+  it.effect("that lets nothing through is SagaError.InvalidSetting and says which", () =>
     Effect.gen(function* () {
       const refused: ReadonlyArray<readonly [Partial<SagaConfig.SagaConfigOptions>, string]> = [
         [{ maxRunning: 0 }, "maxRunning"],
@@ -187,7 +187,9 @@ describe("a setting", () => {
         [{ recoveryInterval: 0 }, "recoveryInterval"]
       ]
       for (const [options, setting] of refused) {
-        const error = (yield* Effect.flip(given(SagaConfig.layer({ service: "orders", ...options })))) as InvalidSetting
+        const error = (yield* Effect.flip(
+          given(SagaConfig.layer({ service: "orders", ...options }))
+        )) as SagaError.InvalidSetting
         assert.deepStrictEqual([error._tag, error.setting], ["InvalidSetting", `SagaConfig.${setting}`])
         assert.include(error.message, setting)
       }

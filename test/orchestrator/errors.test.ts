@@ -9,14 +9,12 @@ import {
   SagaError,
   SagaExecution,
   SagaExecutionRepository,
-  SagaFailedExecutionStep,
-  SagaInput,
   SagaManager,
   SagaResponse,
   SagaRunner,
-  SagaStepTimedOut,
   SagaValidation
 } from "effect-saga"
+import { SagaInput } from "effect-saga/internals"
 import {
   agreeable,
   CardDeclined,
@@ -150,7 +148,7 @@ describe("families", () => {
       const error = yield* Effect.flip(Layer.build(layer as Layer.Layer<SagaManager.SagaManager, unknown>))
       assert.isTrue(SagaError.isSagaError(error))
       assert.strictEqual((error as { _tag: string })._tag, "SagaInvalid")
-      const { issues } = error as library.SagaRegistry.SagaInvalid
+      const { issues } = error as SagaError.SagaInvalid
       assert.deepStrictEqual(
         issues.map(({ _tag }) => _tag),
         ["EmptySaga"]
@@ -216,7 +214,7 @@ describe("families", () => {
       const failed = yield* Effect.flip(use(SagaManager.run(CreateOrder, { context })))
       assert.isTrue(SagaError.isSagaFailedExecution(failed))
       if (failed._tag === "SagaFailedExecution") assert.isTrue(SagaError.isSagaFailedExecution(failed.cause))
-      const commit = new library.SagaFailedCommitCallback({ decision: "reject", pending: [], reason: "no" })
+      const commit = new SagaError.SagaFailedCommitCallback({ decision: "reject", pending: [], reason: "no" })
       assert.isTrue(SagaError.isSagaFailedExecution(commit))
       assert.isFalse(SagaError.isSagaFailedExecution(new CardDeclined({ reason: "limit" })))
     })
@@ -225,18 +223,21 @@ describe("families", () => {
 
 describe("what they say", () => {
   const examples: ReadonlyArray<readonly [Error, RegExp]> = [
-    [new SagaStepTimedOut({ path: "1", step: "payment", deadline: 0 }), /payment \(1\).*1970/],
-    [new library.SagaStepInterrupted({ path: "1", step: "payment" }), /payment \(1\).*crash/],
-    [new library.SagaContextEncodeError({ path: "", step: "", issue: "$.a is NaN" }), /initial context.*\$\.a is NaN/],
-    [new library.SagaContextDecodeError({ path: "1", step: "payment", issue: "$.a" }), /payment \(1\).*\$\.a/],
-    [new library.SagaContextTooLarge({ path: "", step: "", issue: "9 of 8" }), /initial context.*9 of 8/],
-    [new library.SagaRelatedServicesRefused({ path: "1", step: "payment", issue: "casino" }), /not allowed: casino/],
-    [new library.SagaCancelled({ actor: "ada" }), /cancelled by ada/],
-    [new library.SagaCancelled({}), /cancelled$/],
-    [new library.SagaRejected({}), /rejected/],
-    [new library.SagaFailedCommitCallback({ decision: "commit", pending: ["a", "b"], reason: "late" }), /a, b: late/],
+    [new SagaError.SagaStepTimedOut({ path: "1", step: "payment", deadline: 0 }), /payment \(1\).*1970/],
+    [new SagaError.SagaStepInterrupted({ path: "1", step: "payment" }), /payment \(1\).*crash/],
     [
-      new library.SagaFailedCommitCallback({ decision: "reject", pending: [], reason: "a said no" }),
+      new SagaError.SagaContextEncodeError({ path: "", step: "", issue: "$.a is NaN" }),
+      /initial context.*\$\.a is NaN/
+    ],
+    [new SagaError.SagaContextDecodeError({ path: "1", step: "payment", issue: "$.a" }), /payment \(1\).*\$\.a/],
+    [new SagaError.SagaContextTooLarge({ path: "", step: "", issue: "9 of 8" }), /initial context.*9 of 8/],
+    [new SagaError.SagaRelatedServicesRefused({ path: "1", step: "payment", issue: "casino" }), /not allowed: casino/],
+    [new SagaError.SagaCancelled({ actor: "ada" }), /cancelled by ada/],
+    [new SagaError.SagaCancelled({}), /cancelled$/],
+    [new SagaError.SagaRejected({}), /rejected/],
+    [new SagaError.SagaFailedCommitCallback({ decision: "commit", pending: ["a", "b"], reason: "late" }), /a, b: late/],
+    [
+      new SagaError.SagaFailedCommitCallback({ decision: "reject", pending: [], reason: "a said no" }),
       /rejected: a said no/
     ],
     [new SagaInput.SagaExecutionAlreadyExecuted({ uuid: nobody, status: "finished" }), /already finished/],
@@ -285,10 +286,10 @@ describe("a failed step", () => {
       assert.strictEqual(failed._tag, "SagaFailedExecution")
       if (failed._tag !== "SagaFailedExecution") return
       const step = failed.cause
-      assert.instanceOf(step, SagaFailedExecutionStep)
+      assert.instanceOf(step, SagaError.SagaFailedExecutionStep)
       assert.strictEqual((step as Error).cause, original)
       assert.strictEqual((step as Error).message, "Step entry (0) of saga Dies failed: TypeError: the ledger is closed")
-      assert.match(failed.message, /^Saga Dies \([0-9a-f-]{36}\) failed: SagaFailedExecutionStep$/)
+      assert.match(failed.message, /^Saga Dies \([0-9a-f-]{36}\) failed: SagaError.SagaFailedExecutionStep$/)
     })
   )
 
@@ -302,7 +303,7 @@ describe("a failed step", () => {
       const { uuid } = yield* use(SagaManager.run(Dies, { context: {}, raiseOnError: false }))
       const raw = JSON.parse(JSON.stringify(SagaExecution.raw(yield* manager.load(uuid))))
       const { cause } = yield* SagaExecution.fromRaw(raw, Dies)
-      assert.instanceOf(cause, SagaFailedExecutionStep)
+      assert.instanceOf(cause, SagaError.SagaFailedExecutionStep)
       assert.match((cause as Error).message, /TypeError: the ledger is closed/)
     })
   )
@@ -335,7 +336,7 @@ describe("a failed step", () => {
       const failed = (yield* Fiber.join(running)) as SagaRunner.SagaFailedExecution
       assert.instanceOf(failed.cause, CardDeclined)
       assert.strictEqual(failed.later.length, 1)
-      assert.instanceOf(failed.later[0], SagaFailedExecutionStep)
+      assert.instanceOf(failed.later[0], SagaError.SagaFailedExecutionStep)
       assert.deepStrictEqual(failed.parked, ["0"])
       assert.match(failed.message, /failed: CardDeclined; parked: 0$/)
       assert.deepStrictEqual([reserved.status, failed.execution.alreadyRollback], [200, false])

@@ -2,7 +2,8 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { Saga, SagaExecution, SagaManager, SagaResponse } from "effect-saga"
+import { Saga, SagaManager, SagaResponse } from "effect-saga"
+import { SagaExecution } from "effect-saga/internals"
 import {
   agreeable,
   CreateOrder,

@@ -5,7 +5,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { Saga, SagaConfig, SagaExecution, SagaManager, SagaResponse, SagaRunner } from "effect-saga"
+import { Saga, SagaConfig, SagaManager, SagaResponse, SagaRunner } from "effect-saga"
+import { SagaExecution } from "effect-saga/internals"
 import { lines, makeWorld, open, quiet, type Sent, until, type World, write } from "../fixtures/manager.ts"
 
 const answerTo = ({ envelope: { id } }: Sent) =>

@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect, Exit, Latch, Layer, Scheduler, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Broker, type Envelope, Participant, SagaTransaction } from "effect-saga"
+import { Broker, Participant, SagaTransaction } from "effect-saga"
+import type { Envelope } from "effect-saga/internals"
 import { CardDeclined, counting, makeWorld, outcomes, quiet, until, write } from "../fixtures/manager.ts"
 import { hasSessions, inOrder } from "../fixtures/repository.ts"
 

@@ -8,12 +8,12 @@ import {
   type Broker,
   Saga,
   type SagaConfig,
+  type SagaError,
   type SagaExecution,
   type SagaExecutionRepository,
   SagaManager,
   SagaResponse,
   type SagaRunner,
-  type SagaSystemError,
   type TransactionCommitter
 } from "effect-saga"
 import { type CardDeclined, CreateOrder, context, type Journal, type OutOfStock } from "../fixtures/manager.ts"
@@ -23,7 +23,7 @@ const same = <A, B>(_: Equal<A, B>): void => {}
 
 type Ctx = Saga.Context<typeof CreateOrder>
 type E = Saga.Error<typeof CreateOrder>
-type System = SagaSystemError
+type System = SagaError.SagaSystemError
 type Failed = SagaRunner.SagaFailedExecution<E | System> | TransactionCommitter.SagaFailedCommitCallback
 type StartError = SagaManager.StartError
 type ResumeError = SagaManager.ResumeError

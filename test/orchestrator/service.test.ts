@@ -4,15 +4,13 @@ import { Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   Broker,
-  type Envelope,
   SagaConfig,
   SagaExecutionRepository,
-  type SagaInput,
   SagaManager,
   SagaResponseStatus,
-  SagaService,
   TransactionCommitter
 } from "effect-saga"
+import { type Envelope, ReplyConsumer, type SagaInput } from "effect-saga/internals"
 import {
   agreeable,
   CreateOrder,
@@ -58,7 +56,7 @@ const message = (changes: Record<string, unknown> = {}): Broker.Message => ({
 describe("responses", () => {
   it.effect("MSG-007 a message gives its execution, its services as a set, its content and its status", () =>
     Effect.gen(function* () {
-      const response = yield* SagaService.toResponse(message())
+      const response = yield* ReplyConsumer.toResponse(message())
       assert.strictEqual(response.uuid, uuid)
       assert.deepStrictEqual(new Set(response.relatedServices), new Set(["warehouse", "stock"]))
       assert.strictEqual(response.relatedServices.length, 2)
@@ -71,11 +69,11 @@ describe("responses", () => {
 
   it.effect("MSG-008 a message without related services gives none", () =>
     Effect.gen(function* () {
-      const response = yield* SagaService.toResponse(message({ relatedServices: [] }))
+      const response = yield* ReplyConsumer.toResponse(message({ relatedServices: [] }))
       assert.deepStrictEqual(response.relatedServices, [])
       // A message without content or with one of nothing is the same to a caller.
       const { content: _, ...bare } = envelope
-      assert.isNull((yield* SagaService.toResponse({ address, body: JSON.stringify(bare) })).content)
+      assert.isNull((yield* ReplyConsumer.toResponse({ address, body: JSON.stringify(bare) })).content)
     })
   )
 
@@ -89,7 +87,7 @@ describe("responses", () => {
           message({ service: "payments" }),
           { address, body: "{" }
         ],
-        (each) => Effect.flip(SagaService.toResponse(each))
+        (each) => Effect.flip(ReplyConsumer.toResponse(each))
       )
       assert.deepStrictEqual(
         failures.map(({ _tag }) => _tag),
@@ -142,7 +140,7 @@ describe("the consumer", () => {
           assert.strictEqual(calls.length, 1)
         })
       }
-      const result = yield* SagaService.handle(
+      const result = yield* ReplyConsumer.handle(
         { reply: (...call) => Effect.sync(() => calls.push(call)).pipe(Effect.as("applied" as const)) },
         delivery
       )

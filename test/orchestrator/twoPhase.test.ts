@@ -4,7 +4,6 @@ import { Context, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   Broker,
-  Envelope,
   Saga,
   SagaConfig,
   SagaExecution,
@@ -14,6 +13,7 @@ import {
   SagaRunner,
   SagaTransaction
 } from "effect-saga"
+import { Envelope } from "effect-saga/internals"
 import * as DecisionConsumer from "../../src/orchestrator/DecisionConsumer.ts"
 import {
   agreeable,

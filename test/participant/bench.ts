@@ -4,7 +4,8 @@
  */
 import { Context, Effect, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { type Envelope, Participant, ParticipantStore, SagaTransaction } from "effect-saga"
+import { Participant, ParticipantStore, SagaTransaction } from "effect-saga"
+import type { Envelope } from "effect-saga/internals"
 import * as HandleMessage from "../../src/participant/HandleMessage.ts"
 import { defaults } from "../../src/participant/ParticipantConfig.ts"
 import { incoming } from "../../src/participant/ParticipantDecision.ts"

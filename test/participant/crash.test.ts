@@ -1,7 +1,8 @@
 /** A participant that stops at a named instruction, and starts again on the same store: the agreement goes on. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Layer, Scheduler, Schema, Scope, Stream } from "effect"
-import { Broker, type Envelope, FaultPoint, Participant, ParticipantStore } from "effect-saga"
+import { Broker, Participant, ParticipantStore } from "effect-saga"
+import { type Envelope, FaultPoint } from "effect-saga/internals"
 import { until } from "../fixtures/manager.ts"
 import * as Participants from "../fixtures/participantStore.ts"
 import * as Repository from "../fixtures/repository.ts"

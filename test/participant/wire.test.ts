@@ -5,13 +5,13 @@ import { TestClock } from "effect/testing"
 import {
   Broker,
   DeadLetters,
-  type Envelope,
   Participant,
   ParticipantConfig,
   ParticipantStore,
   RequestContext,
   SagaTransaction
 } from "effect-saga"
+import type { Envelope } from "effect-saga/internals"
 import { counting, outcomes, quiet, until } from "../fixtures/manager.ts"
 import * as Participants from "../fixtures/participantStore.ts"
 import { isMemory } from "../fixtures/repository.ts"

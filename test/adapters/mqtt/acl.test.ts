@@ -8,7 +8,6 @@ import { Context, Effect, Fiber, Layer, Logger, Redacted, Schema, Stream } from 
 import {
   Broker,
   DeadLetters,
-  type Envelope,
   Participant,
   ParticipantStore,
   Saga,
@@ -17,6 +16,7 @@ import {
   SagaManager,
   TransactionCommitter
 } from "effect-saga"
+import type { Envelope } from "effect-saga/internals"
 import { MqttBroker } from "effect-saga/mqtt"
 import * as Mosquitto from "../../fixtures/mosquitto.ts"
 import { ready, until } from "../../fixtures/mqtt.ts"

@@ -2,15 +2,8 @@
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
-import {
-  Broker,
-  FaultPoint,
-  Saga,
-  SagaConfig,
-  SagaExecutionRepository,
-  SagaManager,
-  TransactionCommitter
-} from "effect-saga"
+import { Broker, Saga, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
+import { FaultPoint } from "effect-saga/internals"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as SampleExecutions from "../../../src/testing/SampleExecutions.ts"
 import { databases } from "../../fixtures/postgres.ts"

@@ -3,15 +3,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Ref, Schema } from "effect"
 import {
   Broker,
-  Envelope,
-  Executor,
   RequestContext,
   Saga,
+  SagaError,
   SagaExecution,
-  SagaFailedExecutionStep,
   SagaRequest,
   SagaTransaction
 } from "../../../src/index.ts"
+import { Envelope, Executor } from "../../../src/internals.ts"
 import {
   begin,
   bookFor,
@@ -42,9 +41,9 @@ const flight = Effect.flatMap(created, (execution) => Executor.at(execution, { p
 class Desk extends Context.Service<Desk, { readonly name: string }>()("test/Desk") {}
 
 /** The failure of a callback, which is what went wrong in it. */
-const causeOf = <A, R>(self: Effect.Effect<A, SagaFailedExecutionStep, R>) =>
+const causeOf = <A, R>(self: Effect.Effect<A, SagaError.SagaFailedExecutionStep, R>) =>
   Effect.map(Effect.flip(self), (error) => {
-    assert.instanceOf(error, SagaFailedExecutionStep)
+    assert.instanceOf(error, SagaError.SagaFailedExecutionStep)
     assert.deepInclude(error, { saga: "Trip" })
     return error.cause
   })
@@ -330,7 +329,7 @@ describe("request", () => {
     }).pipe(Effect.provide(portsEnrolling()))
   )
 
-  it.effect("a request that cannot be built is a SagaFailedExecutionStep, and nothing is published", () =>
+  it.effect("a request that cannot be built is a SagaError.SagaFailedExecutionStep, and nothing is published", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const place = yield* flight

@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { Saga, SagaExecution, SagaManager, SagaRunner, SagaStepExecution, SagaTransaction } from "../../../src/index.ts"
+import { Saga, SagaExecution, SagaManager, SagaRunner, SagaTransaction } from "../../../src/index.ts"
+import { SagaStepExecution } from "../../../src/internals.ts"
 import {
   Agreement,
   begin,

@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { FaultPoint, Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../../src/index.ts"
+import { Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../../src/index.ts"
+import { FaultPoint } from "../../../src/internals.ts"
 import {
   begin,
   bookFor,

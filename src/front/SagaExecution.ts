@@ -1,0 +1,17 @@
+/** The public part of `SagaExecution`: what an execution shows, how one is made by hand, and its JSON form. */
+export type { SagaState } from "../execution/rules/SagaState.ts"
+export {
+  type Errored,
+  type Finished,
+  fromDefinition,
+  fromRaw,
+  maxContextSize,
+  type Options,
+  type Paused,
+  Raw,
+  raw,
+  SagaDecodeError,
+  SagaExecution,
+  SagaInvalidUuid
+} from "../execution/view/SagaExecution.ts"
+export type { Inner, SagaStepExecution } from "../execution/view/SagaStepExecution.ts"

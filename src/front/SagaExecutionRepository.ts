@@ -1,0 +1,24 @@
+/**
+ * The public part of `SagaExecutionRepository`: the port, its errors, its memory layer. A repository of one's own is made
+ * with `KeyValueRepository`, or with the tools in `effect-saga/internals`.
+ */
+export {
+  type Census,
+  type Claimed,
+  type ClaimRequest,
+  ExecutionSummary,
+  type Filter,
+  type Hint,
+  layerMemory,
+  layerMemoryWith,
+  Operation,
+  type Page,
+  type PageRequest,
+  SagaExecutionConflict,
+  SagaExecutionNotFound,
+  SagaExecutionRepository,
+  SagaExecutionRepositoryError,
+  SagaExecutionRetired,
+  SagaRepositoryUnsupported,
+  type TakeRequest
+} from "../ports/SagaExecutionRepository.ts"

@@ -289,7 +289,7 @@ describe("a failed step", () => {
       assert.instanceOf(step, SagaError.SagaFailedExecutionStep)
       assert.strictEqual((step as Error).cause, original)
       assert.strictEqual((step as Error).message, "Step entry (0) of saga Dies failed: TypeError: the ledger is closed")
-      assert.match(failed.message, /^Saga Dies \([0-9a-f-]{36}\) failed: SagaError.SagaFailedExecutionStep$/)
+      assert.match(failed.message, /^Saga Dies \([0-9a-f-]{36}\) failed: SagaFailedExecutionStep$/)
     })
   )
 

@@ -1,9 +1,2 @@
-/**
- * For tests: what every implementation of a port must do, as suites to run against your own layers. Imports
- * `@effect/vitest`, which an application does not need.
- */
-export * as BrokerSuite from "./testing/BrokerSuite.ts"
-export * as CommitterSuite from "./testing/CommitterSuite.ts"
-export * as ParticipantStoreSuite from "./testing/ParticipantStoreSuite.ts"
-export * as RepositorySuite from "./testing/RepositorySuite.ts"
+/** For tests of your sagas. Needs no test runner: what it gives are effects and values. */
 export * as SagaTest from "./testing/SagaTest.ts"

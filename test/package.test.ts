@@ -31,6 +31,32 @@ it("asks an application for effect and nothing else", () => {
   assert.deepStrictEqual([...Object.keys(dependencies), ...hard], ["effect"])
 })
 
+/** The packages that a module loads, itself and through the modules of `src/` that it imports. Types load nothing. */
+const packagesOf = (source: string, seen: Set<string> = new Set()): Set<string> => {
+  const found = new Set<string>()
+  if (seen.has(source)) return found
+  seen.add(source)
+  const url = new URL(source, root)
+  const clause = /^(?:(?:import|export) (?:\{[^}]*\}|\*(?: as \w+)?|\w+) from|import) "([^"]+)"$/gm
+  for (const [, to = ""] of readFileSync(url, "utf8").matchAll(clause)) {
+    const [name = "", inner = ""] = to.split("/")
+    if (to.startsWith(".")) for (const each of packagesOf(new URL(to, url).href, seen)) found.add(each)
+    else if (!to.startsWith("node:")) found.add(name.startsWith("@") ? `${name}/${inner}` : name)
+  }
+  return found
+}
+
+it("loads no test runner with `effect-saga/testing`, and no optional package with the core", () => {
+  const loaded = Object.fromEntries(
+    entries.map(([name, to]) => [name, [...packagesOf(to["effect-saga:source"] ?? "")].sort()])
+  )
+  assert.deepInclude(loaded, {
+    ".": ["effect"],
+    "./testing": ["effect"],
+    "./testing/suites": ["@effect/vitest", "effect"]
+  })
+})
+
 it("packs every file that a packed page links to; other files are linked by their address", () => {
   const pack = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: fileURLToPath(root) })
   const packed: ReadonlyArray<string> = JSON.parse(String(pack))[0].files.map(({ path }: { path: string }) => path)

@@ -1,41 +1,31 @@
 /**
- * What every `Broker` must do, as tests: call `suite` in a test file with the layer to be tested. No order is expected of
- * messages, and services have names of their own, so a broker may be shared. Needs `@effect/vitest`.
+ * The contract of `Broker` as tests: call `suite` in a test file with the layer to be tested. The tests expect no order of
+ * messages, and each uses a service name of its own, so a broker may be shared. Needs `@effect/vitest`.
  */
 import { randomUUID } from "node:crypto"
-import { assert, type Vitest, layer as withLayer } from "@effect/vitest"
-import { type Duration, Effect, Fiber, type Layer, Queue, type Scope, Stream } from "effect"
+import { assert } from "@effect/vitest"
+import { Effect, Fiber, type Layer, Queue, Stream } from "effect"
 import * as Broker from "../ports/Broker.ts"
+import * as Suite from "./Suite.ts"
 
-/** `core`: one subscriber; `concurrent`: several; `recovery`: what happens when one ends. */
-export type Part = "core" | "concurrent" | "recovery"
-
-export interface Options {
-  /** Default: all. */
-  readonly parts?: ReadonlyArray<Part>
+export interface Options extends Suite.Options {
   /**
-   * Waits until the transport knows of a subscription, has what was published, and nothing more can arrive. Default: other fibers run, which
-   * is enough for a transport within the process.
+   * Waits until the transport has registered every subscription and delivered all that was published. Default: other
+   * fibers run for a few turns, which is enough for a transport within the process.
    */
   readonly settle?: Effect.Effect<void>
-  /** For building the layer. */
-  readonly timeout?: Duration.Input
-  /** For layers with real input and output: the tests get the real clock. */
-  readonly excludeTestServices?: boolean
 }
 
-export const suite = <E>(
-  name: string,
-  layer: Layer.Layer<Broker.Broker, E>,
-  { parts = ["core", "concurrent", "recovery"], settle = othersRun, ...options }: Options = {}
-): void =>
-  withLayer(layer, options)(`Broker: ${name}`, (it) => {
-    if (parts.includes("core")) core(it.effect, settle)
-    if (parts.includes("concurrent")) concurrent(it.effect, settle)
-    if (parts.includes("recovery")) recovery(it.effect, settle)
-  })
+/** `core`: one subscriber; `concurrent`: several; `recovery`: a subscription ends and another begins. */ export const suite =
+  <E>(name: string, layer: Layer.Layer<Broker.Broker, E>, { settle = othersRun, ...options }: Options = {}): void =>
+    Suite.register(
+      `Broker: ${name}`,
+      layer,
+      { core: core(settle), concurrent: concurrent(settle), recovery: recovery(settle) },
+      options
+    )
 
-type Test = Vitest.Test<Broker.Broker | Scope.Scope>
+type Test = Suite.Test<Broker.Broker>
 
 const othersRun = Effect.repeat(Effect.yieldNow, { times: 20 })
 
@@ -77,171 +67,177 @@ const subscriber = Effect.fnUntraced(function* (settle: Effect.Effect<void>, gro
 const acknowledgeAll = (deliveries: ReadonlyArray<Broker.Delivery>) =>
   Effect.forEach(deliveries, (delivery) => delivery.acknowledge, { discard: true })
 
-const core = (test: Test, settle: Effect.Effect<void>): void => {
-  test("delivers a message with its exact text and its address", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      const { next } = yield* subscriber(settle, { service, kinds: ["command", "reply"] })
-      const texts = ["{}", ' {"b":1, "a":"ü\u2028\ud83d\udc18"}\n', "no JSON at all", `"${"x".repeat(100_000)}"`]
-      for (const body of texts) {
-        yield* publish(message(service, body, { kind: "command", from: "orders", name: "Charge" }))
-        const delivery = yield* next
-        assert.strictEqual(delivery.body, body)
-        assert.deepStrictEqual(delivery.address, { to: service, kind: "command", from: "orders", name: "Charge" })
-        assert.isFalse(delivery.redelivered)
-        yield* delivery.acknowledge
-      }
-      yield* publish(message(service, "7"))
-      assert.deepStrictEqual((yield* next).address, { to: service, kind: "reply", from: "sender" })
-    }))
+const core =
+  (settle: Effect.Effect<void>) =>
+  (test: Test): void => {
+    test("delivers a message with its exact text and its address", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        const { next } = yield* subscriber(settle, { service, kinds: ["command", "reply"] })
+        const texts = ["{}", ' {"b":1, "a":"ü\u2028\ud83d\udc18"}\n', "no JSON at all", `"${"x".repeat(100_000)}"`]
+        for (const body of texts) {
+          yield* publish(message(service, body, { kind: "command", from: "orders", name: "Charge" }))
+          const delivery = yield* next
+          assert.strictEqual(delivery.body, body)
+          assert.deepStrictEqual(delivery.address, { to: service, kind: "command", from: "orders", name: "Charge" })
+          assert.isFalse(delivery.redelivered)
+          yield* delivery.acknowledge
+        }
+        yield* publish(message(service, "7"))
+        assert.deepStrictEqual((yield* next).address, { to: service, kind: "reply", from: "sender" })
+      }))
 
-  test("delivers to the service addressed, and the kinds it asks for", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      const other = serviceName()
-      const orchestrator = yield* subscriber(settle, { service, kinds: ["reply", "status"] })
-      const participant = yield* subscriber(settle, { service, kinds: ["command", "tx"] })
-      yield* publish(
-        message(service, "reply"),
-        message(service, "command", { kind: "command", name: "Charge" }),
-        message(other, "elsewhere"),
-        message(service, "status", { kind: "status" }),
-        message(service, "tx", { kind: "tx" })
-      )
-      assert.deepStrictEqual(bodies(yield* orchestrator.take(2)), new Set(["reply", "status"]))
-      assert.deepStrictEqual(bodies(yield* participant.take(2)), new Set(["command", "tx"]))
-      assert.deepStrictEqual(yield* orchestrator.rest, [])
-      assert.deepStrictEqual(yield* participant.rest, [])
-    }))
-
-  test("accepts messages that nobody waits for", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      yield* publish(...numbered(100).map((body) => message(service, body)))
-    }))
-
-  test("delivers the same text as often as it is published", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      const { take } = yield* subscriber(settle, { service, kinds: ["reply"] })
-      yield* publish(message(service, "same"), message(service, "same"), message(service, "same"))
-      assert.strictEqual((yield* take(3)).length, 3)
-    }))
-
-  test("C13 delivers no more at a time than may be unacknowledged", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      const { next, rest, take } = yield* subscriber(settle, { service, kinds: ["reply"], maxInFlight: 2 })
-      yield* publish(...numbered(5).map((body) => message(service, body)))
-      const [first, second] = yield* take(2)
-      assert.deepStrictEqual(yield* rest, [])
-      yield* first!.acknowledge
-      const third = yield* next
-      assert.deepStrictEqual(yield* rest, [])
-      // Acknowledged already: makes no room again.
-      yield* first!.acknowledge
-      assert.deepStrictEqual(yield* rest, [])
-      yield* acknowledgeAll([second!, third])
-      const last = yield* take(2)
-      assert.deepStrictEqual(bodies([first!, second!, third, ...last]), new Set(numbered(5)))
-    }))
-}
-
-const concurrent = (test: Test, settle: Effect.Effect<void>): void => {
-  test("gives each message to one of the subscribers of a service", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      const all = yield* Effect.forEach([1, 2, 3], () =>
-        subscriber(settle, { service, kinds: ["reply"], maxInFlight: 1_000 })
-      )
-      yield* Effect.forEach(numbered(60), (body) => publish(message(service, body)), {
-        concurrency: "unbounded",
-        discard: true
-      })
-      const arrived: Array<Broker.Delivery> = []
-      // A broker may have a limit of its own for what is not acknowledged.
-      for (let more = true; more; ) {
-        const next = (yield* Effect.forEach(all, ({ rest }) => rest)).flat()
-        arrived.push(...next)
-        yield* acknowledgeAll(next)
-        more = next.length > 0
-      }
-      assert.strictEqual(arrived.length, 60)
-      assert.deepStrictEqual(bodies(arrived), new Set(numbered(60)))
-    }))
-
-  test("loses nothing between many publishers and many subscribers that acknowledge at their leisure", () =>
-    Effect.gen(function* () {
-      const broker = yield* Broker.Broker
-      const service = serviceName()
-      const arrived = yield* Queue.unbounded<string>()
-      yield* Effect.forEach([1, 2, 3, 4], () =>
-        broker.subscribe({ service, kinds: ["reply"], maxInFlight: 4 }).pipe(
-          Stream.mapEffect(
-            ({ acknowledge, body }) =>
-              Effect.yieldNow.pipe(Effect.andThen(Queue.offer(arrived, body)), Effect.andThen(acknowledge)),
-            { concurrency: 4 }
-          ),
-          Stream.runDrain,
-          Effect.forkScoped
+    test("delivers to the service addressed, and the kinds it asks for", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        const other = serviceName()
+        const orchestrator = yield* subscriber(settle, { service, kinds: ["reply", "status"] })
+        const participant = yield* subscriber(settle, { service, kinds: ["command", "tx"] })
+        yield* publish(
+          message(service, "reply"),
+          message(service, "command", { kind: "command", name: "Charge" }),
+          message(other, "elsewhere"),
+          message(service, "status", { kind: "status" }),
+          message(service, "tx", { kind: "tx" })
         )
-      )
-      yield* settle
-      yield* Effect.forEach(numbered(400), (body) => publish(message(service, body)), {
-        concurrency: 8,
-        discard: true
-      })
-      const seen = new Set<string>()
-      while (seen.size < 400) seen.add(yield* Queue.take(arrived))
-    }))
-}
+        assert.deepStrictEqual(bodies(yield* orchestrator.take(2)), new Set(["reply", "status"]))
+        assert.deepStrictEqual(bodies(yield* participant.take(2)), new Set(["command", "tx"]))
+        assert.deepStrictEqual(yield* orchestrator.rest, [])
+        assert.deepStrictEqual(yield* participant.rest, [])
+      }))
 
-const recovery = (test: Test, settle: Effect.Effect<void>): void => {
-  test("W2 delivers again, and says so, what was not acknowledged when the subscription ended", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      const group: Broker.Group = { service, kinds: ["reply"] }
-      const first = yield* subscriber(settle, group)
-      yield* publish(...numbered(4).map((body) => message(service, body)))
-      const [kept, ...lost] = yield* first.take(4)
-      yield* kept!.acknowledge
-      yield* settle
-      yield* first.end
-      const second = yield* subscriber(settle, group)
-      const again = yield* second.take(3)
-      assert.deepStrictEqual(bodies(again), bodies(lost))
-      for (const delivery of again) {
-        assert.isTrue(delivery.redelivered)
-        assert.deepStrictEqual(delivery.address, kept!.address)
-      }
-      yield* acknowledgeAll(again)
-      assert.deepStrictEqual(yield* second.rest, [])
-      yield* second.end
-      assert.deepStrictEqual(yield* (yield* subscriber(settle, group)).rest, [])
-    }))
+    test("accepts messages that nobody waits for", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        yield* publish(...numbered(100).map((body) => message(service, body)))
+      }))
 
-  test("takes no acknowledgement after the end of the subscription", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      const group: Broker.Group = { service, kinds: ["reply"] }
-      const first = yield* subscriber(settle, group)
-      yield* publish(message(service, "1"))
-      const late = yield* first.next
-      yield* first.end
-      yield* late.acknowledge
-      const again = yield* (yield* subscriber(settle, group)).next
-      assert.strictEqual(again.body, "1")
-      yield* late.acknowledge
-    }))
+    test("delivers the same text as often as it is published", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        const { take } = yield* subscriber(settle, { service, kinds: ["reply"] })
+        yield* publish(message(service, "same"), message(service, "same"), message(service, "same"))
+        assert.strictEqual((yield* take(3)).length, 3)
+      }))
 
-  test("keeps what arrives while nobody of a known service is there", () =>
-    Effect.gen(function* () {
-      const service = serviceName()
-      const group: Broker.Group = { service, kinds: ["reply"] }
-      yield* (yield* subscriber(settle, group)).end
-      yield* publish(...numbered(10).map((body) => message(service, body)))
-      yield* settle
-      const { take } = yield* subscriber(settle, group)
-      assert.deepStrictEqual(bodies(yield* take(10)), new Set(numbered(10)))
-    }))
-}
+    test("C13 delivers no more at a time than may be unacknowledged", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        const { next, rest, take } = yield* subscriber(settle, { service, kinds: ["reply"], maxInFlight: 2 })
+        yield* publish(...numbered(5).map((body) => message(service, body)))
+        const [first, second] = yield* take(2)
+        assert.deepStrictEqual(yield* rest, [])
+        yield* first!.acknowledge
+        const third = yield* next
+        assert.deepStrictEqual(yield* rest, [])
+        // Acknowledged already: makes no room again.
+        yield* first!.acknowledge
+        assert.deepStrictEqual(yield* rest, [])
+        yield* acknowledgeAll([second!, third])
+        const last = yield* take(2)
+        assert.deepStrictEqual(bodies([first!, second!, third, ...last]), new Set(numbered(5)))
+      }))
+  }
+
+const concurrent =
+  (settle: Effect.Effect<void>) =>
+  (test: Test): void => {
+    test("gives each message to one of the subscribers of a service", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        const all = yield* Effect.forEach([1, 2, 3], () =>
+          subscriber(settle, { service, kinds: ["reply"], maxInFlight: 1_000 })
+        )
+        yield* Effect.forEach(numbered(60), (body) => publish(message(service, body)), {
+          concurrency: "unbounded",
+          discard: true
+        })
+        const arrived: Array<Broker.Delivery> = []
+        // A broker may have a limit of its own for what is not acknowledged.
+        for (let more = true; more; ) {
+          const next = (yield* Effect.forEach(all, ({ rest }) => rest)).flat()
+          arrived.push(...next)
+          yield* acknowledgeAll(next)
+          more = next.length > 0
+        }
+        assert.strictEqual(arrived.length, 60)
+        assert.deepStrictEqual(bodies(arrived), new Set(numbered(60)))
+      }))
+
+    test("loses nothing between many publishers and many subscribers that acknowledge at their leisure", () =>
+      Effect.gen(function* () {
+        const broker = yield* Broker.Broker
+        const service = serviceName()
+        const arrived = yield* Queue.unbounded<string>()
+        yield* Effect.forEach([1, 2, 3, 4], () =>
+          broker.subscribe({ service, kinds: ["reply"], maxInFlight: 4 }).pipe(
+            Stream.mapEffect(
+              ({ acknowledge, body }) =>
+                Effect.yieldNow.pipe(Effect.andThen(Queue.offer(arrived, body)), Effect.andThen(acknowledge)),
+              { concurrency: 4 }
+            ),
+            Stream.runDrain,
+            Effect.forkScoped
+          )
+        )
+        yield* settle
+        yield* Effect.forEach(numbered(400), (body) => publish(message(service, body)), {
+          concurrency: 8,
+          discard: true
+        })
+        const seen = new Set<string>()
+        while (seen.size < 400) seen.add(yield* Queue.take(arrived))
+      }))
+  }
+
+const recovery =
+  (settle: Effect.Effect<void>) =>
+  (test: Test): void => {
+    test("W2 delivers again, and says so, what was not acknowledged when the subscription ended", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        const group: Broker.Group = { service, kinds: ["reply"] }
+        const first = yield* subscriber(settle, group)
+        yield* publish(...numbered(4).map((body) => message(service, body)))
+        const [kept, ...lost] = yield* first.take(4)
+        yield* kept!.acknowledge
+        yield* settle
+        yield* first.end
+        const second = yield* subscriber(settle, group)
+        const again = yield* second.take(3)
+        assert.deepStrictEqual(bodies(again), bodies(lost))
+        for (const delivery of again) {
+          assert.isTrue(delivery.redelivered)
+          assert.deepStrictEqual(delivery.address, kept!.address)
+        }
+        yield* acknowledgeAll(again)
+        assert.deepStrictEqual(yield* second.rest, [])
+        yield* second.end
+        assert.deepStrictEqual(yield* (yield* subscriber(settle, group)).rest, [])
+      }))
+
+    test("takes no acknowledgement after the end of the subscription", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        const group: Broker.Group = { service, kinds: ["reply"] }
+        const first = yield* subscriber(settle, group)
+        yield* publish(message(service, "1"))
+        const late = yield* first.next
+        yield* first.end
+        yield* late.acknowledge
+        const again = yield* (yield* subscriber(settle, group)).next
+        assert.strictEqual(again.body, "1")
+        yield* late.acknowledge
+      }))
+
+    test("keeps what arrives while nobody of a known service is there", () =>
+      Effect.gen(function* () {
+        const service = serviceName()
+        const group: Broker.Group = { service, kinds: ["reply"] }
+        yield* (yield* subscriber(settle, group)).end
+        yield* publish(...numbered(10).map((body) => message(service, body)))
+        yield* settle
+        const { take } = yield* subscriber(settle, group)
+        assert.deepStrictEqual(bodies(yield* take(10)), new Set(numbered(10)))
+      }))
+  }

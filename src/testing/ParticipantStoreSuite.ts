@@ -1,40 +1,27 @@
 /**
- * What every `ParticipantStore` must do, as tests: call `suite` in a test file with the layer to be tested. Services have
- * names of their own, so a store may be shared. Needs `@effect/vitest`.
+ * The contract of `ParticipantStore` as tests: call `suite` in a test file with the layer to be tested. Each test uses a
+ * service name of its own, so a store may be shared. Needs `@effect/vitest`.
  */
 import { randomUUID } from "node:crypto"
-import { assert, type Vitest, layer as withLayer } from "@effect/vitest"
-import { Deferred, type Duration, Effect, Exit, Fiber, type Layer, type Scope } from "effect"
+import { assert } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, type Layer } from "effect"
 import * as Port from "../ports/ParticipantStore.ts"
+import * as Suite from "./Suite.ts"
+
+/** `parallel`: units that are open at the same time, which a store with one database session cannot have. */
+export type Part = Suite.Part | "parallel"
 
 /**
- * `core`: one unit after the other; `concurrent`: several at once; `parallel`: several under way, which a store with one
- * session cannot have; `recovery`: what a unit leaves that does not end well.
+ * `core`: one unit of work after the other; `concurrent`: several are asked for at once; `recovery`: units that fail or
+ * are interrupted.
  */
-export type Part = "core" | "concurrent" | "parallel" | "recovery"
-
-export interface Options {
-  /** Default: all. */
-  readonly parts?: ReadonlyArray<Part>
-  /** For building the layer. */
-  readonly timeout?: Duration.Input
-  /** For layers with real input and output: the tests get the real clock. */
-  readonly excludeTestServices?: boolean
-}
-
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Port.ParticipantStore, E>,
-  { parts = ["core", "concurrent", "parallel", "recovery"], ...options }: Options = {}
-): void =>
-  withLayer(layer, options)(`ParticipantStore: ${name}`, (it) => {
-    if (parts.includes("core")) core(it.effect)
-    if (parts.includes("concurrent")) concurrent(it.effect)
-    if (parts.includes("parallel")) parallel(it.effect)
-    if (parts.includes("recovery")) recovery(it.effect)
-  })
+  options: Suite.Options<Part> = {}
+): void => Suite.register(`ParticipantStore: ${name}`, layer, { core, concurrent, parallel, recovery }, options)
 
-type Test = Vitest.Test<Port.ParticipantStore | Scope.Scope>
+type Test = Suite.Test<Port.ParticipantStore>
 
 // ---- records ---------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,10 @@
-/** The part `recovery` of the repository suite: what is found, and who takes it. */
-import { assert, type Vitest } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+/** The part `recovery` of the repository suite: which executions are found, and which instance may run them. */
+import { assert } from "@effect/vitest"
+import { Effect } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import * as Sample from "./SampleExecutions.ts"
-
-export type Test = Vitest.Test<Repository.SagaExecutionRepository | Scope.Scope>
+import type * as Suite from "./Suite.ts"
 
 const repository = Repository.SagaExecutionRepository
 
@@ -34,7 +33,7 @@ const claimed = Effect.fnUntraced(function* (
   return executions.filter(({ uuid }) => known.has(uuid))
 })
 
-export const register = (test: Test): void => {
+export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): void => {
   test("finds what all given properties hold for, newest first", () =>
     Effect.gen(function* () {
       const { find, store } = yield* repository

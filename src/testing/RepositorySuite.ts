@@ -1,40 +1,34 @@
 /**
- * What every `SagaExecutionRepository` must do, as tests: call `suite` in a test file with the layer to be tested. The
- * tests use ids of their own, so the layer may keep what it likes before and after. Needs `@effect/vitest`.
+ * The contract of `SagaExecutionRepository` as tests: call `suite` in a test file with the layer to be tested. The tests
+ * use ids of their own, so the store may already hold executions. Needs `@effect/vitest`.
  */
-import { assert, layer as withLayer } from "@effect/vitest"
-import { type Duration, Effect, type Layer, Result } from "effect"
+import { assert } from "@effect/vitest"
+import { Effect, type Layer, Result } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import * as RecoverySuite from "./RepositoryRecoverySuite.ts"
 import * as Sample from "./SampleExecutions.ts"
+import * as Suite from "./Suite.ts"
 
-/** `core`: one after the other; `concurrent`: at the same time; `recovery`: `find`, `claim` and `release`. */
-export type Part = "core" | "concurrent" | "recovery"
-
-export interface Options {
-  /** Default: all. */
-  readonly parts?: ReadonlyArray<Part>
-  /** For building the layer. */
-  readonly timeout?: Duration.Input
-  /** For layers with real input and output: the tests get the real clock. */
-  readonly excludeTestServices?: boolean
-}
-
+/**
+ * `core`: one operation after the other; `concurrent`: several at the same time; `recovery`: `find`, `claim` and
+ * `release`.
+ */
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Repository.SagaExecutionRepository, E>,
-  { parts = ["core", "concurrent", "recovery"], ...options }: Options = {}
+  options: Suite.Options = {}
 ): void =>
-  withLayer(layer, options)(`SagaExecutionRepository: ${name}`, (it) => {
-    if (parts.includes("core")) core(it.effect)
-    if (parts.includes("concurrent")) concurrent(it.effect)
-    if (parts.includes("recovery")) RecoverySuite.register(it.effect)
-  })
+  Suite.register(
+    `SagaExecutionRepository: ${name}`,
+    layer,
+    { core, concurrent, recovery: RecoverySuite.recovery },
+    options
+  )
 
-type Test = RecoverySuite.Test
+type Test = Suite.Test<Repository.SagaExecutionRepository>
 
 const repository = Repository.SagaExecutionRepository
 

@@ -32,7 +32,7 @@ import {
 } from "effect-saga"
 import { EmbeddedBroker } from "effect-saga/aedes"
 import { MqttBroker } from "effect-saga/mqtt"
-import { BrokerSuite } from "effect-saga/testing"
+import { BrokerSuite } from "effect-saga/testing/suites"
 import * as Mosquitto from "../../fixtures/mosquitto.ts"
 import * as Mqtt from "../../fixtures/mqtt.ts"
 

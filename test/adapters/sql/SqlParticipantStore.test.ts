@@ -1,6 +1,6 @@
 import { Layer } from "effect"
 import { SqlParticipantStore } from "effect-saga/sql"
-import { ParticipantStoreSuite } from "effect-saga/testing"
+import { ParticipantStoreSuite } from "effect-saga/testing/suites"
 import { databases } from "../../fixtures/postgres.ts"
 
 for (const { layer, name, schema } of databases("participants")) {

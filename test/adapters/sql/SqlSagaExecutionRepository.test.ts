@@ -1,6 +1,6 @@
 import { Layer } from "effect"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
-import { RepositorySuite } from "effect-saga/testing"
+import { RepositorySuite } from "effect-saga/testing/suites"
 import { databases } from "../../fixtures/postgres.ts"
 
 for (const { layer, name, schema } of databases("executions")) {

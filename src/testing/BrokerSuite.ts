@@ -16,14 +16,18 @@ export interface Options extends Suite.Options {
   readonly settle?: Effect.Effect<void>
 }
 
-/** `core`: one subscriber; `concurrent`: several; `recovery`: a subscription ends and another begins. */ export const suite =
-  <E>(name: string, layer: Layer.Layer<Broker.Broker, E>, { settle = othersRun, ...options }: Options = {}): void =>
-    Suite.register(
-      `Broker: ${name}`,
-      layer,
-      { core: core(settle), concurrent: concurrent(settle), recovery: recovery(settle) },
-      options
-    )
+/** `core`: one subscriber; `concurrent`: several; `recovery`: a subscription ends and another begins. */
+export const suite = <E>(
+  name: string,
+  layer: Layer.Layer<Broker.Broker, E>,
+  { settle = othersRun, ...options }: Options = {}
+): void =>
+  Suite.register(
+    `Broker: ${name}`,
+    layer,
+    { core: core(settle), concurrent: concurrent(settle), recovery: recovery(settle) },
+    options
+  )
 
 type Test = Suite.Test<Broker.Broker>
 

@@ -1,22 +1,22 @@
 /**
- * Concurrent writes of a process leave together. A write alone waits for nobody; many share a round trip and a flush of
- * the log. At most two statements are in flight: one is written while the other is answered.
+ * Writes of one process that come at the same time are sent in one statement: they share a round trip and a flush of the
+ * log. A single write does not wait. At most two statements are in flight: one is sent while the other is answered.
  */
 import { Effect, Exit, type Scope } from "effect"
 
-/** Rows in one statement. */
+/** Rows in one statement, at most. */
 const maxRows = 512
 
-/** Statements at the same time. */
+/** Statements at the same time, at most. */
 const maxInFlight = 2
 
-/** So many rows are worth two statements. */
+/** From this number on, rows are shared out to two statements. */
 const enoughForTwo = 64
 
-/** Milliseconds after which rows go without company: the statement before them may hang. */
+/** Milliseconds after which few rows are sent although a statement is in flight: that statement may hang. */
 const patience = 50
 
-/** Writes that wait; more are refused. */
+/** Writes that may wait; more are refused. */
 export const maxQueued = 100_000
 
 interface Waiting<Row, A, E> {
@@ -25,14 +25,14 @@ interface Waiting<Row, A, E> {
 }
 
 export interface GroupCommit<Row, A, E> {
-  /** Writes one row with others. Whoever stops waiting does not take the row back. */
+  /** Writes one row with others. An interrupted caller no longer waits; its row may still be written. */
   readonly write: (row: Row) => Effect.Effect<A, E>
 }
 
 export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
-  /** Rows with the same key never leave together. */
+  /** Rows with the same key are never in one statement. */
   readonly key: (row: Row) => string
-  /** Writes all rows; one exit for each, in their order. */
+  /** Writes all rows. Gives one exit for each row, in the same order. */
   readonly writeAll: (rows: ReadonlyArray<Row>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>>
   readonly refused: () => E
 }): Effect.fn.Return<GroupCommit<Row, A, E>, never, Scope.Scope> {
@@ -42,7 +42,7 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   let queue: Array<Waiting<Row, A, E>> = []
   let inFlight = 0
   let rowsInFlight = 0
-  /** Answers are being given out: whoever gets one may write again at once. */
+  /** True while answers are given: a caller that gets one may write again at once. */
   let answering = false
   let impatient = false
   let closed = false
@@ -68,7 +68,7 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
 
   const depart = (hurry = false): void => {
     while (!answering && queue.length > 0 && inFlight < maxInFlight) {
-      // Fewer than fly already do better to wait for those, and leave with what they write next.
+      // Fewer rows than are in flight wait for those, to be sent together with the next writes of their callers.
       if (inFlight > 0 && queue.length < rowsInFlight && !hurry) return growImpatient()
       const rows = queue.length + rowsInFlight
       const batch = take(rows < enoughForTwo ? maxRows : Math.min(maxRows, Math.ceil(rows / 2)))
@@ -77,7 +77,7 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
       fork(writeAll(batch.map(({ row }) => row))).addObserver((exit) => {
         inFlight--
         rowsInFlight -= batch.length
-        // What those write next who have waited leaves with the next statement.
+        // The next writes of these callers are sent together, after all of them have their answer.
         answering = true
         batch.forEach(({ resume }, i) => {
           resume(Exit.isSuccess(exit) ? exit.value[i]! : Effect.failCause(exit.cause))

@@ -2,7 +2,7 @@
  * Every statement that the store of participants makes, and no decision: another database is one more implementation of this
  * service. This one is for Postgres.
  */
-import { Context, Effect, type Layer } from "effect"
+import { Context, Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type {
@@ -13,7 +13,7 @@ import type {
   Transaction,
   TransactionStatus
 } from "../../ports/ParticipantStore.ts"
-import { layer, type Statement, uuidsOf, whole } from "./SqlStatements.ts"
+import { type Statement, uuidsOf, whole } from "./SqlStatements.ts"
 import type { Tables } from "./SqlTables.ts"
 
 /** What a unit leaves. */
@@ -53,35 +53,37 @@ export class ParticipantStatements extends Context.Service<
   }
 >()("effect-saga/sql/ParticipantStatements") {}
 
-export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements, never, SqlClient.SqlClient> =>
-  layer(ParticipantStatements, (sql) => {
-    const transaction = sql(tables.of("saga_transaction"))
-    const barrier = sql(tables.of("saga_barrier"))
-    // As texts, not as parameters: only so can the plan of a prepared statement use the index of those that are open.
-    const has: Readonly<Record<TransactionStatus, Fragment>> = {
-      pending: sql`status = 'pending'`,
-      reserved: sql`status = 'reserved'`,
-      committed: sql`status = 'committed'`,
-      rejected: sql`status = 'rejected'`
-    }
+/** The statements for Postgres, on these tables. */
+export const postgres = (client: SqlClient.SqlClient, tables: Tables): ParticipantStatements["Service"] => {
+  // The statements name columns as they are, whatever names the client transforms for others.
+  const sql = client.withoutTransforms()
+  const transaction = sql(tables.of("saga_transaction"))
+  const barrier = sql(tables.of("saga_barrier"))
+  // As texts, not as parameters: only so can the plan of a prepared statement use the index of those that are open.
+  const has: Readonly<Record<TransactionStatus, Fragment>> = {
+    pending: sql`status = 'pending'`,
+    reserved: sql`status = 'reserved'`,
+    committed: sql`status = 'committed'`,
+    rejected: sql`status = 'rejected'`
+  }
 
-    return ParticipantStatements.of({
-      // A row that is there is locked and stays as it is; one that is not is there for this transaction only. In one
-      // order everywhere, so that no two units wait for each other.
-      lock: ({ service, transactions }) =>
-        Effect.map(
-          sql<{ readonly uuid: string }>`
+  return {
+    // A row that is there is locked and stays as it is; one that is not is there for this transaction only. In one
+    // order everywhere, so that no two units wait for each other.
+    lock: ({ service, transactions }) =>
+      Effect.map(
+        sql<{ readonly uuid: string }>`
               insert into ${transaction} as t (service, uuid, status, not_after, heuristic, updated_at)
               select ${service}, uuid, 'pending', 0, false, 0
               from unnest(${[...new Set(transactions)]}::uuid[]) as n (uuid) order by uuid
               on conflict (service, uuid) do update set status = t.status where false
               returning uuid`,
-          (rows) => new Set(rows.map(({ uuid }) => uuid))
-        ),
-      // Not in one statement with the lock: it would see what was there before it waited.
-      read: ({ messages, service, transactions }) =>
-        Effect.map(
-          sql<Stored>`select (
+        (rows) => new Set(rows.map(({ uuid }) => uuid))
+      ),
+    // Not in one statement with the lock: it would see what was there before it waited.
+    read: ({ messages, service, transactions }) =>
+      Effect.map(
+        sql<Stored>`select (
                 select coalesce(json_agg(t), '[]') from ${transaction} t
                 where t.service = ${service} and t.uuid = any(${transactions}::uuid[])
               ) as transactions, (
@@ -90,11 +92,11 @@ export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements
                   order by id ${transactions.length === 0 ? sql`for update` : sql``}
                 ) b
               ) as barriers`,
-          ([row]) => row ?? { transactions: [], barriers: [] }
-        ),
-      write: (service, { barriers, known, transactions, unused }) =>
-        Effect.map(
-          sql<{ readonly id: string }>`with dropped as (
+        ([row]) => row ?? { transactions: [], barriers: [] }
+      ),
+    write: (service, { barriers, known, transactions, unused }) =>
+      Effect.map(
+        sql<{ readonly id: string }>`with dropped as (
                 delete from ${transaction} where service = ${service} and uuid = any(${unused}::uuid[])
               ), kept as (
                 insert into ${transaction} (service, uuid, coordinator, status, not_after, heuristic, updated_at)
@@ -118,21 +120,21 @@ export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements
                 not_after = excluded.not_after, created_at = excluded.created_at
                 where b.id = any(${known}::text[])
               returning id`,
-          (rows) => new Set(rows.map(({ id }) => id))
-        ),
-      savepoint: Effect.asVoid(sql`savepoint saga_attempt`),
-      release: Effect.asVoid(sql`release savepoint saga_attempt`),
-      rollBack: Effect.asVoid(sql`rollback to savepoint saga_attempt`),
-      find: ({ after, before, limit, service, status }) =>
-        Effect.map(
-          sql<{ readonly row: unknown }>`select row_to_json(t) as row from ${transaction} t
+        (rows) => new Set(rows.map(({ id }) => id))
+      ),
+    savepoint: Effect.asVoid(sql`savepoint saga_attempt`),
+    release: Effect.asVoid(sql`release savepoint saga_attempt`),
+    rollBack: Effect.asVoid(sql`rollback to savepoint saga_attempt`),
+    find: ({ after, before, limit, service, status }) =>
+      Effect.map(
+        sql<{ readonly row: unknown }>`select row_to_json(t) as row from ${transaction} t
               where service = ${service} and ${has[status]} and updated_at <= ${whole(before)}
                 ${after === undefined ? sql`` : sql`and uuid > ${after}::uuid`}
               order by uuid limit ${limit}`,
-          (rows) => rows.map(({ row }) => row)
-        ),
-      purge: ({ before, limit, service }) =>
-        uuidsOf(sql<{ readonly uuid: string }>`with gone as (
+        (rows) => rows.map(({ row }) => row)
+      ),
+    purge: ({ before, limit, service }) =>
+      uuidsOf(sql<{ readonly uuid: string }>`with gone as (
                 select uuid from ${transaction} t
                 where service = ${service} and status in ('committed', 'rejected') and not_after < ${whole(before)}
                   and (status = 'committed' or not exists (
@@ -142,19 +144,19 @@ export const layerPostgres = (tables: Tables): Layer.Layer<ParticipantStatements
               )
               delete from ${transaction} t using gone where t.service = ${service} and t.uuid = gone.uuid
               returning t.uuid`),
-      purgeBarriers: (service, transactions) =>
-        Effect.asVoid(
-          sql`delete from ${barrier} where service = ${service} and transaction_uuid = any(${transactions}::uuid[])`
-        ),
-      purgeAlone: ({ alone, limit, service }) =>
-        Effect.map(
-          sql`with gone as (
+    purgeBarriers: (service, transactions) =>
+      Effect.asVoid(
+        sql`delete from ${barrier} where service = ${service} and transaction_uuid = any(${transactions}::uuid[])`
+      ),
+    purgeAlone: ({ alone, limit, service }) =>
+      Effect.map(
+        sql`with gone as (
                 select id from ${barrier}
                 where service = ${service} and transaction_uuid is null and not_after < ${whole(alone)}
                 order by not_after limit ${limit} for update skip locked
               )
               delete from ${barrier} b using gone where b.service = ${service} and b.id = gone.id returning b.id`,
-          (rows) => rows.length
-        )
-    })
-  })
+        (rows) => rows.length
+      )
+  }
+}

@@ -1,34 +1,41 @@
 /**
- * Every statement that the repository makes, and no decision: another database is one more implementation of this service.
- * This one is for Postgres.
+ * Every statement of the repository on SQL, without any decision: the repository decides what to write, and these run it.
+ * A program replaces one statement, or all of them for another database, by the option `statements` of
+ * `SqlSagaExecutionRepository.layer`.
  */
-import { Context, Effect, type Layer } from "effect"
+import { Context, Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
-import { layer, type Statement, uuidsOf, whole } from "./SqlStatements.ts"
+import { type Statement, uuidsOf, whole } from "./SqlStatements.ts"
 import type { Tables } from "./SqlTables.ts"
+
+export type { Statement } from "./SqlStatements.ts"
+
+// ---- rows ------------------------------------------------------------------------------------------------------
 
 /** A row of `saga_event`: all facts of one write, as JSON text. */
 export interface EventRow {
   readonly uuid: string
   readonly revision: number
+  /** Tells the write of one attempt from the same write of another process. */
   readonly writeId: string
   readonly facts: string
 }
 
-/** A row of `saga_execution`, where a write changes what people and recovery look for. */
-export interface HeadRow {
-  readonly head: ExecutionSummary.ExecutionSummary
+/** A row of `saga_execution`: what people and recovery search by. Written only where a write changes it. */
+export interface SummaryRow {
+  readonly summary: ExecutionSummary.ExecutionSummary
+  /** An instance has something to do for the execution, now or at `wakeAt`. */
   readonly claimable: boolean
   readonly owner: string | null
-  /** 0: somebody is at work on it; null: it waits for nothing. */
+  /** 0: the owner works on it now; null: it waits for no time. In milliseconds since the epoch. */
   readonly wakeAt: number | null
-  /** Somebody may wait for this write in another process. */
-  readonly tells: boolean
+  /** A caller in another process may wait for this write, so that the write is announced on the channel. */
+  readonly announced: boolean
 }
 
-/** A name that a caller has given: it is used for one execution, for ever (SPEC C9). */
+/** A row of `saga_name`: a uuid or `startKey` that a caller has given. It names one execution, for ever (SPEC C9). */
 export interface NameRow {
   readonly name: string
   readonly uuid: string
@@ -37,13 +44,15 @@ export interface NameRow {
   readonly contextHash: string
 }
 
+/** The rows of one or more writes. */
 export interface Writes {
   readonly events: ReadonlyArray<EventRow>
-  readonly heads: ReadonlyArray<HeadRow>
+  readonly summaries: ReadonlyArray<SummaryRow>
   readonly names: ReadonlyArray<NameRow>
 }
 
-export interface StoredHead {
+/** A summary as the database gives it. Times are in milliseconds since the epoch. */
+export interface StoredSummary {
   readonly uuid: string
   readonly start_key: string | null
   readonly saga: string
@@ -63,31 +72,45 @@ export interface StoredHead {
   readonly updated_at: bigint
 }
 
+/** A name as the database gives it. `outcome` is null while its execution is kept. */
 export interface StoredName extends NameRow {
   readonly outcome: string | null
 }
 
+// ---- the statements --------------------------------------------------------------------------------------------
+
+/** The statements that the repository uses. `SqlSagaExecutionRepository.layer` provides those for Postgres. */
 export class SagaExecutionStatements extends Context.Service<
   SagaExecutionStatements,
   {
-    /** Writes all rows, or none and fails with a unique violation. For executions without names of their own. */
+    /** Writes all rows, or fails with a unique violation and writes none. For executions without names. */
     readonly write: (writes: Omit<Writes, "names">) => Statement<void>
-    /** Writes each row whose place and whose names are free, and gives the uuids of those. */
+    /** Writes the rows of each execution whose revision and names are free. Gives the uuids of those executions. */
     readonly writeFree: (writes: Writes) => Statement<ReadonlySet<string>>
-    /** The write ids that stand where the given rows wanted to be. */
+    /** The write ids that the database has at the given revisions. */
     readonly writeIds: (
       rows: ReadonlyArray<{ readonly uuid: string; readonly revision: number }>
     ) => Statement<ReadonlyArray<{ readonly uuid: string; readonly writeId: string }>>
+    /** The names that are in use or used up. */
     readonly names: (names: ReadonlyArray<string>) => Statement<ReadonlyArray<StoredName>>
-    /** In the order of their revisions. */
+    /** The facts of executions, in the order of their revisions. */
     readonly events: (uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<Omit<EventRow, "writeId">>>
+    /** Up to `limit` summaries that match the filter and come after `from`, newest first. */
     readonly find: (
       filter: ExecutionSummary.Filter,
       from: ExecutionSummary.Position | undefined,
       limit: number
-    ) => Statement<ReadonlyArray<StoredHead>>
-    /** Extends the lease by the database's clock; whether it was over. */
+    ) => Statement<ReadonlyArray<StoredSummary>>
+    /** The number of unsettled executions of each definition. */
+    readonly census: Statement<
+      ReadonlyArray<{ readonly saga: string; readonly fingerprint: string; readonly count: number }>
+    >
+    /** Renews the lease of an owner by the clock of the database. Tells whether the lease was over. */
     readonly renew: (owner: string, leaseMillis: number) => Statement<boolean>
+    /**
+     * Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. With `holds`,
+     * executions that the owner already has are given again, except those listed. Gives the uuids.
+     */
     readonly claim: (
       owner: string,
       limit: number,
@@ -95,58 +118,97 @@ export class SagaExecutionStatements extends Context.Service<
       fingerprints: ReadonlyArray<string> | undefined,
       holds: ReadonlyArray<string> | undefined
     ) => Statement<ReadonlyArray<string>>
-    /** Gives it to the owner unless somebody else who lives is at work on it; who has it, if it is there. */
+    /**
+     * Gives the execution to the owner, unless another living owner works on it. Gives the owner it has then; undefined
+     * where there is no such execution.
+     */
     readonly take: (uuid: string, owner: string, wakeAt: number) => Statement<string | undefined>
-    /** Those of the executions that another owner has. */
+    /** The executions of `holds` that another owner has. */
     readonly lost: (owner: string, holds: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
+    /** Ends the lease of an owner. */
     readonly release: (owner: string) => Statement<void>
-    readonly census: Statement<
-      ReadonlyArray<{ readonly saga: string; readonly fingerprint: string; readonly count: number }>
-    >
-    /** Removes executions, and leaves what their names came to. */
-    readonly remove: (uuids: ReadonlyArray<string>) => Statement<void>
-    /** Settled executions whose last write is older. */
-    readonly over: (before: number, limit: number) => Statement<ReadonlyArray<string>>
-    /** Removes instances that nobody has heard of for long. */
+    /** Removes owners whose lease was over a day ago. */
     readonly forget: Statement<void>
+    /** Removes executions. Their names stay, with the outcome. */
+    readonly remove: (uuids: ReadonlyArray<string>) => Statement<void>
+    /** Up to `limit` settled executions whose last write was before a time, oldest first. */
+    readonly over: (before: number, limit: number) => Statement<ReadonlyArray<string>>
   }
 >()("effect-saga/sql/SagaExecutionStatements") {}
 
-export const layerPostgres = (
-  tables: Tables,
+type Statements = SagaExecutionStatements["Service"]
+
+/**
+ * The statements for Postgres, on these tables. Use it with a changed `tables.of` to run a statement on a view, or with
+ * another client to run it on a read replica.
+ */
+export const postgres = (client: SqlClient.SqlClient, tables: Tables): Statements => {
+  // The statements name columns as they are, whatever names the client transforms for others.
+  const sql = client.withoutTransforms()
+  const names: TableNames = {
+    execution: sql(tables.of("saga_execution")),
+    event: sql(tables.of("saga_event")),
+    name: sql(tables.of("saga_name")),
+    instance: sql(tables.of("saga_instance"))
+  }
+  return {
+    ...writing(sql, names, tables.space),
+    ...reading(sql, names),
+    ...owning(sql, names),
+    ...removing(sql, names)
+  }
+}
+
+type TableName = ReturnType<SqlClient.SqlClient>
+
+interface TableNames {
+  readonly execution: TableName
+  readonly event: TableName
+  readonly name: TableName
+  readonly instance: TableName
+}
+
+// ---- Postgres --------------------------------------------------------------------------------------------------
+
+const writing = (
+  sql: SqlClient.SqlClient,
+  { event, execution, instance, name }: TableNames,
   channel: string
-): Layer.Layer<SagaExecutionStatements, never, SqlClient.SqlClient> =>
-  layer(SagaExecutionStatements, (sql) => {
-    const execution = sql(tables.of("saga_execution"))
-    const event = sql(tables.of("saga_event"))
-    const name = sql(tables.of("saga_name"))
-    const instance = sql(tables.of("saga_instance"))
-    const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
-    // A removed execution gets no head again. The offset keeps the planner from hashing the whole table instead.
-    const isThere = sql`(h.revision = 1 or exists (select from ${execution} x where x.uuid = h.uuid offset 0))`
-    // Heads are written by inserts only: the plan of a join, made while the table is empty, would scan it for ever.
-    const changing = sql`on conflict (uuid) do update set status = excluded.status, direction = excluded.direction,
+): Pick<Statements, "write" | "writeFree" | "writeIds" | "names"> => {
+  const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
+  // A removed execution gets no summary again. The offset keeps the planner from hashing the whole table instead.
+  const isThere = sql`(h.revision = 1 or exists (select from ${execution} x where x.uuid = h.uuid offset 0))`
+  // Summaries are written by inserts only: the plan of a join, made while the table is empty, would scan it for ever.
+  const changing = sql`on conflict (uuid) do update set status = excluded.status, direction = excluded.direction,
         decision = excluded.decision, commit_state = excluded.commit_state, parked = excluded.parked,
         failure_tag = excluded.failure_tag, failure_path = excluded.failure_path, revision = excluded.revision,
         settled = excluded.settled, claimable = excluded.claimable, owner = excluded.owner,
         wake_at = excluded.wake_at, updated_at = excluded.updated_at`
 
-    return SagaExecutionStatements.of({
-      write: ({ events, heads }) => {
-        const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}`
-        if (heads.length === 0) return Effect.asVoid(inserted)
-        const changed = sql`changed as (insert into ${execution} select * from ${headsOf(heads)} where ${isThere} ${changing})`
-        const told = toldOf(heads)
-        return Effect.asVoid(
-          told.length === 0
-            ? sql`with ${changed} ${inserted}`
-            : sql`with ${changed}, written as (${inserted})
-                  select pg_notify(${channel}, uuid) from unnest(${told}::text[]) as uuid where ${hasListeners}`
-        )
-      },
-      writeFree: ({ events, heads, names }) =>
-        Effect.map(
-          sql<{ readonly uuid: string }>`with given as (
+  const eventsOf = (rows: ReadonlyArray<EventRow>) => {
+    const column = <K extends keyof EventRow>(key: K) => rows.map((row) => row[key])
+    return sql`unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
+      ${column("facts")}::text[]) as e (uuid, revision, write_id, facts)`
+  }
+  const summariesOf = (rows: ReadonlyArray<SummaryRow>) =>
+    sql`json_populate_recordset(null::${execution}, ${JSON.stringify(rows.map(columnsOf))}::json) as h`
+
+  return {
+    write: ({ events, summaries }) => {
+      const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}`
+      if (summaries.length === 0) return Effect.asVoid(inserted)
+      const changed = sql`changed as (insert into ${execution} select * from ${summariesOf(summaries)} where ${isThere} ${changing})`
+      const announced = announcedOf(summaries)
+      return Effect.asVoid(
+        announced.length === 0
+          ? sql`with ${changed} ${inserted}`
+          : sql`with ${changed}, written as (${inserted})
+                  select pg_notify(${channel}, uuid) from unnest(${announced}::text[]) as uuid where ${hasListeners}`
+      )
+    },
+    writeFree: ({ events, summaries, names }) =>
+      Effect.map(
+        sql<{ readonly uuid: string }>`with given as (
                 select * from json_to_recordset(${JSON.stringify(names)}::json)
                   as g (name text, uuid uuid, "startKey" text, saga text, "contextHash" text)
               ), named as (
@@ -161,39 +223,53 @@ export const layerPostgres = (
                 where uuid not in (select uuid from unnamed)
                 on conflict do nothing returning uuid
               ), changed as (
-                insert into ${execution} select * from ${headsOf(heads)}
+                insert into ${execution} select * from ${summariesOf(summaries)}
                 where (uuid in (select uuid from written)) is true and ${isThere} ${changing}
               )
-              select uuid, case when uuid::text = any(${toldOf(heads)}::text[]) and ${hasListeners}
+              select uuid, case when uuid::text = any(${announcedOf(summaries)}::text[]) and ${hasListeners}
                 then pg_notify(${channel}, uuid::text) end from written`,
-          (stored) => new Set(stored.map(({ uuid }) => uuid))
-        ),
-      writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
+        (stored) => new Set(stored.map(({ uuid }) => uuid))
+      ),
+    writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
           join unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
             as i (uuid, revision) on e.uuid = i.uuid and e.revision = i.revision`,
-      names: (names) => sql`select name, uuid, start_key as "startKey", saga, context_hash as "contextHash", outcome
-          from ${name} where name = any(${names}::text[])`,
-      events: (uuids) => sql`select e.uuid, e.revision, e.facts from ${event} e
+    names: (names) => sql`select name, uuid, start_key as "startKey", saga, context_hash as "contextHash", outcome
+          from ${name} where name = any(${names}::text[])`
+  }
+}
+
+const reading = (
+  sql: SqlClient.SqlClient,
+  { event, execution }: TableNames
+): Pick<Statements, "events" | "find" | "census"> => ({
+  events: (uuids) => sql`select e.uuid, e.revision, e.facts from ${event} e
           where e.uuid = any(${uuids}::uuid[]) and exists (select from ${execution} h where h.uuid = e.uuid)
           order by e.uuid, e.revision`,
-      find: (filter, from, limit) => {
-        const conditions: Array<Fragment> = []
-        if (filter.saga !== undefined) conditions.push(sql`saga = ${filter.saga}`)
-        if (filter.status !== undefined) conditions.push(sql`status = ${filter.status}`)
-        if (filter.parked !== undefined) conditions.push(filter.parked ? sql`parked` : sql`not parked`)
-        if (filter.startKey !== undefined) conditions.push(sql`start_key = ${filter.startKey}`)
-        if (filter.user !== undefined) conditions.push(sql`user_name = ${filter.user}`)
-        if (filter.settled !== undefined) conditions.push(filter.settled ? sql`settled` : sql`not settled`)
-        if (filter.createdBefore !== undefined) conditions.push(sql`created_at < ${whole(filter.createdBefore)}`)
-        if (filter.createdAfter !== undefined) conditions.push(sql`created_at > ${whole(filter.createdAfter)}`)
-        if (from !== undefined)
-          conditions.push(sql`(created_at, uuid) < (${whole(from.createdAt)}, ${from.uuid}::uuid)`)
-        return sql`select * from ${execution} ${conditions.length === 0 ? sql`` : sql`where ${sql.and(conditions)}`}
+  find: (filter, from, limit) => {
+    const conditions: Array<Fragment> = []
+    if (filter.saga !== undefined) conditions.push(sql`saga = ${filter.saga}`)
+    if (filter.status !== undefined) conditions.push(sql`status = ${filter.status}`)
+    if (filter.parked !== undefined) conditions.push(filter.parked ? sql`parked` : sql`not parked`)
+    if (filter.startKey !== undefined) conditions.push(sql`start_key = ${filter.startKey}`)
+    if (filter.user !== undefined) conditions.push(sql`user_name = ${filter.user}`)
+    if (filter.settled !== undefined) conditions.push(filter.settled ? sql`settled` : sql`not settled`)
+    if (filter.createdBefore !== undefined) conditions.push(sql`created_at < ${whole(filter.createdBefore)}`)
+    if (filter.createdAfter !== undefined) conditions.push(sql`created_at > ${whole(filter.createdAfter)}`)
+    if (from !== undefined) conditions.push(sql`(created_at, uuid) < (${whole(from.createdAt)}, ${from.uuid}::uuid)`)
+    return sql`select * from ${execution} ${conditions.length === 0 ? sql`` : sql`where ${sql.and(conditions)}`}
             order by created_at desc, uuid desc limit ${limit}`
-      },
-      renew: (owner, leaseMillis) =>
-        Effect.map(
-          sql<{ readonly lapsed: boolean }>`with before as (
+  },
+  census: sql`select saga, fingerprint, count(*)::int as count from ${execution}
+          where not settled group by saga, fingerprint`
+})
+
+const owning = (
+  sql: SqlClient.SqlClient,
+  { execution, instance }: TableNames
+): Pick<Statements, "renew" | "claim" | "take" | "lost" | "release" | "forget"> => ({
+  renew: (owner, leaseMillis) =>
+    Effect.map(
+      sql<{ readonly lapsed: boolean }>`with before as (
                 select lease_until <= clock_timestamp() as lapsed from ${instance} where id = ${owner}
               ), renewed as (
                 insert into ${instance} as i (id, epoch, lease_until)
@@ -202,11 +278,11 @@ export const layerPostgres = (
                   epoch = i.epoch + (i.lease_until <= clock_timestamp())::int
               )
               select coalesce((select lapsed from before), false) as lapsed`,
-          ([row]) => row?.lapsed === true
-        ),
-      claim: (owner, limit, dueBy, fingerprints, holds) =>
-        Effect.map(
-          sql<{ readonly uuid: string }>`with due as (
+      ([row]) => row?.lapsed === true
+    ),
+  claim: (owner, limit, dueBy, fingerprints, holds) =>
+    Effect.map(
+      sql<{ readonly uuid: string }>`with due as (
                 select h.uuid from ${execution} h
                 where h.claimable and h.wake_at <= ${whole(dueBy)}
                   ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid <> all(${holds}::uuid[])`}
@@ -219,12 +295,12 @@ export const layerPostgres = (
               )
               update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
               returning h.uuid`,
-          (rows) => rows.map(({ uuid }) => uuid)
-        ),
-      take: (uuid, owner, wakeAt) =>
-        Effect.map(
-          // Locked before it is looked at: of two that come at once the second sees whom the first has made the owner.
-          sql<{ readonly owner: string }>`with seen as (
+      (rows) => rows.map(({ uuid }) => uuid)
+    ),
+  take: (uuid, owner, wakeAt) =>
+    Effect.map(
+      // The row is locked before it is read: of two that come at once the second sees the owner that the first has made.
+      sql<{ readonly owner: string }>`with seen as (
                 select uuid, owner, wake_at from ${execution} where uuid = ${uuid}::uuid for update
               ), taken as (
                 update ${execution} h set owner = ${owner}, wake_at = ${whole(wakeAt)} from seen
@@ -235,18 +311,23 @@ export const layerPostgres = (
                 returning h.owner
               )
               select coalesce(taken.owner, seen.owner) as owner from seen left join taken on true`,
-          ([row]) => row?.owner
-        ),
-      lost: (owner, holds) =>
-        uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
+      ([row]) => row?.owner
+    ),
+  lost: (owner, holds) =>
+    uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
               where uuid = any(${holds}::uuid[]) and owner <> ${owner}`),
-      release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),
-      census: sql`select saga, fingerprint, count(*)::int as count from ${execution}
-          where not settled group by saga, fingerprint`,
-      remove: (uuids) =>
-        // A writer that is late meets a fence where it would go on: what is removed does not come back. The fence
-        // comes first, as writers take the place of an event before they touch the head.
-        Effect.asVoid(sql`with fenced as (
+  release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),
+  forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
+})
+
+const removing = (
+  sql: SqlClient.SqlClient,
+  { event, execution, name }: TableNames
+): Pick<Statements, "remove" | "over"> => ({
+  remove: (uuids) =>
+    // A late writer meets a fence at its next revision, so a removed execution does not come back. The fence is
+    // written first, as writers insert the event before they touch the summary.
+    Effect.asVoid(sql`with fenced as (
               insert into ${event} (uuid, revision, write_id, facts)
               select e.uuid, max(e.revision) + 1, 'removed', '[]'
               from ${event} e join ${execution} h on h.uuid = e.uuid
@@ -261,44 +342,33 @@ export const layerPostgres = (
               from gone g where n.uuid = g.uuid
             )
             delete from ${event} e using gone g where e.uuid = g.uuid`),
-      over: (before, limit) =>
-        uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
-              where settled and updated_at < ${whole(before)} order by updated_at limit ${limit}`),
-      forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
-    })
+  over: (before, limit) =>
+    uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
+              where settled and updated_at < ${whole(before)} order by updated_at limit ${limit}`)
+})
 
-    function eventsOf(rows: ReadonlyArray<EventRow>) {
-      const column = <K extends keyof EventRow>(key: K) => rows.map((row) => row[key])
-      return sql`unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
-          ${column("facts")}::text[]) as e (uuid, revision, write_id, facts)`
-    }
+const announcedOf = (summaries: ReadonlyArray<SummaryRow>) =>
+  summaries.flatMap(({ announced, summary }) => (announced ? [summary.uuid] : []))
 
-    function headsOf(rows: ReadonlyArray<HeadRow>) {
-      return sql`json_populate_recordset(null::${execution}, ${JSON.stringify(rows.map(columnsOf))}::json) as h`
-    }
-  })
-
-const toldOf = (heads: ReadonlyArray<HeadRow>) => heads.flatMap(({ head, tells }) => (tells ? [head.uuid] : []))
-
-/** What is not there is null. */
-const columnsOf = ({ claimable, head, owner, wakeAt }: HeadRow) => ({
-  uuid: head.uuid,
-  start_key: head.startKey,
-  saga: head.saga,
-  fingerprint: head.fingerprint,
-  status: head.status,
-  direction: head.direction,
-  decision: head.decision,
-  commit_state: head.commitState,
-  user_name: head.user,
-  parked: head.parked,
-  failure_tag: head.failure?.tag,
-  failure_path: head.failure?.path,
-  revision: head.revision,
-  settled: head.settled,
+/** JSON leaves out what is undefined, and the column is null then. */
+const columnsOf = ({ claimable, owner, summary, wakeAt }: SummaryRow) => ({
+  uuid: summary.uuid,
+  start_key: summary.startKey,
+  saga: summary.saga,
+  fingerprint: summary.fingerprint,
+  status: summary.status,
+  direction: summary.direction,
+  decision: summary.decision,
+  commit_state: summary.commitState,
+  user_name: summary.user,
+  parked: summary.parked,
+  failure_tag: summary.failure?.tag,
+  failure_path: summary.failure?.path,
+  revision: summary.revision,
+  settled: summary.settled,
   claimable,
   owner,
   wake_at: wakeAt,
-  created_at: head.createdAt,
-  updated_at: head.updatedAt
+  created_at: summary.createdAt,
+  updated_at: summary.updatedAt
 })

@@ -272,6 +272,12 @@ const undoneBy = (cause: Cause.Cause<unknown>, hasRun: boolean): Effect.Effect<n
   return Effect.fail(new Undone(errorOf("unit", error), isRolledBack(error) || (!hasRun && isLost(error))))
 }
 
+const statementsFor = (tables: SqlTables.Tables): Layer.Layer<ParticipantStatements, never, SqlClient.SqlClient> =>
+  Layer.effect(
+    ParticipantStatements,
+    Effect.map(SqlClient.SqlClient, (sql) => Statements.postgres(sql, tables))
+  )
+
 /**
  * Keeps the records of participants on the Postgres of an `SqlClient`, in tables that the layer makes. The handlers must use
  * the same database: then a record and the effects of its handler are committed together.
@@ -291,7 +297,7 @@ export const layer = (
         migrations: SqlTables.participants
       })
       return Layer.effect(Port.ParticipantStore, make(timeout)).pipe(
-        Layer.provide(Statements.layerPostgres(tables)),
+        Layer.provide(statementsFor(tables)),
         Layer.merge(SqlOpenTransaction.layer)
       )
     })

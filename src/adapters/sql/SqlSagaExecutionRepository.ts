@@ -1,6 +1,6 @@
 /**
- * Executions on Postgres: one row for every write, whose primary key is the compare-and-set, and one head row for each
- * execution, by which people and recovery find it (DESIGN §7).
+ * Executions on Postgres: one event row for each write, whose primary key lets one of two writers win, and one summary row
+ * for each execution, by which people and recovery find it.
  */
 import { PgClient } from "@effect/sql-pg"
 import { Clock, type Duration, Effect, Exit, Layer, Result, Schedule, Schema, Stream } from "effect"
@@ -45,22 +45,22 @@ export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOption
   readonly statements?: (
     postgres: Statements.SagaExecutionStatements["Service"],
     tables: SqlTables.Tables
-  ) => Effect.Effect<Statements.SagaExecutionStatements["Service"], never, SqlClient.SqlClient>
+  ) => Effect.Effect<Statements.SagaExecutionStatements["Service"], SqlError, SqlClient.SqlClient>
 }
 
 type StoreError = Port.SagaExecutionConflict | Port.SagaExecutionRetired | Port.SagaExecutionRepositoryError
 
-/** What leaves with a write. */
+/** All rows of one write. */
 interface Row extends Statements.EventRow {
   readonly execution: SagaExecution
-  readonly head: Statements.HeadRow | undefined
+  readonly summary: Statements.SummaryRow | undefined
   readonly names: ReadonlyArray<Statements.NameRow>
 }
 
-/** Executions whose last head is known to this process; of others it is written again. */
-const maxHeads = 100_000
+/** How many summaries this process remembers. A summary that is not remembered is written again with the next write. */
+const maxSummaries = 100_000
 
-/** Settled executions removed by one statement. */
+/** How many settled executions one statement removes. */
 const purgeBatch = 500
 
 const purgeEvery: Duration.Input = "1 minute"
@@ -72,9 +72,9 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   const clock = yield* Clock.Clock
   const instance = Uuid.v7(clock.currentTimeMillisUnsafe()).slice(-12)
   let writes = 0
-  /** What was last written into the head of an execution. */
-  const heads = new Map<string, string>()
-  /** Writes that have failed and may have happened all the same, with their ids (SPEC A1). */
+  /** The last written summary of each execution, as text, so that only changes are written. */
+  const summaries = new Map<string, string>()
+  /** Writes that have failed and may have happened all the same, with their write ids (SPEC A1). */
   const unknown = new WeakMap<SagaState, string>()
 
   // ---- writing ---------------------------------------------------------------------------------------------------
@@ -88,17 +88,17 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       revision,
       writeId: unknown.get(state) ?? `${instance}${(writes++).toString(36)}`,
       facts: JSON.stringify(Execution.unstored(execution)),
-      head: headOf(execution, revision, hint),
+      summary: summaryOf(execution, revision, hint),
       names: revision === 1 ? namesOf(execution) : []
     }
   }
 
-  /** Undefined where the head stays as it is. */
-  const headOf = (
+  /** Undefined where the write does not change the summary. */
+  const summaryOf = (
     execution: SagaExecution,
     revision: number,
     hint: Port.Hint | undefined
-  ): Statements.HeadRow | undefined => {
+  ): Statements.SummaryRow | undefined => {
     const { state, uuid } = execution
     const claimable = Port.isClaimable(state)
     const wakeAt = hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null
@@ -106,30 +106,39 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     const { commitState, decision, direction, failure, status } = state
     const { parked, settled } = execution
     const key = `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
-    if (revision > 1 && heads.get(uuid) === key) return undefined
-    if (settled) heads.delete(uuid)
+    if (revision > 1 && summaries.get(uuid) === key) return undefined
+    if (settled) summaries.delete(uuid)
     else {
-      const oldest = heads.size < maxHeads ? undefined : heads.keys().next().value
-      if (oldest !== undefined) heads.delete(oldest)
-      heads.set(uuid, key)
+      const oldest = summaries.size < maxSummaries ? undefined : summaries.keys().next().value
+      if (oldest !== undefined) summaries.delete(oldest)
+      summaries.set(uuid, key)
     }
-    return { head: { ...ExecutionSummary.of(execution), revision }, claimable, owner, wakeAt, tells: revision > 1 }
+    return {
+      summary: { ...ExecutionSummary.of(execution), revision },
+      claimable,
+      owner,
+      wakeAt,
+      announced: revision > 1
+    }
   }
 
-  /** Those that are written; all, if undefined. A row whose place is taken fails a statement, and with it a transaction. */
+  /**
+   * Writes rows; gives the uuids of those written, or undefined for all. In a transaction no statement may fail, as that
+   * would end the transaction.
+   */
   const written = (rows: ReadonlyArray<Row>, inTransaction: boolean) => {
     const writes = {
       events: rows,
-      heads: rows.flatMap(({ head }) => head ?? []),
+      summaries: rows.flatMap(({ summary }) => summary ?? []),
       names: rows.flatMap(({ names }) => names)
     }
-    // Whoever starts one twice gives it a name; everybody else rarely meets another writer.
+    // A start that may be repeated has a name. Other writes rarely meet another writer, so the cheap statement comes first.
     return inTransaction || writes.names.length > 0
       ? statements.writeFree(writes)
       : Effect.catchIf(Effect.as(statements.write(writes), undefined), isTaken, () => statements.writeFree(writes))
   }
 
-  /** Writes rows together; a row that no database takes fails alone. */
+  /** Writes rows together. A row that the database rejects fails alone: the rows are halved until it is found. */
   const writeAll = (
     rows: ReadonlyArray<Row>,
     inTransaction: boolean
@@ -153,14 +162,14 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
           )
         }
         for (const { execution, uuid, writeId } of rows) {
-          heads.delete(uuid)
+          summaries.delete(uuid)
           if (error.reason === "unavailable") unknown.set(execution.state, writeId)
         }
         return Effect.succeed(rows.map(() => Exit.fail(error)))
       }
     })
 
-  /** Why rows were not written: somebody else was first, or it was this very write, whose answer was lost. */
+  /** Why rows were not written: another writer was first, or it was this write at an earlier attempt whose answer was lost. */
   const reasons = (refused: ReadonlyArray<Row>) =>
     Effect.gen(function* () {
       const standing = new Map((yield* statements.writeIds(refused)).map(({ uuid, writeId }) => [uuid, writeId]))
@@ -171,7 +180,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
           const { execution, revision, uuid, writeId } = row
           if (standing.get(uuid) === writeId && unknown.has(execution.state))
             return [row, Exit.succeed(Execution.stored(execution))]
-          heads.delete(uuid)
+          summaries.delete(uuid)
           const own = new Set(row.names.map(({ name }) => name))
           const holder = taken.find((other) => own.has(other.name))
           if (holder?.outcome != null) return [row, Exit.fail(retired(holder))]
@@ -200,10 +209,10 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   ): Effect.Effect<SagaExecution, StoreError> => {
     if (execution.state.unstored === 0) return Effect.succeed(execution)
     if (!inTransaction) return together.write(rowOf(execution, hint))
-    // The transaction may be undone: nothing is taken for written because of it.
-    heads.delete(execution.uuid)
+    // The transaction may be rolled back, so the summary is not remembered as written.
+    summaries.delete(execution.uuid)
     const row = rowOf(execution, hint)
-    heads.delete(execution.uuid)
+    summaries.delete(execution.uuid)
     return Effect.flatMap(writeAll([row], true), ([exit]) => exit!)
   }
 
@@ -212,7 +221,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   const call = <A>(operation: Port.Operation, run: Effect.Effect<A, SqlError>) =>
     Effect.mapError(run, (cause) => errorOf(operation, cause))
 
-  /** Executions by their uuids; what cannot be read is an error of its own. */
+  /** Executions by their uuids. One that cannot be read is a failure in the map, and the others are read. */
   const read = Effect.fnUntraced(function* (operation: Port.Operation, uuids: ReadonlyArray<string>) {
     const found = new Map<string, Array<{ readonly revision: number; readonly facts: string }>>()
     for (const row of yield* call(operation, statements.events(uuids))) {
@@ -229,7 +238,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     const lost = holds === undefined ? [] : yield* call("claim", statements.lost(owner, holds))
     const uuids = limit > 0 ? yield* call("claim", statements.claim(owner, limit, dueBy, fingerprints, holds)) : []
     if (uuids.length === 0) return { executions: [], lapsed, lost }
-    for (const uuid of uuids) heads.delete(uuid)
+    for (const uuid of uuids) summaries.delete(uuid)
     const executions: Array<SagaExecution> = []
     for (const [uuid, execution] of yield* read("claim", uuids)) {
       if (Result.isSuccess(execution)) executions.push(execution.success)
@@ -250,7 +259,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(purgeEvery), purge)))
 
-  // A client on a stream of its own is an embedded database: there is no other process to hear of.
+  // A client with a stream of its own is an embedded database, which no other process writes to.
   const changes =
     pg._tag === "None" || pg.value.config.stream !== undefined
       ? Stream.empty
@@ -274,8 +283,8 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     delete: (target) => {
       const uuid = Uuid.normalize(typeof target === "string" ? target : target.uuid)
       if (uuid === undefined) return Effect.void
-      heads.delete(uuid)
-      // A write that comes between takes the place of the fence.
+      summaries.delete(uuid)
+      // A write in between takes the revision of the fence: then the statement is tried again.
       const remove = Effect.retry(statements.remove([uuid]), {
         while: (error) => isTaken(error) || isRolledBack(error),
         times: 100
@@ -286,14 +295,14 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       const from = yield* Port.pageStart(page)
       const limit = ExecutionSummary.limitOf(page)
       const rows = yield* call("find", statements.find(filter, from, limit + 1))
-      const items = yield* Effect.forEach(rows.slice(0, limit), headFrom)
+      const items = yield* Effect.forEach(rows.slice(0, limit), summaryFrom)
       const last = items.at(-1)
       return rows.length > limit && last !== undefined ? { items, next: ExecutionSummary.cursor(last) } : { items }
     }),
     claim,
     take: ({ owner, uuid, wakeAt = 0 }) =>
       Effect.map(call("take", statements.take(uuid, owner, wakeAt)), (holder = owner) => {
-        heads.delete(uuid)
+        summaries.delete(uuid)
         return holder
       }),
     release: (owner) => call("release", statements.release(owner)),
@@ -336,10 +345,10 @@ const executionOf = (
   return execution === undefined ? Result.fail(corrupt(operation, "no ExecutionCreated")) : Result.succeed(execution)
 }
 
-const decodeHead = Schema.decodeUnknownEffect(ExecutionSummary.ExecutionSummary)
+const decodeSummary = Schema.decodeUnknownEffect(ExecutionSummary.ExecutionSummary)
 
-const headFrom = (row: Statements.StoredHead) =>
-  decodeHead({
+const summaryFrom = (row: Statements.StoredSummary) =>
+  decodeSummary({
     uuid: row.uuid,
     ...(row.start_key !== null && { startKey: row.start_key }),
     saga: row.saga,
@@ -390,14 +399,15 @@ const errorOf = (operation: Port.Operation, error: SqlError): Port.SagaExecution
     cause: causeOf(error)
   })
 
+/** The statements of the options, on the statements for Postgres. */
 const statementsFor = (
   tables: SqlTables.Tables,
   { statements = Effect.succeed }: SqlSagaExecutionRepositoryOptions
-): Layer.Layer<Statements.SagaExecutionStatements, never, SqlClient.SqlClient> =>
+): Layer.Layer<Statements.SagaExecutionStatements, SqlError, SqlClient.SqlClient> =>
   Layer.effect(
     Statements.SagaExecutionStatements,
-    Effect.flatMap(Statements.SagaExecutionStatements, (postgres) => statements(postgres, tables))
-  ).pipe(Layer.provide(Statements.layerPostgres(tables, tables.space)))
+    Effect.flatMap(SqlClient.SqlClient, (sql) => statements(Statements.postgres(sql, tables), tables))
+  )
 
 /**
  * Keeps executions on the Postgres of an `SqlClient`, in tables that the layer makes. Processes with the same tables share

@@ -1,19 +1,8 @@
-/** What all statements share: their type, how they are made from a client, and how times get into a column. */
-import { type Context, Effect, Layer } from "effect"
-import { SqlClient } from "effect/sql"
+/** What statements share: their type, uuids of their rows, and how times get into a column. */
+import { Effect } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 
 export type Statement<A> = Effect.Effect<A, SqlError>
-
-/** Statements made from the `SqlClient`. They name columns as they are, whatever names the client transforms for others. */
-export const layer = <I, S>(
-  service: Context.Service<I, S>,
-  make: (sql: SqlClient.SqlClient) => S
-): Layer.Layer<I, never, SqlClient.SqlClient> =>
-  Layer.effect(
-    service,
-    Effect.map(SqlClient.SqlClient, (client) => make(client.withoutTransforms()))
-  )
 
 export const uuidsOf = (rows: Statement<ReadonlyArray<{ readonly uuid: string }>>): Statement<ReadonlyArray<string>> =>
   Effect.map(rows, (rows) => rows.map(({ uuid }) => uuid))

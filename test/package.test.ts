@@ -57,6 +57,26 @@ it("loads no test runner with `effect-saga/testing`, and no optional package wit
   })
 })
 
+it("README names the packages that each entry point loads", () => {
+  const rows = readFileSync(new URL("README.md", root), "utf8").matchAll(
+    /^\| `effect-saga([\w/]*)` \| .+ \| (.+) \|$/gm
+  )
+  const said = Object.fromEntries(
+    Array.from(rows, ([, entry = "", install = ""]) => [
+      `.${entry}`,
+      Array.from(install.matchAll(/`([^`]+)`/g), ([, name = ""]) => name).filter((name) => name !== "effect")
+    ])
+  )
+  const { peerDependencies } = json("package.json")
+  for (const [name, to] of entries) {
+    assert.property(said, name)
+    const loaded = packagesOf(to["effect-saga:source"] ?? "")
+    assert.includeMembers([...said[name]!, "effect"], [...loaded], name)
+    assert.includeMembers(Object.keys(peerDependencies), said[name]!, name)
+  }
+  assert.lengthOf(Object.keys(said), entries.length)
+})
+
 it("packs every file that a packed page links to; other files are linked by their address", () => {
   const pack = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: fileURLToPath(root) })
   const packed: ReadonlyArray<string> = JSON.parse(String(pack))[0].files.map(({ path }: { path: string }) => path)

@@ -121,7 +121,7 @@ class World {
 }
 
 it("no input is lost and no execution has two runners, in histories of chance (I28)", () => {
-  forSeeds(500, (seed) => {
+  forSeeds(150, (seed) => {
     const chance = at(seed, "reducer")
     const world = new World()
     const judged = new Set<Inbox.PendingInput>()

@@ -88,6 +88,7 @@ export const make = Effect.fnUntraced(function* (
   /** Plan, store, act, repeat. A write that fails ends it; `self` keeps how far it has come. */
   const turn = (self: Run, now: number): Effect.Effect<LoopResult, StoreError> => {
     if (self.inbox.inputs.length > 0) judgeInputs(self, now)
+    if (self.inbox.stop === "asked") self.inbox.stop = "seen"
     const { execution, next } = plan(self, self.inFlight, now, schedule, hints)
     self.execution = execution
     self.since = now

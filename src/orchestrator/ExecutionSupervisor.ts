@@ -8,6 +8,7 @@ import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import { conflict } from "../ports/SagaExecutionRepository.ts"
 import { SagaTransaction } from "../ports/SagaTransaction.ts"
+import { ShutdownGrace } from "../ports/ShutdownGrace.ts"
 import { Admission } from "./Admission.ts"
 import type { ExecutionLoop, LoopResult } from "./ExecutionLoop.ts"
 import * as Inbox from "./Inbox.ts"
@@ -96,6 +97,8 @@ export interface Options {
   readonly maxPending: number
   /** How long a caller waits for the acknowledgements of a commit, in milliseconds. */
   readonly commitWait: number
+  /** How long steps may go on when the process stops, in milliseconds. */
+  readonly shutdownGrace: number
   readonly services: Context.Context<never>
 }
 
@@ -136,16 +139,32 @@ class Supervisor implements ExecutionSupervisor {
     })
   }
 
+  /**
+   * Stops in good order (SPEC C7): nothing new begins; a step that is under way may end, and its result is stored, within
+   * `shutdownGrace`; then it is interrupted.
+   */
   private close(): Effect.Effect<void> {
+    const stop = Effect.suspend(() => {
+      for (const uuid of this.admission.running) {
+        const slot = this.admission.get(uuid)
+        if (isActive(slot)) Inbox.stop(slot.inbox)
+      }
+      const fibers = [...this.fibers.values()]
+      const grace = new ShutdownGrace(this.options.shutdownGrace, this.clock)
+      return grace.within(Fiber.awaitAll(fibers)).pipe(
+        Effect.andThen(Fiber.interruptAll(fibers)),
+        Effect.andThen(
+          Effect.sync(() => {
+            this.admission.dismiss()
+            this.waiters.dismiss()
+          })
+        )
+      )
+    })
+    // A runner that is just being launched may have brought the stop about: it has a fiber after a yield.
     return Effect.suspend(() => {
       this.isClosed = true
-      return Effect.andThen(
-        Fiber.interruptAll([...this.fibers.values()]),
-        Effect.sync(() => {
-          this.admission.dismiss()
-          this.waiters.dismiss()
-        })
-      )
+      return Effect.andThen(Effect.yieldNow, stop)
     })
   }
 
@@ -210,8 +229,6 @@ class Supervisor implements ExecutionSupervisor {
       this.fibers.delete(uuid)
       this.ended(uuid, exit)
     })
-    // The first work of the runner may have closed the process.
-    if (this.isClosed) fiber.interruptUnsafe()
     return undefined
   }
 

@@ -10,7 +10,7 @@ import type { Facts } from "./steps/ExecutionScope.ts"
 
 /** What has come of a piece of work. */
 export interface FinishedWork<E> {
-  /** Empty: nothing has finished, a input waits. */
+  /** Empty: nothing has finished, an input waits. */
   readonly keys: ReadonlyArray<string>
   readonly exit: Exit.Exit<Facts, E>
   /** The work waits for its record. */
@@ -41,13 +41,18 @@ export class InFlightWork<E> {
     this.finished = finished
   }
 
-  /** The queue holds at most one entry for each piece of work under way, and the call of a input. */
+  /** The queue holds at most one entry for each piece of work under way, and the call of an input. */
   static make = <E>(): Effect.Effect<InFlightWork<E>> =>
     Effect.map(Queue.unbounded<FinishedWork<E>>(), (finished) => new InFlightWork(finished))
 
   /** Whether something is under way that commits with its record. Then nothing else begins or is written. */
   get isJoint(): boolean {
     return this.joint.size > 0
+  }
+
+  /** Whether any work is under way. */
+  get isBusy(): boolean {
+    return this.keys.size > 0
   }
 
   /** Whether what is under way is still wanted. What is not is dropped with the drive: a callback, votes that came late. */
@@ -107,11 +112,11 @@ export class InFlightWork<E> {
     return Effect.forkChild(flight, { startImmediately: true })
   }
 
-  /** Waits for the first work that ends, for a input, or until it is time to look at what is awaited elsewhere. */
+  /** Waits for the first work that ends, for an input or a stop, or until it is time to look at what is awaited elsewhere. */
   takeFinished(inbox: Inbox, within: number): Effect.Effect<FinishedWork<E>> {
     const notify = () => Queue.offerUnsafe(this.finished, { keys: [], exit: Exit.succeed([]) })
     inbox.notify = notify
-    if (inbox.inputs.length > 0) notify()
+    if (inbox.inputs.length > 0 || inbox.stop === "asked") notify()
     const finished = Effect.map(Queue.take(this.finished), (finished) => {
       inbox.notify = undefined
       for (const key of finished.keys) {

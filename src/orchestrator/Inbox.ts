@@ -1,6 +1,6 @@
 /**
  * How an execution that is under way is reached: inputs wait in its inbox and are judged between two steps, against
- * the state as it is then. A input is complete once its facts are stored.
+ * the state as it is then. An input is complete once its facts are stored.
  */
 import { Cause, Deferred, Effect, Exit, Result } from "effect"
 import type { Definition } from "../definition/SagaStep.ts"
@@ -16,25 +16,34 @@ export interface PendingInput {
 
 export interface Inbox {
   readonly inputs: Array<PendingInput>
-  /** Triggers whose facts are not stored yet. */
+  /** Inputs that were judged and whose facts are not stored yet. */
   judged: ReadonlyArray<Judged>
   /** Wakes a runner that waits for the work of several branches. */
   notify: (() => void) | undefined
   /** The execution is over, and its runner about to end. */
   isOver: boolean
+  /** The process stops: the runner begins nothing new, stores what its work brings, and ends. `seen`: it knows. */
+  stop: "asked" | "seen" | undefined
 }
 
 export const make = (inputs: ReadonlyArray<PendingInput> = none): Inbox => ({
   inputs: [...inputs],
   judged: none,
   notify: undefined,
-  isOver: false
+  isOver: false,
+  stop: undefined
 })
 
 const none: ReadonlyArray<never> = []
 
 export const offer = (self: Inbox, input: PendingInput): void => {
   self.inputs.push(input)
+  self.notify?.()
+}
+
+/** Asks the runner to end at its next boundary (SPEC C7, shutdown). */
+export const stop = (self: Inbox): void => {
+  self.stop ??= "asked"
   self.notify?.()
 }
 

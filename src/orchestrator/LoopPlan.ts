@@ -32,6 +32,7 @@ export interface Plan {
 
 /** The work of this execution that is under way. */
 export interface UnderWay {
+  readonly isBusy: boolean
   /** A transactional step is, which commits together with its record: nothing else begins or is written meanwhile. */
   readonly isJoint: boolean
   /** Whether the decision still wants something that is under way. */
@@ -53,6 +54,7 @@ export const plan = (
   schedule: ScheduleConfig,
   hints: Hints
 ): Plan => {
+  if (self.inbox.stop !== undefined) return stopping(self, inFlight, hints)
   const { decision, execution } = decide(self, now, schedule)
   const isJoint = inFlight?.isJoint === true
   const work = isJoint ? none : (inFlight?.notUnderWay(decision.instructions) ?? decision.instructions)
@@ -65,6 +67,21 @@ export const plan = (
 }
 
 const none: readonly [] = []
+
+/**
+ * The process stops: work that is under way may end and its facts are stored, and nothing begins. The intent of a next step
+ * is not stored either: a step found as running would count as half done (SPEC C7).
+ */
+const stopping = (self: Progress, inFlight: UnderWay | undefined, hints: Hints): Plan => {
+  const { execution } = self
+  const wakeAt = Number.POSITIVE_INFINITY
+  const act: Act =
+    inFlight?.isBusy === true
+      ? { _tag: "Await", work: none, wakeAt }
+      : { _tag: "Done", work: none, wakeAt, isRetried: false }
+  if (inFlight?.isJoint === true || execution.state.unstored === 0) return { execution, next: act }
+  return { execution, next: { _tag: "Store", hint: hintOf(self, false, wakeAt, hints), then: act } }
+}
 
 const decide = ({ definition, elsewhere, execution, since }: Progress, now: number, schedule: ScheduleConfig) => {
   // The instance that works on the execution decides; here only the facts of inputs are stored.

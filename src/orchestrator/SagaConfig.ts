@@ -54,6 +54,13 @@ export interface SagaConfigOptions {
    * the process (garbage collection, a sleeping machine): otherwise work is done twice.
    */
   readonly lease?: Duration.Input
+  /**
+   * How long steps that are under way may go on when the process stops (SPEC C7). Nothing new begins meanwhile; a step that
+   * ends within this time is stored and does not run again in the next process. Then it is interrupted. Default 10
+   * seconds; 0: interrupted at once. Set it to the longest step that should not run twice, and give the process that long
+   * before it is killed.
+   */
+  readonly shutdownGrace?: Duration.Input
   /** How many executions run at the same time in this process; more wait for their turn. Default 1,000. */
   readonly maxRunning?: number
   /**
@@ -78,6 +85,7 @@ export class SagaConfig extends Context.Service<
     readonly schedule: RetrySchedule.ScheduleConfig
     readonly recoveryInterval: number
     readonly lease: number
+    readonly shutdownGrace: number
     readonly maxRunning: number
     readonly maxPending: number
     readonly maxInFlight: number
@@ -88,6 +96,7 @@ export class SagaConfig extends Context.Service<
 const defaults = {
   recoveryInterval: 3_000,
   lease: 9_000,
+  shutdownGrace: 10_000,
   maxRunning: 1_000,
   maxPending: 100_000,
   maxInFlight: 64
@@ -99,7 +108,11 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
   const all = { ...RetrySchedule.defaults, ...defaults, ...given }
   const time = (
     name: Exclude<keyof SagaConfigOptions, "service" | "relatedServices" | `max${"Running" | "Pending" | "InFlight"}`>
-  ) => Setting.duration(`SagaConfig.${name}`, all[name], { least: "1 milli", most: "36500 days" })
+  ) =>
+    Setting.duration(`SagaConfig.${name}`, all[name], {
+      least: name === "shutdownGrace" ? "0 millis" : "1 milli",
+      most: "36500 days"
+    })
   const count = (name: "maxRunning" | "maxPending" | "maxInFlight") =>
     Setting.wholeNumber(`SagaConfig.${name}`, all[name], { least: 1 })
   return SagaConfig.of({
@@ -113,6 +126,7 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
     },
     recoveryInterval: yield* time("recoveryInterval"),
     lease: yield* time("lease"),
+    shutdownGrace: yield* time("shutdownGrace"),
     maxRunning: yield* count("maxRunning"),
     maxPending: yield* count("maxPending"),
     maxInFlight: yield* count("maxInFlight"),
@@ -133,7 +147,7 @@ export const layer = (options: SagaConfigOptions): Layer.Layer<SagaConfig, Inval
 
 /**
  * The same settings from Effect's `Config`. `SAGA_SERVICE` is required. `SAGA_REPLY_TIMEOUT`, `SAGA_RESERVE_TIMEOUT`,
- * `SAGA_COMMIT_WAIT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_MAX_RUNNING`,
+ * `SAGA_COMMIT_WAIT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_SHUTDOWN_GRACE`, `SAGA_MAX_RUNNING`,
  * `SAGA_MAX_PENDING` and `SAGA_MAX_IN_FLIGHT` have the defaults of the options above. Durations are text such as
  * `30 seconds`.
  */
@@ -149,6 +163,7 @@ export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSe
         maxMessageLifetime: Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"),
         recoveryInterval: Config.Duration("SAGA_RECOVERY_INTERVAL"),
         lease: Config.Duration("SAGA_LEASE"),
+        shutdownGrace: Config.Duration("SAGA_SHUTDOWN_GRACE"),
         maxRunning: Config.Int("SAGA_MAX_RUNNING"),
         maxPending: Config.Int("SAGA_MAX_PENDING"),
         maxInFlight: Config.Int("SAGA_MAX_IN_FLIGHT")

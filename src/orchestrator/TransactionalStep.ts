@@ -43,13 +43,15 @@ export const commit = Effect.fnUntraced(function* (
 ) {
   const { execution: before, gains } = self
   gain(self, yield* exit)
-  const { state } = Decision.advance(self.execution.state, {
-    definition: self.definition,
-    now,
-    since: self.since,
-    schedule
-  })
-  const next = new SagaExecution(state, self.definition)
+  const { definition, since } = self
+  // A process that stops begins nothing: the intent of the next step is left to the next process.
+  const next =
+    self.inbox.stop === undefined
+      ? new SagaExecution(
+          Decision.advance(self.execution.state, { definition, now, since, schedule }).state,
+          definition
+        )
+      : self.execution
   self.execution = next
   yield* Deferred.succeed(joint.record, next)
   const stored = yield* Effect.result(Deferred.await(joint.stored))

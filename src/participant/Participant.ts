@@ -3,13 +3,14 @@
  * commit. Each message is handled in one unit of work with its record, and acknowledged after that. Its reply may leave more
  * than once, always with the same bytes (SPEC C6).
  */
-import { Effect, Layer } from "effect"
+import { Clock, Effect, Layer } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type { Participant } from "../definition/ParticipantContract.ts"
 import type { Hooks, ServicesOf } from "../definition/TransactionHooks.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as Consumer from "../ports/Consumer.ts"
 import type { ParticipantStore } from "../ports/ParticipantStore.ts"
+import { ShutdownGrace } from "../ports/ShutdownGrace.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
 import type { Handlers, ParticipantCode } from "./ParticipantHandlers.ts"
 import * as ParticipantMaintenance from "./ParticipantMaintenance.ts"
@@ -20,12 +21,13 @@ export type { Hooks, Part, ServicesOf } from "../definition/TransactionHooks.ts"
 export type { Handlers } from "./ParticipantHandlers.ts"
 
 const make = Effect.fnUntraced(function* (code: ParticipantCode) {
-  const { maxInFlight } = yield* ParticipantConfig
+  const { maxInFlight, shutdownGrace } = yield* ParticipantConfig
+  const grace = new ShutdownGrace(shutdownGrace, yield* Clock.Clock)
   const take = TakeMessages.make(code, yield* Broker.Broker)
   yield* Effect.forkScoped(ParticipantMaintenance.run(code))
   // Two groups with a limit each: handlers that wait for a transaction must not keep out the messages that end it.
   for (const kinds of [["tx"], ["command"]] as const) {
-    yield* Effect.forkScoped(Consumer.run({ service: code.contract.name, kinds, maxInFlight }, take))
+    yield* Effect.forkScoped(Consumer.run({ service: code.contract.name, kinds, maxInFlight }, take, grace))
   }
 })
 

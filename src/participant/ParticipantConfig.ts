@@ -29,6 +29,12 @@ export interface ParticipantConfigOptions {
    */
   readonly maxSkew?: Duration.Input
   /**
+   * How long handlers that are under way may go on when the process stops (SPEC C7). No message is taken meanwhile; a handler
+   * that ends within this time is recorded and answered. Then it is interrupted, and its message comes again. From 0 to
+   * 36,500 days, default 10 seconds. Give the process that long before it is killed.
+   */
+  readonly shutdownGrace?: Duration.Input
+  /**
    * How many commands, and how many messages about transactions, are handled at the same time. A whole number from 1,
    * default 64 of each. With SQL a handler needs a connection: more than the client has wait.
    */
@@ -41,6 +47,7 @@ export interface ParticipantConfig {
   readonly inDoubtAfter: number
   readonly participantRetention: number
   readonly maxSkew: number
+  readonly shutdownGrace: number
   readonly maxInFlight: number
 }
 
@@ -49,6 +56,7 @@ export const defaults: ParticipantConfig = {
   inDoubtAfter: 30_000,
   participantRetention: 30 * 86_400_000,
   maxSkew: 300_000,
+  shutdownGrace: 10_000,
   maxInFlight: 64
 }
 
@@ -66,6 +74,7 @@ const make = Effect.fnUntraced(function* (options: ParticipantConfigOptions) {
     inDoubtAfter: yield* time("inDoubtAfter", { least: "1 milli", most: "36500 days" }),
     participantRetention: yield* time("participantRetention", { least: "1 milli" }),
     maxSkew: yield* time("maxSkew", { least: "0 millis", most: "36500 days" }),
+    shutdownGrace: yield* time("shutdownGrace", { least: "0 millis", most: "36500 days" }),
     maxInFlight: yield* Setting.wholeNumber("ParticipantConfig.maxInFlight", all.maxInFlight, { least: 1 })
   }
 })
@@ -85,7 +94,7 @@ export const layer = (options: ParticipantConfigOptions): Layer.Layer<never, Inv
 
 /**
  * The same settings from Effect's `Config`: `SAGA_PARTICIPANT_PENDING_TTL`, `SAGA_PARTICIPANT_IN_DOUBT_AFTER`,
- * `SAGA_PARTICIPANT_RETENTION`, `SAGA_PARTICIPANT_MAX_SKEW` and `SAGA_PARTICIPANT_MAX_IN_FLIGHT` have the defaults of the
+ * `SAGA_PARTICIPANT_RETENTION`, `SAGA_PARTICIPANT_MAX_SKEW`, `SAGA_PARTICIPANT_SHUTDOWN_GRACE` and `SAGA_PARTICIPANT_MAX_IN_FLIGHT` have the defaults of the
  * options above. Durations are text such as `30 seconds`.
  */
 export const layerConfig: Layer.Layer<never, InvalidSetting | Config.ConfigError> = Layer.effect(
@@ -96,6 +105,7 @@ export const layerConfig: Layer.Layer<never, InvalidSetting | Config.ConfigError
       inDoubtAfter: Config.Duration("SAGA_PARTICIPANT_IN_DOUBT_AFTER"),
       participantRetention: Config.Duration("SAGA_PARTICIPANT_RETENTION"),
       maxSkew: Config.Duration("SAGA_PARTICIPANT_MAX_SKEW"),
+      shutdownGrace: Config.Duration("SAGA_PARTICIPANT_SHUTDOWN_GRACE"),
       maxInFlight: Config.Int("SAGA_PARTICIPANT_MAX_IN_FLIGHT")
     }),
     make

@@ -4,6 +4,7 @@
  */
 import { Effect, FiberSet, Metric, Schedule, Stream } from "effect"
 import * as Broker from "./Broker.ts"
+import type { ShutdownGrace } from "./ShutdownGrace.ts"
 
 /** Counts messages by outcome; the sum is the number of acknowledged messages (SPEC I17). */
 export const received = Metric.counter("effect_saga_messages_total", {
@@ -59,15 +60,19 @@ const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedu
 /**
  * Handles the messages of a group until interrupted. A subscription that ends with an error is begun again, unless the
  * broker says that it can never work (`rejected`). Messages are handled side by side, as many as the broker delivers.
+ * `grace`: how long handlers may go on after the interruption; undefined: they end with it, and their messages come again.
  */
 export const run = Effect.fnUntraced(function* <R>(
   group: Broker.Group,
-  handle: (delivery: Broker.Delivery) => Effect.Effect<void, never, R>
+  handle: (delivery: Broker.Delivery) => Effect.Effect<void, never, R>,
+  grace?: ShutdownGrace
 ) {
   const broker = yield* Broker.Broker
   const subscribed = Effect.scoped(
     Effect.gen(function* () {
       const handling = yield* FiberSet.make<void>()
+      // No delivery arrives any more when this runs; the handlers that are left are interrupted after it.
+      if (grace !== undefined) yield* Effect.addFinalizer(() => grace.within(FiberSet.awaitEmpty(handling)))
       const fork = Effect.runForkWith(yield* Effect.context<R>())
       const handleAll = (deliveries: ReadonlyArray<Broker.Delivery>) =>
         Effect.sync(() => {

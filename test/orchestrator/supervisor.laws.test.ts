@@ -242,6 +242,7 @@ it.effect("every caller is told once, places are given back, and a stop leaves n
             maxRunning: 2,
             maxPending: 6,
             commitWait: 30_000,
+            shutdownGrace: 0,
             services: yield* Effect.context<never>()
           })
           for (let step = 0; step < 80; step++) {

@@ -27,6 +27,7 @@ for (const how of ["wait", "submit"] as const) {
         maxRunning: 10,
         maxPending: 10,
         commitWait: 30_000,
+        shutdownGrace: 0,
         services: Context.empty()
       })
       // Others have their turn after so many steps, and so in the middle of anything.

@@ -17,6 +17,7 @@ describe("the settings of a participant", () => {
         inDoubtAfter: 30_000,
         participantRetention: 2_592_000_000,
         maxSkew: 300_000,
+        shutdownGrace: 10_000,
         maxInFlight: 64
       }
       assert.deepStrictEqual(yield* ParticipantConfig.ParticipantConfig, defaults)

@@ -66,10 +66,10 @@ export const page = (): string => {
   const held = ids.size - gaps().length
   return `# Conformance
 
-What a saga library must do, in ${ids.size} behaviours, taken from the test suite of the Minos framework and from running
-it. Where this library decided otherwise (a context, for one, is read-only and typed), the test says what holds instead.
-The tests that hold a behaviour have its id in their title. This page is made from those titles (\`npm run docs\`), and
-the build fails when a behaviour has no test.
+A saga library must have these ${ids.size} behaviours. They come from the test suite of the Minos framework, and from running it. This
+library decides some of them in another way: its context, for example, is read-only and typed. In these cases the test says
+which behaviour holds instead. A test has the ids of its behaviours in its title. \`npm run docs\` makes this page from the
+titles, and the build fails if a behaviour has no test.
 
 ${held} of them have a test.
 ${Object.entries(areas)

@@ -1,6 +1,6 @@
 /**
- * Tells participants that have voted and wait what the own service has decided. An execution that nobody knows is
- * rejected: its decision would have been stored before anything was asked (SPEC C6, presumed abort).
+ * Replies to participants that have voted yes and ask for the decision of the own service. An execution without a record
+ * is rejected: to commit, its decision would have been stored before anybody heard of it (SPEC C6, presumed abort).
  */
 import { Effect, Result } from "effect"
 import * as Broker from "../ports/Broker.ts"
@@ -11,16 +11,19 @@ import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { reply } from "../wire/Envelope.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 
-export type Outcome = "commit" | "reject" | "undecided"
+/** The reply to `status`, as it stands in the message. */
+export type KnownDecision = "commit" | "reject" | "undecided"
 
-/** What is decided of an execution. A repository that does not survive a restart cannot tell forgotten from undecided. */
-export const outcomeOf = Effect.fnUntraced(function* (
+/** The decision about an execution. Where the repository does not survive a restart, a missing record proves nothing. */
+export const decisionOf = Effect.fnUntraced(function* (
   uuid: string
-): Effect.fn.Return<Outcome, SagaExecutionRepositoryError, SagaExecutionRepository> {
+): Effect.fn.Return<KnownDecision, SagaExecutionRepositoryError, SagaExecutionRepository> {
   const repository = yield* SagaExecutionRepository
   return yield* repository.load(uuid).pipe(
-    Effect.map(({ decision }): Outcome => decision ?? "undecided"),
-    Effect.catchTag("SagaExecutionNotFound", () => Effect.succeed<Outcome>(repository.durable ? "reject" : "undecided"))
+    Effect.map(({ decision }): KnownDecision => decision ?? "undecided"),
+    Effect.catchTag("SagaExecutionNotFound", () =>
+      Effect.succeed<KnownDecision>(repository.durable ? "reject" : "undecided")
+    )
   )
 })
 
@@ -33,13 +36,13 @@ const answer = Effect.fnUntraced(function* (delivery: Broker.Delivery) {
     return outcome
   }
   const envelope = read.success
-  const content = yield* outcomeOf(envelope.saga)
-  // Whoever is not answered asks again.
+  const content = yield* decisionOf(envelope.saga)
+  // A participant without a reply asks again.
   yield* Broker.publishOrWarn(yield* Broker.Broker, reply(envelope, { status: 200, content, relatedServices: [] }))
   return "applied"
 })
 
-/** Answers until interrupted. A question that cannot be answered now is put again by who has it. */
+/** Replies until interrupted. A question without a reply is acknowledged all the same: its participant asks again. */
 export const consume = Effect.gen(function* () {
   const { maxInFlight, service } = yield* SagaConfig
   const one = (delivery: Broker.Delivery) =>

@@ -1,13 +1,13 @@
-/** What a deployment would leave behind: stored executions whose saga, as it was then, is not among these (SPEC C10). */
+/** Finds the stored executions that a deployment could not continue: their saga, as it was then, is not in it (SPEC C10). */
 import { Effect } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import { type Census, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { register } from "./Registration.ts"
 
 export interface Drift {
-  /** Unsettled executions that these sagas continue. */
+  /** Unsettled executions that the given sagas continue, by saga and fingerprint. */
   readonly continued: ReadonlyArray<Census>
-  /** Unsettled executions that wait for a program that has their saga in its old form. Nothing of them is lost. */
+  /** Unsettled executions that wait until a program has their saga in its old form. Nothing of them is lost. */
   readonly drifted: ReadonlyArray<Census>
 }
 

@@ -6,7 +6,7 @@ import * as SagaInput from "../execution/rules/SagaInput.ts"
 import { SagaContextEncodeError } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
-import { kept } from "../ports/RequestContext.ts"
+import { storable } from "../ports/RequestHeaders.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
 
 export interface StartOptions {
@@ -31,7 +31,7 @@ export const started = (self: SagaExecution, options: StartOptions): SagaExecuti
     autocommit,
     transactional,
     ...(takesPart === true && transactional && { takesPart }),
-    ...(headers !== undefined && { headers: kept(headers) }),
+    ...(headers !== undefined && { headers: storable(headers) }),
     at: now
   })
 }

@@ -1,6 +1,7 @@
 /**
- * Takes the replies addressed to the own service and hands them to their executions. A reply is acknowledged once its
- * consequence is stored (SPEC W2); one that changes nothing is acknowledged and counted.
+ * Takes the replies to the own service and gives each to its execution. A reply is acknowledged once its consequence is
+ * stored (SPEC W2). A reply that changes nothing is counted and acknowledged. `SagaManager.layer` does all of this; a program
+ * that receives replies by other means uses these functions itself.
  */
 import { Effect, Result } from "effect"
 import { SagaResponse } from "../definition/SagaMessage.ts"
@@ -12,22 +13,24 @@ import { type Envelope, parseMessageId, type ReplyStatus } from "../wire/Envelop
 import type { ControlError } from "./ExecutionSupervisor.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 
-/** The door of `SagaManager` for replies. */
-export interface TakesReplies {
+/** The part of a manager that takes replies; every `SagaManager` has it. */
+export interface ReplyReceiver {
+  /** Gives the reply to the execution, and waits until its consequence is stored. */
   readonly reply: (uuid: string, reply: Reply) => Effect.Effect<"applied" | Dropped | "unknown-execution", ControlError>
 }
 
-interface Answer {
+/** A message that is a reply, with the fields that every reply has. */
+interface ReplyMessage {
   readonly envelope: Envelope
   readonly inReplyTo: string
   readonly status: ReplyStatus
 }
 
-/** The reply in a message, to a request of the execution that it names. */
-const read = (message: Broker.Message): Result.Result<Answer, Broker.Unreadable> =>
+/** Reads a message that replies to a request of the execution that it names. */
+const read = (message: Broker.Message): Result.Result<ReplyMessage, Broker.Unreadable> =>
   Result.flatMap(Broker.read(message), (envelope) => {
     const { inReplyTo, op, saga, status } = envelope
-    // The execution that is answered is the one that asked: an envelope that names another is not for it.
+    // `inReplyTo` names the execution that asked. A reply must be for the same one.
     return op !== "reply" || inReplyTo === undefined || status === undefined || parseMessageId(inReplyTo)?.uuid !== saga
       ? Result.fail(
           new Broker.MessageMalformed({ from: message.address.from, issue: "it answers nothing of its execution" })
@@ -39,8 +42,15 @@ const uniqueServices = ({ relatedServices }: Envelope): ReadonlyArray<string> =>
   relatedServices.length < 2 ? relatedServices : [...new Set(relatedServices)]
 
 /**
- * The response in a message, for a program that takes replies by itself and gives them to
- * `SagaManager.run({ response })`. The answer to a probe is none.
+ * The response in a message, for a program that takes replies itself and resumes executions with them
+ * (`SagaManager.run({ response })`). Fails with `MessageMalformed` where the message is no reply to a request: the reply to
+ * a probe (404) is none.
+ *
+ * @example
+ * ```ts
+ * const response = yield* SagaService.toResponse(message)
+ * yield* SagaManager.run({ response })
+ * ```
  */
 export const toResponse = Effect.fnUntraced(function* (
   message: Broker.Message
@@ -59,7 +69,7 @@ export const toResponse = Effect.fnUntraced(function* (
   })
 })
 
-const replyOf = ({ envelope, inReplyTo, status }: Answer, sender: string): Reply => ({
+const replyOf = ({ envelope, inReplyTo, status }: ReplyMessage, sender: string): Reply => ({
   inReplyTo,
   sender,
   status,
@@ -67,8 +77,12 @@ const replyOf = ({ envelope, inReplyTo, status }: Answer, sender: string): Reply
   relatedServices: uniqueServices(envelope)
 })
 
-/** Handles one delivery. Fails, unacknowledged, where the consequence could not be stored. */
-export const handle = (manager: TakesReplies, delivery: Broker.Delivery): Effect.Effect<void, ControlError> =>
+/**
+ * Handles one delivery: gives the reply in it to the manager, and acknowledges it. A message that is no reply, or not from
+ * the service that was asked, changes nothing; it is recorded as a dead letter and acknowledged too. Fails, without an
+ * acknowledgement, where the consequence could not be stored; the same delivery may then be handled again.
+ */
+export const handle = (manager: ReplyReceiver, delivery: Broker.Delivery): Effect.Effect<void, ControlError> =>
   Effect.suspend(() => {
     const answer = read(delivery)
     if (Result.isFailure(answer)) return conclude(answer.failure._tag, delivery)
@@ -80,11 +94,11 @@ const conclude = (outcome: string, delivery: Broker.Delivery) => {
   const concluded = Consumer.conclude(outcome, delivery.acknowledge)
   return outcome === "applied" || outcome === "stale"
     ? concluded
-    : Effect.andThen(dropped(outcome, delivery), concluded)
+    : Effect.andThen(reportDropped(outcome, delivery), concluded)
 }
 
-/** A reply to an execution that is not kept any more is nothing that people have to look at (SPEC C11). */
-const dropped = Effect.fnUntraced(function* (outcome: string, delivery: Broker.Delivery) {
+/** Logs a message that changes nothing, and records it as a dead letter. A reply to a deleted execution is normal (SPEC C11). */
+const reportDropped = Effect.fnUntraced(function* (outcome: string, delivery: Broker.Delivery) {
   const { address, body } = delivery
   const said = { outcome, from: address.from, size: body.length }
   if (outcome === "unknown-execution") return yield* Effect.logDebug("A message was dropped", said)
@@ -93,21 +107,24 @@ const dropped = Effect.fnUntraced(function* (outcome: string, delivery: Broker.D
   yield* DeadLetters.keep(delivery, reason)
 })
 
-/** What may be over when the same reply is handled again. */
-const mayPass = (error: ControlError): boolean =>
+/** Whether handling the same reply again can succeed. */
+const isTransient = (error: ControlError): boolean =>
   error._tag === "SagaOverloaded" ||
   error._tag === "SagaExecutionConflict" ||
   (error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable")
 
 /**
- * Consumes the replies of the own service until interrupted. One that cannot be handled at all is put away: its request
- * is sent again by whoever goes on with the execution, and is answered again.
+ * Consumes the replies to the own service until interrupted, at most `maxInFlight` at a time (`SagaConfig`). Handling is
+ * retried while the storage is unavailable. A reply that still cannot be handled is recorded as a dead letter and
+ * acknowledged: the execution sends its request again, and gets the same reply again.
+ *
+ * `SagaManager.layer` runs it already.
  */
-export const consume = Effect.fnUntraced(function* (manager: TakesReplies) {
+export const consume = Effect.fnUntraced(function* (manager: ReplyReceiver) {
   const { maxInFlight, service } = yield* SagaConfig
   const one = (delivery: Broker.Delivery): Effect.Effect<void> =>
     Consumer.withRecovery(handle(manager, delivery), (handled) =>
-      Consumer.retry(handled, mayPass).pipe(
+      Consumer.retry(handled, isTransient).pipe(
         Effect.catch((error) => putAway(delivery, error._tag)),
         Effect.catchDefect((defect) =>
           Effect.andThen(Effect.logError("Handling a reply died", defect), putAway(delivery, "Defect"))
@@ -118,4 +135,4 @@ export const consume = Effect.fnUntraced(function* (manager: TakesReplies) {
 })
 
 const putAway = (delivery: Broker.Delivery, outcome: string) =>
-  Effect.andThen(dropped(outcome, delivery), Consumer.conclude(outcome, delivery.acknowledge))
+  Effect.andThen(reportDropped(outcome, delivery), Consumer.conclude(outcome, delivery.acknowledge))

@@ -9,6 +9,7 @@ import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/v
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as RequestContext from "../ports/RequestContext.ts"
+import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import { UuidGenerator } from "../wire/Uuid.ts"
 import { started } from "./ExecutionInput.ts"
@@ -160,7 +161,7 @@ export const servedBy = <E>(
     user,
     request.headers === undefined
       ? reached
-      : Effect.tap(reached, ({ relatedServices }) => RequestContext.mergeRelatedServices(request, relatedServices))
+      : Effect.tap(reached, ({ relatedServices }) => RequestHeaders.addRelatedServices(request, relatedServices))
   )
 
 const withWarning = <A, E>(

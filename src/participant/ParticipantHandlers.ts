@@ -8,7 +8,8 @@ import type * as Contract from "../definition/ParticipantContract.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import * as Broker from "../ports/Broker.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
-import * as RequestContext from "../ports/RequestContext.ts"
+import { RequestContext } from "../ports/RequestContext.ts"
+import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import { enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
 import { type Envelope, isName, reply } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
@@ -111,7 +112,7 @@ const noHeaders: Readonly<Record<string, string>> = {}
 
 /** The services that have taken part so far. */
 const servicesOf = ({ headers, services }: HandlerRequest): ReadonlyArray<string> => {
-  const related = RequestContext.relatedServices(Ref.getUnsafe(headers))
+  const related = RequestHeaders.relatedServices(Ref.getUnsafe(headers))
   return related.length + services.length === 1 ? services : [...new Set([...services, ...related])]
 }
 
@@ -126,7 +127,7 @@ const runInRequest = (
   const enrol = enrolInto(request.services)
   const transaction = make({ uuid: saga, saga: coordinator, path, idempotencyKey: id, user, headers, enrol })
   return runInside(transaction, () =>
-    Effect.provideService(Effect.suspend(handler), RequestContext.RequestContext, { headers: request.headers, user })
+    Effect.provideService(Effect.suspend(handler), RequestContext, { headers: request.headers, user })
   )
 }
 

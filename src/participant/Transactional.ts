@@ -13,6 +13,7 @@ import {
   type Unit
 } from "../ports/ParticipantStore.ts"
 import * as RequestContext from "../ports/RequestContext.ts"
+import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import { enrolInto, make, SagaTransaction } from "../ports/SagaTransaction.ts"
 import { messageId } from "../wire/Envelope.ts"
 import { storeErrorIn } from "./ParticipantHandlers.ts"
@@ -48,7 +49,7 @@ export const transactional =
       const { headers, user } = request
       if (headers === undefined) return yield* handler
       const before = yield* Ref.get(headers)
-      const uuids = RequestContext.transactions(before)
+      const uuids = RequestHeaders.transactions(before)
       const services = [service]
       const innermost = uuids.at(-1)
       const work =
@@ -73,7 +74,7 @@ export const transactional =
       return yield* Effect.ensuring(
         work,
         Ref.update(headers, ({ transactions: _, ...others }) => others).pipe(
-          Effect.andThen(Effect.suspend(() => RequestContext.mergeRelatedServices(request, services)))
+          Effect.andThen(Effect.suspend(() => RequestHeaders.addRelatedServices(request, services)))
         )
       )
     })

@@ -584,7 +584,7 @@ describe("a question for the decision", () => {
     Effect.gen(function* () {
       const { store } = yield* begun()
       const outcome = (durable: boolean) =>
-        Effect.provideService(DecisionConsumer.outcomeOf(uuid), SagaExecutionRepository.SagaExecutionRepository, {
+        Effect.provideService(DecisionConsumer.decisionOf(uuid), SagaExecutionRepository.SagaExecutionRepository, {
           ...store.repository,
           durable
         })

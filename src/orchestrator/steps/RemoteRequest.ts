@@ -4,7 +4,7 @@ import type { Remote } from "../../definition/SagaStep.ts"
 import type * as SagaContext from "../../execution/rules/SagaContext.ts"
 import type { StepState } from "../../execution/rules/StepTree.ts"
 import * as Broker from "../../ports/Broker.ts"
-import * as RequestContext from "../../ports/RequestContext.ts"
+import * as RequestHeaders from "../../ports/RequestHeaders.ts"
 import { type Envelope, messageId, type Op } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
@@ -89,8 +89,8 @@ const envelope = (
   notAfter: number
 ): Envelope => {
   const { headers, transactional, user, uuid } = scope.state
-  const ambient = RequestContext.transactions(headers)
-  const passedOn = RequestContext.passedOn(headers)
+  const ambient = RequestHeaders.transactions(headers)
+  const passedOn = RequestHeaders.passedOn(headers)
   return {
     v: 1,
     id: messageId(uuid, path, op),

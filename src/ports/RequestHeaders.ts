@@ -1,0 +1,46 @@
+/** The headers of a request that have a meaning to a saga, and the choice of those that are stored and passed on. */
+import { Effect, Ref } from "effect"
+import { isHostileKey } from "../wire/JsonLimits.ts"
+import * as Uuid from "../wire/Uuid.ts"
+import type { RequestContext } from "./RequestContext.ts"
+
+type Headers = Readonly<Record<string, string>>
+
+const namesIn = (text: string | undefined): ReadonlyArray<string> =>
+  text === undefined
+    ? []
+    : text
+        .split(",")
+        .map((name) => name.trim())
+        .filter((name) => name !== "")
+
+/** Headers that a message has fields for. */
+const withFields = ["saga", "transactions", "related_services", "user"]
+
+/** Executions whose transactions the request belongs to. Text that is no uuid is left out: no receiver would read the message. */
+export const transactions = (headers: Headers | undefined): ReadonlyArray<string> => [
+  ...new Set(namesIn(headers?.transactions).flatMap((text) => Uuid.normalize(text) ?? []))
+]
+
+/** Services that took part in the work within the request. */
+export const relatedServices = (headers: Headers): ReadonlyArray<string> => namesIn(headers.related_services)
+
+/** Headers that can be stored. A key that JSON readers refuse would make the record of an execution unreadable. */
+export const storable = (headers: Headers): Headers =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => !isHostileKey(name)))
+
+/** Headers that messages carry. */
+export const passedOn = (headers: Headers | undefined): Headers | undefined => {
+  if (headers === undefined) return undefined
+  const entries = Object.entries(headers).filter(([name]) => !withFields.includes(name) && !isHostileKey(name))
+  return entries.length === 0 ? undefined : Object.fromEntries(entries)
+}
+
+/** Adds the services that took part to the request's `related_services`. */
+export const addRelatedServices = (request: RequestContext, services: ReadonlyArray<string>): Effect.Effect<void> =>
+  request.headers === undefined || services.length === 0
+    ? Effect.void
+    : Ref.update(request.headers, (headers) => ({
+        ...headers,
+        related_services: [...new Set([...relatedServices(headers), ...services])].join(",")
+      }))

@@ -1,28 +1,34 @@
 /**
- * The own part of a service in a two-phase commit, as its author writes it. A participant and the service that runs the
- * sagas have the same hooks.
+ * The code of a service for its part of a two-phase commit. A participant and the service that runs the sagas have the same
+ * hooks.
  */
 import type { Effect } from "effect"
 
-/** What a hook is told: which execution it is about. */
-export interface Part {
+/** The service's part of one transaction: what a hook is called for. */
+export interface TransactionPart {
+  /** Uuid of the execution. Staged effects are found by it. */
   readonly uuid: string
 }
 
 /**
- * The participant's side of a two-phase commit. Each runs in one unit of work with the record of its outcome; one that
- * fails leaves nothing and is called again.
+ * The hooks of a service, all optional. Each runs in one unit of work with the record of its outcome. When a hook fails or
+ * dies, its effects are gone. `SagaTransaction` gives a hook its idempotency key, for effects outside the database.
  */
 export interface Hooks {
-  /** Checks and locks what `commit` will need: after it, `commit` must be able to succeed. Failing is a no. */
-  readonly reserve?: (part: Part) => Effect.Effect<void, any, any>
-  /** Makes what was staged visible. */
-  readonly commit?: (part: Part) => Effect.Effect<void, never, any>
-  /** Throws away what was staged. */
-  readonly reject?: (part: Part) => Effect.Effect<void, never, any>
+  /**
+   * Checks and locks what `commit` will need: afterwards `commit` must be able to succeed. A failure or a defect is a vote
+   * against, and the transaction is rejected everywhere. Default: a vote in favour.
+   */
+  readonly reserve?: (part: TransactionPart) => Effect.Effect<void, any, any>
+  /** Makes the staged effects visible. It cannot fail; when it dies, it is called again later. */
+  readonly commit?: (part: TransactionPart) => Effect.Effect<void, never, any>
+  /**
+   * Removes the staged effects. It may be called without any, and cannot fail; when it dies, it is called again later.
+   */
+  readonly reject?: (part: TransactionPart) => Effect.Effect<void, never, any>
 }
 
-/** The services that handlers, or hooks, need. */
+/** The services that handlers, or hooks, require. */
 export type ServicesOf<H> = {
   [Tag in keyof H]: H[Tag] extends (...args: Array<any>) => Effect.Effect<any, any, infer R> ? R : never
 }[keyof H]

@@ -17,7 +17,7 @@ import * as ParticipantMaintenance from "./ParticipantMaintenance.ts"
 import * as TakeMessages from "./TakeMessages.ts"
 
 export * from "../definition/ParticipantContract.ts"
-export type { Hooks, Part, ServicesOf } from "../definition/TransactionHooks.ts"
+export type { Hooks, ServicesOf, TransactionPart } from "../definition/TransactionHooks.ts"
 export type { Handlers } from "./ParticipantHandlers.ts"
 
 const make = Effect.fnUntraced(function* (code: ParticipantCode) {

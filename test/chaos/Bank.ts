@@ -81,17 +81,17 @@ export class Books {
   }
 
   readonly hooks = {
-    reserve: ({ uuid }: Participant.Part) =>
+    reserve: ({ uuid }: Participant.TransactionPart) =>
       (this.staged.get(uuid) ?? []).some(({ cents }) => troubles(cents).votesNo)
         ? Effect.fail("the account is closed")
         : Effect.void,
-    commit: ({ uuid }: Participant.Part) =>
+    commit: ({ uuid }: Participant.TransactionPart) =>
       Effect.sync(() => {
         const entries = this.staged.get(uuid)
         if (entries !== undefined) this.deposited.set(uuid, entries)
         this.staged.delete(uuid)
       }),
-    reject: ({ uuid }: Participant.Part) => Effect.sync(() => void this.staged.delete(uuid))
+    reject: ({ uuid }: Participant.TransactionPart) => Effect.sync(() => void this.staged.delete(uuid))
   }
 
   private count(key: string): void {
@@ -124,14 +124,14 @@ export class Ledger {
   readonly contradictions: Array<string> = []
 
   hooks(centsOf: (uuid: string) => number) {
-    const told = (outcome: "commit" | "reject") => (part: Participant.Part) =>
+    const told = (outcome: "commit" | "reject") => (part: Participant.TransactionPart) =>
       Effect.sync(() => {
         const before = this.outcome.get(part.uuid)
         if (before !== undefined && before !== outcome) this.contradictions.push(part.uuid)
         this.outcome.set(part.uuid, outcome)
       })
     return {
-      reserve: ({ uuid }: Participant.Part) =>
+      reserve: ({ uuid }: Participant.TransactionPart) =>
         Effect.suspend(() => {
           this.asked.add(uuid)
           return troubles(centsOf(uuid)).ledgerVotesNo ? Effect.fail("the ledger is closed") : Effect.void

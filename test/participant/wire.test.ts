@@ -46,9 +46,9 @@ const makeWire = Effect.fnUntraced(function* (options: Options = {}) {
   const logged: Array<string> = []
   /** What the hooks do; a test may change it. */
   const hooks = {
-    reserve: (_: Participant.Part): Effect.Effect<void, Full> => say("reserve"),
-    commit: (_: Participant.Part): Effect.Effect<void> => say("commit"),
-    reject: (_: Participant.Part): Effect.Effect<void> => say("reject")
+    reserve: (_: Participant.TransactionPart): Effect.Effect<void, Full> => say("reserve"),
+    commit: (_: Participant.TransactionPart): Effect.Effect<void> => say("commit"),
+    reject: (_: Participant.TransactionPart): Effect.Effect<void> => say("reject")
   }
   const live = Participant.layer(
     Bank,

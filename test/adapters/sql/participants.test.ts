@@ -57,12 +57,12 @@ for (const { layer, name, schema } of databases("processes")) {
     Refund: () => write("refund")
   }
   const hooks = {
-    commit: ({ uuid }: Participant.Part) =>
+    commit: ({ uuid }: Participant.TransactionPart) =>
       SqlClient.SqlClient.use(
         (sql) => sql`with given as (delete from ${sql(holds)} where uuid = ${uuid} returning key)
           insert into ${sql(ledger)} (what, key) select 'given', key from given`
       ).pipe(Effect.asVoid, Effect.orDie),
-    reject: ({ uuid }: Participant.Part) =>
+    reject: ({ uuid }: Participant.TransactionPart) =>
       SqlClient.SqlClient.use((sql) => sql`delete from ${sql(holds)} where uuid = ${uuid}`).pipe(
         Effect.asVoid,
         Effect.orDie

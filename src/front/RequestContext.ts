@@ -1,2 +1,3 @@
 /** The public part of `RequestContext`: for a server that starts sagas on behalf of requests. */
-export { provide, RequestContext, relatedServices } from "../ports/RequestContext.ts"
+export { provide, RequestContext } from "../ports/RequestContext.ts"
+export { relatedServices } from "../ports/RequestHeaders.ts"

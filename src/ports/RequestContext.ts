@@ -28,7 +28,7 @@ export const RequestContext = Context.Reference<RequestContext>("effect-saga/Req
  * ```ts
  * const headers = yield* Ref.make<Readonly<Record<string, string>>>(request.headers)
  * yield* placeOrder(order).pipe(RequestContext.provide({ headers, user: session.user }))
- * const { related_services } = yield* Ref.get(headers)
+ * const services = RequestContext.relatedServices(yield* Ref.get(headers))
  * ```
  */
 export const provide =

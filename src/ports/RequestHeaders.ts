@@ -22,7 +22,10 @@ export const transactions = (headers: Headers | undefined): ReadonlyArray<string
   ...new Set(namesIn(headers?.transactions).flatMap((text) => Uuid.normalize(text) ?? []))
 ]
 
-/** Services that took part in the work within the request. */
+/**
+ * The services that took part in the work within the request: the names in `related_services`. A server that is itself
+ * called by a saga sends them back with its answer.
+ */
 export const relatedServices = (headers: Headers): ReadonlyArray<string> => namesIn(headers.related_services)
 
 /** Headers that can be stored. A key that JSON readers refuse would make the record of an execution unreadable. */

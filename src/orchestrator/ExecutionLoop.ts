@@ -5,7 +5,7 @@
  */
 import { Clock, type Context, Effect, type Fiber, Result } from "effect"
 import type { Hooks } from "../definition/TransactionHooks.ts"
-import type * as Decision from "../execution/rules/SagaDecision.ts"
+import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
@@ -71,7 +71,7 @@ export const make = Effect.fnUntraced(function* (
 
   const perform = (
     scope: PerformStep.ExecutionScope,
-    instruction: Decision.Instruction
+    instruction: Instruction
   ): Effect.Effect<ReadonlyArray<SagaEvent>> => {
     switch (instruction._tag) {
       case "Resend":

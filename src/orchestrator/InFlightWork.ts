@@ -3,7 +3,8 @@
  * that writes.
  */
 import { Deferred, Effect, Exit, Fiber, Queue } from "effect"
-import type { Decision, Instruction } from "../execution/rules/SagaDecision.ts"
+import type { Instruction } from "../execution/rules/Instruction.ts"
+import type { Decision } from "../execution/rules/SagaDecision.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Inbox } from "./Inbox.ts"
 import type { Facts } from "./steps/ExecutionScope.ts"

@@ -2,6 +2,8 @@
  * What one turn of the loop does, as data: store facts, perform one piece of work in place, start work and wait for it, or
  * end. Pure: told as stories in tests, without a layer.
  */
+
+import { type Instruction, needsIntent } from "../execution/rules/Instruction.ts"
 import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
@@ -19,7 +21,7 @@ export interface Store {
 
 export type Act =
   /** One piece of work, and nobody waits for this execution meanwhile: on the fiber of the loop itself. */
-  | { readonly _tag: "Perform"; readonly work: readonly [Decision.Instruction] }
+  | { readonly _tag: "Perform"; readonly work: readonly [Instruction] }
   /** Work on fibers of its own. The loop goes on with the first that ends, with an input, or at `wakeAt`. */
   | { readonly _tag: "Await"; readonly work: Work; readonly wakeAt: number }
   /** Nothing to do before an input comes, or `wakeAt`. `isRetried`: a hook of the own service has failed and is called again then. */
@@ -60,7 +62,7 @@ export const plan = (
   const work = isJoint ? none : (inFlight?.notUnderWay(decision.instructions) ?? decision.instructions)
   const isAwaited = inFlight?.isAwaited(decision) === true
   const act = actOf(self, execution, work, isAwaited, decision.wakeAt)
-  const needsNoWrite = work.length > 0 && !work.some(Decision.needsIntent) && !holdsBack(self, execution, work)
+  const needsNoWrite = work.length > 0 && !work.some(needsIntent) && !holdsBack(self, execution, work)
   if (isJoint || needsNoWrite || execution.state.unstored === 0) return { execution, next: act }
   const isWaiting = work.length === 0 && !isAwaited
   return { execution, next: { _tag: "Store", hint: hintOf(self, isWaiting, decision.wakeAt, hints), then: act } }
@@ -116,7 +118,7 @@ const holdsBack = ({ announces }: Progress, execution: SagaExecution, work: Work
  * A callback is performed in place only where no reply, deadline or retry is awaited meanwhile. A phase of the two-phase
  * commit never is: it takes as long as its participants, and the execution may be cancelled before.
  */
-const isDoneInPlace = (instruction: Decision.Instruction, wakeAt: number): boolean => {
+const isDoneInPlace = (instruction: Instruction, wakeAt: number): boolean => {
   switch (instruction._tag) {
     case "Reserve":
     case "Commit":

@@ -5,7 +5,7 @@
  */
 import { Result } from "effect"
 import type { Definition } from "../definition/SagaStep.ts"
-import type * as Decision from "../execution/rules/SagaDecision.ts"
+import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import { evolve } from "../execution/rules/SagaEvolution.ts"
 import type { SagaState } from "../execution/rules/SagaState.ts"
@@ -39,7 +39,7 @@ export interface Gain {
 }
 
 /** Instructions whose work is not under way. */
-export type Work = ReadonlyArray<Decision.Instruction>
+export type Work = ReadonlyArray<Instruction>
 
 /** Adds the facts of work or of an input. Facts that the state does not admit change nothing and are not kept. */
 export const gain = (self: Progress, facts: ReadonlyArray<SagaEvent>, judged?: Inbox.Judged): void => {

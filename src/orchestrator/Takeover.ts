@@ -3,6 +3,7 @@
  * on it (SPEC C7). That spares steps a second run; what makes writes safe is their revision (SPEC A3).
  */
 import { Clock, Effect } from "effect"
+import { interrupted } from "../execution/rules/Interruption.ts"
 import type * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
@@ -67,6 +68,6 @@ export const afterCrash = (
 ): SagaExecution =>
   execution.definition === undefined
     ? execution
-    : Decision.interrupted(execution.state, { definition: execution.definition, now })
+    : interrupted(execution.state, { definition: execution.definition, now })
         .filter(({ path }) => !isGoingOn(path))
         .reduce(Execution.evolve, execution)

@@ -3,6 +3,7 @@
  * only the loop writes; the step waits for it inside its transaction.
  */
 import { Deferred, Effect, Result } from "effect"
+import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
@@ -12,7 +13,7 @@ import type { Done, FinishedWork, Join, Joint } from "./InFlightWork.ts"
 import { gain, type Progress } from "./Progress.ts"
 import type { RecordFacts, StoreError } from "./RecordFacts.ts"
 
-export const isTransactional = (instruction: Decision.Instruction): boolean =>
+export const isTransactional = (instruction: Instruction): boolean =>
   (instruction._tag === "RunStep" || instruction._tag === "Compensate") && instruction.step.transactional
 
 /** Performs the step in a transaction, and stores in it the record that the loop gives for its facts. */

@@ -30,7 +30,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a reply 500 goes to the handler of refusals",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/ForwardEvolution.ts",
     find: `                ? "running-on-error"
                 : "errored-by-on-execute",`,
     replace: `                ? "running-on-error"
@@ -40,7 +40,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "what was refused is undone as if it had an effect",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/ForwardEvolution.ts",
     find: `          effect: event.status === 200 ? "exists" : "none",
           relatedServices`,
     replace: `          effect: "exists",
@@ -82,7 +82,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "without two-phase commit services are enrolled all the same",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/EnrolmentEvolution.ts",
     find: "const enrolled = next.transactional ? union(next.enrolled, services) : next.enrolled",
     replace: "const enrolled = union(next.enrolled, services)",
     tests: [decision]
@@ -102,7 +102,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "services that a reply names do not take part",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/ForwardEvolution.ts",
     find: "return enrol(withRoot(self, root), self, event.relatedServices, 0, event.at)",
     replace: "return enrol(withRoot(self, root), self, [], 0, event.at)",
     tests: [input]
@@ -153,16 +153,16 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a reply that comes after its probe was sent does not count",
     file: "src/execution/rules/SagaInput.ts",
-    find: `if (isUnanswered(step)) add(step, step.request, self.direction === "forward" ? step.deadline : undefined)`,
-    replace: `if (isUnanswered(step) && self.direction === "forward") add(step, step.request, step.deadline)`,
+    find: `if (isUnanswered(step)) add(found, step, step.request, self.direction === "forward" ? step.deadline : undefined)`,
+    replace: `if (isUnanswered(step) && self.direction === "forward") add(found, step, step.request, step.deadline)`,
     tests: [control, input]
   },
   {
     rule: "C5",
     what: "a late answer does not reach a step that is parked",
-    file: "src/execution/rules/SagaInput.ts",
-    find: "if (node.head.rollback !== undefined || node.head.parked !== undefined || node.head.inner.length > 0)",
-    replace: "if (node.head.inner.length > 0)",
+    file: "src/execution/rules/StepTree.ts",
+    find: "current === undefined ? toArray(rolledBack) : [current, ...toArray(rolledBack)]",
+    replace: "[...(current === undefined ? [] : [current]), ...toArray(rolledBack).filter(({ inner }) => inner.length > 0)]",
     tests: [decision, input]
   },
   {
@@ -255,7 +255,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "nobody is told of a rejection",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/RollbackEvolution.ts",
     find: `phase: tells && self.enrolled.length > 0 ? TwoPhaseCommit.begin("reject", self.enrolled, at) : undefined`,
     replace: "phase: undefined",
     tests: [decision, twoPhase]
@@ -263,7 +263,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "who joins on the way back is not told of the rejection",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/EnrolmentEvolution.ts",
     find: `const tells = enrolled !== next.enrolled && (next.commitState === "rejecting" || next.commitState === "rejected")`,
     replace: "const tells = false",
     tests: [input]
@@ -287,7 +287,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a failure without autocommit is told to all at once",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/RollbackEvolution.ts",
     find: `const tells = self.autocommit || !self.transactional || self.commitState !== "none"`,
     replace: "const tells = true",
     tests: [decision, twoPhase]
@@ -297,10 +297,10 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "the step that failed is undone after the one before it",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/ForwardEvolution.ts",
     find: `        : { ...outer, current }
     }
-    // It failed`,
+    // The step failed`,
     replace: `        : {
             ...outer,
             current: undefined,
@@ -310,13 +310,13 @@ export const execution: ReadonlyArray<Mutant> = [
                 : push(outer.done.head, push(current, outer.done.tail))
           }
     }
-    // It failed`,
+    // The step failed`,
     tests: [decision]
   },
   {
     rule: "C5",
     what: "steps are undone in the order they ran",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/ForwardEvolution.ts",
     find: "done: push(finished, outer.done), context",
     replace:
       "done: outer.done === undefined ? push(finished, undefined) : push(outer.done.head, push(finished, outer.done.tail)), context",
@@ -357,7 +357,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step is undone although its probe says that it has no effect",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/RollbackEvolution.ts",
     find: `        effect: event.status === 200 ? "exists" : "none",
         relatedServices`,
     replace: `        effect: "exists",
@@ -385,7 +385,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a parked step is not listed",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/RollbackEvolution.ts",
     find: "const parked = parks ? union(self.parked, [path]) : self.parked.filter((other) => other !== path)",
     replace: "const parked = self.parked.filter((other) => other !== path)",
     tests: [decision]
@@ -401,7 +401,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a late answer that there is an effect is not followed by its compensation",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/RollbackEvolution.ts",
     find: "reopened: union(next.reopened, [path]) }",
     replace: "reopened: next.reopened }",
     tests: [decision]
@@ -409,7 +409,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a step does not get back the status that it had before it was undone",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/RollbackEvolution.ts",
     find: `  status: step.statusBefore ?? step.status,
   statusBefore: undefined,`,
     replace: "  statusBefore: undefined,",
@@ -426,9 +426,9 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a running step of another branch is left to itself",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/ForwardEvolution.ts",
     find: `    if (self.direction === "backward") return { ...outer, current: finished }`,
-    replace: `    if (self.direction === "backward") return { ...outer, current: undefined, undone: push(finished, outer.undone) }`,
+    replace: `    if (self.direction === "backward") return { ...outer, current: undefined, rolledBack: push(finished, outer.rolledBack) }`,
     tests: [decision, laws]
   },
 
@@ -484,9 +484,9 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a compensation that is answered 500 is not tried again",
-    file: "src/execution/rules/SagaInput.ts",
-    find: "    ...(failed <= retry.times && { retryAt: now + RetrySchedule.delay(failed, retry.backoff) }),\n",
-    replace: "",
+    file: "src/execution/rules/CompensationRetry.ts",
+    find: "attempts <= times ? { retryAt: at + RetrySchedule.delay(attempts, backoff) } : {}",
+    replace: "{}",
     tests: [input, decision]
   }
 ]

@@ -19,7 +19,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a half-done local step runs again, whatever its onCrash says",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/Interruption.ts",
     find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
     replace: "if (current !== undefined) return",
     tests: [decision, crash]
@@ -27,7 +27,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a half-done local step is undone, though it may run again",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/Interruption.ts",
     find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
     replace: `if (current.status !== "running-on-execute" || step.transactional) return`,
     tests: [decision, crash]
@@ -35,7 +35,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a half-done transactional step is undone, though it has left nothing",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/Interruption.ts",
     find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
     replace: `if (current.status !== "running-on-execute" || step.onCrash === "retry") return`,
     tests: [decision]
@@ -43,9 +43,9 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a half-done local step is undone, though a person is to see it",
-    file: "src/execution/rules/SagaDecision.ts",
-    find: `if (step.onCrash === "park") {`,
-    replace: `if (step.onCrash === "retry") {`,
+    file: "src/execution/rules/Interruption.ts",
+    find: `return step.onCrash === "park"`,
+    replace: `return step.onCrash === "retry"`,
     tests: [decision, crash]
   },
   {

@@ -45,7 +45,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "what is sent late has the time of the first request, not of the latest",
-    file: "src/execution/rules/SagaEvolution.ts",
+    file: "src/execution/rules/EnrolmentEvolution.ts",
     find: "notAfter: Math.max(next.notAfter, notAfter)",
     replace: "notAfter: next.notAfter === 0 ? notAfter : next.notAfter",
     tests: [decision]
@@ -117,7 +117,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W1",
     what: "services are asked for their votes before that is stored",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/Instruction.ts",
     find: `    case "Resend":
     case "Reserve":
     case "Commit":`,
@@ -210,7 +210,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W4",
     what: "services are told to commit before that is decided in storage",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/Instruction.ts",
     find: `    case "Commit":
     case "Reject":
       return true`,
@@ -221,7 +221,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W4",
     what: "services are told to reject before that is decided in storage",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/Instruction.ts",
     find: `    case "Commit":
     case "Reject":
       return true`,
@@ -324,7 +324,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W7",
     what: "a local step runs before it is stored as running",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/Instruction.ts",
     find: `    case "RunStep":
     case "Compensate":
     case "Resend":`,
@@ -335,7 +335,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W7",
     what: "the undoing of a local step begins before that is stored",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/Instruction.ts",
     find: `    case "RunStep":
     case "Compensate":
     case "Resend":`,

@@ -2,17 +2,11 @@
  * What is next for an execution: `decide` reads the state and the definition and gives facts that need no work, and
  * instructions for the runner. Pure, so it is tested without a layer, and safe to ask again after a crash or a conflict.
  */
-import type {
-  Conditional,
-  Definition,
-  Local,
-  Nested,
-  Remote,
-  RemoteCompensation,
-  Retry,
-  SagaStep
-} from "../../definition/SagaStep.ts"
+import * as SagaPath from "../../definition/SagaPath.ts"
+import type { Definition, Local, Remote, Retry, SagaStep } from "../../definition/SagaStep.ts"
 import { messageId } from "../../wire/Envelope.ts"
+import * as CompensationRetry from "./CompensationRetry.ts"
+import type { Instruction } from "./Instruction.ts"
 import type { Moment } from "./Moment.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaContext } from "./SagaContext.ts"
@@ -20,63 +14,8 @@ import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import { isSettled, type SagaState } from "./SagaState.ts"
-import { type Frame, isRolledBack, type Sent, type StepState } from "./StepTree.ts"
+import { type Frame, isRolledBack, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
-
-/** What the runner does. `path` and `_tag` identify the work: the same one is never under way twice. */
-export type Instruction =
-  /** Needs its intent stored first (SPEC W1, W7). */
-  | {
-      readonly _tag: "RunStep"
-      readonly path: string
-      readonly step: Local
-      readonly state: StepState
-      readonly context: SagaContext
-    }
-  | {
-      readonly _tag: "Compensate"
-      readonly path: string
-      readonly step: Local
-      readonly state: StepState
-      readonly context: SagaContext
-    }
-  | { readonly _tag: "Resend"; readonly path: string; readonly sent: Sent }
-  /** Put to the services whose question is due; `path` names them. */
-  | { readonly _tag: "Reserve" | "Commit" | "Reject"; readonly path: string; readonly services: ReadonlyArray<string> }
-  /** May run again after a crash: only the stored result counts (SPEC W6). */
-  | { readonly _tag: "BuildRequest"; readonly path: string; readonly step: Remote; readonly context: SagaContext }
-  | { readonly _tag: "Choose"; readonly path: string; readonly step: Conditional; readonly context: SagaContext }
-  | { readonly _tag: "MapContext"; readonly path: string; readonly step: Nested; readonly context: SagaContext }
-  | {
-      readonly _tag: "HandleReply"
-      readonly path: string
-      readonly step: Remote
-      readonly state: StepState
-      readonly context: SagaContext
-    }
-  | { readonly _tag: "BuildProbe"; readonly path: string; readonly step: Remote; readonly state: StepState }
-  | {
-      readonly _tag: "BuildCompensation"
-      readonly path: string
-      readonly step: Remote
-      readonly compensation: RemoteCompensation
-      readonly state: StepState
-      readonly context: SagaContext
-    }
-
-export const needsIntent = (self: Instruction): boolean => {
-  switch (self._tag) {
-    case "RunStep":
-    case "Compensate":
-    case "Resend":
-    case "Reserve":
-    case "Commit":
-    case "Reject":
-      return true
-    default:
-      return false
-  }
-}
 
 export interface Decision {
   readonly facts: ReadonlyArray<SagaEvent>
@@ -168,7 +107,7 @@ class Decider implements Decision {
   whole(): void {
     const { root, status } = this.self
     if (status === "created") return
-    if (this.self.direction === "backward") return this.rollBackAll()
+    if (this.self.direction === "backward") return this.rollBack()
     if (status !== "finished" && this.self.commitState === "none") {
       const complete = this.forward(root, this.definition.steps)
       // The first failure turns everything round: no other branch begins a step in the same moment.
@@ -334,7 +273,7 @@ class Decider implements Decision {
 
   // ---- backward ------------------------------------------------------------------------------------------------
 
-  private rollBackAll(): void {
+  private rollBack(): void {
     const { phase, commitState, root, status } = this.self
     const at = this.now
     const isTold = commitState === "rejecting" && TwoPhaseCommit.isReached(phase)
@@ -345,23 +284,23 @@ class Decider implements Decision {
     if (isTold && (status === "errored" || phase !== undefined)) {
       this.facts.push({ _tag: "TransactionSettled", state: "rejected", at })
     }
-    for (const path of this.self.reopened) this.reopened(root, this.definition.steps, path)
+    for (const path of this.self.reopened) this.reopened(path)
   }
 
   /** True when nothing of the frame is left to undo. */
   private rollBackFrame(frame: Frame, steps: ReadonlyArray<SagaStep>): boolean {
     if (isRolledBack(frame)) return true
     const state = frame.current ?? frame.done!.head
-    this.rollBackStep(state, stepOf(steps, frame, state), frame.context, state === frame.current)
+    this.compensateStep(state, stepOf(steps, frame, state), frame.context, state === frame.current)
     return false
   }
 
-  private rollBackStep(state: StepState, step: SagaStep, context: SagaContext, entered: boolean): void {
+  private compensateStep(state: StepState, step: SagaStep, context: SagaContext, entered: boolean): void {
     switch (step._tag) {
       case "Local":
-        return this.rollBackLocal(state, step, context)
+        return this.compensateLocal(state, step, context)
       case "Remote":
-        return this.rollBackRemote(state, step, context)
+        return this.compensateRemote(state, step, context)
       case "Conditional":
       case "Nested":
       case "Parallel": {
@@ -380,7 +319,7 @@ class Decider implements Decision {
     }
   }
 
-  private rollBackLocal(state: StepState, step: Local, context: SagaContext): void {
+  private compensateLocal(state: StepState, step: Local, context: SagaContext): void {
     const { effect, path, status } = state
     if (status === "running-on-execute") {
       // What it leaves must be known before it can be undone; after a crash it runs again under the same key.
@@ -389,44 +328,41 @@ class Decider implements Decision {
     else if (effect === "unknown" && step.compensate.unknown === undefined) this.park(path, "its effect is unknown")
     else if (status === "running-on-failure") {
       this.instructions.push({ _tag: "Compensate", path, step, state, context })
-    } else if (status === "errored-on-failure" && state.rollback?.retryAt === undefined)
+    } else if (status === "errored-on-failure" && state.compensation?.retryAt === undefined)
       this.park(path, "its compensation failed")
-    else if (state.rollback?.retryAt !== undefined && state.rollback.retryAt > this.now)
-      this.wake(state.rollback.retryAt)
+    else if (state.compensation?.retryAt !== undefined && state.compensation.retryAt > this.now)
+      this.wake(state.compensation.retryAt)
     else this.facts.push({ _tag: "CompensationStarted", path, at: this.now })
   }
 
-  private rollBackRemote(state: StepState, step: Remote, context: SagaContext): void {
+  private compensateRemote(state: StepState, step: Remote, context: SagaContext): void {
     const { effect, path } = state
     const compensation = step.compensate
     if (effect === "none" || compensation === undefined) return this.compensated(path)
-    const { failedAttempts = 0, retryAt, sent } = state.rollback ?? {}
+    const { failedAttempts = 0, retryAt, sent } = state.compensation ?? {}
     if (failedAttempts > 0 && retryAt === undefined)
       return this.park(
         path,
         sent?.message.op === "probe" ? "its effect cannot be asked for" : "its compensation failed"
       )
-    if (sent !== undefined) return this.awaitRollback(state, sent, this.retryOf(step))
+    if (sent !== undefined) return this.awaitCompensation(state, sent, CompensationRetry.of(step, this.schedule))
     if (effect === "exists" || (compensation.unknown !== undefined && !step.execute.probe)) {
       this.instructions.push({ _tag: "BuildCompensation", path, step, compensation, state, context })
     } else if (step.execute.probe) this.instructions.push({ _tag: "BuildProbe", path, step, state })
     else this.park(path, "its effect is unknown and the service cannot be asked")
   }
 
-  private awaitRollback(state: StepState, sent: Sent, retry: Retry): void {
+  private awaitCompensation(state: StepState, sent: Sent, retry: Retry): void {
     const end = RetrySchedule.dueAt(sent.at, retry.times + 1, retry.backoff, sent.message.id)
     if (end <= this.now) return this.park(state.path, `no answer to ${sent.message.op}`)
     this.wake(end)
     this.resend(state.path, sent, retry.backoff)
   }
 
-  private reopened(root: Frame, steps: ReadonlyArray<SagaStep>, path: string): void {
-    const found = locate(root, steps, path)
-    if (found !== undefined) this.rollBackStep(found.state, found.step, found.context, true)
-  }
-
-  private retryOf(step: Remote): Retry {
-    return step.policies.retryCompensate ?? this.schedule.retryCompensate
+  private reopened(path: string): void {
+    const found = stepAt(this.self.root, path)
+    const step = SagaPath.at(this.definition, path)
+    if (found !== undefined && step !== undefined) this.compensateStep(found.step, step, found.frame.context, true)
   }
 
   private compensated(path: string): void {
@@ -470,67 +406,3 @@ const innerSteps = (step: SagaStep, state: StepState): ReadonlyArray<ReadonlyArr
 
 const stepOf = (steps: ReadonlyArray<SagaStep>, frame: Frame, state: StepState): SagaStep =>
   steps[Number(state.path.slice(frame.prefix.length))]!
-
-interface Located {
-  readonly state: StepState
-  readonly step: SagaStep
-  readonly context: SagaContext
-}
-
-/** The step at `path` with its definition and the context its compensation reads. */
-export const locate = (frame: Frame, steps: ReadonlyArray<SagaStep>, path: string): Located | undefined => {
-  for (const state of statesOf(frame)) {
-    const step = stepOf(steps, frame, state)
-    if (state.path === path) return { state, step, context: frame.context }
-    if (!path.startsWith(`${state.path}/`)) continue
-    const inner = innerSteps(step, state)
-    for (const [i, nested] of state.inner.entries()) {
-      const found = locate(nested, inner[i]!, path)
-      if (found !== undefined) return found
-    }
-  }
-  return undefined
-}
-
-/** Every step that was started in this frame, the latest of each stack first. */
-function* statesOf(frame: Frame): Generator<StepState> {
-  if (frame.current !== undefined) yield frame.current
-  for (let node = frame.rolledBack; node !== undefined; node = node.tail) yield node.head
-  for (let node = frame.done; node !== undefined; node = node.tail) yield node.head
-}
-
-export type Interrupted = Extract<SagaEvent, { readonly _tag: "StepFailed" | "StepParked" }>
-
-/** What a restart finds half done: local steps whose `onCrash` forbids running them again (SPEC C7). */
-export const interrupted = (
-  self: SagaState,
-  { definition, now }: Pick<Moment, "definition" | "now">
-): ReadonlyArray<Interrupted> => {
-  const facts: Array<Interrupted> = []
-  const visit = (frame: Frame, steps: ReadonlyArray<SagaStep>): void => {
-    const { current } = frame
-    if (current === undefined) return
-    const step = stepOf(steps, frame, current)
-    if (step._tag === "Local") {
-      if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return
-      facts.push({
-        _tag: "StepFailed",
-        path: current.path,
-        status: "errored-on-execute",
-        effect: "unknown",
-        failure: { _tag: "StepInterrupted", path: current.path, step: step.name },
-        at: now
-      })
-      if (step.onCrash === "park") {
-        facts.push({ _tag: "StepParked", path: current.path, reason: "a crash left it half done", at: now })
-      }
-      return
-    }
-    const inner = innerSteps(step, current)
-    current.inner.forEach((nested, i) => {
-      visit(nested, inner[i]!)
-    })
-  }
-  visit(self.root, definition.steps)
-  return facts
-}

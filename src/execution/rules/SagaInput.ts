@@ -4,16 +4,18 @@
  */
 
 import { Result, Schema } from "effect"
+import * as SagaPath from "../../definition/SagaPath.ts"
+import type { Remote } from "../../definition/SagaStep.ts"
 import { messageId, type Op, type ReplyStatus } from "../../wire/Envelope.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
+import * as CompensationRetry from "./CompensationRetry.ts"
 import type { Moment } from "./Moment.ts"
-import * as RetrySchedule from "./RetrySchedule.ts"
-import * as Decision from "./SagaDecision.ts"
+import type * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
 import type { SagaState } from "./SagaState.ts"
 import { SagaStatus } from "./SagaStatus.ts"
-import { type Frame, isUnanswered, type Sent, type StepState } from "./StepTree.ts"
+import { collect, isUnanswered, notDone, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
 /** The execution is finished or errored: there is nothing to run. */
@@ -130,37 +132,27 @@ export interface Awaited {
 
 /** Everything that is awaited from other services. */
 export const awaiting = (self: SagaState): ReadonlyArray<Awaited> => {
-  const found: Array<Awaited> = []
-  const add = (step: StepState, sent: Sent | undefined, deadline: number | undefined): void => {
+  const add = (found: Array<Awaited>, { path }: StepState, sent: Sent | undefined, deadline: number | undefined) => {
     if (sent !== undefined) {
       const { id, op, service } = sent.message
-      found.push({ id, op, path: step.path, service, deadline })
+      found.push({ id, op, path, service, deadline })
     }
   }
-  const visit = (frame: Frame): void => {
-    for (const step of open(frame)) {
-      if (isUnanswered(step)) add(step, step.request, self.direction === "forward" ? step.deadline : undefined)
-      if (!step.alreadyRollback) add(step, step.rollback?.sent, undefined)
-      step.inner.forEach(visit)
-    }
-  }
-  visit(self.root)
-  for (const service of TwoPhaseCommit.pending(self.phase)) {
-    const { op } = self.phase!
-    found.push({ id: messageId(self.uuid, service, op), op, path: "", service, deadline: undefined })
-  }
-  return found
-}
-
-/** Steps that something may still be awaited for. */
-const open = (frame: Frame): ReadonlyArray<StepState> => {
-  const steps: Array<StepState> = []
-  if (frame.current !== undefined) steps.push(frame.current)
-  for (let node = frame.rolledBack; node !== undefined; node = node.tail) {
-    if (node.head.rollback !== undefined || node.head.parked !== undefined || node.head.inner.length > 0)
-      steps.push(node.head)
-  }
-  return steps
+  const ofSteps = collect<Awaited>(self.root, notDone, (found, step) => {
+    if (isUnanswered(step)) add(found, step, step.request, self.direction === "forward" ? step.deadline : undefined)
+    if (!step.alreadyRollback) add(found, step, step.compensation?.sent, undefined)
+  })
+  const asked = TwoPhaseCommit.pending(self.phase)
+  if (asked.length === 0) return ofSteps
+  const { op } = self.phase!
+  const ofServices = asked.map((service) => ({
+    id: messageId(self.uuid, service, op),
+    op,
+    path: "",
+    service,
+    deadline: undefined
+  }))
+  return [...ofSteps, ...ofServices]
 }
 
 /** Facts of a reply. It counts only if it answers what is awaited, and comes from who was asked (SPEC C5). */
@@ -179,7 +171,7 @@ const factsOf = (
   { content, relatedServices, status }: Reply,
   moment: Arrival
 ): ReadonlyArray<SagaEvent> => {
-  const { definition, now: at, relatedServices: allowed } = moment
+  const { now: at, relatedServices: allowed } = moment
   const said = content === undefined ? {} : { content }
   const accepted = allowed === undefined ? relatedServices : relatedServices.filter((name) => allowed.includes(name))
   switch (op) {
@@ -191,7 +183,7 @@ const factsOf = (
       const failure = {
         _tag: "StepValueRejected" as const,
         path,
-        step: Decision.locate(self.root, definition.steps, path)?.step.name ?? "",
+        step: stepAt(self.root, path)!.step.name,
         rule: "related-services" as const,
         issue: refused.join(", ")
       }
@@ -239,19 +231,10 @@ const attemptFailed = (
   content: Json | undefined,
   { definition, now, schedule }: Omit<Moment, "since">
 ): SagaEvent => {
-  const found = Decision.locate(self.root, definition.steps, path)
-  const retry =
-    found?.step._tag === "Remote"
-      ? (found.step.policies.retryCompensate ?? schedule.retryCompensate)
-      : schedule.retryCompensate
-  const failed = (found?.state.rollback?.failedAttempts ?? 0) + 1
-  return {
-    _tag: "CompensationFailed",
-    path,
-    failure: { _tag: "StepRefused", path, step: found?.step.name ?? "", status: 500, content: content ?? null },
-    ...(failed <= retry.times && { retryAt: now + RetrySchedule.delay(failed, retry.backoff) }),
-    at: now
-  }
+  const { step: state } = stepAt(self.root, path)!
+  const failure = { _tag: "StepRefused", path, step: state.name, status: 500, content: content ?? null } as const
+  const step = SagaPath.at(definition, path) as Remote // no other step awaits an answer
+  return CompensationRetry.attemptFailed(state, step, failure, schedule, now)
 }
 
 /** The reply that a trusted caller gives; without `requestId` it is that of the one awaited execute. */

@@ -7,7 +7,7 @@ import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import type { CommitState, Decision, SagaStatus } from "./SagaStatus.ts"
-import { type Frame, frame, push, type Stack, toArray } from "./StepTree.ts"
+import { collect, type Frame, frame, push, type Stack, started } from "./StepTree.ts"
 import type * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
 export interface SagaState {
@@ -35,7 +35,7 @@ export interface SagaState {
   readonly phase: TwoPhaseCommit.Phase | undefined
   /** Paths of the steps whose compensation is parked. */
   readonly parked: ReadonlyArray<string>
-  /** Paths of parked steps that are being undone again: an operator asked for it, or a late answer allows it. */
+  /** Paths of parked steps that are compensated again: a person asked for it, or a late answer allows it. */
   readonly reopened: ReadonlyArray<string>
   readonly alreadyRollback: boolean
   /** The greatest `notAfter` of an execute message: that of everything sent later. */
@@ -87,22 +87,16 @@ export const isOpen = (self: SagaState): boolean => self.status === "running" ||
 export const isComplete = (self: SagaState): boolean =>
   self.direction === "forward" && self.status !== "created" && self.root.current === undefined
 
-/** What failed while undoing, in the order the steps were undone. */
-export const laterFailures = (self: SagaState): ReadonlyArray<SagaFailure> => {
-  const found: Array<SagaFailure> = []
-  const visit = (frame: Frame): void => {
-    for (const step of [
-      ...(frame.current === undefined ? [] : [frame.current]),
-      ...toArray(frame.rolledBack)
-    ].reverse()) {
-      if (step.rollback?.failure !== undefined) found.push(step.rollback.failure)
-      if (step.failure !== undefined && step.failure !== self.failure) found.push(step.failure)
-      step.inner.forEach(visit)
+/** What failed during the rollback, in the order in which the steps were compensated. */
+export const laterFailures = (self: SagaState): ReadonlyArray<SagaFailure> =>
+  collect(
+    self.root,
+    (frame) => started(frame).toReversed(),
+    (found, { compensation, failure }) => {
+      if (compensation?.failure !== undefined) found.push(compensation.failure)
+      if (failure !== undefined && failure !== self.failure) found.push(failure)
     }
-  }
-  visit(self.root)
-  return found
-}
+  )
 
 /** Nothing is left to do (SPEC C14). */
 export const isSettled = (self: SagaState): boolean =>

@@ -1,7 +1,7 @@
 /**
  * The steps of an execution as a tree of frames. A frame is one sequence of steps under way: the saga's own, that of a
- * chosen alternative, of a nested saga, of a parallel branch. Steps done are a stack, so going forward pushes, undoing
- * pops, and neither copies. No definition is needed: executions of unknown or changed sagas can be folded and shown.
+ * chosen alternative, of a nested saga, of a parallel branch. Steps that are done are a stack: a new one is pushed, a
+ * compensated one popped, and neither copies the others. No definition is needed: executions of unknown or changed sagas can be folded and shown.
  */
 import type { Envelope } from "../../wire/Envelope.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
@@ -34,9 +34,9 @@ export interface Sent {
   readonly at: number
 }
 
-/** How far the undoing of a step is. */
-export interface StepRollback {
-  /** The probe or compensation that is awaited; absent while a local compensation runs or waits for `retryAt`. */
+/** How far the compensation of a step is. */
+export interface StepCompensation {
+  /** The probe or compensation whose answer is awaited; absent while a local compensation runs or waits for `retryAt`. */
   readonly sent: Sent | undefined
   readonly failedAttempts: number
   readonly retryAt: number | undefined
@@ -48,7 +48,7 @@ export interface StepState {
   readonly name: string
   readonly kind: StepKind
   readonly status: SagaStepStatus
-  /** The status to go back to when the compensation is over. */
+  /** The status that the step gets back when its compensation is over. */
   readonly statusBefore: SagaStepStatus | undefined
   readonly relatedServices: ReadonlyArray<string>
   readonly alreadyRollback: boolean
@@ -59,7 +59,7 @@ export interface StepState {
   readonly effect: EffectKnowledge
   readonly result: Json | undefined
   readonly failure: SagaFailure | undefined
-  readonly rollback: StepRollback | undefined
+  readonly compensation: StepCompensation | undefined
   readonly parked: { readonly reason: string; readonly at: number } | undefined
   readonly choice: number | null | undefined
   readonly inner: ReadonlyArray<Frame>
@@ -75,7 +75,7 @@ export interface Frame {
   readonly context: SagaContext
   readonly done: Stack<StepState> | undefined
   readonly current: StepState | undefined
-  /** Steps that are rolledBack, parked or had nothing to undo; the one undone last is on top. */
+  /** Steps that are compensated, parked, or without an effect; the latest to get there, which ran first, is on top. */
   readonly rolledBack: Stack<StepState> | undefined
 }
 
@@ -89,15 +89,63 @@ export const frame = (prefix: string, context: SagaContext, length: number | und
   rolledBack: undefined
 })
 
-/** Its request is out and no reply was seen: it still waits, or its deadline has passed. */
+/** A callback of the step runs: its `execute`, or one of its reply. */
+export const isRunning = (step: StepState): boolean =>
+  step.status === "running-on-execute" || step.status === "running-on-success" || step.status === "running-on-error"
+
+/** The request of the step is out and no reply was seen: the step still waits, or its deadline has passed. */
 export const isUnanswered = (step: StepState): boolean =>
   step.request !== undefined &&
   step.effect === "unknown" &&
   !step.alreadyRollback &&
   (step.status === "paused-by-on-execute" || step.status === "errored-by-on-execute")
 
-/** Nothing is left to undo in this frame. */
+/** No step of this frame is left to be compensated. */
 export const isRolledBack = (self: Frame): boolean => self.current === undefined && self.done === undefined
+
+// ---- reading ---------------------------------------------------------------------------------------------------
+
+/** The steps of a frame that were started, in the order in which they ran. */
+export const started = (self: Frame): ReadonlyArray<StepState> => [...toArray(self.done).reverse(), ...notDone(self)]
+
+/** The same without those that are done: no answer is awaited for a step that is done. */
+export const notDone = ({ current, rolledBack }: Frame): ReadonlyArray<StepState> =>
+  current === undefined ? toArray(rolledBack) : [current, ...toArray(rolledBack)]
+
+/** Collects from the steps of a frame and from those inside them: each step before what ran inside it. */
+export const collect = <A>(
+  root: Frame,
+  stepsOf: (frame: Frame) => ReadonlyArray<StepState>,
+  add: (found: Array<A>, step: StepState) => void
+): ReadonlyArray<A> => {
+  const found: Array<A> = []
+  const visit = (frame: Frame): void => {
+    for (const step of stepsOf(frame)) {
+      add(found, step)
+      step.inner.forEach(visit)
+    }
+  }
+  visit(root)
+  return found
+}
+
+export interface Located {
+  readonly step: StepState
+  /** The frame that the step is in: its context is what the callbacks of the step read. */
+  readonly frame: Frame
+}
+
+/** The step at a path, if it was started. */
+export const stepAt = (root: Frame, path: string): Located | undefined => {
+  for (const step of started(root)) {
+    if (step.path === path) return { step, frame: root }
+    const inner = path.startsWith(`${step.path}/`)
+      ? step.inner.find(({ prefix }) => path.startsWith(prefix))
+      : undefined
+    if (inner !== undefined) return stepAt(inner, path)
+  }
+  return undefined
+}
 
 // ---- changes ---------------------------------------------------------------------------------------------------
 
@@ -126,8 +174,10 @@ const around = (outer: StepState, inner: ReadonlyArray<Frame>): StepState => {
   const broken = inner.some(
     (frame) => frame.current?.failure !== undefined || frame.rolledBack?.head.failure !== undefined
   )
-  // Undone from outside: it was left as it is.
-  const isLeft = inner.some(({ current, rolledBack }) => current?.rollback !== undefined || rolledBack !== undefined)
+  // The rollback came from outside: the step was left as it is.
+  const isLeft = inner.some(
+    ({ current, rolledBack }) => current?.compensation !== undefined || rolledBack !== undefined
+  )
   const status =
     broken || outer.status === "errored-by-on-execute"
       ? "errored-by-on-execute"

@@ -3,7 +3,7 @@
  * acknowledgement (SPEC C5). Answers are facts; questions follow from them, and are put again until they are answered.
  */
 import { type Envelope, messageId } from "../../wire/Envelope.ts"
-import type { Frame, Stack, StepState } from "./StepTree.ts"
+import { collect, type Frame, started } from "./StepTree.ts"
 
 export type Question = "reserve" | "commit" | "reject"
 
@@ -79,24 +79,10 @@ export const serviceAt = (self: Phase | undefined, place: string): string | unde
   stalledAt(self).includes(place) ? place.slice(0, place.lastIndexOf(":")) : undefined
 
 /** The paths of the steps that a service has answered 200, in the order they ran: what its vote is about. */
-export const effects = ({ root }: Pick<Coordinated, "root">, service: string): ReadonlyArray<string> => {
-  const found: Array<string> = []
-  const visit = ({ done }: Frame): void => {
-    for (const step of oldestFirst(done)) {
-      const { effect, inner, path, request } = step
-      if (request?.message.service === service && effect === "exists") found.push(path)
-      inner.forEach(visit)
-    }
-  }
-  visit(root)
-  return found
-}
-
-const oldestFirst = (stack: Stack<StepState> | undefined): ReadonlyArray<StepState> => {
-  const steps: Array<StepState> = []
-  for (let node = stack; node !== undefined; node = node.tail) steps.push(node.head)
-  return steps.reverse()
-}
+export const effects = ({ root }: Pick<Coordinated, "root">, service: string): ReadonlyArray<string> =>
+  collect(root, started, (paths, { effect, path, request }) => {
+    if (request?.message.service === service && effect === "exists") paths.push(path)
+  })
 
 /** What is asked of the services; every copy of a message has the same bytes. */
 export interface Transaction {

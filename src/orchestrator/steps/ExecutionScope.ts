@@ -1,8 +1,8 @@
 /** What every instruction is performed with: the execution as it stands, and the settings and the clock of its runner. */
 import type { Clock, Context } from "effect"
 import type { Definition } from "../../definition/SagaStep.ts"
+import type { Instruction } from "../../execution/rules/Instruction.ts"
 import type * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
-import type { Instruction } from "../../execution/rules/SagaDecision.ts"
 import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaState } from "../../execution/rules/SagaState.ts"
 import type { SagaExecutionRepository } from "../../ports/SagaExecutionRepository.ts"

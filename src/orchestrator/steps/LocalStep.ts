@@ -1,6 +1,7 @@
 /** Performs the instructions that need no other service: local steps and their compensations, conditions, nested contexts. */
 import { type Cause, Effect, Exit, Result } from "effect"
 import type { Local, Retry } from "../../definition/SagaStep.ts"
+import * as CompensationRetry from "../../execution/rules/CompensationRetry.ts"
 import * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
 import type * as SagaContext from "../../execution/rules/SagaContext.ts"
 import type { StepState } from "../../execution/rules/StepTree.ts"
@@ -80,11 +81,8 @@ export const compensate = (
   return Effect.map(Effect.exit(attempt), (exit): Facts => {
     const at = now(scope)
     if (Exit.isSuccess(exit)) return [{ _tag: "StepCompensated", path, at }]
-    const retry = step.policies.retryCompensate ?? scope.schedule.retryCompensate
-    const failures = (state.rollback?.failedAttempts ?? 0) + 1
     const failure = defectFailure(path, step.name, defectOf(exit.cause))
-    const retryAt = failures <= retry.times ? { retryAt: at + RetrySchedule.delay(failures, retry.backoff) } : {}
-    return [{ _tag: "CompensationFailed", path, failure, ...retryAt, at }]
+    return [CompensationRetry.attemptFailed(state, step, failure, scope.schedule, at)]
   })
 }
 

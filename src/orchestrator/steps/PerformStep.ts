@@ -3,7 +3,7 @@
  * callbacks, requests, replies.
  */
 import { Effect } from "effect"
-import type { Instruction } from "../../execution/rules/SagaDecision.ts"
+import type { Instruction } from "../../execution/rules/Instruction.ts"
 import type { ExecutionScope, Facts } from "./ExecutionScope.ts"
 import * as LocalStep from "./LocalStep.ts"
 import * as RemoteReply from "./RemoteReply.ts"

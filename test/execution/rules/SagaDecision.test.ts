@@ -1,6 +1,7 @@
 /** What is next, by example: the rows of SPEC C5, as far as an execution can decide them alone. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
+import { needsIntent } from "../../../src/execution/rules/Instruction.ts"
+import { interrupted } from "../../../src/execution/rules/Interruption.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import { PlaceOrder } from "../../definition/order.ts"
 import { Crashes, Journey, Tour, Weekend } from "./journey.ts"
@@ -409,13 +410,13 @@ describe("a compensation of another service", () => {
     assert.deepStrictEqual(sent.awaited, ["failure payment"])
     const later = sent.later(sent.wakesIn)
     assert.deepStrictEqual(later.next, ["resend the failure of payment"])
-    assert.strictEqual(later.state.root.current?.rollback?.sent?.message.id, `${sent.state.uuid}:1:failure`)
+    assert.strictEqual(later.state.root.current?.compensation?.sent?.message.id, `${sent.state.uuid}:1:failure`)
   })
 
   it("is tried again after a 500, one attempt further", () => {
     const refused = sent.replies("failure", "1", 500, "busy")
     assert.strictEqual(refused.statuses.payment, "paused-on-failure")
-    assert.strictEqual(refused.state.root.current?.rollback?.failedAttempts, 1)
+    assert.strictEqual(refused.state.root.current?.compensation?.failedAttempts, 1)
     assert.deepStrictEqual(refused.next, [])
     assert.deepStrictEqual(refused.later(refused.wakesIn).next, ["resend the failure of payment"])
     assert.strictEqual(refused.execution.later.length, 1)
@@ -842,7 +843,7 @@ describe("after a crash", () => {
     for (const before of ["0", "1", "2", "3", "4"].slice(0, Number(path))) story = story.succeeds(before)
     return story.decided()
   }
-  const found = (story: Story) => Decision.interrupted(story.state, story.moment)
+  const found = (story: Story) => interrupted(story.state, story.moment)
 
   it("runs a local step again that was half done, under the same key", () => {
     assert.deepStrictEqual(found(at("0")), [])
@@ -884,7 +885,7 @@ describe("after a crash", () => {
 
 describe("where an instruction needs its intent stored first", () => {
   it("is what reaches the world: local steps and messages; the rest may be asked again", () => {
-    const needs = (story: Story) => story.decision.decision.instructions.map(Decision.needsIntent)
+    const needs = (story: Story) => story.decision.decision.instructions.map(needsIntent)
     assert.deepStrictEqual(needs(order.start()), [true])
     assert.deepStrictEqual(needs(asked.restarted()), [true])
     assert.deepStrictEqual(needs(reserved), [false])
@@ -892,6 +893,6 @@ describe("where an instruction needs its intent stored first", () => {
     assert.deepStrictEqual(needs(asked.cancels()), [false])
     assert.deepStrictEqual(needs(reserved.cancels()), [true])
     for (const _tag of ["Reserve", "Commit", "Reject"] as const)
-      assert.isTrue(Decision.needsIntent({ _tag, path: "payments", services: ["payments"] }), _tag)
+      assert.isTrue(needsIntent({ _tag, path: "payments", services: ["payments"] }), _tag)
   })
 })

@@ -7,6 +7,7 @@ import { Effect } from "effect"
 import * as SagaPath from "../../../src/definition/SagaPath.ts"
 import type { Definition, SagaStep } from "../../../src/definition/SagaStep.ts"
 import * as SagaValidation from "../../../src/definition/SagaValidation.ts"
+import { interrupted } from "../../../src/execution/rules/Interruption.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
 import { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import { evolve, stored } from "../../../src/execution/rules/SagaEvolution.ts"
@@ -480,7 +481,7 @@ describe("deciding", () => {
           Decision.advance(self.state, self.moment(self.now + time, Number.NEGATIVE_INFINITY))
         }
         Decision.advance(self.state, self.moment(0, Number.NEGATIVE_INFINITY))
-        const found = Decision.interrupted(self.state, self.moment())
+        const found = interrupted(self.state, self.moment())
         if (found.length > 0) assert.notStrictEqual(found.reduce(evolve, self.state), self.state)
       })
     })

@@ -6,6 +6,8 @@
  */
 import * as SagaPath from "../../../src/definition/SagaPath.ts"
 import type { Conditional, Definition, Local, Remote, RemoteCompensation } from "../../../src/definition/SagaStep.ts"
+import { type Instruction, needsIntent } from "../../../src/execution/rules/Instruction.ts"
+import { interrupted } from "../../../src/execution/rules/Interruption.ts"
 import type { Moment } from "../../../src/execution/rules/Moment.ts"
 import * as RetrySchedule from "../../../src/execution/rules/RetrySchedule.ts"
 import type { View } from "../../../src/execution/rules/SagaContext.ts"
@@ -123,7 +125,7 @@ interface Letter {
 
 /** Work under way. Its effect comes before its answer: sometimes at once, sometimes just before. */
 interface Flight {
-  readonly instruction: Decision.Instruction
+  readonly instruction: Instruction
   readonly isDone: boolean
 }
 
@@ -152,7 +154,7 @@ export class Simulation {
   crashes = 0
   interventions = 0
   /** Sees every context that a callback is given. */
-  onView: ((instruction: Decision.Instruction, view: View) => void) | undefined
+  onView: ((instruction: Instruction, view: View) => void) | undefined
 
   readonly definition: Definition
   readonly options: Options
@@ -229,7 +231,7 @@ export class Simulation {
       this.take(SagaInput.cancel(this.state, { actor: "somebody" }, this.moment()))
     const decision = this.advance()
     const work = decision.instructions.filter((each) => !this.flights.has(keyOf(each)))
-    if (work.length === 0 || work.some(Decision.needsIntent)) this.store()
+    if (work.length === 0 || work.some(needsIntent)) this.store()
     for (const instruction of work) this.takeOff(instruction)
     return this.happen(decision.wakeAt) || this.intervene()
   }
@@ -288,10 +290,10 @@ export class Simulation {
     // What was not stored never happened.
     this.trace.length = this.log.length
     this.since = Number.NEGATIVE_INFINITY
-    for (const fact of Decision.interrupted(this.state, this.moment())) this.admit(fact)
+    for (const fact of interrupted(this.state, this.moment())) this.admit(fact)
   }
 
-  private takeOff(instruction: Decision.Instruction): void {
+  private takeOff(instruction: Instruction): void {
     if ("context" in instruction) {
       const view = Execution.contextView(this.definition, instruction.context)
       if (view instanceof SagaContextDecodeError) throw view
@@ -351,7 +353,7 @@ export class Simulation {
 
   // ---- what the runtime makes of an instruction: see src/orchestrator/steps/PerformStep.ts
 
-  private takeEffect(instruction: Decision.Instruction): void {
+  private takeEffect(instruction: Instruction): void {
     const { path } = instruction
     if (instruction._tag === "Resend") this.publish(instruction.sent.message)
     if (instruction._tag === "Reserve" || instruction._tag === "Commit" || instruction._tag === "Reject") {
@@ -368,7 +370,7 @@ export class Simulation {
       this.does(path)
   }
 
-  private factsOf(instruction: Decision.Instruction, at: number): ReadonlyArray<SagaEvent> {
+  private factsOf(instruction: Instruction, at: number): ReadonlyArray<SagaEvent> {
     switch (instruction._tag) {
       case "RunStep":
         return [this.runStep(instruction.path, instruction.step, at)]
@@ -438,7 +440,7 @@ export class Simulation {
       this.undoes(path, state.effect === "unknown")
       return { _tag: "StepCompensated", path, at }
     }
-    const attempt = (state.rollback?.failedAttempts ?? 0) + 1
+    const attempt = (state.compensation?.failedAttempts ?? 0) + 1
     const { backoff, times } = step.policies.retryCompensate ?? schedule.retryCompensate
     return {
       _tag: "CompensationFailed",
@@ -656,7 +658,7 @@ const unreadable = "unreadable"
 
 const initialContext = { order: "A1" }
 
-const keyOf = (instruction: Decision.Instruction): string => `${instruction._tag}:${instruction.path}`
+const keyOf = (instruction: Instruction): string => `${instruction._tag}:${instruction.path}`
 
 const succeeds = (path: string, step: Local | Remote, at: number, recovered = false): SagaEvent => ({
   _tag: "StepSucceeded",

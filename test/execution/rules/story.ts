@@ -5,6 +5,7 @@
 import { Result } from "effect"
 import * as SagaPath from "../../../src/definition/SagaPath.ts"
 import type { Definition, SagaStep } from "../../../src/definition/SagaStep.ts"
+import type { Instruction } from "../../../src/execution/rules/Instruction.ts"
 import type { Moment } from "../../../src/execution/rules/Moment.ts"
 import * as RetrySchedule from "../../../src/execution/rules/RetrySchedule.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
@@ -13,6 +14,7 @@ import { evolve } from "../../../src/execution/rules/SagaEvolution.ts"
 import type { SagaFailure } from "../../../src/execution/rules/SagaFailure.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import type { SagaState } from "../../../src/execution/rules/SagaState.ts"
+import { stepAt } from "../../../src/execution/rules/StepTree.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
 import { type Envelope, messageId, type Op, type ReplyStatus } from "../../../src/wire/Envelope.ts"
 import type { Json } from "../../../src/wire/JsonLimits.ts"
@@ -77,8 +79,8 @@ export class Story {
   get statuses(): Record<string, string> {
     const found: Record<string, string> = {}
     for (const { path, step } of SagaPath.steps(this.definition)) {
-      const located = Decision.locate(this.state.root, this.definition.steps, path)
-      if (located !== undefined) found[step.name] = located.state.status
+      const located = stepAt(this.state.root, path)
+      if (located !== undefined) found[step.name] = located.step.status
     }
     return found
   }
@@ -302,7 +304,7 @@ export class Story {
     return "path" in event ? `${event._tag} ${this.name(event.path)}` : event._tag
   }
 
-  private work(instruction: Decision.Instruction): string {
+  private work(instruction: Instruction): string {
     const { path } = instruction
     switch (instruction._tag) {
       case "RunStep":

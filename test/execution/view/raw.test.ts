@@ -405,7 +405,7 @@ describe("a conditional step", () => {
     effect: "none",
     result: undefined,
     failure: undefined,
-    rollback: undefined,
+    compensation: undefined,
     parked: undefined,
     choice: undefined,
     inner: []

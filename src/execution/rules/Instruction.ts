@@ -1,0 +1,59 @@
+/** The work that a decision asks for, as data. A step and its state stand beside the path, so that performing looks nothing up. */
+import type { Conditional, Local, Nested, Remote, RemoteCompensation } from "../../definition/SagaStep.ts"
+import type { SagaContext } from "./SagaContext.ts"
+import type { Sent, StepState } from "./StepTree.ts"
+
+/** What the runner does. `path` and `_tag` identify the work: the same one is never under way twice. */
+export type Instruction =
+  /** Needs its intent stored first (SPEC W1, W7). */
+  | {
+      readonly _tag: "RunStep"
+      readonly path: string
+      readonly step: Local
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | {
+      readonly _tag: "Compensate"
+      readonly path: string
+      readonly step: Local
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | { readonly _tag: "Resend"; readonly path: string; readonly sent: Sent }
+  /** Put to the services whose question is due; `path` names them. */
+  | { readonly _tag: "Reserve" | "Commit" | "Reject"; readonly path: string; readonly services: ReadonlyArray<string> }
+  /** May run again after a crash: only the stored result counts (SPEC W6). */
+  | { readonly _tag: "BuildRequest"; readonly path: string; readonly step: Remote; readonly context: SagaContext }
+  | { readonly _tag: "Choose"; readonly path: string; readonly step: Conditional; readonly context: SagaContext }
+  | { readonly _tag: "MapContext"; readonly path: string; readonly step: Nested; readonly context: SagaContext }
+  | {
+      readonly _tag: "HandleReply"
+      readonly path: string
+      readonly step: Remote
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+  | { readonly _tag: "BuildProbe"; readonly path: string; readonly step: Remote; readonly state: StepState }
+  | {
+      readonly _tag: "BuildCompensation"
+      readonly path: string
+      readonly step: Remote
+      readonly compensation: RemoteCompensation
+      readonly state: StepState
+      readonly context: SagaContext
+    }
+
+export const needsIntent = (self: Instruction): boolean => {
+  switch (self._tag) {
+    case "RunStep":
+    case "Compensate":
+    case "Resend":
+    case "Reserve":
+    case "Commit":
+    case "Reject":
+      return true
+    default:
+      return false
+  }
+}

@@ -105,6 +105,14 @@ it("keeps the rules of an execution small enough to be read in one sitting", () 
   assert.isAtMost(lines.length, 2_000)
 })
 
+it("keeps every file under 450 lines", () => {
+  const long = files.flatMap(({ file, text }) => {
+    const lines = text.split("\n").length - 1
+    return lines > 450 ? [`${file}: ${lines}`] : []
+  })
+  assert.deepStrictEqual(long, [])
+})
+
 it("runs no effect in wire, definition and execution", () => {
   const pure = ["wire", "definition", "execution/rules", "execution/view"]
   const wrong = files

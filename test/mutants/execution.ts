@@ -162,7 +162,8 @@ export const execution: ReadonlyArray<Mutant> = [
     what: "a late answer does not reach a step that is parked",
     file: "src/execution/rules/StepTree.ts",
     find: "current === undefined ? toArray(rolledBack) : [current, ...toArray(rolledBack)]",
-    replace: "[...(current === undefined ? [] : [current]), ...toArray(rolledBack).filter(({ inner }) => inner.length > 0)]",
+    replace:
+      "[...(current === undefined ? [] : [current]), ...toArray(rolledBack).filter(({ inner }) => inner.length > 0)]",
     tests: [decision, input]
   },
   {

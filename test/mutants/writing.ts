@@ -78,8 +78,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a reserve names steps that have no effect at the service",
     file: "src/execution/rules/TwoPhaseCommit.ts",
-    find: 'if (request?.message.service === service && effect === "exists") found.push(path)',
-    replace: "if (request?.message.service === service) found.push(path)",
+    find: 'if (request?.message.service === service && effect === "exists") paths.push(path)',
+    replace: "if (request?.message.service === service) paths.push(path)",
     tests: [decision, twoPhase]
   },
   {

@@ -18,4 +18,18 @@ describe("pages", () => {
     )
     assert.deepStrictEqual(missing, [])
   })
+
+  it("operations.md names every setting of an orchestrator and of a participant", () => {
+    const read = (file: string) => readFileSync(new URL(`../${file}`, import.meta.url), "utf8")
+    const settings = ["src/orchestrator/SagaConfig.ts", "src/participant/ParticipantConfig.ts"].flatMap((file) => {
+      const [, options = ""] = /^export interface \w+ConfigOptions \{\n([\s\S]*?)^\}/m.exec(read(file)) ?? []
+      const config = file.replace(/.*\/(\w+)\.ts/, "$1")
+      return Array.from(options.matchAll(/^ {2}readonly (\w+)/gm), ([, name]) => `| \`${config}\` | \`${name}\` |`)
+    })
+    assert.deepStrictEqual(
+      settings.filter((setting) => !read("docs/operations.md").includes(setting)),
+      []
+    )
+    assert.isAbove(settings.length, 15)
+  })
 })

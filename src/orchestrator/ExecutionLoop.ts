@@ -60,13 +60,21 @@ export const make = Effect.fnUntraced(function* (
   /** This instance. Undefined: a runner by hand, whose executions nobody takes over. */
   owner: string | undefined,
   /** Of the own service, where it takes part in the two-phase commit. */
-  hooks: Hooks | undefined
+  hooks: Hooks | undefined,
+  /** Called when the store has been away for long; see `RecordFacts`. */
+  onAway?: (uuid: string, error: StoreError) => void
 ): Effect.fn.Return<ExecutionLoop, never, SagaExecutionRepository | Broker.Broker | TransactionCommitter | SagaConfig> {
   const repository = yield* SagaExecutionRepository
   const broker = yield* Broker.Broker
   const committer = yield* TransactionCommitter
   const { service, schedule } = yield* SagaConfig
-  const record = Record.make({ repository, broker, onStored, takeUp: Takeover.make(repository, owner, schedule) })
+  const record = Record.make({
+    repository,
+    broker,
+    onStored,
+    onAway,
+    takeUp: Takeover.make(repository, owner, schedule)
+  })
   const hints = hintsOf(owner)
 
   const perform = (

@@ -62,6 +62,8 @@ export interface ExecutionSupervisor {
   readonly room: () => number
   /** Called by the runner after each write. */
   readonly stored: (execution: SagaExecution) => void
+  /** Called by a runner that holds facts while the store is away: whoever waits is told, and the runner goes on trying. */
+  readonly away: (uuid: string, error: RunError) => void
 }
 
 /** Inputs of one execution that wait for its runner. */
@@ -336,6 +338,12 @@ class Supervisor implements ExecutionSupervisor {
     if (!this.isReached(execution, "end")) return
     this.on(execution.uuid, { _tag: "Over" })
     this.waiters.tell(execution.uuid, execution)
+  }
+
+  readonly away: ExecutionSupervisor["away"] = (uuid, error) => {
+    const slot = this.admission.get(uuid)
+    if (isActive(slot)) Inbox.abandon(slot.inbox, Exit.fail(error))
+    this.waiters.fail(uuid, Exit.fail(error))
   }
 
   readonly waitedFor = (): ReadonlyArray<string> => this.waiters.uuids

@@ -49,7 +49,8 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
       feed.publish(written)
     },
     owner,
-    hooks
+    hooks,
+    (uuid, error) => supervisor.away(uuid, error)
   )
   const bound = boundIn(registry)
   const load = (uuid: string) =>

@@ -36,6 +36,9 @@ const untilStored = Schedule.min([Schedule.exponential("50 millis"), Schedule.sp
   Schedule.upTo({ times: 10 })
 )
 
+/** As often as it takes, once the schedule above is over. */
+const whileAway = Schedule.spaced("2 seconds")
+
 /** Commits in a row that may fail before the loop gives up, as in the schedule above. */
 const maxFailedCommits = 10
 
@@ -61,8 +64,13 @@ export const make = (options: {
   readonly takeUp: TakeUp
   /** Called after each write with the execution before and after it. */
   readonly onStored: (written: SagaExecution, stored: SagaExecution) => void
+  /**
+   * Called when the store has been away for all tries of the schedule: callers are told, and the facts are kept. Undefined:
+   * nobody would store them later, so the loop fails.
+   */
+  readonly onAway: ((uuid: string, error: StoreError) => void) | undefined
 }): RecordFacts => {
-  const { broker, onStored, repository, takeUp } = options
+  const { broker, onAway, onStored, repository, takeUp } = options
 
   const recorded = (self: Progress, stored: SagaExecution): Effect.Effect<void> | undefined => {
     const written = self.execution
@@ -107,8 +115,16 @@ export const make = (options: {
     hint: Hint,
     observer: Observer
   ): Effect.fn.Return<void, StorageError> {
-    const again = Effect.retry(repository.store(self.execution, hint), { schedule: untilStored, while: isUnavailable })
-    const stored = yield* Effect.result(again)
+    const { execution } = self
+    const store = repository.store(execution, hint)
+    let stored = yield* Effect.result(Effect.retry(store, { schedule: untilStored, while: isUnavailable }))
+    // Before the first write nothing has happened: such a start fails, and leaves nothing.
+    const holds = execution.revision > 0 && onAway !== undefined
+    if (Result.isFailure(stored) && isUnavailable(stored.failure) && holds) {
+      onAway(execution.uuid, stored.failure)
+      // The facts are kept for as long as the process lives: a step that has ended is not run again (SPEC C20).
+      stored = yield* Effect.result(Effect.retry(store, { schedule: whileAway, while: isUnavailable }))
+    }
     if (Result.isSuccess(stored)) return yield* written(self, stored.success)
     if (isUnavailable(stored.failure)) return yield* Effect.fail(stored.failure)
     const mine =

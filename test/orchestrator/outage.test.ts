@@ -350,6 +350,43 @@ describe("a store that is down", () => {
     })
   )
 
+  for (const onCrash of ["retry", "compensate", "park"] as const) {
+    it.effect(
+      `F4 for an hour: a step that has ended is not run again while its process lives (onCrash: ${onCrash})`,
+      () =>
+        Effect.gen(function* () {
+          let runs = 0
+          const saga = Saga.make("Charge", { context: {} }).pipe(
+            Saga.local("charge", {
+              success: Schema.String,
+              execute: () => Effect.sync(() => `charge ${++runs}`),
+              compensate: { run: () => Effect.void, unknown: () => Effect.void },
+              onCrash
+            }),
+            Saga.local("receipt", { execute: () => Effect.void }),
+            Saga.commit
+          )
+          const { manager, store, use } = yield* start({ keep: 10, sagas: [saga] })
+          let isAway = false
+          store.fault = (_, facts) => {
+            isAway ||= facts.includes("StepSucceeded")
+            return isAway ? { reason: "unavailable" } : undefined
+          }
+          const caller = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(saga, { context: {} }))))
+          yield* TestClock.adjust("1 hour")
+          assert.strictEqual((yield* Fiber.join(caller))._tag, "SagaExecutionRepositoryError", "the caller is told")
+          store.fault = () => undefined
+          yield* TestClock.adjust("1 minute")
+          const { items } = yield* manager.find({})
+          assert.deepStrictEqual(
+            items.map(({ parked, status }) => ({ parked, status })),
+            [{ parked: false, status: "finished" }]
+          )
+          assert.strictEqual(runs, 1)
+        })
+    )
+  }
+
   it.effect("for longer than it is tried: the caller is told, and the execution goes on when the store is back", () =>
     Effect.gen(function* () {
       const { manager, store, use, wire, world } = yield* start({ keep: 10 })

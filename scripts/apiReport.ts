@@ -45,16 +45,32 @@ const modulesOf = (
   return [{ name, members }, ...inner]
 }
 
-/** Numbered names (`make_4`) as `Saga.make`, and as `make` in the section of `Saga`; the others are unique as they are. */
-const qualifier = (modules: ReadonlyArray<Module>): ((text: string, module?: string) => string) => {
+/**
+ * Numbered names (`make_4`) as `Saga.make`, and as `make` in the section of `Saga`; the others are unique as they are. A
+ * module that sources import under several names is numbered too (`Saga_2.make`).
+ */
+const qualifier = (
+  modules: ReadonlyArray<Module>,
+  declarations: ReadonlyMap<string, ReadonlyArray<string>>
+): ((text: string, module?: string) => string) => {
   const places = new Map<string, ReadonlyArray<readonly [module: string, name: string]>>()
   for (const { members, name } of modules)
     for (const [own, exported] of members) places.set(own, [...(places.get(own) ?? []), [name, exported]])
+
+  const keyOf = (members: ReadonlyMap<string, string>): string => [...members.keys()].sort().join()
+  const byMembers = new Map(modules.map(({ members, name }) => [keyOf(members), name]))
+  const aliases = new Map(
+    [...declarations].flatMap(([own, [first]]) =>
+      isNamespace(first) ? [[own, byMembers.get(keyOf(membersOf(first)))] as const] : []
+    )
+  )
+
   return (text, module) =>
     text.replaceAll(/\b\w+_\d+\b/g, (own) => {
       const all = places.get(own)
       const [place, name] = all?.find(([each]) => each === module) ?? all?.[0] ?? []
-      return place === undefined || name === undefined ? own : place === module ? name : `${place}.${name}`
+      if (place === undefined || name === undefined) return aliases.get(own) ?? own
+      return place === module ? name : `${place}.${name}`
     })
 }
 
@@ -69,7 +85,7 @@ export const arrange = (entry: string, report: string, entryDeclarations: string
   const modules = Array.from(entryDeclarations.matchAll(/^export (?:type )?\* as (\w+)/gm), ([, name = ""]) => name)
     .sort()
     .flatMap((name) => modulesOf(declarations, name, name))
-  const qualify = qualifier(modules)
+  const qualify = qualifier(modules, declarations)
 
   const shown = new Map<string, string>()
   /** A declaration with its base class, which says what is in an error or a service. Once: then where it stands. */
@@ -105,7 +121,9 @@ export const arrange = (entry: string, report: string, entryDeclarations: string
 
   const text = sections.join("\n")
   const isNamed = (own: string): boolean => new RegExp(`[^.\\w]${own}\\b|\\w\\.${own}\\b`).test(text)
-  const isExported = (own: string): boolean => shown.has(own) || core.includes(` ${own.replace(/_\d+$/, "")} `)
+  const isExported = (own: string): boolean =>
+    shown.has(own) ||
+    new RegExp(`^(?:export )?(?:class|interface|type) ${own.replace(/_\\d+$/, "")}\\b`, "m").test(core)
   const hidden = [...declarations]
     .filter(([own, [first = ""]]) => isType.test(first) && !own.endsWith("_base") && isNamed(own) && !isExported(own))
     .map(([own]) => own)

@@ -1,6 +1,6 @@
 /**
- * A command is the typed contract of one request that a saga sends to another service: its payload, its success reply
- * and its declared errors. Commands carry no behaviour, so both sides of the wire share the same value.
+ * A command is the typed contract of one request to another service: its payload, its success reply and its declared
+ * errors. A command has no behaviour, so the saga and the participant share the same value.
  *
  * Casts: `Object.fromEntries` forgets which key has which command.
  */
@@ -13,31 +13,45 @@ export type { Codec } from "../wire/JsonCodec.ts"
 /** Named schemas: the entries of a payload, or of the initial context of a saga. */
 export type Fields = { readonly [name: string]: Codec<any> }
 
-/** Whether other readers of the participant see the effect at once, or only when the transaction is committed. */
+/**
+ * When an effect counts. `"immediate"`: at once; a rollback compensates it. `"staged"`: when the transaction is committed;
+ * until then no other reader of the participant sees it, and a reject drops it.
+ */
 export type EffectMode = "immediate" | "staged"
 
+/** One command of a participant. Made by `Participant.make`. */
 export interface Command<out Participant extends string, out Tag extends string, out Payload, out Success, out Error> {
+  /** The name of the service that answers it. */
   readonly participant: Participant
+  /** The name of the command within the service. */
   readonly tag: Tag
   readonly payload: Codec<Payload>
   readonly success: Codec<Success>
   readonly error: Codec<Error>
   readonly effect: EffectMode
-  /** Whether the participant can say later what became of this command. */
+  /** Whether the participant answers a probe about it (see `Participant.make`). */
   readonly probe: boolean
-  /** Absent: a compensation may come. */
+  /** Absent: a compensation may follow. */
   readonly compensable?: false
 }
 
+/** A command of any type. */
 export type Any = Command<string, string, any, any, any>
 
-/** What a participant says about one of its commands. */
+/** The description of one command, from which `Participant.make` makes it. Only `payload` is needed. */
 export interface Spec {
+  /** The fields of the payload. */
   readonly payload: Fields
+  /** The schema of the reply. Default: `Schema.Void`. */
   readonly success?: Codec<any>
+  /** The schema of the errors with which the handler may refuse. Default: `Schema.Never`. */
   readonly error?: Codec<any>
+  /** When its effect counts. Default: `"immediate"`. */
   readonly effect?: EffectMode
-  /** `false`: nothing undoes it, so the participant need not remember it for a compensation to come. */
+  /**
+   * `false`: nothing compensates the command, so the participant may forget it earlier. Default: a compensation may
+   * follow. Set it on queries and on compensations.
+   */
   readonly compensable?: false
 }
 
@@ -56,6 +70,7 @@ export type FromSpecs<Participant extends string, Specs extends Record<string, S
   >
 }
 
+/** The commands of a participant by their names. */
 export const fromSpecs = <const Participant extends string, const Specs extends Record<string, Spec>>(
   participant: Participant,
   specs: Specs,

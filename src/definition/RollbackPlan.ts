@@ -1,63 +1,66 @@
 /**
- * What will be undone, and in which order, if a step fails: known from the definition alone. The failing step itself
- * is not part of it; whether it has an effect to undo depends on how it fails.
+ * The compensations that a failure would start, in their order, known from the definition alone. The failing step itself is
+ * not in the plan: whether it has an effect to compensate depends on how it fails.
  */
 import * as SagaPath from "./SagaPath.ts"
 import type { Definition, SagaStep } from "./SagaStep.ts"
 
-/** In the order of undoing: the last step that ran comes first. */
-export type RollbackPlan = ReadonlyArray<Undo>
+/** In the order of the rollback: the step that ran last comes first. */
+export type RollbackPlan = ReadonlyArray<RollbackStep>
 
-export type Undo = UndoLocal | UndoRemote | UndoEither | UndoConcurrently
+/** One entry of a plan: a compensation, or a group of steps with plans of their own. */
+export type RollbackStep = CompensateLocal | CompensateRemote | RollBackEither | RollBackConcurrently
 
 interface At {
   readonly path: string
   readonly step: string
 }
 
-export interface UndoLocal extends At {
+/** The compensation of a local step. */
+export interface CompensateLocal extends At {
   readonly how: "local"
 }
 
-export interface UndoRemote extends At {
+/** The compensation of a remote step. */
+export interface CompensateRemote extends At {
   readonly how: "remote"
   /** The service and the command: `"payments/Refund"`. */
   readonly target: string
 }
 
-/** Only the alternative that was chosen is undone: one plan for each of them. */
-export interface UndoEither extends At {
+/** A conditional step: one plan for each alternative. Only the plan of the alternative that ran is carried out. */
+export interface RollBackEither extends At {
   readonly how: "either"
   readonly plans: ReadonlyArray<RollbackPlan>
 }
 
-/** What ran of each branch is undone at the same time. */
-export interface UndoConcurrently extends At {
+/** A parallel step: one plan for each branch. The branches are rolled back at the same time. */
+export interface RollBackConcurrently extends At {
   readonly how: "concurrently"
   readonly plans: ReadonlyArray<RollbackPlan>
 }
 
 /**
  * The plan for a failure at a step, given by its path, or by its name if it stands in no nested saga. Without a failure
- * point: the plan for a saga whose steps have all succeeded and whose commit is refused.
+ * point: the plan for a saga whose steps have all succeeded and whose commit is refused. Empty for an unknown step.
  */
 export const of = (definition: Definition, failurePoint?: string): RollbackPlan => {
-  if (failurePoint === undefined) return undoAll("", definition.steps)
+  if (failurePoint === undefined) return planAll("", definition.steps)
   const path = SagaPath.at(definition, failurePoint) === undefined ? pathOf(definition, failurePoint) : failurePoint
-  return path === undefined ? [] : undoBefore("", definition.steps, path)
+  return path === undefined ? [] : planBefore({ path: "", steps: definition.steps }, path)
 }
 
 const pathOf = (definition: Definition, name: string): string | undefined =>
   SagaPath.steps(definition).find(({ path, step }) => step.name === name && !path.includes("/n/"))?.path
 
-const undoAll = (part: string, steps: ReadonlyArray<SagaStep>): RollbackPlan =>
+const planAll = (sequence: string, steps: ReadonlyArray<SagaStep>): RollbackPlan =>
   steps
-    .map((step, i) => undo(step, SagaPath.child(part, i)))
+    .map((step, i) => planOf(step, SagaPath.child(sequence, i)))
     .reverse()
     .flat()
 
-const undo = (step: SagaStep, path: string): RollbackPlan => {
-  const plans = SagaPath.parts(step, path).map((part) => undoAll(part.path, part.steps))
+const planOf = (step: SagaStep, path: string): RollbackPlan => {
+  const plans = SagaPath.sequences(step, path).map((inner) => planAll(inner.path, inner.steps))
   switch (step._tag) {
     case "Local":
       return step.compensate === undefined ? [] : [{ path, step: step.name, how: "local" }]
@@ -75,27 +78,24 @@ const undo = (step: SagaStep, path: string): RollbackPlan => {
   }
 }
 
-const group = (undo: UndoEither | UndoConcurrently): RollbackPlan =>
-  undo.plans.every((plan) => plan.length === 0) ? [] : [undo]
+const group = (rollback: RollBackEither | RollBackConcurrently): RollbackPlan =>
+  rollback.plans.every((plan) => plan.length === 0) ? [] : [rollback]
 
-const undoBefore = (part: string, steps: ReadonlyArray<SagaStep>, failure: string): RollbackPlan => {
-  const i = steps.findIndex((_, i) => isWithin(failure, SagaPath.child(part, i)))
-  const step = steps[i]
-  if (step === undefined) return []
-  return [...undoWithin(step, SagaPath.child(part, i), failure), ...undoAll(part, steps.slice(0, i))]
+/** The plan for the steps of a sequence that have run before the failing one. */
+const planBefore = ({ path: sequence, steps }: SagaPath.Sequence, failure: string): RollbackPlan => {
+  const i = steps.findIndex((_, i) => isWithin(failure, SagaPath.child(sequence, i)))
+  // The failing step is in the sequence.
+  return [...planWithin(steps[i]!, SagaPath.child(sequence, i), failure), ...planAll(sequence, steps.slice(0, i))]
 }
 
-/** The part of the plan inside the step that holds the failing one. */
-const undoWithin = (step: SagaStep, path: string, failure: string): RollbackPlan => {
+/** The plan for the steps inside the one that holds the failing step. */
+const planWithin = (step: SagaStep, path: string, failure: string): RollbackPlan => {
   if (path === failure) return []
-  const plans = SagaPath.parts(step, path).map((part) =>
-    isWithin(failure, part.path)
-      ? undoBefore(part.path, part.steps, failure)
-      : // Other branches have run up to some point; other alternatives have not run at all.
-        step._tag === "Parallel"
-        ? undoAll(part.path, part.steps)
-        : []
-  )
+  const plans = SagaPath.sequences(step, path).map((inner) => {
+    if (isWithin(failure, inner.path)) return planBefore(inner, failure)
+    // The other branches may have run to their ends. Other alternatives have not run.
+    return step._tag === "Parallel" ? planAll(inner.path, inner.steps) : []
+  })
   return step._tag === "Parallel" ? group({ path, step: step.name, how: "concurrently", plans }) : plans.flat()
 }
 

@@ -1,12 +1,12 @@
 /**
- * A saga is a plain, immutable value: a name, the schema of its initial context and an ordered list of steps. Nothing
- * runs until a runtime interprets it, so the same value also gives the diagram, the JSON shape and the fingerprint.
+ * A saga is a plain, immutable value: a name, the schema of its initial context and an ordered list of steps. Nothing runs
+ * until a manager interprets it, so the same value also gives the diagram, the JSON shape and the fingerprint.
  *
- * Every step adds its result to the context under the name of the step. Later steps and compensations read it from
- * there, with its type.
+ * Every step adds its result to the context under the name of the step. Later steps and compensations read it there, with
+ * its type.
  *
- * Casts: `fromSteps` and `append` build what the signatures around them promise; a branch starts from no saga in
- * particular.
+ * Casts: `fromSteps` and `append` build values of the types that the signatures around them promise; a branch starts from
+ * an empty saga without a type of its own.
  */
 import type { Struct } from "effect"
 import { Pipeable, Predicate, Schema } from "effect"
@@ -14,15 +14,71 @@ import type { Fields } from "./Command.ts"
 import * as RollbackPlan from "./RollbackPlan.ts"
 import type { SagaResponseError } from "./SagaMessage.ts"
 import * as SagaShape from "./SagaShape.ts"
-import type * as Step from "./SagaStep.ts"
+import * as Step from "./SagaStep.ts"
 import type * as Types from "./SagaTypes.ts"
 import type { Saga } from "./SagaTypes.ts"
 import { TypeId } from "./SagaTypes.ts"
 import type { LocalOptions, RemoteOptions } from "./StepOptions.ts"
 import { toLocal, toRemote } from "./StepOptions.ts"
 
-export type { Appendable, Reserved, Saga, State, Visible } from "./SagaTypes.ts"
+export type {
+  CompensateLocal,
+  CompensateRemote,
+  RollBackConcurrently,
+  RollBackEither,
+  RollbackPlan,
+  RollbackStep
+} from "./RollbackPlan.ts"
+export type { OnCrash } from "./SagaStep.ts"
+export type {
+  Add,
+  AddAlternatives,
+  AddBranches,
+  Alternative,
+  Alternatives,
+  AnyAlternative,
+  Appendable,
+  Branch,
+  Branches,
+  Choice,
+  ElseThen,
+  ElseThenMustBeLast,
+  ErrorOf,
+  Forms,
+  IfThen,
+  MapsReply,
+  NoResults,
+  OnSuccessRequired,
+  Ordered,
+  Recoverable,
+  Reply,
+  RequestsAreResent,
+  Reserved,
+  Saga,
+  ServicesOf,
+  State,
+  StepNameAlreadyUsed,
+  StepOutsideOfSaga,
+  TagOf,
+  UnknownRequired,
+  Untyped,
+  Unused,
+  Visible,
+  WithUnknown
+} from "./SagaTypes.ts"
+export type {
+  Backoff,
+  Compensate,
+  LocalOptions,
+  RemoteOptions,
+  RequestCompensation,
+  Retry,
+  RetryOn,
+  Send,
+  SendCompensation
+} from "./StepOptions.ts"
 
+/** A saga of any type, also one that has no steps or is not committed. */
 export type Any = Saga<string, any, any, any, any, Types.State>
 
 /** A saga that can run. */
@@ -34,10 +90,10 @@ export type Initial<S> = S extends Saga<any, infer I, any, any, any, any> ? I : 
 /** The full context of a saga once every step has succeeded. */
 export type Context<S> = S extends Saga<any, infer I, infer Own, any, any, any> ? Types.Visible<I & Own> : never
 
-/** What the steps of a saga can fail with. */
+/** The declared errors of the steps of a saga. */
 export type Error<S> = S extends Saga<any, any, any, infer E, any, any> ? E : never
 
-/** What the steps of a saga need. */
+/** The services that the callbacks of a saga need. */
 export type Services<S> = S extends Saga<any, any, any, any, infer R, any> ? R : never
 
 const Proto = {
@@ -64,7 +120,7 @@ const fromSteps = (
     })
   )
 
-/** Schemas and functions belong to their authors; the data around them is ours. */
+/** Freezes plain data. Schemas and functions belong to their authors and are left as they are. */
 const freeze = <A>(data: A): A => {
   if (typeof data !== "object" || data === null || Object.isFrozen(data)) return data
   Object.values(data).forEach(freeze)
@@ -78,10 +134,7 @@ const append = (step: Step.SagaStep) => {
 
 const branch: Any = fromSteps({ name: "branch", context: Schema.Any }, "empty", [])
 
-/** @internal Stands where a nested step was given no saga. */
-export const notDefined: Any = fromSteps({ name: "", context: Schema.Any }, "empty", [])
-
-/** The saga that a branch makes. What makes none is an empty branch, which validation reports. */
+/** The steps that a function adds to a branch. In plain JavaScript it may add none: validation reports an empty branch. */
 const grow = (add: (branch: any) => unknown): any => {
   const grown = typeof add === "function" ? add(branch) : undefined
   return isSaga(grown) ? grown : branch
@@ -89,24 +142,47 @@ const grow = (add: (branch: any) => unknown): any => {
 
 // ---- start and end
 
-/** `version` makes sagas of one name and the same steps differ: say a new one when only the functions have changed. */
+/**
+ * Starts a saga without steps. The name begins with a letter; up to 63 letters, digits and `_.-` follow.
+ *
+ * `context` has the schemas of the values an execution starts with. `version` makes sagas with the same name and steps
+ * differ: set a new one when only the functions have changed, and executions that have begun should keep the old ones.
+ *
+ * @example
+ * ```ts
+ * const PlaceOrder = Saga.make("PlaceOrder", { context: { order: Schema.String, total: Schema.Int } }).pipe(
+ *   Saga.local("reservation", { success: Schema.String, execute: reserve, compensate: release }),
+ *   Saga.remote("payment", { execute: { command: Payments.commands.Charge, payload: ({ total }) => ({ amount: total }) } }),
+ *   Saga.commit
+ * )
+ * ```
+ */
 export const make = <const Name extends string, const Entries extends Fields>(
   name: Name,
   options: { readonly context: Entries; readonly version?: string }
 ): Saga<Name, Struct.Simplify<Schema.Struct.Type<Entries>>, Types.NoResults, never, never, "empty"> =>
   fromSteps({ ...options, name, context: Schema.Struct(options?.context ?? {}) }, "empty", [])
 
-/** Seals a saga and computes its fingerprint. Only a committed saga runs; no step can be added to it. */
+/** Seals a saga and computes its fingerprint. Only a committed saga can run; no step can be added to it. */
 export const commit = <Name extends string, I, Own, E, R>(
   self: Saga<Name, I, Own, E, R, "open">
 ): Saga<Name, I, Own, E, R, "committed"> => fromSteps(self, "committed", self.steps, SagaShape.fingerprint(self))
 
-/** The name of a step, or its path, which also reaches into nested sagas. */
+/** A step at which a saga may fail: its name, or its path, which also reaches into nested sagas. */
 export type FailurePoint<S> = (S extends Saga<any, any, infer Own, any, any, any> ? keyof Own & string : never) | Path
 
+/** The path of a step (see `SagaPath`). */
 export type Path = `${number}` | `${number}/${string}`
 
-/** What will be undone, in which order, if the step at the failure point fails; without one, if the commit is refused. */
+/**
+ * The compensations, in their order, that would follow a failure at a step; without a failure point, those after a refused
+ * commit. Use it in a test, to hold the order of the rollback.
+ *
+ * @example
+ * ```ts
+ * Saga.rollbackPlan(PlaceOrder, "payment") // [{ path: "0", step: "reservation", how: "local" }]
+ * ```
+ */
 export const rollbackPlan: <S extends AnyCommitted>(
   saga: S,
   failurePoint?: FailurePoint<S>
@@ -114,7 +190,7 @@ export const rollbackPlan: <S extends AnyCommitted>(
 
 // ---- steps
 
-/** Adds a step that runs an effect in the process of the saga. */
+/** Adds a step that runs an effect in the process of the saga. The success of the effect is its result. */
 export const local = <
   I,
   Own,
@@ -133,7 +209,7 @@ export const local = <
 ) => Saga<SagaName, I, Types.Add<Own, Name, A>, E0 | E, R0 | R | Run | Unknown, "open">) =>
   append(toLocal(name, (options ?? {}) as any))
 
-/** Adds a step that sends a command to a participant and waits for its reply. */
+/** Adds a step that sends a command to a participant and waits for its reply. The decoded reply is its result. */
 export const remote = <
   I,
   Own,
@@ -156,16 +232,32 @@ export const remote = <
 ) => Saga<SagaName, I, Types.Add<Own, Name, A2>, E0 | ES | EE, R0 | RS | RE, "open">) =>
   append(toRemote(name, (options ?? {}) as any))
 
+/**
+ * An alternative of `Saga.conditional`: its steps run if the condition holds and none before it does. The condition is
+ * synchronous; if it throws, the step fails. The choice is stored, and the condition is not asked again.
+ */
 export const ifThen = <Ctx, Then, E, R>(
   condition: (context: NoInfer<Ctx>) => boolean,
   then: (branch: Types.Branch<Ctx>) => Saga<any, any, Then, E, R, "open">
 ): Types.IfThen<Ctx, Then, E, R> => ({ _tag: "IfThen", condition, branch: grow(then) })
 
+/** The last alternative of `Saga.conditional`: its steps run if no condition holds. */
 export const elseThen = <Ctx, Then, E, R>(
   then: (branch: Types.Branch<Ctx>) => Saga<any, any, Then, E, R, "open">
 ): Types.ElseThen<Ctx, Then, E, R> => ({ _tag: "ElseThen", branch: grow(then) })
 
-/** Adds a step that runs the first alternative whose condition holds. */
+/**
+ * Adds a step that runs the first alternative whose condition holds. Its result is the position of that alternative, or
+ * `null` if none ran. The results of the steps inside are optional, unless every alternative has them and one always runs.
+ *
+ * @example
+ * ```ts
+ * Saga.conditional("delivery", [
+ *   Saga.ifThen(({ weight }) => weight > 30, Saga.remote("truck", { execute: { command: Shipping.commands.Truck, payload } })),
+ *   Saga.elseThen(Saga.remote("parcel", { execute: { command: Shipping.commands.Parcel, payload } }))
+ * ])
+ * ```
+ */
 export const conditional = <
   I,
   Own,
@@ -193,21 +285,40 @@ export const conditional = <
     }))
   })
 
+/** The options of `Saga.nested`. */
 export interface NestedOptions<Ctx, I, Own, E, R> {
+  /** The saga to run. It must be committed, and its own steps count among those of the outer saga (SPEC C11). */
   readonly saga: Saga<string, I, Own, E, R, "committed">
+  /** Makes the initial context of the nested saga. Synchronous; if it throws, the step fails. */
   readonly context: (context: NoInfer<Ctx>) => NoInfer<I>
 }
 
-/** Adds a step that runs a whole saga. Its final context is the result of the step. */
+/** Adds a step that runs a whole saga. The final context of that saga is the result of the step. */
 export const nested = <I, Own, const Name extends string, I2, Own2, E, R>(
   name: Name & Types.Unused<Name, I & Own>,
   options: NestedOptions<I & Own, I2, Own2, E, R>
 ): (<SagaName extends string, E0, R0>(
   self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
 ) => Saga<SagaName, I, Types.Add<Own, Name, Types.Visible<I2 & Own2>>, E0 | E, R0 | R, "open">) =>
-  append({ _tag: "Nested", name, saga: isSaga(options?.saga) ? options.saga : notDefined, context: options?.context })
+  append({
+    _tag: "Nested",
+    name,
+    saga: isSaga(options?.saga) ? options.saga : Step.notDefined,
+    context: options?.context
+  })
 
-/** Adds a step that runs branches concurrently. */
+/**
+ * Adds a step that runs branches at the same time. The results of all of them are in the context afterwards. The first
+ * failure stops the other branches at their next step; then all that ran is compensated.
+ *
+ * @example
+ * ```ts
+ * Saga.parallel("bookings", {
+ *   travel: Saga.remote("flight", { execute: { command: Airline.commands.Book, payload } }),
+ *   stay: (branch) => branch.pipe(Saga.local("hotel", hotel), Saga.local("breakfast", breakfast))
+ * })
+ * ```
+ */
 export const parallel = <
   I,
   Own,

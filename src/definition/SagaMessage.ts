@@ -1,23 +1,25 @@
 /**
- * The untyped messages: what a saga asks of a service that has no `Participant`, and what any service answers.
- * A request is data: its `content` may be a function of the context, and nothing calls it before the step runs.
+ * Messages without a contract: the request to a service that has no `Participant`, and the response of any service. A
+ * request is data: its `content` may be a function of the context, which is called when the step runs.
  */
 import { Effect, Equal, Hash, Schema } from "effect"
 
-/** The service that is asked, and the name of what it is asked for: `"payments/charge"`. */
+/** The service and the command: `"payments/charge"`. */
 export type Target = `${string}/${string}`
 
 /** Content that does not depend on the context. */
 export type Content = string | number | boolean | null | ReadonlyArray<unknown> | { readonly [key: string]: unknown }
 
+/** A request to a service that has no `Participant`. */
 export interface SagaRequest<in Context = any> {
   readonly target: Target
+  /** The content, or a function that makes it from the context. Default: null. */
   readonly content?: ((context: Context) => unknown) | Content
 }
 
 /**
- * The same as writing `{ target, content }`. A compensation that reads the reply of its own step is written as data:
- * the type of the reply is not known yet while the arguments of a call are checked.
+ * The same as `{ target, content }`. Write a compensation that reads the reply of its own step in that form: while the
+ * arguments of `make` are checked, the compiler does not know the type of the reply yet.
  */
 export const SagaRequest: {
   readonly make: {
@@ -30,23 +32,29 @@ export const SagaRequest: {
 
 const statuses = { SUCCESS: 200, ERROR: 400, SYSTEM_ERROR: 500 } as const
 
-/** `SUCCESS`: done. `ERROR`: refused by the domain. `SYSTEM_ERROR`: not done, for a reason the domain does not know. */
+/** `SUCCESS` 200: done. `ERROR` 400: refused by the domain. `SYSTEM_ERROR` 500: not done, for another reason. */
 export const SagaResponseStatus = Object.assign(Schema.Enum(statuses), statuses)
 
 export type SagaResponseStatus = typeof SagaResponseStatus.Type
 
+/**
+ * A response of a service, for `SagaManager.run({ response })`. Two responses are equal if their fields are; the order of
+ * `relatedServices` does not count.
+ */
 export class SagaResponse extends Schema.Class<SagaResponse>("SagaResponse")({
   content: Schema.Unknown,
+  /** Default: `SUCCESS`. */
   status: SagaResponseStatus.pipe(Schema.withConstructorDefault(Effect.succeed(statuses.SUCCESS))),
-  /** Services that the answering one has called within the same transaction. A set: neither order nor number counts. */
+  /** Services that the answering one has called within the same transaction. Default: none. */
   relatedServices: Schema.Array(Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed([]))),
   /** The execution that is answered. */
   uuid: Schema.optionalKey(Schema.String),
   /** The request that is answered: the id of its message. */
   requestId: Schema.optionalKey(Schema.String),
-  /** Who answers. */
+  /** The service that answers. */
   service: Schema.optionalKey(Schema.String)
 }) {
+  /** Whether the status is `SUCCESS`. */
   get ok(): boolean {
     return this.status === SagaResponseStatus.SUCCESS
   }
@@ -62,7 +70,7 @@ export class SagaResponse extends Schema.Class<SagaResponse>("SagaResponse")({
 
 const fields = (self: SagaResponse) => ({ ...self, relatedServices: new Set(self.relatedServices) })
 
-/** A 400 from a service whose errors have no schema, or a 500 from any service. */
+/** The error of a remote step: a 400 from a service whose errors have no schema, or a 500 from any service. */
 export class SagaResponseError extends Schema.TaggedError<SagaResponseError>()("SagaResponseError", {
   status: SagaResponseStatus,
   content: Schema.Unknown

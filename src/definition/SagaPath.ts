@@ -1,25 +1,29 @@
 /**
- * Where a step stands in a saga: its index, behind the way into it. `"2"`; in a conditional `"2/if1/0"` and
- * `"2/else/0"`, in a parallel branch `"3/b0/0"`, in a nested saga `"3/n/0"`. `if<i>` and `b<i>` count from 0.
+ * Paths: the position of a step in a saga. A step of the saga itself has its index, `"2"`. A step inside it has the path of
+ * the outer step, the sequence and its index: `"2/if1/0"` and `"2/else/0"` in a conditional, `"3/b0/0"` in a parallel
+ * branch, `"3/n/0"` in a nested saga. `if<i>` and `b<i>` count from 0.
  */
 import type { Definition, SagaStep } from "./SagaStep.ts"
 
+/** A step and its path. */
 export interface Located {
   readonly path: string
   readonly step: SagaStep
 }
 
-/** A sequence of steps inside a step: an alternative, a branch, a nested saga. */
-export interface Part {
+/** Steps that run one after the other: those of a saga, an alternative, a branch or a nested saga. */
+export interface Sequence {
+  /** The path of the sequence; empty for the saga itself. */
   readonly path: string
   readonly steps: ReadonlyArray<SagaStep>
 }
 
-/** The path of the step at `index` of a part. The path of the saga itself is empty. */
-export const child = (part: string, index: number): string => (part === "" ? `${index}` : `${part}/${index}`)
+/** The path of the step at an index of a sequence. */
+export const child = (sequence: string, index: number): string =>
+  sequence === "" ? `${index}` : `${sequence}/${index}`
 
-/** What stands inside a step, in order. */
-export const parts = (step: SagaStep, path: string): ReadonlyArray<Part> => {
+/** The sequences inside a step, in the order of definition. */
+export const sequences = (step: SagaStep, path: string): ReadonlyArray<Sequence> => {
   switch (step._tag) {
     case "Local":
     case "Remote":
@@ -36,25 +40,26 @@ export const parts = (step: SagaStep, path: string): ReadonlyArray<Part> => {
   }
 }
 
-/** Every step of a saga in the order of definition, each before what stands inside it. */
+/** All steps of a saga in the order of definition, each before the steps inside it. */
 export const steps = (definition: Definition): ReadonlyArray<Located> =>
   Array.from(index(definition), ([path, step]) => ({ path, step }))
 
 /** The step at a path, in constant time. */
 export const at = (definition: Definition, path: string): SagaStep | undefined => index(definition).get(path)
 
+/** An index costs a walk over all steps, so each definition keeps its own. */
 const indexes = new WeakMap<Definition, ReadonlyMap<string, SagaStep>>()
 
-/** All steps by path, built once for each definition. */
+/** All steps of a definition by their paths, in the order of `steps`. */
 export const index = (definition: Definition): ReadonlyMap<string, SagaStep> => {
   const known = indexes.get(definition)
   if (known !== undefined) return known
   const built = new Map<string, SagaStep>()
-  const add = (part: Part): void =>
-    part.steps.forEach((step, i) => {
-      const path = child(part.path, i)
+  const add = (sequence: Sequence): void =>
+    sequence.steps.forEach((step, i) => {
+      const path = child(sequence.path, i)
       built.set(path, step)
-      parts(step, path).forEach(add)
+      sequences(step, path).forEach(add)
     })
   add({ path: "", steps: definition.steps })
   indexes.set(definition, built)

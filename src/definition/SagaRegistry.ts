@@ -1,14 +1,14 @@
 /**
- * The sagas that a program knows. Storage holds names, fingerprints and paths, never code: an execution is continued
- * only by a saga that is registered under both its name and its fingerprint (SPEC C10).
+ * The sagas of a program. Storage has names, fingerprints and paths, never code. Therefore an execution goes on only with a
+ * saga that is registered under its name and its fingerprint (SPEC C10).
  *
- * Several versions of a saga may be registered together, so that executions of an old one end as they began.
+ * Register an old version of a saga beside the new one until its executions have ended.
  */
 import { Result, Schema } from "effect"
 import type { Definition } from "./SagaStep.ts"
 import * as SagaValidation from "./SagaValidation.ts"
 
-/** Some of the sagas cannot run. */
+/** Some of the sagas cannot run; all their mistakes are listed. */
 export class SagaInvalid extends Schema.TaggedError<SagaInvalid>()("SagaInvalid", {
   issues: Schema.Array(SagaValidation.SagaDefinitionError)
 }) {
@@ -17,7 +17,7 @@ export class SagaInvalid extends Schema.TaggedError<SagaInvalid>()("SagaInvalid"
   }
 }
 
-/** A saga is asked for that the program was not given. */
+/** The program has no saga of this name. */
 export class SagaNotRegistered extends Schema.TaggedError<SagaNotRegistered>()("SagaNotRegistered", {
   saga: Schema.String,
   known: Schema.Array(Schema.String)
@@ -27,7 +27,7 @@ export class SagaNotRegistered extends Schema.TaggedError<SagaNotRegistered>()("
   }
 }
 
-/** A stored execution belongs to a saga that the program does not know, or knows in other versions. */
+/** The saga of a stored execution is not in the program, or only in other versions. */
 export class SagaDefinitionDrift extends Schema.TaggedError<SagaDefinitionDrift>()("SagaDefinitionDrift", {
   saga: Schema.String,
   fingerprint: Schema.String,
@@ -40,21 +40,21 @@ export class SagaDefinitionDrift extends Schema.TaggedError<SagaDefinitionDrift>
 }
 
 export interface SagaRegistry {
-  /** Every registered saga; versions of one name stand together. */
+  /** All registered sagas. The versions of one name stand together. */
   readonly sagas: ReadonlyArray<Definition>
   readonly has: (saga: Definition) => boolean
   /** The saga of a stored execution. */
   readonly find: (name: string, fingerprint: string) => Result.Result<Definition, SagaDefinitionDrift>
-  /** The last one given under a name. */
+  /** The version of a name that was given last: new executions begin with it. */
   readonly latest: (name: string) => Result.Result<Definition, SagaNotRegistered>
-  /** All versions of a name, in the order given. */
+  /** All versions of a name, in the order in which they were given. */
   readonly byName: (name: string) => ReadonlyArray<Definition>
 }
 
-/** Fails with the issues of all sagas. A saga given twice counts once. */
+/** Fails with the mistakes of all sagas. A saga that is given twice counts once. */
 export const make = (
   sagas: ReadonlyArray<Definition>,
-  options?: SagaValidation.Options
+  options?: SagaValidation.ValidationOptions
 ): Result.Result<SagaRegistry, SagaInvalid> => {
   const issues = sagas.flatMap((saga) => SagaValidation.validate(saga, options))
   return issues.length > 0 ? Result.fail(new SagaInvalid({ issues })) : Result.succeed(fromValid(sagas))

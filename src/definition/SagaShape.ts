@@ -1,9 +1,9 @@
 /**
- * The part of a saga that can be written down: everything except the functions, as JSON with a schema. An operation
- * that a step does not have is `null`, or `false` where there is nothing to say about it.
+ * The shape of a saga: everything but its functions, as JSON with a schema. For a function there is `true`; an operation
+ * that a step does not have is `false` or `null`.
  *
- * Its identity is what SPEC C10 counts: kinds, names, paths, targets, nested fingerprints and the version. Timeouts,
- * retries and schemas may change while executions of the saga are alive.
+ * The fingerprint covers a part of it (SPEC C10): kinds, names, paths, targets, nested fingerprints and the version.
+ * Timeouts, retries and schemas are left out, so they may change while executions of the saga are alive.
  */
 import { Schema } from "effect"
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
@@ -25,6 +25,7 @@ const policies = {
   retryCompensate: Schema.NullOr(retry)
 }
 
+/** A local step. Times are milliseconds. */
 export const LocalShape = Schema.Struct({
   type: Schema.Literal("local"),
   ...at,
@@ -37,6 +38,9 @@ export const LocalShape = Schema.Struct({
   ...policies
 })
 
+export type LocalShape = typeof LocalShape.Type
+
+/** A remote step. Times are milliseconds. */
 export const RemoteShape = Schema.Struct({
   type: Schema.Literal("remote"),
   ...at,
@@ -51,6 +55,9 @@ export const RemoteShape = Schema.Struct({
   ...policies
 })
 
+export type RemoteShape = typeof RemoteShape.Type
+
+/** A conditional step, with its alternatives in the order in which their conditions are tried. */
 export interface ConditionalShape {
   readonly type: "conditional"
   readonly name: string
@@ -58,6 +65,7 @@ export interface ConditionalShape {
   readonly alternatives: ReadonlyArray<{ readonly else: boolean; readonly steps: ReadonlyArray<StepShape> }>
 }
 
+/** A nested step, with the steps of its saga. */
 export interface NestedShape {
   readonly type: "nested"
   readonly name: string
@@ -68,6 +76,7 @@ export interface NestedShape {
   readonly steps: ReadonlyArray<StepShape>
 }
 
+/** A parallel step, with its branches. */
 export interface ParallelShape {
   readonly type: "parallel"
   readonly name: string
@@ -75,12 +84,7 @@ export interface ParallelShape {
   readonly branches: ReadonlyArray<{ readonly name: string; readonly steps: ReadonlyArray<StepShape> }>
 }
 
-export type StepShape =
-  | typeof LocalShape.Type
-  | typeof RemoteShape.Type
-  | ConditionalShape
-  | NestedShape
-  | ParallelShape
+export type StepShape = LocalShape | RemoteShape | ConditionalShape | NestedShape | ParallelShape
 
 const steps = Schema.Array(Schema.suspend((): Schema.Codec<StepShape> => StepShape))
 
@@ -116,17 +120,19 @@ export const StepShape: Schema.Codec<StepShape> = Schema.Union([
 export const SagaShape = Schema.Struct({
   saga: Schema.String,
   version: Schema.NullOr(Schema.String),
+  /** Empty until the saga is committed. */
   fingerprint: Schema.String,
   committed: Schema.Boolean,
+  /** The JSON Schema of the initial context. */
   context: Schema.Json,
   steps
 })
 export interface SagaShape extends Schema.Schema.Type<typeof SagaShape> {}
 
-/** A saga as JSON. Two sagas are equal if their shapes are: functions have no equality. */
+/** The shape of a saga. Compare shapes to compare sagas: functions have no equality. */
 export const of = (definition: Step.Definition): SagaShape => write(definition, jsonSchema)
 
-/** Hexadecimal SHA-256 of what identifies a saga. */
+/** Hexadecimal SHA-256 of the parts of a shape that stored executions depend on (SPEC C10). */
 export const fingerprint = (saga: Step.Definition | SagaShape): string => {
   const { steps, version, ...shape } = "saga" in saga ? saga : write(saga, () => null)
   return CanonicalJson.sha256({ saga: shape.saga, version, steps: steps.map(identity) })
@@ -163,12 +169,12 @@ const write = (definition: Step.Definition, schema: WriteSchema): SagaShape => (
   steps: writeSteps({ path: "", steps: definition.steps }, schema)
 })
 
-const writeSteps = (part: SagaPath.Part, schema: WriteSchema): ReadonlyArray<StepShape> =>
-  part.steps.map((step, i) => writeStep(step, SagaPath.child(part.path, i), schema))
+const writeSteps = (sequence: SagaPath.Sequence, schema: WriteSchema): ReadonlyArray<StepShape> =>
+  sequence.steps.map((step, i) => writeStep(step, SagaPath.child(sequence.path, i), schema))
 
 const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): StepShape => {
   const { name } = step
-  const inner = SagaPath.parts(step, path).map((part) => writeSteps(part, schema))
+  const inner = SagaPath.sequences(step, path).map((sequence) => writeSteps(sequence, schema))
   switch (step._tag) {
     case "Local":
       return {
@@ -204,7 +210,7 @@ const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): Step
         path,
         alternatives: step.alternatives.map(({ condition }, i) => ({
           else: condition === undefined,
-          steps: inner[i] ?? []
+          steps: inner[i]!
         }))
       }
     case "Nested":
@@ -222,7 +228,7 @@ const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): Step
         type: "parallel",
         name,
         path,
-        branches: step.branches.map(({ name }, i) => ({ name, steps: inner[i] ?? [] }))
+        branches: step.branches.map(({ name }, i) => ({ name, steps: inner[i]! }))
       }
   }
 }
@@ -238,6 +244,6 @@ const target = (request: Step.Request | undefined): string | null =>
 
 const jsonSchema = (codec: Codec<any>): Schema.Json => {
   const { definitions, schema } = Schema.toJsonSchemaDocument(codec)
-  // JSON Schema is JSON, whatever its type says; with `$defs` it stands for itself.
+  // Cast: a JSON Schema is JSON, although its type does not say so. With `$defs` it needs no other document.
   return (Object.keys(definitions).length === 0 ? schema : { ...schema, $defs: definitions }) as Schema.Json
 }

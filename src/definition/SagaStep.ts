@@ -1,10 +1,11 @@
 /**
- * The steps of a saga as data, as every reader of a saga sees them: handlers are erased here, `Saga` gives them their
- * types. What the author may write in several ways (a compensation, a request, a duration) has one form here.
+ * The steps of a saga as data, for all code that reads sagas. The types of callbacks are erased here; `Saga` has them. A
+ * compensation, a request or a duration, which the author may write in several ways, has one form.
  */
-import type { Effect } from "effect"
+import { type Effect, Schema } from "effect"
 import type * as Command from "./Command.ts"
 
+/** A step of any kind. */
 export type SagaStep = Local | Remote | Conditional | Nested | Parallel
 
 /** Capped exponential backoff, in milliseconds: `initial`, `initial * factor`, … up to `max`. */
@@ -14,15 +15,16 @@ export interface Backoff {
   readonly max: number
 }
 
-/** How often something is tried again after its first attempt, and how long to wait before. */
+/** How often an operation is tried again, and the pauses between its attempts. */
 export interface Retry {
+  /** The number of attempts after the first one. */
   readonly times: number
   readonly backoff: Backoff
-  /** Tags of the declared errors that are retried besides defects. Absent: defects only. */
+  /** Tags of the declared errors that are tried again, besides defects. Absent: defects only. */
   readonly on?: ReadonlyArray<string>
 }
 
-/** What a step says about time and repetition. Data, so that it can be stored and shown; not part of the fingerprint. */
+/** The rules of a step about time and repetition: data that can be shown. They are not part of the fingerprint. */
 export interface Policies {
   /** Milliseconds from the start of the step to its deadline. */
   readonly timeout?: number
@@ -30,9 +32,10 @@ export interface Policies {
   readonly retryCompensate?: Retry
 }
 
-/** What to do with a local step that a crash left half done. */
+/** The fate of a local step that a crash has left half done (see `onCrash` of `Saga.LocalOptions`). */
 export type OnCrash = "retry" | "compensate" | "park"
 
+/** A step that runs an effect in the process of the saga. */
 export interface Local {
   readonly _tag: "Local"
   readonly name: string
@@ -45,13 +48,15 @@ export interface Local {
   readonly transactional: boolean
 }
 
+/** The compensation of a local step. */
 export interface LocalCompensation {
+  /** Runs where the result is known; gets the context with the result. */
   readonly run: (context: any) => Effect.Effect<void, never, any>
-  /** Undoes a step whose effect may exist and whose result is not known; gets the context before the step. */
+  /** Runs where the effect may exist and the result is not known; gets the context before the step. */
   readonly unknown?: (context: any) => Effect.Effect<void, never, any>
 }
 
-/** What a remote step sends, typed by a command or not: the same data. */
+/** A request of a remote step, made from a command or from a `SagaRequest`. */
 export interface Request {
   /** The service that is asked, and the only one whose reply counts. */
   readonly service: string
@@ -61,22 +66,25 @@ export interface Request {
   readonly effect: Command.EffectMode
   readonly payload: Command.Codec<any>
   readonly success: Command.Codec<any>
-  /** Absent for a request without a command: its 400 is a `SagaResponseError`. */
+  /** Absent for a request without a command, whose 400 is a `SagaResponseError`. */
   readonly error?: Command.Codec<any>
   readonly content: (context: any) => any
 }
 
+/** The request that compensates a remote step. */
 export interface RemoteCompensation extends Request {
+  /** Makes the content where the reply was never seen; gets the context before the step. */
   readonly unknown?: (context: any) => any
 }
 
+/** A step that sends a request and waits for its reply. */
 export interface Remote {
   readonly _tag: "Remote"
   readonly name: string
   readonly execute: Request
   /** The schema of the result: the declared one, else that of the reply. */
   readonly success: Command.Codec<any>
-  /** The schema of every error the step can fail with: the command's and the declared ones. */
+  /** The schema of all errors of the step: those of the command and the declared ones. */
   readonly error: Command.Codec<any>
   readonly onSuccess?: (reply: any, context: any) => Effect.Effect<any, any, any>
   readonly onError?: (error: any, context: any) => Effect.Effect<any, any, any>
@@ -84,18 +92,21 @@ export interface Remote {
   readonly policies: Policies
 }
 
+/** A step that runs the first alternative whose condition holds. */
 export interface Conditional {
   readonly _tag: "Conditional"
   readonly name: string
   readonly alternatives: ReadonlyArray<Alternative>
 }
 
+/** One of the ways of a conditional step. */
 export interface Alternative {
-  /** Absent in the alternative that runs when no other does. */
+  /** Absent in an `elseThen`, which runs when no condition holds. */
   readonly condition?: (context: any) => boolean
   readonly steps: ReadonlyArray<SagaStep>
 }
 
+/** A step that runs a whole saga. */
 export interface Nested {
   readonly _tag: "Nested"
   readonly name: string
@@ -103,13 +114,14 @@ export interface Nested {
   readonly context: (context: any) => any
 }
 
+/** A step whose branches run at the same time. */
 export interface Parallel {
   readonly _tag: "Parallel"
   readonly name: string
   readonly branches: ReadonlyArray<{ readonly name: string; readonly steps: ReadonlyArray<SagaStep> }>
 }
 
-/** What the rooms to the right need of a saga. Every `Saga` is one. */
+/** A saga without its types, as the rules see it. Every `Saga` is one. */
 export interface Definition {
   readonly name: string
   readonly version?: string
@@ -119,3 +131,12 @@ export interface Definition {
   /** Hexadecimal SHA-256 of the shape (SPEC C10); empty until committed. */
   readonly fingerprint: string
 }
+
+/** Stands in a nested step that was given no saga. Validation finds it there. */
+export const notDefined: Definition = Object.freeze({
+  name: "",
+  state: "empty",
+  context: Schema.Any,
+  steps: Object.freeze([]),
+  fingerprint: ""
+})

@@ -1,8 +1,8 @@
 /**
- * The type-level vocabulary of sagas: what steps add to a context, and the names by which the compiler refuses a step.
+ * The types of sagas: the entries that steps add to a context, and the refusals that the compiler reports.
  *
- * A refusal is an object type that no one passes, intersected with a parameter: its name is what the compiler reports.
- * What a step adds has no key filters (`as`): with them 100 steps take seven times the instantiations.
+ * A refusal is an object type that no argument has, intersected with the type of a parameter: the compiler then reports its
+ * name. The types of entries have no key filters (`as`): with filters, 100 steps take seven times the instantiations.
  */
 import type { Pipeable } from "effect"
 import type { Codec } from "../wire/JsonCodec.ts"
@@ -16,6 +16,10 @@ export type Appendable = "empty" | "open"
 
 export const TypeId = "~effect-saga/Saga"
 
+/**
+ * A saga: its name, the initial context, the results of its steps, their errors, the services of its callbacks, and
+ * whether it is committed.
+ */
 export interface Saga<
   out Name extends string,
   in out Initial,
@@ -44,7 +48,7 @@ export type IsAny<A> = 0 extends 1 & A ? true : false
 
 // ---- context
 
-/** Marks a name that is taken and has no entry in the context. */
+/** The entry of a name that is in use and has no value in the context: that of a parallel step. */
 export interface Reserved {
   readonly "~effect-saga/Reserved": true
 }
@@ -60,17 +64,17 @@ export type Visible<Ctx> = { readonly [K in keyof Ctx as Ctx[K] extends Reserved
  */
 export type Add<Ctx, Name extends string, A> = string extends Name ? Ctx : Ctx & { readonly [K in Name]: A }
 
-/** What the compiler reports when a step takes a name that is in use. */
+/** Refusal of a step whose name is in use. */
 export interface StepNameAlreadyUsed<Name extends string> {
   readonly stepNameAlreadyUsed: Name
 }
 
-/** What the compiler reports when a step is not written where it is added: it cannot know the context there. */
+/** Refusal of a step that is not written where it is added: its context would be unknown. */
 export interface StepOutsideOfSaga<Name extends string> {
   readonly stepOutsideOfSaga: Name
 }
 
-/** Accepts a step name that the saga does not use yet. Where the names in use are not known, validation decides. */
+/** Accepts a name that the saga does not use yet. Validation decides where the compiler does not know the names in use. */
 export type Unused<Name extends string, Ctx> =
   IsAny<Ctx> extends true
     ? unknown
@@ -88,37 +92,38 @@ export type Branch<Ctx> = Saga<string, Ctx, NoResults, never, never, "empty">
 // ---- local steps
 
 /**
- * How a compensation is written: its keys, none for a function alone, `"absent"` where there is no compensation.
+ * The form of a compensation: its keys, no key for a function alone, `"absent"` without a compensation.
  *
- * Keys are known before the functions under them are inferred. Their services are not: a check that asked for them
- * would refuse a step whose `unknown` has no annotations.
+ * The compiler knows the keys before it infers the functions under them. It does not know their services then: a check of
+ * services would refuse a step whose `unknown` has no annotations.
  */
 export type Forms = "absent" | "run" | "unknown"
 
-/** What the compiler asks for when a step may have an effect whose result nobody knows: `compensate: { run, unknown }`. */
+/** Refusal of a step that may have an effect with an unknown result, without `compensate: { run, unknown }`. */
 export interface UnknownRequired {
   readonly unknownRequired: "compensate: { run, unknown }"
 }
 
-/** Accepts a `Value` unless there is a compensation that needs a result and no `unknown` that goes without. */
+/** Accepts a `Value` without a compensation, or with one that has an `unknown`. */
 export type Recoverable<Form, Value> = "absent" extends Form ? Value : WithUnknown<Form, Value>
 
 /** Accepts a `Value` only where there is an `unknown`. */
 export type WithUnknown<Form, Value> = "unknown" extends Form ? Value : UnknownRequired
 
+/** The tags of errors. */
 export type TagOf<E> = E extends { readonly _tag: infer Tag extends string } ? Tag : never
 
 // ---- remote steps
 
-/** Stands for the reply of a service whose command has no contract: the step's own `success` decodes it. */
+/** The reply to a request without a command: the `success` of the step decodes it. */
 export interface Untyped {
   readonly "~effect-saga/Untyped": true
 }
 
-/** The decoded reply: what the command says, or the result of the step where there is no command. */
+/** The decoded reply: the success of the command, or the result of the step where there is no command. */
 export type Reply<A, A2> = IsAny<A> extends true ? A : [A, Untyped] extends [Untyped, A] ? A2 : A
 
-/** What the compiler asks for when the result of a remote step is not the reply of its command. */
+/** Refusal of a remote step whose result is not the reply of its command, without `onSuccess`. */
 export interface OnSuccessRequired {
   readonly onSuccess: unknown
 }
@@ -130,35 +135,37 @@ export type MapsReply<A, A2> = [A] extends [A2]
     ? unknown
     : OnSuccessRequired
 
-/** What the compiler reports for `retry` on a remote step: a request is resent until it is answered (SPEC C8). */
+/** Refusal of `retry` on a remote step: a request is sent again until it is answered (SPEC C8). */
 export interface RequestsAreResent {
   readonly requestsAreResent: never
 }
 
 // ---- conditional steps
 
+/** An alternative of a conditional step, with the results, errors and services of its steps. */
 export interface Alternative<out Then, out E, out R> {
   readonly branch: Saga<any, any, Then, E, R, "open">
 }
 
-/** One way a conditional can go. */
+/** An alternative with a condition. Made by `Saga.ifThen`. */
 export interface IfThen<Ctx, out Then, out E, out R> extends Alternative<Then, E, R> {
   readonly _tag: "IfThen"
   readonly condition: (context: Ctx) => boolean
 }
 
-/** The way a conditional goes when no condition holds. */
+/** The alternative that runs when no condition holds. Made by `Saga.elseThen`. */
 export interface ElseThen<Ctx, out Then, out E, out R> extends Alternative<Then, E, R> {
   readonly _tag: "ElseThen"
   readonly _Context?: (context: Ctx) => void
 }
 
+/** An alternative of any type. */
 export type AnyAlternative<Ctx> = IfThen<Ctx, any, any, any> | ElseThen<Ctx, any, any, any>
 
 /** Any number of `ifThen`, and at most one `elseThen` at the end. */
 export type Alternatives<Ctx> = readonly [AnyAlternative<Ctx>, ...ReadonlyArray<AnyAlternative<Ctx>>]
 
-/** What the compiler reports when an `elseThen` is not the last alternative. */
+/** Refusal of an `elseThen` that is not the last alternative. */
 export interface ElseThenMustBeLast {
   readonly elseThenMustBeLast: true
 }
@@ -178,7 +185,7 @@ type HasElse<Alts extends ReadonlyArray<unknown>> = Alts extends readonly [...an
   ? true
   : false
 
-/** Which alternative ran, by position; `null` when none did. */
+/** The position of the alternative that ran; `null` when none did. */
 export type Choice<Alts extends ReadonlyArray<unknown>> =
   | { [K in keyof Alts]: K extends `${infer N extends number}` ? N : never }[number]
   | (HasElse<Alts> extends true ? never : null)
@@ -190,7 +197,7 @@ export type ServicesOf<Alt> = Alt extends Alternative<any, any, infer R> ? R : n
 type AnyKey<U> = U extends unknown ? keyof U : never
 type Value<U, K> = U extends unknown ? (K extends keyof U ? Required<U>[K] : never) : never
 
-/** The results that are there for sure: every alternative gives them, and one of them always runs. */
+/** The results that are certain: every alternative has them, and one alternative always runs. */
 type Sure<U, K, Exhaustive> = Exhaustive extends true
   ? K extends PropertyKey
     ? [U] extends [Record<K, unknown>]
@@ -205,7 +212,7 @@ type Split<U, Keys extends PropertyKey> = { readonly [K in Keys]: Value<U, K> } 
 
 type Merge<U, Exhaustive> = Split<U, Sure<U, AnyKey<U>, Exhaustive>>
 
-/** The results after a conditional: which way it went, and the results of its alternatives. */
+/** The results after a conditional step: its choice, and the results of its alternatives. */
 export type AddAlternatives<Own, Name extends string, Alts extends ReadonlyArray<unknown>> = Add<
   Own,
   Name,
@@ -229,7 +236,7 @@ type Disjoint<B, K extends keyof B> = [Shared<B, K>] extends [never]
   : StepNameAlreadyUsed<Shared<B, K> & string>
 
 /**
- * The branches of a parallel step. `B` holds what each of them makes of the context.
+ * The branches of a parallel step. `B` has the saga that each of them makes.
  *
  * The check is part of the result of the branch: as an intersection around the whole type it would stop the compiler
  * from inferring errors and services.
@@ -240,6 +247,6 @@ export type Branches<Ctx, B extends Record<string, AnyBranch>> = {
 
 type UnionToIntersection<U> = (U extends unknown ? (_: U) => void : never) extends (_: infer I) => void ? I : never
 
-/** The results after a parallel step: those of all its branches. Its own name is taken, without an entry. */
+/** The results after a parallel step: those of all its branches. Its own name is in use and has no value. */
 export type AddBranches<Own, Name extends string, B extends Record<string, AnyBranch>> = Add<Own, Name, Reserved> &
   UnionToIntersection<OwnOf<B[keyof B]>>

@@ -1,21 +1,22 @@
 /**
- * Every mistake in a definition, with the place where it is: those the types cannot see (names that are only `string`,
- * limits, participants that are not there) and those that plain JavaScript makes where TypeScript would not compile.
+ * All mistakes in a definition, each with its place. Some of them no type can see: names that are only `string`, limits,
+ * unknown participants. Others are made in plain JavaScript, where TypeScript would not compile.
  *
- * The order is that of reading: an empty saga first, then the steps one after the other, then the saga as a whole.
+ * Their order is that of reading: an empty saga, then the steps one after the other, then the saga as a whole.
  */
 import { Predicate, Schema } from "effect"
+import { isName } from "../wire/Envelope.ts"
+import { isHostileKey } from "../wire/JsonLimits.ts"
 import type * as Participant from "./ParticipantContract.ts"
-import * as Saga from "./Saga.ts"
 import * as SagaPath from "./SagaPath.ts"
-import type * as Step from "./SagaStep.ts"
+import * as Step from "./SagaStep.ts"
 
-/** Limits of SPEC C11. */
+/** The limits of SPEC C11: steps of one saga with its nested ones, and the depth of their nesting. */
 export const limits = { steps: 1_000, nesting: 16 }
 
 // ---- issues
 
-/** `path` is empty for the saga itself. */
+/** The path is empty for the saga itself. */
 const place = { saga: Schema.String, path: Schema.String }
 const stepPlace = { ...place, step: Schema.String }
 
@@ -132,7 +133,7 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
   }
 }
 
-/** What can be wrong with a step. */
+/** A mistake in a step. */
 export const SagaStepError = Schema.Union([
   SagaNotDefined,
   EmptySagaStep,
@@ -147,7 +148,7 @@ export const SagaStepError = Schema.Union([
 ])
 export type SagaStepError = typeof SagaStepError.Type
 
-/** What can be wrong with a definition. */
+/** A mistake in a definition. */
 export const SagaDefinitionError = Schema.Union([
   EmptySaga,
   SagaNotCommitted,
@@ -163,17 +164,21 @@ export const isSagaDefinitionError: (value: unknown) => value is SagaDefinitionE
 
 // ---- rules
 
-export interface Options {
-  /** The participants of the system: with them, or `knownServices`, every service that is asked must be one of them. */
+/**
+ * The services of the system. With one of the two options, a step that asks any other service is a mistake
+ * (`UnknownParticipant`). Default: services are not checked.
+ */
+export interface ValidationOptions {
+  /** The contracts of services. */
   readonly participants?: ReadonlyArray<Participant.Any>
-  /** Services without a `Participant`. */
+  /** The names of services without a contract. */
   readonly knownServices?: ReadonlyArray<string>
 }
 
 const validated = new WeakMap<Step.Definition, ReadonlyArray<SagaDefinitionError>>()
 
-/** All issues of a saga. None: it can run. Asked without options it answers from memory, so every run may ask. */
-export const validate = (saga: Step.Definition, options?: Options): ReadonlyArray<SagaDefinitionError> => {
+/** All mistakes of a saga; none if it can run. Without options the answer is remembered, so each run may ask. */
+export const validate = (saga: Step.Definition, options?: ValidationOptions): ReadonlyArray<SagaDefinitionError> => {
   if (options !== undefined) return Array.from(checkSaga(saga, options))
   const known = validated.get(saga)
   if (known !== undefined) return known
@@ -184,24 +189,26 @@ export const validate = (saga: Step.Definition, options?: Options): ReadonlyArra
 
 type Issues = Generator<SagaDefinitionError, void>
 
-interface Place {
+interface SagaPlace {
   readonly saga: string
   readonly path: string
 }
 
-interface StepPlace extends Place {
+interface StepPlace extends SagaPlace {
   readonly step: string
 }
 
-/** What surrounds a step: where it is, who can be asked, and the path of the step that uses each name. */
+/** The surroundings of a step. */
 interface Scope {
   readonly saga: string
+  /** The services of the system; undefined: they are not known. */
   readonly services: ReadonlySet<string> | undefined
   readonly depth: number
+  /** The names in use, each with the path of its step. */
   readonly names: Map<string, string>
 }
 
-function* checkSaga(definition: Step.Definition, { knownServices, participants }: Options): Issues {
+function* checkSaga(definition: Step.Definition, { knownServices, participants }: ValidationOptions): Issues {
   const at = { saga: String(definition.name), path: "" }
   const services =
     participants || knownServices
@@ -216,9 +223,9 @@ function* checkSaga(definition: Step.Definition, { knownServices, participants }
   if (definition.state !== "committed") yield new SagaNotCommitted(at)
 }
 
-function* checkSteps(part: SagaPath.Part, scope: Scope): Issues {
-  for (const [i, step] of part.steps.entries()) {
-    const path = SagaPath.child(part.path, i)
+function* checkSteps(sequence: SagaPath.Sequence, scope: Scope): Issues {
+  for (const [i, step] of sequence.steps.entries()) {
+    const path = SagaPath.child(sequence.path, i)
     const at = { saga: scope.saga, path, step: String(step.name) }
     yield* checkName(step.name, "step", at)
     const usedBy = scope.names.get(at.step)
@@ -236,36 +243,30 @@ function* checkStep(step: Step.SagaStep, at: StepPlace, scope: Scope): Issues {
       return yield* checkRemote(step, at, scope)
     case "Conditional":
       yield* checkAlternatives(step, at)
-      return yield* checkParts(step, at, scope)
+      return yield* checkInside(step, at, scope)
     case "Nested":
-      if (step.saga === Saga.notDefined) return yield new SagaNotDefined(at)
+      if (step.saga === Step.notDefined) return yield new SagaNotDefined(at)
       yield* checkFunctions(at, { context: step.context })
       yield* checkOwnNames(step.saga, at)
       if (step.saga.state !== "committed") yield new SagaNotCommitted({ saga: at.saga, path: at.path })
-      return yield* checkParts(step, at, scope)
+      return yield* checkInside(step, at, scope)
     case "Parallel":
       for (const branch of step.branches) yield* checkName(branch.name, "branch", at)
-      return yield* checkParts(step, at, scope)
+      return yield* checkInside(step, at, scope)
   }
 }
 
 // ---- names
 
-const name = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/
-
-/** They would reach the prototype of an object they are a key of. */
-const hostile: ReadonlyArray<string> = ["__proto__", "prototype", "constructor"]
-
-function* checkName(value: unknown, kind: InvalidName["kind"], { path, saga }: Place): Issues {
-  const isName = typeof value === "string" && name.test(value) && !hostile.includes(value)
-  if (!isName) yield new InvalidName({ saga, path, kind, name: String(value) })
+function* checkName(value: unknown, kind: InvalidName["kind"], { path, saga }: SagaPlace): Issues {
+  if (!isName(value) || isHostileKey(value)) yield new InvalidName({ saga, path, kind, name: String(value) })
 }
 
-/** The name of a saga and the entries of its initial context, which may be named as their author likes. */
-function* checkOwnNames(definition: Step.Definition, { path, saga }: Place): Issues {
+/** The name of a saga, and the keys of its initial context, of which only hostile ones are refused. */
+function* checkOwnNames(definition: Step.Definition, { path, saga }: SagaPlace): Issues {
   yield* checkName(definition.name, "saga", { saga, path })
   for (const key of contextKeys(definition)) {
-    if (hostile.includes(key)) yield new InvalidName({ saga, path, kind: "context key", name: key })
+    if (isHostileKey(key)) yield new InvalidName({ saga, path, kind: "context key", name: key })
   }
 }
 
@@ -275,20 +276,20 @@ const contextKeys = ({ context }: Step.Definition): ReadonlyArray<string> =>
 const namesOf = (definition: Step.Definition): Map<string, string> =>
   new Map(contextKeys(definition).map((key) => [key, ""]))
 
-// ---- what stands inside a step
+// ---- the inside of a step
 
-function* checkParts(step: Step.SagaStep, at: StepPlace, scope: Scope): Issues {
-  const parts = SagaPath.parts(step, at.path)
-  if (parts.length === 0) yield new EmptySagaStep(at)
+function* checkInside(step: Step.SagaStep, at: StepPlace, scope: Scope): Issues {
+  const sequences = SagaPath.sequences(step, at.path)
+  if (sequences.length === 0) yield new EmptySagaStep(at)
   if (scope.depth === limits.nesting) return yield new NestingTooDeep(at)
   const depth = scope.depth + 1
   const before = new Map(scope.names)
-  for (const part of parts) {
-    if (part.steps.length === 0) yield new EmptySagaStep({ ...at, path: part.path })
-    // A nested saga has a context of its own. Of alternatives only one runs, so they may give the same results.
+  for (const sequence of sequences) {
+    if (sequence.steps.length === 0) yield new EmptySagaStep({ ...at, path: sequence.path })
+    // A nested saga has a context of its own. Only one alternative runs, so alternatives may use the same names.
     const names =
       step._tag === "Nested" ? namesOf(step.saga) : step._tag === "Conditional" ? new Map(before) : scope.names
-    yield* checkSteps(part, { ...scope, depth, names })
+    yield* checkSteps(sequence, { ...scope, depth, names })
     if (step._tag === "Conditional") for (const [name, path] of names) scope.names.set(name, path)
   }
 }
@@ -388,7 +389,7 @@ function* checkRetry(option: "retry" | "retryCompensate", { backoff, on, times }
     "must say 'times' as a whole number": Number.isInteger(times) && times >= 0,
     "must have durations as 'backoff'": isDuration(initial) && isDuration(max),
     "must have a 'factor' of at least 1": Number.isFinite(factor) && factor >= 1,
-    // Its attempts follow from the clock alone (SPEC C8), which needs a pause between them.
+    // Attempts of a compensation follow from the clock alone (SPEC C8), which needs a pause between them.
     "must pause between attempts": option === "retry" || initial !== 0,
     "must list tags in 'on'": on === undefined || (Array.isArray(on) && on.every(Predicate.isString))
   }

@@ -19,9 +19,9 @@ const js: { readonly [K in keyof typeof Saga]: any } = Saga // untyped is the po
 const committed = (...steps: ReadonlyArray<unknown>): Definition => js.commit((start.pipe as any)(...steps)) // as above
 const step = js.local("one", { execute: nothing })
 
-const issues = (saga: Definition, options?: SagaValidation.Options) =>
+const issues = (saga: Definition, options?: SagaValidation.ValidationOptions) =>
   SagaValidation.validate(saga, options).map(({ _tag, path }) => `${_tag} ${path}`.trim())
-const messages = (saga: Definition, options?: SagaValidation.Options) =>
+const messages = (saga: Definition, options?: SagaValidation.ValidationOptions) =>
   SagaValidation.validate(saga, options).map(({ message }) => message)
 
 describe("validate", () => {

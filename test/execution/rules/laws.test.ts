@@ -222,7 +222,7 @@ const visible = (
     const path = `${prefix}${i}`
     if (path === target) return names
     if (target.startsWith(`${path}/`)) {
-      const part = SagaPath.parts(step, path).find((part) => target.startsWith(`${part.path}/`))!
+      const part = SagaPath.sequences(step, path).find((part) => target.startsWith(`${part.path}/`))!
       const start = step._tag === "Nested" ? new Set(["order"]) : names
       return visible(part.steps, `${part.path}/`, target, start, succeeded)
     }
@@ -234,7 +234,7 @@ const visible = (
 /** Names that a step adds to the context. */
 const given = (step: SagaStep, path: string, succeeded: ReadonlySet<string>): ReadonlyArray<string> => {
   if (!succeeded.has(path)) return []
-  const inner = SagaPath.parts(step, path).flatMap((part) =>
+  const inner = SagaPath.sequences(step, path).flatMap((part) =>
     part.steps.flatMap((step, i) => given(step, `${part.path}/${i}`, succeeded))
   )
   switch (step._tag) {

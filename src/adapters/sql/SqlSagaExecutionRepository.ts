@@ -72,8 +72,11 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   const clock = yield* Clock.Clock
   const instance = Uuid.v7(clock.currentTimeMillisUnsafe()).slice(-12)
   let writes = 0
-  /** The last written summary of each execution, as text, so that only changes are written. */
-  const summaries = new Map<string, string>()
+  /**
+   * The last written summary of each execution, as text, so that only changes are written, with the revision of the last
+   * write of this process: after a write of another process the summary is that one's.
+   */
+  const summaries = new Map<string, { readonly key: string; revision: number }>()
   /** Writes that have failed and may have happened all the same, with their write ids (SPEC A1). */
   const unknown = new WeakMap<SagaState, string>()
 
@@ -106,12 +109,16 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     const { commitState, decision, direction, failure, status } = state
     const { parked, settled } = execution
     const key = `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
-    if (revision > 1 && summaries.get(uuid) === key) return undefined
+    const known = summaries.get(uuid)
+    if (known?.key === key && known.revision === revision - 1) {
+      known.revision = revision
+      return undefined
+    }
     if (settled) summaries.delete(uuid)
     else {
       const oldest = summaries.size < maxSummaries ? undefined : summaries.keys().next().value
       if (oldest !== undefined) summaries.delete(oldest)
-      summaries.set(uuid, key)
+      summaries.set(uuid, { key, revision })
     }
     return {
       summary: { ...ExecutionSummary.of(execution), revision },
@@ -235,6 +242,8 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   const claim = Effect.fnUntraced(function* (request: Port.ClaimRequest) {
     const { dueBy = request.now, fingerprints, holds, leaseMillis, limit, owner } = request
     const lapsed = yield* call("claim", statements.renew(owner, leaseMillis))
+    // After a lapse other processes may have written any of them.
+    if (lapsed) summaries.clear()
     const lost = holds === undefined ? [] : yield* call("claim", statements.lost(owner, holds))
     const uuids = limit > 0 ? yield* call("claim", statements.claim(owner, limit, dueBy, fingerprints, holds)) : []
     if (uuids.length === 0) return { executions: [], lapsed, lost }

@@ -3,9 +3,8 @@
  * are. Drivers, test tools and internals have entry points of their own (`effect-saga/sql`, `/mqtt`, `/testing`, …).
  */
 
-// Ports
-export * as KeyValueRepository from "./adapters/keyvalue/KeyValueRepository.ts"
 // Definition
+
 export type * as Command from "./definition/Command.ts"
 export * as Saga from "./definition/Saga.ts"
 export { SagaRequest, SagaResponse, SagaResponseError, SagaResponseStatus } from "./definition/SagaMessage.ts"
@@ -14,25 +13,35 @@ export type * as SagaStep from "./definition/SagaStep.ts"
 export * as SagaValidation from "./definition/SagaValidation.ts"
 export type { SagaEvent } from "./execution/rules/SagaEvent.ts"
 export { CommitState, Decision, SagaStatus, SagaStepStatus } from "./execution/rules/SagaStatus.ts"
-export * as Broker from "./front/Broker.ts"
-export * as DeadLetters from "./front/DeadLetters.ts"
-export * as RequestContext from "./front/RequestContext.ts"
-export * as SagaExecution from "./front/SagaExecution.ts"
-export * as SagaExecutionRepository from "./front/SagaExecutionRepository.ts"
+
 // Orchestrator
+
+export * as SagaExecution from "./front/SagaExecution.ts"
 export * as SagaService from "./front/SagaService.ts"
-export * as TransactionCommitter from "./front/TransactionCommitter.ts"
 export * as SagaConfig from "./orchestrator/SagaConfig.ts"
 export * as SagaError from "./orchestrator/SagaError.ts"
 export * as SagaManager from "./orchestrator/SagaManager.ts"
 export * as SagaRunner from "./orchestrator/SagaRunner.ts"
+
 // Participant
+
 export * as Participant from "./participant/Participant.ts"
 export * as ParticipantConfig from "./participant/ParticipantConfig.ts"
 export { transactional } from "./participant/Transactional.ts"
+
+// Ports, and adapters that need nothing installed
+
+export * as KeyValueRepository from "./adapters/keyvalue/KeyValueRepository.ts"
+export * as Broker from "./front/Broker.ts"
+export * as DeadLetters from "./front/DeadLetters.ts"
+export * as RequestContext from "./front/RequestContext.ts"
+export * as SagaExecutionRepository from "./front/SagaExecutionRepository.ts"
+export * as TransactionCommitter from "./front/TransactionCommitter.ts"
 export * as ParticipantStore from "./ports/ParticipantStore.ts"
 export { SagaTransaction } from "./ports/SagaTransaction.ts"
+export { UuidGenerator } from "./wire/Uuid.ts"
+
 // Tooling
+
 export * as SagaDiagram from "./tooling/SagaDiagram.ts"
 export * as SagaStory from "./tooling/SagaStory.ts"
-export { UuidGenerator } from "./wire/Uuid.ts"

@@ -101,12 +101,13 @@ const doorsToStart = (starter: StartExecution.Starter): Pick<SagaManager["Servic
   run: (saga, options) =>
     Effect.withFiber((fiber) => {
       const until: Until = options.pauseOnDisk === true ? "pause" : "end"
-      const reached = StartExecution.runUnsafe(starter, saga, options, until, fiber)
-      return Effect.flatMap(reached, (execution) =>
-        Effect.map(ManagerResult.execution(execution, options.raiseOnError), (execution) =>
-          options.returnExecution === false ? execution.uuid : execution
+      return Effect.flatMap(StartExecution.runUnsafe(starter, saga, options, until, fiber), (execution) => {
+        const result: ReturnType<SagaManager["Service"]["run"]> = ManagerResult.execution(
+          execution,
+          options.raiseOnError
         )
-      )
+        return options.returnExecution === false ? Effect.as(result, execution.uuid) : result
+      })
     }),
   start: (saga, options) =>
     Effect.withFiber((fiber) =>

@@ -176,7 +176,7 @@ describe("settings", () => {
 })
 
 describe("a setting", () => {
-  it.effect("that lets nothing through is SagaError.InvalidSetting and says which", () =>
+  it.effect("that lets nothing through is InvalidSetting and says which", () =>
     Effect.gen(function* () {
       const refused: ReadonlyArray<readonly [Partial<SagaConfig.SagaConfigOptions>, string]> = [
         [{ maxRunning: 0 }, "maxRunning"],

@@ -1,5 +1,5 @@
 /**
- * What the compiler says of `run` and `execute`. `same` is the assertion, `@ts-expect-error` a refusal; nothing here
+ * The doors of the manager as the compiler sees them: `run`, `start`, `execute`, `resume`. `same` is the assertion, `@ts-expect-error` a refusal; nothing here
  * runs, so a wrong type is an error of `tsc` on its line.
  */
 import { assert, it } from "@effect/vitest"
@@ -124,6 +124,38 @@ it("executes to the context, or fails with the declared error itself", () => {
   assert.isTrue(Effect.isEffect(handled))
 })
 
+it("starts to the uuid, and fails only with what can go wrong before it is stored", () => {
+  const uuid = SagaManager.start(CreateOrder, { context, startKey: "o", user: "u", autocommit: false })
+  same<typeof uuid, Effect.Effect<string, StartError, Manager>>(true)
+  assert.isTrue(Effect.isEffect(uuid))
+})
+
+it("resumes to the execution: finished, or also paused where that is asked for", () => {
+  type ResumeFailure = ResumeError | SagaRunner.SagaFailedExecution<unknown> | SagaError.SagaFailedCommitCallback
+  const finished = SagaManager.resume(response)
+  same<typeof finished, Effect.Effect<SagaExecution.Finished<unknown>, ResumeFailure, Manager>>(true)
+  const end = SagaManager.resume(response, { until: "end", autocommit: false })
+  same<typeof end, Effect.Effect<SagaExecution.Finished<unknown>, ResumeFailure, Manager>>(true)
+  type Either = SagaExecution.Finished<unknown> | SagaExecution.Paused<unknown>
+  const paused = SagaManager.resume(response, { until: "pause" })
+  same<typeof paused, Effect.Effect<Either, ResumeFailure, Manager>>(true)
+  const until: SagaManager.Until = flag ? "end" : "pause"
+  const either = SagaManager.resume(response, { until })
+  same<typeof either, Effect.Effect<Either, ResumeFailure, Manager>>(true)
+  assert.isTrue([finished, end, paused, either].every(Effect.isEffect))
+})
+
+it("takes one shape for who does something, with a reason where it must be given", () => {
+  type Service = SagaManager.SagaManager["Service"]
+  same<Parameters<Service["cancel"]>, [uuid: string, who?: SagaManager.SagaActor | undefined]>(true)
+  same<Parameters<Service["reject"]>, [uuid: string, who?: SagaManager.SagaActor | undefined]>(true)
+  same<Parameters<Service["retryParked"]>, [uuid: string, path: string, who: SagaManager.SagaActor]>(true)
+  same<Parameters<Service["resolveParked"]>, [uuid: string, path: string, who: SagaManager.SagaActorWithReason]>(true)
+  same<SagaManager.SagaActorWithReason["reason"], string>(true)
+  const who: SagaManager.SagaActor = { actor: "ada" }
+  assert.strictEqual(who.actor, "ada")
+})
+
 it("requires ports, configuration and the services of all sagas, and nothing hidden", () => {
   const layer = SagaManager.layer([CreateOrder])
   same<
@@ -176,6 +208,18 @@ const refusals = () => {
   SagaManager.execute(CreateOrder, { context: { ...context, amount: "1" } })
   // @ts-expect-error Object literal may only specify known properties, and 'returnExecution' does not exist (flag of run)
   SagaManager.execute(CreateOrder, { context, returnExecution: false })
+  // @ts-expect-error Type '"open"' is not assignable to type '"committed"'. (open saga)
+  SagaManager.start(open, { context: { sku: "" } })
+  // @ts-expect-error Type 'string' is not assignable to type 'number'. (wrong context)
+  SagaManager.start(CreateOrder, { context: { ...context, amount: "1" } })
+  // @ts-expect-error Object literal may only specify known properties, and 'pauseOnDisk' does not exist (flag of run)
+  SagaManager.start(CreateOrder, { context, pauseOnDisk: true })
+  // @ts-expect-error Type 'string' is not assignable to type 'undefined'. (two identities)
+  SagaManager.start(CreateOrder, { context, uuid: "1", startKey: "o" })
+  // @ts-expect-error Type '"never"' is not assignable to type '"end" | "pause"'. (until)
+  SagaManager.resume(response, { until: "never" })
+  // @ts-expect-error Object literal may only specify known properties, and 'uuid' does not exist (it is in the response)
+  SagaManager.resume(response, { uuid: "1" })
   // @ts-expect-error Object literal may only specify known properties, and 'uuid' does not exist (a resume has none)
   SagaManager.run({ response, uuid: "1" })
 }

@@ -5,8 +5,8 @@ const decision = "test/execution/rules/SagaDecision.test.ts"
 const input = "test/execution/rules/SagaInput.test.ts"
 const laws = "test/execution/rules/laws.test.ts"
 const remote = "test/orchestrator/steps/remote.test.ts"
-const twoPhase = "test/orchestrator/twoPhase.test.ts"
-const control = "test/orchestrator/control.test.ts"
+const twoPhase = "test/orchestrator/twoPhaseCommit.test.ts"
+const control = "test/orchestrator/ManagerControl.test.ts"
 const outage = "test/orchestrator/outage.test.ts"
 
 export const execution: ReadonlyArray<Mutant> = [

@@ -1,12 +1,12 @@
 /** SPEC C6: what a participant does with a message, by what it has recorded. */
 import type { Mutant } from "./Mutant.ts"
 
-const table = "test/participant/table.test.ts"
-const random = "test/participant/random.test.ts"
-const wire = "test/participant/wire.test.ts"
-const ambient = "test/participant/ambient.test.ts"
-const participant = "test/orchestrator/participant.test.ts"
-const twoPhase = "test/orchestrator/twoPhase.test.ts"
+const table = "test/participant/ParticipantDecision.test.ts"
+const random = "test/participant/laws.test.ts"
+const wire = "test/participant/Participant.test.ts"
+const ambient = "test/participant/innerSaga.test.ts"
+const participant = "test/participant/HandleMessage.test.ts"
+const twoPhase = "test/orchestrator/twoPhaseCommit.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
 
 const machine = "src/participant/ParticipantDecision.ts"

@@ -5,12 +5,12 @@ const decision = "test/execution/rules/SagaDecision.test.ts"
 const input = "test/execution/rules/SagaInput.test.ts"
 const laws = "test/execution/rules/laws.test.ts"
 const crash = "test/orchestrator/crash.test.ts"
-const control = "test/orchestrator/control.test.ts"
-const start = "test/orchestrator/start.test.ts"
-const twoPhase = "test/orchestrator/twoPhase.test.ts"
-const wire = "test/participant/wire.test.ts"
+const control = "test/orchestrator/ManagerControl.test.ts"
+const start = "test/orchestrator/StartExecution.test.ts"
+const twoPhase = "test/orchestrator/twoPhaseCommit.test.ts"
+const wire = "test/participant/Participant.test.ts"
 const instances = "test/orchestrator/instances.test.ts"
-const overtaken = "test/orchestrator/overtaken.test.ts"
+const overtaken = "test/orchestrator/twoOwners.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
 
@@ -143,7 +143,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     file: "src/orchestrator/Recovery.ts",
     find: "    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.interval), round(self))))\n",
     replace: "",
-    tests: [crash, "test/orchestrator/review.test.ts"]
+    tests: [crash, "test/orchestrator/regressions.test.ts"]
   },
   {
     rule: "C7",
@@ -265,7 +265,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     file: "src/execution/view/SagaExecution.ts",
     find: `return Uuid.version(uuid) === "7"`,
     replace: `return Uuid.version(uuid) === "x"`,
-    tests: ["test/execution/view/raw.test.ts"]
+    tests: ["test/execution/view/SagaExecution.raw.test.ts"]
   },
   {
     rule: "C9",
@@ -326,7 +326,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     file: "src/participant/ParticipantDecision.ts",
     find: "coordinator: known.coordinator ?? (known.uuid === envelope.saga ? envelope.coordinator : undefined)",
     replace: "coordinator: known.coordinator",
-    tests: ["test/participant/ambient.test.ts"]
+    tests: ["test/participant/innerSaga.test.ts"]
   },
   {
     rule: "C12",
@@ -342,7 +342,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     file: "src/ports/DeadLetters.ts",
     find: "sha256: sha256OfText(body)",
     replace: "sha256: String(body)",
-    tests: [wire, "test/orchestrator/deadLetters.test.ts"]
+    tests: [wire, "test/orchestrator/ReplyConsumer.deadLetters.test.ts"]
   },
 
   // ---- C14 -----------------------------------------------------------------------------------------------------
@@ -436,7 +436,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     file: "src/participant/HandleMessage.ts",
     find: "barriers: [{ ...executed, open: false }]",
     replace: "barriers: [executed]",
-    tests: [wire, "test/participant/table.test.ts"]
+    tests: [wire, "test/participant/ParticipantDecision.test.ts"]
   },
   {
     rule: "C14",

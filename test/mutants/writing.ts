@@ -2,18 +2,18 @@
 import type { Mutant } from "./Mutant.ts"
 
 const decision = "test/execution/rules/SagaDecision.test.ts"
-const twoPhase = "test/orchestrator/twoPhase.test.ts"
+const twoPhase = "test/orchestrator/twoPhaseCommit.test.ts"
 const crash = "test/orchestrator/crash.test.ts"
 const outage = "test/orchestrator/outage.test.ts"
 const instances = "test/orchestrator/instances.test.ts"
-const overtaken = "test/orchestrator/overtaken.test.ts"
-const participant = "test/orchestrator/participant.test.ts"
-const wire = "test/participant/wire.test.ts"
-const table = "test/participant/table.test.ts"
+const overtaken = "test/orchestrator/twoOwners.test.ts"
+const participant = "test/participant/HandleMessage.test.ts"
+const wire = "test/participant/Participant.test.ts"
+const table = "test/participant/ParticipantDecision.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const sqlRepository = "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
 const sqlStore = "test/adapters/sql/SqlParticipantStore.test.ts"
-const sqlSteps = "test/adapters/sql/transactional.test.ts"
+const sqlSteps = "test/adapters/sql/transactionalSteps.test.ts"
 
 export const writing: ReadonlyArray<Mutant> = [
   // ---- C3 ------------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ export const writing: ReadonlyArray<Mutant> = [
     find: "return Effect.flatMap(manager.reply(answer.success.envelope.saga, reply), (outcome)",
     replace:
       "return Effect.flatMap(Effect.andThen(delivery.acknowledge, manager.reply(answer.success.envelope.saga, reply)), (outcome)",
-    tests: ["test/orchestrator/service.test.ts"]
+    tests: ["test/orchestrator/ReplyConsumer.test.ts"]
   },
   {
     rule: "W2",
@@ -168,7 +168,7 @@ export const writing: ReadonlyArray<Mutant> = [
     file: "src/orchestrator/ReplyConsumer.ts",
     find: "  yield* DeadLetters.keep(delivery, reason)\n",
     replace: "",
-    tests: ["test/orchestrator/deadLetters.test.ts"]
+    tests: ["test/orchestrator/ReplyConsumer.deadLetters.test.ts"]
   },
 
   // ---- W3 ------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ export const writing: ReadonlyArray<Mutant> = [
     file: "src/participant/ParticipantHandlers.ts",
     find: "Effect.matchCauseEffect(unit.attempt(handled), {",
     replace: "Effect.matchCauseEffect(handled, {",
-    tests: ["test/adapters/sql/participants.test.ts"]
+    tests: ["test/adapters/sql/participantProcesses.test.ts"]
   },
 
   // ---- W4 ------------------------------------------------------------------------------------------------------
@@ -366,6 +366,6 @@ export const writing: ReadonlyArray<Mutant> = [
     file: "src/orchestrator/steps/StepCallback.ts",
     find: "const idempotencyKey = messageId(uuid, path, op)",
     replace: `const idempotencyKey = [messageId(uuid, path, op), scope.clock.currentTimeMillisUnsafe()].join(":")`,
-    tests: ["test/orchestrator/steps/local.test.ts", crash]
+    tests: ["test/orchestrator/steps/LocalStep.test.ts", crash]
   }
 ]

@@ -6,7 +6,7 @@ import { type Envelope, FaultPoint } from "effect-saga/internals"
 import { until } from "../fixtures/manager.ts"
 import * as Participants from "../fixtures/participantStore.ts"
 import * as Repository from "../fixtures/repository.ts"
-import { envelopeOf, type Message, uuid } from "./bench.ts"
+import { envelopeOf, type Message, uuid } from "./byHand.ts"
 
 const Bank = Participant.make("bank", {
   Charge: { payload: {}, success: Schema.String },

@@ -6,10 +6,10 @@ import {
   Agreement,
   begin,
   bookFor,
+  Flights,
   failure,
   go,
   Hotels,
-  InFlightWork,
   makeStory,
   own,
   runner,
@@ -18,16 +18,16 @@ import {
   statuses,
   undone,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../../fixtures/travel.ts"
 
 const trip = Saga.make("Trip", { context: { trip: Schema.String, far: Schema.Boolean } })
 const far = { trip: "Gent", far: true }
 const near = { trip: "Gent", far: false }
 
-const bookFlight = { command: InFlightWork.commands.Book, payload: bookFor }
+const bookFlight = { command: Flights.commands.Book, payload: bookFor }
 const bookHotel = { command: Hotels.commands.Book, payload: bookFor }
 const cancelFlight = {
-  command: InFlightWork.commands.Cancel,
+  command: Flights.commands.Cancel,
   payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
 }
 const cancelHotel = {

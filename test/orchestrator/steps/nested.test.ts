@@ -5,10 +5,10 @@ import { Participant, ParticipantStore, Saga, SagaExecution, SagaManager, SagaRu
 import {
   Agreement,
   begin,
+  Flights,
   failure,
   go,
   Hotels,
-  InFlightWork,
   makeStory,
   manager,
   managerEnrolling,
@@ -17,7 +17,7 @@ import {
   statuses,
   undone,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../../fixtures/travel.ts"
 
 /** A stay: a room and its key. Fails in a town named "full". */
 const makeStay = (story: ReturnType<typeof makeStory>) =>
@@ -45,8 +45,8 @@ const makeTravel = (story: ReturnType<typeof makeStory>) => {
   const Stay = makeStay(story)
   return Saga.make("Travel", { context: { trip: Schema.String } }).pipe(
     Saga.remote("flight", {
-      execute: { command: InFlightWork.commands.Book, payload: ({ trip }) => ({ trip }) },
-      compensate: { command: InFlightWork.commands.Cancel, payload: ({ flight }) => ({ ref: flight.ref }) }
+      execute: { command: Flights.commands.Book, payload: ({ trip }) => ({ trip }) },
+      compensate: { command: Flights.commands.Cancel, payload: ({ flight }) => ({ ref: flight.ref }) }
     }),
     Saga.nested("stay", { saga: Stay, context: ({ trip }) => ({ town: trip, nights: 2 }) }),
     Saga.local("report", {
@@ -64,7 +64,7 @@ const makeTravel = (story: ReturnType<typeof makeStory>) => {
 /** Services that book and cancel, and write it down. */
 const services = (story: ReturnType<typeof makeStory>) =>
   Layer.mergeAll(
-    Participant.layer(InFlightWork, {
+    Participant.layer(Flights, {
       Book: ({ trip }) => story.tell("flight", { ref: `F ${trip}` }),
       Cancel: ({ ref }) => story.tell(`${ref} back`)
     }),

@@ -6,10 +6,10 @@ import { Saga, SagaExecution, SagaManager } from "../../../src/index.ts"
 import {
   begin,
   bookFor,
+  Flights,
   failure,
   go,
   Hotels,
-  InFlightWork,
   idle,
   makeStory,
   manager,
@@ -21,15 +21,15 @@ import {
   undone,
   until,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../../fixtures/travel.ts"
 
 const context = { trip: "Gent" }
 const trip = Saga.make("Trip", { context: { trip: Schema.String } })
 
-const bookFlight = { command: InFlightWork.commands.Book, payload: bookFor }
+const bookFlight = { command: Flights.commands.Book, payload: bookFor }
 const bookHotel = { command: Hotels.commands.Book, payload: bookFor }
 const cancelFlight = {
-  command: InFlightWork.commands.Cancel,
+  command: Flights.commands.Cancel,
   payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
 }
 const cancelHotel = {

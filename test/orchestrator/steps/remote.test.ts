@@ -8,10 +8,10 @@ import {
   begin,
   bookFor,
   Cars,
+  Flights,
   failure,
   go,
   Hotels,
-  InFlightWork,
   makeStory,
   own,
   response,
@@ -20,15 +20,15 @@ import {
   statuses,
   undone,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../../fixtures/travel.ts"
 
 const context = { trip: "Gent" }
 const trip = Saga.make("Trip", { context: { trip: Schema.String } })
 
-const bookFlight = { command: InFlightWork.commands.Book, payload: bookFor }
+const bookFlight = { command: Flights.commands.Book, payload: bookFor }
 const bookHotel = { command: Hotels.commands.Book, payload: bookFor }
 const cancelFlight = {
-  command: InFlightWork.commands.Cancel,
+  command: Flights.commands.Cancel,
   payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
 }
 
@@ -73,7 +73,7 @@ describe("execute", () => {
       const saga = trip.pipe(
         Saga.remote("flight", {
           execute: {
-            command: InFlightWork.commands.Book,
+            command: Flights.commands.Book,
             payload: () => {
               throw broken
             }
@@ -97,7 +97,7 @@ describe("execute", () => {
   it.effect("REM-002 a payload that its command refuses fails the step before anything is sent", () => {
     const saga = trip.pipe(
       // what the types forbid, and untyped code can do
-      Saga.remote("flight", { execute: { command: InFlightWork.commands.Book, payload: () => ({ trip: 1 as any }) } }),
+      Saga.remote("flight", { execute: { command: Flights.commands.Book, payload: () => ({ trip: 1 as any }) } }),
       Saga.commit
     )
     return Effect.gen(function* () {
@@ -188,7 +188,7 @@ describe("a reply", () => {
     () => {
       const saga = trip.pipe(Saga.remote("flight", { execute: bookFlight, compensate: cancelFlight }), Saga.commit)
       const silent = trip.pipe(
-        Saga.remote("flight", { execute: { command: InFlightWork.commands.Cancel, payload: () => ({ ref: "F1" }) } }),
+        Saga.remote("flight", { execute: { command: Flights.commands.Cancel, payload: () => ({ ref: "F1" }) } }),
         Saga.commit
       )
       return Effect.gen(function* () {
@@ -538,7 +538,7 @@ describe("undoing", () => {
       Saga.remote("flight", {
         execute: bookFlight,
         compensate: {
-          command: InFlightWork.commands.Cancel,
+          command: Flights.commands.Cancel,
           payload: () => {
             throw new Error("no payload")
           }

@@ -5,8 +5,8 @@ import { TestClock } from "effect/testing"
 import { Saga, SagaExecutionRepository, SagaManager, SagaTransaction } from "../../../src/index.ts"
 import {
   bookFor,
+  Flights,
   failure,
-  InFlightWork,
   idle,
   inProcess,
   makeStory,
@@ -18,7 +18,7 @@ import {
   undone,
   until,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../../fixtures/travel.ts"
 
 const uuid = "0e9f4f0a-7c1f-4b4e-9a55-111111111111"
 const context = { trip: "Gent" }
@@ -242,8 +242,8 @@ describe("a remote step that is awaited", () => {
   const saga = trip.pipe(
     Saga.local("seat", { success: Schema.String, execute: () => story.tell("seat", "12A") }),
     Saga.remote("flight", {
-      execute: { command: InFlightWork.commands.Book, payload: bookFor },
-      compensate: { command: InFlightWork.commands.Cancel, payload: ({ flight }) => ({ ref: flight.ref }) },
+      execute: { command: Flights.commands.Book, payload: bookFor },
+      compensate: { command: Flights.commands.Cancel, payload: ({ flight }) => ({ ref: flight.ref }) },
       timeout: "10 seconds"
     }),
     Saga.commit

@@ -7,8 +7,8 @@ import {
   Agreement,
   bookFor,
   Cars,
+  Flights,
   failure,
-  InFlightWork,
   idle,
   makeStory,
   manager,
@@ -20,13 +20,13 @@ import {
   undone,
   until,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../../fixtures/travel.ts"
 
 const context = { trip: "Gent" }
 const trip = Saga.make("Trip", { context: { trip: Schema.String } })
-const bookFlight = { command: InFlightWork.commands.Book, payload: bookFor }
+const bookFlight = { command: Flights.commands.Book, payload: bookFor }
 const cancelFlight = {
-  command: InFlightWork.commands.Cancel,
+  command: Flights.commands.Cancel,
   payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
 }
 

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Saga } from "../../../src/index.ts"
-import { begin, failure, makeStory, runner } from "../../fixtures/runtime.ts"
+import { begin, failure, makeStory, runner } from "../../fixtures/travel.ts"
 
 const story = makeStory()
 

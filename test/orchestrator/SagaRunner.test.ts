@@ -1,15 +1,15 @@
 /** Whole executions by hand: made, run, resumed, committed, rejected and rolled back by `SagaRunner`. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../../src/index.ts"
+import { Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../src/index.ts"
 import {
   Agreement,
   begin,
   bookFor,
+  Flights,
   failure,
   go,
   Hotels,
-  InFlightWork,
   makeStory,
   response,
   runner,
@@ -18,15 +18,15 @@ import {
   statuses,
   undone,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../fixtures/travel.ts"
 
 const context = { trip: "Gent" }
 const trip = Saga.make("Trip", { context: { trip: Schema.String } })
 
-const bookFlight = { command: InFlightWork.commands.Book, payload: bookFor }
+const bookFlight = { command: Flights.commands.Book, payload: bookFor }
 const bookHotel = { command: Hotels.commands.Book, payload: bookFor }
 const cancelFlight = {
-  command: InFlightWork.commands.Cancel,
+  command: Flights.commands.Cancel,
   payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
 }
 const cancelHotel = {

@@ -5,8 +5,8 @@ import { TestClock } from "effect/testing"
 import { Saga, SagaManager } from "../../../src/index.ts"
 import {
   bookFor,
+  Flights,
   failure,
-  InFlightWork,
   idle,
   makeStory,
   manager,
@@ -17,7 +17,7 @@ import {
   undone,
   until,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../../fixtures/travel.ts"
 
 const context = { trip: "Gent" }
 const trip = Saga.make("Trip", { context: { trip: Schema.String } })
@@ -196,8 +196,8 @@ describe("a remote compensation", () => {
   const saga = trip.pipe(
     Saga.local("first", { execute: () => story.tell("first"), compensate: () => story.tell("first back") }),
     Saga.remote("flight", {
-      execute: { command: InFlightWork.commands.Book, payload: bookFor },
-      compensate: { command: InFlightWork.commands.Cancel, payload: ({ flight }) => ({ ref: flight.ref }) },
+      execute: { command: Flights.commands.Book, payload: bookFor },
+      compensate: { command: Flights.commands.Cancel, payload: ({ flight }) => ({ ref: flight.ref }) },
       retryCompensate: { times: 2, backoff: "1 second" }
     }),
     Saga.local("check", { error: SoldOut, execute: fails }),

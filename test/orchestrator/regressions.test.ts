@@ -12,7 +12,7 @@ import {
   SagaRunner,
   TransactionCommitter
 } from "effect-saga"
-import { makeStory } from "../fixtures/runtime.ts"
+import { makeStory } from "../fixtures/travel.ts"
 
 class Broke extends Schema.TaggedError<Broke>()("Broke", {}) {}
 

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Ref } from "effect"
 import { type ParticipantStore, RequestContext, SagaTransaction, transactional } from "effect-saga"
-import { Declined, makeBench, uuid } from "./bench.ts"
+import { Declined, makeBench, uuid } from "./byHand.ts"
 
 const other = "01890000-0000-7000-8000-000000000002"
 

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { some } from "../fixtures/participantStore.ts"
-import { type Bench, makeBench, maxSkew, notAfter, type Op, participantRetention } from "./bench.ts"
+import { type Bench, makeBench, maxSkew, notAfter, type Op, participantRetention } from "./byHand.ts"
 
 type Status = "none" | "pending" | "reserved" | "committed" | "rejected"
 type Answer = 200 | 400 | 404 | 500 | "alarm" | "silent alarm" | "nothing"

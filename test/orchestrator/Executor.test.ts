@@ -9,31 +9,31 @@ import {
   SagaExecution,
   SagaRequest,
   SagaTransaction
-} from "../../../src/index.ts"
-import { Envelope, Executor } from "../../../src/internals.ts"
+} from "../../src/index.ts"
+import { Envelope, Executor } from "../../src/internals.ts"
 import {
   begin,
   bookFor,
+  Flights,
   failure,
   go,
-  InFlightWork,
   makeStory,
   ports,
   portsEnrolling,
   runnerEnrolling,
   SoldOut,
   Wire
-} from "../../fixtures/runtime.ts"
+} from "../fixtures/travel.ts"
 
 const trip = Saga.make("Trip", { context: { trip: Schema.String } })
 const Trip = trip.pipe(
   Saga.local("seat", { success: Schema.String, execute: () => Effect.succeed("12A") }),
-  Saga.remote("flight", { execute: { command: InFlightWork.commands.Book, payload: bookFor } }),
+  Saga.remote("flight", { execute: { command: Flights.commands.Book, payload: bookFor } }),
   Saga.commit
 )
 
 const context = { trip: "Gent" }
-const bookFlight = { command: InFlightWork.commands.Book, payload: bookFor }
+const bookFlight = { command: Flights.commands.Book, payload: bookFor }
 const created = SagaExecution.fromDefinition(Trip, { context, user: "ann" })
 const seat = Effect.flatMap(created, (execution) => Executor.at(execution, { path: "0", name: "seat" }))
 const flight = Effect.flatMap(created, (execution) => Executor.at(execution, { path: "1", name: "flight" }))
@@ -337,7 +337,7 @@ describe("request", () => {
       const throws = (): { trip: string } => {
         throw thrown
       }
-      const { Book: command } = InFlightWork.commands
+      const { Book: command } = Flights.commands
       assert.strictEqual(yield* causeOf(Executor.request(place, { command, payload: throws }, context)), thrown)
       const long = yield* causeOf(
         Executor.request(place, { command, payload: () => ({ trip: "x".repeat(Broker.maxMessageBytes) }) }, context)

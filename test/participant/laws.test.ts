@@ -11,7 +11,7 @@ import { defaults } from "../../src/participant/ParticipantConfig.ts"
 import * as ParticipantDecision from "../../src/participant/ParticipantDecision.ts"
 import { below, type Chance, pick } from "../execution/rules/chance.ts"
 import { some } from "../fixtures/participantStore.ts"
-import { type Bench, type Message, makeBench, maxSkew, notAfter, uuid } from "./bench.ts"
+import { type Bench, type Message, makeBench, maxSkew, notAfter, uuid } from "./byHand.ts"
 
 const { EFFORT = "1", SEED } = process.env
 const seeds = SEED === undefined ? Array.from({ length: 2_000 * Number(EFFORT) }, (_, i) => i + 1) : [Number(SEED)]

@@ -15,7 +15,7 @@ import type { Envelope } from "effect-saga/internals"
 import { counting, outcomes, quiet, until } from "../fixtures/manager.ts"
 import * as Participants from "../fixtures/participantStore.ts"
 import { isMemory } from "../fixtures/repository.ts"
-import { envelopeOf, type Message, maxSkew, notAfter, uuid } from "./bench.ts"
+import { envelopeOf, type Message, maxSkew, notAfter, uuid } from "./byHand.ts"
 
 class Full extends Schema.TaggedError<Full>()("Full", {}) {}
 

@@ -7,7 +7,7 @@ import { Broker, Participant, ParticipantStore } from "effect-saga"
 import type { Envelope } from "effect-saga/internals"
 import { PgliteClient } from "effect-saga/pglite"
 import { SqlParticipantStore } from "effect-saga/sql"
-import { envelopeOf } from "../../participant/bench.ts"
+import { envelopeOf } from "../../participant/byHand.ts"
 
 const Talk = Participant.make("talk", {
   Ask: { payload: {}, success: Schema.String },

@@ -10,7 +10,7 @@ import { Broker, Participant, ParticipantStore, SagaTransaction } from "effect-s
 import type { Envelope } from "effect-saga/internals"
 import { SqlParticipantStore } from "effect-saga/sql"
 import { databases, url } from "../../fixtures/postgres.ts"
-import { envelopeOf, type Message } from "../../participant/bench.ts"
+import { envelopeOf, type Message } from "../../participant/byHand.ts"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
 

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { type Bench, makeBench, maxSkew, notAfter, uuid } from "./bench.ts"
+import { type Bench, makeBench, maxSkew, notAfter, uuid } from "./byHand.ts"
 
 const outer = "01890000-0000-7000-8000-00000000000a"
 const both = { transactions: [outer, uuid] }

@@ -8,9 +8,9 @@ import {
   Agreement,
   begin,
   bookFor,
+  Flights,
   failure,
   go,
-  InFlightWork,
   makeStory,
   manager,
   own,
@@ -20,12 +20,12 @@ import {
   statuses,
   undone,
   until
-} from "../../fixtures/runtime.ts"
+} from "../../fixtures/travel.ts"
 
 const context = { trip: "Gent" }
 type Before = { readonly trip: string }
 const trip = Saga.make("Trip", { context: { trip: Schema.String } })
-const bookFlight = { command: InFlightWork.commands.Book, payload: bookFor }
+const bookFlight = { command: Flights.commands.Book, payload: bookFor }
 
 const rollback = (execution: SagaExecution.SagaExecution) =>
   SagaRunner.SagaRunner.use((service) => service.rollback(execution))

@@ -7,6 +7,9 @@ import { Effect, Exit, type Scope } from "effect"
 /** Rows in one statement, at most. */
 const maxRows = 512
 
+/** Bytes of the rows in one statement, at most: a larger row is sent alone. */
+const maxBytes = 4 * 1024 * 1024
+
 /** Statements at the same time, at most. */
 const maxInFlight = 2
 
@@ -32,11 +35,13 @@ export interface GroupCommit<Row, A, E> {
 export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   /** Rows with the same key are never in one statement. */
   readonly key: (row: Row) => string
+  /** About how many bytes the row has in a statement. */
+  readonly size: (row: Row) => number
   /** Writes all rows. Gives one exit for each row, in the same order. */
   readonly writeAll: (rows: ReadonlyArray<Row>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>>
   readonly refused: () => E
 }): Effect.fn.Return<GroupCommit<Row, A, E>, never, Scope.Scope> {
-  const { key, refused, writeAll } = options
+  const { key, refused, size, writeAll } = options
   const context = yield* Effect.context<never>()
   const fork = Effect.runForkWith(context)
   let queue: Array<Waiting<Row, A, E>> = []
@@ -57,10 +62,15 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   const take = (most: number): ReadonlyArray<Waiting<Row, A, E>> => {
     const batch = new Map<string, Waiting<Row, A, E>>()
     const left: Array<Waiting<Row, A, E>> = []
+    let bytes = 0
     for (const waiting of queue) {
       const id = key(waiting.row)
-      if (batch.size < most && !batch.has(id)) batch.set(id, waiting)
-      else left.push(waiting)
+      const more = size(waiting.row)
+      const fits = batch.size < most && (batch.size === 0 || bytes + more <= maxBytes)
+      if (fits && !batch.has(id)) {
+        batch.set(id, waiting)
+        bytes += more
+      } else left.push(waiting)
     }
     queue = left
     return [...batch.values()]

@@ -205,6 +205,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
 
   const together = yield* GroupCommit.make<Row, SagaExecution, StoreError>({
     key: ({ uuid }) => uuid,
+    size: ({ facts }) => facts.length,
     writeAll: (rows) => writeAll(rows, false),
     refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "store" })
   })

@@ -14,6 +14,7 @@ const slow = Effect.gen(function* () {
   const gates: Array<Deferred.Deferred<void>> = []
   const group = yield* GroupCommit.make<string, string, "refused">({
     key: (row) => row.slice(0, 1),
+    size: (row) => (row.endsWith("M") ? Number.parseInt(row.slice(1), 10) * 1024 * 1024 : row.length),
     refused: () => "refused",
     writeAll: (rows) =>
       Effect.gen(function* () {
@@ -50,6 +51,21 @@ describe("group commit", () => {
         results,
         ["a", "b", "c", "d", "e"].map((row) => `${row} written`)
       )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("sends at most 4 MiB in one statement, and a larger row alone", () =>
+    Effect.gen(function* () {
+      const { batches, gates, write } = yield* slow
+      yield* Effect.forEach(["x", "y", "a3M", "b2M", "c1M", "d9M"], write)
+      for (let at = 0; at < 5; at++) {
+        yield* settle
+        const gate = gates[at]
+        if (gate !== undefined) yield* Deferred.succeed(gate, undefined)
+      }
+      yield* settle
+      assert.deepStrictEqual(batches, [["x"], ["y"], ["a3M", "c1M"], ["b2M"], ["d9M"]])
+      for (const gate of gates) yield* Deferred.succeed(gate, undefined)
     }).pipe(Effect.scoped)
   )
 

@@ -5,7 +5,6 @@ export {
   type Finished,
   fromDefinition,
   fromRaw,
-  maxContextSize,
   type Options,
   type Paused,
   Raw,
@@ -15,3 +14,4 @@ export {
   SagaInvalidUuid
 } from "../execution/view/SagaExecution.ts"
 export type { Inner, SagaStepExecution } from "../execution/view/SagaStepExecution.ts"
+export { maxContextSize } from "../wire/JsonLimits.ts"

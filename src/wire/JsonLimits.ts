@@ -19,6 +19,9 @@ export interface Limits {
 /** The limits of SPEC C11. */
 export const limits: Limits = { maxDepth: 32, maxKeys: 1_000 }
 
+/** The context of an execution may not be larger than this many characters of JSON (SPEC C11). */
+export const maxContextSize = 1_048_576
+
 /** The reason why a value is refused, and the place: `"$.items[3].price is NaN"`. Never the value itself (SPEC C12). */
 export class JsonIssue {
   readonly reason: string

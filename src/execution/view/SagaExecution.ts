@@ -3,19 +3,18 @@
  * that they fold to. `SagaRunner` gives the next execution, `SagaExecutionRepository` stores the events gained.
  */
 import { Clock, Effect, Schema } from "effect"
-import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition } from "../../definition/SagaStep.ts"
 import * as SagaValidation from "../../definition/SagaValidation.ts"
 import { Uuid as UuidText } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
-import { check, Json, limits } from "../../wire/JsonLimits.ts"
+import { check, Json, limits, maxContextSize } from "../../wire/JsonLimits.ts"
 import * as Uuid from "../../wire/Uuid.ts"
 import * as Context from "../rules/SagaContext.ts"
 import { SagaEvent } from "../rules/SagaEvent.ts"
 import * as Evolution from "../rules/SagaEvolution.ts"
 import * as State from "../rules/SagaState.ts"
 import { type CommitState, type Decision, SagaStatus } from "../rules/SagaStatus.ts"
-import { type Frame, toArray } from "../rules/StepTree.ts"
+import { collect, started, toArray } from "../rules/StepTree.ts"
 import { stalledAt } from "../rules/TwoPhaseCommit.ts"
 import {
   SagaContextDecodeError,
@@ -23,10 +22,8 @@ import {
   SagaContextTooLarge,
   toError
 } from "../view/ExecutionErrors.ts"
+import { contextView } from "./ContextView.ts"
 import * as Step from "./SagaStepExecution.ts"
-
-/** The context may not be larger than this many characters of JSON (SPEC C11). */
-export const maxContextSize = 1_048_576
 
 export class SagaExecution {
   /** What the events fold to. */
@@ -83,7 +80,10 @@ export class SagaExecution {
   }
   /** Services that took part in any step, at any depth. */
   get relatedServices(): ReadonlyArray<string> {
-    return relatedServices(this.state.root)
+    const found = collect<string>(this.state.root, started, (names, { kind, relatedServices }) => {
+      if (kind === "local" || kind === "remote") names.push(...relatedServices)
+    })
+    return [...new Set(found)].sort()
   }
   /** Initial values and results so far, decoded; as stored where the definition is not known or does not fit. */
   get context(): unknown {
@@ -128,66 +128,6 @@ export interface Errored<out Ctx, out E> extends Omit<SagaExecution, "cause" | "
   readonly status: "errored"
   readonly context: Partial<Ctx>
   readonly cause: E
-}
-
-/** The context as callbacks read it. */
-export const contextView = (
-  definition: Definition,
-  context: Context.SagaContext
-): Context.View | SagaContextDecodeError => {
-  if (context.cache !== undefined) return context.cache
-  // `Context.view` is total but for the decoder given to it, which reports through this exception only.
-  try {
-    return Context.view(context, decoderOf(definition))
-  } catch (error) {
-    if (error instanceof SagaContextDecodeError) return error
-    throw error
-  }
-}
-
-const decoders = new WeakMap<Definition, Context.Decode>()
-
-const decoderOf = (definition: Definition): Context.Decode => {
-  const known = decoders.get(definition)
-  if (known !== undefined) return known
-  const codecs = codecsOf(definition)
-  const decode: Context.Decode = (path, encoded) => {
-    const codec = codecs.get(path)
-    if (codec === undefined) return encoded
-    const decoded = JsonCodec.decode(codec, encoded)
-    if (!JsonCodec.isCodecIssue(decoded)) return decoded
-    const step = SagaPath.at(definition, path)?.name ?? ""
-    throw new SagaContextDecodeError({ path, step, issue: decoded.message })
-  }
-  decoders.set(definition, decode)
-  return decode
-}
-
-/** The schema of each context entry: of a step's result by its path, of initial values by the prefix of their saga. */
-const codecsOf = (definition: Definition): ReadonlyMap<string, Definition["context"]> => {
-  const codecs = new Map([["", definition.context]])
-  for (const { path, step } of SagaPath.steps(definition)) {
-    if (step._tag === "Local" || step._tag === "Remote") codecs.set(path, step.success)
-    else if (step._tag === "Nested") codecs.set(`${path}/n/`, step.saga.context)
-  }
-  return codecs
-}
-
-const relatedServices = (root: Frame): ReadonlyArray<string> => {
-  const found = new Set<string>()
-  const visit = (frame: Frame): void => {
-    for (const step of [
-      ...toArray(frame.done),
-      ...(frame.current === undefined ? [] : [frame.current]),
-      ...toArray(frame.rolledBack)
-    ]) {
-      if (step.inner.length > 0) step.inner.forEach(visit)
-      else if (step.kind === "local" || step.kind === "remote")
-        for (const service of step.relatedServices) found.add(service)
-    }
-  }
-  visit(root)
-  return [...found].sort()
 }
 
 /** The execution with the definition it follows. */

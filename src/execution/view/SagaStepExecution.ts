@@ -7,7 +7,7 @@ import * as Uuid from "../../wire/Uuid.ts"
 import * as Context from "../rules/SagaContext.ts"
 import type { SagaState } from "../rules/SagaState.ts"
 import { SagaStatus, SagaStepStatus } from "../rules/SagaStatus.ts"
-import { type Frame, type StepState, toArray } from "../rules/StepTree.ts"
+import { type Frame, type StepState, started } from "../rules/StepTree.ts"
 
 export interface SagaStepExecution {
   /** Version 5, from the execution's uuid and the path. */
@@ -64,11 +64,9 @@ export const make = (run: Run, state: StepState): SagaStepExecution => ({
 
 /** The steps of a frame that are over: done, and undone or failed, in the order they ran. */
 export const executed = (run: Run, frame: Frame): ReadonlyArray<SagaStepExecution> =>
-  [
-    ...toArray(frame.done).reverse(),
-    ...(frame.current === undefined || isUnderWay(run, frame.current) ? [] : [frame.current]),
-    ...toArray(frame.rolledBack)
-  ].map((state) => make(run, state))
+  started(frame)
+    .filter((state) => state !== frame.current || !isUnderWay(run, state))
+    .map((state) => make(run, state))
 
 /** On the way back the step that is undone is over, also one that was paused; what still runs is not. */
 const isUnderWay = ({ state: { direction } }: Run, step: StepState): boolean =>

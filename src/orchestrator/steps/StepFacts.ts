@@ -8,8 +8,8 @@ import * as SagaContext from "../../execution/rules/SagaContext.ts"
 import type { EffectKnowledge, Of, SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../../execution/rules/SagaFailure.ts"
 import * as ExecutionErrors from "../../execution/view/ExecutionErrors.ts"
-import { maxContextSize } from "../../execution/view/SagaExecution.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
+import { maxContextSize } from "../../wire/JsonLimits.ts"
 import { type ExecutionScope, now } from "./ExecutionScope.ts"
 
 /** A callback that gives a step its result: `execute`, or a handler of the reply. */

@@ -16,6 +16,7 @@ import { created, isSettled, type SagaState } from "../../../src/execution/rules
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
 import * as CanonicalJson from "../../../src/wire/CanonicalJson.ts"
 import * as Chance from "./chance.ts"
+import { deepFreeze } from "./freeze.ts"
 import * as Generate from "./generate.ts"
 import { Journey } from "./journey.ts"
 import { compensable, except, type Outcome, type Script, Simulation, schedule } from "./simulate.ts"
@@ -449,6 +450,23 @@ describe("evolve", () => {
       }
     })
     assert.isAbove(admitted, 0)
+  })
+
+  it("never changes its argument", () => {
+    Chance.forSeeds(60, (seed) => {
+      const self = generated(seed)
+      const [first, ...rest] = throughJson(events(self.run()))
+      if (first?._tag !== "ExecutionCreated") throw new Error("no first event")
+      let state = deepFreeze(created(first))
+      for (const event of rest) {
+        const before = textOf(state)
+        const next = evolve(state, deepFreeze(event))
+        assert.strictEqual(textOf(state), before, event._tag)
+        // A write is a change as well, and so is what is decided of the state.
+        Decision.advance(deepFreeze(stored(next, next.revision + 1)), self.moment(event.at))
+        state = deepFreeze(next)
+      }
+    })
   })
 
   it("never admits an event twice in a row (I3)", () => {

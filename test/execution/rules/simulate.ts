@@ -18,11 +18,13 @@ import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import type { SagaState } from "../../../src/execution/rules/SagaState.ts"
 import type { StepState } from "../../../src/execution/rules/StepTree.ts"
 import * as TwoPhaseCommit from "../../../src/execution/rules/TwoPhaseCommit.ts"
+import { contextView } from "../../../src/execution/view/ContextView.ts"
 import { SagaContextDecodeError } from "../../../src/execution/view/ExecutionErrors.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
 import { type Envelope, messageId, type Op, type ReplyStatus } from "../../../src/wire/Envelope.ts"
 import type { Json } from "../../../src/wire/JsonLimits.ts"
 import * as Chance from "./chance.ts"
+import { deepFreeze } from "./freeze.ts"
 
 /** Short times: a run that waits is looked at often. */
 export const schedule: RetrySchedule.ScheduleConfig = {
@@ -174,6 +176,7 @@ export class Simulation {
     this.script = options.script ?? except({})
     this.chance = Chance.at(options.seed ?? 0, "schedule")
     this.execution = created
+    deepFreeze(created.state)
     this.now = 1_000
     this.trace.push({ event: created.events[0]!, state: created.state })
     this.admit({
@@ -248,6 +251,7 @@ export class Simulation {
     const next = Execution.evolve(this.execution, event)
     if (next === this.execution) return false
     this.execution = next
+    deepFreeze(next.state)
     this.trace.push({ event, state: next.state })
     return true
   }
@@ -274,6 +278,7 @@ export class Simulation {
     this.log = [...this.log, ...facts]
     this.writes++
     this.execution = Execution.stored(this.execution)
+    deepFreeze(this.state)
     for (const fact of facts) {
       if (fact._tag === "RequestSent" || fact._tag === "ProbeSent" || fact._tag === "CompensationSent")
         this.publish(fact.message)
@@ -287,6 +292,7 @@ export class Simulation {
     const stored = Execution.fromEvents(this.writes, this.log)
     if (stored === undefined) return
     this.execution = Execution.bind(stored, this.definition)
+    deepFreeze(this.state)
     // What was not stored never happened.
     this.trace.length = this.log.length
     this.since = Number.NEGATIVE_INFINITY
@@ -295,7 +301,7 @@ export class Simulation {
 
   private takeOff(instruction: Instruction): void {
     if ("context" in instruction) {
-      const view = Execution.contextView(this.definition, instruction.context)
+      const view = contextView(this.definition, instruction.context)
       if (view instanceof SagaContextDecodeError) throw view
       this.onView?.(instruction, view)
     }

@@ -18,6 +18,7 @@ import { stepAt } from "../../../src/execution/rules/StepTree.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
 import { type Envelope, messageId, type Op, type ReplyStatus } from "../../../src/wire/Envelope.ts"
 import type { Json } from "../../../src/wire/JsonLimits.ts"
+import { deepFreeze } from "./freeze.ts"
 
 export const uuid = "6f1c9a52-58aa-4d0c-9a5e-1a2b3c4d5e6f"
 export const schedule = RetrySchedule.defaults
@@ -41,7 +42,7 @@ export class Story {
 
   constructor(definition: Definition, state: SagaState, now: number, since: number, policy: SagaInput.Policy) {
     this.definition = definition
-    this.state = state
+    this.state = deepFreeze(state)
     this.now = now
     this.since = since
     this.policy = policy

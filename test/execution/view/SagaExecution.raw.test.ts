@@ -4,8 +4,10 @@ import { Effect, Equal, Exit, Schema } from "effect"
 import * as Saga from "../../../src/definition/Saga.ts"
 import * as SagaPath from "../../../src/definition/SagaPath.ts"
 import type { StepState } from "../../../src/execution/rules/StepTree.ts"
+import { contextView } from "../../../src/execution/view/ContextView.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
 import * as Step from "../../../src/execution/view/SagaStepExecution.ts"
+import { maxContextSize } from "../../../src/wire/JsonLimits.ts"
 import * as Uuid from "../../../src/wire/Uuid.ts"
 import { PlaceOrder } from "../../definition/order.ts"
 import { Journey, Weekend } from "../rules/journey.ts"
@@ -102,7 +104,7 @@ describe("a new execution", () => {
       const wrong = yield* Effect.flip(Execution.fromDefinition(PlaceOrder, { context: { ...context, amount: "1" } }))
       assert.deepInclude({ ...wrong }, { _tag: "SagaContextEncodeError", path: "", issue: "$.amount: InvalidType" })
       assert.strictEqual((yield* Effect.flip(Execution.fromDefinition(PlaceOrder)))._tag, "SagaContextEncodeError")
-      const large = { ...context, sku: "x".repeat(Execution.maxContextSize) }
+      const large = { ...context, sku: "x".repeat(maxContextSize) }
       const refused = yield* Effect.flip(Execution.fromDefinition(PlaceOrder, { context: large }))
       assert.strictEqual(refused._tag, "SagaContextTooLarge")
       assert.isBelow(refused.message.length, 200)
@@ -205,7 +207,7 @@ describe("the context of an execution", () => {
     )
     const { context } = new Execution.SagaExecution(state(), Changed)
     assert.strictEqual((context as { readonly at: unknown }).at, stored.at)
-    const issue = Execution.contextView(Changed, state().root.context)
+    const issue = contextView(Changed, state().root.context)
     assert.deepInclude({ ...issue }, { _tag: "SagaContextDecodeError", path: "", issue: "$.amount: InvalidType" })
   })
 })
@@ -470,10 +472,14 @@ describe("a conditional step", () => {
       assert.strictEqual(inner?.pausedStep?.definition, SagaPath.at(PlaceOrder, "2/if0/0"))
       // It goes on where it was.
       const next = new Execution.SagaExecution(decoded.state, PlaceOrder)
-      assert.deepStrictEqual(
-        Object.keys(Execution.contextView(PlaceOrder, next.state.root.current!.inner[0]!.context)),
-        ["orderId", "sku", "quantity", "amount", "reservationId", "payment"]
-      )
+      assert.deepStrictEqual(Object.keys(contextView(PlaceOrder, next.state.root.current!.inner[0]!.context)), [
+        "orderId",
+        "sku",
+        "quantity",
+        "amount",
+        "reservationId",
+        "payment"
+      ])
     })
   )
 })

@@ -487,6 +487,11 @@ describe("remote steps", () => {
     assert.strictEqual(execute.payload, Warehouse.commands.Pick.payload)
     const typed = only(start.pipe(Saga.remote("pay", { execute: charge })), "Remote").execute
     assert.deepStrictEqual([typed.probe, typed.effect], [true, "immediate"])
+    const { Count, Pick } = Participant.make("warehouse", {
+      Count: { payload: {}, compensable: false },
+      Pick: { payload: {} }
+    }).commands
+    assert.deepStrictEqual([Count.compensable, "compensable" in Pick], [false, false])
   })
 
   it("a request without a command is data of the same form, is never probed, and its reply is read by the step's schema", () => {

@@ -1,4 +1,4 @@
-/** What a program knows of the sagas that its storage holds. */
+/** The sagas of a program, found by the name and the fingerprint that storage has. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import * as Saga from "../../src/definition/Saga.ts"
@@ -48,6 +48,10 @@ describe("SagaRegistry", () => {
     assert.strictEqual(missing.message, 'saga "Lost" with fingerprint f00 is not registered, only none')
     const unregistered = Result.getOrThrow(Result.flip(registry.latest("Lost")))
     assert.deepStrictEqual([unregistered._tag, unregistered.known], ["SagaNotRegistered", ["S", "PlaceOrder"]])
+    assert.strictEqual(unregistered.message, 'saga "Lost" is not registered, only S, PlaceOrder')
+    const none = Result.getOrThrow(SagaRegistry.make([]))
+    const empty = Result.getOrThrow(Result.flip(none.latest("Lost")))
+    assert.strictEqual(empty.message, 'saga "Lost" is not registered, only none')
     assert.deepStrictEqual(registry.byName("Lost"), [])
   })
 

@@ -1,4 +1,4 @@
-/** What the types cannot see, and what plain JavaScript does all the same: every issue with its place and its rule. */
+/** Mistakes that no type can see, and mistakes of plain JavaScript: each is reported with its place and its rule. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Schema } from "effect"
 import * as Participant from "../../src/definition/ParticipantContract.ts"
@@ -31,6 +31,13 @@ describe("validate", () => {
     assert.deepStrictEqual(issues(open), ["InvalidPolicy 0", "SagaNotCommitted"])
     assert.deepStrictEqual(issues(start.pipe(Saga.local("one", { execute: nothing }))), ["SagaNotCommitted"])
     assert.deepStrictEqual(issues(PlaceOrder), [])
+  })
+
+  it("takes a saga that was started without options, or with a context that has no fields", () => {
+    const execute = { execute: nothing }
+    assert.deepStrictEqual(issues(js.commit(js.local("one", execute)(js.make("S")))), [])
+    assert.deepStrictEqual(issues(js.commit(js.local("one", execute)(js.make("S", {})))), [])
+    assert.deepStrictEqual(issues({ ...committed(step), context: Schema.Unknown }), [])
   })
 
   it("reports all issues, each with its place, in the order of reading", () => {
@@ -243,7 +250,7 @@ describe("policies", () => {
     ])
   })
 
-  it("undoing without a result needs 'unknown'", () => {
+  it("a compensation without a result needs 'unknown'", () => {
     const needs = "needs 'compensate: { run, unknown }'"
     assert.deepStrictEqual(rules({ onCrash: "compensate", timeout: 1 }), [])
     assert.deepStrictEqual(rules({ onCrash: "compensate", timeout: 1, compensate: nothing }), [
@@ -304,6 +311,7 @@ describe("participants", () => {
       issues(saga, { participants: [Participant.make("payments", {})], knownServices: ["mail", "shipping"] }),
       []
     )
+    assert.deepStrictEqual(issues(saga, { knownServices: ["payments", "shipping", "mail"] }), [])
   })
 })
 

@@ -1,7 +1,7 @@
 /**
- * Port: carries messages between services. Nothing is promised but that an accepted message may arrive, perhaps twice,
- * late, or in another order: whoever expects an answer sends again (SPEC C1, C8). A delivery is acknowledged after its
- * consequence is stored, and comes again if it is not.
+ * Port: carries messages between services. An accepted message may arrive twice, late, in another order or not at all, so
+ * a sender that expects an answer sends again (SPEC C1, C8). A receiver acknowledges a delivery after its consequence is
+ * stored; a delivery that is not acknowledged comes again.
  */
 import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
 import { decode as decodeEnvelope, type Envelope, isName, stringify } from "../wire/Envelope.ts"
@@ -11,16 +11,16 @@ import { FaultPoint } from "./FaultPoint.ts"
 
 // ---- addresses -------------------------------------------------------------------------------------------------
 
-/** `command`: execute, failure, probe. `tx`: reserve, commit, reject, and the answer to a status query. */
+/** `command`: execute, failure, probe. `tx`: reserve, commit, reject, and the answer to `status`. */
 export type Kind = "command" | "tx" | "reply" | "status"
 
-/** Where a message goes: `saga/v1/<to>/<kind>/<from>`, for a command also `/<name>` (SPEC C3). */
+/** The address of a message: `saga/v1/<to>/<kind>/<from>`, for a command also `/<name>` (SPEC C3). */
 export interface Address {
   readonly to: string
   readonly kind: Kind
   /** The sender, as the transport has authenticated it (SPEC C12). */
   readonly from: string
-  /** The command. */
+  /** The name of the command; only for the kind `command`. */
   readonly name?: string
 }
 
@@ -30,11 +30,11 @@ export const topic = ({ from, kind, name, to }: Address): string =>
 const isKind = (text: string | undefined): text is Kind =>
   text === "command" || text === "tx" || text === "reply" || text === "status"
 
-/** Topics are few, and come with every message. */
+/** Parsed topics: they are few, and every message has one. */
 const known = new Map<string, Address>()
 const maxKnown = 1_024
 
-/** Undefined for a topic that no address has. */
+/** The address of a topic; undefined for a topic that is none of ours. */
 export const parseTopic = (topic: string): Address | undefined => {
   const found = known.get(topic)
   if (found !== undefined) return found
@@ -53,7 +53,7 @@ const parse = (topic: string): Address | undefined => {
   return name === undefined ? { to, kind, from } : undefined
 }
 
-/** `command` is the one that the step names; its execute, failure and probe go to the same place. */
+/** The address of an envelope. `command` is the command of the step: its execute, failure and probe share an address. */
 export const addressOf = (envelope: Envelope, command?: string): Address => {
   const { coordinator, service } = envelope
   switch (envelope.op) {
@@ -79,31 +79,31 @@ export const addressOf = (envelope: Envelope, command?: string): Address => {
 
 export interface Message {
   readonly address: Address
-  /** The exact text: a resend has the same bytes. */
+  /** The text of the envelope. A message that is sent again has the same bytes. */
   readonly body: string
 }
 
-/** Also of an envelope that was stored and read: the same text. */
+/** The message of an envelope. An envelope that was stored and read again gives the same text. */
 export const toMessage = (envelope: Envelope, command?: string): Message => ({
   address: addressOf(envelope, command),
   body: stringify(envelope)
 })
 
 export interface Delivery extends Message {
-  /** It may have been delivered before. */
+  /** The message may have been delivered before. */
   readonly redelivered: boolean
-  /** The consequence is stored: it need not come again. Once is enough; after the subscription it has no effect. */
+  /** Says that the consequence is stored, so the message need not come again. No effect after the subscription has ended. */
   readonly acknowledge: Effect.Effect<void>
 }
 
 export interface Group {
   readonly service: string
   readonly kinds: ReadonlyArray<Kind>
-  /** Deliveries that are not acknowledged at the same time. Default 64. */
+  /** Deliveries that are handed out and not acknowledged, at most. Default 64. */
   readonly maxInFlight?: number
 }
 
-/** `full`: the receiver is behind. `unavailable`: it may work later. `rejected`: the same call can never work. */
+/** `full`: too many messages wait. `unavailable`: the call may work later. `rejected`: the same call can never work. */
 export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
   operation: Schema.Literals(["publish", "subscribe"]),
   reason: Schema.Literals(["full", "unavailable", "rejected"]),
@@ -117,17 +117,17 @@ export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError"
 export class Broker extends Context.Service<
   Broker,
   {
-    /** Hands a message to the transport. Waits for neither connection nor receiver. */
+    /** Hands a message to the transport. Does not wait for a connection or a receiver. */
     readonly publish: (message: Message) => Effect.Effect<void, BrokerError>
     /**
-     * What is addressed to a service, each message to one of its subscribers. Begins when the stream starts; what is
-     * not acknowledged when it ends is delivered again.
+     * The messages for a service; each goes to one of its subscribers. The subscription begins and ends with the stream.
+     * Deliveries that are not acknowledged at its end are delivered again.
      */
     readonly subscribe: (group: Group) => Stream.Stream<Delivery, BrokerError>
   }
 >()("effect-saga/Broker") {}
 
-/** Hands a message to the broker. A refusal is no failure: what is stored is sent again until it is answered. */
+/** Hands a message to the broker. A refusal is only logged: stored messages are sent again until they are answered. */
 export const publishOrWarn = (broker: Broker["Service"], envelope: Envelope, command?: string): Effect.Effect<void> =>
   Effect.catch(broker.publish(toMessage(envelope, command)), (error) =>
     Effect.logWarning("A saga message could not be published now", { id: envelope.id, reason: error.reason })
@@ -135,7 +135,7 @@ export const publishOrWarn = (broker: Broker["Service"], envelope: Envelope, com
 
 // ---- reading ---------------------------------------------------------------------------------------------------
 
-/** Bytes of UTF-8 a message may have (SPEC C11). */
+/** The longest body of a message, in bytes of UTF-8 (SPEC C11). */
 export const maxMessageBytes = 262_144
 
 export class MessageTooLarge extends Schema.TaggedError<MessageTooLarge>()("MessageTooLarge", {
@@ -147,7 +147,7 @@ export class MessageTooLarge extends Schema.TaggedError<MessageTooLarge>()("Mess
   }
 }
 
-/** `issue` names places, never what is there. */
+/** `issue` names places in the message, never values. */
 export class MessageMalformed extends Schema.TaggedError<MessageMalformed>()("MessageMalformed", {
   from: Schema.String,
   issue: Schema.String
@@ -157,7 +157,7 @@ export class MessageMalformed extends Schema.TaggedError<MessageMalformed>()("Me
   }
 }
 
-/** A message says that it comes from another service than the one that sent it. */
+/** The sender in the envelope is not the sender that the transport has authenticated. */
 export class SenderMismatch extends Schema.TaggedError<SenderMismatch>()("SenderMismatch", {
   from: Schema.String,
   claimed: Schema.String,
@@ -168,10 +168,10 @@ export class SenderMismatch extends Schema.TaggedError<SenderMismatch>()("Sender
   }
 }
 
-/** Why a message is not read: it is put away and acknowledged, as it will never be better. */
+/** Why a message is not read. It becomes a dead letter and is acknowledged, as another delivery cannot be read either. */
 export type Unreadable = MessageTooLarge | MessageMalformed | SenderMismatch
 
-/** The envelope in a delivery, within the limits of SPEC C11 and from whom it says it is (C12). */
+/** The envelope of a message, if it is within the limits (SPEC C11) and from the sender that it names (SPEC C12). */
 export const read = ({ address, body }: Message): Result.Result<Envelope, Unreadable> => {
   const malformed = (issue: string) => Result.fail(new MessageMalformed({ from: address.from, issue }))
   const bytes = sizeOf(body)
@@ -189,28 +189,31 @@ export const read = ({ address, body }: Message): Result.Result<Envelope, Unread
   return Result.succeed(envelope)
 }
 
-/** The same as an effect. */
+/** `read` as an effect. */
 export const decode = (message: Message): Effect.Effect<Envelope, Unreadable> =>
   Effect.suspend(() => Effect.fromResult(read(message)))
 
-/** A character has at most three bytes: short texts, which are most, need not be counted. */
+/**
+ * Bytes of a body, for a comparison with `maxMessageBytes`. A character has at most three bytes, so short bodies, which are
+ * most, are not counted: they give their length.
+ */
 export const sizeOf = (body: string): number =>
   body.length * 3 <= maxMessageBytes ? body.length : Buffer.byteLength(body)
 
-/** Why what is in a message would make its receiver not read it (SPEC C11): it must not be sent then. */
+/** Why no receiver would read the message (SPEC C11), so that it must not be sent; undefined if it can be sent. */
 export const unsendable = (envelope: Envelope): JsonLimits.JsonIssue | { readonly bytes: number } | undefined => {
   const { content, headers, id, relatedServices, transactions, user } = envelope
-  // The rest is bounded by what it is. As deep as it is in the message.
+  // All other fields are bounded by their format. The two are checked as deep as they are in the message.
   const checked = JsonLimits.check({ content: content ?? null, headers: headers ?? null })
   if (typeof checked !== "number") return checked
   const text = 2 * id.length + (user?.length ?? 0) + 70 * (relatedServices.length + transactions.length)
-  // No character takes more than six bytes, with its escape: the text of most messages need not be made for this.
+  // A character takes at most six bytes, with its escape. So the text of most messages is not made for this check.
   if ((1_024 + text + checked) * 6 <= maxMessageBytes) return undefined
   const bytes = Buffer.byteLength(stringify(envelope))
   return bytes > maxMessageBytes ? { bytes } : undefined
 }
 
-/** What the operation needs besides what every envelope has. */
+/** The field that the operation needs and the envelope lacks. */
 const missingField = ({ inReplyTo, op, path, status }: Envelope): string | undefined => {
   if (op === "reply") return inReplyTo === undefined ? "inReplyTo" : status === undefined ? "status" : undefined
   return (op === "execute" || op === "failure" || op === "probe") && path === undefined ? "path" : undefined
@@ -218,7 +221,7 @@ const missingField = ({ inReplyTo, op, path, status }: Envelope): string | undef
 
 // ---- memory ----------------------------------------------------------------------------------------------------
 
-interface Waiting {
+interface WaitingMessage {
   readonly message: Message
   readonly redelivered: boolean
 }
@@ -226,15 +229,15 @@ interface Waiting {
 interface Subscription {
   readonly kinds: ReadonlyArray<Kind>
   readonly maxInFlight: number
-  /** In the order of delivery. */
+  /** Deliveries that are not acknowledged, oldest first. */
   readonly inFlight: Set<Delivery>
-  /** Set while the subscriber has nothing to do. */
+  /** Set while the subscriber is idle. */
   resume: (() => void) | undefined
 }
 
-/** What waits for one service, and who may take it. */
+/** The waiting messages of one service, and its subscriptions. */
 interface Inbox {
-  readonly waiting: { readonly [K in Kind]: MutableList.MutableList<Waiting> }
+  readonly waiting: { readonly [K in Kind]: MutableList.MutableList<WaitingMessage> }
   readonly subscriptions: Set<Subscription>
 }
 
@@ -257,7 +260,7 @@ const makeMemory = (capacity: number): Broker["Service"] => {
     return inbox
   }
 
-  /** The way of every message from its sender to where it is waited for. */
+  /** Puts a message into the inbox of its receiver, and wakes one idle subscriber. */
   const deliver = (message: Message): Exit.Exit<void, BrokerError> => {
     const { kind, to } = message.address
     const inbox = inboxOf(to)
@@ -287,11 +290,11 @@ const makeMemory = (capacity: number): Broker["Service"] => {
   })
 }
 
-/** The next deliveries, as many as there are and the subscription may have; waits for the first. */
+/** The next deliveries, at least one: as many as wait and the subscription may have. */
 const take = (inbox: Inbox, subscription: Subscription): Effect.Effect<readonly [Delivery, ...Array<Delivery>]> => {
   const idle = Effect.callback<void>((resume) => {
     subscription.resume = () => resume(Effect.void)
-    // Something may have come since the subscriber looked: others have had their turn if its own was over.
+    // A message may have come since `takeUnsafe`, as other fibers may have run in between.
     wake(inbox, subscription)
     return Effect.sync(() => {
       subscription.resume = undefined
@@ -325,20 +328,20 @@ const takeUnsafe = (inbox: Inbox, subscription: Subscription): ReadonlyArray<Del
   return deliveries
 }
 
-/** Lets an idle subscriber look again, if there is something for it that it may have. */
+/** Wakes an idle subscriber if a message waits that it may have. */
 const wake = (inbox: Inbox, subscription: Subscription): boolean => {
   const { inFlight, kinds, maxInFlight, resume } = subscription
   if (resume === undefined || inFlight.size >= maxInFlight) return false
   if (kinds.every((kind) => inbox.waiting[kind].length === 0)) return false
   subscription.resume = undefined
-  // To the end of the line, so that subscribers take turns. It may run, and even end, before `resume` returns.
+  // Moved to the end, so that subscribers take turns. The subscriber may run, and even end, before `resume` returns.
   inbox.subscriptions.delete(subscription)
   inbox.subscriptions.add(subscription)
   resume()
   return true
 }
 
-/** What is not acknowledged goes back to the front, for the others. */
+/** Puts deliveries that are not acknowledged back to the front, for the other subscribers. */
 const end = (inbox: Inbox, subscription: Subscription): void => {
   inbox.subscriptions.delete(subscription)
   for (const { address, body } of [...subscription.inFlight].reverse())
@@ -347,8 +350,8 @@ const end = (inbox: Inbox, subscription: Subscription): void => {
 }
 
 /**
- * Within one process. Messages wait for their receiver, `capacity` for each service (default 16,384); more are refused
- * (`full`).
+ * A broker within one process. Messages wait for their receiver, up to `capacity` for each service (default 16,384); more
+ * are refused as `full`.
  */
 export const layerMemoryWith = (options: { readonly capacity?: number }): Layer.Layer<Broker> =>
   Layer.sync(Broker, () => makeMemory(options.capacity ?? 16_384))

@@ -1,6 +1,6 @@
 /**
- * Port: what could not be understood, or was not allowed, and is kept for people to look at. Sizes and hashes, never the
- * message itself (SPEC C12). A reference: without a layer the last 1,000 are kept in memory.
+ * Port: records of messages that could not be read or were not allowed, for people to look at. A record has the size and the
+ * hash of a message, never its content (SPEC C12). Without a layer the last 1,000 records are kept in memory.
  */
 import { Clock, Context, Effect, Schema } from "effect"
 import { sha256OfText } from "../wire/CanonicalJson.ts"
@@ -10,7 +10,7 @@ import { untilHandled } from "./Consumer.ts"
 export const DeadLetter = Schema.Struct({
   receivedAt: Schema.Int,
   topic: Schema.String,
-  /** As the transport has authenticated it. */
+  /** The sender as the transport has authenticated it. */
   sender: Schema.String,
   /** Tag of the rule that the message breaks, such as `MessageMalformed`. */
   reason: Schema.String,
@@ -20,7 +20,7 @@ export const DeadLetter = Schema.Struct({
 })
 export type DeadLetter = typeof DeadLetter.Type
 
-/** The list could not be kept or read; the message comes again. */
+/** The list could not be written or read. The message is not acknowledged, so the broker delivers it again. */
 export class DeadLettersError extends Schema.TaggedError<DeadLettersError>()("DeadLettersError", {
   operation: Schema.Literals(["record", "list"]),
   cause: Schema.optionalKey(Schema.Defect())
@@ -36,7 +36,7 @@ export interface Service {
   readonly list: (options?: { readonly limit?: number }) => Effect.Effect<ReadonlyArray<DeadLetter>, DeadLettersError>
 }
 
-/** Keeps the last `keep`. */
+/** In the memory of this process: the last `keep` records. */
 export const makeMemory = (keep = 1_000): Service => {
   const letters: Array<DeadLetter> = []
   return {
@@ -51,10 +51,10 @@ export const makeMemory = (keep = 1_000): Service => {
 
 export const DeadLetters = Context.Reference<Service>("effect-saga/DeadLetters", { defaultValue: () => makeMemory() })
 
-/** A message, or the bytes of one that is no text. */
+/** A refused message. The body is bytes where it is no text. */
 export type Refused = Pick<Message, "address"> & { readonly body: string | Uint8Array }
 
-/** Keeps what there is to know of a message that was refused. */
+/** Records a refused message. */
 export const record = ({ address, body }: Refused, reason: string): Effect.Effect<void, DeadLettersError> =>
   Effect.flatMap(Clock.currentTimeMillis, (receivedAt) =>
     Effect.flatMap(DeadLetters, (letters) =>

@@ -1,6 +1,6 @@
 /**
- * What people and recovery look for without reading a whole execution: one line each, found by filters, in pages.
- * A page goes on where the last one ended, so executions that come and go in between shift nothing.
+ * Summaries of executions, which people and recovery search without reading whole executions: filters and pages. A page
+ * begins after the last position of the page before, so executions that come and go in between shift nothing.
  */
 import { Option, Result, Schema } from "effect"
 import * as Base64Url from "effect/encoding/Base64Url"
@@ -19,11 +19,11 @@ export const ExecutionSummary = Schema.Struct({
   decision: Schema.NullOr(Decision),
   commitState: CommitState,
   user: Schema.optionalKey(Schema.String),
-  /** The undoing of a step needs a person, or a service does not answer to the decision. */
+  /** A compensation needs a person, or a service does not answer to the decision. */
   parked: Schema.Boolean,
-  /** The kind of the first failure and its step; never what was in it (SPEC C12). */
+  /** The tag of the first failure and its step, never its values (SPEC C12). */
   failure: Schema.optionalKey(Schema.Struct({ tag: Schema.String, path: Schema.optionalKey(Schema.String) })),
-  /** When it is looked at again, in milliseconds since the epoch; repositories that do not know it leave it out. */
+  /** When the execution is looked at again, in milliseconds since the epoch. Absent where a repository does not know it. */
   wakeAt: Schema.optionalKey(Schema.Int),
   revision: Schema.Int,
   settled: Schema.Boolean,
@@ -52,7 +52,7 @@ export const of = ({ parked, settled, state }: SagaExecution): ExecutionSummary 
   updatedAt: state.updatedAt
 })
 
-/** All that is given must hold. Times are milliseconds since the epoch; both bounds are exclusive. */
+/** An execution matches if all given properties hold. Times are in milliseconds since the epoch, bounds excluded. */
 export interface Filter {
   readonly saga?: string
   readonly status?: SagaStatus
@@ -64,20 +64,20 @@ export interface Filter {
   readonly createdAfter?: number
 }
 
-export const matches = (filter: Filter, head: ExecutionSummary): boolean =>
-  (filter.saga === undefined || head.saga === filter.saga) &&
-  (filter.status === undefined || head.status === filter.status) &&
-  (filter.parked === undefined || head.parked === filter.parked) &&
-  (filter.startKey === undefined || head.startKey === filter.startKey) &&
-  (filter.user === undefined || head.user === filter.user) &&
-  (filter.settled === undefined || head.settled === filter.settled) &&
-  (filter.createdBefore === undefined || head.createdAt < filter.createdBefore) &&
-  (filter.createdAfter === undefined || head.createdAt > filter.createdAfter)
+export const matches = (filter: Filter, summary: ExecutionSummary): boolean =>
+  (filter.saga === undefined || summary.saga === filter.saga) &&
+  (filter.status === undefined || summary.status === filter.status) &&
+  (filter.parked === undefined || summary.parked === filter.parked) &&
+  (filter.startKey === undefined || summary.startKey === filter.startKey) &&
+  (filter.user === undefined || summary.user === filter.user) &&
+  (filter.settled === undefined || summary.settled === filter.settled) &&
+  (filter.createdBefore === undefined || summary.createdAt < filter.createdBefore) &&
+  (filter.createdAfter === undefined || summary.createdAt > filter.createdAfter)
 
 export interface PageRequest {
-  /** Default 100; more than 1,000 counts as 1,000. */
+  /** Summaries on a page, 1 to 1,000. Default 100. A number outside counts as the nearest bound. */
   readonly limit?: number
-  /** The `next` of the page before. */
+  /** The `next` of the page before. Absent: the first page. */
   readonly after?: string
 }
 
@@ -90,7 +90,7 @@ export interface Page {
 
 export const limitOf = (page: PageRequest): number => Math.max(1, Math.min(1_000, Math.trunc(page.limit ?? 100) || 1))
 
-/** Where a page ended. */
+/** The place of an execution in the order. */
 export interface Position {
   readonly createdAt: number
   readonly uuid: string
@@ -101,7 +101,7 @@ export const newestFirst = (a: Position, b: Position): number =>
 
 export const cursor = ({ createdAt, uuid }: Position): string => Base64Url.encode(`${createdAt} ${uuid}`)
 
-/** None for what `cursor` has not made. */
+/** The position of a cursor; none for text that `cursor` has not made. */
 export const position = (cursor: string): Option.Option<Position> => {
   const text = Result.getOrElse(Base64Url.decodeString(cursor), () => "")
   const [, createdAt, uuid] = /^(-?\d{1,16}) ([0-9a-f-]{36})$/.exec(text) ?? []
@@ -110,15 +110,15 @@ export const position = (cursor: string): Option.Option<Position> => {
     : Option.some({ createdAt: Number(createdAt), uuid })
 }
 
-/** A page of heads that are all at hand. */
+/** A page out of all summaries. */
 export const page = (
-  heads: Iterable<ExecutionSummary>,
+  summaries: Iterable<ExecutionSummary>,
   filter: Filter,
   request: PageRequest,
   from: Position | undefined
 ): Page => {
-  const found = Array.from(heads)
-    .filter((head) => matches(filter, head) && (from === undefined || newestFirst(from, head) < 0))
+  const found = Array.from(summaries)
+    .filter((summary) => matches(filter, summary) && (from === undefined || newestFirst(from, summary) < 0))
     .sort(newestFirst)
   const items = found.slice(0, limitOf(request))
   const last = items.at(-1)

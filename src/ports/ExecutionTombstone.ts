@@ -1,6 +1,6 @@
 /**
- * What outlives an execution: its name, where a caller has given it one, so that the same start never runs twice, however
- * late it is repeated (SPEC C9). Executions that the library has named leave nothing.
+ * The record that stays when an execution is removed, where a caller has given its uuid or `startKey`: the same start never
+ * runs twice, however late it is repeated (SPEC C9). An execution that the library has named leaves no record.
  */
 import { Schema } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
@@ -21,7 +21,7 @@ export const Tombstone = Schema.Struct({
 })
 export type Tombstone = typeof Tombstone.Type
 
-/** A uuid or `startKey` given by a caller is used up: the execution that had it is over and forgotten. */
+/** The uuid or `startKey` is used up: the execution that had it is over and removed. */
 export class SagaExecutionRetired extends Schema.TaggedError<SagaExecutionRetired>()(
   "SagaExecutionRetired",
   Tombstone.fields
@@ -31,16 +31,16 @@ export class SagaExecutionRetired extends Schema.TaggedError<SagaExecutionRetire
   }
 }
 
-/** Hash of the context an execution was started with: tells a start that is repeated from another one (SPEC C9). */
+/** Hash of the initial context: tells a repeated start from another start with the same name (SPEC C9). */
 export const contextHash = (execution: SagaExecution): string => {
   const [first] = execution.events
   return CanonicalJson.sha256(first?._tag === "ExecutionCreated" ? first.context : null)
 }
 
-/** Whether the uuid was given by a caller: the library's own are version 7 and leave nothing behind (SPEC C9). */
+/** Whether a caller has given the uuid: uuids of the library are version 7 (SPEC C9). */
 export const isCallerGiven = (uuid: string): boolean => Uuid.version(uuid) !== "7"
 
-/** What must outlive the execution; nothing where no caller has named it. */
+/** The tombstone of an execution; undefined where no caller has named it. */
 export const of = (execution: SagaExecution): Tombstone | undefined =>
   execution.startKey === undefined && !isCallerGiven(execution.uuid)
     ? undefined

@@ -1,6 +1,6 @@
 /**
- * Named places around every durable write, publish, acknowledgement and callback (SPEC C15). Nothing happens there
- * unless a test provides a handler, which may then stop the instance at exactly this instruction.
+ * Named points around every durable write, publish, acknowledgement and callback (SPEC C15). A test provides a handler,
+ * which can stop the instance at exactly this instruction. Without a handler the points do nothing.
  */
 import { Context, Effect, type Fiber } from "effect"
 
@@ -12,14 +12,14 @@ export type Handler = (name: Name) => Effect.Effect<void>
 
 const nothing: Handler = () => Effect.void
 
-/** What happens at a fault point. Default: nothing. */
+/** The handler that runs at a fault point. Default: does nothing. */
 export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoint", { defaultValue: () => nothing }) {
-  /** Marks the place in an effect. Made once for each name, so that it costs a look-up and no allocation. */
+  /** The point as an effect. There is one effect for each name, so that a point allocates nothing. */
   static at(name: Name): Effect.Effect<void> {
     return points[name]
   }
 
-  /** Marks the places before and after an effect; after it also where it fails, as it may have had its effect. */
+  /** The points before and after an effect; also after one that fails, as it may have happened all the same. */
   static around<A, E, R>(
     operation: Operation,
     effect: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
@@ -27,7 +27,7 @@ export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoi
     return Effect.withFiber((fiber) => FaultPoint.within(fiber, operation, effect))
   }
 
-  /** The same where the fiber is at hand. */
+  /** `around` for a caller that has the fiber already. */
   static within<A, E, R>(
     fiber: Fiber.Fiber<unknown, unknown>,
     operation: Operation,
@@ -47,7 +47,7 @@ let last: { readonly context: Context.Context<never> | undefined; readonly handl
   handler: nothing
 }
 
-/** Contexts do not change and most runners share one, so the last look-up is kept. */
+/** Remembers the last look-up: contexts do not change, and most runners share one. */
 const handlerIn = (context: Context.Context<never>): Handler => {
   if (last.context !== context) last = { context, handler: Context.get(context, FaultPoint) }
   return last.handler

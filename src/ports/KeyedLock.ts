@@ -1,64 +1,65 @@
-/** A lock for each key, which is there as long as somebody holds it or waits for it. */
+/** A lock for each key. A lock exists only while it is held. */
 import { Effect } from "effect"
 
 export interface KeyedLock {
-  /** Those that hold the same key follow one another. */
+  /** Runs `use` while holding the key. Of effects with the same key one runs at a time, in the order they came. */
   readonly hold: <A, E, R>(key: string, use: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-interface Place {
-  isMine: boolean
-  /** Of who has to wait. */
+/** One call of `hold`, from its begin to its end. */
+interface Turn {
+  hasKey: boolean
+  /** Set while the turn waits for the key. */
   resume: (() => void) | undefined
 }
 
 export const make = (): KeyedLock => {
-  /** Who waits for each key that is held, in the order they came. Undefined: nobody has yet. */
-  const lines = new Map<string, Set<Place> | undefined>()
+  /** The waiting turns of each key that is held, in the order they came. Undefined: no turn has waited yet. */
+  const lines = new Map<string, Set<Turn> | undefined>()
 
-  /** Gives the key to a place, or the place to the line. In one step: others may have their turn between any two. */
-  const enter = (key: string, place: Place): void => {
+  /** Gives the key to the turn, or puts the turn into the line. In one step, as other fibers may run between two effects. */
+  const enter = (key: string, turn: Turn): void => {
     const line = lines.get(key)
-    if (line !== undefined) line.add(place)
-    else if (lines.has(key)) lines.set(key, new Set([place]))
+    if (line !== undefined) line.add(turn)
+    else if (lines.has(key)) lines.set(key, new Set([turn]))
     else {
       lines.set(key, undefined)
-      place.isMine = true
+      turn.hasKey = true
     }
   }
 
-  const leave = (key: string, place: Place): void => {
+  const leave = (key: string, turn: Turn): void => {
     const line = lines.get(key)
-    if (!place.isMine) return void line?.delete(place)
+    if (!turn.hasKey) return void line?.delete(turn)
     const [next] = line ?? []
     if (next === undefined) return void lines.delete(key)
     line?.delete(next)
-    next.isMine = true
+    next.hasKey = true
     next.resume?.()
   }
 
   return {
     hold: (key, use) =>
       Effect.suspend(() => {
-        const place: Place = { isMine: false, resume: undefined }
+        const turn: Turn = { hasKey: false, resume: undefined }
         const taken = Effect.suspend(() => {
-          enter(key, place)
-          return place.isMine ? use : Effect.andThen(given(place), use)
+          enter(key, turn)
+          return turn.hasKey ? use : Effect.andThen(given(turn), use)
         })
-        // Its end is seen to before it is taken: an interruption in between would leave it held.
+        // `leave` is registered before the key is taken: an interruption in between would leave the key held for ever.
         return Effect.onExit(taken, () => {
-          leave(key, place)
+          leave(key, turn)
           return Effect.void
         })
       })
   }
 }
 
-const given = (place: Place): Effect.Effect<void> =>
+const given = (turn: Turn): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
-    if (place.isMine) resume(Effect.void)
-    else place.resume = () => resume(Effect.void)
+    if (turn.hasKey) resume(Effect.void)
+    else turn.resume = () => resume(Effect.void)
   }).pipe(
-    // Whoever gives it away goes on first: else a long line would be one deep call.
+    // Yields first: otherwise a long line of turns would resume each other in one deep call.
     Effect.andThen(Effect.yieldNow)
   )

@@ -1,46 +1,46 @@
 /**
- * Who is at work on which execution, for repositories that live in one process. A lease spares work that two would do; it
- * makes nothing safe, which is what revisions are for (SPEC A3).
+ * Which instance works on which execution, for repositories in the memory of one process. A lease only saves work that two
+ * instances would do twice. Safety comes from revisions (SPEC A3).
  */
 
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 
-/** What a writer says of an execution besides its facts: never needed for safety, and never a write of its own. */
+/** Stored together with a write, so that other instances know who works on the execution. Safety does not depend on it. */
 export interface Hint {
-  /** The instance that has it. */
+  /** The instance that has the execution. */
   readonly owner: string
-  /** When it is looked at again if nothing happens, in milliseconds since the epoch; absent: it is being worked on. */
+  /** When the owner looks at the execution again, in milliseconds since the epoch. Absent: the owner works on it now. */
   readonly wakeAt?: number
 }
 
 export interface ClaimRequest {
   /** The instance that takes the executions. */
   readonly owner: string
-  /** 0: the owner only says that it lives. */
+  /** How many executions the owner gets at most. 0: it only renews its lease. */
   readonly limit: number
-  /** Milliseconds since the epoch. A repository with a clock of its own measures leases by that. */
+  /** In milliseconds since the epoch. A database measures leases by its own clock instead. */
   readonly now: number
-  /** What wakes later is not taken. Default: `now`. */
+  /** Executions that wake later are not given. Default: `now`. */
   readonly dueBy?: number
-  /** How long the owner counts as alive without another claim. */
+  /** How long the owner counts as alive after this claim. */
   readonly leaseMillis: number
-  /** Only executions of these definitions; absent: of any. */
+  /** Only executions of these definitions. Absent: of any definition. */
   readonly fingerprints?: ReadonlyArray<string>
   /**
-   * What the owner is at work on. Given where it is in doubt about the rest: what others have of it is told (`lost`), and
-   * what it has besides is taken again.
+   * The executions that the owner works on. An owner gives them when its lease was over: `lost` tells which of them other
+   * instances have taken, and its other executions are given to it again.
    */
   readonly holds?: ReadonlyArray<string>
 }
 
 export interface TakeRequest {
   readonly uuid: string
-  /** The instance that wants to go on with it. */
+  /** The instance that wants to run the execution. */
   readonly owner: string
   /** Milliseconds since the epoch, as in `ClaimRequest`. */
   readonly now: number
-  /** As in `Hint`: absent, it is going to be worked on. */
+  /** As in `Hint`. Absent: the owner works on it from now on. */
   readonly wakeAt?: number
 }
 
@@ -48,15 +48,15 @@ export interface TakeRequest {
 export const hintOf = ({ owner, wakeAt }: TakeRequest): Hint => ({ owner, ...(wakeAt !== undefined && { wakeAt }) })
 
 export interface Claimed {
-  /** Without their definitions. */
+  /** The executions that the owner has got, without their definitions. */
   readonly executions: ReadonlyArray<SagaExecution>
-  /** The owner's lease was over: others may have taken what it had. */
+  /** The owner's lease was over, so other instances may have taken its executions. */
   readonly lapsed: boolean
-  /** What others have of what the owner `holds`. */
+  /** The executions of `holds` that other instances have. */
   readonly lost: ReadonlyArray<string>
 }
 
-/** Whether an instance has something to do for the execution: run it, tell somebody, resend, apply a deadline. */
+/** Whether an instance has work with the execution: run it, tell participants, send again, apply a deadline. */
 export const isClaimable = ({ autocommit, commitState, reopened, status }: SagaState): boolean =>
   status === "created" ||
   status === "running" ||

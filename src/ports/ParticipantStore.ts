@@ -1,7 +1,7 @@
 /**
- * Port: what a participant must not forget. Which messages it has answered, and how, and how its transactions stand. One
- * unit of work takes in the records of a message and the effects of its handler: both are kept or neither (SPEC W3). In
- * SQL a unit is a database transaction in the handler's own database, which the handler's queries join.
+ * Port: the records of a participant: its answers to messages, and its transactions. One unit of work holds the records of a
+ * message and the effects of its handler: both are kept or neither (SPEC W3). On SQL a unit is a transaction in the
+ * database of the handler, and the queries of the handler join it.
  */
 import { Context, Effect, Layer, Schema } from "effect"
 import type { EffectMode } from "../definition/Command.ts"
@@ -11,37 +11,37 @@ import * as KeyedLock from "./KeyedLock.ts"
 
 // ---- records ---------------------------------------------------------------------------------------------------
 
-/** `reserving` and `committing` exist only inside a unit of work, so nobody ever reads them. */
+/** `reserving` and `committing` of the protocol exist only inside a unit of work, so they are never stored. */
 export type TransactionStatus = "pending" | "reserved" | "committed" | "rejected"
 
 /** One service's part of one execution. */
 export interface Transaction {
   readonly uuid: string
-  /** Who decides about it. Undefined until its own coordinator has sent something: an inner saga opens it before. */
+  /** The service that decides. Undefined until it has sent a message: an inner saga opens the transaction before that. */
   readonly coordinator: string | undefined
   readonly status: TransactionStatus
-  /** The latest `notAfter` of its messages. */
+  /** The latest `notAfter` of its messages, in milliseconds since the epoch, as all times here. */
   readonly notAfter: number
-  /** A person has decided while the coordinator was silent. */
+  /** A person has decided in place of the coordinator. */
   readonly heuristic: boolean
-  /** When it got its status, or ran its latest command. */
+  /** When the status changed, or the latest command ran. */
   readonly updatedAt: number
 }
 
-/** A message that has been answered, or that must never run. */
+/** The record of a message that is answered, or that must never run. */
 export interface Barrier {
   /** Id of the message; unique in a service. */
   readonly id: string
-  /** Undefined for messages that open none. It is kept as long as its transaction. */
+  /** Undefined for a message without one. The record is kept as long as its transaction. */
   readonly transaction: string | undefined
   readonly coordinator: string
-  /** SHA-256 of the request. Undefined for a message that has not come: if it comes, it runs nothing. */
+  /** SHA-256 of the request. Undefined for a message that has not come yet: if it comes, it runs nothing. */
   readonly request: string | undefined
   readonly status: ReplyStatus
-  /** The exact body of the reply. Undefined for a message that has not come. */
+  /** The body of the reply, to be sent again as it was. Undefined for a message that has not come yet. */
   readonly reply: string | undefined
   readonly effect: "none" | EffectMode
-  /** It has an immediate effect that is not undone yet. */
+  /** The message has an immediate effect that is not compensated yet. */
   readonly open: boolean
   readonly notAfter: number
   readonly createdAt: number
@@ -54,52 +54,52 @@ export interface Records {
 
 // ---- requests --------------------------------------------------------------------------------------------------
 
-/** What a unit of work is about. Services do not see each other's records, also where they share a store. */
+/** The records of a unit of work. A service sees only its own records, also where services share a store. */
 export interface Scope {
   readonly service: string
-  /** Uuids. Units that share one follow one another; without transactions, units that share a message do. */
+  /** Uuids. Units with a transaction in common run one after the other; without transactions, those with a message in common. */
   readonly transactions: ReadonlyArray<string>
-  /** Ids of the messages whose barriers are read. */
+  /** Ids of messages. Their barriers are read. */
   readonly messages: ReadonlyArray<string>
 }
 
 export interface Unit {
-  /** What is known of the transactions and messages of the scope, by uuid and id. */
+  /** The stored records of the scope, by uuid and by id of the message. */
   readonly transactions: ReadonlyMap<string, Transaction>
   readonly barriers: ReadonlyMap<string, Barrier>
   /**
-   * Runs user code so that its effects are gone if it fails, while the unit goes on (a savepoint). Where the database is
-   * the reason for the failure, it fails with `ParticipantStoreError` instead, and the unit is to be done again.
+   * Runs code of a handler in a savepoint: if it fails, its effects are rolled back and the unit continues. Where the
+   * database is the reason for the failure, it fails with `ParticipantStoreError`, and the whole unit must run again.
    */
   readonly attempt: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ParticipantStoreError, R>
-  /** Inserts or replaces. Seen by others when the unit succeeds. */
+  /** Inserts or replaces records. Other units see them when this one has succeeded. */
   readonly save: (records: Partial<Records>) => Effect.Effect<void, ParticipantStoreError>
 }
 
 export interface Query {
   readonly service: string
   readonly status: TransactionStatus
-  /** Unchanged since then: `updatedAt` at or before. */
+  /** Only transactions with `updatedAt` at or before this time. */
   readonly before: number
-  /** In the order of their uuids, from behind this one. */
+  /** Only uuids after this one. Transactions come in the order of their uuids. */
   readonly after?: string
   readonly limit: number
 }
 
-/** Both times are compared with `notAfter`: what is earlier may go. */
+/** Records whose `notAfter` is before a time are removed. */
 export interface PurgeRequest {
   readonly service: string
-  /** For transactions that are committed, or rejected without an `open` barrier; their barriers go with them. */
+  /** The time for transactions that are committed, or rejected without an `open` barrier. Their barriers go with them. */
   readonly before: number
-  /** For barriers without a transaction. */
+  /** The time for barriers without a transaction. */
   readonly alone: number
-  /** Transactions, and barriers without one, to remove at most. */
+  /** How many transactions, and barriers without a transaction, are removed at most. */
   readonly limit: number
 }
 
 // ---- the port --------------------------------------------------------------------------------------------------
 
-/** The transaction is over, or has promised its outcome: nothing can join it any more. */
+/** The transaction is decided, or has voted yes: nothing can join it any more. */
 export class TransactionRefused extends Schema.TaggedError<TransactionRefused>()("TransactionRefused", {
   uuid: Schema.String,
   status: Schema.Literals(["reserved", "committed", "rejected"])
@@ -110,8 +110,8 @@ export class TransactionRefused extends Schema.TaggedError<TransactionRefused>()
 }
 
 /**
- * `unavailable`: it may work later; nothing or everything of the unit has happened. `corrupt`: what is kept cannot be
- * read. `rejected`: the same call can never work.
+ * `unavailable`: the call may work later; the unit has happened as a whole or not at all. `corrupt`: stored records cannot
+ * be read. `rejected`: the same call can never work.
  */
 export class ParticipantStoreError extends Schema.TaggedError<ParticipantStoreError>()("ParticipantStoreError", {
   reason: Schema.Literals(["unavailable", "corrupt", "rejected"]),
@@ -127,15 +127,15 @@ export class ParticipantStore extends Context.Service<
   ParticipantStore,
   {
     /**
-     * Runs work as one unit: it succeeds and everything is kept, or it fails, dies or is interrupted and nothing is.
-     * The work may run again from its start, with what is known then, if somebody else has been faster.
+     * Runs work as one unit: if it succeeds, all its records and effects are kept; if it fails, dies or is interrupted,
+     * none. The work may run again from its start, with newer records, if another unit was faster.
      */
     readonly unit: <A, E, R>(
       scope: Scope,
       work: (unit: Unit) => Effect.Effect<A, E, R>
     ) => Effect.Effect<A, E | ParticipantStoreError, R>
     readonly find: (query: Query) => Effect.Effect<ReadonlyArray<Transaction>, ParticipantStoreError>
-    /** The number of transactions and single barriers that were removed. */
+    /** Removes old records. Gives the number of transactions, and of barriers without one, that were removed. */
     readonly purge: (request: PurgeRequest) => Effect.Effect<number, ParticipantStoreError>
   }
 >()("effect-saga/ParticipantStore") {}
@@ -159,7 +159,7 @@ const makeMemory = (): ParticipantStore["Service"] => {
     return kept
   }
 
-  /** In one order everywhere, so that no two units wait for each other. */
+  /** Keys are taken in one order everywhere, so that no two units wait for each other. */
   const holding = <A, E, R>({ messages, service, transactions }: Scope, use: Effect.Effect<A, E, R>) => {
     const keys = transactions.length > 0 ? transactions : messages
     return (keys.length < 2 ? keys : [...new Set(keys)].sort()).reduceRight(
@@ -176,7 +176,7 @@ const makeMemory = (): ParticipantStore["Service"] => {
         const unit: Unit = {
           transactions: pick(kept.transactions, scope.transactions),
           barriers: pick(kept.barriers, scope.messages),
-          // Effects in memory cannot be taken back; there is nothing to save here.
+          // Effects in memory cannot be rolled back.
           attempt: (work) => work,
           save: (records) =>
             Effect.sync(() => {
@@ -215,7 +215,7 @@ const makeMemory = (): ParticipantStore["Service"] => {
 const none: ReadonlyArray<never> = []
 const nothing: ReadonlyMap<string, never> = new Map<string, never>()
 
-/** Most messages are the first of what they are about. */
+/** The records of the keys. Most messages are the first for their keys, so the empty case allocates nothing. */
 const pick = <A>(from: ReadonlyMap<string, A>, keys: ReadonlyArray<string>): ReadonlyMap<string, A> => {
   let found: Map<string, A> | undefined
   for (const key of keys) {
@@ -249,5 +249,5 @@ const purge = ({ barriers, transactions }: Kept, { alone, before, limit }: Purge
   return limit - left
 }
 
-/** Within one process: it outlives the participants that use it, not the process. */
+/** In the memory of this process: the records outlive the participants that use them, but not the process. */
 export const layerMemory: Layer.Layer<ParticipantStore> = Layer.sync(ParticipantStore, makeMemory)

@@ -1,7 +1,7 @@
 /**
- * Port: keeps executions. A write appends what an execution has gained since the last one, and the revision decides who
- * may: of two writers on the same revision one is refused. Nothing is decoded here, so executions of sagas that this
- * program does not know can be kept and listed. `layerMemory` says what a repository does.
+ * Port: keeps executions. A write appends the facts that an execution has gained since its last write. Of two writers of
+ * the same revision one is refused. Values are not decoded here, so a repository can keep and list executions of sagas
+ * that this program does not know. `layerMemory` shows what a repository does.
  */
 import { Context, Effect, Layer, Schema, Stream } from "effect"
 import type { SagaState } from "../execution/rules/SagaState.ts"
@@ -20,17 +20,17 @@ export { type Claimed, type ClaimRequest, type Hint, isClaimable, type TakeReque
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
-/** Somebody else has made the write of this revision: load the execution and decide again (SPEC W5). */
+/** Another writer has written this revision first: load the execution and decide again (SPEC W5). */
 export class SagaExecutionConflict extends Schema.TaggedError<SagaExecutionConflict>()("SagaExecutionConflict", {
   uuid: Schema.String,
   /** The revision that was refused; 1 for a first write. */
   revision: Schema.Int,
-  /** What a first write met: the execution that has its uuid or its `startKey`. */
+  /** Of a first write: the execution that already has the uuid or the `startKey`. */
   existing: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
     return this.existing === undefined
-      ? `Revision ${this.revision} of execution ${this.uuid} was written by somebody else, or the execution is gone`
+      ? `Revision ${this.revision} of execution ${this.uuid} was written by another writer, or the execution is gone`
       : `Execution ${this.uuid} cannot start: ${this.existing === this.uuid ? "it exists" : `its startKey belongs to execution ${this.existing}`}`
   }
 }
@@ -47,8 +47,8 @@ export const Operation = Schema.Literals(["store", "load", "delete", "find", "cl
 export type Operation = typeof Operation.Type
 
 /**
- * `unavailable`: it may work later, and a write may have happened. `corrupt`: what is kept cannot be read. `rejected`:
- * the same call can never work.
+ * `unavailable`: the call may work later; a write may have happened all the same. `corrupt`: the stored execution cannot be
+ * read. `rejected`: the same call can never work.
  */
 export class SagaExecutionRepositoryError extends Schema.TaggedError<SagaExecutionRepositoryError>()(
   "SagaExecutionRepositoryError",
@@ -63,7 +63,7 @@ export class SagaExecutionRepositoryError extends Schema.TaggedError<SagaExecuti
   }
 }
 
-/** The repository was made without what the operation needs. */
+/** The repository has no function for the operation, such as `list`. */
 export class SagaRepositoryUnsupported extends Schema.TaggedError<SagaRepositoryUnsupported>()(
   "SagaRepositoryUnsupported",
   { operation: Operation }
@@ -79,56 +79,60 @@ export class SagaExecutionRepository extends Context.Service<
   SagaExecutionRepository,
   {
     /**
-     * Writes what the execution has gained since its last write, and gives the execution after it. One that has gained
-     * nothing is given back as it is.
+     * Writes the facts that the execution has gained since its last write, and gives the execution with its new revision.
+     * An execution that has gained none is given back as it is.
      */
     readonly store: (
       execution: SagaExecution,
       hint?: Hint
     ) => Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError>
-    /** The execution without its definition. Any text form of the uuid will do. */
+    /** Gives the execution without its definition. The uuid may be in any text form. */
     readonly load: (uuid: string) => Effect.Effect<SagaExecution, SagaExecutionNotFound | SagaExecutionRepositoryError>
-    /** What is not there is deleted already. Ids that a caller gave stay used up. */
+    /**
+     * Deletes an execution; succeeds where there is none. A uuid or `startKey` that a caller has given stays used up
+     * (SPEC C9).
+     */
     readonly delete: (target: string | SagaExecution) => Effect.Effect<void, SagaExecutionRepositoryError>
-    /** Newest first. A cursor that `next` has not given is `rejected`. */
+    /** Gives a page of summaries, newest first. A cursor that is no `next` of a page is `rejected`. */
     readonly find: (
       filter: ExecutionSummary.Filter,
       page?: ExecutionSummary.PageRequest
     ) => Effect.Effect<ExecutionSummary.Page, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
     /**
-     * Says that the owner lives, and takes unsettled executions that nobody alive has, that wait for nobody's decision and
-     * that are due. They are the owner's until it gives them back or its lease is over (SPEC C7).
+     * Renews the owner's lease, and gives it executions that no living instance has, that are due and that do not wait for
+     * a person. They are the owner's until it releases them or its lease is over (SPEC C7).
      */
     readonly claim: (
       request: ClaimRequest
     ) => Effect.Effect<Claimed, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
     /**
-     * Makes an execution the owner's, unless another instance that lives is at work on it; gives the instance that has it
-     * then. What is not there is the owner's.
+     * Makes an execution the owner's, unless another living instance works on it. Gives the instance that has it then; for
+     * an execution that is not there, the owner.
      */
     readonly take: (request: TakeRequest) => Effect.Effect<string, SagaExecutionRepositoryError>
-    /** Gives back what the owner has. */
+    /** Ends the owner's lease: other instances may claim its executions at once. */
     readonly release: (owner: string) => Effect.Effect<void, SagaExecutionRepositoryError>
-    /** How many unsettled executions there are of each definition. */
+    /** The number of unsettled executions of each definition. */
     readonly census: Effect.Effect<
       ReadonlyArray<ExecutionSummary.Census>,
       SagaExecutionRepositoryError | SagaRepositoryUnsupported
     >
     /**
-     * Uuids of executions that any process has written so that somebody may have waited for it: paused, woken, decided,
-     * parked, ended. Some may be missing; empty where one process is all there is.
+     * Uuids of executions that any process has written and that a caller may wait for: paused, woken, decided, parked,
+     * ended. Some may be missing. Empty for a repository of one process.
      */
     readonly changes: Stream.Stream<string>
     /**
-     * Runs work so that what it stores, and what it writes through the repository's own client, commits together or not
-     * at all. Inside another one it is a part that can fail alone. Where not `transactional`: the work as it is.
+     * Runs work in a transaction: what it stores, and what it writes through the repository's own client, is committed
+     * together or not at all. Inside another `atomically` it can fail alone. A repository that is not `transactional` just
+     * runs the work.
      */
     readonly atomically: <A, E, R>(
       work: Effect.Effect<A, E, R>
     ) => Effect.Effect<A, E | SagaExecutionRepositoryError, R>
-    /** What is stored survives a restart. */
+    /** Stored executions survive a restart. */
     readonly durable: boolean
-    /** Local steps can join the database transaction of a write. */
+    /** A local step can write in the database transaction that stores its result. */
     readonly transactional: boolean
   }
 >()("effect-saga/SagaExecutionRepository") {}
@@ -136,7 +140,7 @@ export class SagaExecutionRepository extends Context.Service<
 export const conflict = ({ revision, uuid }: SagaExecution, existing?: string): SagaExecutionConflict =>
   new SagaExecutionConflict({ uuid, revision: revision + 1, ...(existing !== undefined && { existing }) })
 
-/** Where a page begins; undefined for the first one. */
+/** The position after which a page begins; undefined for the first page. */
 export const pageStart = ({ after }: ExecutionSummary.PageRequest) =>
   after === undefined
     ? Effect.succeed(undefined)
@@ -151,7 +155,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   /** The latest state of each execution, in the order of their first writes. States are immutable. */
   const kept = new Map<string, { state: SagaState; hint: Hint | undefined }>()
   const startKeys = new Map<string, string>()
-  /** By uuid and by `startKey`: neither may ever start again. */
+  /** Tombstones by uuid and by `startKey`: neither may start an execution again. */
   const retiredUuids = new Map<string, Tombstone>()
   const retiredStartKeys = new Map<string, Tombstone>()
   /** Settled executions that are kept, oldest first. */
@@ -162,27 +166,27 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     execution: SagaExecution,
     hint: Hint | undefined
   ): Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired> => {
-    const place = kept.get(execution.uuid)
-    if (place === undefined) {
+    const known = kept.get(execution.uuid)
+    if (known === undefined) {
       const refused = refusal(execution)
       if (refused !== undefined) return Effect.fail(refused)
-    } else if (place.state.revision !== execution.revision) {
+    } else if (known.state.revision !== execution.revision) {
       return Effect.fail(conflict(execution, execution.revision === 0 ? execution.uuid : undefined))
     }
     if (execution.state.unstored === 0) return Effect.succeed(execution)
     const next = Execution.stored(execution)
-    if (place === undefined) {
+    if (known === undefined) {
       kept.set(next.uuid, { state: next.state, hint })
       if (next.startKey !== undefined) startKeys.set(next.startKey, next.uuid)
     } else {
-      place.state = next.state
-      place.hint = hint
+      known.state = next.state
+      known.hint = hint
     }
     if (next.settled) settle(next)
     return Effect.succeed(next)
   }
 
-  /** Why an execution that is not here cannot be written. */
+  /** Why an execution that is not kept cannot be written; undefined if it can. */
   const refusal = (execution: SagaExecution) => {
     const { revision, startKey, uuid } = execution
     if (revision > 0) return conflict(execution)
@@ -213,7 +217,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     if (left.startKey !== undefined) retiredStartKeys.set(left.startKey, left)
   }
 
-  const heads = function* () {
+  const summaries = function* () {
     for (const { state } of kept.values()) yield ExecutionSummary.of(new SagaExecution(state, undefined))
   }
 
@@ -230,13 +234,13 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
       }),
     delete: (target) => FaultPoint.around("store", () => Effect.sync(() => remove(uuidOf(target)))),
     find: (filter, page = {}) =>
-      Effect.map(pageStart(page), (from) => ExecutionSummary.page(heads(), filter, page, from)),
+      Effect.map(pageStart(page), (from) => ExecutionSummary.page(summaries(), filter, page, from)),
     claim: (request) => Effect.sync(() => leases.claim(kept.values(), request)),
     take: (request) =>
       Effect.sync(() => {
-        const place = kept.get(request.uuid)
-        const owner = leases.holder(place?.hint, request)
-        if (place !== undefined && owner === request.owner) place.hint = hintOf(request)
+        const known = kept.get(request.uuid)
+        const owner = leases.holder(known?.hint, request)
+        if (known !== undefined && owner === request.owner) known.hint = hintOf(request)
         return owner
       }),
     release: (owner) => Effect.sync(() => leases.release(owner)),
@@ -244,7 +248,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     changes: Stream.empty,
     atomically: (work) => work,
     durable: false,
-    // A crash takes the effects in this process and the record alike.
+    // A crash of the process loses the effects in its memory and the record together.
     transactional: true
   })
 }
@@ -253,9 +257,12 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
 export const uuidOf = (target: string | SagaExecution): string =>
   typeof target === "string" ? (Uuid.normalize(target) ?? target) : target.uuid
 
-/** Keeps the last `keep` settled executions. What callers have named is remembered for ever. */
+/**
+ * In the memory of this process. Keeps the last `keep` settled executions: set it where tests or a dashboard look at
+ * executions that are over. Uuids and `startKey`s that callers have given are remembered for ever.
+ */
 export const layerMemoryWith = (options: { readonly keep: number }): Layer.Layer<SagaExecutionRepository> =>
   Layer.sync(SagaExecutionRepository, () => makeMemory(options.keep))
 
-/** Forgets an execution when it is settled. */
+/** In the memory of this process. An execution is removed when it is settled. */
 export const layerMemory: Layer.Layer<SagaExecutionRepository> = layerMemoryWith({ keep: 0 })

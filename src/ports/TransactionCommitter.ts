@@ -1,7 +1,7 @@
 /**
- * Port: puts a question to the services that take part in an execution, and tells them its decision. Who has answered what
- * is recorded with the execution, so nothing is kept here. `layerTwoPhase` asks by messages over the broker; `layerNone`
- * enrols nobody: a saga of compensations only.
+ * Port: asks the services that take part in an execution for their votes, and tells them the decision. Their answers are
+ * recorded with the execution, so nothing is kept here. `layerTwoPhase` sends messages over the broker; `layerNone` is for
+ * sagas with compensations only.
  */
 import { Context, Effect, Layer } from "effect"
 import { message, type Question, type Transaction } from "../execution/rules/TwoPhaseCommit.ts"
@@ -13,26 +13,26 @@ export type { Question, Transaction } from "../execution/rules/TwoPhaseCommit.ts
 export { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
 
 /**
- * Every call gives the services that have answered it; the others answer by a reply over the broker, or are asked again
- * later. Every call may come again after a crash, for the same transaction, and then gives the same.
+ * Each call gives the services that have answered at once. The others answer by a reply over the broker, or are asked again
+ * later. After a crash the same call may come again, and must give the same.
  */
 export class TransactionCommitter extends Context.Service<
   TransactionCommitter,
   {
     /** Whether services are enrolled in a transaction and told its outcome. */
     readonly enrols: boolean
-    /** Asks the services for their votes. Gives those in favour; fails if one is against: then everything is undone. */
+    /** Asks the services for their votes. Gives those in favour. Fails if one is against: then the execution rolls back. */
     readonly reserve: (transaction: Transaction) => Effect.Effect<ReadonlyArray<string>, SagaFailedCommitCallback>
-    /** Tells the services that the transaction is committed. A failure leaves the decision as it is: told again. */
+    /** Tells the services that the transaction is committed. After a failure they are told again. */
     readonly commit: (transaction: Transaction) => Effect.Effect<ReadonlyArray<string>, SagaFailedCommitCallback>
-    /** Tells the services that the transaction is rejected; told again until they acknowledge it. */
+    /** Tells the services that the transaction is rejected. They are told again until they acknowledge it. */
     readonly reject: (transaction: Transaction) => Effect.Effect<ReadonlyArray<string>, SagaFailedCommitCallback>
   }
 >()("effect-saga/TransactionCommitter") {}
 
 const nobody = Effect.succeed<ReadonlyArray<string>>([])
 
-/** Nobody is enrolled, so nobody is asked or told. */
+/** Enrols no service, so none is asked or told. For sagas that only compensate. */
 export const layerNone: Layer.Layer<TransactionCommitter> = Layer.succeed(TransactionCommitter, {
   enrols: false,
   reserve: () => nobody,
@@ -41,8 +41,8 @@ export const layerNone: Layer.Layer<TransactionCommitter> = Layer.succeed(Transa
 })
 
 /**
- * Two-phase commit with all services that took part: a message to each at once, sorted by name. Their answers come to the
- * reply topic of the own service, and are awaited by the execution (SPEC C3, C5).
+ * Two-phase commit with all services that took part: a message to each, 16 at a time. Their answers come to the
+ * reply topic of the own service, where the execution awaits them (SPEC C3, C5).
  */
 export const layerTwoPhase: Layer.Layer<TransactionCommitter, never, Broker.Broker> = Layer.effect(
   TransactionCommitter,
@@ -73,8 +73,8 @@ export interface Participation {
 }
 
 /**
- * Who took part: the services of every local and remote step that was executed, failed or is paused, at any depth,
- * each once, sorted. A conditional step counts through the steps inside it only.
+ * The services that took part: of each local and remote step, at any depth, that was executed, failed or is paused. Each
+ * service once, sorted.
  */
 export const transactions = ({ relatedServices, uuid }: SagaExecution): ReadonlyArray<Participation> =>
   relatedServices.map((service) => ({ uuid, service }))

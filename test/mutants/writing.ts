@@ -235,8 +235,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W5",
     what: "two writes of the same revision are both kept (memory)",
     file: "src/ports/SagaExecutionRepository.ts",
-    find: "} else if (place.state.revision !== execution.revision) {",
-    replace: "} else if (place.state.revision < execution.revision) {",
+    find: "} else if (known.state.revision !== execution.revision) {",
+    replace: "} else if (known.state.revision < execution.revision) {",
     tests: [repository]
   },
   {

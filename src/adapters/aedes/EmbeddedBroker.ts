@@ -1,6 +1,6 @@
 /**
  * An MQTT 3.1.1 broker in the process, for demos and tests: `MqttBroker.layer({ url, protocol: 4 })` connects to it, from
- * this process or another one. It keeps everything in memory, so what it holds ends with it.
+ * this process or another one. Its messages are in memory and end with it.
  */
 import { Buffer } from "node:buffer"
 import { createServer, type Server, type Socket } from "node:net"
@@ -39,7 +39,7 @@ const start = Effect.tryPromise({
   try: () =>
     Aedes.createBroker({
       authorizeForward: (_, packet) => {
-        // Aedes does not say of what it sends from its store that it may have been sent before.
+        // Aedes does not mark a message from its store as a possible duplicate.
         if ("writeCallback" in packet) packet.dup = true
         return packet
       }
@@ -47,7 +47,7 @@ const start = Effect.tryPromise({
   catch: (cause) => cause
 })
 
-/** On Deno a stream says no more that there is something to read if it was not read until there was nothing. */
+/** On Deno a stream reports new data only if it was read until it was empty, so each read takes all there is. */
 const readingAll = (socket: Socket): Socket => {
   const read = socket.read.bind(socket)
   socket.read = (size) => {
@@ -67,7 +67,7 @@ const listen = (server: Server, host: string, port: number): Effect.Effect<numbe
     })
   })
 
-/** A broker until the scope closes. */
+/** Starts a broker that listens until the scope closes. */
 export const make = Effect.fnUntraced(function* ({
   host = "127.0.0.1",
   port = 0
@@ -99,6 +99,16 @@ export const make = Effect.fnUntraced(function* ({
   return { url: `mqtt://${host.includes(":") ? `[${host}]` : host}:${taken}`, port: taken }
 })
 
+/**
+ * A broker for the layers to which it is provided.
+ *
+ * @example
+ * ```ts
+ * const BrokerLive = Layer.unwrap(
+ *   Effect.map(EmbeddedBroker.EmbeddedBroker, ({ url }) => MqttBroker.layer({ url, protocol: 4 }))
+ * ).pipe(Layer.provide(EmbeddedBroker.layer()))
+ * ```
+ */
 export const layer = (
   options: EmbeddedBrokerOptions = {}
 ): Layer.Layer<EmbeddedBroker, EmbeddedBrokerUnavailable | InvalidSetting> =>

@@ -1,8 +1,8 @@
 /**
- * The `Broker` over MQTT. Each subscription has a connection of its own, so that what waits in one never holds up another;
- * the broker keeps what arrives for it while it is away. An answer leaves over the connection that has brought the question,
- * together with its acknowledgement; one connection only sends, for when there is no other. Connections that are lost are
- * made again, for as long as it takes: nothing here fails because the broker is not there.
+ * The `Broker` over MQTT. Each subscription has its own connection, so that a slow one does not hold up another; the broker
+ * keeps the messages of a subscription that is away. An answer is sent over the connection that has brought the question,
+ * together with the acknowledgement; one more connection only sends. Lost connections are made again without an end:
+ * nothing fails because the broker is away.
  */
 import { randomUUID } from "node:crypto"
 import { type Config, Context, Effect, Layer, type Scope, Stream } from "effect"
@@ -19,14 +19,14 @@ export type { MqttOptions } from "./MqttConfig.ts"
 /** One connection to the broker: for readiness checks and dashboards. */
 export interface ConnectionStatus {
   readonly clientId: string
-  /** It is connected and, if it receives, subscribed. */
+  /** Connected and, if the connection receives, subscribed. */
   readonly ready: boolean
 }
 
 export class MqttConnections extends Context.Service<
   MqttConnections,
   {
-    /** The connections that there should be. */
+    /** All connections that this layer keeps up, connected or not. */
     readonly list: Effect.Effect<ReadonlyArray<ConnectionStatus>>
   }
 >()("effect-saga/MqttConnections") {}
@@ -37,24 +37,24 @@ const filterOf = (service: string, kind: Broker.Kind): string =>
 const isService = (service: string): boolean =>
   Broker.parseTopic(Broker.topic({ to: service, kind: "reply", from: service })) !== undefined
 
-/** Asks for what is addressed to a service. Fails like a lost connection, so that it is tried again. */
+/** Subscribes to topics. A refusal is an error like a lost connection, so that it is tried again. */
 const subscribe = (
   { client, resumed }: Connection.Connection,
   filters: Array<string>,
   version: MqttConfig.MqttConfig["version"]
 ): Effect.Effect<void, Connection.MqttConnectionLost> =>
   Effect.callback((resume) => {
-    // A shared subscription may be known and not served any more after a restart of the broker, and then asking again is
-    // not enough. Both are answered before the connection sends anything: mqtt.js has numbers of its own for them.
+    // After a restart a broker may know a shared subscription without serving it, and subscribing again does not help:
+    // so it is cancelled first. Both are answered before a message is sent, as mqtt.js numbers these two packets itself.
     const isRenewed = version === 5 && resumed
     let unanswered = isRenewed ? 2 : 1
     const answered = () => {
       if (--unanswered === 0) resume(Effect.void)
     }
-    // Whether there was one to cancel does not matter.
+    // An error is no harm: there may be no subscription to cancel.
     if (isRenewed) client.unsubscribe(filters, answered)
     client.subscribe(filters, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
-      // With less nothing could be acknowledged; more is a refusal.
+      // A lower QoS has no acknowledgements; a higher number is an error code.
       if (!error && granted.every(({ qos }) => qos === 1)) return answered()
       resume(Effect.fail(new Connection.MqttConnectionLost({ reason: "the broker refused the subscription" })))
     })
@@ -67,7 +67,7 @@ const make = Effect.fnUntraced(function* (
   const settings = yield* MqttConfig.make(options, instance)
   const statuses = new Map<string, boolean>()
 
-  /** Reserves the first free id in the scope: an instance that starts again finds what was kept for it. */
+  /** Reserves the first free client id, so that an instance that starts again finds its messages at the broker. */
   const reserve = (name: string) =>
     Effect.acquireRelease(
       Effect.sync(() => {
@@ -80,7 +80,7 @@ const make = Effect.fnUntraced(function* (
       (clientId) => Effect.sync(() => statuses.delete(clientId))
     )
 
-  /** Keeps up a connection in the scope. */
+  /** Keeps a connection up until the scope closes. */
   const keep = (
     clientId: string,
     use: (ready: Effect.Effect<void>) => Effect.Effect<never, Connection.MqttConnectionLost, Scope.Scope>
@@ -90,7 +90,7 @@ const make = Effect.fnUntraced(function* (
   }
 
   const outgoing = yield* MqttOutgoing.make(settings.maxOutgoing)
-  // Nothing is kept for it, and instances that share an id may all send.
+  // The broker keeps nothing for this connection. Its id is random, as instances that share a client id may all send.
   const sender = yield* reserve(`out.${instance.slice(0, 8)}`)
   yield* keep(
     sender,
@@ -102,12 +102,12 @@ const make = Effect.fnUntraced(function* (
   )
   yield* Effect.addFinalizer(() => Effect.timeoutOption(outgoing.empty, "1 second"))
 
-  /** Under these the broker keeps what nobody will come back for, and hands them their share of what is new. */
+  /** Client ids to which no instance comes back. The broker would keep messages for them, and give them new ones. */
   const left = new Set<string>()
   const forget = Effect.suspend(() =>
     Effect.forEach(
       statuses.get(sender) === true ? left : [],
-      // It asks for nothing to be kept, and that is all.
+      // A connection without a session ends the session that the broker keeps.
       (clientId) => Effect.scoped(Connection.open(settings, { clientId })),
       { concurrency: "unbounded", discard: true }
     )
@@ -158,12 +158,20 @@ const make = Effect.fnUntraced(function* (
   )
 })
 
-/** Connects in the background: a broker that is not there yet is waited for. */
+/**
+ * Messages over the MQTT broker at `url`. The layer is built at once and connects in the background, so the broker may
+ * start later. Options that cannot be used are `InvalidSetting`.
+ *
+ * @example
+ * ```ts
+ * const BrokerLive = MqttBroker.layer({ url: "mqtts://broker.example", clientId: "orders-1" })
+ * ```
+ */
 export const layer = (options: MqttConfig.MqttOptions): Layer.Layer<Broker.Broker | MqttConnections, InvalidSetting> =>
   Layer.effectContext(make(options))
 
 /**
- * The same from Effect's `Config`: `SAGA_MQTT_URL` is required; `SAGA_MQTT_CLIENT_ID`, `SAGA_MQTT_USERNAME`,
+ * `layer` with options from Effect's `Config`. `SAGA_MQTT_URL` is required; `SAGA_MQTT_CLIENT_ID`, `SAGA_MQTT_USERNAME`,
  * `SAGA_MQTT_PASSWORD`, `SAGA_MQTT_CA_FILE`, `SAGA_MQTT_CERTIFICATE_FILE`, `SAGA_MQTT_KEY_FILE`,
  * `SAGA_MQTT_KEY_PASSPHRASE`, `SAGA_MQTT_PROTOCOL`, `SAGA_MQTT_SESSION_EXPIRY`, `SAGA_MQTT_KEEPALIVE` and
  * `SAGA_MQTT_MAX_OUTGOING` are the options above.

@@ -1,9 +1,9 @@
 /**
- * One client of mqtt.js is one connection here: it never connects again by itself, so nothing of an old connection can
- * reach a new one, least of all an acknowledgement. Connections end and are made again for as long as they are wanted.
+ * One connection is one client of mqtt.js, which never reconnects by itself: so no acknowledgement of an old connection can
+ * reach a new one. `keep` makes a new connection whenever one is lost.
  *
- * Messages are sent and acknowledged by us, on the stream of the client. mqtt.js would acknowledge one before it is
- * handled, or handle one at a time, reading nothing else meanwhile.
+ * This file writes messages and acknowledgements into the stream of the client itself. mqtt.js would acknowledge a message
+ * before it is handled, or read nothing else while one is handled.
  */
 import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
@@ -12,54 +12,54 @@ import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, ty
 import type { MqttConfig } from "./MqttConfig.ts"
 import * as Packet from "./MqttPacket.ts"
 
-/** Why there is no connection. Names no secret. */
+/** There is no connection, and `reason` says why. It contains no secret. */
 export class MqttConnectionLost extends Schema.TaggedError<MqttConnectionLost>()("MqttConnectionLost", {
   reason: Schema.String
 }) {}
 
-/** A message as it came. */
+/** A message as it has arrived. */
 export interface Arrived {
   readonly topic: string
   readonly payload: Uint8Array
   readonly retained: boolean
   readonly redelivered: boolean
-  /** Tells the broker. Has no effect when the connection is gone: then the broker delivers it again. */
+  /** Tells the broker that the message is handled. No effect on a lost connection: the broker delivers the message again. */
   readonly acknowledge: () => void
 }
 
 export interface Connection {
   readonly client: MqttClient
-  /** The broker knew the session. */
+  /** The broker has kept the session of an earlier connection. */
   readonly resumed: boolean
-  /** Messages that the broker wants to acknowledge at the same time. */
+  /** How many messages the broker takes before it has acknowledged one. */
   readonly receiveMaximum: number
-  /** The broker takes packets that are so large. */
+  /** Whether the broker takes a packet of this size. */
   readonly fits: (topic: string, body: string) => boolean
-  /** Sends a message, QoS 1. Has no effect when the connection is gone. */
+  /** Sends a message with QoS 1. No effect on a lost connection. */
   readonly publish: (topic: string, body: string, messageId: number) => void
-  /** Called when the broker has taken a message that was sent, or says why it does not. One listener. */
+  /** Sets the one listener, which is called when the broker takes or refuses a message that was sent. */
   readonly onTaken: (listener: (messageId: number, refusal: string | undefined) => void) => void
   /** Fails when the connection is lost. */
   readonly lost: Effect.Effect<never, MqttConnectionLost>
 }
 
-export interface Session {
+export interface MqttSession {
   readonly clientId: string
-  /** Of a connection that receives; another one leaves nothing at the broker. */
+  /** For a connection that receives. Without it the broker keeps nothing when the connection ends. */
   readonly receives?: { readonly maxInFlight: number; readonly take: (arrived: Arrived) => void }
 }
 
-/** Packets that are larger are not ours: a broker with MQTT 5 keeps them to itself. */
+/** The largest packet to receive, in bytes. Ours are smaller; a broker with MQTT 5 drops larger ones. */
 const maximumPacketSize = 1024 * 1024
 
 const connectTimeout = 10_000
 
-/** mqtt.js hands the other options of TLS on by itself. */
+/** mqtt.js passes all options of TLS to a web socket except these. */
 const tlsOfWebSocket = (servername: string) => ({ rejectUnauthorized: true, servername })
 
-const clientOptions = (settings: MqttConfig, { clientId, receives }: Session): IClientOptions => ({
+const clientOptions = (settings: MqttConfig, { clientId, receives }: MqttSession): IClientOptions => ({
   protocol: settings.protocol,
-  // In the address of a web socket.
+  // A web socket has an address of IPv6 in brackets.
   host: isIPv6(settings.host) && settings.protocol.startsWith("ws") ? `[${settings.host}]` : settings.host,
   port: settings.port,
   path: settings.path,
@@ -81,7 +81,7 @@ const clientOptions = (settings: MqttConfig, { clientId, receives }: Session): I
   manualConnect: true,
   reconnectPeriod: 0,
   resubscribe: false,
-  // It would write packets, and so passwords, where `DEBUG` says.
+  // With the variable `DEBUG` mqtt.js would log packets, and so passwords.
   log: () => {},
   ...(settings.version === 5 &&
     receives !== undefined && {
@@ -96,7 +96,7 @@ const clientOptions = (settings: MqttConfig, { clientId, receives }: Session): I
 /** Opens a connection until the scope closes. */
 export const open = Effect.fnUntraced(function* (
   settings: MqttConfig,
-  session: Session
+  session: MqttSession
 ): Effect.fn.Return<Connection, MqttConnectionLost, Scope.Scope> {
   const lost = yield* Deferred.make<never, MqttConnectionLost>()
   const connected = yield* Deferred.make<IConnackPacket, MqttConnectionLost>()
@@ -117,7 +117,7 @@ export const open = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(lost, exit)
   })
   client.on("connect", (packet) => {
-    // Not every broker says so.
+    // Not every broker sends a `disconnect` before it ends a connection.
     reason = "the connection was closed; if this goes on, another client may have its id"
     Deferred.doneUnsafe(connected, Exit.succeed(packet))
   })
@@ -149,20 +149,20 @@ export const open = Effect.fnUntraced(function* (
 
 const sessionTakenOver = 0x8e
 
-/** Nagle's algorithm and delayed acknowledgements make a message of 0.2 ms one of 40 ms. */
+/** With Nagle's algorithm and delayed acknowledgements a message takes 40 ms instead of 0.2 ms. */
 const noDelay = ({ stream }: MqttClient): void => {
   if ("setNoDelay" in stream && typeof stream.setNoDelay === "function") stream.setNoDelay(true)
 }
 
 const noSubscribers = 0x10
 
-/** Undefined: it was taken, also where nobody has asked for it yet. */
+/** Why the broker refused a message; undefined if it took it, also for a topic without subscribers. */
 const refusalOf = (reasonCode = 0): string | undefined =>
   reasonCode === 0 || reasonCode === noSubscribers
     ? undefined
     : (Object.entries(mqtt.ReasonCodes).find(([code]) => Number(code) === reasonCode)?.[1] ?? `reason ${reasonCode}`)
 
-/** Packets of one turn leave in one piece. What a connection that is gone was to send is lost with it. */
+/** Writes all packets of one turn of the event loop in one piece. Packets for a lost connection are lost with it. */
 const sender = (client: MqttClient) => {
   let packets: Array<Uint8Array> = []
   const flush = () => {
@@ -179,7 +179,7 @@ const sender = (client: MqttClient) => {
   }
 }
 
-/** A message of QoS 1 becomes one of QoS 0 for mqtt.js, which then leaves the acknowledgement to us. */
+/** Makes a message look like QoS 0 to mqtt.js, so that mqtt.js does not acknowledge it. */
 const takeOver = (send: (packet: Uint8Array) => void, packet: IPublishPacket): Arrived => {
   const { dup, messageId, payload, qos, retain, topic } = packet
   packet.qos = 0
@@ -197,34 +197,34 @@ const takeOver = (send: (packet: Uint8Array) => void, packet: IPublishPacket): A
 const close = (client: MqttClient): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     if (client.stream === undefined) return resume(Effect.void)
-    // What is on its way may still arrive. One that is not connected has nobody to say goodbye to.
+    // A connected client ends properly, so that sent messages still arrive.
     client.end(!client.connected, () => resume(Effect.void))
   }).pipe(Effect.timeoutOption("1 second"), Effect.andThen(Effect.sync(() => client.stream?.destroy())))
 
-// ---- for as long as it is wanted ---------------------------------------------------------------------------------
+// ---- reconnecting --------------------------------------------------------------------------------------------------
 
-/** What held this long did not fail because of what it is for. An attempt that nobody answers takes less. */
+/** Milliseconds after which a connection counts as good: the next failure starts with the shortest wait again. */
 const stable = 2 * connectTimeout
 
 const longest = 5_000
 
-/** Uses one connection after the other: after a failure at once, then ever more slowly, up to 5 seconds. */
+/** Uses one connection after the other, without an end. Waits 100 ms after a failure, then twice as long, up to 5 seconds. */
 export const keep = (
   clientId: string,
   use: Effect.Effect<never, MqttConnectionLost, Scope.Scope>
 ): Effect.Effect<never> => {
   let failures = 0
-  let said: string | undefined
+  let logged: string | undefined
   const once = Effect.gen(function* () {
     const since = yield* Clock.currentTimeMillis
     const { reason } = yield* Effect.flip(Effect.scoped(use))
     if ((yield* Clock.currentTimeMillis) - since >= stable) {
       failures = 0
-      said = undefined
+      logged = undefined
     }
-    if (said !== reason) yield* Effect.logWarning("No connection to the MQTT broker", { clientId, reason })
-    said = reason
-    // At random, so that not all who lost it come back at the same time.
+    if (logged !== reason) yield* Effect.logWarning("No connection to the MQTT broker", { clientId, reason })
+    logged = reason
+    // A random part, so that not all clients of a broker come back at the same time.
     yield* Effect.sleep(Math.min(longest, 100 * 2 ** failures++) * (0.5 + (yield* Random.next)))
   })
   return Effect.forever(

@@ -1,6 +1,7 @@
 /**
- * From what arrives on a connection to the deliveries of a subscription: no more at a time than it may have, what is no
- * message put away, and after a lost connection nothing that the broker will deliver again.
+ * Turns messages that arrive on a connection into the deliveries of a subscription: never more at a time than it may have.
+ * A message that cannot be read becomes a dead letter. After a lost connection waiting messages are dropped, as the broker
+ * delivers them again.
  */
 import { Effect, FiberSet, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
@@ -11,34 +12,34 @@ import type { Arrived } from "./MqttConnection.ts"
 
 export interface MqttIncoming {
   readonly arrive: (arrived: Arrived) => void
-  /** The connection is gone: what nobody has taken yet comes again. */
+  /** Drops the waiting messages of a lost connection. */
   readonly forget: () => void
   /** The next deliveries; waits for the first. */
   readonly take: Effect.Effect<readonly [Broker.Delivery, ...Array<Broker.Delivery>]>
 }
 
-export interface Options {
+export interface MqttIncomingOptions {
   readonly maxInFlight: number
   /** Called before the next deliveries are handed out. */
   readonly handOut: () => void
-  /** Called when everything is taken and something had to be thrown away, as there was no room for it. */
+  /** Called when the queue is empty again after it was full and messages were dropped. */
   readonly missing: () => void
 }
 
-/** What a broker may send beyond `maxInFlight`, which those with MQTT 3.1.1 do not know. */
+/** Bytes that may wait here. A broker with MQTT 3.1.1 does not know `maxInFlight` and sends more. */
 const maxWaitingBytes = 16 * 1024 * 1024
 
-/** What a message costs beside its body. */
+/** Memory of a message besides its body, in bytes. */
 const overhead = 512
 
-/** No more in one turn: while the answers of one batch are on their way, the next is handled. */
+/** Messages in one turn of the event loop. While the answers of one batch are sent, the next batch is handled. */
 const batch = 16
 
-/** Bytes of UTF-8, exactly: a mark at the beginning is a part of the text. */
+/** Decodes UTF-8 exactly: a byte order mark is a part of the text. */
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 const textOf = (payload: Uint8Array): string | undefined => {
-  // It throws where the bytes are no UTF-8.
+  // `decode` throws where the bytes are no UTF-8.
   try {
     return utf8.decode(payload)
   } catch {
@@ -50,7 +51,7 @@ export const make = Effect.fnUntraced(function* ({
   handOut,
   maxInFlight,
   missing
-}: Options): Effect.fn.Return<MqttIncoming, never, Scope.Scope> {
+}: MqttIncomingOptions): Effect.fn.Return<MqttIncoming, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const arrived = MutableList.make<Arrived>()
   let bytes = 0
@@ -61,7 +62,7 @@ export const make = Effect.fnUntraced(function* ({
 
   const isIdle = (): boolean => resume !== undefined && inFlight < maxInFlight && arrived.length > 0
 
-  /** A little later: what came in one piece is then taken in one, and what is said to it leaves in one. */
+  /** Wakes the subscription a little later, so that messages that came together are handled and answered together. */
   const wake = (later: (then: () => void) => void): void => {
     if (waking || !isIdle()) return
     waking = true
@@ -83,7 +84,7 @@ export const make = Effect.fnUntraced(function* ({
     })
   }
 
-  /** Says what became of a message that nobody gets, then acknowledges it. */
+  /** Logs and records a message that is not delivered, then acknowledges it. */
   const refuse = (message: Arrived, outcome: string, address?: Broker.Address): void => {
     const { payload } = message
     const kept = address === undefined ? Effect.void : DeadLetters.keep({ address, body: payload }, outcome)
@@ -98,7 +99,7 @@ export const make = Effect.fnUntraced(function* ({
   const read = (message: Arrived): Broker.Delivery | undefined => {
     const { payload, redelivered, retained, topic } = message
     const address = Broker.parseTopic(topic)
-    // What is retained comes to every new subscriber: it is nothing that was just asked or answered.
+    // Every new subscriber gets a retained message, so it is no question or answer of now.
     if (retained) refuse(message, "retained")
     else if (address === undefined) refuse(message, "unknown-topic")
     else if (payload.length > Broker.maxMessageBytes) refuse(message, "MessageTooLarge", address)
@@ -125,7 +126,7 @@ export const make = Effect.fnUntraced(function* ({
     return deliveries
   }
 
-  /** Waits until there is something to take; between two batches everything else has its turn. */
+  /** Waits until there is a message. Between two batches other fibers run. */
   const ready = Effect.callback<void>((ready) => {
     resume = () => {
       resume = undefined

@@ -1,28 +1,29 @@
 /**
- * What is on its way to the broker: kept until it has taken it, within a bound, and handed over again after a lost
- * connection. In memory: whoever expects an answer has the message in storage and sends it again (SPEC W1, C8).
+ * Messages on their way to the broker, in memory, within a bound. A message stays until the broker has taken it, and is sent
+ * again after a lost connection. A crash loses them: a sender that expects an answer has stored its message and sends it
+ * again (SPEC W1, C8).
  */
 import { Cause, Effect, Exit, FiberSet, Metric, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import type { Connection, MqttConnectionLost } from "./MqttConnection.ts"
 
-interface Outgoing {
+interface OutgoingMessage {
   readonly topic: string
   readonly body: string
   readonly bytes: number
-  /** How often a connection was lost while the broker had it. Those that were there together count as one. */
+  /** How often a connection was lost with the message in flight. Connections of the same time count as one. */
   losses: number
-  /** The newest connection there was at the last of them. */
+  /** The number of the newest connection at the last loss. */
   lostBy: number
 }
 
-/** What a message costs beside its body. */
+/** Memory of a message besides its body, in bytes. */
 const overhead = 512
 
-/** A message that ends the connection so often is what ends it. */
+/** After so many lost connections the message counts as their reason, and is dropped. */
 const maxLosses = 3
 
-/** No more at the same time, whatever the broker says. */
+/** Messages in flight on one connection, even if the broker allows more. */
 const maxInFlight = 1_024
 
 const maxId = 65_535
@@ -32,51 +33,51 @@ const refused = Metric.counter("effect_saga_mqtt_refused_total", {
   incremental: true
 })
 
-/** A connection, and what is on its way over it, by the number that the broker knows it by. */
+/** A connection with its messages in flight, by packet id. */
 interface Lane {
   readonly connection: Connection
-  readonly inFlight: Map<number, Outgoing>
-  /** In the order in which they came. */
+  readonly inFlight: Map<number, OutgoingMessage>
+  /** Connections are numbered in the order in which they were made. */
   readonly number: number
   lastId: number
 }
 
 export interface MqttOutgoing {
   readonly offer: (message: Broker.Message) => Exit.Exit<void, Broker.BrokerError>
-  /** Uses the connection, with others, until the effect ends, which is when it is lost. */
+  /** Sends over the connection, besides other connections, until it is lost. */
   readonly through: (connection: Connection) => Effect.Effect<never, MqttConnectionLost>
-  /** What is sent next goes over this one, if it can: it leaves together with the acknowledgement of what it answers. */
+  /** Sends the next messages over this connection, if it has room: an answer then leaves together with an acknowledgement. */
   readonly prefer: (connection: Connection) => void
-  /** Waits until the broker has taken everything, if it is there. */
+  /** Waits until the broker has taken all messages. Does not wait without a connection. */
   readonly empty: Effect.Effect<void>
 }
 
 export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
-  const waiting = MutableList.make<Outgoing>()
+  const waiting = MutableList.make<OutgoingMessage>()
   const lanes = new Map<Connection, Lane>()
   let preferred: Lane | undefined
   let newest = 0
-  /** Waits in memory for a connection: sending it again adds nothing. */
+  /** Messages that wait for a first connection. The same message is not added twice. */
   const offline = new Set<string>()
   const idle = new Set<() => void>()
-  const said = new Set<string>()
+  const logged = new Set<string>()
   let bytes = 0
 
   const refusal = (reason: Broker.BrokerError["reason"]) =>
     Exit.fail(new Broker.BrokerError({ operation: "publish", reason }))
 
-  const done = (outgoing: Outgoing): void => {
+  const done = (outgoing: OutgoingMessage): void => {
     bytes -= outgoing.bytes
     if (bytes === 0) for (const resume of [...idle]) resume()
   }
 
-  const drop = (outgoing: Outgoing, reason: string): void => {
+  const drop = (outgoing: OutgoingMessage, reason: string): void => {
     done(outgoing)
     fork(Metric.update(Metric.withAttributes(refused, { reason }), 1))
-    // Once for each connection: the next messages are likely to meet the same refusal.
-    if (said.has(reason)) return
-    said.add(reason)
+    // Logged once for each connection, as the next messages are likely to be refused too.
+    if (logged.has(reason)) return
+    logged.add(reason)
     fork(Effect.logWarning("The MQTT broker did not take a message", { reason, bytes: outgoing.bytes }))
   }
 
@@ -111,12 +112,12 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     lanes.set(connection, lane)
     connection.onTaken((id, refusal) => settled(lane, id, refusal))
     offline.clear()
-    said.clear()
+    logged.clear()
     pump()
     return lane
   }
 
-  /** What was on its way may be lost: it goes over another connection, which may be about to be lost as well, or waits. */
+  /** Messages in flight may be lost, so they are sent again over another connection, or wait for one. */
   const detach = (lane: Lane, exit: Exit.Exit<unknown, unknown>): void => {
     lanes.delete(lane.connection)
     if (preferred === lane) preferred = undefined
@@ -169,8 +170,8 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
 const roomOf = ({ connection, inFlight }: Lane): number =>
   Math.min(maxInFlight, connection.receiveMaximum) - inFlight.size
 
-const send = (lane: Lane, outgoing: Outgoing): void => {
-  // There are far more numbers than messages at a time.
+const send = (lane: Lane, outgoing: OutgoingMessage): void => {
+  // A free id is found at once: there are many more ids than messages in flight.
   do lane.lastId = (lane.lastId % maxId) + 1
   while (lane.inFlight.has(lane.lastId))
   lane.inFlight.set(lane.lastId, outgoing)

@@ -1,16 +1,16 @@
 /**
- * The bytes of the two packets that every message takes: `PUBLISH` with QoS 1, and `PUBACK` without a reason. mqtt.js would
- * write each in seven pieces, and keep a copy of each message.
+ * The bytes of the two packets that every message needs: `PUBLISH` with QoS 1, and `PUBACK` without a reason. They are made
+ * here, as mqtt.js would write each in seven pieces and keep a copy of each message.
  */
 import { Buffer } from "node:buffer"
 
 export type Version = 4 | 5
 
-/** What comes after the length in a `PUBLISH`. */
+/** Bytes after the length field of a `PUBLISH`. */
 const remainingOf = (topicBytes: number, body: string, version: Version): number =>
   2 + topicBytes + 2 + (version === 5 ? 1 : 0) + Buffer.byteLength(body)
 
-/** Bytes of the packet below. */
+/** Bytes of a `PUBLISH`. */
 export const sizeOfPublish = (topic: string, body: string, version: Version): number => {
   const remaining = remainingOf(Buffer.byteLength(topic), body, version)
   return 1 + lengthBytes(remaining) + remaining
@@ -26,16 +26,16 @@ export const publish = (topic: string, body: string, messageId: number, version:
   at = packet.writeUInt16BE(topicBytes, at)
   at += packet.write(topic, at)
   at = packet.writeUInt16BE(messageId, at)
-  // It has none.
+  // The length of the properties: there are none.
   if (version === 5) packet[at++] = 0
   packet.write(body, at)
   return packet
 }
 
-/** The same in both versions: it was taken. */
+/** A `PUBACK`, the same in both versions of MQTT. */
 export const acknowledgement = (messageId: number): Buffer => Buffer.from([0x40, 2, messageId >> 8, messageId & 0xff])
 
-/** Seven bits in each byte, the lowest first; the eighth says that there are more. */
+/** Writes a length: seven bits in each byte, the lowest first. The eighth bit says that another byte follows. */
 const writeLength = (packet: Buffer, length: number, at: number): number => {
   let left = length
   let end = at

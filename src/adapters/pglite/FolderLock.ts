@@ -1,7 +1,7 @@
 /**
- * One process at a time has a folder. The lock is a file that says who has it, and appears with its content or not at
- * all. One whose process is gone is stale: whoever takes it over holds a lock named after it meanwhile, so that of several
- * only one does, wherever the others are killed.
+ * Lets one process at a time use a folder. The lock is a file that names its holder, and is made together with its content or
+ * not at all. A lock whose process is gone is stale. A process that replaces a stale lock holds a second lock, named after
+ * the stale one, so that only one process replaces it, wherever others are killed.
  */
 import { randomUUID } from "node:crypto"
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
@@ -13,15 +13,15 @@ const Holder = Schema.Struct({
   token: Schema.String,
   pid: Schema.Int,
   host: Schema.String,
-  /** Tells a process from an earlier one with the same pid; empty where the system does not say. */
+  /** When the process began: tells it from an earlier one with the same pid. Empty where the system does not say. */
   started: Schema.String
 })
 type Holder = typeof Holder.Type
 
-/** Somebody else has the folder. */
+/** Another process has the folder, or a lock file that cannot be read is in the way. */
 export class PgliteFolderLocked extends Schema.TaggedError<PgliteFolderLocked>()("PgliteFolderLocked", {
   folder: Schema.String,
-  /** The file to remove, if its process is known to be gone. */
+  /** The lock. Remove this file if you know that its process is gone. */
   file: Schema.String,
   pid: Schema.Int,
   host: Schema.String
@@ -46,27 +46,27 @@ const text = (file: string): string =>
     () => ""
   )
 
-/** When the machine and the process began. Only Linux says it without another process. */
+/** When the machine and the process began. Only Linux tells it without starting another process. */
 const startOf = (pid: number): string => {
-  // The name of the program, in parentheses, may contain anything.
+  // The name of the program, in parentheses, may contain spaces and parentheses.
   const stat = text(`/proc/${pid}/stat`)
   const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   const started = fields[18]
-  // A zombie only waits for its parent to notice.
+  // A zombie (Z) has ended.
   if (started === undefined || state === "Z") return ""
   return `${text("/proc/sys/kernel/random/boot_id").trim()}/${started}`
 }
 
-/** Of a process on another machine nothing is known: it counts as alive. */
+/** Whether the holder runs. A process on another machine cannot be checked and counts as alive. */
 const isAlive = ({ host, pid, started }: Holder): boolean => {
   if (host !== hostname()) return true
   const signal = attempt(() => process.kill(pid, 0))
-  // A process of another user is there too.
+  // EPERM: the process exists and belongs to another user.
   if (Result.isFailure(signal) && !isCode("EPERM")(signal.failure)) return false
   return started === "" || started === startOf(pid)
 }
 
-/** True if the file was not there. */
+/** Makes the lock file. False if it exists already. */
 const create = (file: string, holder: Holder): boolean => {
   const draft = `${file}.${holder.token}.new`
   writeFileSync(draft, encode(holder), { flag: "wx" })
@@ -77,7 +77,7 @@ const create = (file: string, holder: Holder): boolean => {
   throw linked.failure
 }
 
-/** Undefined if the file is not there, or says nothing that can be read: only a person may judge that. */
+/** The holder in a lock file; none if the file cannot be read, which only a person may remove; undefined without a file. */
 const read = (file: string): Option.Option<Holder> | undefined => {
   const content = attempt(() => readFileSync(file, "utf8"))
   if (Result.isSuccess(content)) return decode(content.success)
@@ -92,12 +92,12 @@ const isMine = (file: string, { token }: Holder): boolean => {
   return found !== undefined && Option.isSome(found) && found.value.token === token
 }
 
-/** Whoever has the file instead. */
+/** Takes the lock. Gives the other holder if it cannot. */
 const take = (file: string, holder: Holder): Holder | undefined => {
   while (true) {
     if (create(file, holder)) return undefined
     const found = read(file)
-    // It has gone in the meantime.
+    // The file was removed in the meantime.
     if (found === undefined) continue
     const other = Option.getOrElse(found, () => unreadable)
     if (other.token === "" || isAlive(other)) return other
@@ -115,7 +115,7 @@ const take = (file: string, holder: Holder): Holder | undefined => {
   }
 }
 
-/** Holds the lock until the scope closes. `fail` says why the file cannot be made. */
+/** Holds the lock until the scope closes. `fail` makes the error where the file cannot be written. */
 export const acquire = <E>(folder: string, file: string, fail: (cause: unknown) => E) =>
   Effect.acquireRelease(
     Effect.suspend((): Effect.Effect<Holder, E | PgliteFolderLocked> => {

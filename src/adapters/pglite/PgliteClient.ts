@@ -1,7 +1,7 @@
 /**
- * Postgres in the process: a `PgClient`, and so a `SqlClient`, on a PGlite in memory or in a folder. The same SQL as on a
- * server runs on it, one transaction at a time. A folder belongs to one process; what was committed in it survives the
- * end of the process, however it ends.
+ * Postgres in the process: a `PgClient`, and so a `SqlClient`, on a PGlite in memory or in a folder. The SQL is that of a
+ * server; one transaction runs at a time. A folder belongs to one process. Committed data in a folder survive the process,
+ * however it ends.
  */
 import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
@@ -18,8 +18,8 @@ import * as PgliteServer from "./PgliteServer.ts"
 export { PgliteFolderLocked } from "./FolderLock.ts"
 
 /**
- * `module`: `@electric-sql/pglite` is not installed or does not load. `folder`: it cannot be used, or holds something
- * else. `database`: what it holds does not start.
+ * `module`: `@electric-sql/pglite` is not installed or does not load. `folder`: the folder cannot be used, or contains other
+ * files. `database`: PGlite does not start with its content.
  */
 export class PgliteUnavailable extends Schema.TaggedError<PgliteUnavailable>()("PgliteUnavailable", {
   reason: Schema.Literals(["module", "folder", "database"]),
@@ -73,7 +73,7 @@ const close = (database: PGlite) => Effect.promise(() => (database.closed ? Prom
 
 const isDatabase = (folder: string): boolean => existsSync(join(folder, "PG_VERSION"))
 
-/** The lock is beside the folder, which is Postgres' own. */
+/** Opens a database in a folder. The lock is beside the folder, as Postgres allows no other files in it. */
 const openFolder = Effect.fnUntraced(function* (given: string) {
   const unusable = (cause: unknown) => new PgliteUnavailable({ reason: "folder", folder: given, cause })
   const files = <A>(use: () => A) => Effect.try({ try: use, catch: unusable })
@@ -83,7 +83,7 @@ const openFolder = Effect.fnUntraced(function* (given: string) {
   })
   yield* FolderLock.acquire(folder, `${folder}.lock`, unusable)
   if (!isDatabase(folder)) {
-    // Made beside it, then moved: a folder that a crash has left half made would never open again.
+    // The database is made beside the folder, then moved: a crash would leave a half-made one that never opens again.
     const draft = `${folder}.new`
     yield* files(() => {
       if (readdirSync(folder).length > 0) throw new Error("It is neither empty nor a database")
@@ -95,7 +95,7 @@ const openFolder = Effect.fnUntraced(function* (given: string) {
   return yield* create(folder)
 })
 
-/** Opens a PGlite until the scope closes; one in a folder has it for itself. */
+/** A PGlite until the scope closes, in memory or alone in a folder. */
 export const open = (
   folder?: string
 ): Effect.Effect<PGlite, PgliteUnavailable | FolderLock.PgliteFolderLocked, Scope.Scope> =>

@@ -1,7 +1,7 @@
 /**
- * Makes an embedded PGlite look like a server with several connections, for `PgClient`'s `stream`. All of them share the
- * one session there is: whoever has a transaction open has it alone, and the others wait in line. What a client may wait
- * for goes to PGlite in one piece, so that the messages of two clients never mix.
+ * Makes an embedded PGlite look like a server with several connections, for the `stream` of `PgClient`. The connections share
+ * one session: a connection with an open transaction has it alone, and the others wait in line. Messages go to PGlite in
+ * batches that end where a client waits for an answer, so that the messages of two clients never mix.
  */
 import { Buffer } from "node:buffer"
 import { randomInt } from "node:crypto"
@@ -9,21 +9,21 @@ import { Duplex } from "node:stream"
 import * as Wire from "./wire.ts"
 
 export interface PgliteServerOptions {
-  /** What is asked, and answered, at once: a PGlite has no threads. */
+  /** Runs a batch and gives the answer, synchronously: a PGlite has no threads. */
   readonly execute: (batch: Uint8Array) => Uint8Array
-  /** How long a connection waits for the transaction of another one: then its statement fails, as one on a lock. */
+  /** How long a connection waits for the transaction of another one. Then its statement fails with a lock timeout. */
   readonly lockTimeoutMillis: number
 }
 
 interface Batch {
   readonly bytes: Buffer
-  /** It ends with `ReadyForQuery`. */
+  /** The answer ends with `ReadyForQuery`. */
   readonly last: boolean
 }
 
 export interface PgliteServer {
   readonly connect: () => Duplex
-  /** Ends what connections that are gone have left; those that are not are cut off. */
+  /** Ends all connections, and rolls back what they have left open. */
   readonly close: () => void
 }
 
@@ -35,7 +35,7 @@ export const make = (options: PgliteServerOptions): PgliteServer => {
 class Server {
   readonly options: PgliteServerOptions
   readonly sessions = new Map<number, Session>()
-  /** Who listens to which channel: PGlite would stop for all as soon as one does. */
+  /** The listening sessions of each channel: an `UNLISTEN` of one session would end it for all in PGlite. */
   readonly channels = new Map<string, Set<Session>>()
   private readonly line: Array<Session> = []
   private owner: Session | undefined
@@ -56,14 +56,14 @@ class Server {
     return this.owner === session
   }
 
-  /** Looks whether the session has something to say. */
+  /** Puts the session into the line if it has a batch to run. */
   want(session: Session): void {
     if (session.pending.length === 0) this.leaveLine(session)
     else if (this.owner !== session && !this.line.includes(session)) this.line.push(session)
     this.schedule()
   }
 
-  /** The session has no transaction open: it is the turn of the next one. */
+  /** The session has no open transaction, so the next session gets its turn. */
   free(session: Session): void {
     if (this.owner === session) this.owner = undefined
     this.want(session)
@@ -75,7 +75,7 @@ class Server {
     return at >= 0
   }
 
-  /** One batch in a turn of the event loop, as everything else stands still meanwhile. */
+  /** Runs one batch in each turn of the event loop, as nothing else runs during a batch. */
   private schedule(): void {
     if (this.scheduled || this.closed) return
     if (this.owner !== undefined) for (const session of this.line) session.startWaiting()
@@ -104,7 +104,7 @@ class Server {
     this.closed = true
   }
 
-  /** A PGlite that throws has lost its memory: nothing that it says can be trusted from now on. */
+  /** A PGlite that throws is broken (its memory is lost), so all sessions end. */
   fail(cause: unknown): void {
     this.closed = true
     for (const session of this.sessions.values()) session.destroy(new Error("PGlite failed", { cause }))
@@ -200,14 +200,14 @@ class Session extends Duplex {
     this.server.want(this)
   }
 
-  /** Says the next batch. It keeps its place until a cycle ends outside of a transaction. */
+  /** Runs the next batch. The session stays the owner until an answer ends outside of a transaction. */
   run(): void {
     this.stopWaiting()
     const batch = this.pending.shift()
     if (batch === undefined) return this.server.free(this)
     if (this.skipping) return this.skip(batch)
     let answer: Buffer
-    // What WebAssembly throws, nothing else does.
+    // PGlite throws only where WebAssembly fails; errors of SQL are in the answer.
     try {
       answer = this.server.execute(batch.bytes)
     } catch (cause) {
@@ -233,7 +233,7 @@ class Session extends Duplex {
     if (this.started && !this.ended && bytes.length > 0) this.push(bytes)
   }
 
-  /** Waits for the owner of the session, no longer than it may; for what it leaves behind, as long as it takes. */
+  /** Starts the lock timeout. A session that has ended waits without one to clean up. */
   startWaiting(): void {
     if (this.ended) return
     this.timer ??= setTimeout(
@@ -247,7 +247,7 @@ class Session extends Duplex {
     this.timer = undefined
   }
 
-  /** What runs cannot be cancelled, only what still waits. */
+  /** Cancels a waiting batch. A running one cannot be cancelled. */
   private cancel(secret: number): void {
     if (secret === this.secret) this.refuse("57014", "canceling statement due to user request")
   }
@@ -267,7 +267,7 @@ class Session extends Duplex {
     this.server.free(this)
   }
 
-  /** Remembers what would outlive the connection in the session of all. */
+  /** Remembers prepared statements and channels, which would outlive the connection in the shared session. */
   private note(batch: Buffer): void {
     for (let at = 0; at < batch.length; at += 1 + batch.readInt32BE(at + 1)) {
       const statement = Wire.statementOf(batch.subarray(at))
@@ -286,7 +286,7 @@ class Session extends Duplex {
     return known
   }
 
-  /** PGlite has stopped for everybody: begins again for the others. */
+  /** PGlite has stopped listening for all sessions: starts again for the others. */
   private stopListening(channel: string): void {
     for (const [name, sessions] of this.server.channels) {
       if (channel !== "*" && channel !== name) continue
@@ -296,7 +296,7 @@ class Session extends Duplex {
     }
   }
 
-  /** Rolls back what is open, and leaves nothing in the session. */
+  /** Ends the session: rolls back its transaction and closes its prepared statements. */
   leave(): void {
     if (this.ended) return
     this.ended = true

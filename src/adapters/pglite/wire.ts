@@ -1,4 +1,4 @@
-/** The little of the Postgres wire protocol that a server needs which does not look into what it carries. */
+/** The part of the Postgres wire protocol that `PgliteServer` needs: it passes most messages on unread. */
 import { Buffer } from "node:buffer"
 
 /** The first byte of a message. */
@@ -16,14 +16,14 @@ export const type = {
   readyForQuery: 0x5a
 } as const
 
-/** What stands in place of a type in the first message of a connection. */
+/** Codes in the first message of a connection, which has no type. */
 export const startup = { cancel: 80877102, ssl: 80877103 } as const
 
-/** After which messages a client may wait for an answer. */
+/** Whether a client may wait for an answer after this message. */
 export const endsBatch = (it: number): boolean =>
   it === type.sync || it === type.query || it === type.flush || it === type.copyDone || it === type.copyFail
 
-/** After which messages the answer ends with `ReadyForQuery`. */
+/** Whether the answer to this message ends with `ReadyForQuery`. */
 export const endsCycle = (it: number): boolean => it === type.sync || it === type.query
 
 const message = (it: string, ...parts: ReadonlyArray<string | Uint8Array>): Buffer => {
@@ -48,7 +48,7 @@ export const sync: Buffer = message("S")
 
 export const closeStatement = (name: string): Buffer => message("C", Buffer.from("S"), name)
 
-/** What `ReadyForQuery` says outside of a transaction. */
+/** The status in `ReadyForQuery` outside of a transaction. */
 export const idle = 0x49
 
 export const ready: Buffer = message("Z", Buffer.from([idle]))
@@ -67,7 +67,7 @@ const parameters = {
   standard_conforming_strings: "on"
 }
 
-/** The answer to whoever connects: no password, the settings, the key to cancel with. */
+/** The answer to a new connection: no password is needed, the parameters, the key for cancelling. */
 export const greeting = (pid: number, secret: number): Buffer =>
   Buffer.concat([
     message("R", int32(0)),
@@ -76,7 +76,7 @@ export const greeting = (pid: number, secret: number): Buffer =>
     ready
   ])
 
-/** What a `Parse` or `Query` says: the name of a statement, empty for none, and its SQL. */
+/** The SQL in a `Parse` or `Query`, and the name of the prepared statement: empty if it has none. */
 export const statementOf = (bytes: Buffer): { readonly name: string; readonly sql: string } | undefined => {
   if (bytes[0] !== type.parse && bytes[0] !== type.query) return undefined
   const nul = bytes.indexOf(0, 5)

@@ -1,6 +1,6 @@
 /**
- * Every statement that the store of participants makes, and no decision: another database is one more implementation of this
- * service. This one is for Postgres.
+ * Every statement of the participant store on SQL, without any decision: the store decides what to write, and these run it.
+ * Another database would be another implementation of this service.
  */
 import { Context, Effect } from "effect"
 import type { SqlClient } from "effect/sql"
@@ -16,17 +16,17 @@ import type {
 import { type Statement, uuidsOf, whole } from "./SqlStatements.ts"
 import type { Tables } from "./SqlTables.ts"
 
-/** What a unit leaves. */
+/** All records that a unit writes. */
 export interface Writes {
   readonly transactions: ReadonlyArray<Transaction>
   readonly barriers: ReadonlyArray<Barrier>
-  /** Barriers that may be replaced: the others have to be new. */
+  /** Ids of barriers that may be replaced. All other barriers must be new. */
   readonly known: ReadonlyArray<string>
-  /** Transactions that were locked before they were there, and have not come to be. */
+  /** Uuids of rows that `lock` has inserted only as a lock, and that the unit has not written. */
   readonly unused: ReadonlyArray<string>
 }
 
-/** Rows, as JSON: only whoever reads them knows what they must be. */
+/** Rows as JSON. The store decodes them. */
 export interface Stored {
   readonly transactions: unknown
   readonly barriers: unknown
@@ -35,20 +35,20 @@ export interface Stored {
 export class ParticipantStatements extends Context.Service<
   ParticipantStatements,
   {
-    /** Waits for, and keeps others from, all transactions of the scope. The uuids of those that were not there. */
+    /** Locks all transactions of the scope. Gives the uuids of those that did not exist: their rows are new. */
     readonly lock: (scope: Scope) => Statement<ReadonlySet<string>>
-    /** What is there now. Without transactions, the messages that are there are locked. */
+    /** Reads the records of the scope. Without transactions it locks the barriers. */
     readonly read: (scope: Scope) => Statement<Stored>
-    /** The ids of the barriers that were written: those are missing that somebody else has been faster with. */
+    /** Writes records. Gives the ids of the written barriers; the id of a barrier that another unit wrote first is missing. */
     readonly write: (service: string, writes: Writes) => Statement<ReadonlySet<string>>
     readonly savepoint: Statement<void>
     readonly release: Statement<void>
     readonly rollBack: Statement<void>
     readonly find: (query: Query) => Statement<ReadonlyArray<unknown>>
-    /** Removes transactions that are over, and gives their uuids. Their barriers go with `purgeBarriers`. */
+    /** Removes old transactions and gives their uuids. `purgeBarriers` removes their barriers. */
     readonly purge: (request: PurgeRequest) => Statement<ReadonlyArray<string>>
     readonly purgeBarriers: (service: string, transactions: ReadonlyArray<string>) => Statement<void>
-    /** Removes barriers without a transaction, and gives their number. */
+    /** Removes old barriers without a transaction and gives their number. */
     readonly purgeAlone: (request: PurgeRequest) => Statement<number>
   }
 >()("effect-saga/sql/ParticipantStatements") {}
@@ -59,7 +59,7 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
   const sql = client.withoutTransforms()
   const transaction = sql(tables.of("saga_transaction"))
   const barrier = sql(tables.of("saga_barrier"))
-  // As texts, not as parameters: only so can the plan of a prepared statement use the index of those that are open.
+  // Texts, not parameters: with a parameter the plan of a prepared statement cannot use the partial index.
   const has: Readonly<Record<TransactionStatus, Fragment>> = {
     pending: sql`status = 'pending'`,
     reserved: sql`status = 'reserved'`,
@@ -68,7 +68,7 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
   }
 
   return {
-    // A row that is there is locked and stays as it is; one that is not is there for this transaction only. In one
+    // A row that exists is locked and not changed; a missing row is inserted, for this transaction only. In one
     // order everywhere, so that no two units wait for each other.
     lock: ({ service, transactions }) =>
       Effect.map(
@@ -80,7 +80,7 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
               returning uuid`,
         (rows) => new Set(rows.map(({ uuid }) => uuid))
       ),
-    // Not in one statement with the lock: it would see what was there before it waited.
+    // A statement of its own: together with the lock it would see the rows from before the wait.
     read: ({ messages, service, transactions }) =>
       Effect.map(
         sql<Stored>`select (

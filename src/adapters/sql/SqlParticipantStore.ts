@@ -1,6 +1,6 @@
 /**
- * What a participant must not forget, on Postgres. A unit of work is one transaction of the `SqlClient`, which the queries
- * of the handler join: its effects and its record are kept together, or neither is (SPEC W3).
+ * The records of participants on Postgres. A unit of work is one transaction of the `SqlClient`, and the queries of the
+ * handler join it: its effects and its record are committed together or not at all (SPEC W3).
  */
 import { Cause, type Duration, Effect, Exit, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
@@ -27,10 +27,10 @@ export interface SqlParticipantStoreOptions extends SqlTables.TableOptions {
 
 type Operation = Port.ParticipantStoreError["operation"]
 
-/** A unit of which nothing is kept, for a reason that is not its own. */
-class Undone {
+/** A unit was rolled back because of the database, not because of its work. */
+class RolledBack {
   readonly error: Port.ParticipantStoreError
-  /** It may work at once. */
+  /** The unit may run again at once. */
   readonly again: boolean
   constructor(error: Port.ParticipantStoreError, again: boolean) {
     this.error = error
@@ -45,30 +45,30 @@ const make = Effect.fnUntraced(function* (timeout: number) {
   const client = yield* SqlClient.SqlClient
   const statements = yield* ParticipantStatements
 
-  const call = <A>(run: Effect.Effect<A, SqlError>): Effect.Effect<A, Undone> =>
-    Effect.mapError(run, (error) => new Undone(errorOf("unit", error), isRolledBack(error) || isLost(error)))
+  const call = <A>(run: Effect.Effect<A, SqlError>): Effect.Effect<A, RolledBack> =>
+    Effect.mapError(run, (error) => new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error)))
 
-  /** One try of a unit, in a transaction; or in a part of one, where it is called inside of it. */
+  /** One try of a unit in a transaction, or in a savepoint where it is called inside a transaction. */
   const once = <A, E, R>(
     { messages, service, transactions }: Port.Scope,
     work: (unit: Port.Unit) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | Undone | Port.ParticipantStoreError, R> =>
+  ): Effect.Effect<A, E | RolledBack | Port.ParticipantStoreError, R> =>
     Effect.suspend(() => {
       const scope = { service, transactions, messages }
       const saved: {
         readonly transactions: Map<string, Port.Transaction>
         readonly barriers: Map<string, Port.Barrier>
       } = { transactions: new Map(), barriers: new Map() }
-      let broken: Undone | undefined
-      let ended: Exit.Exit<A, E | Undone | Port.ParticipantStoreError> | undefined
+      let broken: RolledBack | undefined
+      let ended: Exit.Exit<A, E | RolledBack | Port.ParticipantStoreError> | undefined
       const isChanged = () => saved.transactions.size + saved.barriers.size > 0
 
       const attempt = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Port.ParticipantStoreError, R> =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
-            const give = (undone: Undone) => {
-              broken = undone
-              return undone.error
+            const give = (rolledBack: RolledBack) => {
+              broken = rolledBack
+              return rolledBack.error
             }
             yield* Effect.mapError(call(statements.savepoint), give)
             const exit = yield* Effect.exit(restore(work))
@@ -80,7 +80,7 @@ const make = Effect.fnUntraced(function* (timeout: number) {
             if (reason !== undefined) return yield* Effect.fail(give(reason))
             yield* Effect.mapError(call(statements.rollBack), give)
             if (Exit.isFailure(exit)) return yield* exit
-            // A statement has failed and the work went on as if nothing was: nothing of it can be kept.
+            // The work has ignored the error of a statement: Postgres keeps nothing of the transaction then.
             return yield* Effect.die(new Error("A failed statement was ignored: use a nested transaction for it"))
           })
         )
@@ -114,8 +114,9 @@ const make = Effect.fnUntraced(function* (timeout: number) {
             unused
           })
         )
-        // Somebody else has been faster, and is found when the work runs again.
-        if (written.size < saved.barriers.size) return yield* Effect.fail(new Undone(unavailable("Overtaken"), true))
+        // Another unit was faster. Its records are found when the work runs again.
+        if (written.size < saved.barriers.size)
+          return yield* Effect.fail(new RolledBack(unavailable("Overtaken"), true))
         return value
       })
 
@@ -128,7 +129,7 @@ const make = Effect.fnUntraced(function* (timeout: number) {
       )
       return Effect.flatMap(Effect.exit(kept), (exit) => {
         if (ended !== undefined && Exit.isFailure(ended)) return broken === undefined ? ended : Effect.fail(broken)
-        const result = Exit.isSuccess(exit) ? Effect.succeed(exit.value) : undoneBy(exit.cause, ended !== undefined)
+        const result = Exit.isSuccess(exit) ? Effect.succeed(exit.value) : rolledBackBy(exit.cause, ended !== undefined)
         return ended !== undefined && isChanged() ? Effect.andThen(FaultPoint.at("store.after"), result) : result
       })
     })
@@ -141,14 +142,14 @@ const make = Effect.fnUntraced(function* (timeout: number) {
       once(scope, work).pipe(
         Effect.timeoutOrElse({
           duration: timeout,
-          orElse: () => Effect.fail(new Undone(unavailable("UnitTimeout"), false))
+          orElse: () => Effect.fail(new RolledBack(unavailable("UnitTimeout"), false))
         }),
-        // A part of a transaction cannot begin again alone.
+        // A savepoint inside a transaction cannot be tried again alone.
         Effect.retry({
-          while: (error) => error instanceof Undone && error.again && around._tag === "None",
+          while: (error) => error instanceof RolledBack && error.again && around._tag === "None",
           schedule: again
         }),
-        Effect.mapError((error) => (error instanceof Undone ? error.error : error))
+        Effect.mapError((error) => (error instanceof RolledBack ? error.error : error))
       )
     )
 
@@ -238,7 +239,7 @@ const decodeBarriers = (rows: unknown) =>
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
-/** A constraint of the user's own may be checked when the unit is committed: it will not hold another time either. */
+/** A constraint of the user may be checked at the commit. It will be violated the next time too. */
 const isRefused = (error: SqlError): boolean =>
   isRejected(error) || error.reason._tag === "UniqueViolation" || error.reason._tag === "ConstraintError"
 
@@ -249,19 +250,20 @@ const errorOf = (operation: Operation, error: SqlError): Port.ParticipantStoreEr
     cause: causeOf(error)
   })
 
-/** The database, or a part of the unit that the database has undone, is why something failed. */
-const reasonOf = (cause: Cause.Cause<unknown>): Undone | undefined => {
+/** The database as the reason of a failure: of a statement of the work, or of a unit inside it. */
+const reasonOf = (cause: Cause.Cause<unknown>): RolledBack | undefined => {
   for (const reason of cause.reasons) {
     const error = Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
-    if (error instanceof Port.ParticipantStoreError && error.reason === "unavailable") return new Undone(error, true)
+    if (error instanceof Port.ParticipantStoreError && error.reason === "unavailable")
+      return new RolledBack(error, true)
     if (isSqlError(error) && isPassing(error))
-      return new Undone(errorOf("unit", error), isRolledBack(error) || isLost(error))
+      return new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error))
   }
   return undefined
 }
 
-/** The transaction could not begin, or could not be committed: then only a rollback is sure to have kept nothing (A1). */
-const undoneBy = (cause: Cause.Cause<unknown>, hasRun: boolean): Effect.Effect<never, Undone> => {
+/** The transaction could not begin or could not be committed. After a lost commit only a rollback is sure (SPEC A1). */
+const rolledBackBy = (cause: Cause.Cause<unknown>, hasRun: boolean): Effect.Effect<never, RolledBack> => {
   const errors = cause.reasons.flatMap((reason) => {
     const error = Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
     return isSqlError(error) ? [error] : []
@@ -269,7 +271,7 @@ const undoneBy = (cause: Cause.Cause<unknown>, hasRun: boolean): Effect.Effect<n
   const error = errors[0]
   if (error === undefined)
     return Effect.failCause(Cause.fromReasons(cause.reasons.flatMap((it) => (Cause.isFailReason(it) ? [] : [it]))))
-  return Effect.fail(new Undone(errorOf("unit", error), isRolledBack(error) || (!hasRun && isLost(error))))
+  return Effect.fail(new RolledBack(errorOf("unit", error), isRolledBack(error) || (!hasRun && isLost(error))))
 }
 
 const statementsFor = (tables: SqlTables.Tables): Layer.Layer<ParticipantStatements, never, SqlClient.SqlClient> =>

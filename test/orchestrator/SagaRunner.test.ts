@@ -6,6 +6,7 @@ import {
   Agreement,
   begin,
   bookFor,
+  compensated,
   Flights,
   failure,
   go,
@@ -16,7 +17,6 @@ import {
   runnerEnrolling,
   SoldOut,
   statuses,
-  undone,
   Wire
 } from "../fixtures/travel.ts"
 
@@ -34,7 +34,7 @@ const cancelHotel = {
   payload: ({ hotel }: { readonly hotel: { readonly ref: string } }) => ({ ref: hotel.ref })
 }
 
-/** Two remote steps that can be undone. */
+/** Two remote steps that can be compensated. */
 const Trip = trip.pipe(
   Saga.remote("flight", { execute: bookFlight, compensate: cancelFlight }),
   Saga.remote("hotel", { execute: bookHotel, compensate: cancelHotel }),
@@ -64,13 +64,13 @@ const load = (uuid: string) =>
   SagaExecutionRepository.SagaExecutionRepository.use((repository) => repository.load(uuid))
 
 /** Answers what was sent last with a 200, until the execution is errored. */
-const undoAll = (
+const compensateAll = (
   execution: SagaExecution.SagaExecution
 ): Effect.Effect<SagaRunner.SagaFailedExecution, unknown, Wire | SagaRunner.SagaRunner> =>
   Effect.gen(function* () {
     const wire = yield* Wire
     const next = yield* Effect.result(go(execution, { to: wire.sent().at(-1) }))
-    return next._tag === "Failure" ? yield* failure(Effect.fail(next.failure)) : yield* undoAll(next.success)
+    return next._tag === "Failure" ? yield* failure(Effect.fail(next.failure)) : yield* compensateAll(next.success)
   })
 
 const asked = Effect.map(Agreement, (phase) => phase.asked().map(({ op, services }) => [op, ...services]))
@@ -289,7 +289,7 @@ describe("execute", () => {
       const read = yield* SagaExecution.fromRaw(JSON.parse(JSON.stringify(SagaExecution.raw(second))), Trip)
       assert.strictEqual(read.user, "ann")
       const asking = yield* rollback(read)
-      yield* undoAll(yield* go(yield* load(asking.uuid), { to: wire.sent()[2], ...h1 }))
+      yield* compensateAll(yield* go(yield* load(asking.uuid), { to: wire.sent()[2], ...h1 }))
       assert.deepStrictEqual(
         wire.sent().map(({ envelope, line }) => [line, envelope.user]),
         [
@@ -306,15 +306,15 @@ describe("execute", () => {
 
 describe("failure", () => {
   it.effect(
-    "EXE-010 a handler that fails: its step is undone first, then the one before; both services are rejected",
+    "EXE-010 a handler that fails: its step is compensated first, then the one before; both services are rejected",
     () =>
       Effect.gen(function* () {
         const wire = yield* Wire
         const paused = yield* go(yield* begin(Failing, { context }), f1)
         // rejections come at any point, compensations among themselves in reverse
-        const undoing = yield* go(paused, h1)
+        const rollingBack = yield* go(paused, h1)
         assert.deepStrictEqual(yield* asked, [["reject", "flights", "hotels"]])
-        const failed = yield* undoAll(undoing)
+        const failed = yield* compensateAll(rollingBack)
         assert.deepStrictEqual(wire.story().slice(2), ["failure hotels/Cancel", "failure flights/Cancel"])
         assert.deepInclude(failed.cause, { _tag: "SoldOut", what: "late" })
         assert.deepInclude(failed.execution, {
@@ -327,7 +327,7 @@ describe("failure", () => {
       }).pipe(Effect.provide(runnerEnrolling([Failing])))
   )
 
-  it.effect("EXE-014 a commit that fails undoes the steps and says why; nothing is committed", () => {
+  it.effect("EXE-014 a commit that fails compensates the steps and says why; nothing is committed", () => {
     const saga = trip.pipe(
       Saga.remote("flight", { execute: bookFlight, compensate: cancelFlight }),
       Saga.remote("hotel", { execute: bookHotel }),
@@ -336,8 +336,8 @@ describe("failure", () => {
     return Effect.gen(function* () {
       const wire = yield* Wire
       ;(yield* Agreement).fail("reserve")
-      const undoing = yield* go(yield* go(yield* begin(saga, { context }), f1), h1)
-      const failed = yield* undoAll(undoing)
+      const rollingBack = yield* go(yield* go(yield* begin(saga, { context }), f1), h1)
+      const failed = yield* compensateAll(rollingBack)
       assert.deepInclude(failed.cause, { _tag: "SagaFailedCommitCallback", decision: "reject" })
       assert.deepStrictEqual(wire.story().slice(2), ["failure flights/Cancel"])
       assert.deepInclude(failed.execution, { status: "errored", decision: "reject", commitState: "rejected" })
@@ -367,9 +367,9 @@ describe("failure", () => {
     )
     return Effect.gen(function* () {
       const wire = yield* Wire
-      const undoing = yield* go(yield* go(yield* begin(saga, { context }), f1), h1)
+      const rollingBack = yield* go(yield* go(yield* begin(saga, { context }), f1), h1)
       assert.deepStrictEqual([wire.story().slice(2), story.lines], [["failure hotels/Cancel"], ["seat"]])
-      const last = yield* go(undoing, { to: wire.sent()[2] })
+      const last = yield* go(rollingBack, { to: wire.sent()[2] })
       assert.deepStrictEqual(story.lines, ["seat", "12A of F1 back"])
       assert.deepStrictEqual(wire.story().slice(3), ["failure flights/Cancel"])
       const { execution } = yield* failure(go(last, { to: wire.sent()[3] }))
@@ -398,7 +398,7 @@ describe("failure", () => {
       assert.deepStrictEqual(failed.parked, ["1"])
       assert.deepStrictEqual(story.lines, ["one", "two", "two fails", "one back"])
       assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: false })
-      assert.deepStrictEqual(undone(failed.execution.executedSteps), ["one"])
+      assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["one"])
       assert.deepStrictEqual(statuses(failed.execution.executedSteps), {
         one: "finished",
         two: "errored-on-failure",
@@ -414,15 +414,15 @@ describe("failure", () => {
     it.effect(`EXE-025 the services named by a step that ${how} are rejected with the others`, () =>
       Effect.gen(function* () {
         const paused = yield* go(yield* begin(Failing, { context }), { ...f1, relatedServices: ["seats"] })
-        const undoing = yield* go(paused, { ...answer, relatedServices: ["rooms"] })
+        const rollingBack = yield* go(paused, { ...answer, relatedServices: ["rooms"] })
         assert.deepStrictEqual(yield* asked, [["reject", "flights", "hotels", "rooms", "seats"]])
-        assert.includeMembers([...undoing.relatedServices], ["rooms", "seats", "trips"])
+        assert.includeMembers([...rollingBack.relatedServices], ["rooms", "seats", "trips"])
       }).pipe(Effect.provide(runnerEnrolling([Failing])))
     )
   }
 })
 
-describe("services that join on the way back", () => {
+describe("services that join in a rollback", () => {
   for (const [what, message] of [
     ["the answer to the probe", 1],
     ["a late reply", 0]
@@ -432,12 +432,12 @@ describe("services that join on the way back", () => {
         const wire = yield* Wire
         const asking = yield* rollback(yield* begin(Trip, { context }))
         assert.deepInclude(asking, { commitState: "rejected" })
-        const undoing = yield* go(asking, { to: wire.sent()[message], ...f1, relatedServices: ["seats"] })
+        const rollingBack = yield* go(asking, { to: wire.sent()[message], ...f1, relatedServices: ["seats"] })
         assert.deepStrictEqual(yield* asked, [
           ["reject", "flights"],
           ["reject", "seats"]
         ])
-        const { execution } = yield* undoAll(undoing)
+        const { execution } = yield* compensateAll(rollingBack)
         assert.deepInclude(execution, { status: "errored", commitState: "rejected", settled: true })
         assert.deepStrictEqual(execution.relatedServices, ["seats", "trips"])
       }).pipe(Effect.provide(runnerEnrolling([Trip])))
@@ -483,7 +483,7 @@ describe("commit", () => {
     }).pipe(Effect.provide(runnerEnrolling([Trip])))
   )
 
-  it.effect("a commit by hand that fails undoes what was finished", () =>
+  it.effect("a commit by hand that fails compensates the finished steps", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const finished = yield* go(yield* go(yield* begin(Trip, { context, autocommit: false }), f1), h1)
@@ -491,7 +491,7 @@ describe("commit", () => {
       const refused = yield* Effect.flip(commit(finished))
       assert.deepInclude(refused, { _tag: "SagaFailedCommitCallback", decision: "reject" })
       assert.deepStrictEqual(wire.story().slice(2), ["failure hotels/Cancel"])
-      const failed = yield* undoAll(yield* load(finished.uuid))
+      const failed = yield* compensateAll(yield* load(finished.uuid))
       assert.deepStrictEqual(wire.story().slice(3), ["failure flights/Cancel"])
       assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true, decision: "reject" })
     }).pipe(Effect.provide(runnerEnrolling([Trip])))
@@ -509,10 +509,10 @@ describe("rollback and reject", () => {
     Effect.gen(function* () {
       const wire = yield* Wire
       const paused = yield* go(yield* begin(Half, { context }), f1)
-      const undoing = yield* rollback(paused)
+      const rollingBack = yield* rollback(paused)
       assert.deepStrictEqual(wire.story().slice(2), ["failure flights/Cancel"])
       assert.deepStrictEqual(yield* asked, [["reject", "flights", "hotels"]])
-      const failed = yield* undoAll(undoing)
+      const failed = yield* compensateAll(rollingBack)
       assert.deepInclude(failed.cause, { _tag: "SagaRejected" })
       assert.strictEqual(wire.sent().length, 3)
     }).pipe(Effect.provide(runnerEnrolling([Half])))
@@ -522,9 +522,9 @@ describe("rollback and reject", () => {
     Effect.gen(function* () {
       const wire = yield* Wire
       const paused = yield* go(yield* begin(Half, { context }), f1)
-      const undoing = yield* rollback(paused)
-      const failed = yield* undoAll(undoing)
-      for (const execution of [undoing, failed.execution]) {
+      const rollingBack = yield* rollback(paused)
+      const failed = yield* compensateAll(rollingBack)
+      for (const execution of [rollingBack, failed.execution]) {
         const refused = yield* Effect.flip(rollback(execution))
         assert.deepInclude(refused, { _tag: "SagaRollbackExecution", reason: "already-done" })
       }
@@ -539,12 +539,12 @@ describe("rollback and reject", () => {
         const wire = yield* Wire
         const paused = yield* go(yield* begin(Half, { context }), f1)
         wire.refuse(() => true)
-        const undoing = yield* rollback(paused)
+        const rollingBack = yield* rollback(paused)
         assert.deepStrictEqual(
           wire.refused().map(({ line }) => line),
           ["failure flights/Cancel"]
         )
-        assert.isFalse(undoing.alreadyRollback)
+        assert.isFalse(rollingBack.alreadyRollback)
         const stored = yield* load(paused.uuid)
         assert.includeMembers(
           stored.events.map(({ _tag }) => _tag),
@@ -559,21 +559,21 @@ describe("rollback and reject", () => {
       Effect.gen(function* () {
         const wire = yield* Wire
         const paused = yield* go(yield* begin(Half, { context }), f1)
-        const undoing = yield* reject(paused)
+        const rollingBack = yield* reject(paused)
         assert.deepStrictEqual(yield* asked, [["reject", "flights", "hotels"]])
         assert.deepStrictEqual(wire.story().slice(2), ["failure flights/Cancel"])
-        const { execution } = yield* undoAll(undoing)
+        const { execution } = yield* compensateAll(rollingBack)
         const again = yield* reject(execution)
         assert.deepInclude(again, { status: "errored", commitState: "rejected", revision: execution.revision })
         assert.strictEqual((yield* asked).length, 1)
       }).pipe(Effect.provide(runnerEnrolling([Half])))
   )
 
-  it.effect("EXE-022 reject of a finished execution that is not committed undoes it and tells every service", () =>
+  it.effect("EXE-022 reject of a finished execution that is not committed rolls it back and tells every service", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const finished = yield* go(yield* go(yield* begin(Half, { context, autocommit: false }), f1), h1)
-      const { execution } = yield* undoAll(yield* reject(finished))
+      const { execution } = yield* compensateAll(yield* reject(finished))
       assert.deepStrictEqual(yield* asked, [["reject", "flights", "hotels"]])
       assert.deepStrictEqual(wire.story().slice(2), ["failure flights/Cancel"])
       assert.deepInclude(execution, { status: "errored", commitState: "rejected" })
@@ -584,7 +584,7 @@ describe("rollback and reject", () => {
   it.effect("EXE-022 an execution that failed without autocommit is rejected by reject, and stays errored", () =>
     Effect.gen(function* () {
       const paused = yield* go(yield* begin(Half, { context, autocommit: false }), f1)
-      const { execution } = yield* undoAll(yield* go(paused, { status: 500 }))
+      const { execution } = yield* compensateAll(yield* go(paused, { status: 500 }))
       assert.deepInclude(execution, { status: "errored", commitState: "none", alreadyRollback: true })
       assert.deepStrictEqual(yield* asked, [])
       const rejected = yield* reject(execution)
@@ -597,9 +597,9 @@ describe("rollback and reject", () => {
     Effect.gen(function* () {
       const wire = yield* Wire
       const paused = yield* go(yield* begin(Half, { context }), f1)
-      const undoing = yield* rollback(paused)
-      assert.isUndefined(undoing.pausedStep)
-      const { execution } = yield* undoAll(undoing)
+      const rollingBack = yield* rollback(paused)
+      assert.isUndefined(rollingBack.pausedStep)
+      const { execution } = yield* compensateAll(rollingBack)
       assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
       assert.isUndefined(execution.pausedStep)
       const same = yield* go(execution, { to: wire.sent()[1], ...h1 })
@@ -612,7 +612,7 @@ describe("rollback and reject", () => {
     Effect.gen(function* () {
       const wire = yield* Wire
       const paused = yield* go(yield* begin(Half, { context }), f1)
-      const { execution } = yield* undoAll(yield* rollback(paused))
+      const { execution } = yield* compensateAll(yield* rollback(paused))
       const failed = yield* failure(go(paused, h1))
       assert.deepInclude(failed.cause, { _tag: "SagaRejected" })
       assert.strictEqual(failed.execution.revision, execution.revision)
@@ -621,7 +621,7 @@ describe("rollback and reject", () => {
   )
 
   it.effect(
-    "EXE-028 there is nothing to roll back before the start, and a later failure is undone all the same",
+    "EXE-028 there is nothing to roll back before the start, and a later failure is compensated all the same",
     () => {
       const story = makeStory()
       const saga = trip.pipe(
@@ -642,15 +642,15 @@ describe("rollback and reject", () => {
   )
 
   it.effect(
-    "EXE-029 the paused step comes first: it is asked for, undone if it was done, then the steps before it",
+    "EXE-029 the paused step comes first: it is asked for, compensated if it ran, then the steps before it",
     () =>
       Effect.gen(function* () {
         const wire = yield* Wire
         const paused = yield* go(yield* begin(Trip, { context }), f1)
         const asking = yield* rollback(paused)
         assert.deepStrictEqual(wire.story().slice(2), ["probe hotels/Book"])
-        const undoing = yield* go(asking, { to: wire.sent()[2], ...h1 })
-        const { execution } = yield* undoAll(undoing)
+        const rollingBack = yield* go(asking, { to: wire.sent()[2], ...h1 })
+        const { execution } = yield* compensateAll(rollingBack)
         assert.deepStrictEqual(wire.story().slice(2), [
           "probe hotels/Book",
           "failure hotels/Cancel",
@@ -660,13 +660,17 @@ describe("rollback and reject", () => {
       }).pipe(Effect.provide(runner([Trip])))
   )
 
-  it.effect("EXE-029 what was never done at the paused step is not undone", () =>
+  it.effect("EXE-029 a paused step that never ran is not compensated", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const asking = yield* rollback(yield* go(yield* begin(Trip, { context }), f1))
-      const undoing = yield* go(asking, { to: wire.sent()[2], status: 400, content: { _tag: "SoldOut", what: "room" } })
+      const rollingBack = yield* go(asking, {
+        to: wire.sent()[2],
+        status: 400,
+        content: { _tag: "SoldOut", what: "room" }
+      })
       assert.deepStrictEqual(wire.story().slice(2), ["probe hotels/Book", "failure flights/Cancel"])
-      const { execution } = yield* undoAll(undoing)
+      const { execution } = yield* compensateAll(rollingBack)
       assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
     }).pipe(Effect.provide(runner([Trip])))
   )

@@ -264,7 +264,7 @@ describe("execute", () => {
 })
 
 describe("failure", () => {
-  it.effect("undoes what was executed, once", () =>
+  it.effect("compensates an executed command once", () =>
     Effect.gen(function* () {
       const { ask, lines } = yield* startParticipant()
       yield* ask(request())

@@ -1,4 +1,4 @@
-/** A participant on the wire: the agreement, what it asks and forgets by itself, what it puts away, what it survives. */
+/** A participant on the wire: the two-phase commit, what it asks and forgets by itself, what it puts away, what it survives. */
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, type Duration, Effect, Exit, Fiber, Latch, Layer, Logger, Ref, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -148,7 +148,7 @@ const makeWire = Effect.fnUntraced(function* (options: Options = {}) {
   }
 })
 
-describe("the agreement", () => {
+describe("the two-phase commit", () => {
   it.effect("is a hook and an answer for each message, and staged effects are left to the hooks", () =>
     Effect.gen(function* () {
       const { ask, replies, story } = yield* makeWire()
@@ -314,7 +314,7 @@ describe("by itself", () => {
     })
   )
 
-  it.effect("C14 keeps an effect that was rejected until it is undone, unless nothing undoes it", () => {
+  it.effect("C14 keeps an effect that was rejected until it is compensated, unless it has no compensation", () => {
     const reject = Effect.fnUntraced(function* (command: string, isKept: boolean) {
       yield* TestClock.setTime(1)
       const { ask, pass, status, story } = yield* makeWire()
@@ -331,7 +331,7 @@ describe("by itself", () => {
     return Effect.andThen(reject("Charge", true), reject("Note", false))
   })
 
-  it.effect("still undoes, after a restart, what it has done before", () =>
+  it.effect("still compensates, after a restart, a command that ran before it", () =>
     Effect.gen(function* () {
       const { ask, start, stop, story } = yield* makeWire()
       const first = yield* ask({ op: "execute" })
@@ -414,7 +414,7 @@ describe("what is put away", () => {
     })
   )
 
-  it.effect("a compensation outside the transaction of what it undoes", () =>
+  it.effect("a compensation outside the transaction of its command", () =>
     Effect.gen(function* () {
       const { ask, reasons, send, story } = yield* makeWire()
       yield* ask({ op: "execute" })

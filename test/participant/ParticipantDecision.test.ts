@@ -116,12 +116,12 @@ class Model {
   status: Status = "none"
   /** By path; `null`: it must never run. */
   readonly executed = new Map<string, "done" | "refused" | "null">()
-  readonly undone = new Set<string>()
+  readonly compensated = new Set<string>()
   /** Messages that have a recorded answer. */
   readonly answered = new Map<string, string>()
 
   purge(isOver: boolean): void {
-    const open = [...this.executed].some(([path, it]) => it === "done" && !this.undone.has(path))
+    const open = [...this.executed].some(([path, it]) => it === "done" && !this.compensated.has(path))
     if (!isOver || !(this.status === "committed" || (this.status === "rejected" && !open))) return
     this.status = "none"
     this.executed.clear()
@@ -138,7 +138,7 @@ class Model {
     if (op === "execute") this.executed.set(path, answer === 200 ? "done" : "refused")
     if (op === "failure" && answer === 200) {
       if (known === undefined) this.executed.set(path, "null")
-      if (known === "done") this.undone.add(path)
+      if (known === "done") this.compensated.add(path)
     }
     if (op === "probe" && known === undefined) this.executed.set(path, "null")
     this.status = next
@@ -232,12 +232,13 @@ const checkStep = (
 }
 
 /** I4: at most one effect and one compensation for a message, none of these without those. */
-const checkEnd = ({ effects, undone }: Bench, model: Model, sequence: ReadonlyArray<Move>) => {
-  for (const counts of [effects, undone])
+const checkEnd = ({ effects, compensated }: Bench, model: Model, sequence: ReadonlyArray<Move>) => {
+  for (const counts of [effects, compensated])
     for (const [key, times] of counts) if (times !== 1) assert.fail(`I4 ${story(sequence)}: ${times} times ${key}`)
-  for (const key of undone.keys())
+  for (const key of compensated.keys())
     if (!effects.has(key.replace("failure", "execute"))) assert.fail(`I4 ${story(sequence)}: ${key} undid nothing`)
-  if (model.undone.size !== undone.size) assert.fail(`I4 ${story(sequence)}: ${undone.size} were undone`)
+  if (model.compensated.size !== compensated.size)
+    assert.fail(`I4 ${story(sequence)}: ${compensated.size} were compensated`)
 }
 
 const sequences = (length: number, of: ReadonlyArray<Move> = moves): ReadonlyArray<ReadonlyArray<Move>> =>
@@ -352,9 +353,9 @@ describe("SPEC C6 without a transaction", () => {
         if (op === "failure" && (now === "in time" || executed !== undefined)) known.failed = true
       }
     }
-    for (const counts of [bench.effects, bench.undone])
+    for (const counts of [bench.effects, bench.compensated])
       for (const [key, times] of counts) assert.strictEqual(times, 1, `I4 ${key}`)
-    if (bench.undone.size > bench.effects.size) assert.fail("I4 undone without an effect")
+    if (bench.compensated.size > bench.effects.size) assert.fail("I4 compensated without an effect")
   })
 
   it.effect("I4, I13 every sequence of up to three messages does what the table says", () =>

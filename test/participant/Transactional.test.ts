@@ -108,14 +108,16 @@ describe("transactional", () => {
     })
   )
 
-  it.effect("takes part in the agreement like any other: its coordinator is whoever sends first", () =>
-    Effect.gen(function* () {
-      const { deliver, status } = yield* serve({ transactions: uuid }, Effect.void)
-      assert.strictEqual((yield* deliver({ op: "reserve", paths: [] })).status, 200)
-      const foreign = yield* deliver({ op: "commit", changes: { coordinator: "eve" } })
-      assert.deepInclude(foreign, { _tag: "putAway", fault: "SenderMismatch" })
-      assert.strictEqual((yield* deliver({ op: "commit" })).status, 200)
-      assert.strictEqual(yield* status(), "committed")
-    })
+  it.effect(
+    "takes part in the two-phase commit like any other: its coordinator is the first that sends a message",
+    () =>
+      Effect.gen(function* () {
+        const { deliver, status } = yield* serve({ transactions: uuid }, Effect.void)
+        assert.strictEqual((yield* deliver({ op: "reserve", paths: [] })).status, 200)
+        const foreign = yield* deliver({ op: "commit", changes: { coordinator: "eve" } })
+        assert.deepInclude(foreign, { _tag: "putAway", fault: "SenderMismatch" })
+        assert.strictEqual((yield* deliver({ op: "commit" })).status, 200)
+        assert.strictEqual(yield* status(), "committed")
+      })
   )
 })

@@ -73,9 +73,9 @@ const add = (counts: Map<string, number>, key: string) => counts.set(key, (count
 
 export const makeBench = Effect.fnUntraced(function* (service = "bank") {
   const store = Context.get(yield* Layer.build(Participants.layer()), ParticipantStore.ParticipantStore)
-  /** How often each command had its effect, and was undone, by its key. */
+  /** How often each command had its effect, and was compensated, by its key. */
   const effects = new Map<string, number>()
-  const undone = new Map<string, number>()
+  const compensated = new Map<string, number>()
   const staged = new Map<string, Set<string>>()
   const visible = new Set<string>()
   const hooks: Array<string> = []
@@ -88,7 +88,7 @@ export const makeBench = Effect.fnUntraced(function* (service = "bank") {
     contract: { ...Bank, name: service },
     handlers: {
       Charge: () => count(effects),
-      Refund: () => Effect.asVoid(count(undone)),
+      Refund: () => Effect.asVoid(count(compensated)),
       Stage: () =>
         Effect.map(SagaTransaction, ({ idempotencyKey, uuid }) => {
           add(effects, idempotencyKey)
@@ -141,7 +141,7 @@ export const makeBench = Effect.fnUntraced(function* (service = "bank") {
         store.purge({ service, before: now - maxSkew, alone: now - maxSkew - participantRetention, limit: 100 })
       )
   )
-  return { store, code, effects, undone, staged, visible, hooks, deliver, status, purge, provide }
+  return { store, code, effects, compensated, staged, visible, hooks, deliver, status, purge, provide }
 })
 
 export type Bench = Effect.Success<ReturnType<typeof makeBench>>

@@ -1,4 +1,4 @@
-/** A participant that stops at a named instruction, and starts again on the same store: the agreement goes on. */
+/** A participant that stops at a named instruction, and starts again on the same store: the two-phase commit goes on. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Layer, Scheduler, Schema, Scope, Stream } from "effect"
 import { Broker, Participant, ParticipantStore } from "effect-saga"
@@ -22,7 +22,7 @@ const turns = Repository.isMemory ? [2_048, 8, 4, 3] : [2_048]
 
 const flows: Readonly<Record<string, ReadonlyArray<Message>>> = {
   committed: [{ op: "execute" }, { op: "reserve" }, { op: "commit" }],
-  undone: [{ op: "execute" }, { op: "reserve" }, { op: "reject" }, { op: "failure" }, { op: "probe", path: "1" }]
+  compensated: [{ op: "execute" }, { op: "reserve" }, { op: "reject" }, { op: "failure" }, { op: "probe", path: "1" }]
 }
 
 type Fault = (point: string) => Effect.Effect<void>
@@ -76,7 +76,7 @@ const play = Effect.fnUntraced(function* (flow: ReadonlyArray<Message>, point: s
     name === point && ++times === nth ? Effect.andThen(Deferred.succeed(hit, undefined), Effect.never) : Effect.void
   )
   let isStopped = false
-  /** What has run in vain: effects in memory are not undone with the unit of work that they belong to. */
+  /** What has run in vain: effects in memory do not go with the unit of work that they belong to. */
   let lost: ReadonlyArray<Run> = []
   yield* Effect.forkScoped(
     Effect.gen(function* () {

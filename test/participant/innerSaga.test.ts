@@ -29,7 +29,7 @@ describe("a command of an inner saga", () => {
     })
   )
 
-  it.effect("C12 leaves the transaction around it to whoever first sends something of that", () =>
+  it.effect("C12 leaves the outer transaction to the coordinator that first sends a message of it", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench()
       yield* bench.deliver({ op: "execute", changes: both })
@@ -40,13 +40,13 @@ describe("a command of an inner saga", () => {
     })
   )
 
-  it.effect("that is undone ends its own transaction, not the one around it", () =>
+  it.effect("that is compensated ends its own transaction, not the one around it", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench()
       yield* bench.deliver({ op: "execute", changes: both })
       assert.strictEqual((yield* bench.deliver({ op: "failure", changes: both })).status, 200)
       assert.deepStrictEqual(yield* statuses(bench), ["pending", "rejected"])
-      assert.strictEqual(bench.undone.size, 1)
+      assert.strictEqual(bench.compensated.size, 1)
     })
   )
 
@@ -63,25 +63,27 @@ describe("a command of an inner saga", () => {
     })
   )
 
-  it.effect("without a transaction of its own joins the one around it, undoes by its record, and cannot stage", () =>
-    Effect.gen(function* () {
-      const changes = { transactions: [outer] }
-      const bench = yield* makeBench()
-      assert.strictEqual((yield* bench.deliver({ op: "execute", changes })).status, 200)
-      assert.deepStrictEqual(yield* statuses(bench), ["pending", "none"])
-      assert.strictEqual((yield* bench.deliver({ op: "execute", path: "1", command: "Stage", changes })).status, 500)
-      assert.strictEqual((yield* bench.deliver({ op: "probe", changes })).status, 200)
-      assert.strictEqual((yield* bench.deliver({ op: "failure", changes })).status, 200)
-      assert.deepStrictEqual([yield* statuses(bench), bench.undone.size], [["pending", "none"], 1])
-      // And it is forgotten with it.
-      yield* bench.deliver({ op: "reject", changes: ofOuter })
-      yield* TestClock.setTime(notAfter + maxSkew + 1)
-      yield* bench.purge
-      const { barriers } = yield* bench.store.unit(
-        { service: "bank", transactions: [], messages: [`${uuid}:0:execute`] },
-        Effect.succeed
-      )
-      assert.strictEqual(barriers.size, 0)
-    })
+  it.effect(
+    "without a transaction of its own joins the one around it, is compensated by its record, and cannot stage",
+    () =>
+      Effect.gen(function* () {
+        const changes = { transactions: [outer] }
+        const bench = yield* makeBench()
+        assert.strictEqual((yield* bench.deliver({ op: "execute", changes })).status, 200)
+        assert.deepStrictEqual(yield* statuses(bench), ["pending", "none"])
+        assert.strictEqual((yield* bench.deliver({ op: "execute", path: "1", command: "Stage", changes })).status, 500)
+        assert.strictEqual((yield* bench.deliver({ op: "probe", changes })).status, 200)
+        assert.strictEqual((yield* bench.deliver({ op: "failure", changes })).status, 200)
+        assert.deepStrictEqual([yield* statuses(bench), bench.compensated.size], [["pending", "none"], 1])
+        // And it is forgotten with it.
+        yield* bench.deliver({ op: "reject", changes: ofOuter })
+        yield* TestClock.setTime(notAfter + maxSkew + 1)
+        yield* bench.purge
+        const { barriers } = yield* bench.store.unit(
+          { service: "bank", transactions: [], messages: [`${uuid}:0:execute`] },
+          Effect.succeed
+        )
+        assert.strictEqual(barriers.size, 0)
+      })
   )
 })

@@ -186,10 +186,10 @@ const check = (
   assert.notInclude(settled, "pending", "I11")
   assert.notInclude(settled, "reserved", "I11")
   for (const { command, path, to } of steps) {
-    const { effects, staged, undone, visible } = benches[to]!
+    const { effects, staged, compensated, visible } = benches[to]!
     const key = `${uuid}:${path}:execute`
     const effect = effects.get(key) ?? 0
-    const back = undone.get(`${uuid}:${path}:failure`) ?? 0
+    const back = compensated.get(`${uuid}:${path}:failure`) ?? 0
     assert.isAtMost(effect, 1, `I4 effects of ${path}`)
     assert.isAtMost(back, effect, `I4 compensations of ${path}`)
     assert.strictEqual(staged.has(uuid), false, `I1 ${path} is still staged`)

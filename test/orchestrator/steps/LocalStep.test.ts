@@ -8,6 +8,7 @@ import {
   Agreement,
   begin,
   bookFor,
+  compensated,
   Flights,
   failure,
   go,
@@ -18,7 +19,6 @@ import {
   runnerEnrolling,
   SoldOut,
   statuses,
-  undone,
   until
 } from "../../fixtures/travel.ts"
 
@@ -152,7 +152,7 @@ describe("execute", () => {
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("a result that its schema refuses fails the step; its effect is unknown and undone as such", () => {
+  it.effect("a result that its schema refuses fails the step; its effect is unknown and compensated as such", () => {
     const story = makeStory()
     const saga = trip.pipe(
       Saga.local("seat", {
@@ -233,7 +233,7 @@ describe("rollback", () => {
     Saga.commit
   )
 
-  it.effect("LOC-004 a finished step is undone once, with its own result; a second rollback is refused", () =>
+  it.effect("LOC-004 a finished step is compensated once, with its own result; a second rollback is refused", () =>
     Effect.gen(function* () {
       story.lines.length = 0
       const errored = yield* rollback(yield* begin(saga, { context }))
@@ -241,7 +241,7 @@ describe("rollback", () => {
       assert.deepInclude(errored, { status: "errored", alreadyRollback: true })
       // compensations do not change the context
       assert.deepEqual(errored.context, { trip: "Gent", seat: "12A" })
-      assert.deepStrictEqual(undone(errored.executedSteps), ["seat", "flight"])
+      assert.deepStrictEqual(compensated(errored.executedSteps), ["seat", "flight"])
       const refused = yield* Effect.flip(rollback(errored))
       assert.deepInclude(refused, { _tag: "SagaRollbackExecution", reason: "already-done" })
       assert.strictEqual(story.lines.length, 2)
@@ -258,7 +258,7 @@ describe("rollback", () => {
     }).pipe(Effect.provide(runner([saga])))
   )
 
-  it.effect("LOC-006 a step without compensation counts as undone, and the context is as it was", () => {
+  it.effect("LOC-006 a step without compensation counts as compensated, and the context is as it was", () => {
     const plain = trip.pipe(
       Saga.local("seat", { success: Schema.String, execute: () => Effect.succeed("12A") }),
       Saga.remote("flight", { execute: bookFlight }),
@@ -266,7 +266,7 @@ describe("rollback", () => {
     )
     return Effect.gen(function* () {
       const errored = yield* rollback(yield* begin(plain, { context }))
-      assert.deepStrictEqual(undone(errored.executedSteps), ["seat", "flight"])
+      assert.deepStrictEqual(compensated(errored.executedSteps), ["seat", "flight"])
       assert.deepInclude(errored, { status: "errored", alreadyRollback: true })
       assert.deepEqual(errored.context, { trip: "Gent", seat: "12A" })
     }).pipe(Effect.provide(runner([plain])))
@@ -287,7 +287,7 @@ describe("timeout", () => {
     Saga.commit
   )
 
-  it.effect("a local step without result at its deadline is cut off, and undone by unknown", () =>
+  it.effect("a local step without result at its deadline is cut off, and compensated by unknown", () =>
     Effect.gen(function* () {
       story.lines.length = 0
       const fiber = yield* Effect.forkChild(failure(begin(saga, { context })))

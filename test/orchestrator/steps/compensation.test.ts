@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import { Saga, SagaManager } from "../../../src/index.ts"
 import {
   bookFor,
+  compensated,
   Flights,
   failure,
   idle,
@@ -14,7 +15,6 @@ import {
   SoldOut,
   sentTo,
   statuses,
-  undone,
   until,
   Wire
 } from "../../fixtures/travel.ts"
@@ -86,7 +86,7 @@ describe("a local compensation", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("is tried as often as retryCompensate says, then parked; the other steps are undone", () => {
+  it.effect("is tried as often as retryCompensate says, then parked; the other steps are compensated", () => {
     const { at, saga, story } = stubborn(10, { times: 2, backoff: "1 second" })
     return Effect.gen(function* () {
       const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
@@ -99,7 +99,7 @@ describe("a local compensation", () => {
       assert.deepStrictEqual(failed.parked, ["1"])
       assert.deepInclude(failed.later[0], { step: "seat", cause: "death 3" })
       assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: false, settled: false })
-      assert.deepStrictEqual(undone(failed.execution.executedSteps), ["first"])
+      assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["first"])
       assert.deepStrictEqual(statuses(failed.execution.executedSteps).seat, "errored-on-failure")
     }).pipe(Effect.provide(manager([saga])))
   })
@@ -131,12 +131,12 @@ describe("a parked step", () => {
       assert.deepStrictEqual((yield* load(uuid)).parked, ["1"])
       const taken = yield* retryParked(uuid, "1", { actor: "ann" })
       assert.deepStrictEqual(taken.parked, [])
-      yield* until("it is undone", () => story.lines.includes("12A back"))
+      yield* until("it is compensated", () => story.lines.includes("12A back"))
       yield* idle
       const settled = yield* load(uuid)
       assert.strictEqual(at.length, 2)
       assert.deepInclude(settled, { status: "errored", alreadyRollback: true, settled: true })
-      assert.deepStrictEqual(undone(settled.executedSteps), ["first", "seat"])
+      assert.deepStrictEqual(compensated(settled.executedSteps), ["first", "seat"])
       const unparked = settled.events.find(({ _tag }) => _tag === "StepUnparked")
       assert.deepInclude(unparked, { path: "1", actor: "ann" })
     }).pipe(Effect.provide(manager([saga])))
@@ -203,7 +203,7 @@ describe("a remote compensation", () => {
     Saga.local("check", { error: SoldOut, execute: fails }),
     Saga.commit
   )
-  const undoing = Effect.gen(function* () {
+  const rollingBack = Effect.gen(function* () {
     story.lines.length = 0
     const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
     yield* reply(yield* sentTo("execute flights/Book"), { content: { ref: "F1" } })
@@ -214,7 +214,7 @@ describe("a remote compensation", () => {
   it.effect("that is answered with 500 is sent again, the same message", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const { cancel, fiber } = yield* undoing
+      const { cancel, fiber } = yield* rollingBack
       yield* reply(cancel, { status: 500, content: "down" })
       yield* idle
       assert.strictEqual(wire.sent().length, 2)
@@ -234,9 +234,9 @@ describe("a remote compensation", () => {
     }).pipe(Effect.provide(manager([saga])))
   )
 
-  it.effect("that is answered with 500 too often is parked; the step before it is undone", () =>
+  it.effect("that is answered with 500 too often is parked; the step before it is compensated", () =>
     Effect.gen(function* () {
-      const { cancel, fiber } = yield* undoing
+      const { cancel, fiber } = yield* rollingBack
       // the second answer to the same attempt does not count
       for (const wait of ["0 millis", "0 millis", "1500 millis", "2500 millis"] as const) {
         assert.isUndefined(fiber.pollUnsafe())
@@ -256,7 +256,7 @@ describe("a remote compensation", () => {
     Effect.gen(function* () {
       const wire = yield* Wire
       const { load } = yield* SagaManager.SagaManager
-      const { cancel, fiber } = yield* undoing
+      const { cancel, fiber } = yield* rollingBack
       yield* TestClock.adjust("1 minute")
       const failed = yield* Fiber.join(fiber)
       assert.deepStrictEqual(failed.parked, ["1"])
@@ -275,7 +275,7 @@ describe("a remote compensation", () => {
     Effect.gen(function* () {
       const wire = yield* Wire
       const { load, retryParked } = yield* SagaManager.SagaManager
-      const { cancel, fiber } = yield* undoing
+      const { cancel, fiber } = yield* rollingBack
       yield* TestClock.adjust("1 minute")
       const { uuid } = yield* Fiber.join(fiber)
       const before = wire.sent().length

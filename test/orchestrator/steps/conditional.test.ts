@@ -1,4 +1,4 @@
-/** Conditional steps: the choice, what runs inside it, and how it is undone, stored and resumed. */
+/** Conditional steps: the choice, what runs inside it, and how it is compensated, stored and resumed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../../src/index.ts"
@@ -6,6 +6,7 @@ import {
   Agreement,
   begin,
   bookFor,
+  compensated,
   Flights,
   failure,
   go,
@@ -16,7 +17,6 @@ import {
   runnerEnrolling,
   SoldOut,
   statuses,
-  undone,
   Wire
 } from "../../fixtures/travel.ts"
 
@@ -112,42 +112,45 @@ describe("execute", () => {
       }).pipe(Effect.provide(runnerEnrolling([Travel])))
   )
 
-  it.effect("CND-003 a failure inside the else branch fails the step from outside; the branch is undone once", () => {
-    const saga = trip.pipe(
-      Saga.conditional("way", [
-        Saga.ifThen(({ far }) => far, Saga.local("fly", { execute: () => Effect.void })),
-        Saga.elseThen((branch) =>
-          branch.pipe(
-            Saga.local("visa", { execute: () => story.tell("visa"), compensate: () => story.tell("visa back") }),
-            Saga.remote("flight", {
-              execute: bookFlight,
-              error: SoldOut,
-              onSuccess: () => Effect.fail(new SoldOut({ what: "late" })),
-              compensate: cancelFlight
-            })
+  it.effect(
+    "CND-003 a failure inside the else branch fails the step from outside; the branch is compensated once",
+    () => {
+      const saga = trip.pipe(
+        Saga.conditional("way", [
+          Saga.ifThen(({ far }) => far, Saga.local("fly", { execute: () => Effect.void })),
+          Saga.elseThen((branch) =>
+            branch.pipe(
+              Saga.local("visa", { execute: () => story.tell("visa"), compensate: () => story.tell("visa back") }),
+              Saga.remote("flight", {
+                execute: bookFlight,
+                error: SoldOut,
+                onSuccess: () => Effect.fail(new SoldOut({ what: "late" })),
+                compensate: cancelFlight
+              })
+            )
           )
-        )
-      ]),
-      Saga.commit
-    )
-    return Effect.gen(function* () {
-      story.lines.length = 0
-      const wire = yield* Wire
-      const undoing = yield* go(yield* begin(saga, { context: near }), { content: { ref: "F1" } })
-      assert.deepStrictEqual(wire.story(), ["execute flights/Book", "failure flights/Cancel"])
-      const failed = yield* failure(go(undoing, { to: wire.sent()[1] }))
-      assert.deepInclude(failed.cause, { _tag: "SoldOut", what: "late" })
-      assert.deepStrictEqual(statuses(failed.execution.executedSteps), {
-        way: "errored-by-on-execute",
-        visa: "finished",
-        flight: "errored-on-success"
-      })
-      assert.deepEqual(failed.execution.context, near)
-      assert.deepStrictEqual(story.lines, ["visa", "visa back"])
-      assert.deepStrictEqual(undone(failed.execution.executedSteps), ["way", "visa", "flight"])
-      assert.strictEqual(wire.sent().length, 2)
-    }).pipe(Effect.provide(runner([saga])))
-  })
+        ]),
+        Saga.commit
+      )
+      return Effect.gen(function* () {
+        story.lines.length = 0
+        const wire = yield* Wire
+        const rollingBack = yield* go(yield* begin(saga, { context: near }), { content: { ref: "F1" } })
+        assert.deepStrictEqual(wire.story(), ["execute flights/Book", "failure flights/Cancel"])
+        const failed = yield* failure(go(rollingBack, { to: wire.sent()[1] }))
+        assert.deepInclude(failed.cause, { _tag: "SoldOut", what: "late" })
+        assert.deepStrictEqual(statuses(failed.execution.executedSteps), {
+          way: "errored-by-on-execute",
+          visa: "finished",
+          flight: "errored-on-success"
+        })
+        assert.deepEqual(failed.execution.context, near)
+        assert.deepStrictEqual(story.lines, ["visa", "visa back"])
+        assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["way", "visa", "flight"])
+        assert.strictEqual(wire.sent().length, 2)
+      }).pipe(Effect.provide(runner([saga])))
+    }
+  )
 
   it.effect(
     "CND-004 without a condition that holds the step is finished: nothing inside it, and its entry is null",
@@ -233,35 +236,41 @@ describe("execute", () => {
       }).pipe(Effect.provide(runner([Travel])))
   )
 
-  it.effect("CND-013 a condition that throws fails the step with its cause; the steps before it are undone", () => {
-    const broken = new Error("no idea")
-    const saga = trip.pipe(
-      Saga.local("visa", { execute: () => story.tell("visa"), compensate: () => story.tell("visa back") }),
-      Saga.conditional("way", [
-        Saga.ifThen(
-          () => {
-            throw broken
-          },
-          Saga.local("a", { execute: () => story.tell("a") })
-        )
-      ]),
-      Saga.commit
-    )
-    return Effect.gen(function* () {
-      story.lines.length = 0
-      const failed = yield* failure(begin(saga, { context: far }))
-      assert.deepInclude(failed.cause, { _tag: "SagaFailedExecutionStep", step: "way", path: "1", cause: broken })
-      assert.deepStrictEqual(statuses(failed.execution.executedSteps), { visa: "finished", way: "errored-on-execute" })
-      assert.deepStrictEqual(failed.execution.executedSteps[1]?.kind, "conditional")
-      assert.deepStrictEqual(story.lines, ["visa", "visa back"])
-      assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
-    }).pipe(Effect.provide(runner([saga])))
-  })
+  it.effect(
+    "CND-013 a condition that throws fails the step with its cause; the steps before it are compensated",
+    () => {
+      const broken = new Error("no idea")
+      const saga = trip.pipe(
+        Saga.local("visa", { execute: () => story.tell("visa"), compensate: () => story.tell("visa back") }),
+        Saga.conditional("way", [
+          Saga.ifThen(
+            () => {
+              throw broken
+            },
+            Saga.local("a", { execute: () => story.tell("a") })
+          )
+        ]),
+        Saga.commit
+      )
+      return Effect.gen(function* () {
+        story.lines.length = 0
+        const failed = yield* failure(begin(saga, { context: far }))
+        assert.deepInclude(failed.cause, { _tag: "SagaFailedExecutionStep", step: "way", path: "1", cause: broken })
+        assert.deepStrictEqual(statuses(failed.execution.executedSteps), {
+          visa: "finished",
+          way: "errored-on-execute"
+        })
+        assert.deepStrictEqual(failed.execution.executedSteps[1]?.kind, "conditional")
+        assert.deepStrictEqual(story.lines, ["visa", "visa back"])
+        assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
+      }).pipe(Effect.provide(runner([saga])))
+    }
+  )
 })
 
 describe("rollback", () => {
   it.effect(
-    "CND-005 a finished step is undone by undoing its branch once, in reverse; nobody is asked for a branch",
+    "CND-005 a finished step is compensated by compensating its branch once, in reverse; nobody is asked for a branch",
     () =>
       Effect.gen(function* () {
         story.lines.length = 0
@@ -277,7 +286,7 @@ describe("rollback", () => {
         assert.deepStrictEqual(wire.story().slice(2), ["probe hotels/Book", "failure flights/Cancel"])
         const { execution } = yield* failure(go(failing, { to: wire.sent().at(-1) }))
         assert.deepStrictEqual(story.lines, ["visa", "seat", "visa for Gent back"])
-        assert.sameMembers([...undone(execution.executedSteps)], ["way", "visa", "flight", "seat", "hotel"])
+        assert.sameMembers([...compensated(execution.executedSteps)], ["way", "visa", "flight", "seat", "hotel"])
         assert.deepStrictEqual(statuses(execution.executedSteps).way, "finished")
         assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
         assert.deepStrictEqual(

@@ -1,10 +1,11 @@
-/** Nested sagas from end to end, with services that answer: results, failures, order of undoing, what is sent. */
+/** Nested sagas from end to end, with services that answer: results, failures, order of compensation, what is sent. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import { Participant, ParticipantStore, Saga, SagaExecution, SagaManager, SagaRunner } from "../../../src/index.ts"
 import {
   Agreement,
   begin,
+  compensated,
   Flights,
   failure,
   go,
@@ -15,7 +16,6 @@ import {
   runner,
   SoldOut,
   statuses,
-  undone,
   Wire
 } from "../../fixtures/travel.ts"
 
@@ -208,7 +208,7 @@ describe("depth", () => {
 
 describe("backward", () => {
   it.effect(
-    "a failure inside undoes what ran there, in reverse, then the steps before; its error is that of the whole",
+    "a failure inside compensates the steps that ran there, in reverse, then the steps before; its error is that of the whole",
     () => {
       const { saga, story, world } = make()
       return Effect.gen(function* () {
@@ -229,7 +229,7 @@ describe("backward", () => {
           room: "finished",
           key: "errored-on-execute"
         })
-        assert.deepStrictEqual(undone(failed.execution.executedSteps), ["flight", "stay", "quote", "room"])
+        assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["flight", "stay", "quote", "room"])
         assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
       }).pipe(Effect.provide(world))
     }
@@ -244,7 +244,7 @@ describe("backward", () => {
     }).pipe(Effect.provide(world))
   })
 
-  it.effect("a failure after it undoes the nested saga as a whole", () => {
+  it.effect("a failure after it compensates the nested saga as a whole", () => {
     const { saga, story, world } = make()
     return Effect.gen(function* () {
       const failed = yield* failure(SagaManager.run(saga, { context: { trip: "unreported" } }))
@@ -259,7 +259,7 @@ describe("backward", () => {
         "F unreported back"
       ])
       assert.deepStrictEqual(statuses(failed.execution.executedSteps).stay, "finished")
-      assert.deepStrictEqual(undone(failed.execution.executedSteps), ["flight", "stay", "quote", "room", "key"])
+      assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["flight", "stay", "quote", "room", "key"])
     }).pipe(Effect.provide(world))
   })
 
@@ -293,23 +293,26 @@ describe("backward", () => {
     }).pipe(Effect.provide(runner([saga, wrong])))
   })
 
-  it.effect("a rollback in a pause inside asks for the awaited step first, then undoes inside, then outside", () => {
-    const story = makeStory()
-    const saga = makeTravel(story)
-    return Effect.gen(function* () {
-      const wire = yield* Wire
-      const inside = yield* go(yield* begin(saga, { context: { trip: "Gent" } }), { content: { ref: "F1" } })
-      const asking = yield* SagaRunner.SagaRunner.use((service) => service.rollback(inside))
-      const room = yield* go(asking, { to: wire.sent().at(-1), content: { ref: "H1" } })
-      const flight = yield* go(room, { to: wire.sent().at(-1) })
-      const { execution } = yield* failure(go(flight, { to: wire.sent().at(-1) }))
-      assert.deepStrictEqual(wire.story().slice(2), [
-        "probe hotels/Book",
-        "failure hotels/Cancel",
-        "failure flights/Cancel"
-      ])
-      assert.deepStrictEqual(story.lines, ["quote", "quote 200 back"])
-      assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
-    }).pipe(Effect.provide(runner([saga])))
-  })
+  it.effect(
+    "a rollback in a pause inside asks for the awaited step first, then compensates inside, then outside",
+    () => {
+      const story = makeStory()
+      const saga = makeTravel(story)
+      return Effect.gen(function* () {
+        const wire = yield* Wire
+        const inside = yield* go(yield* begin(saga, { context: { trip: "Gent" } }), { content: { ref: "F1" } })
+        const asking = yield* SagaRunner.SagaRunner.use((service) => service.rollback(inside))
+        const room = yield* go(asking, { to: wire.sent().at(-1), content: { ref: "H1" } })
+        const flight = yield* go(room, { to: wire.sent().at(-1) })
+        const { execution } = yield* failure(go(flight, { to: wire.sent().at(-1) }))
+        assert.deepStrictEqual(wire.story().slice(2), [
+          "probe hotels/Book",
+          "failure hotels/Cancel",
+          "failure flights/Cancel"
+        ])
+        assert.deepStrictEqual(story.lines, ["quote", "quote 200 back"])
+        assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
+      }).pipe(Effect.provide(runner([saga])))
+    }
+  )
 })

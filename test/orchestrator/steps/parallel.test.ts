@@ -1,4 +1,4 @@
-/** Parallel steps from end to end: branches side by side, the first failure, and undoing side by side. */
+/** Parallel steps from end to end: branches side by side, the first failure, and compensation side by side. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Scheduler, Schema } from "effect"
 import { TestClock } from "effect/testing"
@@ -6,6 +6,7 @@ import { Saga, SagaExecution, SagaManager } from "../../../src/index.ts"
 import {
   begin,
   bookFor,
+  compensated,
   Flights,
   failure,
   go,
@@ -18,7 +19,6 @@ import {
   SoldOut,
   sentTo,
   statuses,
-  undone,
   until,
   Wire
 } from "../../fixtures/travel.ts"
@@ -182,7 +182,7 @@ describe("forward", () => {
 
 describe("backward", () => {
   it.effect(
-    "a failure in one branch undoes the other: what is awaited there is asked for; then the step before",
+    "a failure in one branch compensates the other: the service of its open request is asked; then the step before",
     () => {
       const { saga, story, world } = make()
       return Effect.gen(function* () {
@@ -211,7 +211,7 @@ describe("backward", () => {
     }
   )
 
-  it.effect("a reply that comes on the way back only tells what there is to undo: it never finishes the step", () => {
+  it.effect("a reply that comes in a rollback only tells the effect of its step: it never finishes the step", () => {
     const { saga, story, world } = make()
     return Effect.gen(function* () {
       const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
@@ -227,7 +227,7 @@ describe("backward", () => {
     }).pipe(Effect.provide(world))
   })
 
-  it.effect("branches are undone side by side, each in reverse; the step before waits for all of them", () => {
+  it.effect("branches are compensated side by side, each in reverse; the step before waits for all of them", () => {
     const { saga, story, world } = make()
     return Effect.gen(function* () {
       const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
@@ -243,13 +243,13 @@ describe("backward", () => {
       const failed = yield* Fiber.join(fiber)
       assert.deepInclude(failed.cause, { what: "paper" })
       assert.deepStrictEqual(story.lines, ["first", "seat", "12A in F1 back", "first back"])
-      assert.sameMembers([...undone(failed.execution.executedSteps)], ["first", "both", "flight", "seat", "hotel"])
+      assert.sameMembers([...compensated(failed.execution.executedSteps)], ["first", "both", "flight", "seat", "hotel"])
       assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
     }).pipe(Effect.provide(world))
   })
 
   it.effect(
-    "a local callback that runs when another branch fails is finished, recorded and undone; nothing new begins",
+    "a local callback that runs when another branch fails is finished, recorded and compensated; nothing new begins",
     () => {
       const story = makeStory()
       const saga = trip.pipe(
@@ -318,7 +318,7 @@ describe("backward", () => {
 
   // In short turns a reply comes while another branch is about to ask.
   it.effect.each([2_048, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])(
-    "a reply callback that runs when another branch fails is dropped; its step is undone from the reply (in turns of %d)",
+    "a reply callback that runs when another branch fails is dropped; its step is compensated from the reply (in turns of %d)",
     (turn) => {
       const story = makeStory()
       const saga = trip.pipe(

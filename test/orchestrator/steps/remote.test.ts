@@ -1,4 +1,4 @@
-/** Remote steps, one at a time: what is sent, what a reply makes of the step, and what is undone. */
+/** Remote steps, one at a time: what is sent, what a reply makes of the step, and what is compensated. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
@@ -8,6 +8,7 @@ import {
   begin,
   bookFor,
   Cars,
+  compensated,
   Flights,
   failure,
   go,
@@ -18,7 +19,6 @@ import {
   runner,
   SoldOut,
   statuses,
-  undone,
   Wire
 } from "../../fixtures/travel.ts"
 
@@ -33,7 +33,7 @@ const cancelFlight = {
 }
 
 /** A flight that is given back, and a hotel that is not. */
-const Undoable = trip.pipe(
+const Compensable = trip.pipe(
   Saga.remote("flight", { execute: bookFlight, compensate: cancelFlight }),
   Saga.remote("hotel", { execute: bookHotel }),
   Saga.commit
@@ -43,27 +43,27 @@ const rollback = (execution: SagaExecution.SagaExecution) =>
   SagaRunner.SagaRunner.use((service) => service.rollback(execution))
 
 describe("execute", () => {
-  it.effect("REM-001 the first execution sends one request and pauses the step; nothing is undone", () =>
+  it.effect("REM-001 the first execution sends one request and pauses the step; nothing is compensated", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const execution = yield* begin(Undoable, { context })
+      const execution = yield* begin(Compensable, { context })
       assert.deepStrictEqual(wire.story(), ["execute flights/Book"])
       assert.strictEqual(execution.status, "paused")
       assert.strictEqual(execution.pausedStep?.name, "flight")
       assert.strictEqual(execution.pausedStep?.status, "paused-by-on-execute")
       assert.deepStrictEqual(execution.executedSteps, [])
       assert.isFalse(execution.alreadyRollback)
-    }).pipe(Effect.provide(runner([Undoable])))
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 
   it.effect("REM-001 the request leaves only after the write that expects its answer", () =>
     Effect.gen(function* () {
       const places: Array<string> = []
-      yield* begin(Undoable, { context }).pipe(
+      yield* begin(Compensable, { context }).pipe(
         Effect.provideService(FaultPoint, (name) => Effect.sync(() => void places.push(name)))
       )
       assert.deepStrictEqual(places, ["store.before", "store.after", "publish.before", "publish.after"])
-    }).pipe(Effect.provide(runner([Undoable])))
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 
   it.effect(
@@ -88,7 +88,7 @@ describe("execute", () => {
         assert.deepStrictEqual(wire.story(), [])
         assert.deepInclude(failed.cause, { _tag: "SagaFailedExecutionStep", step: "flight", path: "0", cause: broken })
         assert.deepStrictEqual(statuses(failed.execution.executedSteps), { flight: "errored-on-execute" })
-        assert.deepStrictEqual(undone(failed.execution.executedSteps), [])
+        assert.deepStrictEqual(compensated(failed.execution.executedSteps), [])
         assert.strictEqual(failed.execution.status, "errored")
       }).pipe(Effect.provide(runner([saga])))
     }
@@ -113,17 +113,17 @@ describe("execute", () => {
   it.effect("REM-011 the request is not sent again when the step is resumed with a response", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const paused = yield* begin(Undoable, { context })
+      const paused = yield* begin(Compensable, { context })
       yield* go(paused, { content: { ref: "F1" } })
       assert.deepStrictEqual(wire.story(), ["execute flights/Book", "execute hotels/Book"])
-    }).pipe(Effect.provide(runner([Undoable])))
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 
   it.effect("REM-013 a broker that refuses the request is no failure: the step waits, its message is stored", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       wire.refuse(() => true)
-      const execution = yield* begin(Undoable, { context })
+      const execution = yield* begin(Compensable, { context })
       assert.deepStrictEqual([wire.story(), wire.refused().length], [[], 1])
       assert.strictEqual(execution.status, "paused")
       assert.strictEqual(execution.pausedStep?.status, "paused-by-on-execute")
@@ -132,7 +132,7 @@ describe("execute", () => {
         stored.events.flatMap((fact) => (fact._tag === "RequestSent" ? [fact.message] : [])),
         wire.refused().map(({ envelope }) => envelope)
       )
-    }).pipe(Effect.provide(runner([Undoable])))
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 })
 
@@ -184,7 +184,7 @@ describe("a reply", () => {
   )
 
   it.effect(
-    "REM-005 a 200 without handler finishes the step: the reply is its entry, nothing else changes or is undone",
+    "REM-005 a 200 without handler finishes the step: the reply is its entry, nothing else changes or is compensated",
     () => {
       const saga = trip.pipe(Saga.remote("flight", { execute: bookFlight, compensate: cancelFlight }), Saga.commit)
       const silent = trip.pipe(
@@ -221,24 +221,24 @@ describe("a reply", () => {
     )
     return Effect.gen(function* () {
       const wire = yield* Wire
-      const undoing = yield* go(yield* begin(saga, { context }), { content: { ref: "F1" } })
-      assert.strictEqual(undoing.status, "running")
-      assert.isUndefined(undoing.pausedStep)
-      assert.deepInclude(undoing.cause, { _tag: "SoldOut", what: "late" })
+      const rollingBack = yield* go(yield* begin(saga, { context }), { content: { ref: "F1" } })
+      assert.strictEqual(rollingBack.status, "running")
+      assert.isUndefined(rollingBack.pausedStep)
+      assert.deepInclude(rollingBack.cause, { _tag: "SoldOut", what: "late" })
       assert.deepStrictEqual(wire.story(), ["execute flights/Book", "failure flights/Cancel"])
       const [, cancel] = wire.sent()
       assert.deepStrictEqual(cancel?.envelope.content, { ref: "F1" })
-      const failed = yield* failure(go(undoing, { to: cancel }))
+      const failed = yield* failure(go(rollingBack, { to: cancel }))
       assert.deepInclude(failed.cause, { _tag: "SoldOut", what: "late" })
       assert.isTrue(SagaRunner.isSagaFailedExecution(failed))
       assert.deepStrictEqual(statuses(failed.execution.executedSteps), { flight: "errored-on-success" })
-      assert.deepStrictEqual(undone(failed.execution.executedSteps), ["flight"])
+      assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["flight"])
       assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
       assert.strictEqual(wire.sent().length, 2)
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("REM-007 a 400 runs onError and not onSuccess; the step finishes and is not undone", () =>
+  it.effect("REM-007 a 400 runs onError and not onSuccess; the step finishes and is not compensated", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       story.lines.length = 0
@@ -274,7 +274,7 @@ describe("a reply", () => {
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("a 400 whose content is not the declared error fails the step, and nothing is undone", () =>
+  it.effect("a 400 whose content is not the declared error fails the step, and nothing is compensated", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       story.lines.length = 0
@@ -291,40 +291,40 @@ describe("a reply", () => {
   it.effect("a reply to another request changes nothing", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const paused = yield* begin(Undoable, { context })
+      const paused = yield* begin(Compensable, { context })
       const foreign = response({ content: { ref: "F1" } })
       const other = { ...foreign, requestId: `${paused.uuid}:7:execute` }
       const same = yield* SagaRunner.SagaRunner.use((service) => service.execute(paused, { response: other as any }))
       assert.deepInclude(same, { status: "paused", revision: paused.revision })
       assert.deepStrictEqual(wire.story(), ["execute flights/Book"])
-    }).pipe(Effect.provide(runner([Undoable])))
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 })
 
 describe("rollback", () => {
   it.effect(
-    "REM-009 a finished step is undone by one compensation request; a second rollback is refused and sends nothing",
+    "REM-009 a finished step is compensated by one compensation request; a second rollback is refused and sends nothing",
     () =>
       Effect.gen(function* () {
         const wire = yield* Wire
-        const paused = yield* go(yield* begin(Undoable, { context }), { content: { ref: "F1" } })
-        const undoing = yield* rollback(paused)
+        const paused = yield* go(yield* begin(Compensable, { context }), { content: { ref: "F1" } })
+        const rollingBack = yield* rollback(paused)
         assert.deepStrictEqual(wire.story().slice(2), ["failure flights/Cancel"])
         for (const again of [
-          undoing,
-          yield* go(undoing, { to: wire.sent()[2] }).pipe(failure, Effect.map(byExecution))
+          rollingBack,
+          yield* go(rollingBack, { to: wire.sent()[2] }).pipe(failure, Effect.map(byExecution))
         ]) {
           const refused = yield* Effect.flip(rollback(again))
           assert.deepInclude(refused, { _tag: "SagaRollbackExecution", reason: "already-done" })
         }
         assert.strictEqual(wire.sent().length, 3)
-      }).pipe(Effect.provide(runner([Undoable])))
+      }).pipe(Effect.provide(runner([Compensable])))
   )
 
   it.effect("C3 without a transaction probe and compensation open none, and may run as long as their request", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const paused = yield* begin(Undoable, { context })
+      const paused = yield* begin(Compensable, { context })
       yield* TestClock.adjust("1 minute")
       const asking = yield* rollback(paused)
       yield* go(asking, { to: wire.sent()[1], content: { ref: "F1" } })
@@ -334,36 +334,36 @@ describe("rollback", () => {
       )
       for (const { envelope } of wire.sent())
         assert.deepInclude(envelope, { transactions: [], notAfter: 24 * 60 * 60_000 })
-    }).pipe(Effect.provide(runner([Undoable])))
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 
-  it.effect("REM-009 a paused step is asked for first; if it was done, one compensation request undoes it", () =>
+  it.effect("REM-009 a paused step is asked for first; if it ran, one compensation request follows", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const asking = yield* rollback(yield* begin(Undoable, { context }))
+      const asking = yield* rollback(yield* begin(Compensable, { context }))
       assert.deepStrictEqual(wire.story().slice(1), ["probe flights/Book"])
-      const undoing = yield* go(asking, { to: wire.sent()[1], content: { ref: "F1" } })
+      const rollingBack = yield* go(asking, { to: wire.sent()[1], content: { ref: "F1" } })
       assert.deepStrictEqual(wire.story().slice(2), ["failure flights/Cancel"])
       assert.deepStrictEqual(wire.sent()[2]?.envelope.content, { ref: "F1" })
-      const { execution } = yield* failure(go(undoing, { to: wire.sent()[2] }))
-      assert.deepStrictEqual(undone(execution.executedSteps), ["flight"])
+      const { execution } = yield* failure(go(rollingBack, { to: wire.sent()[2] }))
+      assert.deepStrictEqual(compensated(execution.executedSteps), ["flight"])
       const refused = yield* Effect.flip(rollback(execution))
       assert.deepInclude(refused, { _tag: "SagaRollbackExecution", reason: "already-done" })
       assert.strictEqual(wire.sent().length, 3)
-    }).pipe(Effect.provide(runner([Undoable])))
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 
   it.effect("REM-010 before anything has run there is nothing to roll back, and nothing is sent", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const created = yield* SagaExecution.fromDefinition(Undoable, { context })
+      const created = yield* SagaExecution.fromDefinition(Compensable, { context })
       const refused = yield* Effect.flip(rollback(created))
       assert.deepInclude(refused, { _tag: "SagaRollbackExecution", reason: "nothing-to-do" })
       assert.deepStrictEqual(wire.story(), [])
-    }).pipe(Effect.provide(runner([Undoable])))
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 
-  it.effect("REM-012 a step without compensation counts as undone, and nothing is sent", () => {
+  it.effect("REM-012 a step without compensation counts as compensated, and nothing is sent", () => {
     const saga = trip.pipe(
       Saga.remote("flight", { execute: bookFlight }),
       Saga.remote("hotel", { execute: bookHotel }),
@@ -374,7 +374,7 @@ describe("rollback", () => {
       const paused = yield* go(yield* begin(saga, { context }), { content: { ref: "F1" } })
       const errored = yield* rollback(paused)
       assert.deepInclude(errored, { status: "errored", alreadyRollback: true })
-      assert.deepStrictEqual(undone(errored.executedSteps), ["flight", "hotel"])
+      assert.deepStrictEqual(compensated(errored.executedSteps), ["flight", "hotel"])
       assert.strictEqual(wire.sent().length, 2)
     }).pipe(Effect.provide(runner([saga])))
   })
@@ -382,7 +382,7 @@ describe("rollback", () => {
 
 const byExecution = (failed: SagaRunner.SagaFailedExecution) => failed.execution
 
-describe("undoing", () => {
+describe("compensation", () => {
   it.effect("a compensation reads the decoded reply under the step's name, whatever onSuccess made of it", () => {
     const saga = trip.pipe(
       Saga.remote("flight", {
@@ -396,8 +396,8 @@ describe("undoing", () => {
     )
     return Effect.gen(function* () {
       const wire = yield* Wire
-      const undoing = yield* go(yield* begin(saga, { context }), { content: { ref: "F123" } })
-      assert.deepInclude(undoing.cause, { _tag: "SoldOut", what: "seat 5" })
+      const rollingBack = yield* go(yield* begin(saga, { context }), { content: { ref: "F123" } })
+      assert.deepInclude(rollingBack.cause, { _tag: "SoldOut", what: "seat 5" })
       assert.deepStrictEqual(wire.sent()[1]?.envelope.content, { ref: "F123" })
     }).pipe(Effect.provide(runner([saga])))
   })
@@ -414,13 +414,13 @@ describe("undoing", () => {
     )
     return Effect.gen(function* () {
       const wire = yield* Wire
-      const undoing = yield* go(yield* begin(saga, { context }), { content: { ref: "F9" } })
-      assert.deepInclude(undoing.cause, { _tag: "SagaFailedExecutionStep", cause: "boom" })
+      const rollingBack = yield* go(yield* begin(saga, { context }), { content: { ref: "F9" } })
+      assert.deepInclude(rollingBack.cause, { _tag: "SagaFailedExecutionStep", cause: "boom" })
       assert.deepStrictEqual(wire.sent()[1]?.envelope.content, { ref: "F9" })
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("a step that onError has finished has no effect: a later failure does not undo it", () => {
+  it.effect("a step that onError has finished has no effect: a later failure does not compensate it", () => {
     const saga = trip.pipe(
       Saga.remote("flight", {
         execute: bookFlight,
@@ -440,7 +440,7 @@ describe("undoing", () => {
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("onError that fails fails the step with its own error; there is no effect to undo", () => {
+  it.effect("onError that fails fails the step with its own error; there is no effect to compensate", () => {
     const saga = trip.pipe(
       Saga.remote("flight", {
         execute: bookFlight,
@@ -460,7 +460,7 @@ describe("undoing", () => {
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("a 200 that cannot be decoded is undone by unknown, with the context before the step", () => {
+  it.effect("a 200 that cannot be decoded is compensated by unknown, with the context before the step", () => {
     const saga = trip.pipe(
       Saga.remote("flight", {
         execute: bookFlight,
@@ -470,10 +470,10 @@ describe("undoing", () => {
     )
     return Effect.gen(function* () {
       const wire = yield* Wire
-      const undoing = yield* go(yield* begin(saga, { context }), { content: { reference: 1 } })
+      const rollingBack = yield* go(yield* begin(saga, { context }), { content: { reference: 1 } })
       assert.deepStrictEqual(wire.story(), ["execute flights/Book", "failure flights/Cancel"])
       assert.deepStrictEqual(wire.sent()[1]?.envelope.content, { ref: "whatever Gent has" })
-      const failed = yield* failure(go(undoing, { to: wire.sent()[1] }))
+      const failed = yield* failure(go(rollingBack, { to: wire.sent()[1] }))
       assert.deepNestedInclude(failed, {
         "cause._tag": "SagaFailedExecutionStep",
         "cause.cause._tag": "SagaContextDecodeError"
@@ -483,15 +483,15 @@ describe("undoing", () => {
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("a 200 that cannot be decoded is parked where no unknown undoes it", () =>
+  it.effect("a 200 that cannot be decoded is parked where there is no unknown", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
-      const failed = yield* failure(go(yield* begin(Undoable, { context }), { content: { reference: 1 } }))
+      const failed = yield* failure(go(yield* begin(Compensable, { context }), { content: { reference: 1 } }))
       assert.deepStrictEqual(wire.story(), ["execute flights/Book"])
       assert.deepStrictEqual(failed.parked, ["0"])
       assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: false })
-      assert.deepStrictEqual(undone(failed.execution.executedSteps), [])
-    }).pipe(Effect.provide(runner([Undoable])))
+      assert.deepStrictEqual(compensated(failed.execution.executedSteps), [])
+    }).pipe(Effect.provide(runner([Compensable])))
   )
 
   it.effect("a service that cannot be asked is sent the compensation that unknown makes", () => {
@@ -531,7 +531,7 @@ describe("undoing", () => {
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("a compensation whose payload throws is parked; the steps before it are undone", () => {
+  it.effect("a compensation whose payload throws is parked; the steps before it are compensated", () => {
     const story = makeStory()
     const saga = trip.pipe(
       Saga.local("seat", { execute: () => story.tell("seat"), compensate: () => story.tell("seat back") }),
@@ -589,16 +589,16 @@ describe("untyped requests", () => {
     }).pipe(Effect.provide(runner([untyped])))
   )
 
-  it.effect("a 400 is a SagaResponseError with status and content, and undoes what was done", () =>
+  it.effect("a 400 is a SagaResponseError with status and content, and compensates the steps that ran", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const paused = yield* go(yield* begin(untyped, { context }), { content: { plate: "1-ABC-234" } })
-      const undoing = yield* go(paused, { status: 400, content: { why: "full" } })
-      assert.deepInclude(undoing.cause, { _tag: "SagaResponseError", status: 400, content: { why: "full" } })
+      const rollingBack = yield* go(paused, { status: 400, content: { why: "full" } })
+      assert.deepInclude(rollingBack.cause, { _tag: "SagaResponseError", status: 400, content: { why: "full" } })
       const [, , cancel] = wire.sent()
       assert.strictEqual(cancel?.topic, "saga/v1/taxis/command/trips/cancel")
       assert.deepStrictEqual([cancel?.envelope.op, cancel?.envelope.content], ["failure", { plate: "1-ABC-234" }])
-      const failed = yield* failure(go(undoing, { to: cancel }))
+      const failed = yield* failure(go(rollingBack, { to: cancel }))
       assert.deepInclude(failed.cause, { _tag: "SagaResponseError", status: 400, content: { why: "full" } })
     }).pipe(Effect.provide(runner([untyped])))
   )

@@ -7,6 +7,7 @@ import {
   Agreement,
   bookFor,
   Cars,
+  compensated,
   Flights,
   failure,
   idle,
@@ -17,7 +18,6 @@ import {
   SoldOut,
   sentTo,
   statuses,
-  undone,
   until,
   Wire
 } from "../../fixtures/travel.ts"
@@ -144,7 +144,7 @@ describe("deadline", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("without a reply the service is asked; what it has done is undone with its recorded reply", () => {
+  it.effect("without a reply the service is asked; a command that ran is compensated with its recorded reply", () => {
     const story = makeStory()
     const saga = withSeat(story)
     return Effect.gen(function* () {
@@ -167,7 +167,7 @@ describe("deadline", () => {
         seat: "finished",
         flight: "errored-by-on-execute"
       })
-      assert.deepStrictEqual(undone(failed.execution.executedSteps), ["seat", "flight"])
+      assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["seat", "flight"])
       assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
       assert.deepStrictEqual(
         wire.story().filter((line) => !line.startsWith("execute")),
@@ -180,7 +180,7 @@ describe("deadline", () => {
     ["never will", { status: 404 }],
     ["was refused", { status: 400, content: { _tag: "SoldOut", what: "seat" } }]
   ] as const) {
-    it.effect(`what the service ${what} do is not undone; the steps before it are`, () => {
+    it.effect(`a step that the service ${what} do is not compensated; the steps before it are`, () => {
       const story = makeStory()
       const saga = withSeat(story)
       return Effect.gen(function* () {
@@ -315,7 +315,7 @@ describe("deadline", () => {
 
 describe("cancel", () => {
   it.effect(
-    "in a pause: the service is asked at once, what it has done is undone, and the waiter sees SagaCancelled",
+    "in a pause: the service is asked at once, a command that ran is compensated, and the waiter sees SagaCancelled",
     () => {
       const story = makeStory()
       const saga = withSeat(story)

@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import { Saga, SagaExecutionRepository, SagaManager, SagaTransaction } from "../../../src/index.ts"
 import {
   bookFor,
+  compensated,
   Flights,
   failure,
   idle,
@@ -15,7 +16,6 @@ import {
   SoldOut,
   sentTo,
   statuses,
-  undone,
   until,
   Wire
 } from "../../fixtures/travel.ts"
@@ -83,7 +83,7 @@ describe("a local step that a crash left half done", () => {
     }).pipe(Effect.provide(ports()))
   })
 
-  it.effect("with onCrash compensate is undone by unknown, and so are the steps before it", () => {
+  it.effect("with onCrash compensate is compensated by unknown, and so are the steps before it", () => {
     const { saga, stopped, story } = half("compensate")
     return Effect.gen(function* () {
       yield* stopped
@@ -102,7 +102,7 @@ describe("a local step that a crash left half done", () => {
     }).pipe(Effect.provide(ports()))
   })
 
-  it.effect("with onCrash park waits for a person; the steps before it are undone", () => {
+  it.effect("with onCrash park waits for a person; the steps before it are compensated", () => {
     const { saga, stopped, story } = half("park")
     return Effect.gen(function* () {
       yield* stopped
@@ -145,7 +145,7 @@ describe("a local step that a crash left half done", () => {
   )
 })
 
-describe("the way back", () => {
+describe("a rollback", () => {
   it.effect("a compensation that a crash left half done runs again under the same key", () => {
     const story = makeStory()
     const saga = trip.pipe(
@@ -175,7 +175,7 @@ describe("the way back", () => {
     }).pipe(Effect.provide(ports()))
   })
 
-  it.effect("a half-done step that is met there runs again under the same key, and is then undone", () => {
+  it.effect("a half-done step that is met there runs again under the same key, and is then compensated", () => {
     const story = makeStory()
     const saga = trip.pipe(
       Saga.parallel("both", {
@@ -294,7 +294,7 @@ describe("a remote step that is awaited", () => {
           "cause.cause._tag": "SagaStepTimedOut",
           "cause.cause.deadline": 10_000
         })
-        assert.deepStrictEqual(undone(failed.execution.executedSteps), ["seat", "flight"])
+        assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["seat", "flight"])
       }).pipe(inProcess([saga]))
     }).pipe(Effect.provide(ports()))
   )

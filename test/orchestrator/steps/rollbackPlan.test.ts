@@ -6,7 +6,7 @@ import { begin, failure, makeStory, runner } from "../../fixtures/travel.ts"
 
 const story = makeStory()
 
-/** Runs, unless it is the one that fails; is undone. */
+/** Runs, unless it is the one that fails; is compensated. */
 const step = (name: string) => ({
   error: Schema.String,
   execute: ({ failing }: { readonly failing: string }) =>
@@ -43,15 +43,15 @@ const Everything = Saga.make("Everything", { context: { failing: Schema.String }
 
 type Plan = ReturnType<typeof Saga.rollbackPlan>
 
-/** The orders of undoing that a plan allows, as pairs of what comes before what; and all names in it. */
+/** The orders of compensation that a plan allows, as pairs of names; and all names in it. */
 const namesOf = (plan: Plan): ReadonlyArray<string> =>
-  plan.flatMap((undo) => ("plans" in undo ? undo.plans.flatMap(namesOf) : [undo.step]))
+  plan.flatMap((entry) => ("plans" in entry ? entry.plans.flatMap(namesOf) : [entry.step]))
 
 const pairsOf = (plan: Plan): ReadonlyArray<readonly [string, string]> =>
-  plan.flatMap((undo, i) => {
-    const mine = namesOf([undo])
+  plan.flatMap((entry, i) => {
+    const mine = namesOf([entry])
     const later = namesOf(plan.slice(i + 1))
-    const inside = "plans" in undo ? undo.plans.flatMap(pairsOf) : []
+    const inside = "plans" in entry ? entry.plans.flatMap(pairsOf) : []
     return [...inside, ...mine.flatMap((first) => later.map((second) => [first, second] as const))]
   })
 
@@ -68,7 +68,7 @@ describe("a saga of every kind of step", () => {
     ["z", "z"],
     ["last", "last"]
   ] as const) {
-    it.effect(`that fails at ${failing} undoes what has run, in the order of its rollback plan`, () =>
+    it.effect(`that fails at ${failing} compensates the steps that ran, in the order of its rollback plan`, () =>
       Effect.gen(function* () {
         story.lines.length = 0
         const failed = yield* failure(begin(Everything, { context: { failing } }))
@@ -76,7 +76,7 @@ describe("a saga of every kind of step", () => {
         assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
         const ran = story.lines.filter((line) => !line.endsWith(" back"))
         const back = story.lines.filter((line) => line.endsWith(" back")).map((line) => line.slice(0, -5))
-        // each step that has run is undone, once, and no other
+        // each step that has run is compensated, once, and no other
         assert.sameMembers([...back], [...ran])
         assert.strictEqual(back.length, ran.length)
         assert.notInclude(back, failing)
@@ -84,7 +84,7 @@ describe("a saga of every kind of step", () => {
         assert.includeMembers([...namesOf(plan)], [...back])
         for (const [first, second] of pairsOf(plan)) {
           if (back.includes(first) && back.includes(second)) {
-            assert.isBelow(back.indexOf(first), back.indexOf(second), `${first} is undone before ${second}`)
+            assert.isBelow(back.indexOf(first), back.indexOf(second), `${first} is compensated before ${second}`)
           }
         }
       }).pipe(Effect.provide(runner([Everything])))

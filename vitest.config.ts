@@ -1,10 +1,14 @@
 import { defineConfig } from "vitest/config"
 
+// A file that gets the results as JSON, besides what people read.
+const { SAGA_TEST_REPORT: report } = process.env
+
 export default defineConfig({
   // `effect-saga` imported by name is `src/`, never a `dist/` that may be out of date.
   ssr: { resolve: { conditions: ["effect-saga:source", "node"] } },
   test: {
     include: ["{test,examples}/**/*.test.ts"],
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     // vitest would leave one core to itself, also where there are two.
     maxWorkers: "100%",
     testTimeout: 120_000,

@@ -7,7 +7,14 @@
 
 export type * as Command from "./definition/Command.ts"
 export * as Saga from "./definition/Saga.ts"
-export { SagaRequest, SagaResponse, SagaResponseError, SagaResponseStatus } from "./definition/SagaMessage.ts"
+export {
+  type Content,
+  SagaRequest,
+  SagaResponse,
+  SagaResponseError,
+  SagaResponseStatus,
+  type Target
+} from "./definition/SagaMessage.ts"
 export * as SagaShape from "./definition/SagaShape.ts"
 export type * as SagaStep from "./definition/SagaStep.ts"
 export * as SagaValidation from "./definition/SagaValidation.ts"
@@ -39,6 +46,7 @@ export * as SagaExecutionRepository from "./front/SagaExecutionRepository.ts"
 export * as TransactionCommitter from "./front/TransactionCommitter.ts"
 export * as ParticipantStore from "./ports/ParticipantStore.ts"
 export { SagaTransaction } from "./ports/SagaTransaction.ts"
+export type { Json } from "./wire/JsonLimits.ts"
 export { UuidGenerator } from "./wire/Uuid.ts"
 
 // Tooling

@@ -24,3 +24,4 @@ export {
   unsendable
 } from "../ports/Broker.ts"
 export type { Envelope } from "../wire/Envelope.ts"
+export type { JsonIssue } from "../wire/JsonLimits.ts"

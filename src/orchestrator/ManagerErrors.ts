@@ -8,7 +8,7 @@ import type { StorageError } from "./ExecutionLoop.ts"
 import type { ControlError, SagaOverloaded } from "./ExecutionSupervisor.ts"
 
 export type { StorageError } from "./ExecutionLoop.ts"
-export { type ControlError, SagaOverloaded } from "./ExecutionSupervisor.ts"
+export { type ControlError, type RunError, SagaOverloaded } from "./ExecutionSupervisor.ts"
 export { SagaOwnServiceRequested } from "./Registration.ts"
 
 /**

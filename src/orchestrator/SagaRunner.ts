@@ -1,6 +1,6 @@
 /**
  * Control by hand: runs one execution as far as it goes, commits, rejects, rolls back, and gives the execution as it is
- * afterwards. `SagaManager` does the same by itself, for many.
+ * afterwards. No consumer, no recovery and no lease stands behind it: `SagaManager` has those, and runs many.
  */
 import { Clock, Context, Deferred, Effect, Layer, Ref, Result } from "effect"
 import type { AnyCommitted, Services } from "../definition/Saga.ts"
@@ -29,20 +29,36 @@ export { isSagaFailedExecution, SagaFailedExecution } from "./FailedExecution.ts
 export { SagaTransactionUnsupported, type SetUpError } from "./Registration.ts"
 
 export interface ExecuteOptions {
+  /** The reply that the execution waits for. Default: none, for an execution that is new or was left in the middle. */
   readonly response?: SagaResponse
+  /**
+   * Commit when all steps have finished. With `false` the execution stays finished and undecided, until `commit` or
+   * `reject`. Default true for a new execution; otherwise it stays as it is.
+   */
   readonly autocommit?: boolean
 }
 
 /**
- * Control by hand: every operation stores, and gives the execution as it is afterwards; a pause is a value with status
- * `paused`. Nobody else takes replies for it: for that there is `SagaManager`.
+ * Control by hand. Every operation stores, and gives the execution as it is afterwards; a pause is a value with status
+ * `paused`. The caller brings the replies, and sees to it that nobody else runs the same execution.
+ *
+ * @example
+ * ```ts
+ * const runner = yield* SagaRunner.SagaRunner
+ * const created = yield* SagaExecution.fromDefinition(PlaceOrder, { context })
+ * const paused = yield* runner.execute(created)
+ * const finished = yield* runner.execute(paused, { response: new SagaResponse({ content }), autocommit: false })
+ * const committed = yield* runner.commit(finished)
+ * ```
  */
 export class SagaRunner extends Context.Service<
   SagaRunner,
   {
     /**
-     * Runs to the end or to the next pause; with a response from the pause on. Votes and acknowledgements of services
-     * that a committer asks by messages are responses too: their `requestId` says what they answer.
+     * Runs an execution to its end or to the next pause. With a response it goes on from the pause; without one where a
+     * reply is awaited it resends what is due. Votes and acknowledgements are responses too: their `requestId` says
+     * which question they answer. Fails with `SagaFailedExecution` once everything is compensated, and with
+     * `SagaExecutionAlreadyExecuted` where there is nothing to run.
      */
     readonly execute: (
       execution: SagaExecution,
@@ -56,7 +72,10 @@ export class SagaRunner extends Context.Service<
       | SagaRegistry.SagaDefinitionDrift
       | StorageError
     >
-    /** Agrees with all participants; a second time changes nothing. */
+    /**
+     * Commits a finished execution: asks all participants and tells them the decision. Fails with
+     * `SagaFailedCommitCallback` where one is against. A second time changes nothing.
+     */
     readonly commit: (
       execution: SagaExecution
     ) => Effect.Effect<
@@ -67,98 +86,113 @@ export class SagaRunner extends Context.Service<
       | SagaRegistry.SagaDefinitionDrift
       | StorageError
     >
-    /** Undoes what is not decided, and tells all participants; a second time changes nothing. */
+    /** Rolls back an execution that is not committed, and tells all participants. A second time changes nothing. */
     readonly reject: (
       execution: SagaExecution
     ) => Effect.Effect<SagaExecution, SagaInput.SagaAlreadyDecided | SagaRegistry.SagaDefinitionDrift | StorageError>
-    /** Undoes what is not decided; once. */
+    /**
+     * Rolls back an execution that is not decided, and nothing more. A second time, and for a new execution, it fails with
+     * `SagaRollbackExecution`.
+     */
     readonly rollback: (
       execution: SagaExecution
     ) => Effect.Effect<SagaExecution, SagaInput.SagaRollbackExecution | SagaRegistry.SagaDefinitionDrift | StorageError>
   }
 >()("effect-saga/SagaRunner") {}
 
+interface Parts {
+  readonly registry: SagaRegistry.SagaRegistry
+  readonly drive: ExecutionLoop.ExecutionLoop
+  /** What the steps require. */
+  readonly services: Context.Context<never>
+}
+
+/** Drives an execution with at most one input. What the input refuses is the error. */
+const apply = Effect.fnUntraced(function* <R>(
+  { drive, registry, services }: Parts,
+  execution: SagaExecution,
+  judge?: Inbox.PendingInput["judge"]
+): Effect.fn.Return<SagaExecution, R | SagaRegistry.SagaDefinitionDrift | StorageError> {
+  const definition =
+    execution.definition ?? (yield* Effect.fromResult(registry.find(execution.saga, execution.state.fingerprint)))
+  const now = yield* Clock.currentTimeMillis
+  // Nobody else runs the execution: a local step that is stored as running was left half done.
+  const bound = afterCrash(Execution.bind(execution, definition), now)
+  if (judge !== undefined && execution.revision === 0) {
+    // A refusal must leave a new execution unstored: its caller can still run it.
+    const verdict = judge(bound.state, definition, now)
+    if (Result.isFailure(verdict)) return yield* Effect.fail(verdict.failure as R) // see below
+  }
+  const input = judge === undefined ? undefined : Inbox.pending(judge)
+  let result = yield* Effect.provideContext(drive(bound, now, Inbox.make(input === undefined ? [] : [input])), services)
+  // An execution that waits for a time, and for nobody's answer, goes on when it has come.
+  while (isOnlyDelayed(result)) {
+    const since = yield* Clock.currentTimeMillis
+    yield* Effect.sleep(Math.max(0, result.wakeAt - since))
+    result = yield* Effect.provideContext(drive(result.execution, since, Inbox.make()), services)
+  }
+  // The refusal has the type that `judge` refuses with; the inbox holds inputs of every kind.
+  if (input !== undefined) yield* Deferred.await(input.done) as Effect.Effect<SagaExecution, R>
+  return result.execution
+})
+
+const failed = (execution: SagaExecution): Effect.Effect<SagaExecution, SagaFailedExecution> =>
+  execution.status === "errored" ? Effect.fail(failureOf(execution)) : Effect.succeed(execution)
+
 const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
-  const registry = yield* register(sagas)
-  const { relatedServices, service, schedule } = yield* SagaConfig
+  const { relatedServices, schedule, service } = yield* SagaConfig
   const committer = yield* TransactionCommitter
-  const drive = yield* ExecutionLoop.make(() => undefined, undefined, undefined)
-  const services = yield* Effect.context<never>()
+  const parts: Parts = {
+    registry: yield* register(sagas),
+    drive: yield* ExecutionLoop.make(() => undefined, undefined, undefined),
+    services: yield* Effect.context<never>()
+  }
   const policy: SagaInput.Policy = { schedule, ...(relatedServices !== undefined && { relatedServices }) }
 
-  /** Drives with one input; what the input refuses is the error. */
-  const apply = Effect.fnUntraced(function* <R>(
-    execution: SagaExecution,
-    judge: Inbox.PendingInput["judge"] | undefined
-  ): Effect.fn.Return<SagaExecution, R | SagaRegistry.SagaDefinitionDrift | StorageError> {
-    const definition =
-      execution.definition ?? (yield* Effect.fromResult(registry.find(execution.saga, execution.state.fingerprint)))
-    const now = yield* Clock.currentTimeMillis
-    // Nobody else runs it: a local step that is stored as running was left half done.
-    const bound = afterCrash(Execution.bind(execution, definition), now)
-    if (judge !== undefined && execution.revision === 0) {
-      // A refusal must leave a new execution unstored: whoever holds it can still run it.
-      const verdict = judge(bound.state, definition, now)
-      if (Result.isFailure(verdict)) return yield* Effect.fail(verdict.failure as R) // see below
+  const execute: SagaRunner["Service"]["execute"] = Effect.fnUntraced(function* (execution, options = {}) {
+    const { autocommit, response } = options
+    if (execution.status === "created") {
+      const { headers } = yield* RequestContext
+      const next = started(execution, {
+        service,
+        autocommit: autocommit ?? true,
+        transactional: committer.enrols,
+        headers: headers === undefined ? undefined : yield* Ref.get(headers),
+        now: yield* Clock.currentTimeMillis
+      })
+      return yield* Effect.flatMap(apply<never>(parts, next), failed)
     }
-    const input = judge === undefined ? undefined : Inbox.pending(judge)
-    let result = yield* Effect.provideContext(
-      drive(bound, now, Inbox.make(input === undefined ? [] : [input])),
-      services
+    const isOver = execution.status === "finished" || execution.status === "errored"
+    const isTold = TwoPhaseCommit.isReached(execution.state.phase)
+    if (isOver && (response === undefined || (execution.status === "finished" && isTold))) {
+      return yield* new SagaInput.SagaExecutionAlreadyExecuted({ uuid: execution.uuid, status: execution.status })
+    }
+    if (response === undefined) return yield* Effect.flatMap(apply<never>(parts, execution), failed)
+    const judge = yield* responding(response, autocommit, policy)
+    const next = yield* apply<SagaInput.SagaExecutionAlreadyExecuted | SagaInput.SagaResponseAmbiguous>(
+      parts,
+      execution,
+      judge
     )
-    // Time alone goes on with what waits for a time and for nobody's answer.
-    while (isOnlyDelayed(result)) {
-      const since = yield* Clock.currentTimeMillis
-      yield* Effect.sleep(Math.max(0, result.wakeAt - since))
-      result = yield* Effect.provideContext(drive(result.execution, since, Inbox.make()), services)
-    }
-    // The refusal has the type that `judge` refuses with; the inbox holds inputs of every kind.
-    if (input !== undefined) yield* Deferred.await(input.done) as Effect.Effect<SagaExecution, R>
-    return result.execution
+    return execution.status === "errored" ? next : yield* failed(next)
   })
 
-  const failed = (execution: SagaExecution): Effect.Effect<SagaExecution, SagaFailedExecution> =>
-    execution.status === "errored" ? Effect.fail(failureOf(execution)) : Effect.succeed(execution)
-
   return SagaRunner.of({
-    execute: Effect.fnUntraced(function* (execution, options = {}) {
-      const { autocommit, response } = options
-      if (execution.status === "created") {
-        const { headers } = yield* RequestContext
-        const now = yield* Clock.currentTimeMillis
-        const next = started(execution, {
-          service,
-          autocommit: autocommit ?? true,
-          transactional: committer.enrols,
-          headers: headers === undefined ? undefined : yield* Ref.get(headers),
-          now
-        })
-        return yield* Effect.flatMap(apply<never>(next, undefined), failed)
-      }
-      const isOver = execution.status === "finished" || execution.status === "errored"
-      const isTold = TwoPhaseCommit.isReached(execution.state.phase)
-      if (isOver && (response === undefined || (execution.status === "finished" && isTold))) {
-        return yield* new SagaInput.SagaExecutionAlreadyExecuted({ uuid: execution.uuid, status: execution.status })
-      }
-      if (response === undefined) return yield* Effect.flatMap(apply<never>(execution, undefined), failed)
-      const judge = yield* responding(response, autocommit, policy)
-      const next = yield* apply<SagaInput.SagaExecutionAlreadyExecuted | SagaInput.SagaResponseAmbiguous>(
-        execution,
-        judge
-      )
-      return execution.status === "errored" ? next : yield* failed(next)
-    }),
+    execute,
     commit: Effect.fnUntraced(function* (execution) {
       const next = yield* apply<SagaInput.SagaExecutionNotFinished | SagaInput.SagaAlreadyDecided>(
+        parts,
         execution,
         (state, _, now) => SagaInput.commit(state, { now })
       )
       return next.cause instanceof SagaFailedCommitCallback ? yield* Effect.fail(next.cause) : next
     }),
     reject: (execution) =>
-      apply<SagaInput.SagaAlreadyDecided>(execution, (state, _, now) => SagaInput.reject(state, undefined, { now })),
+      apply<SagaInput.SagaAlreadyDecided>(parts, execution, (state, _, now) =>
+        SagaInput.reject(state, undefined, { now })
+      ),
     rollback: (execution) =>
-      apply<SagaInput.SagaRollbackExecution>(execution, (state, _, now) => SagaInput.rollback(state, { now }))
+      apply<SagaInput.SagaRollbackExecution>(parts, execution, (state, _, now) => SagaInput.rollback(state, { now }))
   })
 })
 

@@ -17,6 +17,12 @@ import * as PgliteServer from "./PgliteServer.ts"
 
 export { PgliteFolderLocked } from "./FolderLock.ts"
 
+const issues = {
+  module: "the package @electric-sql/pglite is not installed, or does not load",
+  folder: "the folder cannot be used, or contains other files",
+  database: "the database does not start"
+} as const
+
 /**
  * `module`: `@electric-sql/pglite` is not installed or does not load. `folder`: the folder cannot be used, or contains other
  * files. `database`: PGlite does not start with its content.
@@ -27,7 +33,7 @@ export class PgliteUnavailable extends Schema.TaggedError<PgliteUnavailable>()("
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return `PGlite cannot be used${this.folder === undefined ? "" : ` in ${this.folder}`}: ${this.reason}`
+    return `PGlite cannot be used${this.folder === undefined ? "" : ` in ${this.folder}`}: ${issues[this.reason]}`
   }
 }
 

@@ -1,4 +1,4 @@
-/** Who takes part in the transaction of an execution, and what the services that take part are asked. */
+/** The services that take part in the transaction of an execution, and the question that they are asked. */
 import type { SagaState } from "./SagaState.ts"
 import { union } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"

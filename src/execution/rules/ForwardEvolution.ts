@@ -48,7 +48,7 @@ interface Started {
   readonly at: number
 }
 
-/** What is known of a step when it starts. */
+/** Knowledge about a step when it starts. */
 interface Known {
   readonly deadline?: number | undefined
   readonly request?: Sent

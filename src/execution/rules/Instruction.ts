@@ -3,9 +3,9 @@ import type { Conditional, Local, Nested, Remote, RemoteCompensation } from "../
 import type { SagaContext } from "./SagaContext.ts"
 import type { Sent, StepState } from "./StepTree.ts"
 
-/** What the runner does. `path` and `_tag` identify the work: the same one is never under way twice. */
+/** One piece of work. `path` and `_tag` identify it: the same work is never under way twice. */
 export type Instruction =
-  /** Needs its intent stored first (SPEC W1, W7). */
+  /** The fact that the step starts must be stored first (SPEC W1, W7). */
   | {
       readonly _tag: "RunStep"
       readonly path: string
@@ -21,9 +21,9 @@ export type Instruction =
       readonly context: SagaContext
     }
   | { readonly _tag: "Resend"; readonly path: string; readonly sent: Sent }
-  /** Put to the services whose question is due; `path` names them. */
+  /** Asks services that have not answered; `path` names them. */
   | { readonly _tag: "Reserve" | "Commit" | "Reject"; readonly path: string; readonly services: ReadonlyArray<string> }
-  /** May run again after a crash: only the stored result counts (SPEC W6). */
+  /** The callbacks of these may run again after a crash: only the stored result counts (SPEC W6). */
   | { readonly _tag: "BuildRequest"; readonly path: string; readonly step: Remote; readonly context: SagaContext }
   | { readonly _tag: "Choose"; readonly path: string; readonly step: Conditional; readonly context: SagaContext }
   | { readonly _tag: "MapContext"; readonly path: string; readonly step: Nested; readonly context: SagaContext }
@@ -44,6 +44,7 @@ export type Instruction =
       readonly context: SagaContext
     }
 
+/** Whether the facts that lead to the work must be stored before it begins: it can be seen outside the process. */
 export const needsIntent = (self: Instruction): boolean => {
   switch (self._tag) {
     case "RunStep":

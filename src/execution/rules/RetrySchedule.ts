@@ -1,23 +1,27 @@
-/** When things are due (SPEC C8). Times follow from stored facts alone, so resending writes nothing and a restart agrees. */
+/**
+ * When messages and attempts are due (SPEC C8). Times follow from stored facts alone: sending again writes nothing, and
+ * after a restart the same times come out.
+ */
 import { Hash } from "effect"
 import type { Backoff, Retry } from "../../definition/SagaStep.ts"
 
 export type { Backoff }
 
+/** The times of one process. `SagaConfig` sets those that have an option; the rest have the values of `defaults`. */
 export interface ScheduleConfig {
-  /** Resends of an execute. */
+  /** When a request without a reply, or a question about votes, is sent again. */
   readonly resend: Backoff
-  /** Repetitions of a commit or a reject that is not acknowledged. */
+  /** When a commit or a reject that is not acknowledged is sent again. */
   readonly resendDecision: Backoff
-  /** How long votes are waited for, in milliseconds. */
+  /** How long votes are waited for, in milliseconds. After that the transaction is rejected. */
   readonly reserveTimeout: number
   /** How long a caller waits for the acknowledgements of a commit, in milliseconds. */
   readonly commitWait: number
   /** How long a remote step without `timeout` waits for its reply, in milliseconds. */
   readonly replyTimeout: number
-  /** How long a message may run something, in milliseconds. */
+  /** How long after its first sending a message may still be executed, in milliseconds (its `notAfter`). */
   readonly maxMessageLifetime: number
-  /** Attempts of a compensation before it is parked. */
+  /** How often a compensation is tried again before its step is parked, for steps without a `retryCompensate`. */
   readonly retryCompensate: Retry
 }
 
@@ -33,7 +37,7 @@ export const defaults: ScheduleConfig = {
   retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }
 }
 
-/** The wait before the k-th repetition (k from 1), without jitter. A clock counts whole milliseconds, and so does this. */
+/** The wait before the k-th repetition (k from 1), without jitter, in whole milliseconds like the clock. */
 export const delay = (k: number, backoff: Backoff): number => Math.round(grown(k, backoff))
 
 const grown = (k: number, { factor, initial, max }: Backoff): number => Math.min(max, initial * factor ** (k - 1))
@@ -47,7 +51,7 @@ export const dueAt = (at: number, k: number, backoff: Backoff, seed: string): nu
   let due = at
   for (let i = 1; i <= k; i++) {
     const pause = wait(i, backoff, spread)
-    // From here on every wait is the same: no need to walk on.
+    // From here on every wait is the same.
     if (isLast(i, backoff)) return due + (k - i + 1) * pause
     due += pause
   }

@@ -36,7 +36,7 @@ const admitsProbeAnswer = (step: StepState, { status }: Of<"ProbeAnswered">): bo
  */
 const hasEffect = (step: StepState): boolean => !step.alreadyRollback && step.effect !== "none" && !isExecuting(step)
 
-/** What the step leaves is not known yet. */
+/** The step still runs, so its effect is not known yet. */
 const isExecuting = (step: StepState): boolean => step.kind === "local" && isRunning(step)
 
 const admitsCompensationStart = (step: StepState): boolean =>
@@ -178,7 +178,7 @@ const asCompensated = (step: StepState): StepState => ({
     step.compensation === undefined ? undefined : { ...step.compensation, sent: undefined, retryAt: undefined }
 })
 
-/** What an answer says about the effect of a step. Only the first answer counts. */
+/** Takes over the effect of a step from an answer. Only the first answer counts. */
 const answered = (
   step: StepState,
   event: { readonly status: ReplyStatus; readonly content?: Json; readonly relatedServices?: ReadonlyArray<string> }

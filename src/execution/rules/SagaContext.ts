@@ -15,7 +15,7 @@ export interface SagaContext {
   readonly encoded: Json | undefined
   /** The chain of the saga that ran inside the step: its view is the decoded entry. */
   readonly inner: SagaContext | undefined
-  /** Length of the encoded entries up to this one: what SPEC C11 limits. */
+  /** Length of the encoded entries up to this one, in characters (SPEC C11 limits it). */
   readonly size: number
   /** The view, at the newest entry that was read. */
   cache: View | undefined
@@ -23,7 +23,7 @@ export interface SagaContext {
 
 export type View = { readonly [name: string]: unknown }
 
-/** Decodes the entry of a step or initial values. Throws what the schema says. */
+/** Decodes the result of a step, or initial values. Throws if the value does not fit its schema. */
 export type Decode = (path: string, encoded: Json | undefined) => unknown
 
 export const initial = (prefix: string, encoded: Json): SagaContext =>
@@ -53,7 +53,7 @@ export const sizeWith = (self: SagaContext, name: string, encoded: Json): number
 export const view = (self: SagaContext, decode: Decode): View => {
   if (self.cache !== undefined) return self.cache
   const { parent } = self
-  // Decoded before the view moves: a value that cannot be decoded must not leave half a view behind.
+  // Values are decoded before the view moves: a value that cannot be decoded must not leave half a view behind.
   if (parent === undefined) return move(undefined, self, addTo(empty(), self, decodedOf(self, decode)))
   if (parent.cache !== undefined) {
     const value = decodedOf(self, decode)
@@ -71,7 +71,7 @@ export const view = (self: SagaContext, decode: Decode): View => {
   return move(node, self, target)
 }
 
-/** Not `Object.create(null)`, which is a hash table: slower to fill, to read, and larger. */
+/** `Object.create(null)` would make a hash table, which is larger, and slower to fill and to read. */
 const empty = (): View => Object.setPrototypeOf({}, null)
 
 const decodedOf = (self: SagaContext, decode: Decode): unknown =>

@@ -1,6 +1,6 @@
 /**
- * What is next for an execution: `decide` reads the state and the definition and gives facts that need no work, and
- * instructions for the runner. Pure, so it is tested without a layer, and safe to ask again after a crash or a conflict.
+ * The next part of an execution: `decide` reads the state and the definition, and gives facts that need no work, and
+ * instructions for the loop. The rules are pure: after a crash or a conflict the same question gives the same answer.
  */
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition, Local, Remote, Retry, SagaStep } from "../../definition/SagaStep.ts"
@@ -20,7 +20,7 @@ import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 export interface Decision {
   readonly facts: ReadonlyArray<SagaEvent>
   readonly instructions: ReadonlyArray<Instruction>
-  /** What is being agreed on, while somebody's answer is missing. */
+  /** The phase of the two-phase commit, while the answer of a service is missing. */
   readonly asking: "Reserve" | "Commit" | "Reject" | undefined
   /** When to decide again although nothing happened: a resend, a retry, a deadline. `Infinity`: never. */
   readonly wakeAt: number
@@ -49,7 +49,7 @@ export const advance = (self: SagaState, moment: Moment): Advanced => {
     if (decision.facts.length === 0) return { state, decision }
     for (const fact of decision.facts) {
       const next = evolve(state, fact)
-      // Not a state a user can reach: deciding and folding disagree.
+      // No caller can cause this: `decide` and `evolve` disagree.
       if (next === state)
         throw new Error(`${fact._tag} was decided for execution ${state.uuid} and is not admitted by it`)
       state = next
@@ -57,7 +57,7 @@ export const advance = (self: SagaState, moment: Moment): Advanced => {
   }
 }
 
-/** The usual case needs no look at the whole: the saga's own next step is a local one, and is what is next. */
+/** The usual case, found without a walk over the tree: the next step is a local one of the saga itself. */
 const beginLocal = (self: SagaState, { definition, now }: Moment): Advanced | undefined => {
   const { current, next, prefix } = self.root
   const step = definition.steps[next]
@@ -110,7 +110,7 @@ class Decider implements Decision {
     if (this.self.direction === "backward") return this.rollBack()
     if (status !== "finished" && this.self.commitState === "none") {
       const complete = this.forward(root, this.definition.steps)
-      // The first failure turns everything round: no other branch begins a step in the same moment.
+      // The first failure starts the rollback: no other branch begins a step in the same moment.
       const failure = this.facts.find(({ _tag }) => _tag === "StepFailed")
       if (failure !== undefined) this.facts.splice(0, this.facts.length, failure)
       if (!complete) return
@@ -137,7 +137,7 @@ class Decider implements Decision {
       if (TwoPhaseCommit.isReached(phase)) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
       else {
         this.agree("Commit", this.schedule.resendDecision)
-        // Whoever waits is told then that it takes longer.
+        // At that time callers get an error: the commit takes longer.
         const patience = phase!.at + this.schedule.commitWait
         if (patience > this.now) this.wake(patience)
       }
@@ -158,7 +158,7 @@ class Decider implements Decision {
     this.agree("Reserve", this.schedule.resend)
   }
 
-  /** Asks those who have not answered, as often as it is due; whoever does not answer a decision for long is stalled. */
+  /** Asks the services that have not answered, when it is due. A service that does not answer a decision for long is stalled. */
   private agree(tag: "Reserve" | "Commit" | "Reject", backoff: RetrySchedule.Backoff): void {
     const { phase, uuid } = this.self
     const { asks, op } = phase!
@@ -271,7 +271,7 @@ class Decider implements Decision {
     }
   }
 
-  // ---- backward ------------------------------------------------------------------------------------------------
+  // ---- rollback ------------------------------------------------------------------------------------------------
 
   private rollBack(): void {
     const { phase, commitState, root, status } = this.self
@@ -280,14 +280,14 @@ class Decider implements Decision {
     if (commitState === "rejecting" && !isTold) this.agree("Reject", this.schedule.resendDecision)
     if (status !== "errored" && this.rollBackFrame(root, this.definition.steps))
       this.facts.push({ _tag: "ExecutionErrored", at })
-    // With nobody to tell, it is over with the last step.
+    // Without a service to tell, the transaction is over with the last step.
     if (isTold && (status === "errored" || phase !== undefined)) {
       this.facts.push({ _tag: "TransactionSettled", state: "rejected", at })
     }
     for (const path of this.self.reopened) this.reopened(path)
   }
 
-  /** True when nothing of the frame is left to undo. */
+  /** True when no step of the frame is left to be compensated. */
   private rollBackFrame(frame: Frame, steps: ReadonlyArray<SagaStep>): boolean {
     if (isRolledBack(frame)) return true
     const state = frame.current ?? frame.done!.head
@@ -322,7 +322,7 @@ class Decider implements Decision {
   private compensateLocal(state: StepState, step: Local, context: SagaContext): void {
     const { effect, path, status } = state
     if (status === "running-on-execute") {
-      // What it leaves must be known before it can be undone; after a crash it runs again under the same key.
+      // A running step must end before it can be compensated. After a crash it runs again under the same idempotency key.
       this.instructions.push({ _tag: "RunStep", path, step, state, context })
     } else if (effect === "none" || step.compensate === undefined) this.compensated(path)
     else if (effect === "unknown" && step.compensate.unknown === undefined) this.park(path, "its effect is unknown")
@@ -385,7 +385,7 @@ class Decider implements Decision {
   }
 }
 
-/** Repetitions of a decision before a person should look (SPEC C8). */
+/** How often a decision is sent before its service counts as stalled (SPEC C8). */
 const maxAttempts = 10
 
 const rarely = ({ factor, max }: RetrySchedule.Backoff): RetrySchedule.Backoff => ({ initial: max, factor, max })

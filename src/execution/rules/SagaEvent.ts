@@ -1,6 +1,6 @@
 /**
- * The facts of an execution. Folding them gives the execution; storing them is storing it. Every value in an event is
- * in its encoded form (plain JSON), so an event is its own encoding and the schema is needed only to read one back.
+ * The facts of an execution. Folding them gives the execution; storing them is storing it. Every value in a fact is in
+ * its encoded form (plain JSON): a fact is its own encoding, and the schema is needed only to read one back.
  *
  * `at` is milliseconds since the epoch on the orchestrator's Clock.
  */
@@ -15,7 +15,7 @@ const path = { path: Schema.String, at }
 /** A message with the command it names; its topic follows from both. */
 const message = { command: Schema.optionalKey(Schema.String), message: Envelope }
 
-/** What is known of the effect of a failed step. `unknown` is asked for or undone blindly, never guessed. */
+/** Knowledge about the effect of a step. `unknown` is never guessed: the service is asked, or the compensation can handle it. */
 export const EffectKnowledge = Schema.Literals(["none", "exists", "unknown"])
 export type EffectKnowledge = typeof EffectKnowledge.Type
 
@@ -70,7 +70,7 @@ export const SagaEvent = Schema.Union([
     ...path,
     /** Absent: the step gives nothing, or its result follows from its parts. */
     result: Schema.optionalKey(Json),
-    /** `onError` made the result: the other side has no effect to undo. */
+    /** `onError` made the result: the other side has no effect, so there is nothing to compensate. */
     recovered: Schema.optionalKey(Schema.Literal(true)),
     relatedServices: Schema.optionalKey(Schema.Array(Name))
   }),
@@ -85,7 +85,7 @@ export const SagaEvent = Schema.Union([
   }),
 
   // Backward.
-  /** The way back begins for a reason that is not a step: a cancel, a reject, a negative vote. */
+  /** The rollback begins for a reason that is not a failed step: a cancel, a reject, a negative vote. */
   Schema.TaggedStruct("RollbackStarted", { failure: SagaFailure, at }),
   Schema.TaggedStruct("ProbeSent", { ...path, ...message }),
   Schema.TaggedStruct("ProbeAnswered", {
@@ -99,7 +99,7 @@ export const SagaEvent = Schema.Union([
   Schema.TaggedStruct("CompensationFailed", {
     ...path,
     failure: SagaFailure,
-    /** When it is tried again; absent: it is not, and the step is parked. */
+    /** When the compensation is tried again; absent: never, and the step is parked. */
     retryAt: Schema.optionalKey(Schema.Int)
   }),
   Schema.TaggedStruct("StepCompensated", path),
@@ -109,12 +109,12 @@ export const SagaEvent = Schema.Union([
 
   // The end.
   Schema.TaggedStruct("ReservationStarted", { at }),
-  /** A service is in favour. One that is against starts the way back. */
+  /** A service votes for the commit. A vote against it starts the rollback. */
   Schema.TaggedStruct("VoteReceived", { service: Name, at }),
   Schema.TaggedStruct("CommitDecided", { at }),
   Schema.TaggedStruct("RejectRequested", { at }),
   Schema.TaggedStruct("DecisionAcknowledged", { service: Name, at }),
-  /** It contradicts the decision, or has not answered for long. It is told all the same, and people should look. */
+  /** A service contradicts the decision, or has not answered for long. It is still told, and a person should look. */
   Schema.TaggedStruct("ServiceStalled", { service: Name, reason: Schema.String, at }),
   Schema.TaggedStruct("ExecutionFinished", { at }),
   Schema.TaggedStruct("ExecutionErrored", { at }),

@@ -5,7 +5,7 @@ import { Json } from "../../wire/JsonLimits.ts"
 
 const at = { path: Schema.String, step: Schema.String }
 
-/** Who stopped the execution and why, where that was said. */
+/** The person or program that stopped the execution, and the reason. Both may be missing. */
 const by = { actor: Schema.optionalKey(Schema.String), reason: Schema.optionalKey(Schema.String) }
 
 export const SagaFailure = Schema.Union([

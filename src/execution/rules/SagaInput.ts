@@ -1,6 +1,6 @@
 /**
- * What reaches an execution from outside: replies, and the wishes of people. Each is judged against the state as it is
- * when it arrives: facts to store, or the reason why nothing changes. Pure, like `SagaDecision`.
+ * Inputs of an execution: replies of other services, and requests of people. Each is judged against the state in which it
+ * arrives, and gives facts to store, or the reason why nothing changes. Pure, like `SagaDecision`.
  */
 
 import { Result, Schema } from "effect"
@@ -18,7 +18,10 @@ import { SagaStatus } from "./SagaStatus.ts"
 import { collect, isUnanswered, notDone, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
-/** The execution is finished or errored: there is nothing to run. */
+/**
+ * `resume` or `SagaRunner.execute` was called for an execution that is over: there is nothing to run. The execution itself
+ * is not changed; `SagaManager.load` gives its result.
+ */
 export class SagaExecutionAlreadyExecuted extends Schema.TaggedError<SagaExecutionAlreadyExecuted>()(
   "SagaExecutionAlreadyExecuted",
   { uuid: Schema.String, status: SagaStatus }
@@ -28,7 +31,10 @@ export class SagaExecutionAlreadyExecuted extends Schema.TaggedError<SagaExecuti
   }
 }
 
-/** A response without `requestId`, and not exactly one reply is awaited. */
+/**
+ * A response without `requestId` for an execution that does not await exactly one reply. Send the response again with the
+ * id of the request that it answers; `awaited` has the paths of the steps that wait.
+ */
 export class SagaResponseAmbiguous extends Schema.TaggedError<SagaResponseAmbiguous>()("SagaResponseAmbiguous", {
   uuid: Schema.String,
   awaited: Schema.Array(Schema.String)
@@ -38,7 +44,10 @@ export class SagaResponseAmbiguous extends Schema.TaggedError<SagaResponseAmbigu
   }
 }
 
-/** Commit needs an execution whose steps have all finished. */
+/**
+ * `commit` was called before all steps were finished, or after a failure. Call it again when the execution is finished; an
+ * errored one can only be rejected.
+ */
 export class SagaExecutionNotFinished extends Schema.TaggedError<SagaExecutionNotFinished>()(
   "SagaExecutionNotFinished",
   {
@@ -51,7 +60,10 @@ export class SagaExecutionNotFinished extends Schema.TaggedError<SagaExecutionNo
   }
 }
 
-/** The other decision was taken before. */
+/**
+ * `commit` after the decision to reject, or `reject` after the decision to commit. A decision is final: a committed
+ * transaction needs a new saga that corrects it.
+ */
 export class SagaAlreadyDecided extends Schema.TaggedError<SagaAlreadyDecided>()("SagaAlreadyDecided", {
   uuid: Schema.String,
   decision: Schema.Literals(["commit", "reject"])
@@ -61,7 +73,10 @@ export class SagaAlreadyDecided extends Schema.TaggedError<SagaAlreadyDecided>()
   }
 }
 
-/** The decision is taken, so there is nothing left to cancel. */
+/**
+ * `cancel` came too late: the execution is finished and its commit decided, or it is rolled back already. To correct a
+ * finished execution, run a saga of its own for that.
+ */
 export class SagaNotCancellable extends Schema.TaggedError<SagaNotCancellable>()("SagaNotCancellable", {
   uuid: Schema.String,
   status: SagaStatus
@@ -71,7 +86,10 @@ export class SagaNotCancellable extends Schema.TaggedError<SagaNotCancellable>()
   }
 }
 
-/** Nothing was rolled back: it is done already, or something failed on the way. */
+/**
+ * `rollback` changed nothing. `nothing-to-do`: the execution has not started. `already-done`: it is rolled back, or its
+ * commit is decided. `failed`, with its `causes`, is reserved: no version gives it yet. Compensations that fail are in `SagaExecution.later`.
+ */
 export class SagaRollbackExecution extends Schema.TaggedError<SagaRollbackExecution>()("SagaRollbackExecution", {
   uuid: Schema.String,
   reason: Schema.Literals(["already-done", "failed", "nothing-to-do"]),
@@ -82,7 +100,10 @@ export class SagaRollbackExecution extends Schema.TaggedError<SagaRollbackExecut
   }
 }
 
-/** No step with that path is parked. */
+/**
+ * `retryParked` or `resolveParked` was called for a path that is not parked (any more). `SagaExecution.parked` lists the
+ * paths of now; somebody may have been faster.
+ */
 export class SagaStepNotParked extends Schema.TaggedError<SagaStepNotParked>()("SagaStepNotParked", {
   uuid: Schema.String,
   path: Schema.String
@@ -92,9 +113,13 @@ export class SagaStepNotParked extends Schema.TaggedError<SagaStepNotParked>()("
   }
 }
 
-/** Why a reply changes nothing. It is acknowledged and counted (SPEC C5, I17). */
+/**
+ * Why a reply changes nothing. `stale`: no answer like that is awaited (any more). `sender-mismatch`: another service was
+ * asked. The message is acknowledged and counted all the same (SPEC C5, I17).
+ */
 export type Dropped = "stale" | "sender-mismatch"
 
+/** The facts that an input brings (none: it changes nothing), or the refusal that its sender gets. */
 export type Verdict<Refusal> = Result.Result<ReadonlyArray<SagaEvent>, Refusal>
 
 const nothing: ReadonlyArray<SagaEvent> = []
@@ -102,20 +127,21 @@ const unchanged = Result.succeed(nothing)
 
 export interface Reply {
   readonly inReplyTo: string
-  /** The service as the transport knows it; absent in a trusted call. */
+  /** The service that sent the reply, as the transport knows it; absent in a trusted call of this process. */
   readonly sender?: string
   readonly status: ReplyStatus
   readonly content?: Json
   readonly relatedServices: ReadonlyArray<string>
 }
 
+/** The part of the config of a process that its inputs are judged by. */
 export interface Policy {
   readonly schedule: RetrySchedule.ScheduleConfig
   /** Services that a reply may name as related; absent: any. */
   readonly relatedServices?: ReadonlyArray<string>
 }
 
-/** The moment in which a reply arrives, and what the process allows it. */
+/** The moment in which a reply arrives, and the config of the process. */
 export type Arrival = Omit<Moment, "since"> & Policy
 
 type Now = Pick<Moment, "now">
@@ -124,13 +150,13 @@ type Now = Pick<Moment, "now">
 export interface Awaited {
   readonly id: string
   readonly op: Op
-  /** Of its step; "" for what is asked of a service as a whole. */
+  /** Path of its step; "" for a phase of the two-phase commit. */
   readonly path: string
   readonly service: string
   readonly deadline: number | undefined
 }
 
-/** Everything that is awaited from other services. */
+/** All messages whose answer is awaited: of steps in the order in which they ran, then those of the phase. */
 export const awaiting = (self: SagaState): ReadonlyArray<Awaited> => {
   const add = (found: Array<Awaited>, { path }: StepState, sent: Sent | undefined, deadline: number | undefined) => {
     if (sent !== undefined) {
@@ -155,7 +181,7 @@ export const awaiting = (self: SagaState): ReadonlyArray<Awaited> => {
   return [...ofSteps, ...ofServices]
 }
 
-/** Facts of a reply. It counts only if it answers what is awaited, and comes from who was asked (SPEC C5). */
+/** Facts of a reply. A reply counts only if its answer is awaited, and if it comes from the service that was asked (SPEC C5). */
 export const reply = (self: SagaState, answer: Reply, moment: Arrival): Verdict<Dropped> => {
   const awaited = awaiting(self).find(({ id }) => id === answer.inReplyTo)
   if (awaited === undefined) return Result.fail("stale")
@@ -201,14 +227,14 @@ const factsOf = (
     case "commit":
     case "reject":
       if (status === 200) return [{ _tag: "DecisionAcknowledged", service, at }]
-      // It says that it has decided otherwise, or cannot do what it has promised.
+      // The service says that it has decided otherwise, or that it cannot keep its promise.
       return status === 500 ? [{ _tag: "ServiceStalled", service, reason: reasonOf(content), at }] : nothing
     default:
       return nothing
   }
 }
 
-/** Facts of a vote: one against is enough (SPEC C5). */
+/** Facts of a vote. One vote against the commit is enough for a rollback (SPEC C5). */
 export const vote = (service: string, against: string | undefined, at: number): ReadonlyArray<SagaEvent> =>
   against === undefined
     ? [{ _tag: "VoteReceived", service, at }]
@@ -220,11 +246,11 @@ export const vote = (service: string, against: string | undefined, at: number): 
         }
       ]
 
-/** A word of the protocol, never what else may be in an answer (SPEC C12). */
+/** A word of the protocol. Other content of an answer may be secret and is not stored (SPEC C12). */
 const reasonOf = (content: Json | undefined): string =>
   typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? content : "Refused"
 
-/** A 500 to a probe or a compensation is not final: it is counted, and tried again while attempts are left. */
+/** A 500 to a probe or a compensation is not final: the attempt counts as failed, and the next one follows. */
 const attemptFailed = (
   self: SagaState,
   path: string,
@@ -237,7 +263,7 @@ const attemptFailed = (
   return CompensationRetry.attemptFailed(state, step, failure, schedule, now)
 }
 
-/** The reply that a trusted caller gives; without `requestId` it is that of the one awaited execute. */
+/** The reply that a trusted caller gives. Without `requestId` it answers the one request that is awaited. */
 export const response = (
   self: SagaState,
   answer: Omit<Reply, "inReplyTo" | "sender"> & { readonly requestId?: string },
@@ -256,20 +282,21 @@ export const response = (
   return Result.isSuccess(judged) ? Result.succeed(judged.success) : unchanged
 }
 
-/** Who does something to an execution by hand, and why. Both are stored with the fact and shown to people. */
+/** The person or program that changes an execution by hand, and the reason. Both are stored with the fact and shown to people. */
 export interface SagaActor {
   /** The person or program, in the words of the caller: a user name, the name of a job. */
   readonly actor: string
-  /** Why, in a sentence for whoever reads the story of the execution. Default: not said. */
+  /** The reason, in a sentence for readers of the execution's story. Default: none. */
   readonly reason?: string
 }
 
-/** The same where it must be said why, because nothing else tells that the step needs no compensation any more. */
+/** The same with a reason, where only the reason tells why the step needs no compensation any more. */
 export type SagaActorWithReason = SagaActor & { readonly reason: string }
 
 const by = (who: SagaActor | undefined): Partial<SagaActor> =>
   who === undefined ? {} : { actor: who.actor, ...(who.reason !== undefined && { reason: who.reason }) }
 
+/** Starts the rollback, as long as no decision is stored. A second cancel changes nothing. */
 export const cancel = (self: SagaState, who: SagaActor | undefined, { now }: Now): Verdict<SagaNotCancellable> => {
   const fact: SagaEvent = {
     _tag: "RollbackStarted",
@@ -282,6 +309,7 @@ export const cancel = (self: SagaState, who: SagaActor | undefined, { now }: Now
     : Result.succeed([fact])
 }
 
+/** Starts the two-phase commit of a finished execution that was left undecided (`autocommit: false`). */
 export const commit = (self: SagaState, { now }: Now): Verdict<SagaExecutionNotFinished | SagaAlreadyDecided> => {
   if (self.decision === "commit") return unchanged
   if (self.status !== "finished")
@@ -289,7 +317,7 @@ export const commit = (self: SagaState, { now }: Now): Verdict<SagaExecutionNotF
   return self.commitState === "none" ? Result.succeed([{ _tag: "ReservationStarted", at: now }]) : unchanged
 }
 
-/** Rolls back where nothing is decided, and tells the participants of an execution that was left undecided. */
+/** Starts the rollback where no decision is stored. After a failure without `autocommit`, tells the participants. */
 export const reject = (self: SagaState, who: SagaActor | undefined, { now }: Now): Verdict<SagaAlreadyDecided> => {
   if (self.decision === "commit") return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))
   if (self.direction === "backward") {
@@ -302,6 +330,7 @@ export const reject = (self: SagaState, who: SagaActor | undefined, { now }: Now
   )
 }
 
+/** Starts the rollback of an execution that was started and is not decided. */
 export const rollback = (self: SagaState, { now }: Now): Verdict<SagaRollbackExecution> => {
   const fact: SagaEvent = { _tag: "RollbackStarted", failure: { _tag: "Rejected" }, at: now }
   const refuse = (reason: "already-done" | "nothing-to-do") =>
@@ -310,15 +339,17 @@ export const rollback = (self: SagaState, { now }: Now): Verdict<SagaRollbackExe
   return self.direction === "backward" || evolve(self, fact) === self ? refuse("already-done") : Result.succeed([fact])
 }
 
-/** A step, or a service that is stalled (`payments:commit`). */
+/** Whether a step, or a stalled service (`payments:commit`), needs a person. */
 const isParked = (self: SagaState, path: string): boolean =>
   self.parked.includes(path) || TwoPhaseCommit.serviceAt(self.phase, path) !== undefined
 
+/** A parked compensation is tried again from the first attempt; a stalled service is asked as if it were the first time. */
 export const retryParked = (self: SagaState, path: string, who: SagaActor, { now }: Now): Verdict<SagaStepNotParked> =>
   isParked(self, path)
     ? Result.succeed([{ _tag: "StepUnparked", path, actor: who.actor, ...by(who), at: now }])
     : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))
 
+/** A parked step counts as compensated from now on; a stalled service counts as having answered. */
 export const resolveParked = (
   self: SagaState,
   path: string,

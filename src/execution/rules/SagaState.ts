@@ -1,6 +1,6 @@
 /**
- * What is true of an execution at one moment: what its facts have folded to (`SagaEvolution`), and what is read from it.
- * Immutable.
+ * An execution at one moment: its facts, folded by `SagaEvolution`. A state is never changed: every fact makes a new one,
+ * which shares with the old one everything that stays the same.
  */
 
 import * as Context from "./SagaContext.ts"
@@ -21,17 +21,17 @@ export interface SagaState {
   readonly headers: Readonly<Record<string, string>> | undefined
   readonly autocommit: boolean
   readonly transactional: boolean
-  /** The own service has hooks: its first local step enrols it. */
+  /** The own service has hooks for transactions: the first local step enrols it. */
   readonly takesPart: boolean
   readonly status: SagaStatus
   readonly direction: "forward" | "backward"
   readonly decision: Decision | null
   readonly commitState: CommitState
   readonly root: Frame
-  /** The first cause. What fails afterwards stays with its step. */
+  /** The first failure. Later ones stay with their steps. */
   readonly failure: SagaFailure | undefined
   readonly enrolled: ReadonlyArray<string>
-  /** What those enrolled are asked; undefined: nothing yet. */
+  /** The question to the enrolled services; undefined: none yet. */
   readonly phase: TwoPhaseCommit.Phase | undefined
   /** Paths of the steps whose compensation is parked. */
   readonly parked: ReadonlyArray<string>
@@ -83,11 +83,11 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
 
 export const isOpen = (self: SagaState): boolean => self.status === "running" || self.status === "paused"
 
-/** No step is under way, and none has failed. Whether one is left to start, the definition knows. */
+/** No step is under way, and none has failed. Only the definition tells whether one is left to start. */
 export const isComplete = (self: SagaState): boolean =>
   self.direction === "forward" && self.status !== "created" && self.root.current === undefined
 
-/** What failed during the rollback, in the order in which the steps were compensated. */
+/** The failures of the rollback, in the order in which the steps were compensated. */
 export const laterFailures = (self: SagaState): ReadonlyArray<SagaFailure> =>
   collect(
     self.root,

@@ -1,7 +1,8 @@
 /**
- * The steps of an execution as a tree of frames. A frame is one sequence of steps under way: the saga's own, that of a
- * chosen alternative, of a nested saga, of a parallel branch. Steps that are done are a stack: a new one is pushed, a
- * compensated one popped, and neither copies the others. No definition is needed: executions of unknown or changed sagas can be folded and shown.
+ * The steps of an execution as a tree of frames. A frame is one sequence of steps under way: that of the saga itself, of a
+ * chosen alternative, of a nested saga, of a parallel branch. The steps of a frame that are done are a stack: a new one is
+ * pushed, a compensated one popped, and neither copies the others. No definition is needed: executions of sagas that this
+ * program does not know can be folded and shown.
  */
 import type { Envelope } from "../../wire/Envelope.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
@@ -27,7 +28,7 @@ export const toArray = <A>(stack: Stack<A> | undefined): Array<A> => {
   return items
 }
 
-/** A message that waits for its answer. Its k-th resend is due at `at` + backoff (SPEC C8). */
+/** A message that waits for its answer. When it is sent again follows from `at` (SPEC C8). */
 export interface Sent {
   readonly command: string | undefined
   readonly message: Envelope
@@ -70,7 +71,7 @@ export interface Frame {
   readonly prefix: string
   /** Index of the next step to start. */
   readonly next: number
-  /** Number of its steps where evolve needs it: in a parallel branch. */
+  /** Number of its steps, where `evolve` needs it: in a parallel branch. */
   readonly length: number | undefined
   readonly context: SagaContext
   readonly done: Stack<StepState> | undefined
@@ -112,7 +113,7 @@ export const started = (self: Frame): ReadonlyArray<StepState> => [...toArray(se
 export const notDone = ({ current, rolledBack }: Frame): ReadonlyArray<StepState> =>
   current === undefined ? toArray(rolledBack) : [current, ...toArray(rolledBack)]
 
-/** Collects from the steps of a frame and from those inside them: each step before what ran inside it. */
+/** Collects from the steps of a frame and from those inside them: from each step before the steps inside it. */
 export const collect = <A>(
   root: Frame,
   stepsOf: (frame: Frame) => ReadonlyArray<StepState>,
@@ -149,7 +150,7 @@ export const stepAt = (root: Frame, path: string): Located | undefined => {
 
 // ---- changes ---------------------------------------------------------------------------------------------------
 
-/** Changes the frame that holds the step at `path`, and what follows from it for the steps around. */
+/** Changes the frame that holds the step at `path`, and the status of the steps around it, which follows. */
 export const atFrame = (root: Frame, path: string, change: (frame: Frame) => Frame): Frame => {
   if (path.indexOf("/", root.prefix.length) < 0) return change(root)
   const outer =
@@ -164,7 +165,7 @@ export const atFrame = (root: Frame, path: string, change: (frame: Frame) => Fra
   return inRolledBack(root, outer.path, () => changed)
 }
 
-/** A composite step mirrors what happens inside it. */
+/** The step around changed frames: its status and its services follow from the steps inside. */
 const around = (outer: StepState, inner: ReadonlyArray<Frame>): StepState => {
   const relatedServices = inner.reduce(
     (names, { current }) => union(names, current?.relatedServices ?? none),

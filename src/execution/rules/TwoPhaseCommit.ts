@@ -1,20 +1,20 @@
 /**
- * The question that is put to all services that take part: for their vote, then, of the decision, for their
- * acknowledgement (SPEC C5). Answers are facts; questions follow from them, and are put again until they are answered.
+ * The phases of the two-phase commit: all services that take part are asked for their vote, and then told the decision
+ * until they acknowledge it (SPEC C5). Answers are facts. A question is sent again until it is answered.
  */
 import { type Envelope, messageId } from "../../wire/Envelope.ts"
 import { collect, type Frame, started } from "./StepTree.ts"
 
 export type Question = "reserve" | "commit" | "reject"
 
-/** One service that is asked. */
+/** One service in a phase, and whether it has answered. */
 export interface Ask {
   readonly service: string
-  /** When it was first to be asked; when it is asked again follows from that. */
+  /** When the service was first asked, in milliseconds since the epoch; the times of later messages follow from it. */
   readonly at: number
-  /** `new`: the write that lets it be asked is not stored yet. */
+  /** `new`: the write that must come before the first message is not stored yet. */
   readonly status: "new" | "asked" | "answered"
-  /** Why a person should look at it. It is asked all the same, but seldom. */
+  /** Why a person should look at the service. It is still asked, but seldom. */
   readonly stalled: string | undefined
 }
 
@@ -32,13 +32,13 @@ export const begin = (op: Question, services: ReadonlyArray<string>, at: number)
   asks: services.map((service) => ask(service, at))
 })
 
-/** Whoever is enrolled late is asked as well. */
+/** Services that are enrolled late are asked as well. */
 export const join = (self: Phase, services: ReadonlyArray<string>, at: number): Phase => {
   const late = services.filter((name) => !self.asks.some(({ service }) => service === name))
   return late.length === 0 ? self : { ...self, asks: [...self.asks, ...late.map((service) => ask(service, at))] }
 }
 
-/** Nobody's answer is missing. */
+/** Every service has answered. */
 export const isReached = (self: Phase | undefined): boolean =>
   self === undefined || self.asks.every(({ status }) => status === "answered")
 
@@ -46,7 +46,7 @@ export const isReached = (self: Phase | undefined): boolean =>
 export const pending = (self: Phase | undefined): ReadonlyArray<string> =>
   (self?.asks ?? []).flatMap(({ service, status }) => (status === "answered" ? [] : [service])).sort()
 
-/** The same phase where the service is not asked, or has answered. */
+/** The same phase where the service is not in it, or has answered. */
 const change = (self: Phase, service: string, to: (ask: Ask) => Ask): Phase => {
   const asks = self.asks.map((ask) => (ask.service === service && ask.status !== "answered" ? to(ask) : ask))
   return asks.every((ask, i) => ask === self.asks[i]) ? self : { ...self, asks }
@@ -58,23 +58,23 @@ export const answered = (self: Phase, service: string): Phase =>
 export const stalled = (self: Phase, service: string, reason: string, at: number): Phase =>
   change(self, service, (ask) => (ask.stalled === undefined ? { ...ask, at, stalled: reason } : ask))
 
-/** Asks anew, as if it were the first time. */
+/** Asks a service as if it were the first time. */
 export const again = (self: Phase, service: string, at: number): Phase =>
   change(self, service, (ask) => ({ ...ask, at, status: "new", stalled: undefined }))
 
-/** After the write: whoever was to be asked is asked now. */
+/** The phase after the write: its new services are asked now. */
 export const stored = (self: Phase): Phase =>
   self.asks.some(({ status }) => status === "new")
     ? { ...self, asks: self.asks.map((ask) => (ask.status === "new" ? { ...ask, status: "asked" } : ask)) }
     : self
 
-/** Where a person finds a service that is stalled: `payments:commit`. No step has such a path. */
+/** The places of stalled services for people and `retryParked`: `payments:commit`. No step has such a path. */
 export const stalledAt = (self: Phase | undefined): ReadonlyArray<string> =>
   self === undefined
     ? []
     : self.asks.flatMap(({ service, stalled }) => (stalled === undefined ? [] : [`${service}:${self.op}`]))
 
-/** The service that is stalled there. */
+/** The service that is stalled at a place. */
 export const serviceAt = (self: Phase | undefined, place: string): string | undefined =>
   stalledAt(self).includes(place) ? place.slice(0, place.lastIndexOf(":")) : undefined
 
@@ -84,12 +84,12 @@ export const effects = ({ root }: Pick<Coordinated, "root">, service: string): R
     if (request?.message.service === service && effect === "exists") paths.push(path)
   })
 
-/** What is asked of the services; every copy of a message has the same bytes. */
+/** The content of a question to services. Every copy of a message has the same bytes. */
 export interface Transaction {
   readonly uuid: string
   /** The own service, which decides. */
   readonly coordinator: string
-  /** Those that are asked now: each once, sorted. */
+  /** The services that are asked now: each once, sorted. */
   readonly services: ReadonlyArray<string>
   /** For each of them, the paths of its steps that have an effect. */
   readonly effects: Readonly<Record<string, ReadonlyArray<string>>>
@@ -97,7 +97,7 @@ export interface Transaction {
   readonly notAfter: number
 }
 
-/** What the questions need to know of an execution. */
+/** The part of an execution that questions need. */
 interface Coordinated {
   readonly uuid: string
   /** The own service. */

@@ -1,4 +1,7 @@
-/** The errors that callers see: what a stored failure (`SagaFailure`) is as an error, and how a defect is stored. */
+/**
+ * The errors of a failed execution. A failure is stored as data (`SagaFailure`); `toError` makes the error that callers
+ * get. In the process where a step failed, callers get the very error of its callback.
+ */
 import { Cause, Schema } from "effect"
 import { SagaResponseError } from "../../definition/SagaMessage.ts"
 import * as SagaPath from "../../definition/SagaPath.ts"
@@ -7,7 +10,10 @@ import * as JsonCodec from "../../wire/JsonCodec.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
 import { isDeclared, type SagaFailure } from "../rules/SagaFailure.ts"
 
-/** No result before the deadline (milliseconds since the epoch). */
+/**
+ * A step had no result at its deadline (milliseconds since the epoch). Stands in the `cause` of `SagaFailedExecutionStep`.
+ * Whether the step had an effect was not known; the rollback asks for it. Give the step a longer `timeout` if it is slow.
+ */
 export class SagaStepTimedOut extends Schema.TaggedError<SagaStepTimedOut>()("SagaStepTimedOut", {
   path: Schema.String,
   step: Schema.String,
@@ -18,7 +24,10 @@ export class SagaStepTimedOut extends Schema.TaggedError<SagaStepTimedOut>()("Sa
   }
 }
 
-/** The process stopped in the middle of a local step whose `onCrash` forbids running it again. */
+/**
+ * The process stopped in the middle of a local step whose `onCrash` forbids running it again. Stands in the `cause` of
+ * `SagaFailedExecutionStep`. Steps that may safely run twice can have `onCrash: "retry"`.
+ */
 export class SagaStepInterrupted extends Schema.TaggedError<SagaStepInterrupted>()("SagaStepInterrupted", {
   path: Schema.String,
   step: Schema.String
@@ -28,7 +37,11 @@ export class SagaStepInterrupted extends Schema.TaggedError<SagaStepInterrupted>
   }
 }
 
-/** A value is not what its schema or JSON allows. */
+/**
+ * A value cannot be stored or sent: it does not fit its schema, or is not JSON. A caller gets the error itself for the
+ * initial context and for the content of a response; for a step it stands in the `cause` of `SagaFailedExecutionStep`.
+ * `issue` names the place in the value, never the value.
+ */
 export class SagaContextEncodeError extends Schema.TaggedError<SagaContextEncodeError>()("SagaContextEncodeError", {
   path: Schema.String,
   step: Schema.String,
@@ -41,7 +54,10 @@ export class SagaContextEncodeError extends Schema.TaggedError<SagaContextEncode
   }
 }
 
-/** What is stored or received is not what the schema of the step says. */
+/**
+ * A stored or received value does not fit the schema of its step: the other side sends another format, or the schema was
+ * changed while executions were under way. Stands in the `cause` of `SagaFailedExecutionStep`.
+ */
 export class SagaContextDecodeError extends Schema.TaggedError<SagaContextDecodeError>()("SagaContextDecodeError", {
   path: Schema.String,
   step: Schema.String,
@@ -52,7 +68,10 @@ export class SagaContextDecodeError extends Schema.TaggedError<SagaContextDecode
   }
 }
 
-/** The context, or a message, is larger than SPEC C11 allows. */
+/**
+ * The context, or a message, is larger than SPEC C11 allows. A caller gets the error itself for the initial context; for a
+ * step it stands in the `cause` of `SagaFailedExecutionStep`. Store large values elsewhere and keep their id in the context.
+ */
 export class SagaContextTooLarge extends Schema.TaggedError<SagaContextTooLarge>()("SagaContextTooLarge", {
   path: Schema.String,
   step: Schema.String,
@@ -63,7 +82,10 @@ export class SagaContextTooLarge extends Schema.TaggedError<SagaContextTooLarge>
   }
 }
 
-/** A reply names services outside the allow-list. */
+/**
+ * A reply names services that `SagaConfig.relatedServices` does not allow. Stands in the `cause` of
+ * `SagaFailedExecutionStep`. Add the services to the list if they may take part.
+ */
 export class SagaRelatedServicesRefused extends Schema.TaggedError<SagaRelatedServicesRefused>()(
   "SagaRelatedServicesRefused",
   { path: Schema.String, step: Schema.String, issue: Schema.String }
@@ -74,8 +96,9 @@ export class SagaRelatedServicesRefused extends Schema.TaggedError<SagaRelatedSe
 }
 
 /**
- * A step failed otherwise than with an error it declares: a callback died (the defect is the cause), no reply came in
- * time, the other side answered 500, a value broke its schema or a limit.
+ * A step failed with something else than an error that it declares: a callback died (`cause` is its defect), no reply came
+ * in time, the other side answered 500, a value broke its schema or a limit. The execution is rolled back; the cause says
+ * whether a new execution with the same context may succeed.
  */
 export class SagaFailedExecutionStep extends Schema.TaggedError<SagaFailedExecutionStep>()("SagaFailedExecutionStep", {
   saga: Schema.String,
@@ -88,11 +111,15 @@ export class SagaFailedExecutionStep extends Schema.TaggedError<SagaFailedExecut
   }
 }
 
-/** The participants could not be brought to one decision, or not all have acknowledged it yet. */
+/**
+ * The transaction was rejected, because a participant voted against it or did not vote in time (`decision: "reject"`); or
+ * the commit is decided, and the participants in `pending` have not acknowledged it within `commitWait`
+ * (`decision: "commit"`). After a commit there is nothing to do: they are told until they answer.
+ */
 export class SagaFailedCommitCallback extends Schema.TaggedError<SagaFailedCommitCallback>()(
   "SagaFailedCommitCallback",
   {
-    /** What was decided; `commit` is final, and telling the participants goes on. */
+    /** The decision. It is final. */
     decision: Schema.Literals(["commit", "reject"]),
     pending: Schema.Array(Schema.String),
     reason: Schema.String
@@ -105,7 +132,7 @@ export class SagaFailedCommitCallback extends Schema.TaggedError<SagaFailedCommi
   }
 }
 
-/** Somebody cancelled the execution. */
+/** The execution was cancelled by `SagaManager.cancel`, and is rolled back. A new execution can be started. */
 export class SagaCancelled extends Schema.TaggedError<SagaCancelled>()("SagaCancelled", {
   actor: Schema.optionalKey(Schema.String),
   reason: Schema.optionalKey(Schema.String)
@@ -115,7 +142,7 @@ export class SagaCancelled extends Schema.TaggedError<SagaCancelled>()("SagaCanc
   }
 }
 
-/** The execution was rolled back or rejected by hand. */
+/** The execution was rolled back or rejected by hand (`reject`, `rollback`). A new execution can be started. */
 export class SagaRejected extends Schema.TaggedError<SagaRejected>()("SagaRejected", {
   actor: Schema.optionalKey(Schema.String),
   reason: Schema.optionalKey(Schema.String)
@@ -130,17 +157,17 @@ export class SagaRejected extends Schema.TaggedError<SagaRejected>()("SagaReject
 const said = ({ actor, reason }: { readonly actor?: string; readonly reason?: string }): string =>
   `${actor === undefined ? "" : ` by ${actor}`}${reason === undefined ? "" : `: ${reason}`}`
 
-/** What an execution can fail with besides the errors its steps declare. */
+/** The errors of an execution besides those that its steps declare. */
 export type SagaSystemError = SagaFailedExecutionStep | SagaFailedCommitCallback | SagaCancelled | SagaRejected
 
 const originals = new WeakMap<SagaFailure, unknown>()
 
-/** Keeps the error itself for as long as this process has the failure: nothing is lost to its encoding, and it is not made again. */
+/** Keeps the error itself for as long as this process has the failure: the encoded failure may have less in it. */
 export const remember = (self: SagaFailure, error: unknown): void => {
   originals.set(self, error)
 }
 
-/** A defect, or anything else that was thrown, as it is stored. */
+/** The stored form of a defect, or of anything else that was thrown. */
 export const encodeDefect = (defect: unknown): Json => {
   const encoded = JsonCodec.encode(Schema.Defect(), defect)
   return encoded === undefined || JsonCodec.isCodecIssue(encoded)

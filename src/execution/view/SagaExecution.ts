@@ -26,7 +26,7 @@ import { contextView } from "./ContextView.ts"
 import * as Step from "./SagaStepExecution.ts"
 
 export class SagaExecution {
-  /** What the events fold to. */
+  /** The state that the facts fold to. */
   readonly state: State.SagaState
   /** Absent when the saga is not known to this program: the execution can be shown and not continued. */
   readonly definition: Definition | undefined
@@ -73,7 +73,7 @@ export class SagaExecution {
   get pausedStep(): Step.SagaStepExecution | undefined {
     return Step.paused(this, this.state.root)
   }
-  /** What needs a person: paths of steps that are not undone, and services that are stalled (`payments:commit`). */
+  /** The places that need a person: paths of steps that are not compensated, and stalled services (`payments:commit`). */
   get parked(): ReadonlyArray<string> {
     const { phase, parked } = this.state
     return phase === undefined ? parked : [...parked, ...stalledAt(phase)]
@@ -97,7 +97,7 @@ export class SagaExecution {
     const { failure, saga } = this.state
     return failure === undefined ? undefined : toError(failure, saga, this.definition)
   }
-  /** What failed while undoing, latest attempt per step. */
+  /** The errors of the rollback: those of the latest attempt at each step. */
   get later(): ReadonlyArray<unknown> {
     return State.laterFailures(this.state).map((failure) => toError(failure, this.state.saga, this.definition))
   }
@@ -105,7 +105,7 @@ export class SagaExecution {
   get events(): ReadonlyArray<SagaEvent> {
     return toArray(this.state.history).reverse()
   }
-  /** Nothing is left to do: everybody has committed, or everything is undone and everybody was told. */
+  /** Nothing is left to do: every service has committed, or every step is compensated and every service was told. */
   get settled(): boolean {
     return State.isSettled(this.state)
   }
@@ -117,13 +117,13 @@ export interface Finished<out Ctx> extends Omit<SagaExecution, "context" | "stat
   readonly context: Ctx
 }
 
-/** A reply is awaited: what has run so far is in the context. */
+/** A reply is awaited: the context has the results so far. */
 export interface Paused<out Ctx> extends Omit<SagaExecution, "context" | "status"> {
   readonly status: "paused"
   readonly context: Partial<Ctx>
 }
 
-/** A step has failed, or somebody stopped it, and everything before it was undone. */
+/** A step has failed, or a person stopped the execution, and the steps before were compensated. */
 export interface Errored<out Ctx, out E> extends Omit<SagaExecution, "cause" | "context" | "status"> {
   readonly status: "errored"
   readonly context: Partial<Ctx>

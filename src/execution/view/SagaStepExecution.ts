@@ -1,4 +1,4 @@
-/** One step of one run, as people and programs read it: its status, who took part, and what ran inside it. */
+/** One step of one execution, as people and programs read it: its status, the services that took part, the steps inside. */
 import { Effect, Schema } from "effect"
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition, SagaStep } from "../../definition/SagaStep.ts"
@@ -22,7 +22,7 @@ export interface SagaStepExecution {
   readonly alreadyRollback: boolean
   /** The alternative that was chosen; undefined for other kinds. */
   readonly choice: number | null | undefined
-  /** What ran inside: one part of a conditional or nested step, every branch of a parallel one. */
+  /** The executions inside: one of a conditional or nested step, one for each branch of a parallel step. */
   readonly inner: ReadonlyArray<Inner>
 }
 
@@ -62,17 +62,17 @@ export const make = (run: Run, state: StepState): SagaStepExecution => ({
   }
 })
 
-/** The steps of a frame that are over: done, and undone or failed, in the order they ran. */
+/** The steps of a frame that are over, in the order in which they ran: done, compensated, parked or failed. */
 export const executed = (run: Run, frame: Frame): ReadonlyArray<SagaStepExecution> =>
   started(frame)
     .filter((state) => state !== frame.current || !isUnderWay(run, state))
     .map((state) => make(run, state))
 
-/** On the way back the step that is undone is over, also one that was paused; what still runs is not. */
+/** During a rollback only a local step that still runs is under way. A step that is compensated is over. */
 const isUnderWay = ({ state: { direction } }: Run, step: StepState): boolean =>
   direction === "forward" ? step.failure === undefined : step.kind === "local" && step.status === "running-on-execute"
 
-/** On the way back nothing is awaited any more to go on. */
+/** During a rollback no reply is awaited to go on. */
 export const paused = (run: Run, frame: Frame): SagaStepExecution | undefined =>
   run.state.direction === "forward" && frame.current?.status === "paused-by-on-execute"
     ? make(run, frame.current)

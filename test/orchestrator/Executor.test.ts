@@ -13,7 +13,9 @@ import {
 import { Envelope, Executor } from "../../src/internals.ts"
 import {
   begin,
+  bookFlight,
   bookFor,
+  context,
   Flights,
   failure,
   go,
@@ -22,18 +24,16 @@ import {
   portsEnrolling,
   runnerEnrolling,
   SoldOut,
+  trip,
   Wire
 } from "../fixtures/travel.ts"
 
-const trip = Saga.make("Trip", { context: { trip: Schema.String } })
 const Trip = trip.pipe(
   Saga.local("seat", { success: Schema.String, execute: () => Effect.succeed("12A") }),
   Saga.remote("flight", { execute: { command: Flights.commands.Book, payload: bookFor } }),
   Saga.commit
 )
 
-const context = { trip: "Gent" }
-const bookFlight = { command: Flights.commands.Book, payload: bookFor }
 const created = SagaExecution.fromDefinition(Trip, { context, user: "ann" })
 const seat = Effect.flatMap(created, (execution) => Executor.at(execution, { path: "0", name: "seat" }))
 const flight = Effect.flatMap(created, (execution) => Executor.at(execution, { path: "1", name: "flight" }))

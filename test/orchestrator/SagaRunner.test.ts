@@ -5,9 +5,12 @@ import { Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../
 import {
   Agreement,
   begin,
-  bookFor,
+  bookFlight,
+  bookHotel,
+  cancelFlight,
+  cancelHotel,
   compensated,
-  Flights,
+  context,
   failure,
   go,
   Hotels,
@@ -17,22 +20,9 @@ import {
   runnerEnrolling,
   SoldOut,
   statuses,
+  trip,
   Wire
 } from "../fixtures/travel.ts"
-
-const context = { trip: "Gent" }
-const trip = Saga.make("Trip", { context: { trip: Schema.String } })
-
-const bookFlight = { command: Flights.commands.Book, payload: bookFor }
-const bookHotel = { command: Hotels.commands.Book, payload: bookFor }
-const cancelFlight = {
-  command: Flights.commands.Cancel,
-  payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
-}
-const cancelHotel = {
-  command: Hotels.commands.Cancel,
-  payload: ({ hotel }: { readonly hotel: { readonly ref: string } }) => ({ ref: hotel.ref })
-}
 
 /** Two remote steps that can be compensated. */
 const Trip = trip.pipe(

@@ -2,33 +2,29 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { Saga, SagaExecution, SagaManager, SagaRunner, SagaTransaction } from "../../../src/index.ts"
+import { Saga, SagaExecution, SagaManager, SagaTransaction } from "../../../src/index.ts"
 import { SagaStepExecution } from "../../../src/internals.ts"
 import {
   Agreement,
   begin,
-  bookFor,
+  bookFlight,
   compensated,
-  Flights,
+  context,
   failure,
   go,
   makeStory,
   manager,
   own,
+  rollback,
   runner,
   runnerEnrolling,
   SoldOut,
   statuses,
+  trip,
   until
 } from "../../fixtures/travel.ts"
 
-const context = { trip: "Gent" }
 type Before = { readonly trip: string }
-const trip = Saga.make("Trip", { context: { trip: Schema.String } })
-const bookFlight = { command: Flights.commands.Book, payload: bookFor }
-
-const rollback = (execution: SagaExecution.SagaExecution) =>
-  SagaRunner.SagaRunner.use((service) => service.rollback(execution))
 
 describe("execute", () => {
   it.effect("LOC-001 the result is the step's entry, the step is finished, and the own service took part", () => {

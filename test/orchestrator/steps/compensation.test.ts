@@ -6,6 +6,7 @@ import { Saga, SagaManager } from "../../../src/index.ts"
 import {
   bookFor,
   compensated,
+  context,
   Flights,
   failure,
   idle,
@@ -15,12 +16,11 @@ import {
   SoldOut,
   sentTo,
   statuses,
+  trip,
   until,
   Wire
 } from "../../fixtures/travel.ts"
 
-const context = { trip: "Gent" }
-const trip = Saga.make("Trip", { context: { trip: Schema.String } })
 const fails = () => Effect.fail(new SoldOut({ what: "all" }))
 
 /** A local step whose compensation dies a number of times; then a step that fails. */

@@ -1,18 +1,20 @@
 /** Conditional steps: the choice, what runs inside it, and how it is compensated, stored and resumed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../../src/index.ts"
+import { Saga, SagaExecution, SagaExecutionRepository } from "../../../src/index.ts"
 import {
   Agreement,
   begin,
-  bookFor,
+  bookFlight,
+  bookHotel,
+  cancelFlight,
+  cancelHotel,
   compensated,
-  Flights,
   failure,
   go,
-  Hotels,
   makeStory,
   own,
+  rollback,
   runner,
   runnerEnrolling,
   SoldOut,
@@ -23,20 +25,6 @@ import {
 const trip = Saga.make("Trip", { context: { trip: Schema.String, far: Schema.Boolean } })
 const far = { trip: "Gent", far: true }
 const near = { trip: "Gent", far: false }
-
-const bookFlight = { command: Flights.commands.Book, payload: bookFor }
-const bookHotel = { command: Hotels.commands.Book, payload: bookFor }
-const cancelFlight = {
-  command: Flights.commands.Cancel,
-  payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
-}
-const cancelHotel = {
-  command: Hotels.commands.Cancel,
-  payload: ({ hotel }: { readonly hotel: { readonly ref: string } }) => ({ ref: hotel.ref })
-}
-
-const rollback = (execution: SagaExecution.SagaExecution) =>
-  SagaRunner.SagaRunner.use((service) => service.rollback(execution))
 
 const story = makeStory()
 

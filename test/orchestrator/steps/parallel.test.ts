@@ -5,12 +5,14 @@ import { TestClock } from "effect/testing"
 import { Saga, SagaExecution, SagaManager } from "../../../src/index.ts"
 import {
   begin,
-  bookFor,
+  bookFlight,
+  bookHotel,
+  cancelFlight,
+  cancelHotel,
   compensated,
-  Flights,
+  context,
   failure,
   go,
-  Hotels,
   idle,
   makeStory,
   manager,
@@ -19,23 +21,10 @@ import {
   SoldOut,
   sentTo,
   statuses,
+  trip,
   until,
   Wire
 } from "../../fixtures/travel.ts"
-
-const context = { trip: "Gent" }
-const trip = Saga.make("Trip", { context: { trip: Schema.String } })
-
-const bookFlight = { command: Flights.commands.Book, payload: bookFor }
-const bookHotel = { command: Hotels.commands.Book, payload: bookFor }
-const cancelFlight = {
-  command: Flights.commands.Cancel,
-  payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
-}
-const cancelHotel = {
-  command: Hotels.commands.Cancel,
-  payload: ({ hotel }: { readonly hotel: { readonly ref: string } }) => ({ ref: hotel.ref })
-}
 
 /** A flight and a hotel at the same time, between two local steps. */
 const makeBoth = (story: ReturnType<typeof makeStory>) =>

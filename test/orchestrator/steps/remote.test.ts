@@ -6,31 +6,26 @@ import { Saga, SagaExecution, SagaExecutionRepository, SagaRunner } from "../../
 import { FaultPoint } from "../../../src/internals.ts"
 import {
   begin,
+  bookFlight,
   bookFor,
+  bookHotel,
   Cars,
+  cancelFlight,
   compensated,
+  context,
   Flights,
   failure,
   go,
-  Hotels,
   makeStory,
   own,
   response,
+  rollback,
   runner,
   SoldOut,
   statuses,
+  trip,
   Wire
 } from "../../fixtures/travel.ts"
-
-const context = { trip: "Gent" }
-const trip = Saga.make("Trip", { context: { trip: Schema.String } })
-
-const bookFlight = { command: Flights.commands.Book, payload: bookFor }
-const bookHotel = { command: Hotels.commands.Book, payload: bookFor }
-const cancelFlight = {
-  command: Flights.commands.Cancel,
-  payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
-}
 
 /** A flight that is given back, and a hotel that is not. */
 const Compensable = trip.pipe(
@@ -38,9 +33,6 @@ const Compensable = trip.pipe(
   Saga.remote("hotel", { execute: bookHotel }),
   Saga.commit
 )
-
-const rollback = (execution: SagaExecution.SagaExecution) =>
-  SagaRunner.SagaRunner.use((service) => service.rollback(execution))
 
 describe("execute", () => {
   it.effect("REM-001 the first execution sends one request and pauses the step; nothing is compensated", () =>

@@ -1,14 +1,16 @@
 /** Remote steps over time, with a manager: resends, deadlines, probes, and a cancel in the middle of a pause. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Schema } from "effect"
+import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { Saga, SagaManager } from "../../../src/index.ts"
 import {
   Agreement,
+  bookFlight,
   bookFor,
   Cars,
+  cancelFlight,
   compensated,
-  Flights,
+  context,
   failure,
   idle,
   makeStory,
@@ -18,17 +20,10 @@ import {
   SoldOut,
   sentTo,
   statuses,
+  trip,
   until,
   Wire
 } from "../../fixtures/travel.ts"
-
-const context = { trip: "Gent" }
-const trip = Saga.make("Trip", { context: { trip: Schema.String } })
-const bookFlight = { command: Flights.commands.Book, payload: bookFor }
-const cancelFlight = {
-  command: Flights.commands.Cancel,
-  payload: ({ flight }: { readonly flight: { readonly ref: string } }) => ({ ref: flight.ref })
-}
 
 /** A seat in this process, then a flight that must be booked within ten seconds. */
 const withSeat = (story: ReturnType<typeof makeStory>) =>

@@ -6,6 +6,7 @@ import { Saga, SagaExecutionRepository, SagaManager, SagaTransaction } from "../
 import {
   bookFor,
   compensated,
+  context,
   Flights,
   failure,
   idle,
@@ -16,14 +17,13 @@ import {
   SoldOut,
   sentTo,
   statuses,
+  trip,
   until,
   Wire
 } from "../../fixtures/travel.ts"
 
 const uuid = "0e9f4f0a-7c1f-4b4e-9a55-111111111111"
-const context = { trip: "Gent" }
 type Before = { readonly trip: string }
-const trip = Saga.make("Trip", { context: { trip: Schema.String } })
 
 const load = SagaExecutionRepository.SagaExecutionRepository.use((repository) => repository.load(uuid))
 

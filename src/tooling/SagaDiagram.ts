@@ -1,23 +1,23 @@
 /**
- * A saga as a Mermaid flowchart. Solid arrows are the way forward. A dotted arrow leaves a step that is undone, and
- * leads to what is undone next; a step without a compensation has none and is passed over.
+ * A saga as a Mermaid flowchart. Solid arrows lead forward. A dotted arrow is a compensation: it leaves the step that is
+ * compensated, and leads to the step that is compensated next. Steps without a compensation are passed over.
  */
 import * as SagaShape from "../definition/SagaShape.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 
-/** Draws a saga, or the shape of one that this program does not have. */
+/** The flowchart of a saga; also of a shape, which may come from another program. */
 export const mermaid = (saga: Definition | SagaShape.SagaShape): string => {
   const shape = "saga" in saga ? saga : SagaShape.of(saga)
   const paper: Paper = { nodes: [], arrows: [] }
-  const end = drawAll(shape.steps, { ahead: [{ from: "start" }], undone: ["undone"] }, paper)
+  const end = drawAll(shape.steps, { ahead: [{ from: "start" }], rollback: ["errored"] }, paper)
   connect(end.ahead, "finished", paper)
   return `${[
     "flowchart TD",
-    "  accDescr: Solid arrows lead forward. If a step fails, dotted arrows lead back from the step before it.",
+    "  accDescr: Solid arrows lead forward. If a step fails, dotted arrows show the compensations, from the step before it.",
     `  start(["${shown(shape.saga)}"])`,
     ...paper.nodes.map((line) => `  ${line}`),
     `  finished(["finished"])`,
-    `  undone(["undone"])`,
+    `  errored(["errored"])`,
     ...paper.arrows.map((line) => `  ${line}`)
   ].join("\n")}\n`
 }
@@ -27,39 +27,42 @@ interface Paper {
   readonly arrows: Array<string>
 }
 
-/** Where the drawing has come to. */
-interface Place {
-  /** What leads to the next step. */
+/** The loose ends of a drawing, to which the next step is tied. */
+interface Ends {
+  /** The beginnings of the solid arrows to the next step. */
   readonly ahead: ReadonlyArray<{ readonly from: string; readonly label?: string }>
-  /** What is undone first if the next step fails; several after a choice or after branches. */
-  readonly undone: ReadonlyArray<string>
+  /** The steps that are compensated first if the next step fails; several after alternatives or branches. */
+  readonly rollback: ReadonlyArray<string>
 }
 
-const drawAll = (steps: ReadonlyArray<SagaShape.StepShape>, place: Place, paper: Paper): Place =>
-  steps.reduce((before, step) => draw(step, before, paper), place)
+const drawAll = (steps: ReadonlyArray<SagaShape.StepShape>, ends: Ends, paper: Paper): Ends =>
+  steps.reduce((before, step) => draw(step, before, paper), ends)
 
-const draw = (step: SagaShape.StepShape, before: Place, paper: Paper): Place => {
+const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
   const id = `s${step.path.replaceAll("/", "_")}`
   const name = shown(step.name)
-  const { undone } = before
+  const { rollback } = before
   switch (step.type) {
     case "local":
       paper.nodes.push(`${id}["${name}"]`)
       connect(before.ahead, id, paper)
-      return { ahead: [{ from: id }], undone: undo(id, step.compensate === null ? null : step.name, undone, paper) }
+      return {
+        ahead: [{ from: id }],
+        rollback: compensate(id, step.compensate === null ? null : step.name, rollback, paper)
+      }
     case "remote":
       paper.nodes.push(`${id}["${name}${step.execute === null ? "" : `<br/>${shown(step.execute)}`}"]`)
       connect(before.ahead, id, paper)
-      return { ahead: [{ from: id }], undone: undo(id, step.compensate, undone, paper) }
+      return { ahead: [{ from: id }], rollback: compensate(id, step.compensate, rollback, paper) }
     case "conditional": {
       paper.nodes.push(`${id}{"${name}"}`)
       connect(before.ahead, id, paper)
       const ends = step.alternatives.map((alternative, i) => {
         const label = alternative.else ? "else" : `if ${i + 1}`
-        return drawAll(alternative.steps, { ahead: [{ from: id, label }], undone }, paper)
+        return drawAll(alternative.steps, { ahead: [{ from: id, label }], rollback }, paper)
       })
       const hasElse = step.alternatives.some((alternative) => alternative.else)
-      return together(hasElse ? ends : [...ends, { ahead: [{ from: id, label: "none" }], undone }])
+      return together(hasElse ? ends : [...ends, { ahead: [{ from: id, label: "none" }], rollback }])
     }
     case "nested": {
       const nodes: Array<string> = []
@@ -73,34 +76,39 @@ const draw = (step: SagaShape.StepShape, before: Place, paper: Paper): Place => 
       connect(before.ahead, id, paper)
       const end = together(
         step.branches.map((branch) =>
-          drawAll(branch.steps, { ahead: [{ from: id, label: branch.name }], undone }, paper)
+          drawAll(branch.steps, { ahead: [{ from: id, label: branch.name }], rollback }, paper)
         )
       )
       paper.nodes.push(`${id}_all((" "))`)
       connect(end.ahead, `${id}_all`, paper)
-      return { ahead: [{ from: `${id}_all` }], undone: end.undone }
+      return { ahead: [{ from: `${id}_all` }], rollback: end.rollback }
     }
   }
 }
 
-const together = (places: ReadonlyArray<Place>): Place => ({
-  ahead: places.flatMap(({ ahead }) => ahead),
-  undone: [...new Set(places.flatMap(({ undone }) => undone))]
+const together = (all: ReadonlyArray<Ends>): Ends => ({
+  ahead: all.flatMap(({ ahead }) => ahead),
+  rollback: [...new Set(all.flatMap(({ rollback }) => rollback))]
 })
 
-const connect = (ahead: Place["ahead"], to: string, { arrows }: Paper): void => {
+const connect = (ahead: Ends["ahead"], to: string, { arrows }: Paper): void => {
   for (const { from, label } of ahead) {
     arrows.push(label === undefined ? `${from} --> ${to}` : `${from} -- "${shown(label)}" --> ${to}`)
   }
 }
 
-/** What is undone first from here on. */
-const undo = (id: string, compensation: string | null, undone: Place["undone"], { arrows }: Paper): Place["undone"] => {
-  if (compensation === null) return undone
-  for (const to of undone) arrows.push(`${id} -. "undo ${shown(compensation)}" .-> ${to}`)
+/** Draws the dotted arrows of a step. Gives the steps that are compensated first from here on. */
+const compensate = (
+  id: string,
+  compensation: string | null,
+  rollback: Ends["rollback"],
+  { arrows }: Paper
+): Ends["rollback"] => {
+  if (compensation === null) return rollback
+  for (const to of rollback) arrows.push(`${id} -. "compensate ${shown(compensation)}" .-> ${to}`)
   return [id]
 }
 
-/** Text that Mermaid shows as it is: whatever could mean something to it is written as a character code. */
+/** A text that Mermaid shows as it is: other signs than letters, digits and a few are written as character codes. */
 const shown = (text: string): string =>
   text.replaceAll(/[^\p{L}\p{N}_/ .-]|(?<!\p{L})[.-]|[.-](?!\p{L})/gu, (char) => `#${char.codePointAt(0)};`)

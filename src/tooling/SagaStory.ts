@@ -1,22 +1,37 @@
 /**
- * One execution as a story, told from its events: what ran, what failed and why, what was undone, how it ended. Errors
- * are told by their tags. Values are told only where `values` asks for them: a story may end up in a log.
+ * An execution as a story, a line for each fact that matters to a person. Errors are told by their tags. Values are left
+ * out unless `values` is set, because a story may end up in a log.
  */
 import type { Of, SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../execution/rules/SagaFailure.ts"
 
-/** A `SagaExecution`, or anything else that has the events of one execution, oldest first. */
+/** A `SagaExecution`, or another value with the facts of one execution, the oldest first. */
 export interface Told {
   readonly events: ReadonlyArray<SagaEvent>
 }
 
-export interface Options {
-  /** Tell results, errors and the initial values too. Default false. */
+/** The options of `tell`. */
+export interface StoryOptions {
+  /** Tells results, errors and initial values too. Default: false. They may be secret: set it for a person, not for a log. */
   readonly values?: boolean
 }
 
-/** Every event that means something to a person, a line each. What is not over yet comes last. */
-export const tell = ({ events }: Told, { values = false }: Options = {}): ReadonlyArray<string> => {
+/**
+ * The whole story. Steps that have begun and not ended come last.
+ *
+ * @example
+ * ```ts
+ * SagaStory.tell(execution)
+ * // PlaceOrder starts
+ * // reservation succeeded
+ * // payment: payments is asked to Charge
+ * // payment failed: CardDeclined
+ * // the rollback begins: CardDeclined
+ * // reservation compensated
+ * // errored: everything that was done is compensated
+ * ```
+ */
+export const tell = ({ events }: Told, { values = false }: StoryOptions = {}): ReadonlyArray<string> => {
   const parked = new Set<string>()
   const say = sentences(namesOf(events), values, parked)
   const lines = withoutChoices(events).flatMap((event) => {
@@ -27,7 +42,7 @@ export const tell = ({ events }: Told, { values = false }: Options = {}): Readon
   return [...lines, ...unfinished(events)]
 }
 
-/** Names of steps and what became of them, for the assertions of a test: `payment succeeded`, `payment compensated`. */
+/** A short story for the assertions of a test, with the names of steps and their fates: `payment succeeded`. */
 export const outline = ({ events }: Told): ReadonlyArray<string> => {
   const nameOf = namesOf(events)
   return withoutChoices(events).flatMap((event) => {
@@ -54,7 +69,7 @@ export const outline = ({ events }: Told): ReadonlyArray<string> => {
   })
 }
 
-/** A choice has no result and no effect of its own: that it was made is all there is to say. */
+/** Leaves out the end of a conditional step, which has no effect of its own: the story tells its choice. */
 const withoutChoices = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<SagaEvent> => {
   const choices = new Set(events.flatMap((event) => (event._tag === "AlternativeChosen" ? event.path : [])))
   return events.filter(
@@ -68,7 +83,7 @@ const namesOf = (events: ReadonlyArray<SagaEvent>): ((path: string) => string) =
   return (path) => names.get(path) ?? `step ${path}`
 }
 
-/** Says what an event means; undefined where another one says it too. */
+/** The line of a fact; undefined where another fact says the same. */
 const sentences = (nameOf: (path: string) => string, values: boolean, parked: ReadonlySet<string>) => {
   const given = (value: unknown): string => (values && value !== undefined ? `: ${JSON.stringify(value)}` : "")
   const why = (failure: SagaFailure): string => `${reasonOf(failure)}${values ? given(detailOf(failure)) : ""}`
@@ -92,7 +107,7 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
       case "StepFailed":
         return `${step} failed: ${why(event.failure)}${effects[event.effect]}`
       case "RollbackStarted":
-        return `the way back begins: ${why(event.failure)}`
+        return `the rollback begins: ${why(event.failure)}`
       case "ProbeSent":
         return `${step}: ${event.message.service} is asked what became of it`
       case "ProbeAnswered":
@@ -110,7 +125,7 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
       case "StepUnparked":
         return `${step} is tried again by ${event.actor}${given(event.reason)}`
       case "StepResolved":
-        return `${step} is declared undone by ${event.actor}${given(event.reason)}`
+        return `${step} is declared compensated by ${event.actor}${given(event.reason)}`
       case "ReservationStarted":
         return "everybody is asked whether to commit"
       case "VoteReceived":
@@ -127,8 +142,8 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
         return "finished: every step has succeeded"
       case "ExecutionErrored":
         return parked.size === 0
-          ? "errored: everything that was done is undone"
-          : `errored: everything is undone but ${[...parked].map(nameOf).join(", ")}`
+          ? "errored: everything that was done is compensated"
+          : `errored: everything is compensated but ${[...parked].map(nameOf).join(", ")}`
       case "ExecutionStarted":
       case "AutocommitChanged":
       case "TransactionSettled":
@@ -190,7 +205,7 @@ const tagOf = (error: unknown): string | undefined =>
     ? error._tag
     : undefined
 
-/** What has begun and has no end among the events. */
+/** Lines for the steps that have begun and not ended. */
 const unfinished = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<string> => {
   const open = new Map<string, string>()
   const nameOf = namesOf(events)

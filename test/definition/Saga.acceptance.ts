@@ -1,4 +1,4 @@
-/** What the compiler infers. `same` is the assertion; a wrong type is a compile error on its line. */
+/** Types that the compiler infers. `same` is the assertion; a wrong type is a compile error on its line. */
 // biome-ignore-all lint/suspicious/noConfusingVoidType: the result of a step that gives none
 import { Context, Effect, Schema } from "effect"
 import * as Participant from "../../src/definition/ParticipantContract.ts"
@@ -91,7 +91,7 @@ same<
   }
 >(true)
 
-// `unknown` is not asked for where nothing is undone, nor where a crash is not answered by undoing.
+// `unknown` is not asked for where nothing is compensated, nor where a crash starts no compensation.
 start.pipe(
   Saga.local("one", { execute: nothing, timeout: "30 seconds" }),
   Saga.local("two", { execute: nothing, compensate: nothing, onCrash: "park" }),
@@ -299,7 +299,7 @@ const rethrown = start.pipe(
 same<Saga.Error<typeof rethrown>, CardDeclined>(true)
 same<Saga.Context<typeof rethrown>["pay"], string>(true)
 
-// A typed step may be undone by an untyped request, which reads the decoded reply too.
+// A typed step may be compensated by an untyped request, which reads the decoded reply too.
 start.pipe(
   Saga.remote("pay", {
     success: Schema.Int,

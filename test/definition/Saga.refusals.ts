@@ -1,4 +1,4 @@
-/** What the compiler refuses, on the line that is wrong, with the words of its message that say why. */
+/** Mistakes that the compiler refuses, each on its line, with the words of its message. */
 import { Effect, Schema } from "effect"
 import * as Saga from "../../src/definition/Saga.ts"
 import { SagaRequest } from "../../src/definition/SagaMessage.ts"
@@ -133,7 +133,7 @@ start.pipe(
   Saga.local("one", {
     execute: nothing,
     compensate: nothing,
-    // @ts-expect-error UnknownRequired (undoing a step that timed out)
+    // @ts-expect-error UnknownRequired (compensating a step that timed out)
     timeout: "30 seconds"
   })
 )
@@ -149,14 +149,14 @@ start.pipe(
   Saga.local("one", {
     execute: nothing,
     compensate: nothing,
-    // @ts-expect-error UnknownRequired (undoing a step that crashed)
+    // @ts-expect-error UnknownRequired (compensating a step that crashed)
     onCrash: "compensate"
   })
 )
 start.pipe(
   Saga.local("one", {
     execute: nothing,
-    // @ts-expect-error UnknownRequired (with nothing to undo it)
+    // @ts-expect-error UnknownRequired (without a compensation)
     onCrash: "compensate"
   })
 )
@@ -200,7 +200,7 @@ start.pipe(
     success: Schema.String,
     execute: ({ sku }) => Effect.succeed(sku),
     compensate: { run: ({ one }) => Effect.log(one) },
-    // @ts-expect-error UnknownRequired (undoing a step that crashed, functions without annotations)
+    // @ts-expect-error UnknownRequired (compensating a step that crashed, functions without annotations)
     onCrash: "compensate"
   })
 )

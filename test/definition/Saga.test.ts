@@ -1,6 +1,6 @@
 /**
- * What the combinators make, by the ids of CONFORMANCE. Where a mistake does not compile, the test holds the refusal
- * (`@ts-expect-error`) and, where plain JavaScript can make it all the same, what validation says.
+ * The steps that the combinators make, by the ids of CONFORMANCE. For a mistake that does not compile, the test holds the
+ * refusal (`@ts-expect-error`) and, if plain JavaScript can make it, the issue of validation.
  */
 // biome-ignore-all lint/suspicious/noConfusingVoidType: the result of a step that gives none
 import { assert, describe, it } from "@effect/vitest"
@@ -423,9 +423,9 @@ describe("local steps", () => {
     // @ts-expect-error Property 'execute' is missing
     const empty = start.pipe(Saga.local("one", {}))
     // @ts-expect-error Property 'execute' is missing
-    const undone = start.pipe(Saga.local("one", { compensate: nothing }))
+    const withoutExecute = start.pipe(Saga.local("one", { compensate: nothing }))
     assert.deepStrictEqual(issues(Saga.commit(empty as any)), [["EmptySagaStep", "0"]]) // a refused type
-    assert.deepStrictEqual(issues(Saga.commit(undone as any)), [["UndefinedOnExecute", "0"]]) // a refused type
+    assert.deepStrictEqual(issues(Saga.commit(withoutExecute as any)), [["UndefinedOnExecute", "0"]]) // a refused type
   })
 
   it("STP-004 two local steps are equal only if both operations are", () => {

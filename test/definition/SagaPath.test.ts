@@ -1,4 +1,4 @@
-/** Where steps stand, and what is undone when one of them fails. */
+/** Paths of steps, and the rollback plan for a failure at each of them. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as Saga from "../../src/definition/Saga.ts"
@@ -6,24 +6,25 @@ import * as SagaPath from "../../src/definition/SagaPath.ts"
 import { Payments, PlaceOrder, Shipping } from "./order.ts"
 
 const nothing = () => Effect.void
-const undone = { execute: nothing, compensate: nothing }
+const compensated = { execute: nothing, compensate: nothing }
 
 const Everything = Saga.make("Everything", { context: { sku: Schema.String } }).pipe(
-  Saga.local("first", undone),
+  Saga.local("first", compensated),
   Saga.remote("pay", {
     execute: { command: Payments.commands.Charge, payload: ({ sku }) => ({ orderId: sku, amount: 1 }) },
     compensate: { command: Payments.commands.Refund, payload: ({ pay }) => pay }
   }),
   Saga.conditional("way", [
-    Saga.ifThen(() => true, Saga.local("air", undone)),
+    Saga.ifThen(() => true, Saga.local("air", compensated)),
     Saga.ifThen(
       () => true,
-      (branch) => branch.pipe(Saga.local("land", undone), Saga.local("sea", undone))
+      (branch) => branch.pipe(Saga.local("land", compensated), Saga.local("sea", compensated))
     ),
     Saga.elseThen(Saga.local("shop", { execute: nothing }))
   ]),
   Saga.parallel("both", {
-    left: (branch) => branch.pipe(Saga.local("l1", undone), Saga.local("l2", undone), Saga.local("l3", undone)),
+    left: (branch) =>
+      branch.pipe(Saga.local("l1", compensated), Saga.local("l2", compensated), Saga.local("l3", compensated)),
     right: (branch) =>
       branch.pipe(
         Saga.remote("r1", { execute: { target: "mail/send" }, compensate: { target: "mail/recall" } }),
@@ -34,7 +35,7 @@ const Everything = Saga.make("Everything", { context: { sku: Schema.String } }).
     saga: PlaceOrder,
     context: ({ sku }) => ({ orderId: sku, sku, quantity: 1, amount: 1 })
   }),
-  Saga.local("last", undone),
+  Saga.local("last", compensated),
   Saga.commit
 )
 
@@ -84,17 +85,17 @@ describe("SagaPath", () => {
 describe("Saga.rollbackPlan", () => {
   /** A plan as short lines. */
   const lines = (plan: ReturnType<typeof Saga.rollbackPlan>): ReadonlyArray<unknown> =>
-    plan.map((undo) =>
-      "plans" in undo
-        ? { [`${undo.how} ${undo.step}`]: undo.plans.map(lines) }
-        : `${undo.path} ${undo.step}${undo.how === "remote" ? ` -> ${undo.target}` : ""}`
+    plan.map((rollback) =>
+      "plans" in rollback
+        ? { [`${rollback.how} ${rollback.step}`]: rollback.plans.map(lines) }
+        : `${rollback.path} ${rollback.step}${rollback.how === "remote" ? ` -> ${rollback.target}` : ""}`
     )
 
   const way = { "either way": [["2/if0/0 air"], ["2/if1/1 sea", "2/if1/0 land"], []] }
   const toWay = [way, "1 pay -> payments/Refund", "0 first"]
   const both = { "concurrently both": [["3/b0/2 l3", "3/b0/1 l2", "3/b0/0 l1"], ["3/b1/0 r1 -> mail/recall"]] }
 
-  it("undoes what stands before the failing step, the last one first", () => {
+  it("compensates the steps before the failing one, the last one first", () => {
     assert.deepStrictEqual(Saga.rollbackPlan(Everything, "pay"), [{ path: "0", step: "first", how: "local" }])
     assert.deepStrictEqual(Saga.rollbackPlan(Everything, "way"), [
       { path: "1", step: "pay", how: "remote", target: "payments/Refund" },
@@ -113,7 +114,7 @@ describe("Saga.rollbackPlan", () => {
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "shop")), ["1 pay -> payments/Refund", "0 first"])
   })
 
-  it("undoes parallel branches concurrently: what may have run of the others, what stands before in its own", () => {
+  it("rolls parallel branches back concurrently: all of the other branches, and the steps before the failing one in its own", () => {
     const others = ["3/b1/0 r1 -> mail/recall"]
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "l2")), [
       { "concurrently both": [["3/b0/0 l1"], others] },
@@ -133,7 +134,7 @@ describe("Saga.rollbackPlan", () => {
     ])
   })
 
-  it("undoes everything when the commit is refused, and nothing for a step that is not there", () => {
+  it("compensates everything when the commit is refused, and nothing for an unknown step", () => {
     const [last, ...rest] = Saga.rollbackPlan(Everything)
     assert.deepStrictEqual(last, { path: "5", step: "last", how: "local" })
     assert.deepStrictEqual(rest, Saga.rollbackPlan(Everything, "last"))
@@ -146,8 +147,8 @@ describe("Saga.rollbackPlan", () => {
     const names = Array.from({ length: 12 }, (_, i) => `s${i}`)
     const saga = names.reduce<Saga.Saga<"S", any, any, never, never, "open">>(
       // names that the compiler does not know
-      (saga, name) => saga.pipe(Saga.local(name, undone)),
-      Saga.make("S", { context: {} }).pipe(Saga.local("start", undone))
+      (saga, name) => saga.pipe(Saga.local(name, compensated)),
+      Saga.make("S", { context: {} }).pipe(Saga.local("start", compensated))
     )
     const plan = Saga.rollbackPlan(Saga.commit(saga), "11")
     assert.deepStrictEqual(
@@ -162,7 +163,7 @@ describe("Saga.rollbackPlan", () => {
     assert.isNotEmpty(Saga.rollbackPlan(Everything, "4/n/2/if0/0"))
   })
 
-  it("leaves groups out in which there is nothing to undo", () => {
+  it("leaves out groups without a compensation", () => {
     const saga = Saga.make("S", { context: {} }).pipe(
       Saga.remote("book", { execute: { command: Shipping.commands.Cancel, payload: () => ({ courierId: "" }) } }),
       Saga.conditional("way", [Saga.elseThen(Saga.local("one", { execute: nothing }))]),

@@ -1,5 +1,5 @@
 /**
- * Sagas as JSON: what is written down, that nothing is lost on the way back, and what identifies a saga.
+ * Sagas as JSON: the shape of each step, reading it back without a loss, and the fingerprint.
  *
  * Casts: the types of generated steps are not known.
  */

@@ -25,7 +25,7 @@ const messages = (saga: Definition, options?: SagaValidation.ValidationOptions) 
   SagaValidation.validate(saga, options).map(({ message }) => message)
 
 describe("validate", () => {
-  it("DEF-017 an empty saga comes first, then what is wrong with steps, then that it is not committed", () => {
+  it("DEF-017 an empty saga is reported first, then mistakes in steps, then a saga that is not committed", () => {
     assert.deepStrictEqual(issues(start), ["EmptySaga", "SagaNotCommitted"])
     const open = start.pipe(Saga.local("one", { execute: nothing, timeout: Number.NaN }))
     assert.deepStrictEqual(issues(open), ["InvalidPolicy 0", "SagaNotCommitted"])
@@ -144,7 +144,7 @@ describe("names", () => {
 })
 
 describe("steps", () => {
-  it("what is not a function or a schema is named with its option", () => {
+  it("an option that is not a function or a schema is reported by its name", () => {
     const saga = committed(
       js.local("one", { execute: 1, success: "string" }),
       js.local("two", { execute: nothing, compensate: {} }),
@@ -294,7 +294,7 @@ describe("limits", () => {
 })
 
 describe("participants", () => {
-  it("every service that is asked is one of them, where they are given", () => {
+  it("a step may ask only services that are given, if any are", () => {
     const saga = start.pipe(
       Saga.remote("pay", { execute: charge, compensate: { target: "mail/send" } }),
       Saga.nested("order", { saga: PlaceOrder, context: ({ sku }) => ({ orderId: "", sku, quantity: 1, amount: 1 }) }),

@@ -1,11 +1,11 @@
-/** What is drawn of a saga: the way forward, and the way back. */
+/** The diagram of a saga: solid arrows forward, dotted arrows for the rollback. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Saga, SagaDiagram, SagaShape } from "effect-saga"
 import { PlaceOrder } from "../definition/order.ts"
 
 const nothing = () => Effect.void
-const undoable = { execute: nothing, compensate: nothing }
+const compensated = { execute: nothing, compensate: nothing }
 
 const drawn = (saga: Parameters<typeof SagaDiagram.mermaid>[0]) => SagaDiagram.mermaid(saga).split("\n")
 /** The arrows of a drawing. */
@@ -15,10 +15,10 @@ const arrows = (saga: Parameters<typeof SagaDiagram.mermaid>[0]) =>
     .map((line) => line.trim())
 
 describe("SagaDiagram.mermaid", () => {
-  it("draws steps, targets, a choice, and dotted arrows to what is undone next", () => {
+  it("draws steps, targets, a choice, and dotted arrows to the step that is compensated next", () => {
     assert.deepStrictEqual(drawn(PlaceOrder), [
       "flowchart TD",
-      "  accDescr: Solid arrows lead forward. If a step fails, dotted arrows lead back from the step before it.",
+      "  accDescr: Solid arrows lead forward. If a step fails, dotted arrows show the compensations, from the step before it.",
       '  start(["PlaceOrder"])',
       '  s0["reservationId"]',
       '  s1["payment<br/>payments/Charge"]',
@@ -28,14 +28,14 @@ describe("SagaDiagram.mermaid", () => {
       '  s2_else_1["label"]',
       '  s3["receipt"]',
       '  finished(["finished"])',
-      '  undone(["undone"])',
+      '  errored(["errored"])',
       "  start --> s0",
-      '  s0 -. "undo reservationId" .-> undone',
+      '  s0 -. "compensate reservationId" .-> errored',
       "  s0 --> s1",
-      '  s1 -. "undo payments/Refund" .-> s0',
+      '  s1 -. "compensate payments/Refund" .-> s0',
       "  s1 --> s2",
       '  s2 -- "if 1" --> s2_if0_0',
-      '  s2_if0_0 -. "undo shipping/Cancel" .-> s1',
+      '  s2_if0_0 -. "compensate shipping/Cancel" .-> s1',
       '  s2 -- "else" --> s2_else_0',
       "  s2_else_0 --> s2_else_1",
       "  s2_if0_0 --> s3",
@@ -47,18 +47,18 @@ describe("SagaDiagram.mermaid", () => {
 
   it("leads past a choice without else, and back through whichever alternative ran", () => {
     const saga = Saga.make("S", { context: {} }).pipe(
-      Saga.local("a", undoable),
-      Saga.conditional("b", [Saga.ifThen(() => true, Saga.local("c", undoable))]),
-      Saga.local("d", undoable),
+      Saga.local("a", compensated),
+      Saga.conditional("b", [Saga.ifThen(() => true, Saga.local("c", compensated))]),
+      Saga.local("d", compensated),
       Saga.commit
     )
     assert.deepStrictEqual(arrows(saga).slice(3), [
       's1 -- "if 1" --> s1_if0_0',
-      's1_if0_0 -. "undo c" .-> s0',
+      's1_if0_0 -. "compensate c" .-> s0',
       "s1_if0_0 --> s2",
       's1 -- "none" --> s2',
-      's2 -. "undo d" .-> s1_if0_0',
-      's2 -. "undo d" .-> s0',
+      's2 -. "compensate d" .-> s1_if0_0',
+      's2 -. "compensate d" .-> s0',
       "s2 --> finished"
     ])
   })
@@ -66,24 +66,24 @@ describe("SagaDiagram.mermaid", () => {
   it("joins branches before the next step", () => {
     const saga = Saga.make("S", { context: {} }).pipe(
       Saga.parallel("both", {
-        left: Saga.local("a", undoable),
-        right: (branch) => branch.pipe(Saga.local("b", undoable), Saga.local("c", { execute: nothing }))
+        left: Saga.local("a", compensated),
+        right: (branch) => branch.pipe(Saga.local("b", compensated), Saga.local("c", { execute: nothing }))
       }),
-      Saga.local("d", undoable),
+      Saga.local("d", compensated),
       Saga.commit
     )
     assert.deepStrictEqual(arrows(saga), [
       "start --> s0",
       's0 -- "left" --> s0_b0_0',
-      's0_b0_0 -. "undo a" .-> undone',
+      's0_b0_0 -. "compensate a" .-> errored',
       's0 -- "right" --> s0_b1_0',
-      's0_b1_0 -. "undo b" .-> undone',
+      's0_b1_0 -. "compensate b" .-> errored',
       "s0_b1_0 --> s0_b1_1",
       "s0_b0_0 --> s0_all",
       "s0_b1_1 --> s0_all",
       "s0_all --> s1",
-      's1 -. "undo d" .-> s0_b0_0',
-      's1 -. "undo d" .-> s0_b1_0',
+      's1 -. "compensate d" .-> s0_b0_0',
+      's1 -. "compensate d" .-> s0_b1_0',
       "s1 --> finished"
     ])
   })

@@ -1,4 +1,4 @@
-/** An execution told to people: what it says, and what it keeps to itself. */
+/** The story of an execution: its lines, and the values that it leaves out. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Participant, Saga, type SagaExecution, SagaStory } from "effect-saga"
@@ -63,7 +63,7 @@ describe("SagaStory", () => {
     })
   )
 
-  const undone = [
+  const rolledBack = [
     "Order starts",
     "stock succeeded",
     "payment: payments is asked to Charge",
@@ -73,12 +73,12 @@ describe("SagaStory", () => {
     "payment: payments is asked to Refund",
     "payment compensated",
     "stock compensated",
-    "errored: everything that was done is undone"
+    "errored: everything that was done is compensated"
   ]
 
-  it.effect("tells what failed and what was undone, by tags and without values", () =>
+  it.effect("tells failures and compensations, by tags and without values", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(SagaStory.tell(yield* run("Atlantis")), undone)
+      assert.deepStrictEqual(SagaStory.tell(yield* run("Atlantis")), rolledBack)
     })
   )
 
@@ -86,7 +86,7 @@ describe("SagaStory", () => {
     Effect.gen(function* () {
       const told = SagaStory.tell(yield* run("Atlantis"), { values: true })
       assert.deepStrictEqual(
-        told.filter((line) => !undone.includes(line)),
+        told.filter((line) => !rolledBack.includes(line)),
         [
           'Order starts: {"city":"Atlantis","stubborn":false}',
           'stock succeeded: "shelf 7"',
@@ -97,14 +97,14 @@ describe("SagaStory", () => {
     })
   )
 
-  it.effect("tells what is parked, and that the rest is undone", () =>
+  it.effect("tells which step is parked, and that the rest is compensated", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(SagaStory.tell(yield* run("Atlantis", true)).slice(-5), [
         "payment compensated",
         "stock could not be compensated: it died; it is tried again",
         "stock could not be compensated: it died; it is not tried again",
         "stock is parked for a person: its compensation failed",
-        "errored: everything is undone but stock"
+        "errored: everything is compensated but stock"
       ])
     })
   )

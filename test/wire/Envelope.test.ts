@@ -1,4 +1,4 @@
-/** Messages: ids that are derived, answers that go the other way, and what is no envelope (SPEC C3, C11). */
+/** Messages: their ids, replies, and the JSON that is refused (SPEC C3, C11). */
 import { assert, describe, it } from "@effect/vitest"
 import { Exit, Schema, Struct } from "effect"
 import * as CanonicalJson from "../../src/wire/CanonicalJson.ts"

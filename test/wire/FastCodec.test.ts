@@ -1,4 +1,4 @@
-/** The short way of a value says what its schema says, and then the rules of JSON: for schemas that have one and others. */
+/** The fast codec gives the same answers as the schema and the rules of JSON, for schemas with and without one. */
 import { isDeepStrictEqual } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"

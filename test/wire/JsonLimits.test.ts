@@ -1,4 +1,4 @@
-/** What may be stored or sent, and what an issue says about what may not: places, never values (SPEC C11, C12). */
+/** The limits of JSON, and the messages of refusals: places, never values (SPEC C11, C12). */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as JsonCodec from "../../src/wire/JsonCodec.ts"

@@ -74,6 +74,15 @@ const qualifier = (
     })
 }
 
+/** The declarations of a name, each class with its base, which says what is in an error or a service. */
+const withBase = (declarations: ReadonlyMap<string, ReadonlyArray<string>>, own: string): ReadonlyArray<string> =>
+  (declarations.get(own) ?? [])
+    .filter((declaration) => !isNamespace(declaration))
+    .flatMap((declaration) => {
+      const [, base = ""] = /^(?:export )?class [^\n{]+ extends (\w+)/m.exec(declaration) ?? []
+      return [declaration, ...(/_base(?:_\d+)?$/.test(base) ? (declarations.get(base) ?? []) : [])]
+    })
+
 const isType = /^(?:export )?(?:declare )?(?:abstract )?(?:class|enum|interface|type) /m
 
 /**
@@ -88,13 +97,15 @@ export const arrange = (entry: string, report: string, entryDeclarations: string
   const qualify = qualifier(modules, declarations)
 
   const shown = new Map<string, string>()
-  /** A declaration with its base class, which says what is in an error or a service. Once: then where it stands. */
+  const reported: Array<string> = []
+  /** A declaration, or where it stands if a section before has it. */
   const show = (own: string, module: string | undefined): ReadonlyArray<string> => {
     const before = shown.get(own)
     if (before !== undefined) return [`// ${qualify(own, module)}: see ${before}`]
     shown.set(own, module ?? "above")
-    const found = [own, `${own}_base`].flatMap((name) => declarations.get(name) ?? [])
-    return found.filter((paragraph) => !isNamespace(paragraph)).map((paragraph) => qualify(paragraph, module))
+    const found = withBase(declarations, own)
+    for (const declaration of found) reported.push(declaration)
+    return found.map((declaration) => qualify(declaration, module))
   }
 
   const section = (title: string, found: ReadonlyArray<string>): string =>
@@ -119,13 +130,16 @@ export const arrange = (entry: string, report: string, entryDeclarations: string
         ])
   ]
 
-  const text = sections.join("\n")
-  const isNamed = (own: string): boolean => new RegExp(`[^.\\w]${own}\\b|\\w\\.${own}\\b`).test(text)
+  // Before names are qualified, when each means one thing.
+  const text = reported.join("\n")
+  const isNamed = (own: string): boolean => new RegExp(`\\b${own}\\b`).test(text)
   const isExported = (own: string): boolean =>
     shown.has(own) ||
     new RegExp(`^(?:export )?(?:class|interface|type) ${own.replace(/_\\d+$/, "")}\\b`, "m").test(core)
   const hidden = [...declarations]
-    .filter(([own, [first = ""]]) => isType.test(first) && !own.endsWith("_base") && isNamed(own) && !isExported(own))
+    .filter(
+      ([own, [first = ""]]) => isType.test(first) && !/_base(?:_\d+)?$/.test(own) && isNamed(own) && !isExported(own)
+    )
     .map(([own]) => own)
     .sort()
   const rest = hidden.length === 0 ? [] : [`## Named here and not exported\n\n${hidden.join(", ")}\n`]

@@ -438,7 +438,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C8",
     what: "a request is sent once only",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "if (request !== undefined) this.resend(path, request, this.schedule.resend)",
+    find: "this.resend(path, request!, this.schedule.resend)",
     replace: "",
     tests: [decision]
   },

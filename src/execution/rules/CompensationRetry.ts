@@ -18,7 +18,8 @@ export const attemptFailed = (
   at: number
 ): Of<"CompensationFailed"> => {
   const { backoff, times } = of(step, schedule)
-  const attempts = (compensation?.failedAttempts ?? 0) + 1
+  // An attempt has begun, so the step has a record of its compensation.
+  const attempts = compensation!.failedAttempts + 1
   const retryAt = attempts <= times ? { retryAt: at + RetrySchedule.delay(attempts, backoff) } : {}
   return { _tag: "CompensationFailed", path, failure, ...retryAt, at }
 }

@@ -57,7 +57,7 @@ const admitsFailedAttempt = (
 }
 
 /** A step that is over and not compensated can still be reached by a late answer, or by a person. */
-const isStillOpen = (step: StepState | undefined): boolean =>
+const isStillOpen = (step: StepState | undefined): step is StepState =>
   step !== undefined && (step.parked !== undefined || step.compensation !== undefined)
 
 // ---- changes ---------------------------------------------------------------------------------------------------
@@ -214,8 +214,10 @@ const inRollback = (self: SagaState, path: string, change: (step: StepState) => 
   if (self.direction !== "backward") return self
   const root = atFrame(self.root, path, (outer) => {
     const step = latest(outer)
-    if (step?.path !== path)
-      return isStillOpen(find(outer.rolledBack, path)) ? inRolledBack(outer, path, change) : outer
+    if (step?.path !== path) {
+      const found = find(outer.rolledBack, path)
+      return isStillOpen(found) ? inRolledBack(outer, found, change) : outer
+    }
     const changed = change(step)
     return changed === step ? outer : { ...outer, current: changed, done: withoutLatest(outer) }
   })
@@ -240,7 +242,7 @@ const settled = (self: SagaState, path: string, change: (step: StepState) => Ste
       }
     }
     const found = find(outer.rolledBack, path)
-    return isStillOpen(found) && found?.alreadyRollback === false ? inRolledBack(outer, path, change) : outer
+    return isStillOpen(found) && !found.alreadyRollback ? inRolledBack(outer, found, change) : outer
   })
   if (root === self.root) return self
   const parked = parks ? union(self.parked, [path]) : self.parked.filter((other) => other !== path)
@@ -251,8 +253,9 @@ const settled = (self: SagaState, path: string, change: (step: StepState) => Ste
 /** Changes a parked step. */
 const inParked = (self: SagaState, path: string, change: (step: StepState) => StepState): SagaState => {
   if (!self.parked.includes(path)) return self
-  const root = atFrame(self.root, path, (outer) => inRolledBack(outer, path, change))
-  return root === self.root ? self : { ...self, root, parked: self.parked.filter((other) => other !== path) }
+  // A parked step is among those that are over.
+  const root = atFrame(self.root, path, (outer) => inRolledBack(outer, find(outer.rolledBack, path)!, change))
+  return { ...self, root, parked: self.parked.filter((other) => other !== path) }
 }
 
 /** A parked step that changed is compensated again. */

@@ -40,7 +40,7 @@ export const join = (base: SagaContext, chains: ReadonlyArray<SagaContext>): Sag
   let joined = base
   for (const chain of chains) {
     for (const entry of since(chain, base)) {
-      joined = make(joined, entry.path, entry.name, entry.encoded, entry.inner, entry.size - (entry.parent?.size ?? 0))
+      joined = make(joined, entry.path, entry.name, entry.encoded, entry.inner, entry.size - entry.parent!.size)
     }
   }
   return joined

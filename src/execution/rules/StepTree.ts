@@ -162,7 +162,7 @@ export const atFrame = (root: Frame, path: string, change: (frame: Frame) => Fra
   const changed = around(outer, inner)
   if (outer === root.current) return { ...root, current: changed }
   if (outer === root.done?.head) return { ...root, done: push(changed, root.done.tail) }
-  return inRolledBack(root, outer.path, () => changed)
+  return inRolledBack(root, outer, () => changed)
 }
 
 /** The step around changed frames: its status and its services follow from the steps inside. */
@@ -213,9 +213,8 @@ export const find = (stack: Stack<StepState> | undefined, path: string): StepSta
   return undefined
 }
 
-export const inRolledBack = (outer: Frame, path: string, change: (step: StepState) => StepState): Frame => {
-  const found = find(outer.rolledBack, path)
-  if (found === undefined) return outer
+/** Changes a step that is over. */
+export const inRolledBack = (outer: Frame, found: StepState, change: (step: StepState) => StepState): Frame => {
   const changed = change(found)
   if (changed === found) return outer
   const steps = toArray(outer.rolledBack).map((step) => (step === found ? changed : step))

@@ -35,7 +35,7 @@ export const begin = (op: Question, services: ReadonlyArray<string>, at: number)
 /** Services that are enrolled late are asked as well. */
 export const join = (self: Phase, services: ReadonlyArray<string>, at: number): Phase => {
   const late = services.filter((name) => !self.asks.some(({ service }) => service === name))
-  return late.length === 0 ? self : { ...self, asks: [...self.asks, ...late.map((service) => ask(service, at))] }
+  return { ...self, asks: [...self.asks, ...late.map((service) => ask(service, at))] }
 }
 
 /** Every service has answered. */
@@ -108,7 +108,8 @@ interface Coordinated {
 
 export const transaction = (self: Coordinated, services: ReadonlyArray<string>): Transaction => ({
   uuid: self.uuid,
-  coordinator: self.service ?? "",
+  // An execution that asks others was started, and so knows its own service.
+  coordinator: self.service!,
   services: [...services].sort(),
   effects: Object.fromEntries(services.map((service) => [service, effects(self, service)])),
   notAfter: self.notAfter
@@ -126,7 +127,7 @@ export const message = (
   saga: uuid,
   service,
   coordinator,
-  ...(op === "reserve" && { content: effects[service] ?? [] }),
+  ...(op === "reserve" && { content: effects[service]! }),
   relatedServices: [],
   transactions: [],
   notAfter

@@ -17,6 +17,15 @@ const delivered = paid
   .replies("execute", "2/if0/0", 200, { courierId: "c-1" })
   .succeeds("2/if0/0", { courierId: "c-1" })
 
+const complete = (started: Story) =>
+  started
+    .succeeds("0", "r-1")
+    .requests("1")
+    .replies("execute", "1", 200, { paymentId: "p-1" })
+    .succeeds("1", { paymentId: "p-1" })
+    .chooses("2", null)
+    .succeeds("3", "receipt")
+
 const failureAt = (path: string) => ({
   _tag: "StepFailed" as const,
   path,
@@ -502,6 +511,11 @@ describe("a parked step", () => {
     assert.deepStrictEqual(over.next, [])
   })
 
+  it("is compensated after a late probe answer that names no services", () => {
+    const late = unanswered.facts({ _tag: "ProbeAnswered", path: "1", status: 200, at: unanswered.now })
+    assert.deepStrictEqual(late.next, ["request the compensation of payment"])
+  })
+
   it("may be parked again after a late probe answer 200", () => {
     const sent = unanswered.replies("probe", "1", 200, { paymentId: "p-1" }).compensates("1")
     const again = sent.later(minutes(60))
@@ -549,15 +563,6 @@ describe("a parked step", () => {
 })
 
 describe("the end", () => {
-  const complete = (started: Story) =>
-    started
-      .succeeds("0", "r-1")
-      .requests("1")
-      .replies("execute", "1", 200, { paymentId: "p-1" })
-      .succeeds("1", { paymentId: "p-1" })
-      .chooses("2", null)
-      .succeeds("3", "receipt")
-
   it("is finished and committed in one write where nobody is enrolled", () => {
     const done = complete(order.start())
     assert.deepStrictEqual(done.next, ["ExecutionFinished", "TransactionSettled"])
@@ -645,6 +650,79 @@ describe("the end", () => {
     assert.deepStrictEqual(failed.took((state, moment) => SagaInput.reject(state, undefined, moment)).next, [
       "reject payments"
     ])
+  })
+})
+
+describe("the way of ending", () => {
+  const changed = (story: Story, autocommit: boolean) =>
+    story.facts({ _tag: "AutocommitChanged", autocommit, at: story.now }).state.autocommit
+
+  it("is changed by a resume as long as nothing is asked of the participants", () => {
+    assert.isFalse(changed(asked, false))
+    assert.isTrue(changed(order.start({ autocommit: false }), true))
+  })
+
+  it("stays as it is where a resume asks for the same, or comes too late", () => {
+    const reserving = complete(order.start({ transactional: true })).decided()
+    assert.strictEqual(reserving.state.commitState, "reserving")
+    for (const [story, autocommit] of [
+      [order, false],
+      [asked, true],
+      [reserving, false]
+    ] as const)
+      assert.throws(() => changed(story, autocommit), "is not admitted")
+  })
+})
+
+describe("the own service", () => {
+  it("takes part with its first local step where it has hooks", () => {
+    assert.deepStrictEqual(order.start({ transactional: true }).decided().state.enrolled, [])
+    const started = order.start({ transactional: true, takesPart: true })
+    assert.deepStrictEqual(started.state.enrolled, [])
+    assert.deepStrictEqual(started.decided().state.enrolled, ["orders"])
+  })
+})
+
+describe("a service that a local step names", () => {
+  const named = (story: Story) =>
+    story.facts({ _tag: "StepSucceeded", path: "0", result: "r-1", relatedServices: ["ledger"], at: story.now })
+
+  it("takes part from then on", () => {
+    const story = named(order.start({ transactional: true }))
+    assert.deepStrictEqual(story.state.enrolled, ["ledger"])
+    assert.deepStrictEqual(story.execution.relatedServices, ["ledger", "orders"])
+  })
+
+  it("is told of the rejection although nobody took part when the rollback began", () => {
+    const cancelled = order.start({ transactional: true }).decided().cancels()
+    assert.isUndefined(cancelled.state.phase)
+    assert.include(named(cancelled).next, "reject ledger")
+  })
+})
+
+describe("a service that does not answer the commit", () => {
+  const committing = complete(order.start({ transactional: true }))
+    .decided()
+    .facts({ _tag: "VoteReceived", service: "payments", at: order.now })
+    .decided()
+  const stalled = committing.later(minutes(24 * 60)).decided()
+
+  it("is stalled after ten messages, and needs a person", () => {
+    assert.deepStrictEqual(committing.execution.parked, [])
+    assert.deepStrictEqual(stalled.execution.parked, ["payments:commit"])
+    assert.strictEqual(stalled.state.commitState, "committing")
+  })
+
+  it("is asked as if it were the first time when a person says so", () => {
+    const again = stalled.retries("payments:commit")
+    assert.deepStrictEqual(again.execution.parked, [])
+    assert.deepStrictEqual(again.next, ["commit payments"])
+  })
+
+  it("counts as having answered when a person resolves it", () => {
+    const resolved = stalled.resolves("payments:commit")
+    assert.deepStrictEqual(resolved.execution.parked, [])
+    assert.deepStrictEqual(resolved.next, ["TransactionSettled"])
   })
 })
 

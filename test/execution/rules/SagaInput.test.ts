@@ -183,6 +183,20 @@ describe("a reply", () => {
   })
 })
 
+describe("an answer to the commit", () => {
+  const answer = (status: 200 | 400 | 500) =>
+    reply(committing, { inReplyTo: messageId(committing.state.uuid, "payments", "commit"), status, content: "Unknown" })
+
+  it("acknowledges the decision, or says that the service cannot follow it", () => {
+    assert.deepStrictEqual(said(answer(200) as never), ["DecisionAcknowledged"])
+    assert.deepStrictEqual(said(answer(500) as never), ["ServiceStalled"])
+  })
+
+  it("400 is no answer", () => {
+    assert.deepStrictEqual(answer(400), Result.fail("stale"))
+  })
+})
+
 describe("what is awaited", () => {
   it("is the execute of a paused step, with its service and its deadline", () => {
     assert.deepStrictEqual(SagaInput.awaiting(asked.state), [
@@ -291,6 +305,10 @@ describe("cancel", () => {
       _tag: "RollbackStarted",
       failure: { _tag: "Cancelled", actor: "ann" },
       at: asked.now
+    })
+    const why = SagaInput.cancel(asked.state, { actor: "ann", reason: "sold out" }, asked.moment)
+    assert.deepInclude(Result.isSuccess(why) && why.success[0], {
+      failure: { _tag: "Cancelled", actor: "ann", reason: "sold out" }
     })
     const nobody = SagaInput.cancel(asked.state, undefined, asked.moment)
     assert.deepInclude(Result.isSuccess(nobody) && nobody.success[0], { failure: { _tag: "Cancelled" } })

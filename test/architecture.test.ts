@@ -113,6 +113,16 @@ it("keeps every file under 450 lines", () => {
   assert.deepStrictEqual(long, [])
 })
 
+it("starts every loop in ports/Loop.ts, which no defect ends (I29)", () => {
+  const wrong = files
+    .filter(({ file }) => file !== "ports/Loop.ts" && roomOf(file) !== "testing")
+    .flatMap(({ code, file }) =>
+      Array.from(code.matchAll(/Effect\.forever|Effect\.forkScoped\(|Schedule\.forever/g), ([it]) => `${file}: ${it}`)
+    )
+  // Work that is done once, in the background.
+  assert.deepStrictEqual(wrong, ["orchestrator/ManagerLive.ts: Effect.forkScoped("])
+})
+
 it("runs no effect in wire, definition and execution", () => {
   const pure = ["wire", "definition", "execution/rules", "execution/view"]
   const wrong = files

@@ -203,6 +203,8 @@ class Supervisor implements ExecutionSupervisor {
         return this.waiters.tell(uuid, output.result.execution)
       case "Fail":
         return this.waiters.fail(uuid, output.exit, output.onlyStarters)
+      case "SetAside":
+        return this.log(Effect.logError("An execution is set aside: its runners die", { uuid }, output.cause))
       case "Abandon":
         return Inbox.abandon(output.inbox, output.exit)
     }
@@ -236,10 +238,14 @@ class Supervisor implements ExecutionSupervisor {
 
   private ended(uuid: string, exit: Exit.Exit<LoopResult, RunError>): void {
     if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
-      Effect.runForkWith(this.options.services)(Effect.logError("A saga runner died", { uuid }, exit.cause))
+      this.log(Effect.logWarning("A saga runner died", { uuid }, exit.cause))
     }
     this.on(uuid, { _tag: "Ended", exit })
     this.admission.next()
+  }
+
+  private log(message: Effect.Effect<void>): void {
+    Effect.runForkWith(this.options.services)(message)
   }
 
   /** Loads an execution to go on with it. Where no other instance works on it, a step stored as running was left half done. */

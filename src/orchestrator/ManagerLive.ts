@@ -7,6 +7,7 @@ import type { AnyCommitted } from "../definition/Saga.ts"
 import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
+import * as Loop from "../ports/Loop.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Uuid from "../wire/Uuid.ts"
@@ -56,7 +57,10 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   const load = (uuid: string) =>
     Effect.flatMap(repository.load(uuid), (execution) => Effect.fromResult(bound(execution)))
   // Before the runners, so ended after them: a runner may hold what this fiber needs to end.
-  yield* Effect.forkScoped(Stream.runForEach(repository.changes, (uuid) => supervisor.look(uuid)))
+  yield* Loop.run(
+    "changes of executions",
+    Stream.runForEach(repository.changes, (uuid) => supervisor.look(uuid))
+  )
   const supervisor: ExecutionSupervisor.ExecutionSupervisor = yield* ExecutionSupervisor.make({
     ...config,
     commitWait: schedule.commitWait,
@@ -143,14 +147,14 @@ const startBackground = Effect.fnUntraced(function* (
     lease,
     clock
   })
-  yield* Effect.forkScoped(ReplyConsumer.consume(manager))
-  yield* Effect.forkScoped(DecisionConsumer.consume)
+  yield* Loop.run("replies", ReplyConsumer.consume(manager))
+  yield* Loop.run("questions for decisions", DecisionConsumer.consume)
   yield* Effect.forkScoped(warnOfDrift(sagas))
   // A notification of a change may be missed: executions that callers wait for are looked at now and then.
   const lookAtAll = Effect.suspend(() =>
     Effect.forEach(supervisor.waitedFor(), supervisor.look, { concurrency: 16, discard: true })
   )
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(recoveryInterval), lookAtAll)))
+  yield* Loop.every("waiting callers", recoveryInterval, lookAtAll)
 })
 
 /** Says once which stored executions this process will not touch. */

@@ -7,6 +7,7 @@
 import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as Loop from "../ports/Loop.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import { afterCrash } from "./Takeover.ts"
@@ -29,8 +30,8 @@ export interface Options {
 /** Claims once, and then at every interval while the scope is open. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
   const self: Self = { ...options, doubts: 0 }
-  if (yield* round(self)) {
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.interval), round(self))))
+  if (yield* Loop.aside(round(self), { loop: "recovery" }, true)) {
+    yield* Loop.every("recovery", options.interval, round(self))
   }
 })
 
@@ -69,8 +70,15 @@ const round = Effect.fnUntraced(
       }
       for (const uuid of lost) active.lose(uuid)
       for (const execution of executions) {
-        const known = bound(execution)
-        if (known._tag === "Success") active.resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)
+        // An execution that makes no sense stays claimed and is not looked at again here: the others go on.
+        yield* Loop.aside(
+          Effect.sync(() => {
+            const known = bound(execution)
+            if (known._tag === "Success") active.resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)
+          }),
+          { uuid: execution.uuid },
+          undefined
+        )
       }
       if (!lapsed && (executions.length < limit || limit === 0)) return true
     }

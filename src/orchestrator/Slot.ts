@@ -3,7 +3,7 @@
  * supervisor keeps one slot for each execution and does what the outputs say. An execution without a slot is not this
  * process's, or is over.
  */
-import { type Cause, Exit } from "effect"
+import { Cause, Exit } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import type { LoopResult, StorageError } from "./ExecutionLoop.ts"
 import * as Inbox from "./Inbox.ts"
@@ -13,9 +13,18 @@ export type RunError = StorageError | SagaDefinitionDrift
 
 export type Slot =
   /** Not over, and no runner is needed: the execution waits for a reply or a time. */
-  | { readonly _tag: "Waiting" }
-  /** `isOver`: the end is stored, and the runner is about to end. `waited`: a start has met an execution that waits here. */
-  | { readonly _tag: "Running"; readonly inbox: Inbox.Inbox; readonly isOver: boolean; readonly waited: boolean }
+  | { readonly _tag: "Waiting"; readonly deaths: number }
+  /**
+   * `isOver`: the end is stored, and the runner is about to end. `deaths`: runners before this one that have died in a row.
+   * `waited`: a start has met an execution that waits here.
+   */
+  | {
+      readonly _tag: "Running"
+      readonly inbox: Inbox.Inbox
+      readonly isOver: boolean
+      readonly deaths: number
+      readonly waited: boolean
+    }
   /** Another instance has taken the execution, and the runner is being interrupted. `isBack`: it was taken back since. */
   | { readonly _tag: "Leaving"; readonly inbox: Inbox.Inbox; readonly isOver: boolean; readonly isBack: boolean }
 
@@ -41,6 +50,8 @@ export type Output =
   /** Resume the waiters whose wish the execution fulfils. */
   | { readonly _tag: "Tell"; readonly result: LoopResult }
   | { readonly _tag: "Fail"; readonly exit: Exit.Exit<never, RunError>; readonly onlyStarters: boolean }
+  /** Say that the execution is not looked at any more: each of its runners dies. */
+  | { readonly _tag: "SetAside"; readonly cause: Cause.Cause<RunError> }
   /** Fail the inputs that nobody judges any more. */
   | { readonly _tag: "Abandon"; readonly inbox: Inbox.Inbox; readonly exit: Exit.Exit<never, RunError> }
 
@@ -66,16 +77,18 @@ export const isActive = (slot: Slot | undefined): slot is Exclude<Slot, { readon
 export const reduce = (slot: Slot | undefined, event: SlotEvent, moment: Moment): Change => {
   switch (event._tag) {
     case "Start":
-      return isActive(slot) ? unchanged(slot) : { slot: running(event.inbox, slot !== undefined), outputs: none }
+      return isActive(slot)
+        ? unchanged(slot)
+        : { slot: running(event.inbox, deathsOf(slot), slot !== undefined), outputs: none }
     case "Input":
       return isActive(slot)
         ? { slot, outputs: [{ _tag: "Offer", inbox: slot.inbox, input: event.input }] }
-        : run(undefined, moment.now, [event.input])
+        : run(undefined, moment.now, [event.input], deathsOf(slot))
     case "Due":
       // The runner of a start may find that the execution exists already: it is looked at after that.
       return isActive(slot)
         ? { slot, outputs: [{ _tag: "Schedule", at: moment.now + moment.recoveryInterval, since: event.since }] }
-        : run(undefined, event.since, none)
+        : run(undefined, event.since, none, deathsOf(slot))
     case "Claimed":
       if (!isActive(slot)) return run(event.takenUp, event.since, none)
       return slot._tag === "Leaving" ? { slot: { ...slot, isBack: true }, outputs: none } : unchanged(slot)
@@ -97,11 +110,24 @@ const none: ReadonlyArray<never> = []
 
 const unchanged = (slot: Slot | undefined): Change => ({ slot, outputs: none })
 
-const running = (inbox: Inbox.Inbox, waited: boolean): Slot => ({ _tag: "Running", inbox, isOver: false, waited })
+const running = (inbox: Inbox.Inbox, deaths: number, waited: boolean): Slot => ({
+  _tag: "Running",
+  inbox,
+  isOver: false,
+  deaths,
+  waited
+})
 
-const run = (from: TakenUp | undefined, since: number, inputs: ReadonlyArray<Inbox.PendingInput>): Change => {
+const deathsOf = (slot: Slot | undefined): number => (slot === undefined || slot._tag === "Leaving" ? 0 : slot.deaths)
+
+const run = (
+  from: TakenUp | undefined,
+  since: number,
+  inputs: ReadonlyArray<Inbox.PendingInput>,
+  deaths = 0
+): Change => {
   const inbox = Inbox.make(inputs)
-  return { slot: running(inbox, false), outputs: [{ _tag: "Run", inbox, from, since }] }
+  return { slot: running(inbox, deaths, false), outputs: [{ _tag: "Run", inbox, from, since }] }
 }
 
 const ended = (
@@ -124,7 +150,7 @@ const ended = (
   }
 }
 
-const waiting: Slot = { _tag: "Waiting" }
+const waiting: Slot = { _tag: "Waiting", deaths: 0 }
 
 /** Inputs that came meanwhile are judged again, on what the other instance has made of the execution. */
 const handOver = (inbox: Inbox.Inbox, isBack: boolean, { now }: Moment): Change => {
@@ -154,11 +180,17 @@ const failed = (
     { _tag: "Fail", exit, onlyStarters: false },
     { _tag: "Abandon", inbox, exit }
   ]
-  // Not final: the store was away for longer than a runner tries, or there is a bug. The execution stays this process's.
-  return isFinal(cause)
-    ? { slot: undefined, outputs: told }
-    : { slot: waiting, outputs: [{ _tag: "Schedule", at: now + recoveryInterval, since: never }, ...told] }
+  if (isFinal(cause)) return { slot: undefined, outputs: told }
+  const deaths = Cause.hasDies(cause) ? deathsOf(slot) + 1 : 0
+  // A bug that is met again and again: trying for ever would fill the log and help nobody (F13).
+  if (deaths === maxDeaths) return { slot: undefined, outputs: [{ _tag: "SetAside", cause }, ...told] }
+  // The store was away for longer than a runner tries, or there may be a bug. The execution stays this process's.
+  const again: Output = { _tag: "Schedule", at: now + recoveryInterval, since: never }
+  return { slot: { _tag: "Waiting", deaths }, outputs: [again, ...told] }
 }
+
+/** Runners of one execution that may die in a row, as often as a message whose handling dies is tried (SPEC C8). */
+const maxDeaths = 5
 
 /** Taking the execution up again here is of no use: it is gone, another program's, or its write can never work. */
 const isFinal = (cause: Cause.Cause<RunError>): boolean =>

@@ -1,5 +1,6 @@
 /** When this process looks at a waiting execution again: one time per execution, one sleeping fiber for all. */
 import { Clock, Effect, Latch, type Scope } from "effect"
+import * as Loop from "../ports/Loop.ts"
 
 interface WakeUp {
   readonly uuid: string
@@ -50,11 +51,11 @@ export const make = Effect.fnUntraced(function* (options: {
       } else {
         pop(heap)
         current.delete(next.uuid)
-        yield* options.fire(next)
+        yield* Loop.aside(options.fire(next), { uuid: next.uuid }, undefined)
       }
     }
   })
-  yield* Effect.forkScoped(loop)
+  yield* Loop.run("wake-ups", loop)
 
   return {
     schedule: (wakeUp) => {

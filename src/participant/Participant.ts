@@ -9,6 +9,7 @@ import type { Participant } from "../definition/ParticipantContract.ts"
 import type { Hooks, ServicesOf } from "../definition/TransactionHooks.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as Consumer from "../ports/Consumer.ts"
+import * as Loop from "../ports/Loop.ts"
 import type { ParticipantStore } from "../ports/ParticipantStore.ts"
 import { ShutdownGrace } from "../ports/ShutdownGrace.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
@@ -24,11 +25,12 @@ const make = Effect.fnUntraced(function* (code: ParticipantCode) {
   const { maxInFlight, shutdownGrace } = yield* ParticipantConfig
   const grace = new ShutdownGrace(shutdownGrace, yield* Clock.Clock)
   const take = TakeMessages.make(code, yield* Broker.Broker)
-  yield* Effect.forkScoped(ParticipantMaintenance.run(code))
+  yield* Loop.run("participant maintenance", ParticipantMaintenance.run(code))
   // Two groups with a limit each: handlers that wait for a transaction must not keep out the messages that end it.
-  for (const kinds of [["tx"], ["command"]] as const) {
-    yield* Effect.forkScoped(Consumer.run({ service: code.contract.name, kinds, maxInFlight }, take, grace))
-  }
+  const consume = (kinds: ReadonlyArray<"tx" | "command">) =>
+    Consumer.run({ service: code.contract.name, kinds, maxInFlight }, take, grace)
+  yield* Loop.run("transaction messages", consume(["tx"]))
+  yield* Loop.run("commands", consume(["command"]))
 })
 
 /**

@@ -141,8 +141,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery looks once only, when it starts",
     file: "src/orchestrator/Recovery.ts",
-    find: "    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(options.interval), round(self))))\n",
-    replace: "",
+    find: `yield* Loop.every("recovery", options.interval, round(self))`,
+    replace: "yield* Effect.void",
     tests: [crash, "test/orchestrator/regressions.test.ts"]
   },
   {
@@ -445,5 +445,55 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: `open: effect === "immediate" && compensable !== false`,
     replace: `open: effect === "immediate"`,
     tests: [wire]
+  },
+
+  // ---- C20, I29: stops, absences, defects --------------------------------------------------------------------------
+  {
+    rule: "C7",
+    what: "a process that stops begins the next step",
+    file: "src/orchestrator/LoopPlan.ts",
+    find: "  if (self.inbox.stop !== undefined) return stopping(self, inFlight, hints)\n",
+    replace: "",
+    tests: ["test/orchestrator/shutdown.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "a participant that stops interrupts its handlers",
+    file: "src/ports/Consumer.ts",
+    find: "if (grace !== undefined) yield*",
+    replace: "if (grace !== undefined && group.kinds.length === 0) yield*",
+    tests: ["test/orchestrator/shutdown.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "facts are given up when the store is away for long",
+    file: "src/orchestrator/RecordFacts.ts",
+    find: "const holds = execution.revision > 0 && onAway !== undefined",
+    replace: "const holds = false",
+    tests: ["test/orchestrator/outage.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "a summary row stays as another process has written it",
+    file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
+    find: "if (known?.key === key && known.revision === revision - 1) {",
+    replace: "if (known?.key === key) {",
+    tests: ["test/adapters/sql/summary.test.ts"]
+  },
+  {
+    rule: "I29",
+    what: "a defect ends a loop",
+    file: "src/ports/Loop.ts",
+    find: "undying(name, Effect.forever(Effect.andThen(faultOf(name), turn)))",
+    replace: "Effect.forever(Effect.andThen(faultOf(name), turn))",
+    tests: ["test/ports/Loop.test.ts"]
+  },
+  {
+    rule: "I29",
+    what: "an execution whose runners die is tried again for ever",
+    file: "src/orchestrator/Slot.ts",
+    find: "if (deaths === maxDeaths)",
+    replace: "if (deaths === -1)",
+    tests: ["test/orchestrator/poison.test.ts"]
   }
 ]

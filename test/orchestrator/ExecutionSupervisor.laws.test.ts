@@ -105,6 +105,7 @@ class World {
       }
       case "Tell":
       case "Fail":
+      case "SetAside":
     }
   }
 
@@ -192,7 +193,7 @@ it("an execution that is not over and not another instance's is looked at again 
 
 it("a start that meets an execution that waits here leaves it waiting", () => {
   const moment = { now: 0, recoveryInterval: 500 }
-  const { slot } = reduce({ _tag: "Waiting" }, { _tag: "Start", inbox: Inbox.make() }, moment)
+  const { slot } = reduce({ _tag: "Waiting", deaths: 0 }, { _tag: "Start", inbox: Inbox.make() }, moment)
   const after = reduce(slot, { _tag: "Ended", exit: overtaken }, moment)
   assert.strictEqual(after.slot?._tag, "Waiting")
 })

@@ -86,7 +86,7 @@ const make = Effect.fnUntraced(function* (
     use: (ready: Effect.Effect<void>) => Effect.Effect<never, Connection.MqttConnectionLost, Scope.Scope>
   ) => {
     const status = (ready: boolean) => Effect.sync(() => void statuses.set(clientId, ready))
-    return Effect.forkScoped(Connection.keep(clientId, Effect.ensuring(use(status(true)), status(false))))
+    return Connection.keep(clientId, Effect.ensuring(use(status(true)), status(false)))
   }
 
   const outgoing = yield* MqttOutgoing.make(settings.maxOutgoing)

@@ -9,6 +9,7 @@ import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
 import { Clock, Deferred, Effect, Exit, Random, Redacted, Schema, type Scope } from "effect"
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
+import * as Loop from "../../ports/Loop.ts"
 import type { MqttConfig } from "./MqttConfig.ts"
 import * as Packet from "./MqttPacket.ts"
 
@@ -208,11 +209,11 @@ const stable = 2 * connectTimeout
 
 const longest = 5_000
 
-/** Uses one connection after the other, without an end. Waits 100 ms after a failure, then twice as long, up to 5 seconds. */
+/** Uses one connection after the other, until the scope closes. Waits 100 ms after a failure, then twice as long, up to 5 seconds. */
 export const keep = (
   clientId: string,
   use: Effect.Effect<never, MqttConnectionLost, Scope.Scope>
-): Effect.Effect<never> => {
+): Effect.Effect<void, never, Scope.Scope> => {
   let failures = 0
   let logged: string | undefined
   const once = Effect.gen(function* () {
@@ -227,9 +228,5 @@ export const keep = (
     // A random part, so that not all clients of a broker come back at the same time.
     yield* Effect.sleep(Math.min(longest, 100 * 2 ** failures++) * (0.5 + (yield* Random.next)))
   })
-  return Effect.forever(
-    Effect.catchDefect(once, (defect) =>
-      Effect.andThen(Effect.logError("The connection to the MQTT broker died", defect), Effect.sleep(longest))
-    )
-  )
+  return Loop.repeat("MQTT connection", once)
 }

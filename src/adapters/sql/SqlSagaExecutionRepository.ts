@@ -13,6 +13,7 @@ import * as Execution from "../../execution/view/SagaExecution.ts"
 import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import * as ExecutionTombstone from "../../ports/ExecutionTombstone.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
+import * as Loop from "../../ports/Loop.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as Setting from "../../ports/Setting.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
@@ -267,7 +268,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   }).pipe(
     Effect.catch((error) => Effect.logWarning("Settled executions could not be removed", { reason: codeOf(error) }))
   )
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(purgeEvery), purge)))
+  yield* Loop.every("retention", purgeEvery, purge)
 
   // A client with a stream of its own is an embedded database, which no other process writes to.
   const changes =

@@ -1,0 +1,79 @@
+/** F5, F13: one stored execution that can be decoded and makes no sense stops no process, and no other execution. */
+import { assert, it } from "@effect/vitest"
+import { Clock, Effect, Exit, Layer, Logger } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  Broker,
+  Saga,
+  SagaConfig,
+  SagaExecution,
+  SagaExecutionRepository,
+  SagaManager,
+  TransactionCommitter
+} from "effect-saga"
+import { SagaExecution as Internals } from "effect-saga/internals"
+
+const ran: Array<string> = []
+const saga = Saga.make("Choose", { context: {} }).pipe(
+  Saga.conditional("way", [
+    Saga.ifThen(
+      () => true,
+      (branch) => branch.pipe(Saga.local("step", { execute: () => Effect.sync(() => void ran.push("step")) }))
+    )
+  ]),
+  Saga.commit
+)
+
+/** An execution as a dead instance has left it. With `choice` 7 the saga does not have the alternative that was chosen. */
+const left = Effect.fnUntraced(function* (choice: number) {
+  const repository = yield* SagaExecutionRepository.SagaExecutionRepository
+  const at = yield* Clock.currentTimeMillis
+  const created = yield* SagaExecution.fromDefinition(saga, { context: {} })
+  const path = `0/if${choice}/0`
+  const facts = [
+    { _tag: "ExecutionStarted", service: "orders", autocommit: true, transactional: false, at },
+    { _tag: "AlternativeChosen", path: "0", name: "way", choice, label: `if${choice}`, at },
+    { _tag: "StepStarted", path, name: "step", at }
+  ] as const
+  return yield* repository.store(facts.reduce<SagaExecution.SagaExecution>(Internals.evolve, created))
+})
+
+for (const when of ["at the start of a process", "while it runs"] as const) {
+  it.effect(
+    `F5, F13 ${when}: an execution that makes no sense is set aside after five tries, and the others go on`,
+    () =>
+      Effect.gen(function* () {
+        ran.splice(0)
+        const logged: Array<string> = []
+        const logger = Logger.make(({ message }) => void logged.push(String([message].flat()[0])))
+        const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10 }))
+        const manager = SagaManager.layer([saga]).pipe(
+          Layer.provide([
+            SagaConfig.layer({ service: "orders" }),
+            Layer.succeedContext(shared),
+            Broker.layerMemory,
+            TransactionCommitter.layerNone
+          ])
+        )
+        yield* Effect.gen(function* () {
+          const leave = Effect.all([left(7), left(0)])
+          const [, good] = when === "at the start of a process" ? yield* leave : [undefined, undefined]
+          yield* Effect.gen(function* () {
+            const execution = good ?? (yield* leave)[1]
+            yield* TestClock.adjust("30 seconds")
+            assert.strictEqual(
+              (yield* SagaManager.SagaManager.use(({ load }) => load(execution.uuid))).status,
+              "finished"
+            )
+            assert.deepStrictEqual(ran, ["step"])
+            assert.deepStrictEqual(logged, [
+              ...Array(5).fill("A saga runner died"),
+              "An execution is set aside: its runners die"
+            ])
+            const next = yield* Effect.exit(SagaManager.execute(saga, { context: {} }))
+            assert.isTrue(Exit.isSuccess(next), "a new saga runs")
+          }).pipe(Effect.provide(manager))
+        }).pipe(Effect.provide(shared), Effect.provide(Logger.layer([logger])))
+      }).pipe(Effect.scoped)
+  )
+}

@@ -1,0 +1,85 @@
+/** I29: a defect ends no loop of the library. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Logger, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  Broker,
+  Participant,
+  ParticipantStore,
+  Saga,
+  SagaConfig,
+  SagaExecutionRepository,
+  SagaManager,
+  TransactionCommitter
+} from "effect-saga"
+import * as Loop from "../../src/ports/Loop.ts"
+
+/** Lets every loop die at its first turn, and says which have died and which have come back. */
+const makeFaults = Effect.sync(() => {
+  const turns = new Map<Loop.Name, number>()
+  const fault = (name: Loop.Name) =>
+    Effect.suspend(() => {
+      const turn = (turns.get(name) ?? 0) + 1
+      turns.set(name, turn)
+      return turn === 1 ? Effect.die(new Error(`a bug in ${name}`)) : Effect.void
+    })
+  return { turns, fault }
+})
+
+const Bank = Participant.make("bank", { Charge: { payload: {}, success: Schema.String } })
+const saga = Saga.make("Pay", { context: {} }).pipe(
+  Saga.remote("payment", { execute: { command: Bank.commands.Charge, payload: () => ({}) } }),
+  Saga.commit
+)
+const quiet = Logger.layer([])
+
+describe("the loops of a process", () => {
+  it.effect("F5 go on after a defect, each of them, and sagas run to their end", () =>
+    Effect.gen(function* () {
+      const { fault, turns } = yield* makeFaults
+      const shared = Layer.mergeAll(
+        SagaExecutionRepository.layerMemory,
+        Broker.layerMemory,
+        ParticipantStore.layerMemory,
+        TransactionCommitter.layerNone,
+        Layer.succeed(Loop.LoopFault, fault)
+      )
+      const programs = Layer.merge(
+        SagaManager.layer([saga]).pipe(Layer.provide(SagaConfig.layer({ service: "orders" }))),
+        Participant.layer(Bank, { Charge: () => Effect.succeed("p1") })
+      )
+      yield* Effect.gen(function* () {
+        yield* TestClock.adjust("1 minute")
+        const running = yield* Effect.forkChild(SagaManager.execute(saga, { context: {} }))
+        yield* TestClock.adjust("1 minute")
+        const exit = running.pollUnsafe()
+        assert.deepStrictEqual(exit?._tag === "Success" ? exit.value : exit, { payment: "p1" })
+      }).pipe(Effect.provide(Layer.provide(programs, shared)))
+      // The others belong to SQL and MQTT, and their tests give them their defects.
+      const elsewhere: ReadonlyArray<Loop.Name> = ["retention", "MQTT connection"]
+      for (const name of Loop.names.filter((name) => !elsewhere.includes(name))) {
+        assert.isAtLeast(turns.get(name) ?? 0, 2, name)
+      }
+    }).pipe(Effect.provide(quiet))
+  )
+
+  it.effect("rest a second after a defect, and say which loop it was", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      let turns = 0
+      yield* Loop.repeat(
+        "retention",
+        Effect.suspend(() => (++turns <= 3 ? Effect.die(new Error("a bug")) : Effect.never))
+      ).pipe(
+        Effect.provide(
+          Logger.layer([Logger.make(({ message }) => void logged.push(JSON.stringify([message].flat().slice(0, 2))))])
+        )
+      )
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(turns, 1)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(turns, 4)
+      assert.deepStrictEqual(logged, Array(3).fill('["A loop died and goes on",{"loop":"retention"}]'))
+    }).pipe(Effect.scoped)
+  )
+})

@@ -12,7 +12,7 @@ describe("pages", () => {
     })
   }
 
-  it("show every program with its output", () => {
+  it("the pages show every program with its output", () => {
     const missing = programs.flatMap((program) =>
       [`${program}.ts`, `${program}.out`].filter((file) => !shown().has(file))
     )

@@ -91,7 +91,7 @@ const core =
         assert.deepStrictEqual((yield* next).address, { to: service, kind: "reply", from: "sender" })
       }))
 
-    test("delivers to the service addressed, and the kinds it asks for", () =>
+    test("delivers a message only to the service it is addressed to, and only the kinds that service subscribes to", () =>
       Effect.gen(function* () {
         const service = serviceName()
         const other = serviceName()
@@ -110,7 +110,7 @@ const core =
         assert.deepStrictEqual(yield* participant.rest, [])
       }))
 
-    test("accepts messages that nobody waits for", () =>
+    test("accepts messages for a service without subscribers", () =>
       Effect.gen(function* () {
         const service = serviceName()
         yield* publish(...numbered(100).map((body) => message(service, body)))
@@ -124,7 +124,7 @@ const core =
         assert.strictEqual((yield* take(3)).length, 3)
       }))
 
-    test("C13 delivers no more at a time than may be unacknowledged", () =>
+    test("C13 delivers no more messages than a subscriber may leave unacknowledged", () =>
       Effect.gen(function* () {
         const service = serviceName()
         const { next, rest, take } = yield* subscriber(settle, { service, kinds: ["reply"], maxInFlight: 2 })
@@ -146,7 +146,7 @@ const core =
 const concurrent =
   (settle: Effect.Effect<void>) =>
   (test: Test): void => {
-    test("gives each message to one of the subscribers of a service", () =>
+    test("gives each message to one subscriber of a service", () =>
       Effect.gen(function* () {
         const service = serviceName()
         const all = yield* Effect.forEach([1, 2, 3], () =>
@@ -168,7 +168,7 @@ const concurrent =
         assert.deepStrictEqual(bodies(arrived), new Set(numbered(60)))
       }))
 
-    test("loses nothing between many publishers and many subscribers that acknowledge at their leisure", () =>
+    test("loses no message between many publishers and many subscribers that acknowledge late", () =>
       Effect.gen(function* () {
         const broker = yield* Broker.Broker
         const service = serviceName()
@@ -197,7 +197,7 @@ const concurrent =
 const recovery =
   (settle: Effect.Effect<void>) =>
   (test: Test): void => {
-    test("W2 delivers again, and says so, what was not acknowledged when the subscription ended", () =>
+    test("W2 delivers a message again, marked as redelivered, if its subscription ended before the acknowledgement", () =>
       Effect.gen(function* () {
         const service = serviceName()
         const group: Broker.Group = { service, kinds: ["reply"] }
@@ -220,7 +220,7 @@ const recovery =
         assert.deepStrictEqual(yield* (yield* subscriber(settle, group)).rest, [])
       }))
 
-    test("takes no acknowledgement after the end of the subscription", () =>
+    test("ignores an acknowledgement after the end of the subscription", () =>
       Effect.gen(function* () {
         const service = serviceName()
         const group: Broker.Group = { service, kinds: ["reply"] }
@@ -234,7 +234,7 @@ const recovery =
         yield* late.acknowledge
       }))
 
-    test("keeps what arrives while nobody of a known service is there", () =>
+    test("keeps messages for a service whose subscribers are all gone", () =>
       Effect.gen(function* () {
         const service = serviceName()
         const group: Broker.Group = { service, kinds: ["reply"] }

@@ -41,7 +41,7 @@ const transaction = (services: ReadonlyArray<string>): Transaction => ({
 const core =
   (services: ReadonlyArray<string>) =>
   (test: Test): void => {
-    test("G5 reserves and commits where all are in favour", () =>
+    test("G5 reserves and commits when all services agree", () =>
       Effect.gen(function* () {
         const committer = yield* TransactionCommitter
         const all = transaction(services)
@@ -49,7 +49,7 @@ const core =
         yield* committer.commit(all)
       }))
 
-    test("G5 rejects what is reserved, and what is not", () =>
+    test("G5 rejects a transaction that is reserved, and one that is not", () =>
       Effect.gen(function* () {
         const committer = yield* TransactionCommitter
         const reserved = transaction(services)
@@ -58,7 +58,7 @@ const core =
         yield* committer.reject(transaction(services))
       }))
 
-    test("TPC-009 succeeds at once without services", () =>
+    test("TPC-009 a transaction without services succeeds at once", () =>
       Effect.gen(function* () {
         const committer = yield* TransactionCommitter
         yield* committer.reserve(transaction([]))
@@ -66,7 +66,7 @@ const core =
         yield* committer.reject(transaction([]))
       }))
 
-    test("enrols somebody if it is tested with services", () =>
+    test("enrols services if it is tested with services", () =>
       Effect.gen(function* () {
         assert.strictEqual((yield* TransactionCommitter).enrols, services.length > 0)
       }))
@@ -75,7 +75,7 @@ const core =
 const concurrent =
   (services: ReadonlyArray<string>) =>
   (test: Test): void => {
-    test("keeps transactions at the same time apart", () =>
+    test("keeps transactions apart that run at the same time", () =>
       Effect.gen(function* () {
         const committer = yield* TransactionCommitter
         yield* Effect.forEach(
@@ -86,7 +86,7 @@ const concurrent =
         )
       }))
 
-    test("gives one result to all who ask for the same at the same time", () =>
+    test("gives the same result to all callers that ask for one transaction at the same time", () =>
       Effect.gen(function* () {
         const committer = yield* TransactionCommitter
         const all = transaction(services)
@@ -100,7 +100,7 @@ const concurrent =
 const recovery =
   (services: ReadonlyArray<string>) =>
   (test: Test): void => {
-    test("gives the same result when it is asked again", () =>
+    test("a phase that is asked for again gives the same result", () =>
       Effect.gen(function* () {
         const committer = yield* TransactionCommitter
         const committed = transaction(services)

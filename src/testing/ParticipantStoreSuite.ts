@@ -76,7 +76,7 @@ const sorted = (uuids: ReadonlyArray<string>): ReadonlyArray<string> => [...uuid
 // ---- core ------------------------------------------------------------------------------------------------------
 
 const core = (test: Test): void => {
-  test("W3 keeps what a unit has saved, as it was given", () =>
+  test("W3 keeps the records that a unit has saved, unchanged", () =>
     Effect.gen(function* () {
       const { id, scope, uuid } = makePlace()
       assert.deepStrictEqual(yield* read(scope), nothing)
@@ -105,7 +105,7 @@ const core = (test: Test): void => {
       assert.deepStrictEqual(yield* read(scope), second)
     }))
 
-  test("reads the transactions and messages that are asked for, and no others", () =>
+  test("a unit reads the transactions and messages of its scope, and no others", () =>
     Effect.gen(function* () {
       const { id, scope, service, uuid } = makePlace()
       const other = randomUUID()
@@ -128,7 +128,7 @@ const core = (test: Test): void => {
       assert.deepStrictEqual(yield* read({ service, transactions: [], messages: [] }), nothing)
     }))
 
-  test("keeps the records of services apart", () =>
+  test("keeps the records of different services apart", () =>
     Effect.gen(function* () {
       const { id, scope, uuid } = makePlace()
       const elsewhere = { ...scope, service: makePlace().service }
@@ -141,7 +141,7 @@ const core = (test: Test): void => {
       assert.deepStrictEqual((yield* read(elsewhere)).transactions, [transaction(uuid, { status: "rejected" })])
     }))
 
-  test("gives what the work gives, and what an attempt in it gives", () =>
+  test("a unit gives the result of its work, an attempt gives the result of its own", () =>
     Effect.gen(function* () {
       const { scope } = makePlace()
       const store = yield* Port.ParticipantStore
@@ -149,7 +149,7 @@ const core = (test: Test): void => {
       assert.strictEqual(yield* Effect.flip(store.unit(scope, () => Effect.fail("mine"))), "mine")
     }))
 
-  test("goes on after an attempt that fails or dies, and keeps what is saved then", () =>
+  test("a unit goes on after an attempt that fails or dies, and keeps what it saves afterwards", () =>
     Effect.gen(function* () {
       const { scope, uuid } = makePlace()
       const store = yield* Port.ParticipantStore
@@ -187,7 +187,7 @@ const core = (test: Test): void => {
       assert.deepStrictEqual(yield* store.find({ ...query, service: makePlace().service, limit: 10 }), [])
     }))
 
-  test("C14 removes a transaction with its barriers when it is over and nothing of it is open", () =>
+  test("C14 the purge removes a transaction with its barriers when it is over and none of its barriers is open", () =>
     Effect.gen(function* () {
       const { service } = makePlace()
       const store = yield* Port.ParticipantStore
@@ -212,7 +212,7 @@ const core = (test: Test): void => {
         assert.deepStrictEqual(yield* read(scope), { barriers, transactions })
     }))
 
-  test("C14 removes barriers without a transaction when their own time is over", () =>
+  test("C14 the purge removes barriers without a transaction when their own time is over", () =>
     Effect.gen(function* () {
       const { alone, id, service, uuid } = makePlace()
       const store = yield* Port.ParticipantStore
@@ -224,7 +224,7 @@ const core = (test: Test): void => {
       assert.deepStrictEqual((yield* read({ ...alone, messages })).barriers, [barrier(later, { notAfter: 2_000 })])
     }))
 
-  test("C14 removes no more than the limit at once", () =>
+  test("C14 one purge removes no more records than its limit", () =>
     Effect.gen(function* () {
       const { service } = makePlace()
       const store = yield* Port.ParticipantStore
@@ -257,7 +257,7 @@ const concurrent = (test: Test): void => {
       )
     )
 
-  test("C6 units of one transaction follow one another: none reads what another is about to change", () =>
+  test("C6 units of one transaction run one after the other: none reads what another is about to change", () =>
     Effect.gen(function* () {
       const { id, scope } = makePlace()
       yield* Effect.forEach(Array.from({ length: 20 }), () => counting(scope, id, []), {
@@ -267,7 +267,7 @@ const concurrent = (test: Test): void => {
       assert.strictEqual((yield* read(scope)).barriers[0]?.createdAt, 20)
     }))
 
-  test("C6 without a transaction, of units of one message the later sees what the earlier has recorded", () =>
+  test("C6 without a transaction, a later unit of a message sees what an earlier one has recorded", () =>
     Effect.gen(function* () {
       const { alone, id } = makePlace()
       const store = yield* Port.ParticipantStore
@@ -286,7 +286,7 @@ const concurrent = (test: Test): void => {
       assert.strictEqual((yield* read(alone)).barriers[0]?.reply, replies[0])
     }))
 
-  test("C6 without a transaction, units of a message that is recorded follow one another", () =>
+  test("C6 without a transaction, units of a recorded message run one after the other", () =>
     Effect.gen(function* () {
       const { alone, id } = makePlace()
       yield* save(alone, { barriers: [barrier(id, { createdAt: 0 })] })
@@ -301,7 +301,7 @@ const concurrent = (test: Test): void => {
 // ---- parallel --------------------------------------------------------------------------------------------------
 
 const parallel = (test: Test): void => {
-  test("units of other transactions do not wait", () =>
+  test("units of different transactions do not wait for each other", () =>
     Effect.gen(function* () {
       const [one, other] = [makePlace(), makePlace()]
       const store = yield* Port.ParticipantStore
@@ -323,7 +323,7 @@ const parallel = (test: Test): void => {
       assert.deepStrictEqual((yield* read(one.scope)).transactions, [transaction(one.uuid)])
     }))
 
-  test("a unit that is interrupted while it waits for another one is gone, and keeps nobody out", () =>
+  test("a unit that is interrupted while it waits for another one blocks no later unit", () =>
     Effect.gen(function* () {
       const place = makePlace()
       const store = yield* Port.ParticipantStore
@@ -348,7 +348,7 @@ const parallel = (test: Test): void => {
       assert.deepStrictEqual((yield* read(place.scope)).transactions, [transaction(place.uuid)])
     }))
 
-  test("units with several transactions in common, in any order, come to an end", () =>
+  test("units that share several transactions do not deadlock, in any order", () =>
     Effect.gen(function* () {
       const { service } = makePlace()
       const store = yield* Port.ParticipantStore
@@ -396,7 +396,7 @@ const recovery = (test: Test): void => {
     barriers: [barrier(id, { transaction: uuid })]
   })
 
-  test("W3 a unit that fails or dies leaves nothing", () =>
+  test("W3 a unit that fails or dies stores nothing", () =>
     Effect.gen(function* () {
       const place = makePlace()
       const store = yield* Port.ParticipantStore
@@ -406,7 +406,7 @@ const recovery = (test: Test): void => {
       }
     }))
 
-  test("W3 a unit that is interrupted leaves nothing, and lets the next one in", () =>
+  test("W3 a unit that is interrupted stores nothing, and lets the next unit run", () =>
     Effect.gen(function* () {
       const place = makePlace()
       const store = yield* Port.ParticipantStore

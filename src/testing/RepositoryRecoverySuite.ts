@@ -34,7 +34,7 @@ const claimed = Effect.fnUntraced(function* (
 })
 
 export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): void => {
-  test("finds what all given properties hold for, newest first", () =>
+  test("find gives the executions that match all properties of the filter, newest first", () =>
     Effect.gen(function* () {
       const { find, store } = yield* repository
       const saga = Sample.uniqueName()
@@ -66,7 +66,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.deepStrictEqual((yield* find({ saga: Sample.uniqueName() })).items, [])
     }))
 
-  test("shows the head of an execution as it stands, and nothing secret", () =>
+  test("find shows the summary of an execution as it is now, and nothing secret", () =>
     Effect.gen(function* () {
       const { find, store } = yield* repository
       const saga = Sample.uniqueName()
@@ -95,7 +95,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.notInclude(JSON.stringify(head), Sample.secret)
     }))
 
-  test("gives every execution once in pages, whatever comes and goes in between", () =>
+  test("find gives every execution once over all pages, also when executions come and go in between", () =>
     Effect.gen(function* () {
       const repo = yield* repository
       const saga = Sample.uniqueName()
@@ -122,7 +122,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       )
     }))
 
-  test("gives 100 on a page unless told, and at least one", () =>
+  test("find gives 100 executions on a page by default, and at least one", () =>
     Effect.gen(function* () {
       const { find } = yield* repository
       const saga = Sample.uniqueName()
@@ -135,7 +135,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
         assert.isAtLeast((yield* find({ saga }, { limit })).items.length, 1, `${limit}`)
     }))
 
-  test("refuses a cursor that it has not given", () =>
+  test("find refuses a cursor that it has not given", () =>
     Effect.gen(function* () {
       const { find } = yield* repository
       for (const after of ["", "x", "!!", "MTIz", "' or 1 = 1", "\u0000"]) {
@@ -145,7 +145,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       }
     }))
 
-  test("C7 lets one owner take what is to be done, until its lease is over", () =>
+  test("C7 claim gives an execution with work to do to one owner until its lease is over", () =>
     Effect.gen(function* () {
       const all = yield* storeMany(Sample.uniqueName(), 3)
       const now = Sample.time + minute
@@ -164,7 +164,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.deepStrictEqual(yield* claimed(all, "a", now), [])
     }))
 
-  test("C7 tells an owner that its lease was over", () =>
+  test("C7 claim tells an owner that its lease was over", () =>
     Effect.gen(function* () {
       const { claim } = yield* repository
       const request = { owner: Sample.uniqueName(), now: Sample.time, limit: 0 }
@@ -173,7 +173,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.isFalse((yield* claim({ ...request, leaseMillis: minute })).lapsed)
     }))
 
-  test("C7 tells an owner in doubt what others have by now, and gives it the rest of its own again", () =>
+  test("C7 claim tells an owner whose lease is in doubt which executions others have, and gives it the rest again", () =>
     Effect.gen(function* () {
       const { claim, store } = yield* repository
       const [mine, theirs] = [Sample.uniqueName(), Sample.uniqueName()]
@@ -203,7 +203,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.deepStrictEqual(yield* ask([]), [[held.uuid, forgotten.uuid].toSorted(), []])
     }))
 
-  test("C7 leaves what is worked on by somebody alive, and what wakes later", () =>
+  test("C7 claim leaves executions of a living owner, and executions that wake later", () =>
     Effect.gen(function* () {
       const { claim, store } = yield* repository
       const now = Sample.time
@@ -224,7 +224,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [worked.uuid])
     }))
 
-  test("C7 gives one execution to whoever asks, unless somebody alive is at work on it", () =>
+  test("C7 claim of one execution succeeds unless a living owner runs it", () =>
     Effect.gen(function* () {
       const { claim, load, store, take } = yield* repository
       const now = Sample.time
@@ -255,7 +255,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.strictEqual(yield* take({ uuid: taken.uuid, owner: me, now }), alive)
     }))
 
-  test("C10 takes only what the owner can continue, and counts the rest", () =>
+  test("C10 claim takes only executions that the owner can continue, and counts the others", () =>
     Effect.gen(function* () {
       const { census, claim, store } = yield* repository
       const saga = Sample.uniqueName()
@@ -271,7 +271,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.include(uuids(found.executions), known.uuid)
     }))
 
-  test("C7 lets others take at once what an owner gives back", () =>
+  test("C7 executions that an owner releases can be claimed at once", () =>
     Effect.gen(function* () {
       const repo = yield* repository
       const all = yield* storeMany(Sample.uniqueName(), 2)
@@ -283,7 +283,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.strictEqual((yield* claimed(all, "b", Sample.time)).length, 2)
     }))
 
-  test("C7 gives the latest state, and the write of an owner who lost its lease is refused if another has written", () =>
+  test("C7 claim gives the latest state; an owner that lost its lease cannot write after another owner wrote", () =>
     Effect.gen(function* () {
       const { store } = yield* repository
       const [execution] = yield* storeMany(Sample.uniqueName(), 1)
@@ -297,7 +297,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.strictEqual(again?.status, "paused")
     }))
 
-  test("C7 takes what runs, waits for a reply or has to be told, and leaves what waits for a person", () =>
+  test("C7 claim takes executions that run, wait for a reply or have services to tell, and leaves those that wait for a person", () =>
     Effect.gen(function* () {
       const { store } = yield* repository
       const make = (...steps: ReadonlyArray<(execution: SagaExecution) => SagaExecution>) =>
@@ -320,7 +320,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.deepStrictEqual(new Set(uuids(taken)), new Set(uuids(due)))
     }))
 
-  test("takes no more than it is asked to, and nothing twice when several ask", () =>
+  test("claim takes no more than its limit, and no execution twice when several owners claim at once", () =>
     Effect.gen(function* () {
       const { claim } = yield* repository
       const all = new Set(uuids(yield* storeMany(Sample.uniqueName(), 9)))

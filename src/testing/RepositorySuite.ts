@@ -85,7 +85,7 @@ const core = (test: Test): void => {
       assert.strictEqual(loaded.executedSteps.length, 1)
     }))
 
-  test("REP-003 loads by any text form of the id", () =>
+  test("REP-003 loads an execution by any text form of its id", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       const stored = yield* store(Sample.created())
@@ -100,7 +100,7 @@ const core = (test: Test): void => {
       for (const text of ["", "no uuid", "' or 1 = 1", "\u0000"]) yield* assertNotFound(text)
     }))
 
-  test("REP-005 deletes by execution, by id and by text", () =>
+  test("REP-005 deletes an execution by itself, by id and by text", () =>
     Effect.gen(function* () {
       const repo = yield* repository
       const targets: ReadonlyArray<(execution: SagaExecution) => string | SagaExecution> = [
@@ -115,7 +115,7 @@ const core = (test: Test): void => {
       }
     }))
 
-  test("REP-005 finds nothing wrong with deleting what is not there", () =>
+  test("REP-005 deleting an unknown execution is no error", () =>
     Effect.gen(function* () {
       const repo = yield* repository
       yield* repo.delete(Sample.callerUuid())
@@ -145,7 +145,7 @@ const core = (test: Test): void => {
       yield* assertNotFound(stored.uuid)
     }))
 
-  test("I6 raises the revision by one per write, and writes nothing where nothing was gained", () =>
+  test("I6 each write raises the revision by one; without new facts nothing is written", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       let execution = Sample.created()
@@ -159,7 +159,7 @@ const core = (test: Test): void => {
       }
     }))
 
-  test("I18 loads after every write what its facts so far fold to", () =>
+  test("I18 after every write the loaded state is the fold of the facts so far", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       const first = Sample.created()
@@ -173,7 +173,7 @@ const core = (test: Test): void => {
       }
     }))
 
-  test("gives back the exact text of what is to be sent again", () =>
+  test("gives back the exact text of a message that is to be sent again", () =>
     Effect.gen(function* () {
       const { load } = yield* repository
       const note = "\u2028 ünï \ud83d\udc18 \" \\ \n</script> ' ; drop table"
@@ -188,7 +188,7 @@ const core = (test: Test): void => {
       assert.strictEqual(JSON.stringify(loaded.context), JSON.stringify(stored.context))
     }))
 
-  test("keeps a snapshot: what happens to an execution afterwards changes nothing that is stored", () =>
+  test("keeps a snapshot: later changes of an execution do not change the stored one", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       const stored = yield* store(Sample.started(Sample.created()))
@@ -199,7 +199,7 @@ const core = (test: Test): void => {
       assert.strictEqual((yield* load(stored.uuid)).status, "running")
     }))
 
-  test("W5 refuses a write whose revision is taken, also by the very same execution", () =>
+  test("W5 refuses a write whose revision is taken, also by the same execution", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       const first = yield* store(Sample.created())
@@ -232,7 +232,7 @@ const core = (test: Test): void => {
       yield* store(Sample.started(stored))
     }))
 
-  test("C9 refuses a start where one of two names is taken, and leaves the other free", () =>
+  test("C9 refuses a start whose uuid or startKey is taken, and leaves the other of the two free", () =>
     Effect.gen(function* () {
       const { store } = yield* repository
       for (const name of ["uuid", "startKey"] as const) {
@@ -255,7 +255,7 @@ const core = (test: Test): void => {
       }
     }))
 
-  test("C9 leaves the ids that a caller gave used up, with the outcome", () =>
+  test("C9 after a delete the uuid and startKey that a caller gave stay used up, with the outcome", () =>
     Effect.gen(function* () {
       const repo = yield* repository
       const ends = [
@@ -280,7 +280,7 @@ const core = (test: Test): void => {
       }
     }))
 
-  test("leaves nothing of an execution that the library has named", () =>
+  test("after a delete nothing is left of an execution whose uuid the library made", () =>
     Effect.gen(function* () {
       const repo = yield* repository
       const execution = Sample.created()
@@ -288,7 +288,7 @@ const core = (test: Test): void => {
       assert.strictEqual((yield* repo.store(execution)).revision, 1)
     }))
 
-  test("C12 says nothing of contexts in its errors", () =>
+  test("C12 errors contain nothing of the context", () =>
     Effect.gen(function* () {
       const repo = yield* repository
       const startKey = Sample.uniqueName()
@@ -306,7 +306,7 @@ const core = (test: Test): void => {
 }
 
 const concurrent = (test: Test): void => {
-  test("I14 lets one of many writers on one revision through, every time", () =>
+  test("I14 of many writers on one revision exactly one succeeds", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       let current = yield* store(Sample.created())
@@ -324,7 +324,7 @@ const concurrent = (test: Test): void => {
       }
     }))
 
-  test("I10 starts one execution for one startKey", () =>
+  test("I10 many starts with one startKey store one execution", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       const startKey = Sample.uniqueName()
@@ -342,7 +342,7 @@ const concurrent = (test: Test): void => {
       assert.strictEqual((yield* load(winner!)).startKey, startKey)
     }))
 
-  test("I10 starts one execution for one uuid", () =>
+  test("I10 many starts with one uuid store one execution", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       const uuid = Sample.callerUuid()
@@ -370,7 +370,7 @@ const concurrent = (test: Test): void => {
       })
     }))
 
-  test("writes or deletes, whichever comes first, and never brings a deleted execution back", () =>
+  test("a write and a delete at the same time never bring a deleted execution back", () =>
     Effect.gen(function* () {
       const repo = yield* repository
       for (let i = 0; i < 8; i++) {

@@ -82,13 +82,13 @@ describe("SagaResponse", () => {
     )
   })
 
-  it("goes through JSON and back", () => {
+  it("a message goes through JSON and back", () => {
     const json = Schema.fromJsonString(Schema.toCodecJson(SagaResponse))
     const response = SagaResponse.make({ content: { id: [1] }, status: 400, relatedServices: ["a"], uuid })
     assert.isTrue(Equal.equals(Schema.decodeSync(json)(Schema.encodeSync(json)(response)), response))
   })
 
-  it("an error says its status and not its content", () => {
+  it("a response error shows its status and not its content", () => {
     const error = new SagaResponseError({ status: 500, content: { card: "4111" } })
     assert.strictEqual(error.message, "the service answered 500")
     assert.deepStrictEqual(error.content, { card: "4111" })

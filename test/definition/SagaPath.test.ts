@@ -40,7 +40,7 @@ const Everything = Saga.make("Everything", { context: { sku: Schema.String } }).
 )
 
 describe("SagaPath", () => {
-  it("gives every step its path, in the order of definition", () => {
+  it("every step has a path, in the order of definition", () => {
     assert.deepStrictEqual(
       SagaPath.steps(Everything).map(({ path, step }) => `${path} ${step.name}`),
       [
@@ -70,14 +70,14 @@ describe("SagaPath", () => {
     )
   })
 
-  it("finds every step by its path, and nothing anywhere else", () => {
+  it("a path finds its step, and any other path finds nothing", () => {
     for (const { path, step } of SagaPath.steps(Everything)) assert.strictEqual(SagaPath.at(Everything, path), step)
     for (const path of ["", "6", "2/if2/0", "2/else/1", "3/b2/0", "4/n", "first"]) {
       assert.isUndefined(SagaPath.at(Everything, path))
     }
   })
 
-  it("is built once for a definition", () => {
+  it("the paths of a definition are built once", () => {
     assert.strictEqual(SagaPath.index(Everything), SagaPath.index(Everything))
   })
 })
@@ -95,7 +95,7 @@ describe("Saga.rollbackPlan", () => {
   const toWay = [way, "1 pay -> payments/Refund", "0 first"]
   const both = { "concurrently both": [["3/b0/2 l3", "3/b0/1 l2", "3/b0/0 l1"], ["3/b1/0 r1 -> mail/recall"]] }
 
-  it("compensates the steps before the failing one, the last one first", () => {
+  it("the rollback plan compensates the steps before the failing one, the last one first", () => {
     assert.deepStrictEqual(Saga.rollbackPlan(Everything, "pay"), [{ path: "0", step: "first", how: "local" }])
     assert.deepStrictEqual(Saga.rollbackPlan(Everything, "way"), [
       { path: "1", step: "pay", how: "remote", target: "payments/Refund" },
@@ -104,7 +104,7 @@ describe("Saga.rollbackPlan", () => {
     assert.deepStrictEqual(Saga.rollbackPlan(Everything, "first"), [])
   })
 
-  it("lists the alternatives of an earlier conditional, and only the chosen one inside of it", () => {
+  it("the rollback plan lists the alternatives of an earlier conditional, and only the chosen one inside of it", () => {
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "both")), toWay)
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "sea")), [
       "2/if1/0 land",
@@ -114,7 +114,7 @@ describe("Saga.rollbackPlan", () => {
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "shop")), ["1 pay -> payments/Refund", "0 first"])
   })
 
-  it("rolls parallel branches back concurrently: all of the other branches, and the steps before the failing one in its own", () => {
+  it("the rollback plan rolls parallel branches back concurrently: all of the other branches, and the steps before the failing one in its own", () => {
     const others = ["3/b1/0 r1 -> mail/recall"]
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "l2")), [
       { "concurrently both": [["3/b0/0 l1"], others] },
@@ -123,7 +123,7 @@ describe("Saga.rollbackPlan", () => {
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "order")), [both, ...toWay])
   })
 
-  it("goes into nested sagas, in reverse like everything else", () => {
+  it("the rollback plan goes into nested sagas, in reverse", () => {
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "4/n/1")), ["4/n/0 reservationId", both, ...toWay])
     assert.deepStrictEqual(lines(Saga.rollbackPlan(Everything, "last")), [
       { "either delivery": [["4/n/2/if0/0 courier -> shipping/Cancel"], []] },
@@ -134,7 +134,7 @@ describe("Saga.rollbackPlan", () => {
     ])
   })
 
-  it("compensates everything when the commit is refused, and nothing for an unknown step", () => {
+  it("the rollback plan compensates everything when the commit is refused, and nothing for an unknown step", () => {
     const [last, ...rest] = Saga.rollbackPlan(Everything)
     assert.deepStrictEqual(last, { path: "5", step: "last", how: "local" })
     assert.deepStrictEqual(rest, Saga.rollbackPlan(Everything, "last"))
@@ -143,7 +143,7 @@ describe("Saga.rollbackPlan", () => {
     assert.deepStrictEqual(Saga.rollbackPlan(Everything, "lost"), [])
   })
 
-  it("takes no path for the beginning of another one", () => {
+  it("the rollback plan does not confuse a path with a longer one that begins like it", () => {
     const names = Array.from({ length: 12 }, (_, i) => `s${i}`)
     const saga = names.reduce<Saga.Saga<"S", any, any, never, never, "open">>(
       // names that the compiler does not know
@@ -157,13 +157,13 @@ describe("Saga.rollbackPlan", () => {
     )
   })
 
-  it("knows the steps of a nested saga by their paths only", () => {
+  it("the rollback plan knows the steps of a nested saga by their paths only", () => {
     // @ts-expect-error Argument of type '"courier"' is not assignable
     assert.deepStrictEqual(Saga.rollbackPlan(Everything, "courier"), [])
     assert.isNotEmpty(Saga.rollbackPlan(Everything, "4/n/2/if0/0"))
   })
 
-  it("leaves out groups without a compensation", () => {
+  it("the rollback plan leaves out groups without a compensation", () => {
     const saga = Saga.make("S", { context: {} }).pipe(
       Saga.remote("book", { execute: { command: Shipping.commands.Cancel, payload: () => ({ courierId: "" }) } }),
       Saga.conditional("way", [Saga.elseThen(Saga.local("one", { execute: nothing }))]),

@@ -18,7 +18,7 @@ describe("SagaRegistry", () => {
   const two = of("S", "2")
   const registry = Result.getOrThrow(SagaRegistry.make([one, PlaceOrder, two]))
 
-  it("holds several versions of one name, the last one given as the latest", () => {
+  it("a registry holds several versions of one name, the last one given as the latest", () => {
     assert.deepStrictEqual(registry.sagas, [one, two, PlaceOrder])
     assert.deepStrictEqual(registry.byName("S"), [one, two])
     assert.strictEqual(Result.getOrThrow(registry.latest("S")), two)
@@ -27,7 +27,7 @@ describe("SagaRegistry", () => {
     assert.deepStrictEqual([one, two, of("S", "3"), of("T")].map(registry.has), [true, true, false, false])
   })
 
-  it("DEF-019 decoding is a look-up by name and fingerprint, and gives the registered saga itself", () => {
+  it("DEF-019 decoding looks up name and fingerprint, and gives the registered saga itself", () => {
     const stored = JSON.parse(JSON.stringify(SagaShape.of(PlaceOrder)))
     assert.strictEqual(Result.getOrThrow(registry.find(stored.saga, stored.fingerprint)), PlaceOrder)
   })
@@ -55,13 +55,13 @@ describe("SagaRegistry", () => {
     assert.deepStrictEqual(registry.byName("Lost"), [])
   })
 
-  it("takes the same saga twice as once", () => {
+  it("a registry takes the same saga twice as one", () => {
     const twice = Result.getOrThrow(SagaRegistry.make([one, of("S", "1")]))
     assert.strictEqual(twice.sagas.length, 1)
     assert.strictEqual(twice.sagas[0], one)
   })
 
-  it("fails with every issue of every saga", () => {
+  it("a registry fails with every issue of every saga", () => {
     const open = Saga.make("Open", { context: {} }).pipe(Saga.local("one", { execute: nothing }))
     const wrong = Saga.make("Wrong", { context: {} }).pipe(
       Saga.local("one", { execute: nothing, timeout: -1 }),

@@ -149,7 +149,7 @@ describe("SagaShape", () => {
     assert.isFalse(Equal.equals(both, alone))
   })
 
-  it("writes nested and parallel steps, whose steps have paths of their own", () => {
+  it("a shape holds nested and parallel steps, whose inner steps have paths of their own", () => {
     const saga = start.pipe(
       Saga.parallel("both", {
         a: Saga.local("one", { execute: nothing }),
@@ -190,7 +190,7 @@ describe("SagaShape", () => {
     }
   })
 
-  it("a schema with references carries what it refers to", () => {
+  it("a schema in a shape carries the schemas that it refers to", () => {
     const form = formOf(start.pipe(Saga.local("one", { error: OutOfStock, execute: nothing })))
     const { $defs, $ref } = (form as { error: any }).error // JSON Schema
     assert.deepStrictEqual(Object.keys($defs), [$ref.replace("#/$defs/", "")])
@@ -207,7 +207,7 @@ describe("fingerprint", () => {
     Saga.parallel("both", { a: Saga.local("three", { execute: nothing }), b: Saga.local("four", { execute: nothing }) })
   )
 
-  it("is the SHA-256 of the canonical JSON of kinds, names, paths and targets", () => {
+  it("the fingerprint is the SHA-256 of the canonical JSON of kinds, names, paths and targets", () => {
     const canonical =
       '{"saga":"PlaceOrder","steps":[' +
       '{"name":"reservationId","path":"0","type":"local"},' +
@@ -221,7 +221,7 @@ describe("fingerprint", () => {
     assert.strictEqual(of(PlaceOrder), PlaceOrder.fingerprint)
   })
 
-  it("leaves out timeouts, retries, schemas, policies and functions", () => {
+  it("the fingerprint leaves out timeouts, retries, schemas, policies and functions", () => {
     const other = Saga.make("S", { context: { sku: Schema.String, more: Schema.Int } }).pipe(
       Saga.local("one", {
         success: Schema.String,
@@ -250,7 +250,7 @@ describe("fingerprint", () => {
     assert.strictEqual(of(other), of(base))
   })
 
-  it("changes with names, kinds, paths, targets, nested sagas and the version", () => {
+  it("the fingerprint changes with names, kinds, paths, targets, nested sagas and the version", () => {
     const one = Saga.local("one" as any, { execute: nothing }) as any // it stands outside of a saga
     const open = Saga.make("S", { context: {} })
     const pay = (options: object) => open.pipe(Saga.remote("pay", { execute: { target: "a/b" }, ...options }))
@@ -284,7 +284,7 @@ describe("fingerprint", () => {
     assert.strictEqual(new Set(sagas.map(of)).size, sagas.length)
   })
 
-  it("is the same for a saga and for its shape read back from JSON, whatever the order of its keys", () => {
+  it("the fingerprint is the same for a saga and for its shape read back from JSON, whatever the order of its keys", () => {
     const reversed = (value: unknown): unknown =>
       Array.isArray(value)
         ? value.map(reversed)

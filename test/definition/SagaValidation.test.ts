@@ -33,14 +33,14 @@ describe("validate", () => {
     assert.deepStrictEqual(issues(PlaceOrder), [])
   })
 
-  it("takes a saga that was started without options, or with a context that has no fields", () => {
+  it("a saga without options, or with a context without fields, is valid", () => {
     const execute = { execute: nothing }
     assert.deepStrictEqual(issues(js.commit(js.local("one", execute)(js.make("S")))), [])
     assert.deepStrictEqual(issues(js.commit(js.local("one", execute)(js.make("S", {})))), [])
     assert.deepStrictEqual(issues({ ...committed(step), context: Schema.Unknown }), [])
   })
 
-  it("reports all issues, each with its place, in the order of reading", () => {
+  it("validation reports all issues, each with its place, in the order of the source", () => {
     const saga = committed(
       js.local("one", {}),
       js.remote("two", { compensate: { target: "a/b" } }),
@@ -66,7 +66,7 @@ describe("validate", () => {
     ])
   })
 
-  it("answers from memory when it is asked again", () => {
+  it("validation of the same saga a second time is answered from memory", () => {
     assert.strictEqual(SagaValidation.validate(PlaceOrder), SagaValidation.validate(PlaceOrder))
   })
 })
@@ -169,7 +169,7 @@ describe("steps", () => {
     ])
   })
 
-  it("no input of plain JavaScript makes a combinator throw", () => {
+  it("a combinator never throws, whatever plain JavaScript gives it", () => {
     for (const junk of [undefined, null, 0, "x", [], {}, nothing, [undefined], [0]]) {
       const saga = committed(
         js.local("one", junk),
@@ -217,7 +217,7 @@ describe("policies", () => {
     }
   })
 
-  it("a retry says a whole number of times, and backs off by durations that do not shrink", () => {
+  it("a retry has a whole number of times, and waits that do not shrink", () => {
     for (const retry of [
       { times: 0 },
       { times: 3, backoff: 0 },

@@ -6,7 +6,7 @@ import { applied } from "./Mutant.ts"
 
 const root = new URL("../../", import.meta.url)
 
-it("every rule that can be taken out is in the code once, and has tests that should miss it", () => {
+it("every mutant quotes code that occurs once, and names tests that should fail for it", () => {
   const wrong = mutants.flatMap((mutant) => {
     const { file, rule, tests, what } = mutant
     const isThere = applied(mutant, readFileSync(new URL(file, root), "utf8")) !== undefined
@@ -16,7 +16,7 @@ it("every rule that can be taken out is in the code once, and has tests that sho
   assert.deepStrictEqual(wrong, [])
 })
 
-it("says of each rule only once what is wrong without it", () => {
+it("no two mutants have the same description", () => {
   const said = mutants.map(({ rule, what }) => `${rule} ${what}`)
   assert.deepStrictEqual([...new Set(said)], said)
 })

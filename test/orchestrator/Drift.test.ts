@@ -36,7 +36,7 @@ const leave = Effect.fnUntraced(function* (saga: Saga.AnyCommitted) {
 })
 
 describe("drift", () => {
-  it.effect("is counted before a deployment, without a manager", () =>
+  it.effect("drift is counted before a deployment, without a manager", () =>
     Effect.gen(function* () {
       yield* leave(Old)
       yield* leave(Old)

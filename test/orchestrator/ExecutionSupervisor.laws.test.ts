@@ -181,7 +181,7 @@ it("no input is lost and no execution has two runners, in histories of chance (I
   })
 })
 
-it("an execution that is not over and not another instance's is looked at again after a runner that failed", () => {
+it("an own execution that is not over is looked at again after its runner failed", () => {
   for (const exit of [Exit.fail(unavailable), Exit.die(new Error("a bug"))]) {
     const started = reduce(undefined, { _tag: "Start", inbox: Inbox.make() }, { now: 0, recoveryInterval: 500 })
     const { outputs, slot } = reduce(started.slot, { _tag: "Ended", exit }, { now: 100, recoveryInterval: 500 })
@@ -191,7 +191,7 @@ it("an execution that is not over and not another instance's is looked at again 
   }
 })
 
-it("a start that meets an execution that waits here leaves it waiting", () => {
+it("a second start of an execution that waits in this process leaves it waiting", () => {
   const moment = { now: 0, recoveryInterval: 500 }
   const { slot } = reduce({ _tag: "Waiting", deaths: 0 }, { _tag: "Start", inbox: Inbox.make() }, moment)
   const after = reduce(slot, { _tag: "Ended", exit: overtaken }, moment)

@@ -93,7 +93,7 @@ describe("call", () => {
     }).pipe(Effect.provide(ports()))
   )
 
-  it.effect("EXR-004 whatever runs sees the transaction of the execution", () =>
+  it.effect("EXR-004 a callback sees the transaction of the execution", () =>
     Effect.gen(function* () {
       const execution = yield* created
       const place = yield* Executor.at(execution, { path: "0", name: "seat" })
@@ -148,7 +148,7 @@ describe("call", () => {
     }).pipe(Effect.provide(Layer.mergeAll(ports(), Layer.succeed(Desk, { name: "A" }))))
   )
 
-  it.effect("an execution that is not bound to its saga has no place", () =>
+  it.effect("an execution without its saga cannot be passed to the executor", () =>
     Effect.gen(function* () {
       const unbound = yield* SagaExecution.fromRaw(SagaExecution.raw(yield* created))
       const refused = yield* Effect.flip(Executor.at(unbound, { path: "0", name: "seat" }))
@@ -168,7 +168,7 @@ describe("local", () => {
     }).pipe(Effect.provide(ports()))
   )
 
-  it.effect("EXR-006 without an operation the same context is given back, and nothing runs", () =>
+  it.effect("EXR-006 a local step without an operation gives the same context back, and nothing runs", () =>
     Effect.gen(function* () {
       const same = yield* Executor.local(yield* seat, undefined, context)
       assert.strictEqual(same, context)
@@ -204,7 +204,7 @@ describe("local", () => {
       }).pipe(Effect.provide(ports()))
   )
 
-  it.effect("a caller that is interrupted is interrupted: that is no failure of the step", () =>
+  it.effect("an interruption of the caller is no failure of the step", () =>
     Effect.gen(function* () {
       const place = yield* seat
       const started = yield* Deferred.make<void>()
@@ -303,7 +303,7 @@ describe("request", () => {
     }).pipe(Effect.provide(runnerEnrolling([Trip])))
   )
 
-  it.effect("EXR-012 the reply comes back on the topic of who asks and who is asked; no other can be named", () =>
+  it.effect("EXR-012 a reply comes on the topic of the two services; no other topic can be named", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const headers = yield* Ref.make<Readonly<Record<string, string>>>({ reply_topic: "elsewhere" })
@@ -349,7 +349,7 @@ describe("request", () => {
 })
 
 describe("response", () => {
-  it.effect("EXR-014 what the handler makes of the reply is in the context, besides what was there", () =>
+  it.effect("EXR-014 the result of the reply handler is added to the context", () =>
     Effect.gen(function* () {
       const place = yield* flight
       const next = yield* Executor.response(
@@ -381,7 +381,7 @@ describe("response", () => {
     }).pipe(Effect.provide(ports()))
   )
 
-  it.effect("EXR-016 a handler that fails on purpose is the cause of SagaFailedExecutionStep", () =>
+  it.effect("EXR-016 a handler that fails with a declared error is the cause of SagaFailedExecutionStep", () =>
     Effect.gen(function* () {
       const soldOut = new SoldOut({ what: "seat" })
       const handler = () => Effect.fail(soldOut)

@@ -31,7 +31,7 @@ const half = Effect.fnUntraced(function* (keep = 10) {
 })
 
 describe("cancel", () => {
-  it.effect("asks what became of the outstanding request, and undoes what there is", () =>
+  it.effect("a cancel probes the outstanding request, and compensates the steps that have an effect", () =>
     Effect.gen(function* () {
       const { manager, use, uuid, wire, world } = yield* half()
       const waiting = yield* Effect.forkChild(
@@ -62,7 +62,7 @@ describe("cancel", () => {
     })
   )
 
-  it.effect("undoes nothing of a request that had no effect", () =>
+  it.effect("a cancel compensates nothing for a request that had no effect", () =>
     Effect.gen(function* () {
       const { manager, uuid, wire } = yield* half()
       wire.answer = (envelope, command) => (envelope.op === "probe" ? { status: 404 } : agreeable(envelope, command))
@@ -72,7 +72,7 @@ describe("cancel", () => {
     })
   )
 
-  it.effect("counts whichever comes first, the reply or the answer to the probe", () =>
+  it.effect("after a cancel the reply or the answer to the probe counts, whichever comes first", () =>
     Effect.gen(function* () {
       const { manager, uuid, wire } = yield* half()
       wire.answer = ({ op }) => (op === "failure" ? { status: 200 } : undefined)
@@ -93,23 +93,25 @@ describe("cancel", () => {
     })
   )
 
-  it.effect("twice is once; of one that is over it is refused; of an unknown one it is not found", () =>
-    Effect.gen(function* () {
-      const { manager, use, uuid, wire } = yield* half()
-      yield* manager.cancel(uuid)
-      const { revision } = yield* manager.load(uuid)
-      yield* manager.cancel(uuid)
-      assert.strictEqual((yield* manager.load(uuid)).revision, revision)
-      wire.answer = agreeable
-      const finished = yield* use(SagaManager.run(CreateOrder, { context }))
-      const error = yield* Effect.flip(manager.cancel(finished.uuid))
-      assert.strictEqual(error._tag, "SagaNotCancellable")
-      assert.strictEqual((yield* manager.load(finished.uuid)).status, "finished")
-      assert.strictEqual((yield* Effect.flip(manager.cancel(nobody)))._tag, "SagaExecutionNotFound")
-    })
+  it.effect(
+    "a second cancel changes nothing, a cancel after the end is refused, and one of an unknown execution is not found",
+    () =>
+      Effect.gen(function* () {
+        const { manager, use, uuid, wire } = yield* half()
+        yield* manager.cancel(uuid)
+        const { revision } = yield* manager.load(uuid)
+        yield* manager.cancel(uuid)
+        assert.strictEqual((yield* manager.load(uuid)).revision, revision)
+        wire.answer = agreeable
+        const finished = yield* use(SagaManager.run(CreateOrder, { context }))
+        const error = yield* Effect.flip(manager.cancel(finished.uuid))
+        assert.strictEqual(error._tag, "SagaNotCancellable")
+        assert.strictEqual((yield* manager.load(finished.uuid)).status, "finished")
+        assert.strictEqual((yield* Effect.flip(manager.cancel(nobody)))._tag, "SagaExecutionNotFound")
+      })
   )
 
-  it.effect("of one whose step runs takes effect when the step is over, and undoes it", () =>
+  it.effect("a cancel during a local step takes effect when the step is over, and compensates it", () =>
     Effect.gen(function* () {
       const latch = Latch.makeUnsafe(false)
       const Slow = Saga.make("Slow", { context: {} }).pipe(
@@ -173,22 +175,24 @@ describe("commit and reject", () => {
   )
 
   for (const first of ["commit", "reject"] as const) {
-    it.effect(`of two that decide at once one wins, and all is done or all undone (${first} asked first)`, () =>
-      Effect.gen(function* () {
-        const { manager, uuid, wire } = yield* finished(10)
-        const commit = Effect.result(manager.commit(uuid))
-        const reject = Effect.result(manager.reject(uuid))
-        const decided = yield* Effect.all(first === "commit" ? [commit, reject] : [reject, commit], {
-          concurrency: "unbounded"
+    it.effect(
+      `of a commit and a reject at once one wins, and all is committed or all compensated (${first} asked first)`,
+      () =>
+        Effect.gen(function* () {
+          const { manager, uuid, wire } = yield* finished(10)
+          const commit = Effect.result(manager.commit(uuid))
+          const reject = Effect.result(manager.reject(uuid))
+          const decided = yield* Effect.all(first === "commit" ? [commit, reject] : [reject, commit], {
+            concurrency: "unbounded"
+          })
+          assert.deepStrictEqual(new Set(decided.map(({ _tag }) => _tag)), new Set(["Success", "Failure"]))
+          const { commitState } = yield* manager.load(uuid)
+          for (const one of decided) {
+            if (one._tag === "Success") assert.strictEqual(one.success.commitState, commitState)
+            else assert.include(["SagaAlreadyDecided", "SagaExecutionNotFinished"], one.failure._tag)
+          }
+          assert.strictEqual(wire.of("failure").length, commitState === "committed" ? 0 : 2)
         })
-        assert.deepStrictEqual(new Set(decided.map(({ _tag }) => _tag)), new Set(["Success", "Failure"]))
-        const { commitState } = yield* manager.load(uuid)
-        for (const one of decided) {
-          if (one._tag === "Success") assert.strictEqual(one.success.commitState, commitState)
-          else assert.include(["SagaAlreadyDecided", "SagaExecutionNotFinished"], one.failure._tag)
-        }
-        assert.strictEqual(wire.of("failure").length, commitState === "committed" ? 0 : 2)
-      })
     )
   }
 
@@ -203,7 +207,7 @@ describe("commit and reject", () => {
     })
   )
 
-  it.effect("rejecting before the end undoes what there is, and waits for it", () =>
+  it.effect("rejecting before the end compensates the steps that ran, and waits for it", () =>
     Effect.gen(function* () {
       const { manager, uuid, wire, world } = yield* half()
       wire.answer = (envelope, command) => (envelope.op === "probe" ? { status: 404 } : agreeable(envelope, command))
@@ -217,7 +221,7 @@ describe("commit and reject", () => {
     })
   )
 
-  it.effect("of an unknown execution it is not found", () =>
+  it.effect("commit and reject of an unknown execution are not found", () =>
     Effect.gen(function* () {
       const { manager } = yield* finished(0)
       assert.strictEqual((yield* Effect.flip(manager.commit(nobody)))._tag, "SagaExecutionNotFound")
@@ -225,7 +229,7 @@ describe("commit and reject", () => {
     })
   )
 
-  it.effect("takes a uuid in any form", () =>
+  it.effect("commit and reject take a uuid in any text form", () =>
     Effect.gen(function* () {
       const { manager, uuid } = yield* finished(10)
       assert.strictEqual((yield* manager.commit(uuid.toUpperCase())).commitState, "committed")
@@ -260,7 +264,7 @@ describe("parked steps", () => {
     return { ...world, uuid: error.uuid }
   })
 
-  it.effect("a compensation that fails for good is parked, the others go on, and people find it", () =>
+  it.effect("a compensation that fails for good is parked, the others go on, and find lists it", () =>
     Effect.gen(function* () {
       const { manager, uuid, world } = yield* park()
       assert.deepStrictEqual(lines(world), ["first", "second", "undo first"])
@@ -274,7 +278,7 @@ describe("parked steps", () => {
     })
   )
 
-  it.effect("it is tried again when somebody asks for it", () =>
+  it.effect("a parked step is tried again by retryParked", () =>
     Effect.gen(function* () {
       const { manager, uuid, world } = yield* park()
       broken = false
@@ -286,7 +290,7 @@ describe("parked steps", () => {
     })
   )
 
-  it.effect("if it fails again it is parked again", () =>
+  it.effect("a parked step that fails again is parked again", () =>
     Effect.gen(function* () {
       const { manager, uuid } = yield* park()
       yield* manager.retryParked(uuid, "1", { actor: "ada" })
@@ -296,7 +300,7 @@ describe("parked steps", () => {
     })
   )
 
-  it.effect("somebody who has seen to it says so, with name and reason", () =>
+  it.effect("a parked step is closed by resolveParked, with actor and reason", () =>
     Effect.gen(function* () {
       const { manager, uuid } = yield* park()
       const resolved = yield* manager.resolveParked(uuid, "1", { actor: "ada", reason: "by hand" })
@@ -306,7 +310,7 @@ describe("parked steps", () => {
     })
   )
 
-  it.effect("what is not parked is SagaStepNotParked", () =>
+  it.effect("retryParked of a step that is not parked is SagaStepNotParked", () =>
     Effect.gen(function* () {
       const { manager, uuid } = yield* park()
       for (const path of ["0", "7", "", "__proto__"]) {
@@ -317,7 +321,7 @@ describe("parked steps", () => {
     })
   )
 
-  it.effect("a parked request: a late answer resolves it without anybody", () =>
+  it.effect("a late answer resolves a parked request without a person", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start({ replyTimeout: "1 minute", keep: 10 })
       const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
@@ -338,7 +342,7 @@ describe("parked steps", () => {
 })
 
 describe("find", () => {
-  it.effect("lists executions by what they are, newest first, in pages", () =>
+  it.effect("find lists executions by their properties, newest first, in pages", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start({ keep: 10 })
       wire.answer = agreeable

@@ -5,7 +5,7 @@ import { Effect, Fiber, Layer } from "effect"
 import { DeadLetters, SagaManager } from "effect-saga"
 import { CreateOrder, context, makeWorld, messageOf, open, quiet, reserved, until } from "../fixtures/manager.ts"
 
-it.effect("C11, C12 what is refused is listed; what is late or for an execution that is gone is not", () =>
+it.effect("C11, C12 a refused reply is a dead letter; a late one, or one for an execution that is gone, is not", () =>
   Effect.gen(function* () {
     const letters = DeadLetters.makeMemory()
     const world = yield* makeWorld()

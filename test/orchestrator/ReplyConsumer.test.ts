@@ -54,20 +54,22 @@ const message = (changes: Record<string, unknown> = {}): Broker.Message => ({
 })
 
 describe("responses", () => {
-  it.effect("MSG-007 a message gives its execution, its services as a set, its content and its status", () =>
-    Effect.gen(function* () {
-      const response = yield* ReplyConsumer.toResponse(message())
-      assert.strictEqual(response.uuid, uuid)
-      assert.deepStrictEqual(new Set(response.relatedServices), new Set(["warehouse", "stock"]))
-      assert.strictEqual(response.relatedServices.length, 2)
-      assert.deepStrictEqual(response.content, { sku: "book" })
-      assert.strictEqual(response.status, SagaResponseStatus.ERROR)
-      assert.deepStrictEqual([response.requestId, response.service], [`${uuid}:0:execute`, "stock"])
-      assert.isFalse(response.ok)
-    })
+  it.effect(
+    "MSG-007 a reply message becomes a response with its execution, services as a set, content and status",
+    () =>
+      Effect.gen(function* () {
+        const response = yield* ReplyConsumer.toResponse(message())
+        assert.strictEqual(response.uuid, uuid)
+        assert.deepStrictEqual(new Set(response.relatedServices), new Set(["warehouse", "stock"]))
+        assert.strictEqual(response.relatedServices.length, 2)
+        assert.deepStrictEqual(response.content, { sku: "book" })
+        assert.strictEqual(response.status, SagaResponseStatus.ERROR)
+        assert.deepStrictEqual([response.requestId, response.service], [`${uuid}:0:execute`, "stock"])
+        assert.isFalse(response.ok)
+      })
   )
 
-  it.effect("MSG-008 a message without related services gives none", () =>
+  it.effect("MSG-008 a reply message without related services becomes a response without them", () =>
     Effect.gen(function* () {
       const response = yield* ReplyConsumer.toResponse(message({ relatedServices: [] }))
       assert.deepStrictEqual(response.relatedServices, [])
@@ -77,7 +79,7 @@ describe("responses", () => {
     })
   )
 
-  it.effect("what is no response is a typed failure", () =>
+  it.effect("a message that is no response is a typed failure", () =>
     Effect.gen(function* () {
       const failures = yield* Effect.forEach(
         [
@@ -98,7 +100,7 @@ describe("responses", () => {
 })
 
 describe("the consumer", () => {
-  it.effect("SVC-001 takes what is on the reply topic of its service, and nothing else", () =>
+  it.effect("SVC-001 the reply consumer takes messages of the reply topic of its service, and no others", () =>
     Effect.gen(function* () {
       const groups: Array<Broker.Group> = []
       const broker = Layer.succeed(Broker.Broker, {
@@ -128,7 +130,7 @@ describe("the consumer", () => {
     })
   )
 
-  it.effect("SVC-002 a reply goes to the manager with all that is in it, and nothing comes back", () =>
+  it.effect("SVC-002 a reply goes to the manager with all its fields, and the consumer sends nothing back", () =>
     Effect.gen(function* () {
       const calls: Array<readonly [string, SagaInput.Reply]> = []
       let acknowledged = 0
@@ -161,27 +163,29 @@ describe("the consumer", () => {
     })
   )
 
-  it.effect("SVC-002 it waits for the store and not for the end, and raises no error of the execution", () =>
-    counting(
-      Effect.gen(function* () {
-        const { manager, use, wire } = yield* start({ keep: 10 })
-        const running = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
-        yield* wire.reply(wire.sent[0]!, reserved)
-        // Acknowledged while the execution is paused again.
-        yield* until("the reply is acknowledged", () => wire.acknowledged === 1)
-        yield* quiet
-        assert.deepStrictEqual((yield* manager.load(running.uuid)).pausedStep?.name, "payment")
-        wire.answer = agreeable
-        yield* wire.reply(wire.sent[1]!, { status: 400, content: { _tag: "CardDeclined", reason: "limit" } })
-        yield* until("the replies are acknowledged", () => wire.acknowledged === 3)
-        yield* quiet
-        assert.strictEqual((yield* manager.load(running.uuid)).status, "errored")
-        assert.deepStrictEqual(yield* outcomes, { applied: 3 })
-      })
-    )
+  it.effect(
+    "SVC-002 the reply consumer waits for the store, not for the end, and raises no error of the execution",
+    () =>
+      counting(
+        Effect.gen(function* () {
+          const { manager, use, wire } = yield* start({ keep: 10 })
+          const running = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+          yield* wire.reply(wire.sent[0]!, reserved)
+          // Acknowledged while the execution is paused again.
+          yield* until("the reply is acknowledged", () => wire.acknowledged === 1)
+          yield* quiet
+          assert.deepStrictEqual((yield* manager.load(running.uuid)).pausedStep?.name, "payment")
+          wire.answer = agreeable
+          yield* wire.reply(wire.sent[1]!, { status: 400, content: { _tag: "CardDeclined", reason: "limit" } })
+          yield* until("the replies are acknowledged", () => wire.acknowledged === 3)
+          yield* quiet
+          assert.strictEqual((yield* manager.load(running.uuid)).status, "errored")
+          assert.deepStrictEqual(yield* outcomes, { applied: 3 })
+        })
+      )
   )
 
-  it.effect("acknowledges a reply only after its consequence is stored", () =>
+  it.effect("the reply consumer acknowledges a reply only after its consequence is stored", () =>
     Effect.gen(function* () {
       const { store, story, use, wire } = yield* start()
       yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
@@ -198,7 +202,7 @@ describe("the consumer", () => {
   )
 })
 
-describe("replies that are not the right one", () => {
+describe("replies that do not count", () => {
   const deep = (depth: number): unknown => (depth === 0 ? 1 : { a: deep(depth - 1) })
   const wide = Object.fromEntries(Array.from({ length: 1_001 }, (_, i) => [`k${i}`, 0]))
 
@@ -325,7 +329,7 @@ describe("replies that are not the right one", () => {
     )
   )
 
-  it.effect("outlives hundreds of them, and counts each (I17)", () =>
+  it.effect("the reply consumer survives hundreds of bad replies, and counts each (I17)", () =>
     counting(
       Effect.gen(function* () {
         const { use, wire } = yield* start({ maxInFlight: 4 })
@@ -348,7 +352,7 @@ describe("replies that are not the right one", () => {
     )
   )
 
-  it.effect("a reply to an execution of a saga that is not registered here is put away", () =>
+  it.effect("a reply to an execution of a saga that is not registered here is a dead letter", () =>
     counting(
       Effect.gen(function* () {
         const { close, use, wire, world } = yield* start()
@@ -365,7 +369,7 @@ describe("replies that are not the right one", () => {
     )
   )
 
-  it.effect("a store that is down for a while keeps replies waiting, loses none and blocks nobody for good", () =>
+  it.effect("while the store is down replies wait; none is lost, and all are handled when it is back", () =>
     counting(
       Effect.gen(function* () {
         const { store, use, wire } = yield* start({ maxInFlight: 2 })

@@ -20,7 +20,7 @@ const fromEnvironment = (values: Record<string, string>) =>
   SagaConfig.layerConfig.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(values))))
 
 describe("the service name", () => {
-  it.effect("SVC-003 comes from the configuration and is the sender of every message", () =>
+  it.effect("SVC-003 the service name comes from the configuration and is the sender of every message", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start({ service: "invoices" })
       yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
@@ -30,7 +30,7 @@ describe("the service name", () => {
     })
   )
 
-  it("SVC-003 without configuration a manager does not compile", () => {
+  it("SVC-003 a manager without configuration does not compile", () => {
     const incomplete = SagaManager.layer([CreateOrder]).pipe(
       Layer.provide([
         Broker.layerMemory,
@@ -44,7 +44,7 @@ describe("the service name", () => {
     assert.isDefined(complete)
   })
 
-  it.effect("SVC-003 that the environment lacks is a typed ConfigError", () =>
+  it.effect("SVC-003 a service name that the environment lacks is a typed ConfigError", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(given(fromEnvironment({ SAGA_MAX_RUNNING: "1" })))
       assert.strictEqual(tagOf(error), "ConfigError")
@@ -52,7 +52,7 @@ describe("the service name", () => {
     })
   )
 
-  it.effect("that cannot stand in a topic is InvalidServiceName", () =>
+  it.effect("a service name that cannot stand in a topic is InvalidServiceName", () =>
     Effect.gen(function* () {
       assert.strictEqual(tagOf(yield* Effect.flip(given(SagaConfig.layer({ service: "" })))), "InvalidServiceName")
       for (const service of ["1st", "a/b", "a b", "ä", "a+", "#", "x".repeat(65), "__proto__"]) {
@@ -77,7 +77,7 @@ describe("settings", () => {
     SAGA_MAX_IN_FLIGHT: "13"
   }
 
-  it.effect("are read from the environment, each under its name", () =>
+  it.effect("settings are read from the environment, each under its name", () =>
     Effect.gen(function* () {
       const config = yield* given(fromEnvironment(names))
       assert.strictEqual(config.service, "orders")
@@ -86,7 +86,7 @@ describe("settings", () => {
     })
   )
 
-  it.effect("are the same in code", () =>
+  it.effect("settings in code are the same as in the environment", () =>
     Effect.gen(function* () {
       const inCode = yield* given(
         SagaConfig.layer({
@@ -103,7 +103,7 @@ describe("settings", () => {
     })
   )
 
-  it.effect("have the defaults of the specification", () =>
+  it.effect("settings have the defaults of the specification", () =>
     Effect.gen(function* () {
       const config = yield* given(fromEnvironment({ SAGA_SERVICE: "orders" }))
       assert.deepStrictEqual(config, yield* given(SagaConfig.layer({ service: "orders" })))
@@ -124,7 +124,7 @@ describe("settings", () => {
     })
   )
 
-  it.effect("that cannot be read are a ConfigError that names them", () =>
+  it.effect("settings that cannot be read are a ConfigError that names them", () =>
     Effect.gen(function* () {
       for (const name of Object.keys(names).slice(1)) {
         const error = yield* Effect.flip(given(fromEnvironment({ ...names, [name]: "soon" })))
@@ -134,7 +134,7 @@ describe("settings", () => {
     })
   )
 
-  it.effect("reach the manager: layerConfig runs sagas as the environment says", () =>
+  it.effect("settings reach the manager: layerConfig runs sagas as the environment says", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld()
       world.wire.answer = agreeable
@@ -176,7 +176,7 @@ describe("settings", () => {
 })
 
 describe("a setting", () => {
-  it.effect("that lets nothing through is InvalidSetting and says which", () =>
+  it.effect("a setting that would let nothing through is InvalidSetting, with its name", () =>
     Effect.gen(function* () {
       const refused: ReadonlyArray<readonly [Partial<SagaConfig.SagaConfigOptions>, string]> = [
         [{ maxRunning: 0 }, "maxRunning"],

@@ -71,7 +71,7 @@ describe("families", () => {
       assert.isFalse(SagaError.isSagaError(other))
   })
 
-  it.effect("ERR-001 whatever is done wrong, what comes back is a typed error of the family or of the saga", () =>
+  it.effect("ERR-001 every mistake of a caller is a typed error of the family or of the saga", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start({ keep: 5, maxPending: 2 })
       const Unknown = Saga.make("Unknown", { context: {} }).pipe(
@@ -176,7 +176,7 @@ describe("families", () => {
     }
   })
 
-  it.effect("ERR-004 what is about a run and what is about one of its steps are families of their own", () =>
+  it.effect("ERR-004 errors of an execution and errors of a step are families of their own", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start({ keep: 5 })
       const notFound = yield* Effect.flip(manager.load(nobody))
@@ -221,7 +221,7 @@ describe("families", () => {
   )
 })
 
-describe("what they say", () => {
+describe("messages", () => {
   const examples: ReadonlyArray<readonly [Error, RegExp]> = [
     [new SagaError.SagaStepTimedOut({ path: "1", step: "payment", deadline: 0 }), /payment \(1\).*1970/],
     [new SagaError.SagaStepInterrupted({ path: "1", step: "payment" }), /payment \(1\).*crash/],
@@ -255,14 +255,14 @@ describe("what they say", () => {
     [new SagaConfig.InvalidServiceName({ service: "a/b" }), /"a\/b"/]
   ]
 
-  it("ERR-003 each has a message that names the rule or the place", () => {
+  it("ERR-003 every error has a message that names the rule or the place", () => {
     for (const [error, message] of examples) {
       assert.match(error.message, message)
       assert.match(String(error), message)
     }
   })
 
-  it("each survives being encoded", () => {
+  it("every error can be encoded and decoded", () => {
     for (const [error] of examples) {
       const codecOf = (error as any).constructor as Schema.Codec<Error>
       const codec = Schema.fromJsonString(Schema.toCodecJson(codecOf))
@@ -274,7 +274,7 @@ describe("what they say", () => {
 })
 
 describe("a failed step", () => {
-  it.effect("ERR-005 carries the original error, and its message shows it", () =>
+  it.effect("ERR-005 a failed step carries the original error, and its message shows it", () =>
     Effect.gen(function* () {
       const original = new TypeError("the ledger is closed")
       const Dies = Saga.make("Dies", { context: {} }).pipe(
@@ -293,7 +293,7 @@ describe("a failed step", () => {
     })
   )
 
-  it.effect("ERR-005 carries it also after a restart, as far as it can be stored", () =>
+  it.effect("ERR-005 a failed step carries the original error also after a restart, as far as it can be stored", () =>
     Effect.gen(function* () {
       const Dies = Saga.make("Dies", { context: {} }).pipe(
         Saga.local("entry", { execute: () => Effect.die(new TypeError("the ledger is closed")) }),
@@ -308,7 +308,7 @@ describe("a failed step", () => {
     })
   )
 
-  it.effect("a 500 is a SagaResponseError with what the service said; a 400 the declared error itself", () =>
+  it.effect("a reply 500 is a SagaResponseError with its content; a reply 400 is the declared error itself", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       const fail = Effect.gen(function* () {
@@ -326,7 +326,7 @@ describe("a failed step", () => {
     })
   )
 
-  it.effect("a failure while undoing is attached to the first one, never put in its place (G2)", () =>
+  it.effect("a failed compensation is attached to the first failure, and never replaces it (G2)", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start({ keep: 1 })
       wire.answer = (envelope, command) =>

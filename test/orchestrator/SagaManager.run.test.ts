@@ -37,7 +37,7 @@ const finishedContext = {
 const responseOf = (uuid: string, content: unknown) => new SagaResponse({ uuid, content })
 
 describe("in memory", () => {
-  it.effect("runs every step in order, ends committed and is stored no more", () =>
+  it.effect("a run in memory runs every step in order, ends committed and is not stored any more", () =>
     Effect.gen(function* () {
       const { manager, use, wire, world } = yield* start()
       wire.answer = agreeable
@@ -57,7 +57,7 @@ describe("in memory", () => {
     })
   )
 
-  it.effect("MGR-002 without autocommit it ends finished and nobody is asked to commit", () =>
+  it.effect("MGR-002 without autocommit a run ends finished, and no service is asked to commit", () =>
     Effect.gen(function* () {
       const { story, use, wire } = yield* start({ enrols: true })
       wire.answer = agreeable
@@ -71,7 +71,7 @@ describe("in memory", () => {
     })
   )
 
-  it.effect("MGR-007 no reply: the run fails with SagaFailedExecution, whose cause is the step that waited", () =>
+  it.effect("MGR-007 a run without a reply fails with SagaFailedExecution, whose cause is the step that waited", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       wire.answer = ({ op }) => (op === "probe" ? { status: 404 } : undefined)
@@ -92,7 +92,7 @@ describe("in memory", () => {
 })
 
 describe("on disk", () => {
-  it.effect("pauses at each reply and ends committed, with the messages of a run in memory", () =>
+  it.effect("a run on disk pauses at each reply and ends committed, with the messages of a run in memory", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start()
       const first = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
@@ -117,23 +117,25 @@ describe("on disk", () => {
     })
   )
 
-  it.effect("MGR-009 the last response without autocommit: finished, and nobody is asked to commit", () =>
-    Effect.gen(function* () {
-      const { story, use } = yield* start({ enrols: true })
-      const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
-      yield* use(SagaManager.run({ response: responseOf(uuid, reserved.content), pauseOnDisk: true }))
-      const execution = yield* use(
-        SagaManager.run({ response: responseOf(uuid, charged.content), pauseOnDisk: true, autocommit: false })
-      )
-      assert.deepStrictEqual([execution.status, execution.commitState], ["finished", "none"])
-      assert.deepStrictEqual(
-        story.filter((line) => /^(reserve|commit|reject)/.test(line)),
-        []
-      )
-    })
+  it.effect(
+    "MGR-009 without autocommit the last response finishes the execution, and no service is asked to commit",
+    () =>
+      Effect.gen(function* () {
+        const { story, use } = yield* start({ enrols: true })
+        const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+        yield* use(SagaManager.run({ response: responseOf(uuid, reserved.content), pauseOnDisk: true }))
+        const execution = yield* use(
+          SagaManager.run({ response: responseOf(uuid, charged.content), pauseOnDisk: true, autocommit: false })
+        )
+        assert.deepStrictEqual([execution.status, execution.commitState], ["finished", "none"])
+        assert.deepStrictEqual(
+          story.filter((line) => /^(reserve|commit|reject)/.test(line)),
+          []
+        )
+      })
   )
 
-  it.effect("MGR-010 returning the id: it loads, paused", () =>
+  it.effect("MGR-010 the id that a run on disk returns loads a paused execution", () =>
     Effect.gen(function* () {
       const { manager, use } = yield* start()
       const uuid = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true, returnExecution: false }))
@@ -153,7 +155,7 @@ describe("on disk", () => {
     })
   )
 
-  it.effect("MGR-017 resuming uses the stored context and user, whatever else is given", () =>
+  it.effect("MGR-017 resuming uses the stored context and user, also if others are given", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, user: "ada", pauseOnDisk: true }))
@@ -175,7 +177,7 @@ describe("on disk", () => {
 })
 
 describe("replies", () => {
-  it.effect("MGR-014 replies for another execution, or for none, are passed over", () =>
+  it.effect("MGR-014 replies for another execution, or for none, are ignored", () =>
     Effect.gen(function* () {
       const { use, wire, world } = yield* start()
       const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
@@ -219,7 +221,7 @@ describe("replies", () => {
     })
   )
 
-  it.effect("MGR-022 what waits for a reply is stored before the request leaves, in both modes", () =>
+  it.effect("MGR-022 the state that waits for a reply is stored before the request leaves, in both modes", () =>
     Effect.gen(function* () {
       for (const pauseOnDisk of [false, true]) {
         const { manager, story, use, wire } = yield* start()
@@ -242,7 +244,7 @@ describe("replies", () => {
   )
 
   for (const pauseOnDisk of [false, true]) {
-    it.effect(`MGR-024 two copies of a reply at once: handled once (pauseOnDisk: ${pauseOnDisk})`, () =>
+    it.effect(`MGR-024 two copies of a reply at once are handled once (pauseOnDisk: ${pauseOnDisk})`, () =>
       Effect.gen(function* () {
         const { use, wire, world } = yield* start()
         const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context, pauseOnDisk })))
@@ -263,7 +265,7 @@ describe("replies", () => {
     )
   }
 
-  it.effect("MGR-024 one response given twice at once: handled once", () =>
+  it.effect("MGR-024 one response given twice at once is handled once", () =>
     Effect.gen(function* () {
       const { use, wire, world } = yield* start()
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
@@ -277,7 +279,7 @@ describe("replies", () => {
   )
 })
 
-describe("what stays stored", () => {
+describe("stored executions", () => {
   for (const pauseOnDisk of [false, true]) {
     for (const raiseOnError of [false, true]) {
       it.effect(`MGR-015 a failed run is stored errored (${JSON.stringify({ pauseOnDisk, raiseOnError })})`, () =>
@@ -305,7 +307,7 @@ describe("what stays stored", () => {
   }
 
   for (const decision of ["commit", "reject"] as const) {
-    it.effect(`MGR-023 finished and not committed: it stays stored until ${decision}`, () =>
+    it.effect(`MGR-023 a finished execution without a decision stays stored until ${decision}`, () =>
       Effect.gen(function* () {
         const { manager, use, wire } = yield* start()
         wire.answer = agreeable
@@ -329,7 +331,7 @@ describe("what stays stored", () => {
 })
 
 describe("lifecycle", () => {
-  it.effect("MGR-018 the storage is opened with the manager's scope and released with it", () =>
+  it.effect("MGR-018 the storage is opened with the scope of the manager and released with it", () =>
     Effect.gen(function* () {
       const story: Array<string> = []
       const storage = Layer.effect(
@@ -377,7 +379,7 @@ describe("lifecycle", () => {
   })
 })
 
-it.effect("tells what it stores as a stream, from when somebody listens", () =>
+it.effect("the stored facts of a manager are a stream, from the time of the subscription", () =>
   Effect.gen(function* () {
     const { manager, use, wire } = yield* start()
     wire.answer = agreeable

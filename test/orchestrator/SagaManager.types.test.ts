@@ -44,7 +44,7 @@ same<E, OutOfStock | CardDeclined>(true)
 const flag: boolean = Math.random() > 2
 const response = new SagaResponse({ uuid: "0", content: null })
 
-it("gives what the flags say, and fails with what is left", () => {
+it("run: result and error types follow the flags", () => {
   const finished = SagaManager.run(CreateOrder, { context, user: "u", startKey: "o" })
   same<typeof finished, Effect.Effect<SagaExecution.Finished<Ctx>, StartError | Failed, Manager>>(true)
 
@@ -78,7 +78,7 @@ it("gives what the flags say, and fails with what is left", () => {
   assert.isTrue([finished, uuid, paused, quiet, quietPaused, quietUuid].every(Effect.isEffect))
 })
 
-it("gives the union where a flag is only known as a boolean", () => {
+it("run gives the union where a flag is only known as a boolean", () => {
   const someReturn = SagaManager.run(CreateOrder, { context, returnExecution: flag })
   same<typeof someReturn, Effect.Effect<string | SagaExecution.Finished<Ctx>, StartError | Failed, Manager>>(true)
 
@@ -98,7 +98,7 @@ it("gives the union where a flag is only known as a boolean", () => {
   assert.isTrue([someReturn, someRaise, fromVariable, fromWidened].every(Effect.isEffect))
 })
 
-it("does not know the types of what it resumes", () => {
+it("run does not know the types of an execution that it resumes", () => {
   const resumed = SagaManager.run({ response, pauseOnDisk: true, raiseOnError: false, returnExecution: false })
   same<typeof resumed, Effect.Effect<string, ResumeError, Manager>>(true)
   const execution = SagaManager.run({ response, pauseOnDisk: true })
@@ -113,7 +113,7 @@ it("does not know the types of what it resumes", () => {
   assert.isTrue([resumed, execution].every(Effect.isEffect))
 })
 
-it("executes to the context, or fails with the declared error itself", () => {
+it("execute gives the context, or fails with the declared error itself", () => {
   const order = SagaManager.execute(CreateOrder, { context })
   same<typeof order, Effect.Effect<Ctx, E | Failed | StartError, Manager>>(true)
   const handled = order.pipe(
@@ -124,13 +124,13 @@ it("executes to the context, or fails with the declared error itself", () => {
   assert.isTrue(Effect.isEffect(handled))
 })
 
-it("starts to the uuid, and fails only with what can go wrong before it is stored", () => {
+it("start gives the uuid, and fails only with errors before the first write", () => {
   const uuid = SagaManager.start(CreateOrder, { context, startKey: "o", user: "u", autocommit: false })
   same<typeof uuid, Effect.Effect<string, StartError, Manager>>(true)
   assert.isTrue(Effect.isEffect(uuid))
 })
 
-it("resumes to the execution: finished, or also paused where that is asked for", () => {
+it("resume gives a finished execution, or also a paused one where that is asked for", () => {
   type ResumeFailure = ResumeError | SagaRunner.SagaFailedExecution<unknown> | SagaError.SagaFailedCommitCallback
   const finished = SagaManager.resume(response)
   same<typeof finished, Effect.Effect<SagaExecution.Finished<unknown>, ResumeFailure, Manager>>(true)
@@ -145,7 +145,7 @@ it("resumes to the execution: finished, or also paused where that is asked for",
   assert.isTrue([finished, end, paused, either].every(Effect.isEffect))
 })
 
-it("takes one shape for who does something, with a reason where it must be given", () => {
+it("actor and reason have one shape, with a reason where one is required", () => {
   type Service = SagaManager.SagaManager["Service"]
   same<Parameters<Service["cancel"]>, [uuid: string, who?: SagaManager.SagaActor | undefined]>(true)
   same<Parameters<Service["reject"]>, [uuid: string, who?: SagaManager.SagaActor | undefined]>(true)
@@ -156,7 +156,7 @@ it("takes one shape for who does something, with a reason where it must be given
   assert.strictEqual(who.actor, "ada")
 })
 
-it("requires ports, configuration and the services of all sagas, and nothing hidden", () => {
+it("a manager requires ports, configuration and the services of all sagas, and nothing hidden", () => {
   const layer = SagaManager.layer([CreateOrder])
   same<
     typeof layer,
@@ -173,7 +173,7 @@ it("requires ports, configuration and the services of all sagas, and nothing hid
   assert.isDefined(layer)
 })
 
-it("refuses what makes no sense, on its own line", () => {
+it("a call that makes no sense does not compile", () => {
   assert.isFunction(refusals)
 })
 

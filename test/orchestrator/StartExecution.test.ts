@@ -22,7 +22,7 @@ import {
 const tagOf = (error: unknown) => (error as { readonly _tag: string })._tag
 
 describe("start keys", () => {
-  it.effect("the same key ten times at once is one execution, and all see its end (I10)", () =>
+  it.effect("the same start key ten times at once is one execution, and all callers see its end (I10)", () =>
     Effect.gen(function* () {
       const { manager, use, wire, world } = yield* start()
       const run = use(SagaManager.run(CreateOrder, { context, startKey: "order-1" }))
@@ -45,7 +45,7 @@ describe("start keys", () => {
     })
   )
 
-  it.effect("the same key again while it runs waits for the same end, however far it is", () =>
+  it.effect("a second start with a key in use waits for the end of the running execution, however far it is", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       const run = use(SagaManager.run(CreateOrder, { context, startKey: "order-1" }))
@@ -68,7 +68,7 @@ describe("start keys", () => {
     })
   )
 
-  it.effect("the same key with another context, or for another saga, is a conflict", () =>
+  it.effect("a start key with another context, or for another saga, is a conflict", () =>
     Effect.gen(function* () {
       const Other = Saga.make("Other", { context: { sku: Schema.String, amount: Schema.Int } }).pipe(
         Saga.local("one", { execute: () => write("other") }),
@@ -97,7 +97,7 @@ describe("start keys", () => {
   )
 
   for (const outcome of ["committed", "rejected"] as const) {
-    it.effect(`a key whose execution is over and forgotten is retired (${outcome})`, () =>
+    it.effect(`a start key whose execution is over and forgotten is retired (${outcome})`, () =>
       Effect.gen(function* () {
         const { use, wire, world } = yield* start()
         wire.answer = outcome === "committed" ? agreeable : refusing
@@ -113,7 +113,7 @@ describe("start keys", () => {
     )
   }
 
-  it.effect("a key whose execution is over and kept gives it again, once more and for ever", () =>
+  it.effect("a key whose execution is over and kept gives that execution again, every time", () =>
     Effect.gen(function* () {
       const { use, wire, world } = yield* start({ keep: 10 })
       wire.answer = agreeable
@@ -124,7 +124,7 @@ describe("start keys", () => {
     })
   )
 
-  it.effect("a key is kept by the store, so another manager knows it", () =>
+  it.effect("a start key is kept by the store, so another manager knows it", () =>
     Effect.gen(function* () {
       const { close, use, wire, world } = yield* start()
       const run = SagaManager.run(CreateOrder, { context, startKey: "k", pauseOnDisk: true })
@@ -140,7 +140,7 @@ describe("start keys", () => {
 describe("uuids", () => {
   const mine = "0c3a2a4e-5d3b-4c59-9a3a-4a1f6a1b2c3d"
 
-  it.effect("a caller may name an execution, and the same name again is the same execution", () =>
+  it.effect("a caller may give the uuid of an execution, and the same uuid again is the same execution", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start()
       const run = use(SagaManager.run(CreateOrder, { context, uuid: mine.toUpperCase(), pauseOnDisk: true }))
@@ -151,7 +151,7 @@ describe("uuids", () => {
     })
   )
 
-  it.effect("the same name ten times at once runs every callback once, and all see its end", () =>
+  it.effect("the same uuid ten times at once runs every callback once, and all callers see the end", () =>
     Effect.gen(function* () {
       const Slow = Saga.make("Slow", { context: {} }).pipe(
         Saga.local("one", { execute: () => Effect.andThen(Effect.yieldNow, write("one")) }),
@@ -169,7 +169,7 @@ describe("uuids", () => {
     })
   )
 
-  it.effect("a name with another context is a conflict, and one that is used up is retired", () =>
+  it.effect("a uuid with another context is a conflict, and one that is used up is retired", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       yield* use(SagaManager.run(CreateOrder, { context, uuid: mine, pauseOnDisk: true }))
@@ -186,7 +186,7 @@ describe("uuids", () => {
     })
   )
 
-  it.effect("a name of version 7, or no uuid, is refused before anything is stored", () =>
+  it.effect("a uuid of version 7, or text that is no uuid, is refused before anything is stored", () =>
     Effect.gen(function* () {
       const { manager, story, use } = yield* start()
       for (const uuid of ["01890000-0000-7000-8000-000000000000", "order-1", "", `${mine}0`, "__proto__"]) {
@@ -198,7 +198,7 @@ describe("uuids", () => {
     })
   )
 
-  it.effect("without a name the library gives one of version 7", () =>
+  it.effect("without a uuid the library makes one of version 7", () =>
     Effect.gen(function* () {
       const { use } = yield* start()
       const runs = Array.from({ length: 3 }, () =>
@@ -212,7 +212,7 @@ describe("uuids", () => {
 })
 
 describe("sagas", () => {
-  it.effect("one that the manager was not given is a typed error that names those it was", () =>
+  it.effect("a saga that is not registered is a typed error that names the registered ones", () =>
     Effect.gen(function* () {
       const Unknown = Saga.make("Unknown", { context: {} }).pipe(
         Saga.local("one", { execute: () => Effect.void }),
@@ -231,7 +231,7 @@ describe("sagas", () => {
     })
   )
 
-  it.effect("another version of a registered one is not registered", () =>
+  it.effect("another version of a registered saga is not registered", () =>
     Effect.gen(function* () {
       const other = Saga.make("CreateOrder", { context: { sku: Schema.String, amount: Schema.Int } }).pipe(
         Saga.local("one", { execute: () => Effect.void }),
@@ -262,7 +262,7 @@ describe("limits", () => {
     })
   )
 
-  it.effect("one at a time never meets its own limit", () =>
+  it.effect("starts one after the other never meet the limit", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start({ maxPending: 1, maxRunning: 1 })
       for (const answer of [agreeable, refusing]) {
@@ -315,7 +315,7 @@ describe("limits", () => {
     })
   )
 
-  it.effect("whoever gives up waiting for its turn leaves it to the next", () =>
+  it.effect("a start that is interrupted while it waits for its turn leaves the turn to the next", () =>
     Effect.gen(function* () {
       const release = Latch.makeUnsafe(false)
       const Busy = Saga.make("Busy", { context: { n: Schema.Int } }).pipe(
@@ -343,7 +343,7 @@ describe("limits", () => {
   for (const turn of [3, 4, 5, 7]) {
     for (const when of ["before", "after"] as const) {
       it.effect(
-        `whoever gives up at any moment ${when} its turn comes leaves it to the next (in turns of ${turn})`,
+        `a start that is interrupted at any moment ${when} its turn comes leaves the turn to the next (in turns of ${turn})`,
         () =>
           Effect.gen(function* () {
             const release = Latch.makeUnsafe(false)
@@ -396,7 +396,7 @@ describe("limits", () => {
 })
 
 describe("execute", () => {
-  it.effect("gives the final context and nothing else", () =>
+  it.effect("execute gives the final context and nothing else", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       wire.answer = agreeable
@@ -410,7 +410,7 @@ describe("execute", () => {
     })
   )
 
-  it.effect("fails with the declared error itself once everything is undone", () =>
+  it.effect("execute fails with the declared error itself once all steps are compensated", () =>
     Effect.gen(function* () {
       const { use, wire, world } = yield* start()
       wire.answer = refusing
@@ -422,41 +422,43 @@ describe("execute", () => {
     })
   )
 
-  it.effect("fails with SagaFailedExecution where something could not be undone, or nobody declared the error", () =>
-    Effect.gen(function* () {
-      const failing = (compensate: () => Effect.Effect<void>, check: () => Effect.Effect<void>) =>
-        Saga.make("Failing", { context: { amount: Schema.Int } }).pipe(
-          Saga.local("one", { execute: () => Effect.void, compensate, retryCompensate: { times: 0 } }),
-          Saga.local("two", { execute: check }),
-          Saga.remote("payment", {
-            execute: { command: Payments.commands.Charge, payload: ({ amount }) => ({ amount }) }
-          }),
-          Saga.commit
+  it.effect(
+    "execute fails with SagaFailedExecution when a step could not be compensated, or the error was not declared",
+    () =>
+      Effect.gen(function* () {
+        const failing = (compensate: () => Effect.Effect<void>, check: () => Effect.Effect<void>) =>
+          Saga.make("Failing", { context: { amount: Schema.Int } }).pipe(
+            Saga.local("one", { execute: () => Effect.void, compensate, retryCompensate: { times: 0 } }),
+            Saga.local("two", { execute: check }),
+            Saga.remote("payment", {
+              execute: { command: Payments.commands.Charge, payload: ({ amount }) => ({ amount }) }
+            }),
+            Saga.commit
+          )
+        const fail = Effect.fnUntraced(function* (saga: ReturnType<typeof failing>) {
+          const { use, wire } = yield* start({ sagas: [saga] })
+          wire.answer = refusing
+          const error = yield* Effect.flip(use(SagaManager.execute(saga, { context: { amount: 1 } })))
+          assert.strictEqual(error._tag, "SagaFailedExecution")
+          return error as unknown as SagaRunner.SagaFailedExecution
+        })
+        const stuck = yield* fail(
+          failing(
+            () => Effect.die(new Error("stuck")),
+            () => Effect.void
+          )
         )
-      const fail = Effect.fnUntraced(function* (saga: ReturnType<typeof failing>) {
-        const { use, wire } = yield* start({ sagas: [saga] })
-        wire.answer = refusing
-        const error = yield* Effect.flip(use(SagaManager.execute(saga, { context: { amount: 1 } })))
-        assert.strictEqual(error._tag, "SagaFailedExecution")
-        return error as unknown as SagaRunner.SagaFailedExecution
+        assert.deepStrictEqual([tagOf(stuck.cause), stuck.parked], ["CardDeclined", ["0"]])
+        assert.deepStrictEqual(stuck.later.map(tagOf), ["SagaFailedExecutionStep"])
+        const dead = yield* fail(
+          failing(
+            () => Effect.void,
+            () => Effect.die(new Error("dead"))
+          )
+        )
+        assert.deepStrictEqual([tagOf(dead.cause), dead.parked, dead.later], ["SagaFailedExecutionStep", [], []])
+        const execution: SagaExecution.SagaExecution = dead.execution
+        assert.deepStrictEqual([execution.status, execution.alreadyRollback], ["errored", true])
       })
-      const stuck = yield* fail(
-        failing(
-          () => Effect.die(new Error("stuck")),
-          () => Effect.void
-        )
-      )
-      assert.deepStrictEqual([tagOf(stuck.cause), stuck.parked], ["CardDeclined", ["0"]])
-      assert.deepStrictEqual(stuck.later.map(tagOf), ["SagaFailedExecutionStep"])
-      const dead = yield* fail(
-        failing(
-          () => Effect.void,
-          () => Effect.die(new Error("dead"))
-        )
-      )
-      assert.deepStrictEqual([tagOf(dead.cause), dead.parked, dead.later], ["SagaFailedExecutionStep", [], []])
-      const execution: SagaExecution.SagaExecution = dead.execution
-      assert.deepStrictEqual([execution.status, execution.alreadyRollback], ["errored", true])
-    })
   )
 })

@@ -47,27 +47,29 @@ const layers: Record<
 
 describe("transactional steps", () => {
   for (const [name, layer] of Object.entries(layers)) {
-    it.effect(`a ${name} is not built on a repository that cannot commit effect and record together`, () =>
-      Effect.gen(function* () {
-        const error = yield* Effect.flip(
-          Layer.build(
-            Layer.provide(
-              layer,
-              ports(Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, ofThreeFunctions))
+    it.effect(
+      `a ${name} with transactional steps is not built on a repository that cannot commit effect and record together`,
+      () =>
+        Effect.gen(function* () {
+          const error = yield* Effect.flip(
+            Layer.build(
+              Layer.provide(
+                layer,
+                ports(Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, ofThreeFunctions))
+              )
             )
           )
-        )
-        assert.deepStrictEqual(
-          [error._tag, "path" in error && error.path, "step" in error && error.step],
-          ["SagaTransactionUnsupported", "0/else/0", "balance"]
-        )
-        assert.isTrue(SagaError.isSagaError(error))
-        assert.strictEqual(values.size, 0)
-      })
+          assert.deepStrictEqual(
+            [error._tag, "path" in error && error.path, "step" in error && error.step],
+            ["SagaTransactionUnsupported", "0/else/0", "balance"]
+          )
+          assert.isTrue(SagaError.isSagaError(error))
+          assert.strictEqual(values.size, 0)
+        })
     )
   }
 
-  it.effect("run in memory, where a crash takes effect and record alike", () =>
+  it.effect("transactional steps run in memory, where a crash takes effect and record alike", () =>
     Effect.gen(function* () {
       const { balance } = yield* SagaManager.execute(Deposit, { context: { amount: 5 } })
       assert.strictEqual(balance, 5)

@@ -8,7 +8,7 @@ import * as Inbox from "../../src/orchestrator/Inbox.ts"
 const saga = Saga.make("Empty", { context: {} }).pipe(Saga.local("one", { execute: () => Effect.void }), Saga.commit)
 
 for (const how of ["wait", "submit"] as const) {
-  it.effect(`whoever is interrupted at any moment does not wait any more (${how})`, () =>
+  it.effect(`a waiter that is interrupted at any moment is forgotten (${how})`, () =>
     Effect.gen(function* () {
       const execution = yield* SagaExecution.fromDefinition(saga, { context: {} })
       const { uuid } = execution

@@ -15,8 +15,8 @@ const make = Effect.gen(function* () {
   return { ...timers, fired, at: (uuid: string, at: number) => timers.schedule({ uuid, at, since: 0 }) }
 })
 
-describe("timers", () => {
-  it.effect("fire in the order of their times, not before, and once", () =>
+describe("wake-ups", () => {
+  it.effect("wake-ups fire once each, in the order of their times, and not before", () =>
     Effect.gen(function* () {
       const { at, fired, size } = yield* make
       at("c", 300)
@@ -35,7 +35,7 @@ describe("timers", () => {
     })
   )
 
-  it.effect("that are replaced or called off do not fire, also at the same time", () =>
+  it.effect("wake-ups that are replaced or cancelled do not fire, also at the same time", () =>
     Effect.gen(function* () {
       const { at, cancel, fired } = yield* make
       at("a", 100)
@@ -53,7 +53,7 @@ describe("timers", () => {
     })
   )
 
-  it.effect("that were called off are forgotten long before their time, however many there were", () =>
+  it.effect("cancelled wake-ups are forgotten long before their time, however many there were", () =>
     Effect.gen(function* () {
       const { at, cancel, fired, schedule, size } = yield* make
       let looks = 0
@@ -87,7 +87,7 @@ describe("timers", () => {
     })
   )
 
-  it.effect("fire as if each was alone, whatever happens", () =>
+  it.effect("wake-ups do not influence each other, in histories of chance", () =>
     Effect.gen(function* () {
       const chances: Array<Chance> = []
       forSeeds(30, (seed) => void chances.push({ state: seed }))

@@ -69,19 +69,21 @@ describe("the initial context", () => {
     )
   }
 
-  it.effect("what does not fit its schema is refused without its value in the message (SPEC C12)", () =>
-    Effect.gen(function* () {
-      const { story, use } = yield* start()
-      const wrong: any = { sku: "book", amount: "secret-4111" }
-      const error = yield* Effect.flip(use(SagaManager.run(CreateOrder, { context: wrong })))
-      assert.strictEqual(error._tag, "SagaContextEncodeError")
-      assert.match(error.message, /\$\.amount/)
-      assert.notInclude(JSON.stringify(error) + error.message, "secret-4111")
-      assert.deepStrictEqual(story, [])
-    })
+  it.effect(
+    "an initial context that does not fit its schema is refused without its value in the message (SPEC C12)",
+    () =>
+      Effect.gen(function* () {
+        const { story, use } = yield* start()
+        const wrong: any = { sku: "book", amount: "secret-4111" }
+        const error = yield* Effect.flip(use(SagaManager.run(CreateOrder, { context: wrong })))
+        assert.strictEqual(error._tag, "SagaContextEncodeError")
+        assert.match(error.message, /\$\.amount/)
+        assert.notInclude(JSON.stringify(error) + error.message, "secret-4111")
+        assert.deepStrictEqual(story, [])
+      })
   )
 
-  it.effect("a mebibyte fits, a character more is SagaContextTooLarge", () =>
+  it.effect("an initial context of a mebibyte fits, one character more is SagaContextTooLarge", () =>
     Effect.gen(function* () {
       const { story, use } = yield* start({ sagas: [Keep] })
       // The value stands twice in the context: given, and read.
@@ -96,7 +98,7 @@ describe("the initial context", () => {
     })
   )
 
-  it.effect("no key is reserved, and inherited values are none", () =>
+  it.effect("an initial context has no reserved keys, and inherited values do not count", () =>
     Effect.gen(function* () {
       const Odd = Saga.make("Odd", {
         context: { toString: Schema.String, hasOwnProperty: Schema.Int, then: Schema.String }
@@ -129,7 +131,7 @@ describe("the result of a local step", () => {
     )
 
   for (const [what, value] of refused) {
-    it.effect(`${what} fails its step, which is undone as far as it is known`, () =>
+    it.effect(`${what} as a result fails its step, which is compensated as far as its effect is known`, () =>
       Effect.gen(function* () {
         const saga = Make(value)
         const { use, world } = yield* start({ sagas: [saga] })
@@ -144,7 +146,7 @@ describe("the result of a local step", () => {
     )
   }
 
-  it.effect("one that would make the context larger than a mebibyte fails its step", () =>
+  it.effect("a result that would make the context larger than a mebibyte fails its step", () =>
     Effect.gen(function* () {
       const saga = Make(() => "x".repeat(1_048_576))
       const { use, world } = yield* start({ sagas: [saga] })
@@ -157,7 +159,7 @@ describe("the result of a local step", () => {
   )
 })
 
-describe("what is sent", () => {
+describe("requests", () => {
   const Files = Participant.make("files", {
     Put: { payload: { body: Schema.Unknown } },
     Drop: { payload: { body: Schema.Unknown } }
@@ -207,7 +209,7 @@ describe("what is sent", () => {
     )
   }
 
-  it.effect("a payload that its receiver would not read, because the envelope is around it, is not sent", () =>
+  it.effect("a payload that is too deep inside its envelope is not sent", () =>
     Effect.gen(function* () {
       // 32 levels with the payload's own, 33 within the envelope.
       const { cause, sent } = yield* fail(Upload(() => nested(31)))
@@ -238,8 +240,8 @@ describe("what is sent", () => {
   }
 })
 
-describe("what comes back", () => {
-  it.effect("content that does not fit the command fails the step, and the effect behind it is undone", () =>
+describe("replies", () => {
+  it.effect("a reply that does not fit the command fails the step, and its effect is compensated", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       wire.answer = (envelope, command) =>
@@ -268,7 +270,7 @@ describe("what comes back", () => {
     })
   )
 
-  it.effect("related services outside the allow-list fail the step, and a 200 is undone", () =>
+  it.effect("related services outside the allow-list fail the step, and a 200 is compensated", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start({ relatedServices: ["stock", "payments"] })
       wire.answer = (envelope, command) =>
@@ -298,7 +300,7 @@ describe("responses of a caller", () => {
   const resume = (fields: Record<string, unknown>) =>
     SagaManager.run({ response: new SagaResponse({ content: null, ...fields }), pauseOnDisk: true })
 
-  it.effect("without uuid: SagaResponseUnaddressed", () =>
+  it.effect("a response without uuid is SagaResponseUnaddressed", () =>
     Effect.gen(function* () {
       const { use, world } = yield* paused()
       const error = yield* Effect.flip(use(resume(reserved)))
@@ -307,7 +309,7 @@ describe("responses of a caller", () => {
     })
   )
 
-  it.effect("for an unknown execution, or for what is no uuid: SagaExecutionNotFound", () =>
+  it.effect("a response for an unknown execution, or with text that is no uuid, is SagaExecutionNotFound", () =>
     Effect.gen(function* () {
       const { use } = yield* paused()
       for (const uuid of ["01890000-0000-7000-8000-000000000000", "nothing", "__proto__", ""]) {
@@ -316,7 +318,7 @@ describe("responses of a caller", () => {
     })
   )
 
-  it.effect("with a uuid in capitals, while it runs: it is the same execution", () =>
+  it.effect("a response with a uuid in capitals is for the same running execution", () =>
     Effect.gen(function* () {
       const { use, uuid, wire, world } = yield* paused()
       const resumed = yield* use(resume({ ...reserved, uuid: uuid.toUpperCase() }))
@@ -325,7 +327,7 @@ describe("responses of a caller", () => {
     })
   )
 
-  it.effect("with content that is not JSON: SagaContextEncodeError, and it still waits", () =>
+  it.effect("a response with content that is not JSON is SagaContextEncodeError, and the execution still waits", () =>
     Effect.gen(function* () {
       const { manager, use, uuid } = yield* paused()
       for (const [, value] of refused) {
@@ -336,7 +338,7 @@ describe("responses of a caller", () => {
     })
   )
 
-  it.effect("for a request that is not awaited: nothing changes", () =>
+  it.effect("a response to a request that is not awaited changes nothing", () =>
     Effect.gen(function* () {
       const { manager, use, uuid } = yield* paused()
       const { revision } = yield* manager.load(uuid)
@@ -347,33 +349,39 @@ describe("responses of a caller", () => {
     })
   )
 
-  it.effect("for a finished execution: SagaExecutionAlreadyExecuted; for an errored one: unchanged", () =>
-    Effect.gen(function* () {
-      const { manager, use, uuid, wire } = yield* paused(10)
-      wire.answer = agreeable
-      const ended = yield* use(SagaManager.run({ response: new SagaResponse({ ...reserved, uuid }) }))
-      assert.strictEqual(ended.status, "finished")
-      const again = yield* Effect.flip(use(resume({ ...reserved, uuid })))
-      assert.strictEqual(again._tag, "SagaExecutionAlreadyExecuted")
-      if (again._tag === "SagaExecutionAlreadyExecuted")
-        assert.deepStrictEqual([again.uuid, again.status], [uuid, "finished"])
+  it.effect(
+    "a response for a finished execution is SagaExecutionAlreadyExecuted; for an errored one it changes nothing",
+    () =>
+      Effect.gen(function* () {
+        const { manager, use, uuid, wire } = yield* paused(10)
+        wire.answer = agreeable
+        const ended = yield* use(SagaManager.run({ response: new SagaResponse({ ...reserved, uuid }) }))
+        assert.strictEqual(ended.status, "finished")
+        const again = yield* Effect.flip(use(resume({ ...reserved, uuid })))
+        assert.strictEqual(again._tag, "SagaExecutionAlreadyExecuted")
+        if (again._tag === "SagaExecutionAlreadyExecuted")
+          assert.deepStrictEqual([again.uuid, again.status], [uuid, "finished"])
 
-      wire.answer = () => undefined
-      const other = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
-      wire.answer = agreeable
-      const refusal = new SagaResponse({ uuid: other.uuid, status: 400, content: { _tag: "OutOfStock", sku: "book" } })
-      const errored = yield* use(SagaManager.run({ response: refusal, raiseOnError: false }))
-      assert.strictEqual(errored.status, "errored")
-      const { revision } = yield* manager.load(other.uuid)
-      const sent = wire.sent.length
-      const same = yield* use(SagaManager.run({ response: refusal, raiseOnError: false }))
-      assert.deepStrictEqual([same.status, same.revision, wire.sent.length], ["errored", revision, sent])
-      const raised = yield* Effect.flip(use(SagaManager.run({ response: refusal })))
-      assert.strictEqual(raised._tag, "SagaFailedExecution")
-    })
+        wire.answer = () => undefined
+        const other = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+        wire.answer = agreeable
+        const refusal = new SagaResponse({
+          uuid: other.uuid,
+          status: 400,
+          content: { _tag: "OutOfStock", sku: "book" }
+        })
+        const errored = yield* use(SagaManager.run({ response: refusal, raiseOnError: false }))
+        assert.strictEqual(errored.status, "errored")
+        const { revision } = yield* manager.load(other.uuid)
+        const sent = wire.sent.length
+        const same = yield* use(SagaManager.run({ response: refusal, raiseOnError: false }))
+        assert.deepStrictEqual([same.status, same.revision, wire.sent.length], ["errored", revision, sent])
+        const raised = yield* Effect.flip(use(SagaManager.run({ response: refusal })))
+        assert.strictEqual(raised._tag, "SagaFailedExecution")
+      })
   )
 
-  it.effect("without request where several are awaited: SagaResponseAmbiguous, with the paths", () =>
+  it.effect("a response without a request id where several are awaited is SagaResponseAmbiguous, with the paths", () =>
     Effect.gen(function* () {
       const Ask = Participant.make("ask", { One: { payload: {} }, Two: { payload: {} } })
       const Both = Saga.make("Both", { context: {} }).pipe(

@@ -28,7 +28,7 @@ import {
 import { isMemory } from "../fixtures/repository.ts"
 
 describe("a caller", () => {
-  it.effect("who is interrupted leaves the execution running to its end", () =>
+  it.effect("a caller that is interrupted leaves the execution running to its end", () =>
     Effect.gen(function* () {
       const { manager, use, wire, world } = yield* start({ keep: 1 })
       const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
@@ -46,7 +46,7 @@ describe("a caller", () => {
     })
   )
 
-  it.effect("who is interrupted in the middle of a local step, or of undoing, interrupts neither", () =>
+  it.effect("a caller that is interrupted during a local step or a compensation interrupts neither", () =>
     Effect.gen(function* () {
       const step = Latch.makeUnsafe(false)
       const undo = Latch.makeUnsafe(false)
@@ -80,7 +80,7 @@ describe("a caller", () => {
   )
 })
 
-it.effect("C7 a manager takes no reply before it has looked after what a former process has left", () =>
+it.effect("C7 a manager takes no reply before it has recovered the executions of an earlier process", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld()
     const { repository } = world.store
@@ -111,7 +111,7 @@ it.effect("C7 a manager takes no reply before it has looked after what a former 
 )
 
 describe("a manager that is closed", () => {
-  it.effect("stops its runners, and the next one finishes what is left", () =>
+  it.effect("a manager that is closed stops its runners, and the next one finishes the executions", () =>
     Effect.gen(function* () {
       const forever = Latch.makeUnsafe(false)
       let first = true
@@ -152,7 +152,7 @@ describe("a manager that is closed", () => {
     })
   )
 
-  it.effect("starts nothing any more: neither what waits for its turn, nor what is due later, nor what is asked", () =>
+  it.effect("a manager that is closed starts no waiting execution, no due one, and none for a new call", () =>
     Effect.gen(function* () {
       const forever = Latch.makeUnsafe(false)
       const Busy = Saga.make("Busy", { context: { n: Schema.Int } }).pipe(
@@ -187,7 +187,7 @@ describe("a manager that is closed", () => {
     })
   )
 
-  it.effect("leaves its requests: the next one sends them again, the same to the byte, and takes the reply", () =>
+  it.effect("the next manager sends open requests again, the same to the byte, and takes the reply", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ keep: 1 })
       const { wire } = world
@@ -213,7 +213,7 @@ describe("a manager that is closed", () => {
     })
   )
 
-  it.effect("leaves its deadlines: they count from when the request left, not from the restart", () =>
+  it.effect("after a restart deadlines count from the time of the request, not from the restart", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ keep: 1 })
       world.wire.answer = ({ op }) => (op === "probe" ? { status: 404 } : undefined)
@@ -229,7 +229,7 @@ describe("a manager that is closed", () => {
     })
   )
 
-  it.effect("leaves its undoing: it goes on where it was", () =>
+  it.effect("after a restart a rollback goes on where it was", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ keep: 1 })
       const { wire } = world
@@ -255,7 +255,7 @@ describe("a manager that is closed", () => {
     })
   )
 
-  it.effect("lets the next one wait for a start with the same key", () =>
+  it.effect("after a restart a start with the same key waits for the recovered execution", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld()
       const run = SagaManager.run(CreateOrder, { context, startKey: "k" })
@@ -273,7 +273,7 @@ describe("a manager that is closed", () => {
   )
 
   for (const onCrash of ["retry", "compensate", "park"] as const) {
-    it.effect(`treats a half done local step as its onCrash says: ${onCrash}`, () =>
+    it.effect(`after a restart a half-done local step is treated as its onCrash says: ${onCrash}`, () =>
       Effect.gen(function* () {
         let first = true
         const Crashes = Saga.make("Crashes", { context: {} }).pipe(
@@ -315,7 +315,7 @@ describe("a manager that is closed", () => {
     )
   }
 
-  it.effect("does not run what belongs to a saga that the next one does not know", () =>
+  it.effect("after a restart executions of an unknown saga are left alone", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld()
       const one = yield* open(world)

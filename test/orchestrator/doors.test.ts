@@ -28,7 +28,7 @@ const waitingFor = (latch: Latch.Latch) =>
 const stored = (story: ReadonlyArray<string>) => story.filter((line) => line.startsWith("stored"))
 
 describe("start", () => {
-  it.effect("gives the uuid once the execution is stored, and does not wait for its end", () =>
+  it.effect("start gives the uuid once the execution is stored, and does not wait for its end", () =>
     Effect.gen(function* () {
       const latch = Latch.makeUnsafe(false)
       const Waiting = waitingFor(latch)
@@ -45,7 +45,7 @@ describe("start", () => {
     })
   )
 
-  it.effect("gives the uuid also where the saga is over, or has failed, by then", () =>
+  it.effect("start gives the uuid also where the saga is over, or has failed, by then", () =>
     Effect.gen(function* () {
       const Fails = Saga.make("Fails", { context: { fails: Schema.Boolean } }).pipe(
         Saga.local("one", {
@@ -63,7 +63,7 @@ describe("start", () => {
     })
   )
 
-  it.effect("hands on user, autocommit and uuid", () =>
+  it.effect("start hands on user, autocommit and uuid", () =>
     Effect.gen(function* () {
       const { manager, use, wire, world } = yield* start({ keep: 1 })
       const mine = "0c3a2a4e-5d3b-4c59-9a3a-4a1f6a1b2c3d"
@@ -113,25 +113,27 @@ describe("start", () => {
     )
   }
 
-  it.effect("two that wait for room under one uuid with different values: one is stored, the other a conflict", () =>
-    Effect.gen(function* () {
-      const latch = Latch.makeUnsafe(false)
-      const Waiting = waitingFor(latch)
-      const { use, world } = yield* start({ keep: 9, maxRunning: 1, sagas: [Waiting] })
-      const uuid = "0c3a2a4e-5d3b-4c59-9a3a-4a1f6a1b2c3d"
-      yield* use(SagaManager.start(Waiting, { context: { n: 0 } }))
-      const two = yield* Effect.forEach([1, 2], (n) =>
-        Effect.forkChild(use(SagaManager.start(Waiting, { context: { n }, uuid })))
-      )
-      yield* quiet
-      yield* latch.open
-      const [first, second] = yield* Effect.forEach(two, Fiber.await)
-      assert.deepStrictEqual(first, Exit.succeed(uuid))
-      const error = Exit.isFailure(second!) ? second.cause.reasons[0] : undefined
-      assert.strictEqual(error?._tag === "Fail" && error.error._tag, "SagaStartConflict")
-      yield* until("both are over", () => lines(world).length === 2)
-      assert.deepStrictEqual(lines(world), ["0", "1"])
-    })
+  it.effect(
+    "of two starts that wait for room under one uuid with different values one is stored, the other is a conflict",
+    () =>
+      Effect.gen(function* () {
+        const latch = Latch.makeUnsafe(false)
+        const Waiting = waitingFor(latch)
+        const { use, world } = yield* start({ keep: 9, maxRunning: 1, sagas: [Waiting] })
+        const uuid = "0c3a2a4e-5d3b-4c59-9a3a-4a1f6a1b2c3d"
+        yield* use(SagaManager.start(Waiting, { context: { n: 0 } }))
+        const two = yield* Effect.forEach([1, 2], (n) =>
+          Effect.forkChild(use(SagaManager.start(Waiting, { context: { n }, uuid })))
+        )
+        yield* quiet
+        yield* latch.open
+        const [first, second] = yield* Effect.forEach(two, Fiber.await)
+        assert.deepStrictEqual(first, Exit.succeed(uuid))
+        const error = Exit.isFailure(second!) ? second.cause.reasons[0] : undefined
+        assert.strictEqual(error?._tag === "Fail" && error.error._tag, "SagaStartConflict")
+        yield* until("both are over", () => lines(world).length === 2)
+        assert.deepStrictEqual(lines(world), ["0", "1"])
+      })
   )
 
   it.effect(
@@ -220,7 +222,7 @@ describe("start", () => {
     })
   )
 
-  it.effect("names no services to the request that the caller serves: the end is not waited for", () =>
+  it.effect("start adds no services to the request of its caller, because it does not wait for the end", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       const headers = Ref.makeUnsafe<Readonly<Record<string, string>>>({ trace: "t-1" })
@@ -236,7 +238,7 @@ describe("start", () => {
 describe("resume", () => {
   const response = (uuid: string, content: unknown) => new SagaResponse({ uuid, content })
 
-  it.effect("gives the execution at the next pause, and at its end", () =>
+  it.effect("resume gives the execution at the next pause, and at its end", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start({ keep: 1 })
       const uuid = yield* use(SagaManager.start(CreateOrder, { context }))
@@ -250,7 +252,7 @@ describe("resume", () => {
     })
   )
 
-  it.effect("waits for the end where nothing else is asked for", () =>
+  it.effect("resume waits for the end by default", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start({ keep: 1 })
       const uuid = yield* use(SagaManager.start(CreateOrder, { context }))
@@ -264,7 +266,7 @@ describe("resume", () => {
     })
   )
 
-  it.effect("fails with SagaFailedExecution once everything is compensated", () =>
+  it.effect("resume fails with SagaFailedExecution once all steps are compensated", () =>
     Effect.gen(function* () {
       const { use, wire, world } = yield* start({ keep: 1 })
       const uuid = yield* use(SagaManager.start(CreateOrder, { context }))
@@ -276,7 +278,7 @@ describe("resume", () => {
     })
   )
 
-  it.effect("a response for nobody, or for an execution that is not there, is refused", () =>
+  it.effect("resume refuses a response without a uuid, or for an unknown execution", () =>
     Effect.gen(function* () {
       const { use } = yield* start()
       const unaddressed = yield* Effect.flip(use(SagaManager.resume(new SagaResponse({ content: 1 }))))
@@ -298,7 +300,7 @@ describe("resume", () => {
   )
 })
 
-describe("who does it", () => {
+describe("actor and reason", () => {
   it.effect("actor and reason of a cancel are in the error of its callers, and stored", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start({ keep: 1 })

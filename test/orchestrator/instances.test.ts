@@ -21,7 +21,7 @@ import {
   write
 } from "../fixtures/manager.ts"
 
-it.effect("a caller is told of the end that another instance has brought about", () =>
+it.effect("a caller is told of an end that another instance has reached", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld({ keep: 10 })
     const one = yield* open(world)
@@ -46,7 +46,7 @@ for (const [end, answer] of [
   ["finished", agreeable],
   ["errored", refusing]
 ] as const) {
-  it.effect(`copies of every message to both of them come to one end (${end})`, () =>
+  it.effect(`copies of every message to both instances come to one end (${end})`, () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ keep: 10 })
       const { wire } = world
@@ -85,7 +85,7 @@ const overtake = Effect.fnUntraced(function* ({ store }: World, uuid: string) {
   yield* store.repository.store(SagaExecution.evolve(execution, fact))
 })
 
-it.effect("W5, W6 what a step has done is offered to the newer state of an execution, and undone there", () => {
+it.effect("W5, W6 the result of a step is applied to the newer state of an execution, and compensated there", () => {
   const gate = Deferred.makeUnsafe<void>()
   const slow = Saga.make("Slow", { context: {} }).pipe(
     Saga.local("one", {
@@ -256,7 +256,7 @@ it.effect("C7 a cancellation by another instance than the one that runs a step w
 })
 
 it.effect(
-  "C7 an instance whose request is answered elsewhere does not run what runs there when it is time to resend",
+  "C7 an instance whose request was answered at another instance does not run the next step when a resend is due",
   () => {
     const gate = Deferred.makeUnsafe<void>()
     const chain = Saga.make("Chain", { context: {} }).pipe(

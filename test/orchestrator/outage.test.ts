@@ -48,7 +48,7 @@ describe("resends", () => {
       })
   )
 
-  it.effect("nothing is sent again once it is answered", () =>
+  it.effect("a request is not sent again once it is answered", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       wire.answer = agreeable
@@ -110,7 +110,7 @@ describe("resends", () => {
     })
   )
 
-  it.effect("a hundred waiting executions are all looked after", () =>
+  it.effect("the requests of a hundred waiting executions are all sent again", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       const run = use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
@@ -127,7 +127,7 @@ describe("resends", () => {
 })
 
 describe("deadlines", () => {
-  it.effect("at the deadline the other side is asked, and what it has done is undone", () =>
+  it.effect("at the deadline the service is probed, and its effect is compensated", () =>
     Effect.gen(function* () {
       const { use, wire, world } = yield* start()
       wire.answer = (envelope, command) =>
@@ -152,7 +152,7 @@ describe("deadlines", () => {
     })
   )
 
-  it.effect("a step's own timeout counts, and the one of the configuration for all others", () =>
+  it.effect("a step has its own timeout, or the one of the configuration", () =>
     Effect.gen(function* () {
       const Ask = Participant.make("ask", { One: { payload: {} } })
       const Quick = Saga.make("Quick", { context: {} }).pipe(
@@ -171,7 +171,7 @@ describe("deadlines", () => {
     })
   )
 
-  it.effect("a service that cannot be asked is undone by `unknown`, or the step is parked", () =>
+  it.effect("at the deadline a service that cannot be probed is compensated by unknown, or the step is parked", () =>
     Effect.gen(function* () {
       const Old = Participant.make(
         "old",
@@ -214,7 +214,7 @@ describe("deadlines", () => {
     })
   )
 
-  it.effect("a local step with a timeout is undone by its `unknown`", () =>
+  it.effect("a local step that times out is compensated by its unknown", () =>
     Effect.gen(function* () {
       const Slow = Saga.make("Slow", { context: {} }).pipe(
         Saga.local("one", {
@@ -235,7 +235,7 @@ describe("deadlines", () => {
 })
 
 describe("a broker that cannot publish", () => {
-  it.effect("delays a step and does not fail it: the message leaves with a resend", () =>
+  it.effect("a broker that cannot publish delays a step and does not fail it: the message leaves with a resend", () =>
     Effect.gen(function* () {
       const { logged, story, use, wire } = yield* start()
       wire.answer = agreeable
@@ -256,7 +256,7 @@ describe("a broker that cannot publish", () => {
     })
   )
 
-  it.effect("fails a step at its deadline only", () =>
+  it.effect("a broker that cannot publish fails a step only at its deadline", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start({ keep: 10 })
       wire.down = true
@@ -272,7 +272,7 @@ describe("a broker that cannot publish", () => {
     })
   )
 
-  it.effect("delays undoing, and nothing is forgotten", () =>
+  it.effect("a broker that cannot publish delays a rollback, and no compensation is lost", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       wire.answer = (envelope, command) => {
@@ -293,7 +293,7 @@ describe("a broker that cannot publish", () => {
 
 describe("a store that is down", () => {
   it.effect(
-    "for a while: the write is tried again after 50 ms, then twice as long each time, and the run goes on",
+    "a write to a store that is down is tried again after 50 ms, then twice as long each time, and the run goes on",
     () =>
       Effect.gen(function* () {
         const { store, use, wire, world } = yield* start()
@@ -315,7 +315,7 @@ describe("a store that is down", () => {
       })
   )
 
-  it.effect("after it has written: what is stored counts, once", () =>
+  it.effect("a write that failed after it was stored counts, once", () =>
     Effect.gen(function* () {
       const wrote = [
         "RequestSent",
@@ -387,30 +387,32 @@ describe("a store that is down", () => {
     )
   }
 
-  it.effect("for longer than it is tried: the caller is told, and the execution goes on when the store is back", () =>
-    Effect.gen(function* () {
-      const { manager, store, use, wire, world } = yield* start({ keep: 10 })
-      wire.answer = agreeable
-      store.fault = (operation, facts) =>
-        operation === "load" || facts.includes("StepStarted") ? { reason: "unavailable" } : undefined
-      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
-      yield* TestClock.adjust("1 minute")
-      const error = yield* Fiber.join(running)
-      assert.strictEqual(error._tag, "SagaExecutionRepositoryError")
-      if (error._tag === "SagaExecutionRepositoryError") assert.strictEqual(error.reason, "unavailable")
-      store.fault = () => undefined
-      yield* TestClock.adjust("1 minute")
-      const { items } = yield* manager.find({})
-      assert.deepStrictEqual(
-        items.map(({ status }) => status),
-        ["finished"]
-      )
-      assert.deepStrictEqual(lines(world).slice(-2), ["invoice 10", "handle p-1"])
-    })
+  it.effect(
+    "a store that is down for longer than the retries is an error for the caller, and the execution goes on when it is back",
+    () =>
+      Effect.gen(function* () {
+        const { manager, store, use, wire, world } = yield* start({ keep: 10 })
+        wire.answer = agreeable
+        store.fault = (operation, facts) =>
+          operation === "load" || facts.includes("StepStarted") ? { reason: "unavailable" } : undefined
+        const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+        yield* TestClock.adjust("1 minute")
+        const error = yield* Fiber.join(running)
+        assert.strictEqual(error._tag, "SagaExecutionRepositoryError")
+        if (error._tag === "SagaExecutionRepositoryError") assert.strictEqual(error.reason, "unavailable")
+        store.fault = () => undefined
+        yield* TestClock.adjust("1 minute")
+        const { items } = yield* manager.find({})
+        assert.deepStrictEqual(
+          items.map(({ status }) => status),
+          ["finished"]
+        )
+        assert.deepStrictEqual(lines(world).slice(-2), ["invoice 10", "handle p-1"])
+      })
   )
 
   it.effect.each(["bug", "corrupt"] as const)(
-    "by a %s: the caller is told, and the execution goes on without it",
+    "a store that fails by a %s is an error for the caller, and the execution goes on later",
     (reason) =>
       Effect.gen(function* () {
         const { manager, store, use, wire, world } = yield* start({ keep: 10 })
@@ -432,7 +434,7 @@ describe("a store that is down", () => {
       })
   )
 
-  it.effect("while an execution waits: its resends and its deadline still come", () =>
+  it.effect("while the store is down, resends and deadlines of a waiting execution still come", () =>
     Effect.gen(function* () {
       const { manager, store, use, wire } = yield* start({ keep: 10 })
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
@@ -450,7 +452,7 @@ describe("a store that is down", () => {
     })
   )
 
-  it.effect("at the start: the caller is told, and there is nothing", () =>
+  it.effect("a store that is down at the start is an error for the caller, and nothing is stored", () =>
     Effect.gen(function* () {
       const { manager, store, use, wire, world } = yield* start()
       store.fault = () => ({ reason: "unavailable" })
@@ -463,7 +465,7 @@ describe("a store that is down", () => {
     })
   )
 
-  it.effect("C13 for long: new starts are refused, what is under way is not, and it ends when the store is back", () =>
+  it.effect("C13 while the store is down for long new starts are refused; running executions end when it is back", () =>
     Effect.gen(function* () {
       const { manager, store, use, wire } = yield* start({ keep: 10, maxPending: 3 })
       const run = use(SagaManager.run(CreateOrder, { context }))
@@ -487,7 +489,7 @@ describe("a store that is down", () => {
   )
 
   for (const fact of ["ExecutionCreated", "StepStarted", "ExecutionFinished"]) {
-    it.effect(`that rejects a write (${fact}): a typed error to the caller at once`, () =>
+    it.effect(`a store that rejects a write (${fact}) is a typed error for the caller at once`, () =>
       Effect.gen(function* () {
         const { store, use, wire } = yield* start()
         wire.answer = agreeable
@@ -500,7 +502,7 @@ describe("a store that is down", () => {
     )
   }
 
-  it.effect("that rejects a write: a response and a wish are told so, too", () =>
+  it.effect("a store that rejects a write is a typed error for a response and a cancel, too", () =>
     Effect.gen(function* () {
       const { manager, store, use } = yield* start()
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
@@ -516,7 +518,7 @@ describe("a store that is down", () => {
     })
   )
 
-  it.effect("when a manager starts: it starts all the same", () =>
+  it.effect("a manager starts also while the store is down", () =>
     Effect.gen(function* () {
       const { close, logged, use, wire, world } = yield* start()
       yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))

@@ -55,7 +55,7 @@ describe("by hand", () => {
     )
   })
 
-  it.effect("an undoing that is to be repeated later is waited for", () => {
+  it.effect("a rollback by hand waits for a compensation that is due later", () => {
     const story = makeStory()
     const saga = Saga.make("Stubborn", { context: {} }).pipe(
       Saga.local("one", {
@@ -83,7 +83,7 @@ describe("by hand", () => {
 })
 
 describe("a manager", () => {
-  it.effect("runs a saga inside a step though all places are taken by its likes", () => {
+  it.effect("a saga inside a step runs although maxRunning is reached by its outer sagas", () => {
     const inner = Saga.make("Inner", { context: {} }).pipe(
       Saga.local("one", { success: Schema.Int, execute: () => Effect.succeed(1) }),
       Saga.commit
@@ -125,7 +125,7 @@ describe("a manager", () => {
     )
   })
 
-  it.effect("takes up what a living process cannot, again and again, until the store answers", () => {
+  it.effect("a takeover that the store does not answer is tried again until it does", () => {
     const story = makeStory()
     const saga = Saga.make("Left", { context: {} }).pipe(
       Saga.local("one", { execute: () => story.tell("one") }),

@@ -16,20 +16,22 @@ const services = (headers: Readonly<Record<string, string>>) =>
   (headers.related_services ?? "").split(",").filter((name) => name !== "")
 
 describe("headers", () => {
-  it.effect("MGR-003 the services of all steps are in related_services afterwards, and nothing else has changed", () =>
-    Effect.gen(function* () {
-      const { use, wire } = yield* start()
-      wire.answer = agreeable
-      const { ref, serve } = yield* within({ tenant: "acme", "x-request": "1" })
-      yield* serve(use(SagaManager.run(CreateOrder, { context })))
-      const { related_services, ...others } = yield* Ref.get(ref)
-      assert.deepStrictEqual(new Set(related_services?.split(",")), new Set(["orders", "stock", "payments"]))
-      assert.strictEqual(related_services?.split(",").length, 3)
-      assert.deepStrictEqual(others, { tenant: "acme", "x-request": "1" })
-    })
+  it.effect(
+    "MGR-003 after a run the request has the services of all steps in related_services, and no other change",
+    () =>
+      Effect.gen(function* () {
+        const { use, wire } = yield* start()
+        wire.answer = agreeable
+        const { ref, serve } = yield* within({ tenant: "acme", "x-request": "1" })
+        yield* serve(use(SagaManager.run(CreateOrder, { context })))
+        const { related_services, ...others } = yield* Ref.get(ref)
+        assert.deepStrictEqual(new Set(related_services?.split(",")), new Set(["orders", "stock", "payments"]))
+        assert.strictEqual(related_services?.split(",").length, 3)
+        assert.deepStrictEqual(others, { tenant: "acme", "x-request": "1" })
+      })
   )
 
-  it.effect("MGR-003 also where the run fails, or is resumed", () =>
+  it.effect("MGR-003 related_services has the services of all steps also after a run that fails or is resumed", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       wire.answer = refusing
@@ -56,31 +58,33 @@ describe("headers", () => {
     })
   )
 
-  it.effect("they go with every message, also with compensations, but for those that the envelope has fields for", () =>
-    Effect.gen(function* () {
-      const { use, wire } = yield* start()
-      wire.answer = refusing
-      const { serve } = yield* within({
-        tenant: "acme",
-        saga: parent,
-        transactions: `${parent}, ${parent.toUpperCase()},no-uuid,`,
-        related_services: "crm",
-        user: "eve"
+  it.effect(
+    "headers of a request go with every message, also compensations, except those that are fields of the envelope",
+    () =>
+      Effect.gen(function* () {
+        const { use, wire } = yield* start()
+        wire.answer = refusing
+        const { serve } = yield* within({
+          tenant: "acme",
+          saga: parent,
+          transactions: `${parent}, ${parent.toUpperCase()},no-uuid,`,
+          related_services: "crm",
+          user: "eve"
+        })
+        yield* Effect.exit(serve(use(SagaManager.run(CreateOrder, { context }))))
+        assert.deepStrictEqual(
+          wire.sent.map(({ envelope }) => envelope.op),
+          ["execute", "execute", "failure"]
+        )
+        for (const { address, body, envelope } of wire.sent) {
+          assert.deepStrictEqual(envelope.headers, { tenant: "acme" })
+          // What is no uuid could not be read at the other end, and nothing of the message would be.
+          assert.deepStrictEqual(new Set(envelope.transactions), new Set([parent]))
+          assert.notStrictEqual(envelope.saga, parent)
+          assert.isUndefined(envelope.user)
+          yield* Broker.decode({ address, body })
+        }
       })
-      yield* Effect.exit(serve(use(SagaManager.run(CreateOrder, { context }))))
-      assert.deepStrictEqual(
-        wire.sent.map(({ envelope }) => envelope.op),
-        ["execute", "execute", "failure"]
-      )
-      for (const { address, body, envelope } of wire.sent) {
-        assert.deepStrictEqual(envelope.headers, { tenant: "acme" })
-        // What is no uuid could not be read at the other end, and nothing of the message would be.
-        assert.deepStrictEqual(new Set(envelope.transactions), new Set([parent]))
-        assert.notStrictEqual(envelope.saga, parent)
-        assert.isUndefined(envelope.user)
-        yield* Broker.decode({ address, body })
-      }
-    })
   )
 
   it.effect("an execution in a transaction adds itself to those of the request", () =>
@@ -99,7 +103,7 @@ describe("headers", () => {
     })
   )
 
-  it.effect("a header that no receiver would read is left behind, not the message", () =>
+  it.effect("a header that no receiver would accept is left out, and the message is sent", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       wire.answer = agreeable
@@ -130,7 +134,7 @@ describe("headers", () => {
 })
 
 describe("user", () => {
-  it.effect("MGR-013 the user of the request wins over the one given to run, and that is said", () =>
+  it.effect("MGR-013 the user of the request wins over the one given to run, and the log says so", () =>
     Effect.gen(function* () {
       const { journal, logged, use, wire } = yield* start()
       wire.answer = agreeable
@@ -146,7 +150,7 @@ describe("user", () => {
     })
   )
 
-  it.effect("without a contradiction nothing is said", () =>
+  it.effect("nothing is logged when both users are the same", () =>
     Effect.gen(function* () {
       const { logged, use, wire } = yield* start()
       wire.answer = agreeable
@@ -164,7 +168,7 @@ describe("user", () => {
     })
   )
 
-  it.effect("it stays that of the start, whoever brings the reply", () =>
+  it.effect("the user of an execution stays the one of its start, also if another request brings the reply", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* start()
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, user: "ada", pauseOnDisk: true }))

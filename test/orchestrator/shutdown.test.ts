@@ -73,7 +73,7 @@ const processes = Effect.gen(function* () {
 describe("a process that stops", () => {
   for (const onCrash of ["retry", "park"] as const) {
     it.live(
-      `F3 lets a step end and keeps its result; the next process does not run it again (onCrash: ${onCrash})`,
+      `F3 a process that stops lets a step end and keeps its result; the next process does not run it again (onCrash: ${onCrash})`,
       () =>
         Effect.gen(function* () {
           const open = yield* processes
@@ -106,7 +106,7 @@ describe("a process that stops", () => {
   }
 
   for (const shutdownGrace of ["20 millis", 0] as const) {
-    it.live(`F3 interrupts a step that does not end within shutdownGrace (${shutdownGrace})`, () =>
+    it.live(`F3 a process that stops interrupts a step that does not end within shutdownGrace (${shutdownGrace})`, () =>
       Effect.gen(function* () {
         const open = yield* processes
         const log: Array<string> = []
@@ -124,7 +124,7 @@ describe("a process that stops", () => {
     )
   }
 
-  it.live("F3 as a participant lets a handler end, and answers", () =>
+  it.live("F3 a participant that stops lets a handler end, and answers", () =>
     Effect.gen(function* () {
       const open = yield* processes
       const log: Array<string> = []

@@ -64,8 +64,8 @@ const both = (gate: Deferred.Deferred<void>) =>
     Saga.commit
   )
 
-describe("while one is at work and the other stores a reply", () => {
-  it.effect("C7 the next step, which has not begun, is not taken for half done", () => {
+describe("one instance works while the other stores a reply", () => {
+  it.effect("C7 a next step that has not begun is not treated as half done", () => {
     const gate = Deferred.makeUnsafe<void>()
     return Effect.gen(function* () {
       const { running, two, uuid, world } = yield* together(both(gate))
@@ -78,7 +78,7 @@ describe("while one is at work and the other stores a reply", () => {
     })
   })
 
-  it.effect("W5 a reply that was stored in time stands, whatever the other one decides at the deadline", () => {
+  it.effect("W5 a reply that was stored in time counts, whatever the other instance decides at the deadline", () => {
     const gate = Deferred.makeUnsafe<void>()
     return Effect.gen(function* () {
       const { running, two, uuid, world } = yield* together(both(gate))
@@ -97,42 +97,45 @@ describe("while one is at work and the other stores a reply", () => {
     })
   })
 
-  it.effect("W5 what the one has handled counts, and what comes next is begun by the other alone", () => {
-    const local = Deferred.makeUnsafe<void>()
-    const handler = Deferred.makeUnsafe<void>()
-    const saga = Saga.make("Two", { context: {} }).pipe(
-      Saga.parallel("both", {
-        a: (branch) => branch.pipe(Saga.remote("a", { execute: ask("A") }), Saga.local("slow", slow(local))),
-        b: (branch) =>
-          branch.pipe(
-            Saga.remote("b", {
-              execute: ask("B"),
-              onSuccess: () => Effect.andThen(write("handling"), Deferred.await(handler))
-            }),
-            Saga.local("second", fragile("park"))
-          )
-      }),
-      Saga.commit
-    )
-    return Effect.gen(function* () {
-      const { one, two, uuid, world } = yield* together(saga)
-      yield* until("both are asked", () => world.wire.sent.length === 2)
-      const first = yield* Effect.forkChild(one.manager.reply(uuid, answerTo(asked(world, "B"))))
-      yield* until("the one handles its reply", () => lines(world).includes("handling"))
-      yield* two.manager.reply(uuid, answerTo(asked(world, "A")))
-      yield* until("the other one runs a step", () => lines(world).includes("begun"))
-      yield* Deferred.succeed(handler, undefined)
-      assert.strictEqual(yield* Fiber.join(first), "applied")
-      yield* Deferred.succeed(local, undefined)
-      yield* quiet
-      const execution = yield* two.manager.load(uuid)
-      assert.deepStrictEqual([execution.status, execution.parked], ["finished", []])
-      assert.deepStrictEqual(lines(world), ["handling", "begun", "done", "second"])
-    })
-  })
+  it.effect(
+    "W5 a reply that one instance has handled counts, and the next step is begun by the other instance alone",
+    () => {
+      const local = Deferred.makeUnsafe<void>()
+      const handler = Deferred.makeUnsafe<void>()
+      const saga = Saga.make("Two", { context: {} }).pipe(
+        Saga.parallel("both", {
+          a: (branch) => branch.pipe(Saga.remote("a", { execute: ask("A") }), Saga.local("slow", slow(local))),
+          b: (branch) =>
+            branch.pipe(
+              Saga.remote("b", {
+                execute: ask("B"),
+                onSuccess: () => Effect.andThen(write("handling"), Deferred.await(handler))
+              }),
+              Saga.local("second", fragile("park"))
+            )
+        }),
+        Saga.commit
+      )
+      return Effect.gen(function* () {
+        const { one, two, uuid, world } = yield* together(saga)
+        yield* until("both are asked", () => world.wire.sent.length === 2)
+        const first = yield* Effect.forkChild(one.manager.reply(uuid, answerTo(asked(world, "B"))))
+        yield* until("the one handles its reply", () => lines(world).includes("handling"))
+        yield* two.manager.reply(uuid, answerTo(asked(world, "A")))
+        yield* until("the other one runs a step", () => lines(world).includes("begun"))
+        yield* Deferred.succeed(handler, undefined)
+        assert.strictEqual(yield* Fiber.join(first), "applied")
+        yield* Deferred.succeed(local, undefined)
+        yield* quiet
+        const execution = yield* two.manager.load(uuid)
+        assert.deepStrictEqual([execution.status, execution.parked], ["finished", []])
+        assert.deepStrictEqual(lines(world), ["handling", "begun", "done", "second"])
+      })
+    }
+  )
 })
 
-it.effect("C8 what a step has done is not lost when the newer state cannot be read at once", () => {
+it.effect("C8 the result of a step is not lost when the newer state cannot be read at once", () => {
   const gate = Deferred.makeUnsafe<void>()
   const saga = Saga.make("Both", { context: {} }).pipe(
     Saga.parallel("both", {
@@ -155,7 +158,7 @@ it.effect("C8 what a step has done is not lost when the newer state cannot be re
   })
 })
 
-it.effect("W7 a step whose intent is stored and that has not begun is not taken for half done", () => {
+it.effect("W7 a step whose intent is stored and that has not begun is not treated as half done", () => {
   const gate = Deferred.makeUnsafe<void>()
   const saga = Saga.make("Three", { context: {} }).pipe(
     Saga.parallel("all", {
@@ -185,7 +188,7 @@ it.effect("W7 a step whose intent is stored and that has not begun is not taken 
   })
 })
 
-it.effect("C5 services are asked for their votes, though a message came while that was stored", () => {
+it.effect("C5 services are asked to reserve although a message came during the write before", () => {
   const gate = Deferred.makeUnsafe<void>()
   const saga = Saga.make("Asked", { context: {} }).pipe(Saga.remote("count", { execute: ask("Count") }), Saga.commit)
   return Effect.gen(function* () {
@@ -207,7 +210,7 @@ it.effect("C5 services are asked for their votes, though a message came while th
 })
 
 for (const lost of ["the answer of the store", "a transaction of its own"]) {
-  it.effect(`C5 services are asked for their votes by hand, though ${lost} came between`, () => {
+  it.effect(`C5 services are asked to reserve by hand although ${lost} came between`, () => {
     const saga = Saga.make("Hand", { context: {} }).pipe(
       Saga.remote("count", { execute: ask("Count") }),
       Saga.local("own", { execute: () => write("own"), transactional: lost === "a transaction of its own" }),
@@ -236,7 +239,7 @@ for (const lost of ["the answer of the store", "a transaction of its own"]) {
   })
 }
 
-it.effect("C7 a hook of the own service that fails keeps no other instance from what else there is to do", () => {
+it.effect("C7 a failing hook of the own service does not block the other work of another instance", () => {
   const saga = Saga.make("Own", { context: {} }).pipe(
     Saga.remote("a", { execute: ask("A"), compensate: ask("UndoA") }),
     Saga.remote("b", { execute: ask("B"), compensate: ask("UndoB") }),
@@ -264,7 +267,7 @@ it.effect("C7 a hook of the own service that fails keeps no other instance from 
   })
 })
 
-it.effect("W5 a wish that no longer counts is judged again", () => {
+it.effect("W5 a rollback that was asked of an old state is judged again on the new state", () => {
   const saga = Saga.make("Asked", { context: {} }).pipe(Saga.remote("count", { execute: ask("Count") }), Saga.commit)
   return Effect.gen(function* () {
     const world = yield* makeWorld({ keep: 10 })
@@ -284,8 +287,8 @@ it.effect("W5 a wish that no longer counts is judged again", () => {
   })
 })
 
-describe("when somebody else was faster", () => {
-  it.effect("W5 a response whose facts still count is not refused for what it has changed itself", () => {
+describe("another instance was faster", () => {
+  it.effect("W5 a response is not refused because of facts that it has stored itself", () => {
     const gate = Deferred.makeUnsafe<void>()
     const saga = Saga.make("Handled", { context: {} }).pipe(
       Saga.remote("count", {
@@ -312,7 +315,7 @@ describe("when somebody else was faster", () => {
     })
   })
 
-  it.effect("W5 a runner by hand leaves what another one is at work on, also with the same response", () => {
+  it.effect("W5 a runner by hand leaves a step that another runner works on, also with the same response", () => {
     const gate = Deferred.makeUnsafe<void>()
     const saga = Saga.make("Chain", { context: {} }).pipe(
       Saga.remote("count", { execute: ask("Count") }),
@@ -342,7 +345,7 @@ describe("when somebody else was faster", () => {
 
 for (const instances of [1, 2]) {
   it.effect(
-    `C5 a hook of the own service is called by one at a time (${instances} of 2 instances hear of the votes)`,
+    `C5 a hook of the own service is called by one instance at a time (${instances} of 2 instances get the votes)`,
     () => {
       const saga = Saga.make("Own", { context: {} }).pipe(
         Saga.remote("count", { execute: ask("Count") }),

@@ -51,53 +51,57 @@ const but =
 const begun = (options: Parameters<typeof start>[0] = {}) => start({ enrols: "two-phase", keep: 10, ...options })
 
 describe("a commit", () => {
-  it.effect("TPC-002, MGR-001, EXE-007 reserves with all, then commits with all, sorted, and ends settled", () =>
-    Effect.gen(function* () {
-      const { manager, use, wire, world } = yield* start({ enrols: "two-phase" })
-      wire.answer = agreeable
-      const execution = yield* use(SagaManager.run(CreateOrder, { context, user: "ada" }))
-      assert.deepStrictEqual([execution.status, execution.decision], ["finished", "commit"])
-      assert.deepStrictEqual([execution.commitState, execution.settled], ["committed", true])
-      assert.deepStrictEqual(all(wire), [
-        "execute stock",
-        "execute payments",
-        "reserve payments",
-        "reserve stock",
-        "commit payments",
-        "commit stock"
-      ])
-      for (const { envelope } of wire.sent) assert.strictEqual(envelope.saga, execution.uuid)
-      for (const { envelope } of wire.of("execute"))
-        assert.deepStrictEqual([envelope.transactions, envelope.user], [[execution.uuid], "ada"])
-      assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "handle p-1"])
-      assert.strictEqual((yield* Effect.flip(manager.load(execution.uuid)))._tag, "SagaExecutionNotFound")
-    })
+  it.effect(
+    "TPC-002, MGR-001, EXE-007 a commit asks all services to reserve, then to commit, sorted, and ends settled",
+    () =>
+      Effect.gen(function* () {
+        const { manager, use, wire, world } = yield* start({ enrols: "two-phase" })
+        wire.answer = agreeable
+        const execution = yield* use(SagaManager.run(CreateOrder, { context, user: "ada" }))
+        assert.deepStrictEqual([execution.status, execution.decision], ["finished", "commit"])
+        assert.deepStrictEqual([execution.commitState, execution.settled], ["committed", true])
+        assert.deepStrictEqual(all(wire), [
+          "execute stock",
+          "execute payments",
+          "reserve payments",
+          "reserve stock",
+          "commit payments",
+          "commit stock"
+        ])
+        for (const { envelope } of wire.sent) assert.strictEqual(envelope.saga, execution.uuid)
+        for (const { envelope } of wire.of("execute"))
+          assert.deepStrictEqual([envelope.transactions, envelope.user], [[execution.uuid], "ada"])
+        assert.deepStrictEqual(lines(world), ["handle r-1", "invoice 10", "handle p-1"])
+        assert.strictEqual((yield* Effect.flip(manager.load(execution.uuid)))._tag, "SagaExecutionNotFound")
+      })
   )
 
-  it.effect("TPC-005, TPC-006, TPC-007 its messages have topics and ids of their own, and no headers", () =>
-    Effect.gen(function* () {
-      const { use, wire } = yield* begun()
-      wire.answer = agreeable
-      const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, user: "ada" }))
-      const sent = wire.sent.filter(({ envelope }) => isAgreement(envelope))
-      assert.deepStrictEqual(
-        sent.map(({ address, envelope }) => [Broker.topic(address), envelope.id]),
-        ["reserve", "commit"].flatMap((op) =>
-          ["payments", "stock"].map((service) => [`saga/v1/${service}/tx/orders`, `${uuid}:${service}:${op}`])
+  it.effect(
+    "TPC-005, TPC-006, TPC-007 messages of the two-phase commit have topics and ids of their own, and no headers",
+    () =>
+      Effect.gen(function* () {
+        const { use, wire } = yield* begun()
+        wire.answer = agreeable
+        const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, user: "ada" }))
+        const sent = wire.sent.filter(({ envelope }) => isAgreement(envelope))
+        assert.deepStrictEqual(
+          sent.map(({ address, envelope }) => [Broker.topic(address), envelope.id]),
+          ["reserve", "commit"].flatMap((op) =>
+            ["payments", "stock"].map((service) => [`saga/v1/${service}/tx/orders`, `${uuid}:${service}:${op}`])
+          )
         )
-      )
-      for (const { envelope } of sent) {
-        assert.notProperty(envelope, "user")
-        assert.notProperty(envelope, "headers")
-        assert.deepStrictEqual([envelope.transactions, envelope.relatedServices], [[], []])
-        // Its vote, as every answer, goes to the reply topic of who asks.
-        const vote = messageOf(envelope, { status: 200 })
-        assert.strictEqual(Broker.topic(vote.address), `saga/v1/orders/reply/${envelope.service}`)
-      }
-    })
+        for (const { envelope } of sent) {
+          assert.notProperty(envelope, "user")
+          assert.notProperty(envelope, "headers")
+          assert.deepStrictEqual([envelope.transactions, envelope.relatedServices], [[], []])
+          // Its vote, as every answer, goes to the reply topic of who asks.
+          const vote = messageOf(envelope, { status: 200 })
+          assert.strictEqual(Broker.topic(vote.address), `saga/v1/orders/reply/${envelope.service}`)
+        }
+      })
   )
 
-  it.effect("names in a reserve the steps that the service has answered, in the order they ran", () =>
+  it.effect("a reserve names the steps that the service has answered, in the order they ran", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* begun()
       wire.answer = agreeable
@@ -112,7 +116,7 @@ describe("a commit", () => {
     })
   )
 
-  it.effect("C3 does not name in a reserve a step that the service has refused, whatever became of it here", () => {
+  it.effect("C3 a reserve does not name a step that the service has refused, also if onError recovered", () => {
     const lenient = Saga.make("Lenient", { context: {} }).pipe(
       Saga.remote("one", { execute: { target: "stock/Count", content: () => null } }),
       Saga.remote("two", { execute: { target: "stock/Count", content: () => null }, onError: () => Effect.void }),
@@ -127,7 +131,7 @@ describe("a commit", () => {
     })
   })
 
-  it.effect("TPC-008 asks a service that took part in several steps once", () => {
+  it.effect("TPC-008 a service that took part in several steps is asked once", () => {
     const twice = Saga.make("Twice", { context: {} }).pipe(
       Saga.remote("one", { execute: { target: "stock/Count", content: () => null } }),
       Saga.conditional("maybe", [
@@ -144,7 +148,7 @@ describe("a commit", () => {
     })
   })
 
-  it.effect("MGR-008 gives the same messages where it pauses on disk, and ends committed", () =>
+  it.effect("MGR-008 a commit with pauses on disk has the same messages, and ends committed", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* start({ enrols: "two-phase" })
       wire.answer = (envelope) => (isAgreement(envelope) ? { status: 200 } : undefined)
@@ -171,7 +175,7 @@ describe("a commit", () => {
     })
   )
 
-  it.effect("W4 is decided in storage before anybody is told, and asked for in storage before anybody votes", () =>
+  it.effect("W4 the decision is stored before a service is told, and the question before a service is asked", () =>
     Effect.gen(function* () {
       const { story, use, wire } = yield* begun()
       wire.answer = agreeable
@@ -186,33 +190,35 @@ describe("a commit", () => {
 })
 
 describe("a vote", () => {
-  it.effect("TPC-003, EXE-014, MGR-016, MGR-019 of no undoes all, and tells each once to reject", () =>
-    Effect.gen(function* () {
-      const { manager, use, wire, world } = yield* begun()
-      wire.answer = but("payments", "reserve", { status: 400, content: "Full" })
-      const error = yield* Effect.flip(use(SagaManager.run(CreateOrder, { context })))
-      assert.strictEqual(error._tag, "SagaFailedExecution")
-      if (error._tag !== "SagaFailedExecution") return
-      assert.deepInclude(error.cause, { _tag: "SagaFailedCommitCallback", decision: "reject" })
-      assert.include((error.cause as { reason: string }).reason, "payments is against: Full")
-      assert.deepStrictEqual([error.later, error.parked], [[], []])
-      yield* quiet
-      assert.deepStrictEqual(all(wire).slice(2).sort(), [
-        "failure payments",
-        "failure stock",
-        "reject payments",
-        "reject stock",
-        "reserve payments",
-        "reserve stock"
-      ])
-      assert.deepStrictEqual(wire.of("commit"), [])
-      assert.include(lines(world), "void invoice-10")
-      const stored = yield* manager.load(error.uuid)
-      assert.deepInclude(stored, { status: "errored", commitState: "rejected", alreadyRollback: true, settled: true })
-    })
+  it.effect(
+    "TPC-003, EXE-014, MGR-016, MGR-019 a vote of no compensates all steps, and tells each service once to reject",
+    () =>
+      Effect.gen(function* () {
+        const { manager, use, wire, world } = yield* begun()
+        wire.answer = but("payments", "reserve", { status: 400, content: "Full" })
+        const error = yield* Effect.flip(use(SagaManager.run(CreateOrder, { context })))
+        assert.strictEqual(error._tag, "SagaFailedExecution")
+        if (error._tag !== "SagaFailedExecution") return
+        assert.deepInclude(error.cause, { _tag: "SagaFailedCommitCallback", decision: "reject" })
+        assert.include((error.cause as { reason: string }).reason, "payments is against: Full")
+        assert.deepStrictEqual([error.later, error.parked], [[], []])
+        yield* quiet
+        assert.deepStrictEqual(all(wire).slice(2).sort(), [
+          "failure payments",
+          "failure stock",
+          "reject payments",
+          "reject stock",
+          "reserve payments",
+          "reserve stock"
+        ])
+        assert.deepStrictEqual(wire.of("commit"), [])
+        assert.include(lines(world), "void invoice-10")
+        const stored = yield* manager.load(error.uuid)
+        assert.deepInclude(stored, { status: "errored", commitState: "rejected", alreadyRollback: true, settled: true })
+      })
   )
 
-  it.effect("MGR-016 of no is an errored execution where errors are not raised", () =>
+  it.effect("MGR-016 a vote of no is an errored execution where errors are not raised", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* begun()
       wire.answer = but("stock", "reserve", { status: 500, content: "Died" })
@@ -222,7 +228,7 @@ describe("a vote", () => {
     })
   )
 
-  it.effect("C12 of no is kept as a word of the protocol, never as what else may be in it", () =>
+  it.effect("C12 a vote of no is kept as a word of the protocol, without other content of the message", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* begun()
       wire.answer = but("stock", "reserve", { status: 400, content: "card 4111" })
@@ -232,7 +238,7 @@ describe("a vote", () => {
     })
   )
 
-  it.effect("TPC-010 that does not come within the time allowed is a no; it was asked for again meanwhile", () =>
+  it.effect("TPC-010 a vote that does not come in time counts as no; the service was asked again meanwhile", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* begun()
       wire.answer = but("stock", "reserve", undefined)
@@ -256,7 +262,7 @@ describe("a vote", () => {
     })
   )
 
-  it.effect("I3, C5 counts only as the answer of the service that was asked, and once", () =>
+  it.effect("I3, C5 a vote counts only from the service that was asked, and once", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* begun()
       wire.answer = but("stock", "reserve", undefined)
@@ -277,7 +283,7 @@ describe("a vote", () => {
     })
   )
 
-  it.effect("is not waited for any more once somebody cancels", () =>
+  it.effect("votes are not awaited any more after a cancel", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* begun()
       wire.answer = but("stock", "reserve", undefined)
@@ -297,59 +303,65 @@ describe("a vote", () => {
 })
 
 describe("a failure", () => {
-  it.effect("EXE-010, EXE-025, TPC-004, MGR-012 compensates in reverse and tells each service once to reject", () =>
-    Effect.gen(function* () {
-      const { manager, use, wire } = yield* begun()
-      wire.answer = refusing
-      const execution = yield* use(SagaManager.run(CreateOrder, { context, raiseOnError: false }))
-      yield* quiet
-      assert.deepStrictEqual(execution.status, "errored")
-      assert.deepStrictEqual(all(wire).slice(2).sort(), ["failure stock", "reject payments", "reject stock"])
-      const rejects = wire.of("reject").map(({ envelope }) => envelope.service)
-      assert.deepStrictEqual(rejects, ["payments", "stock"])
-      assert.deepInclude(yield* manager.load(execution.uuid), { commitState: "rejected", settled: true })
-    })
+  it.effect(
+    "EXE-010, EXE-025, TPC-004, MGR-012 a failure compensates in reverse and tells each service once to reject",
+    () =>
+      Effect.gen(function* () {
+        const { manager, use, wire } = yield* begun()
+        wire.answer = refusing
+        const execution = yield* use(SagaManager.run(CreateOrder, { context, raiseOnError: false }))
+        yield* quiet
+        assert.deepStrictEqual(execution.status, "errored")
+        assert.deepStrictEqual(all(wire).slice(2).sort(), ["failure stock", "reject payments", "reject stock"])
+        const rejects = wire.of("reject").map(({ envelope }) => envelope.service)
+        assert.deepStrictEqual(rejects, ["payments", "stock"])
+        assert.deepInclude(yield* manager.load(execution.uuid), { commitState: "rejected", settled: true })
+      })
   )
 
-  it.effect("MGR-005, MGR-020 no reply: what was done is undone in reverse, and all are told once to reject", () =>
-    Effect.gen(function* () {
-      const { manager, use, wire, world } = yield* begun()
-      wire.answer = (envelope, command) =>
-        envelope.op === "probe" ? { status: 404 } : command === "Charge" ? undefined : agreeable(envelope, command)
-      const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context, raiseOnError: false })))
-      yield* TestClock.adjust("5 minutes")
-      const execution = yield* Fiber.join(running)
-      assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
-      const undone = all(wire).filter((line) => !line.startsWith("execute"))
-      assert.deepStrictEqual(
-        undone.filter((line) => !line.startsWith("reject")),
-        ["probe payments", "failure stock"]
-      )
-      assert.deepStrictEqual(undone.filter((line) => line.startsWith("reject")).sort(), [
-        "reject payments",
-        "reject stock"
-      ])
-      assert.include(lines(world), "void invoice-10")
-      assert.deepInclude(yield* manager.load(execution.uuid), { commitState: "rejected", settled: true })
-    })
+  it.effect(
+    "MGR-005, MGR-020 a missing reply compensates the steps in reverse, and all services are told once to reject",
+    () =>
+      Effect.gen(function* () {
+        const { manager, use, wire, world } = yield* begun()
+        wire.answer = (envelope, command) =>
+          envelope.op === "probe" ? { status: 404 } : command === "Charge" ? undefined : agreeable(envelope, command)
+        const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context, raiseOnError: false })))
+        yield* TestClock.adjust("5 minutes")
+        const execution = yield* Fiber.join(running)
+        assert.deepInclude(execution, { status: "errored", alreadyRollback: true })
+        const undone = all(wire).filter((line) => !line.startsWith("execute"))
+        assert.deepStrictEqual(
+          undone.filter((line) => !line.startsWith("reject")),
+          ["probe payments", "failure stock"]
+        )
+        assert.deepStrictEqual(undone.filter((line) => line.startsWith("reject")).sort(), [
+          "reject payments",
+          "reject stock"
+        ])
+        assert.include(lines(world), "void invoice-10")
+        assert.deepInclude(yield* manager.load(execution.uuid), { commitState: "rejected", settled: true })
+      })
   )
 
-  it.effect("MGR-006 without autocommit is undone, and nobody is told to reject until somebody says so", () =>
-    Effect.gen(function* () {
-      const { manager, use, wire } = yield* begun()
-      wire.answer = refusing
-      const options = { context, autocommit: false, raiseOnError: false } as const
-      const execution = yield* use(SagaManager.run(CreateOrder, options))
-      assert.deepInclude(execution, { status: "errored", commitState: "none" })
-      assert.deepStrictEqual(agreed(wire), [])
-      yield* manager.reject(execution.uuid)
-      yield* quiet
-      assert.deepStrictEqual(agreed(wire), ["reject payments", "reject stock"])
-      assert.deepInclude(yield* manager.load(execution.uuid), { commitState: "rejected", settled: true })
-    })
+  it.effect(
+    "MGR-006 a failure without autocommit is compensated, and no service is told to reject until a reject by hand",
+    () =>
+      Effect.gen(function* () {
+        const { manager, use, wire } = yield* begun()
+        wire.answer = refusing
+        const options = { context, autocommit: false, raiseOnError: false } as const
+        const execution = yield* use(SagaManager.run(CreateOrder, options))
+        assert.deepInclude(execution, { status: "errored", commitState: "none" })
+        assert.deepStrictEqual(agreed(wire), [])
+        yield* manager.reject(execution.uuid)
+        yield* quiet
+        assert.deepStrictEqual(agreed(wire), ["reject payments", "reject stock"])
+        assert.deepInclude(yield* manager.load(execution.uuid), { commitState: "rejected", settled: true })
+      })
   )
 
-  it.effect("the rejects do not wait for the compensations, nor these for them", () =>
+  it.effect("rejects and compensations do not wait for each other", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* begun()
       wire.answer = but("stock", "reject", undefined, refusing)
@@ -367,39 +379,41 @@ describe("a failure", () => {
 })
 
 describe("a decision to commit", () => {
-  it.effect("TPC-011 stands: what cannot be told is told again, and nothing is undone", () =>
-    Effect.gen(function* () {
-      const { manager, use, wire } = yield* begun()
-      wire.answer = but("stock", "commit", undefined)
-      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
-      yield* until("all but one know", () => wire.of("commit").length === 2)
-      yield* quiet
-      wire.down = true
-      yield* TestClock.adjust("30 seconds")
-      const error = yield* Fiber.join(running)
-      assert.deepInclude(error, { _tag: "SagaFailedCommitCallback", decision: "commit" })
-      if (error._tag !== "SagaFailedCommitCallback") return
-      assert.deepStrictEqual(error.pending, ["stock"])
-      assert.isAbove(wire.of("commit", "stock").length, 3)
-      assert.strictEqual(wire.of("commit", "payments").length, 1)
-      const uuid = wire.sent[0]!.envelope.saga
-      assert.deepInclude(yield* manager.load(uuid), {
-        status: "finished",
-        decision: "commit",
-        commitState: "committing"
+  it.effect(
+    "TPC-011 a decision to commit is final: a commit that is not acknowledged is sent again, and nothing is compensated",
+    () =>
+      Effect.gen(function* () {
+        const { manager, use, wire } = yield* begun()
+        wire.answer = but("stock", "commit", undefined)
+        const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+        yield* until("all but one know", () => wire.of("commit").length === 2)
+        yield* quiet
+        wire.down = true
+        yield* TestClock.adjust("30 seconds")
+        const error = yield* Fiber.join(running)
+        assert.deepInclude(error, { _tag: "SagaFailedCommitCallback", decision: "commit" })
+        if (error._tag !== "SagaFailedCommitCallback") return
+        assert.deepStrictEqual(error.pending, ["stock"])
+        assert.isAbove(wire.of("commit", "stock").length, 3)
+        assert.strictEqual(wire.of("commit", "payments").length, 1)
+        const uuid = wire.sent[0]!.envelope.saga
+        assert.deepInclude(yield* manager.load(uuid), {
+          status: "finished",
+          decision: "commit",
+          commitState: "committing"
+        })
+        assert.strictEqual((yield* Effect.flip(manager.cancel(uuid)))._tag, "SagaNotCancellable")
+        assert.strictEqual((yield* Effect.flip(manager.reject(uuid)))._tag, "SagaAlreadyDecided")
+        wire.down = false
+        wire.answer = agreeable
+        yield* TestClock.adjust("1 minute")
+        yield* quiet
+        assert.deepInclude(yield* manager.load(uuid), { commitState: "committed", settled: true })
+        assert.deepStrictEqual([wire.of("failure"), wire.of("reject")], [[], []])
       })
-      assert.strictEqual((yield* Effect.flip(manager.cancel(uuid)))._tag, "SagaNotCancellable")
-      assert.strictEqual((yield* Effect.flip(manager.reject(uuid)))._tag, "SagaAlreadyDecided")
-      wire.down = false
-      wire.answer = agreeable
-      yield* TestClock.adjust("1 minute")
-      yield* quiet
-      assert.deepInclude(yield* manager.load(uuid), { commitState: "committed", settled: true })
-      assert.deepStrictEqual([wire.of("failure"), wire.of("reject")], [[], []])
-    })
   )
 
-  it.effect("is given back with the execution, while it is told, where errors are not raised", () =>
+  it.effect("without raised errors a caller gets a committing execution while services are still told", () =>
     Effect.gen(function* () {
       const { use, wire } = yield* begun({ commitWait: "3 seconds" })
       wire.answer = but("stock", "commit", undefined)
@@ -410,7 +424,7 @@ describe("a decision to commit", () => {
   )
 
   it.effect(
-    "C8 that is not acknowledged for long, or is refused, is shown to people, who may try again or settle it",
+    "C8 a decision to commit that is not acknowledged, or is refused, is listed, and can be retried or settled by hand",
     () =>
       Effect.gen(function* () {
         const { manager, use, wire } = yield* begun()
@@ -458,7 +472,7 @@ describe("a decision to commit", () => {
       })
   )
 
-  it.effect("C9 by hand: commit and reject after the end, twice the same, never the other", () =>
+  it.effect("C9 commit and reject by hand after the end may be repeated, but never contradict each other", () =>
     Effect.gen(function* () {
       const { manager, use, wire } = yield* begun()
       wire.answer = agreeable
@@ -486,30 +500,32 @@ describe("after a crash", () => {
     ["commit", "commit"],
     ["reject", "reject"]
   ] as const) {
-    it.effect(`a ${op} that was not answered is sent again, with the same bytes, and it ends as it must`, () =>
-      Effect.gen(function* () {
-        const { close, story, use, wire, world } = yield* begun()
-        wire.answer = but("stock", op, undefined, op === "reject" ? refusing : agreeable)
-        yield* Effect.forkChild(Effect.exit(use(SagaManager.run(CreateOrder, { context }))))
-        yield* until("it is sent", () => wire.of(op, "stock").length === 1)
-        yield* quiet
-        yield* close
-        wire.answer = agreeable
-        story.length = 0
-        const { manager } = yield* open(world)
-        yield* until("it is sent again", () => wire.of(op, "stock").length === 2)
-        yield* quiet
-        const [first, second] = wire.of(op, "stock")
-        assert.strictEqual(second!.body, first!.body)
-        // Who has answered is not asked again.
-        assert.strictEqual(wire.of(op, "payments").length, 1)
-        const execution = yield* manager.load(first!.envelope.saga)
-        assert.deepInclude(execution, { decision: decided, settled: true })
-      })
+    it.effect(
+      `after a crash a ${op} without an answer is sent again, with the same bytes, and the execution ends as decided`,
+      () =>
+        Effect.gen(function* () {
+          const { close, story, use, wire, world } = yield* begun()
+          wire.answer = but("stock", op, undefined, op === "reject" ? refusing : agreeable)
+          yield* Effect.forkChild(Effect.exit(use(SagaManager.run(CreateOrder, { context }))))
+          yield* until("it is sent", () => wire.of(op, "stock").length === 1)
+          yield* quiet
+          yield* close
+          wire.answer = agreeable
+          story.length = 0
+          const { manager } = yield* open(world)
+          yield* until("it is sent again", () => wire.of(op, "stock").length === 2)
+          yield* quiet
+          const [first, second] = wire.of(op, "stock")
+          assert.strictEqual(second!.body, first!.body)
+          // Who has answered is not asked again.
+          assert.strictEqual(wire.of(op, "payments").length, 1)
+          const execution = yield* manager.load(first!.envelope.saga)
+          assert.deepInclude(execution, { decision: decided, settled: true })
+        })
     )
   }
 
-  it.effect("C7 a vote that was asked for by hand is asked for again", () =>
+  it.effect("C7 after a crash a reserve that was sent by hand is sent again", () =>
     Effect.gen(function* () {
       const { close, manager, use, wire, world } = yield* begun()
       wire.answer = but("stock", "reserve", undefined)
@@ -541,46 +557,48 @@ describe("a question for the decision", () => {
       notAfter: 0
     })
 
-  it.effect("is answered as it is stored; what nobody knows is undecided where storage does not survive", () =>
-    Effect.gen(function* () {
-      const { use, wire } = yield* begun()
-      const told: Array<unknown> = []
-      const answerOf = Effect.fnUntraced(function* (saga: string) {
-        const before = told.length
-        yield* wire.deliver(ask(saga))
-        yield* until("an answer", () => told.length > before)
-        return told.at(-1)
+  it.effect(
+    "a question for the decision is answered as stored; without durable storage an unknown execution is undecided",
+    () =>
+      Effect.gen(function* () {
+        const { use, wire } = yield* begun()
+        const told: Array<unknown> = []
+        const answerOf = Effect.fnUntraced(function* (saga: string) {
+          const before = told.length
+          yield* wire.deliver(ask(saga))
+          yield* until("an answer", () => told.length > before)
+          return told.at(-1)
+        })
+        yield* wire.broker.subscribe({ service: "stock", kinds: ["tx"] }).pipe(
+          Stream.runForEach(({ acknowledge, address, body }) => {
+            const envelope: Envelope.Envelope = JSON.parse(body)
+            if (envelope.op === "reply") {
+              assert.strictEqual(Broker.topic(address), "saga/v1/stock/tx/orders")
+              assert.strictEqual(envelope.inReplyTo, `${envelope.saga}:stock:status`)
+              told.push(envelope.content)
+            }
+            return acknowledge
+          }),
+          Effect.forkScoped
+        )
+        wire.answer = but("stock", "reserve", undefined)
+        const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
+        yield* until("it is asked", () => wire.of("reserve").length === 2)
+        yield* quiet
+        const asked = wire.of("reserve", "stock")[0]!
+        assert.strictEqual(yield* answerOf(asked.envelope.saga), "undecided")
+        yield* wire.reply(asked, { status: 200 })
+        const { uuid } = yield* Fiber.join(running)
+        assert.strictEqual(yield* answerOf(uuid), "commit")
+        wire.answer = refusing
+        const failed = yield* use(SagaManager.run(CreateOrder, { context, raiseOnError: false }))
+        assert.strictEqual(yield* answerOf(failed.uuid), "reject")
+        const unknown = isMemory ? "undecided" : "reject"
+        assert.strictEqual(yield* answerOf(uuid.replace(/^./, "f")), unknown)
       })
-      yield* wire.broker.subscribe({ service: "stock", kinds: ["tx"] }).pipe(
-        Stream.runForEach(({ acknowledge, address, body }) => {
-          const envelope: Envelope.Envelope = JSON.parse(body)
-          if (envelope.op === "reply") {
-            assert.strictEqual(Broker.topic(address), "saga/v1/stock/tx/orders")
-            assert.strictEqual(envelope.inReplyTo, `${envelope.saga}:stock:status`)
-            told.push(envelope.content)
-          }
-          return acknowledge
-        }),
-        Effect.forkScoped
-      )
-      wire.answer = but("stock", "reserve", undefined)
-      const running = yield* Effect.forkChild(use(SagaManager.run(CreateOrder, { context })))
-      yield* until("it is asked", () => wire.of("reserve").length === 2)
-      yield* quiet
-      const asked = wire.of("reserve", "stock")[0]!
-      assert.strictEqual(yield* answerOf(asked.envelope.saga), "undecided")
-      yield* wire.reply(asked, { status: 200 })
-      const { uuid } = yield* Fiber.join(running)
-      assert.strictEqual(yield* answerOf(uuid), "commit")
-      wire.answer = refusing
-      const failed = yield* use(SagaManager.run(CreateOrder, { context, raiseOnError: false }))
-      assert.strictEqual(yield* answerOf(failed.uuid), "reject")
-      const unknown = isMemory ? "undecided" : "reject"
-      assert.strictEqual(yield* answerOf(uuid.replace(/^./, "f")), unknown)
-    })
   )
 
-  it.effect("about what nobody knows is answered reject where storage survives a restart", () =>
+  it.effect("a question about an unknown execution is answered reject where storage survives a restart", () =>
     Effect.gen(function* () {
       const { store } = yield* begun()
       const outcome = (durable: boolean) =>
@@ -596,7 +614,7 @@ describe("a question for the decision", () => {
 })
 
 describe("by hand", () => {
-  it.effect("an execution takes votes and acknowledgements as responses that name what they answer", () =>
+  it.effect("by hand an execution takes votes and acknowledgements as responses that name their message", () =>
     Effect.gen(function* () {
       const { layers } = yield* makeWorld({ enrols: "two-phase", keep: 10 })
       const services = yield* SagaRunner.layer([CreateOrder]).pipe(
@@ -642,22 +660,24 @@ describe("the own service", () => {
   }
   const answer: Wire["answer"] = ({ op }) => (op === "status" ? undefined : { status: 200 })
 
-  it.effect("EXR-004 takes part from its first local step on, through its hooks and without a message", () =>
-    Effect.gen(function* () {
-      const { journal, use, wire, world } = yield* begun({ sagas: [Local], transaction: hooks })
-      wire.answer = answer
-      const { context, uuid } = yield* use(SagaManager.run(Local, { context: {} }))
-      assert.strictEqual(context.note, uuid)
-      assert.deepStrictEqual(lines(world), [`reserve ${uuid}`, `commit ${uuid}`])
-      assert.deepStrictEqual(
-        journal.map(({ key }) => key),
-        [`${uuid}:orders:reserve`, `${uuid}:orders:commit`]
-      )
-      assert.deepStrictEqual(agreed(wire), ["reserve stock", "commit stock"])
-    })
+  it.effect(
+    "EXR-004 the own service takes part from its first local step on, through its hooks and without a message",
+    () =>
+      Effect.gen(function* () {
+        const { journal, use, wire, world } = yield* begun({ sagas: [Local], transaction: hooks })
+        wire.answer = answer
+        const { context, uuid } = yield* use(SagaManager.run(Local, { context: {} }))
+        assert.strictEqual(context.note, uuid)
+        assert.deepStrictEqual(lines(world), [`reserve ${uuid}`, `commit ${uuid}`])
+        assert.deepStrictEqual(
+          journal.map(({ key }) => key),
+          [`${uuid}:orders:reserve`, `${uuid}:orders:commit`]
+        )
+        assert.deepStrictEqual(agreed(wire), ["reserve stock", "commit stock"])
+      })
   )
 
-  it.effect("votes no with a hook that fails: everybody is told, and everything undone", () =>
+  it.effect("the own service votes no by a hook that fails: all services are told, and all steps compensated", () =>
     Effect.gen(function* () {
       const transaction = { ...hooks, reserve: () => Effect.fail("no room") }
       const { use, wire, world } = yield* begun({ sagas: [Local], transaction })
@@ -670,7 +690,7 @@ describe("the own service", () => {
     })
   )
 
-  it.effect("calls a hook of the decision again that dies", () =>
+  it.effect("a commit or reject hook of the own service that dies is called again", () =>
     Effect.gen(function* () {
       let deaths = 1
       const transaction = {
@@ -689,7 +709,7 @@ describe("the own service", () => {
     })
   )
 
-  it.effect("does not take part without a local step, nor without hooks", () =>
+  it.effect("the own service does not take part without a local step, or without hooks", () =>
     Effect.gen(function* () {
       const Remote = Saga.make("Remote", { context: {} }).pipe(
         Saga.remote("stock", { execute: { target: "stock/Count", content: () => null } }),
@@ -706,7 +726,7 @@ describe("the own service", () => {
     })
   )
 
-  it.effect("cannot have hooks in this process and be asked over the wire", () =>
+  it.effect("the own service cannot have hooks in this process and be asked over the wire", () =>
     Effect.gen(function* () {
       const Itself = Saga.make("Itself", { context: {} }).pipe(
         Saga.remote("own", { execute: { target: "orders/Count", content: () => null } }),

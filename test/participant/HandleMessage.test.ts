@@ -105,7 +105,7 @@ const startParticipant = Effect.fnUntraced(function* () {
 })
 
 describe("execute", () => {
-  it.effect("runs the handler once with what the message says, and answers 200 with its result", () =>
+  it.effect("a participant runs the handler once with what the message says, and answers 200 with its result", () =>
     Effect.gen(function* () {
       const { ask, lines, replies, seen } = yield* startParticipant()
       const reply = yield* ask(request())
@@ -134,7 +134,7 @@ describe("execute", () => {
     })
   )
 
-  it.effect("answers 400 with the declared error", () =>
+  it.effect("a participant answers 400 with the declared error", () =>
     Effect.gen(function* () {
       const { ask } = yield* startParticipant()
       const reply = yield* ask(request({ content: { amount: 1, how: "decline" } }))
@@ -143,7 +143,7 @@ describe("execute", () => {
   )
 
   for (const how of ["die", "throw", "interrupt"]) {
-    it.effect(`answers 500 if the handler does not come to an end of its own (${how}), and runs it never again`, () =>
+    it.effect(`a participant answers 500 if the handler does not end by itself (${how}), and never runs it again`, () =>
       Effect.gen(function* () {
         const { ask, lines } = yield* startParticipant()
         const bad = request({ content: { amount: 1, how } })
@@ -158,7 +158,7 @@ describe("execute", () => {
     )
   }
 
-  it.effect("refuses a command that there is not, a payload that does not fit, and a staged effect, with 500", () =>
+  it.effect("a participant refuses an unknown command, a wrong payload and a staged effect with 500", () =>
     Effect.gen(function* () {
       const { ask, lines } = yield* startParticipant()
       const refused = [
@@ -184,21 +184,23 @@ describe("execute", () => {
     })
   )
 
-  it.effect("answers a repeated message with what is recorded, to the byte, and runs the handler once", () =>
-    Effect.gen(function* () {
-      const { ask, lines, replies } = yield* startParticipant()
-      yield* ask(request())
-      yield* ask(request())
-      yield* ask(request())
-      assert.strictEqual(new Set(replies.map(({ body }) => body)).size, 1)
-      assert.deepStrictEqual(lines(), ["charge 10"])
-    })
+  it.effect(
+    "a participant answers a repeated message with the recorded reply, to the byte, and runs the handler once",
+    () =>
+      Effect.gen(function* () {
+        const { ask, lines, replies } = yield* startParticipant()
+        yield* ask(request())
+        yield* ask(request())
+        yield* ask(request())
+        assert.strictEqual(new Set(replies.map(({ body }) => body)).size, 1)
+        assert.deepStrictEqual(lines(), ["charge 10"])
+      })
   )
 
   if (hasSessions)
     // In short turns they are taken in the middle of each other.
     it.effect.each([2_048, 4])(
-      "answers copies that come while the handler runs once, and keeps no place (%d)",
+      "a participant answers copies that come while the handler runs, once, without taking a place in flight (%d)",
       (turn) =>
         Effect.gen(function* () {
           const { latch, lines, replies, send, ask } = yield* startParticipant()
@@ -216,7 +218,7 @@ describe("execute", () => {
     )
 
   if (hasSessions)
-    it.effect("runs other commands meanwhile", () =>
+    it.effect("a participant runs other commands while one handler runs", () =>
       Effect.gen(function* () {
         const { latch, replies, send } = yield* startParticipant()
         yield* latch.close
@@ -229,7 +231,7 @@ describe("execute", () => {
       })
     )
 
-  it.effect("runs nothing after notAfter, and answers 500", () =>
+  it.effect("a participant runs nothing after notAfter, and answers 500", () =>
     Effect.gen(function* () {
       const { ask, lines } = yield* startParticipant()
       const late = request({ notAfter: 1_000 })
@@ -239,7 +241,7 @@ describe("execute", () => {
     })
   )
 
-  it.effect("still knows at notAfter what it has answered before", () =>
+  it.effect("a participant still knows at notAfter the reply that it has given before", () =>
     Effect.gen(function* () {
       const { ask, lines } = yield* startParticipant()
       const asked = request({ notAfter: 1_000 })
@@ -250,7 +252,7 @@ describe("execute", () => {
     })
   )
 
-  it.effect("answers 500 where the result cannot be sent", () =>
+  it.effect("a participant answers 500 where the result cannot be sent", () =>
     Effect.gen(function* () {
       const { ask, state } = yield* startParticipant()
       const values = [() => 1n, () => Number.NaN, () => JSON.parse('{"__proto__":1}'), () => "x".repeat(262_144)]
@@ -263,8 +265,8 @@ describe("execute", () => {
   )
 })
 
-describe("failure", () => {
-  it.effect("compensates an executed command once", () =>
+describe("compensation", () => {
+  it.effect("a compensation runs once for an executed command", () =>
     Effect.gen(function* () {
       const { ask, lines } = yield* startParticipant()
       yield* ask(request())
@@ -274,16 +276,18 @@ describe("failure", () => {
     })
   )
 
-  it.effect("before its execute is answered 200 without the handler, and the execute then runs nothing", () =>
-    Effect.gen(function* () {
-      const { ask, lines } = yield* startParticipant()
-      assert.strictEqual((yield* ask(failure())).status, 200)
-      assert.strictEqual((yield* ask(request())).status, 500)
-      assert.deepStrictEqual(lines(), [])
-    })
+  it.effect(
+    "a compensation before its execute is answered 200 without the handler, and the execute then runs nothing",
+    () =>
+      Effect.gen(function* () {
+        const { ask, lines } = yield* startParticipant()
+        assert.strictEqual((yield* ask(failure())).status, 200)
+        assert.strictEqual((yield* ask(request())).status, 500)
+        assert.deepStrictEqual(lines(), [])
+      })
   )
 
-  it.effect("of an execute that had no effect is answered 200 without the handler", () =>
+  it.effect("a compensation of an execute that had no effect is answered 200 without the handler", () =>
     Effect.gen(function* () {
       const { ask, lines, refunds } = yield* startParticipant()
       yield* ask(request({ content: { amount: 1, how: "decline" } }))
@@ -294,7 +298,7 @@ describe("failure", () => {
     })
   )
 
-  it.effect("that fails is answered 500, not recorded, and tried again with the next delivery", () =>
+  it.effect("a compensation that fails is answered 500, not recorded, and tried again with the next delivery", () =>
     Effect.gen(function* () {
       const { ask, lines, refunds, state } = yield* startParticipant()
       yield* ask(request())
@@ -307,7 +311,7 @@ describe("failure", () => {
     })
   )
 
-  it.effect("C6 that refuses is answered 500 too: 400 would be final", () =>
+  it.effect("C6 a compensation that refuses is answered 500: 400 would be final", () =>
     Effect.gen(function* () {
       const { ask } = yield* startParticipant()
       yield* ask(request())
@@ -318,7 +322,7 @@ describe("failure", () => {
   )
 
   if (inOrder)
-    it.effect("that comes while its execute runs waits for it", () =>
+    it.effect("a compensation that comes while its execute runs waits for it", () =>
       Effect.gen(function* () {
         const { latch, lines, replies, send } = yield* startParticipant()
         yield* latch.close
@@ -335,7 +339,7 @@ describe("failure", () => {
 })
 
 describe("probe", () => {
-  it.effect("is answered with the recorded reply of the execute", () =>
+  it.effect("a probe is answered with the recorded reply of the execute", () =>
     Effect.gen(function* () {
       const { ask } = yield* startParticipant()
       yield* ask(request())
@@ -347,7 +351,7 @@ describe("probe", () => {
     })
   )
 
-  it.effect("before its execute is answered 404, and the execute then runs nothing", () =>
+  it.effect("a probe before its execute is answered 404, and the execute then runs nothing", () =>
     Effect.gen(function* () {
       const { ask, lines } = yield* startParticipant()
       assert.strictEqual((yield* ask(probe())).status, 404)
@@ -357,7 +361,7 @@ describe("probe", () => {
     })
   )
 
-  it.effect("of an execute that was answered 500 is answered 404", () =>
+  it.effect("a probe of an execute that was answered 500 is answered 404", () =>
     Effect.gen(function* () {
       const { ask } = yield* startParticipant()
       yield* ask(request({ content: { amount: 1, how: "die" } }))
@@ -366,7 +370,7 @@ describe("probe", () => {
   )
 })
 
-describe("what is no request", () => {
+describe("malformed messages", () => {
   const wrong: ReadonlyArray<readonly [string, Broker.Message, string]> = [
     ["not JSON", { ...Broker.toMessage(request(), "Charge"), body: "{" }, "MessageMalformed"],
     ["of another version", Broker.toMessage(request({ v: 2 as 1 }), "Charge"), "MessageMalformed"],
@@ -388,7 +392,7 @@ describe("what is no request", () => {
     return Broker.addressOf(request(), "Charge")
   }
 
-  it.effect("is dropped, counted and not answered, and the next one is handled", () =>
+  it.effect("a malformed message is dropped, counted and not answered, and the next one is handled", () =>
     counting(
       Effect.gen(function* () {
         const { ask, lines, replies, wire } = yield* startParticipant()
@@ -402,7 +406,7 @@ describe("what is no request", () => {
     )
   )
 
-  it.effect("does not stop the consumer, however much of it there is", () =>
+  it.effect("malformed messages do not stop the consumer, however many there are", () =>
     Effect.gen(function* () {
       const { ask, wire } = yield* startParticipant()
       for (let i = 0; i < 40; i++) for (const [, message] of wrong) yield* wire.deliver(message)
@@ -412,40 +416,42 @@ describe("what is no request", () => {
   )
 })
 
-it.effect("answers when the broker takes its answers again, and handles no more than it may meanwhile", () =>
-  Effect.gen(function* () {
-    const world = yield* makeWorld()
-    let down = true
-    let published = 0
-    const broker = Layer.succeed(Broker.Broker, {
-      ...world.wire.broker,
-      publish: (message) =>
-        Effect.suspend(() => {
-          if (down) return Effect.fail(new Broker.BrokerError({ operation: "publish", reason: "unavailable" }))
-          published++
-          return world.wire.broker.publish(message)
-        })
+it.effect(
+  "a participant answers when the broker takes replies again, and handles no more than its limit meanwhile",
+  () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld()
+      let down = true
+      let published = 0
+      const broker = Layer.succeed(Broker.Broker, {
+        ...world.wire.broker,
+        publish: (message) =>
+          Effect.suspend(() => {
+            if (down) return Effect.fail(new Broker.BrokerError({ operation: "publish", reason: "unavailable" }))
+            published++
+            return world.wire.broker.publish(message)
+          })
+      })
+      yield* Participant.layer(Payments, {
+        Charge: () => Effect.as(write("charge"), { paymentId: "p-1" }),
+        Refund: () => Effect.void,
+        Stage: () => Effect.void,
+        Odd: () => Effect.void
+      }).pipe(Layer.provide(Layer.merge(world.layers, broker)), Layer.build)
+      for (let i = 0; i < 200; i++) {
+        yield* world.wire.deliver(Broker.toMessage(request({ id: `${uuid}:${i}:execute`, path: `${i}` }), "Charge"))
+      }
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(published, 0)
+      down = false
+      yield* TestClock.adjust("1 minute")
+      yield* until("all are answered", () => published === 200)
+      assert.strictEqual(world.journal.length, 200)
+      assert.isAbove(yield* Clock.currentTimeMillis, 0)
     })
-    yield* Participant.layer(Payments, {
-      Charge: () => Effect.as(write("charge"), { paymentId: "p-1" }),
-      Refund: () => Effect.void,
-      Stage: () => Effect.void,
-      Odd: () => Effect.void
-    }).pipe(Layer.provide(Layer.merge(world.layers, broker)), Layer.build)
-    for (let i = 0; i < 200; i++) {
-      yield* world.wire.deliver(Broker.toMessage(request({ id: `${uuid}:${i}:execute`, path: `${i}` }), "Charge"))
-    }
-    yield* TestClock.adjust("1 minute")
-    assert.strictEqual(published, 0)
-    down = false
-    yield* TestClock.adjust("1 minute")
-    yield* until("all are answered", () => published === 200)
-    assert.strictEqual(world.journal.length, 200)
-    assert.isAbove(yield* Clock.currentTimeMillis, 0)
-  })
 )
 
-it.effect("stops with its scope, and what was not answered is left for the next", () =>
+it.effect("a participant stops with its scope, and leaves unanswered messages for the next process", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld()
     const forever = Latch.makeUnsafe(false)

@@ -149,27 +149,29 @@ const makeWire = Effect.fnUntraced(function* (options: Options = {}) {
 })
 
 describe("the two-phase commit", () => {
-  it.effect("is a hook and an answer for each message, and staged effects are left to the hooks", () =>
-    Effect.gen(function* () {
-      const { ask, replies, story } = yield* makeWire()
-      assert.strictEqual((yield* ask({ op: "execute" }, "Stage")).status, 200)
-      assert.strictEqual((yield* ask({ op: "reserve" })).status, 200)
-      assert.strictEqual((yield* ask({ op: "commit" })).status, 200)
-      assert.strictEqual((yield* ask({ op: "commit" })).status, 200)
-      assert.deepStrictEqual(story, ["stage", "reserve", "commit"])
-      assert.deepStrictEqual(
-        replies.map(({ envelope: { id, inReplyTo }, topic }) => [topic, inReplyTo, id]),
-        ["0:execute", "bank:reserve", "bank:commit", "bank:commit"].map((it) => [
-          "saga/v1/orders/reply/bank",
-          `${uuid}:${it}`,
-          `${uuid}:${it}:reply`
-        ])
-      )
-      assert.strictEqual(replies[2]?.body, replies[3]?.body)
-    })
+  it.effect(
+    "each message of the two-phase commit calls a hook and gets an answer; staged effects are left to the hooks",
+    () =>
+      Effect.gen(function* () {
+        const { ask, replies, story } = yield* makeWire()
+        assert.strictEqual((yield* ask({ op: "execute" }, "Stage")).status, 200)
+        assert.strictEqual((yield* ask({ op: "reserve" })).status, 200)
+        assert.strictEqual((yield* ask({ op: "commit" })).status, 200)
+        assert.strictEqual((yield* ask({ op: "commit" })).status, 200)
+        assert.deepStrictEqual(story, ["stage", "reserve", "commit"])
+        assert.deepStrictEqual(
+          replies.map(({ envelope: { id, inReplyTo }, topic }) => [topic, inReplyTo, id]),
+          ["0:execute", "bank:reserve", "bank:commit", "bank:commit"].map((it) => [
+            "saga/v1/orders/reply/bank",
+            `${uuid}:${it}`,
+            `${uuid}:${it}:reply`
+          ])
+        )
+        assert.strictEqual(replies[2]?.body, replies[3]?.body)
+      })
   )
 
-  it.effect("votes no where a hook refuses, and throws away what was staged", () =>
+  it.effect("a participant votes no when a hook refuses, and discards staged effects", () =>
     Effect.gen(function* () {
       for (const refusal of [Effect.fail(new Full()), Effect.die(new Error("dead"))]) {
         const { ask, hooks, status, story } = yield* makeWire()
@@ -183,7 +185,7 @@ describe("the two-phase commit", () => {
     })
   )
 
-  it.effect("does not answer a commit whose hook dies, and carries it out when it comes again", () =>
+  it.effect("a participant does not answer a commit whose hook dies, and does it when the message comes again", () =>
     Effect.gen(function* () {
       const { ask, hooks, replies, send, status } = yield* makeWire()
       const { commit } = hooks
@@ -198,7 +200,7 @@ describe("the two-phase commit", () => {
     })
   )
 
-  it.effect("answers 500, for now, a failure whose discarding dies", () =>
+  it.effect("a participant answers 500 to a compensation whose discard hook dies, until the hook works", () =>
     Effect.gen(function* () {
       const { ask, hooks, status, story } = yield* makeWire()
       const { reject } = hooks
@@ -212,7 +214,7 @@ describe("the two-phase commit", () => {
     })
   )
 
-  it.effect("names in its reply the services that a handler enrols, and those of the sagas it runs", () =>
+  it.effect("a reply names the services that the handler enrols, and those of the sagas it runs", () =>
     Effect.gen(function* () {
       const { ask, story } = yield* makeWire()
       const reply = yield* ask({ op: "execute", changes: { user: "ada" } }, "Call")
@@ -222,43 +224,45 @@ describe("the two-phase commit", () => {
   )
 })
 
-describe("by itself", () => {
+describe("maintenance", () => {
   if (isMemory)
-    it.effect("C8 asks its coordinator when a decision does not come, ever more rarely, and never decides", () =>
-      Effect.gen(function* () {
-        const { ask, replies, send, status, story } = yield* makeWire()
-        yield* ask({ op: "execute" })
-        yield* ask({ op: "reserve" })
-        const questions = () => replies.filter(({ envelope: { op } }) => op === "status")
-        yield* TestClock.adjust("29 seconds")
-        assert.deepStrictEqual(questions(), [])
-        const counted: Array<number> = []
-        for (const time of ["6 seconds", "11 seconds", "1 minute", "10 minutes", "24 hours"] as const) {
-          yield* TestClock.adjust(time)
-          yield* quiet
-          counted.push(questions().length)
-        }
-        const [first = 0, second = 0, third = 0, fourth = 0, last = 0] = counted
-        assert.deepStrictEqual([first, second], [1, 2])
-        assert.isTrue(third > second && third < 8, `${third}`)
-        assert.isTrue(fourth - third >= 8 && fourth - third <= 11, `${fourth - third} in ten minutes`)
-        assert.isTrue(last - fourth > 1_000 && last - fourth <= 1_441, `${last - fourth} in a day`)
-        assert.strictEqual(questions()[0]?.topic, "saga/v1/orders/status/bank")
-        assert.strictEqual(questions()[0]?.envelope.id, `${uuid}:bank:status`)
-        assert.strictEqual(new Set(questions().map(({ body }) => body)).size, 1)
-        assert.strictEqual(yield* status, "reserved")
+    it.effect(
+      "C8 a participant asks its coordinator when a decision does not come, ever more rarely, and never decides",
+      () =>
+        Effect.gen(function* () {
+          const { ask, replies, send, status, story } = yield* makeWire()
+          yield* ask({ op: "execute" })
+          yield* ask({ op: "reserve" })
+          const questions = () => replies.filter(({ envelope: { op } }) => op === "status")
+          yield* TestClock.adjust("29 seconds")
+          assert.deepStrictEqual(questions(), [])
+          const counted: Array<number> = []
+          for (const time of ["6 seconds", "11 seconds", "1 minute", "10 minutes", "24 hours"] as const) {
+            yield* TestClock.adjust(time)
+            yield* quiet
+            counted.push(questions().length)
+          }
+          const [first = 0, second = 0, third = 0, fourth = 0, last = 0] = counted
+          assert.deepStrictEqual([first, second], [1, 2])
+          assert.isTrue(third > second && third < 8, `${third}`)
+          assert.isTrue(fourth - third >= 8 && fourth - third <= 11, `${fourth - third} in ten minutes`)
+          assert.isTrue(last - fourth > 1_000 && last - fourth <= 1_441, `${last - fourth} in a day`)
+          assert.strictEqual(questions()[0]?.topic, "saga/v1/orders/status/bank")
+          assert.strictEqual(questions()[0]?.envelope.id, `${uuid}:bank:status`)
+          assert.strictEqual(new Set(questions().map(({ body }) => body)).size, 1)
+          assert.strictEqual(yield* status, "reserved")
 
-        yield* send({ op: "told commit", changes: { content: "undecided" } })
-        assert.strictEqual(yield* status, "reserved")
-        yield* send({ op: "told commit" })
-        assert.deepStrictEqual([yield* status, story.at(-1)], ["committed", "commit"])
-        const asked = questions().length
-        yield* TestClock.adjust("1 hour")
-        assert.strictEqual(questions().length, asked)
-      })
+          yield* send({ op: "told commit", changes: { content: "undecided" } })
+          assert.strictEqual(yield* status, "reserved")
+          yield* send({ op: "told commit" })
+          assert.deepStrictEqual([yield* status, story.at(-1)], ["committed", "commit"])
+          const asked = questions().length
+          yield* TestClock.adjust("1 hour")
+          assert.strictEqual(questions().length, asked)
+        })
     )
 
-  it.effect("C6 ends a transaction that nobody decides on, unless it has promised to wait", () =>
+  it.effect("C6 a participant ends a transaction that nobody decides on, unless it has promised to wait", () =>
     Effect.gen(function* () {
       const { ask, status, story } = yield* makeWire()
       yield* ask({ op: "execute" }, "Stage")
@@ -272,25 +276,27 @@ describe("by itself", () => {
     })
   )
 
-  it.effect("C14 forgets what is over, and answers what comes later as if it had never been", () =>
-    Effect.gen(function* () {
-      const { ask, pass, status, story } = yield* makeWire()
-      yield* ask({ op: "execute" })
-      yield* ask({ op: "reserve" })
-      yield* ask({ op: "commit" })
-      yield* pass(notAfter + maxSkew / 2)
-      assert.strictEqual(yield* status, "committed")
-      yield* pass(maxSkew / 2 + 10_000)
-      assert.strictEqual(yield* status, undefined)
-      const late = []
-      for (const op of ["execute", "failure", "reserve", "commit", "reject", "probe"] as const)
-        late.push((yield* ask({ op })).status)
-      assert.deepStrictEqual(late, [500, 200, 400, 200, 200, 404])
-      assert.deepStrictEqual([yield* status, story], [undefined, ["charge", "reserve", "commit"]])
-    })
+  it.effect(
+    "C14 a participant forgets a transaction that is over, and answers later messages as if they were new",
+    () =>
+      Effect.gen(function* () {
+        const { ask, pass, status, story } = yield* makeWire()
+        yield* ask({ op: "execute" })
+        yield* ask({ op: "reserve" })
+        yield* ask({ op: "commit" })
+        yield* pass(notAfter + maxSkew / 2)
+        assert.strictEqual(yield* status, "committed")
+        yield* pass(maxSkew / 2 + 10_000)
+        assert.strictEqual(yield* status, undefined)
+        const late = []
+        for (const op of ["execute", "failure", "reserve", "commit", "reject", "probe"] as const)
+          late.push((yield* ask({ op })).status)
+        assert.deepStrictEqual(late, [500, 200, 400, 200, 200, 404])
+        assert.deepStrictEqual([yield* status, story], [undefined, ["charge", "reserve", "commit"]])
+      })
   )
 
-  it.effect("C14 keeps what it has answered without a transaction for longer", () =>
+  it.effect("C14 a participant keeps replies without a transaction for longer", () =>
     Effect.gen(function* () {
       const { ask, pass } = yield* makeWire()
       const alone = { op: "execute", changes: { transactions: [] } } as const
@@ -300,7 +306,7 @@ describe("by itself", () => {
     })
   )
 
-  it.effect("C14 keeps a transaction until the latest time of its messages is over", () =>
+  it.effect("C14 a participant keeps a transaction until the latest time of its messages is over", () =>
     Effect.gen(function* () {
       const { ask, pass, status } = yield* makeWire()
       yield* ask({ op: "execute", changes: { notAfter: 2 * notAfter } })
@@ -314,24 +320,27 @@ describe("by itself", () => {
     })
   )
 
-  it.effect("C14 keeps an effect that was rejected until it is compensated, unless it has no compensation", () => {
-    const reject = Effect.fnUntraced(function* (command: string, isKept: boolean) {
-      yield* TestClock.setTime(1)
-      const { ask, pass, status, story } = yield* makeWire()
-      assert.strictEqual((yield* ask({ op: "execute" }, command)).status, 200)
-      yield* ask({ op: "reject" })
-      yield* pass(notAfter + maxSkew + 10_000)
-      assert.strictEqual(yield* status, isKept ? "rejected" : undefined)
-      if (!isKept) return
-      assert.strictEqual((yield* ask({ op: "failure" })).status, 200)
-      assert.strictEqual(story.at(-1), "refund")
-      yield* TestClock.adjust("10 seconds")
-      assert.strictEqual(yield* status, undefined)
-    }, Effect.scoped)
-    return Effect.andThen(reject("Charge", true), reject("Note", false))
-  })
+  it.effect(
+    "C14 a participant keeps an effect that was rejected until it is compensated, unless it has no compensation",
+    () => {
+      const reject = Effect.fnUntraced(function* (command: string, isKept: boolean) {
+        yield* TestClock.setTime(1)
+        const { ask, pass, status, story } = yield* makeWire()
+        assert.strictEqual((yield* ask({ op: "execute" }, command)).status, 200)
+        yield* ask({ op: "reject" })
+        yield* pass(notAfter + maxSkew + 10_000)
+        assert.strictEqual(yield* status, isKept ? "rejected" : undefined)
+        if (!isKept) return
+        assert.strictEqual((yield* ask({ op: "failure" })).status, 200)
+        assert.strictEqual(story.at(-1), "refund")
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(yield* status, undefined)
+      }, Effect.scoped)
+      return Effect.andThen(reject("Charge", true), reject("Note", false))
+    }
+  )
 
-  it.effect("still compensates, after a restart, a command that ran before it", () =>
+  it.effect("a participant still compensates, after a restart, a command that ran before it", () =>
     Effect.gen(function* () {
       const { ask, start, stop, story } = yield* makeWire()
       const first = yield* ask({ op: "execute" })
@@ -343,7 +352,7 @@ describe("by itself", () => {
     })
   )
 
-  it.effect("asks at once after a restart for what it is in doubt about", () =>
+  it.effect("a participant asks at once after a restart about transactions in doubt", () =>
     Effect.gen(function* () {
       const { ask, replies, start, stop } = yield* makeWire()
       yield* ask({ op: "execute" })
@@ -358,7 +367,7 @@ describe("by itself", () => {
   )
 })
 
-describe("what is put away", () => {
+describe("dead letters", () => {
   it.effect("C12 a coordinator is bound by its first message; another can do nothing", () =>
     Effect.gen(function* () {
       const { ask, reasons, replies, send, status, story } = yield* makeWire()
@@ -372,7 +381,7 @@ describe("what is put away", () => {
     })
   )
 
-  it.effect("C12 nor where there is no transaction", () =>
+  it.effect("C12 a coordinator is bound by its first message also without a transaction", () =>
     Effect.gen(function* () {
       const { ask, reasons, replies, send, story } = yield* makeWire()
       yield* ask({ op: "execute", changes: { transactions: [] } })
@@ -381,7 +390,7 @@ describe("what is put away", () => {
     })
   )
 
-  it.effect("C12 a message that claims another sender than the transport has seen", () =>
+  it.effect("C12 a message that claims another sender than the transport has seen is a dead letter", () =>
     Effect.gen(function* () {
       const { reasons, sendAs, story } = yield* makeWire()
       yield* sendAs(envelopeOf({ op: "execute" }), "Charge", "eve")
@@ -390,7 +399,7 @@ describe("what is put away", () => {
     })
   )
 
-  it.effect("C6 the same id with another body: no answer, and what is recorded stays", () =>
+  it.effect("C6 a message with a known id and another body gets no answer, and the record stays", () =>
     Effect.gen(function* () {
       const { ask, logged, reasons, replies, send, story } = yield* makeWire()
       const first = yield* ask({ op: "execute" })
@@ -405,7 +414,7 @@ describe("what is put away", () => {
     })
   )
 
-  it.effect("C6 a contradiction is answered 500 and kept for people", () =>
+  it.effect("C6 a message that contradicts the record is answered 500 and kept as a dead letter", () =>
     Effect.gen(function* () {
       const { ask, reasons, status } = yield* makeWire()
       const refused = yield* ask({ op: "commit" })
@@ -414,7 +423,7 @@ describe("what is put away", () => {
     })
   )
 
-  it.effect("a compensation outside the transaction of its command", () =>
+  it.effect("a compensation outside the transaction of its command is a dead letter", () =>
     Effect.gen(function* () {
       const { ask, reasons, send, story } = yield* makeWire()
       yield* ask({ op: "execute" })
@@ -425,7 +434,7 @@ describe("what is put away", () => {
     })
   )
 
-  it.effect("an id that does not follow from what the message is about, and content that a reserve cannot have", () =>
+  it.effect("a message whose id does not match its fields, or a reserve with wrong content, is a dead letter", () =>
     Effect.gen(function* () {
       const { reasons, replies, send } = yield* makeWire()
       yield* send({ op: "execute", changes: { id: `${uuid}:1:execute` } })
@@ -436,7 +445,7 @@ describe("what is put away", () => {
     })
   )
 
-  it.effect("C12 is listed with sizes and hashes, without what was in it, and only the latest", () =>
+  it.effect("C12 the latest dead letters are listed with sizes and hashes, without their content", () =>
     Effect.gen(function* () {
       const { broker, letters } = yield* makeWire()
       const address = { to: "bank", kind: "command", from: "orders", name: "Charge" } as const
@@ -465,10 +474,10 @@ describe("what is put away", () => {
   )
 })
 
-describe("what fails around it", () => {
+describe("failures of store and broker", () => {
   const unavailable = new ParticipantStore.ParticipantStoreError({ reason: "unavailable", operation: "unit" })
 
-  it.effect("W2 a store that is away: nothing is acknowledged or answered until it is back", () =>
+  it.effect("W2 while the store is away no message is acknowledged or answered", () =>
     Effect.gen(function* () {
       let down = true
       const { replies, send, story } = yield* makeWire({
@@ -487,7 +496,7 @@ describe("what fails around it", () => {
     })
   )
 
-  it.effect("W2 one that comes again while it is handled is acknowledged when that is done, or comes again", () =>
+  it.effect("W2 a message that comes again while it is handled is acknowledged when it is done, or comes again", () =>
     Effect.gen(function* () {
       const stored = yield* Latch.make()
       const acknowledged: Array<string> = []
@@ -545,7 +554,7 @@ describe("what fails around it", () => {
     })
   )
 
-  it.effect("I17 counts every message it has acknowledged once", () =>
+  it.effect("I17 a participant counts every message that it has acknowledged once", () =>
     counting(
       Effect.gen(function* () {
         const { ask, broker, send } = yield* makeWire()
@@ -566,29 +575,32 @@ describe("what fails around it", () => {
     )
   )
 
-  it.effect("C8 a message that makes it die is tried five times, refused for good, and the next one is handled", () =>
-    Effect.gen(function* () {
-      let deaths = 0
-      let killing = true
-      const { ask, reasons, replies, send, story } = yield* makeWire({
-        store: (inner) => ({
-          ...inner,
-          unit: (scope, work) => {
-            if (!killing || !scope.messages.includes(`${uuid}:0:execute`) || deaths >= 5) return inner.unit(scope, work)
-            deaths++
-            return Effect.die(new Error("a bug"))
-          }
+  it.effect(
+    "C8 a message whose handling dies is tried five times, then refused for good, and the next one is handled",
+    () =>
+      Effect.gen(function* () {
+        let deaths = 0
+        let killing = true
+        const { ask, reasons, replies, send, story } = yield* makeWire({
+          store: (inner) => ({
+            ...inner,
+            unit: (scope, work) => {
+              if (!killing || !scope.messages.includes(`${uuid}:0:execute`) || deaths >= 5)
+                return inner.unit(scope, work)
+              deaths++
+              return Effect.die(new Error("a bug"))
+            }
+          })
         })
+        yield* send({ op: "execute" })
+        yield* ask({ op: "execute", path: "1" })
+        yield* TestClock.adjust("1 minute")
+        yield* until("it is refused", () => replies.length === 2)
+        killing = false
+        assert.deepStrictEqual([deaths, replies[1]?.envelope.status, yield* reasons], [5, 500, ["Defect"]])
+        assert.strictEqual((yield* ask({ op: "execute" })).status, 500)
+        assert.deepStrictEqual(story, ["charge"])
       })
-      yield* send({ op: "execute" })
-      yield* ask({ op: "execute", path: "1" })
-      yield* TestClock.adjust("1 minute")
-      yield* until("it is refused", () => replies.length === 2)
-      killing = false
-      assert.deepStrictEqual([deaths, replies[1]?.envelope.status, yield* reasons], [5, 500, ["Defect"]])
-      assert.strictEqual((yield* ask({ op: "execute" })).status, 500)
-      assert.deepStrictEqual(story, ["charge"])
-    })
   )
 
   const refusing = (reason: Broker.BrokerError["reason"], operation: "publish" | "subscribe") =>

@@ -10,7 +10,7 @@ const fromEnvironment = (variables: Record<string, string>) =>
   ParticipantConfig.layerConfig.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(variables))))
 
 describe("the settings of a participant", () => {
-  it.effect("have the defaults of the specification, with and without a layer", () =>
+  it.effect("the settings of a participant have the defaults of the specification, with and without a layer", () =>
     Effect.gen(function* () {
       const defaults = {
         pendingTtl: 3_600_000,
@@ -26,7 +26,7 @@ describe("the settings of a participant", () => {
     })
   )
 
-  it.effect("are the same in code and from the environment", () =>
+  it.effect("the settings of a participant are the same in code and from the environment", () =>
     Effect.gen(function* () {
       const inCode = yield* given(
         ParticipantConfig.layer({
@@ -49,7 +49,7 @@ describe("the settings of a participant", () => {
     })
   )
 
-  it.effect("that cannot be used are refused when the layer is built, by name", () =>
+  it.effect("settings of a participant that cannot be used are refused by name when the layer is built", () =>
     Effect.gen(function* () {
       const refused: ReadonlyArray<ParticipantConfig.ParticipantConfigOptions> = [
         { pendingTtl: 0 },

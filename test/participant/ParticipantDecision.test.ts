@@ -255,7 +255,7 @@ const starts: Readonly<Record<Status, ReadonlyArray<Move>>> = {
   rejected: [once("execute", "0"), once("reject")]
 }
 
-it.effect("I13 what was refused as too late is not run by a process whose clock is behind", () =>
+it.effect("I13 a message that was refused as too late is not run later by a process whose clock is behind", () =>
   Effect.gen(function* () {
     for (const alone of [true, false]) {
       const bench = yield* makeBench()

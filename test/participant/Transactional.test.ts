@@ -22,7 +22,7 @@ const serve = Effect.fnUntraced(function* <A, E>(
 })
 
 describe("transactional", () => {
-  it.effect("MID-001 without transactions runs the handler, gives its response and opens nothing", () =>
+  it.effect("MID-001 transactional without transactions runs the handler, gives its response and opens nothing", () =>
     Effect.gen(function* () {
       const { exit, store } = yield* serve({}, Effect.succeed("response"))
       assert.strictEqual(yield* exit, "response")
@@ -31,21 +31,21 @@ describe("transactional", () => {
     })
   )
 
-  it.effect("MID-002 adds the own service to the related services, and leaves the other headers", () =>
+  it.effect("MID-002 transactional adds the own service to the related services, and leaves the other headers", () =>
     Effect.gen(function* () {
       const { headers } = yield* serve({ tenant: "acme" }, Effect.void)
       assert.deepStrictEqual(headers, { tenant: "acme", related_services: "bank" })
     })
   )
 
-  it.effect("MID-003 keeps the related services that are there", () =>
+  it.effect("MID-003 transactional keeps the related services that are there", () =>
     Effect.gen(function* () {
       const { headers } = yield* serve({ related_services: "stock,orders" }, Effect.void)
       assert.deepStrictEqual(headers, { related_services: "stock,orders,bank" })
     })
   )
 
-  it.effect("MID-004 runs the handler inside the transaction, which is pending afterwards", () =>
+  it.effect("MID-004 transactional runs the handler inside the transaction, which is pending afterwards", () =>
     Effect.gen(function* () {
       const { exit, status } = yield* serve({ transactions: uuid }, SagaTransaction)
       assert.deepInclude(yield* exit, { uuid, user: "ada" })
@@ -53,7 +53,7 @@ describe("transactional", () => {
     })
   )
 
-  it.effect("MID-005 takes the transaction off, also if the handler fails", () =>
+  it.effect("MID-005 transactional takes the transaction off, also if the handler fails", () =>
     Effect.gen(function* () {
       const ended = yield* serve({ transactions: uuid, tenant: "acme" }, Effect.void)
       assert.deepStrictEqual(ended.headers, { tenant: "acme", related_services: "bank" })
@@ -64,7 +64,7 @@ describe("transactional", () => {
     })
   )
 
-  it.effect("MID-006 runs the handler inside both transactions, and both are pending afterwards", () =>
+  it.effect("MID-006 transactional runs the handler inside both transactions, and both are pending afterwards", () =>
     Effect.gen(function* () {
       const { exit, status } = yield* serve({ transactions: `${uuid},${other}` }, SagaTransaction)
       assert.strictEqual((yield* exit).uuid, other)
@@ -72,7 +72,7 @@ describe("transactional", () => {
     })
   )
 
-  it.effect("MID-007 just runs a handler that serves no request", () =>
+  it.effect("MID-007 transactional runs a handler without a request", () =>
     Effect.gen(function* () {
       const { provide, store } = yield* makeBench()
       assert.strictEqual(yield* provide(transactional("bank")(Effect.succeed("response"))), "response")
@@ -81,7 +81,7 @@ describe("transactional", () => {
     })
   )
 
-  it.effect("names the services that the handler enrols", () =>
+  it.effect("transactional names the services that the handler enrols", () =>
     Effect.gen(function* () {
       const { headers } = yield* serve(
         { transactions: uuid },
@@ -91,7 +91,7 @@ describe("transactional", () => {
     })
   )
 
-  it.effect("refuses to join a transaction that is over, without running the handler", () =>
+  it.effect("transactional refuses to join a transaction that is over, without running the handler", () =>
     Effect.gen(function* () {
       const { deliver, provide } = yield* makeBench()
       yield* deliver({ op: "reject" })
@@ -109,7 +109,7 @@ describe("transactional", () => {
   )
 
   it.effect(
-    "takes part in the two-phase commit like any other: its coordinator is the first that sends a message",
+    "transactional takes part in the two-phase commit like any other: its coordinator is the first that sends a message",
     () =>
       Effect.gen(function* () {
         const { deliver, status } = yield* serve({ transactions: uuid }, Effect.void)

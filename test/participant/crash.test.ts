@@ -116,7 +116,7 @@ describe("a participant that stops", () => {
   for (const [end, flow] of Object.entries(flows)) {
     for (const point of points) {
       it.effect.each(turns)(
-        `W2, W3 at each ${point}, in turns of %d: what it takes part in is ${end} all the same`,
+        `W2, W3 a participant that stops at ${point}, in turns of %d: its transaction is ${end} all the same`,
         (turn) =>
           Effect.gen(function* () {
             for (let nth = 1; nth < 30; nth++) {

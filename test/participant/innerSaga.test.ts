@@ -12,7 +12,7 @@ const ofOuter = { saga: outer, coordinator: "travel", transactions: [outer] }
 const statuses = ({ status }: Bench) => Effect.all([status(outer), status(uuid)])
 
 describe("a command of an inner saga", () => {
-  it.effect("opens both transactions, and each is decided by its own coordinator", () =>
+  it.effect("a command of an inner saga opens both transactions, and each is decided by its own coordinator", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench()
       assert.strictEqual((yield* bench.deliver({ op: "execute", command: "Stage", changes: both })).status, 200)
@@ -29,18 +29,20 @@ describe("a command of an inner saga", () => {
     })
   )
 
-  it.effect("C12 leaves the outer transaction to the coordinator that first sends a message of it", () =>
-    Effect.gen(function* () {
-      const bench = yield* makeBench()
-      yield* bench.deliver({ op: "execute", changes: both })
-      yield* bench.deliver({ op: "execute", path: "9", changes: ofOuter })
-      const foreign = yield* bench.deliver({ op: "reject", changes: { ...ofOuter, coordinator: "orders" } })
-      assert.deepInclude(foreign, { _tag: "putAway", fault: "SenderMismatch" })
-      assert.deepStrictEqual(yield* statuses(bench), ["pending", "pending"])
-    })
+  it.effect(
+    "C12 a command of an inner saga leaves the outer transaction to the coordinator that first sends a message of it",
+    () =>
+      Effect.gen(function* () {
+        const bench = yield* makeBench()
+        yield* bench.deliver({ op: "execute", changes: both })
+        yield* bench.deliver({ op: "execute", path: "9", changes: ofOuter })
+        const foreign = yield* bench.deliver({ op: "reject", changes: { ...ofOuter, coordinator: "orders" } })
+        assert.deepInclude(foreign, { _tag: "putAway", fault: "SenderMismatch" })
+        assert.deepStrictEqual(yield* statuses(bench), ["pending", "pending"])
+      })
   )
 
-  it.effect("that is compensated ends its own transaction, not the one around it", () =>
+  it.effect("a command of an inner saga that is compensated ends its own transaction, not the one around it", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench()
       yield* bench.deliver({ op: "execute", changes: both })
@@ -50,21 +52,23 @@ describe("a command of an inner saga", () => {
     })
   )
 
-  it.effect("runs nothing once the transaction around it is over or has promised its outcome", () =>
-    Effect.gen(function* () {
-      for (const end of ["reject", "reserve"] as const) {
-        const bench = yield* makeBench()
-        yield* bench.deliver({ op: "execute", path: "9", changes: ofOuter })
-        yield* bench.deliver({ op: end, paths: ["9"], changes: ofOuter })
-        const refused = yield* bench.deliver({ op: "execute", changes: both })
-        assert.deepStrictEqual([refused.status, bench.effects.size], [500, 1])
-        assert.strictEqual(yield* bench.status(), "rejected")
-      }
-    })
+  it.effect(
+    "a command of an inner saga runs nothing once the transaction around it is over or has promised its outcome",
+    () =>
+      Effect.gen(function* () {
+        for (const end of ["reject", "reserve"] as const) {
+          const bench = yield* makeBench()
+          yield* bench.deliver({ op: "execute", path: "9", changes: ofOuter })
+          yield* bench.deliver({ op: end, paths: ["9"], changes: ofOuter })
+          const refused = yield* bench.deliver({ op: "execute", changes: both })
+          assert.deepStrictEqual([refused.status, bench.effects.size], [500, 1])
+          assert.strictEqual(yield* bench.status(), "rejected")
+        }
+      })
   )
 
   it.effect(
-    "without a transaction of its own joins the one around it, is compensated by its record, and cannot stage",
+    "a command of an inner saga without a transaction of its own joins the one around it, is compensated by its record, and cannot stage",
     () =>
       Effect.gen(function* () {
         const changes = { transactions: [outer] }

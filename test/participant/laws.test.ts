@@ -204,7 +204,7 @@ const check = (
 }
 
 it.effect(
-  "I1, I2, I4, I5, I8, I9, I13 participants end as their coordinator decides, whatever happens on the way",
+  "I1, I2, I4, I5, I8, I9, I13 all participants end as their coordinator decides, whatever happens to messages and processes",
   () =>
     Effect.gen(function* () {
       const ends = { commit: 0, reject: 0 }

@@ -33,7 +33,7 @@ const South = Participant.make("south", {
 })
 
 describe("docs/protocol.md", () => {
-  it.effect("shows what a participant says to messages written by hand", () =>
+  it.effect("docs/protocol.md shows the answers of a participant to messages written by hand", () =>
     Effect.gen(function* () {
       const services = yield* Layer.build(Layer.merge(Layer.fresh(Broker.layerMemory), Participants.layerOnWire()))
       const broker = Context.get(services, Broker.Broker)
@@ -85,7 +85,7 @@ describe("docs/protocol.md", () => {
     })
   )
 
-  it("has the JSON Schema of the code (npm run docs)", () => {
+  it("docs/protocol.md has the JSON Schema of the code (npm run docs)", () => {
     assert.strictEqual(read("envelope.schema.json"), envelopeSchema())
   })
 })

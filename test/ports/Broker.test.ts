@@ -85,7 +85,7 @@ describe("addresses", () => {
     })
   }
 
-  it("C11 knows no address of a topic that is none", () => {
+  it("C11 text that is no topic has no address", () => {
     const topics = [
       "",
       "saga/v1/payments/command/orders",
@@ -110,7 +110,7 @@ describe("addresses", () => {
     assert.isDefined(Broker.parseTopic(`saga/v1/${"p".repeat(64)}/tx/a.b-c_D9`))
   })
 
-  it("finds the address of any topic, also of very many", () => {
+  it("the address of any topic is found, also of very many topics", () => {
     for (let round = 0; round < 2; round++)
       for (let i = 0; i < 3_000; i++) {
         const address: Broker.Address = { to: `s${i}`, kind: "command", from: "orders", name: `Command${i}` }
@@ -140,14 +140,14 @@ describe("reading", () => {
 
   const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)])
 
-  it.effect("gives back what was sent", () =>
+  it.effect("reading a message gives back the envelope that was sent", () =>
     Effect.gen(function* () {
       for (const [, envelope, command] of cases)
         assert.deepStrictEqual(yield* Broker.decode(Broker.toMessage(envelope, command)), envelope)
     })
   )
 
-  it.effect("sends the same bytes again, whoever has made or read the envelope", () =>
+  it.effect("an envelope is sent with the same bytes again, however it was made or read", () =>
     Effect.gen(function* () {
       const message = Broker.toMessage(execute, "Charge")
       const shuffled = Object.fromEntries(Object.entries(execute).reverse()) as typeof execute // the same fields
@@ -156,7 +156,7 @@ describe("reading", () => {
     })
   )
 
-  it.effect("ignores fields that this version does not know", () =>
+  it.effect("reading ignores fields that this version does not know", () =>
     Effect.gen(function* () {
       const message = Broker.toMessage(execute, "Charge")
       const body = JSON.stringify({ ...JSON.parse(message.body), later: true })
@@ -178,7 +178,7 @@ describe("reading", () => {
     })
   )
 
-  it.effect("C11 refuses what is not JSON, or not within its limits", () =>
+  it.effect("C11 reading refuses text that is not JSON, or not within the limits of JSON", () =>
     Effect.gen(function* () {
       for (const body of ["", "{", "nul", "\u0000", "[".repeat(100_000), `{"card":"4111`])
         assert.strictEqual(yield* malformed(body), "$ is not JSON")
@@ -197,7 +197,7 @@ describe("reading", () => {
     })
   )
 
-  it.effect("C11 is refused what its sender must not send, and nothing else", () =>
+  it.effect("C11 a receiver refuses exactly the envelopes that a sender must not send", () =>
     Effect.gen(function* () {
       const keys = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, "4111"]))
       const hostile = JSON.parse('{ "__proto__": "4111" }')
@@ -245,7 +245,7 @@ describe("reading", () => {
     })
   )
 
-  it.effect("C11 refuses what is no envelope", () =>
+  it.effect("C11 reading refuses JSON that is no envelope", () =>
     Effect.gen(function* () {
       const wrong: ReadonlyArray<Record<string, unknown>> = [
         { v: 2 },
@@ -287,7 +287,7 @@ describe("reading", () => {
     })
   )
 
-  it.effect("refuses a message without what its operation needs", () =>
+  it.effect("reading refuses a message without the fields that its operation needs", () =>
     Effect.gen(function* () {
       const { inReplyTo: _, ...unrelated } = answer
       const { status: __, ...silent } = answer
@@ -299,7 +299,7 @@ describe("reading", () => {
     })
   )
 
-  it.effect("C12 refuses a message that says it comes from somebody else", () =>
+  it.effect("C12 reading refuses a message that claims another sender than its topic", () =>
     Effect.gen(function* () {
       for (const [, envelope, command, address] of cases) {
         const error = yield* refusal(from("mallory", envelope, command))
@@ -311,7 +311,7 @@ describe("reading", () => {
     })
   )
 
-  it.effect("refuses a message on a topic that is not its own", () =>
+  it.effect("reading refuses a message on the topic of another message", () =>
     Effect.gen(function* () {
       const { address, body } = Broker.toMessage(answer)
       for (const other of [
@@ -327,7 +327,7 @@ describe("reading", () => {
 describe("memory", () => {
   const message = (to: string, body: string): Broker.Message => ({ address: { to, kind: "reply", from: "a" }, body })
 
-  it.effect("C13 refuses what a service that is behind has no room for, until it has caught up", () =>
+  it.effect("C13 the memory broker refuses messages for a service whose queue is full, until it has caught up", () =>
     Effect.gen(function* () {
       const { publish, subscribe } = yield* Broker.Broker
       for (const body of ["1", "2", "3"]) yield* publish(message("slow", body))
@@ -350,7 +350,7 @@ describe("memory", () => {
     }).pipe(Effect.provide(Broker.layerMemoryWith({ capacity: 3 })))
   )
 
-  it.effect("lets messages wait for a service that nobody knows yet", () =>
+  it.effect("the memory broker keeps messages for a service that has not subscribed yet", () =>
     Effect.gen(function* () {
       const { publish, subscribe } = yield* Broker.Broker
       yield* publish(message("later", "1"))
@@ -359,7 +359,7 @@ describe("memory", () => {
     }).pipe(Effect.provide(Broker.layerMemory))
   )
 
-  it.effect("gives to the others what one has no room for, and what it leaves", () =>
+  it.effect("the memory broker gives messages to other subscribers when one is full or ends", () =>
     Effect.gen(function* () {
       const { publish, subscribe } = yield* Broker.Broker
       const arrived = { one: Array.of<string>(), two: Array.of<string>() }
@@ -383,7 +383,7 @@ describe("memory", () => {
     }).pipe(Effect.provide(Broker.layerMemory))
   )
 
-  it.effect("lets subscribers with nothing to do take turns", () =>
+  it.effect("idle subscribers of the memory broker take turns", () =>
     Effect.gen(function* () {
       const { publish, subscribe } = yield* Broker.Broker
       const turns: Array<string> = []
@@ -408,7 +408,7 @@ describe("memory", () => {
     }).pipe(Effect.provide(Broker.layerMemory))
   )
 
-  it.effect("gives what comes between a look of the subscriber and its wait", () =>
+  it.effect("a message that arrives just before a subscriber waits is delivered", () =>
     Effect.gen(function* () {
       const { publish, subscribe } = yield* Broker.Broker
       for (let turn = 3; turn < 12; turn++) {
@@ -432,7 +432,7 @@ describe("memory", () => {
     }).pipe(Effect.provide(Broker.layerMemory))
   )
 
-  it.effect("wakes another subscriber when the one that was woken is gone before it has looked", () =>
+  it.effect("a message wakes another subscriber when the first one is interrupted before it takes the message", () =>
     Effect.gen(function* () {
       const { publish, subscribe } = yield* Broker.Broker
       const one = () =>

@@ -20,7 +20,7 @@ const stopAt =
   <A, E, R>(self: Effect.Effect<A, E, R>) =>
     Effect.exit(Effect.provideService(self, FaultPoint, (name) => (name === at ? Effect.interrupt : Effect.void)))
 
-it.effect("does nothing unless a test says what", () =>
+it.effect("a fault point does nothing unless a test gives a handler", () =>
   Effect.gen(function* () {
     yield* FaultPoint.at("store.before")
     assert.strictEqual(yield* FaultPoint.around("callback", () => Effect.succeed(1)), 1)
@@ -28,7 +28,7 @@ it.effect("does nothing unless a test says what", () =>
   })
 )
 
-it.effect("marks a place, and both sides of an effect, also of one that fails", () =>
+it.effect("a fault point marks a place, or both sides of an effect, also of one that fails", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual(yield* visited(FaultPoint.at("publish.after")), ["publish.after"])
     const sides = ["callback.before", "callback.after"]
@@ -38,7 +38,7 @@ it.effect("marks a place, and both sides of an effect, also of one that fails", 
   })
 )
 
-it.effect("keeps what the effect gives", () =>
+it.effect("a fault point keeps the result of the effect", () =>
   Effect.gen(function* () {
     const noted = Effect.provideService(FaultPoint, () => Effect.void)
     assert.strictEqual(yield* noted(FaultPoint.around("callback", () => Effect.succeed(1))), 1)
@@ -53,7 +53,7 @@ describe("memory layers", () => {
   }
 
   for (const [name, layer] of Object.entries(repositories)) {
-    it.effect(`nothing is stored before, everything after (${name})`, () =>
+    it.effect(`at the fault points of a write nothing is stored before and everything after (${name})`, () =>
       Effect.gen(function* () {
         const { load, store } = yield* Repository.SagaExecutionRepository
         const execution = Sample.created()
@@ -65,7 +65,7 @@ describe("memory layers", () => {
     )
   }
 
-  it.effect("nothing is published before, everything after", () =>
+  it.effect("at the fault points of a publish nothing is published before and everything after", () =>
     Effect.gen(function* () {
       const { publish, subscribe } = yield* Broker.Broker
       const message = (body: string): Broker.Message => ({ address: { to: "a", kind: "reply", from: "b" }, body })
@@ -79,7 +79,7 @@ describe("memory layers", () => {
     }).pipe(Effect.provide(Broker.layerMemory))
   )
 
-  it.effect("nothing is acknowledged before, everything after", () =>
+  it.effect("at the fault points of an acknowledgement nothing is acknowledged before and everything after", () =>
     Effect.gen(function* () {
       const { publish, subscribe } = yield* Broker.Broker
       const received: Array<boolean> = []

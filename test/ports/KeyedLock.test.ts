@@ -24,8 +24,8 @@ const isFree = (lock: KeyedLock.KeyedLock, key: string) => {
   )
 }
 
-describe("a lock for each key", () => {
-  it.effect("is held by one at a time, in the order they came", () =>
+describe("a keyed lock", () => {
+  it.effect("a keyed lock is held by one fiber at a time, in the order of arrival", () =>
     Effect.gen(function* () {
       const lock = KeyedLock.make()
       const told: Array<string> = []
@@ -48,7 +48,7 @@ describe("a lock for each key", () => {
     })
   )
 
-  it.effect("keeps nobody out of another key", () =>
+  it.effect("a keyed lock does not block other keys", () =>
     Effect.gen(function* () {
       const lock = KeyedLock.make()
       yield* Effect.forkChild(lock.hold("a", Effect.never), { startImmediately: true })
@@ -58,7 +58,7 @@ describe("a lock for each key", () => {
     })
   )
 
-  it.effect("is given back with the result, whatever it is", () =>
+  it.effect("a keyed lock is released with the result, whatever it is", () =>
     Effect.gen(function* () {
       const lock = KeyedLock.make()
       assert.strictEqual(yield* lock.hold("a", Effect.succeed(1)), 1)
@@ -77,7 +77,7 @@ describe("a lock for each key", () => {
     })
   )
 
-  it.effect("is not waited for any more by who is interrupted", () =>
+  it.effect("an interrupted fiber does not wait for a keyed lock any more", () =>
     Effect.gen(function* () {
       const lock = KeyedLock.make()
       const done = yield* Deferred.make<void>()
@@ -101,7 +101,7 @@ describe("a lock for each key", () => {
     })
   )
 
-  it.effect("goes to the next one when its holder is interrupted, and to nobody when all are", () =>
+  it.effect("a keyed lock goes to the next fiber when its holder is interrupted, and is free when all are", () =>
     Effect.gen(function* () {
       const lock = KeyedLock.make()
       const told: Array<string> = []
@@ -128,7 +128,7 @@ describe("a lock for each key", () => {
     })
   )
 
-  it.effect("is not lost on the way to one that is interrupted meanwhile", () =>
+  it.effect("a keyed lock is not lost when the next fiber is interrupted while it gets the lock", () =>
     Effect.gen(function* () {
       const lock = KeyedLock.make()
       for (let later = 0; later < 8; later++) {
@@ -146,7 +146,7 @@ describe("a lock for each key", () => {
     })
   )
 
-  it.effect("may be waited for by very many, who come and go", () =>
+  it.effect("very many fibers may wait for a keyed lock, come and go", () =>
     Effect.gen(function* () {
       const lock = KeyedLock.make()
       const count = 10_000
@@ -176,7 +176,7 @@ describe("a lock for each key", () => {
     })
   )
 
-  it.effect("is held by one at a time wherever a fiber is stopped for others, and left by all", () =>
+  it.effect("a keyed lock is held by one fiber at a time wherever fibers yield, and is free at the end", () =>
     Effect.gen(function* () {
       const chances: Array<Chance> = []
       forSeeds(30, (seed) => void chances.push({ state: seed }))

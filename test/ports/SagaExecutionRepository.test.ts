@@ -19,7 +19,7 @@ const commit = Effect.fnUntraced(function* (options?: Sample.Options) {
 })
 
 describe("memory", () => {
-  it.effect("forgets an execution when it is settled, and only then", () =>
+  it.effect("the memory repository forgets an execution when it is settled, and only then", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository
       const parked = yield* store(Sample.parked(Sample.refused(Sample.paused(Sample.started(Sample.created())))))
@@ -30,20 +30,22 @@ describe("memory", () => {
     }).pipe(Effect.provide(Repository.layerMemory))
   )
 
-  it.effect("C9 remembers how a settled execution ended that a caller has named", () =>
-    Effect.gen(function* () {
-      const { store } = yield* repository
-      const uuid = Sample.callerUuid()
-      yield* commit({ uuid, startKey: "order-7" })
-      for (const again of [Sample.created({ uuid }), Sample.created({ startKey: "order-7" })]) {
-        const error = yield* Effect.flip(store(again))
-        if (error._tag !== "SagaExecutionRetired") return assert.fail(error._tag)
-        assert.strictEqual(error.outcome, "committed")
-      }
-    }).pipe(Effect.provide(Repository.layerMemory))
+  it.effect(
+    "C9 the memory repository remembers how a settled execution ended that has a uuid or startKey of a caller",
+    () =>
+      Effect.gen(function* () {
+        const { store } = yield* repository
+        const uuid = Sample.callerUuid()
+        yield* commit({ uuid, startKey: "order-7" })
+        for (const again of [Sample.created({ uuid }), Sample.created({ startKey: "order-7" })]) {
+          const error = yield* Effect.flip(store(again))
+          if (error._tag !== "SagaExecutionRetired") return assert.fail(error._tag)
+          assert.strictEqual(error.outcome, "committed")
+        }
+      }).pipe(Effect.provide(Repository.layerMemory))
   )
 
-  it.effect("keeps the last settled executions it is told to", () =>
+  it.effect("the memory repository keeps the configured number of settled executions", () =>
     Effect.gen(function* () {
       const { find, load } = yield* repository
       const runs = yield* Effect.forEach([1, 2, 3], () => commit())
@@ -53,7 +55,7 @@ describe("memory", () => {
     }).pipe(Effect.provide(Repository.layerMemoryWith({ keep: 2 })))
   )
 
-  it.effect("says that it does not survive a restart, and begins empty", () =>
+  it.effect("the memory repository says that it does not survive a restart, and begins empty", () =>
     Effect.gen(function* () {
       const first = yield* Effect.provide(
         Effect.gen(function* () {

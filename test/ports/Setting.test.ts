@@ -8,7 +8,7 @@ const messageOf = <A>(self: Effect.Effect<A, Setting.InvalidSetting>) => Effect.
 describe("a duration", () => {
   const bounds = { least: "1 second", most: "1 hour" } as const
 
-  it.effect("is given in whole milliseconds, rounded up, its bounds included", () =>
+  it.effect("a duration setting is given in whole milliseconds, rounded up, its bounds included", () =>
     Effect.gen(function* () {
       const millis = (input: Duration.Input) => Setting.duration("it", input, bounds)
       assert.strictEqual(yield* millis("1 second"), 1_000)
@@ -18,7 +18,7 @@ describe("a duration", () => {
     })
   )
 
-  it.effect("outside of its bounds is refused, with its name, the bounds and the value", () =>
+  it.effect("a duration setting outside of its bounds is refused, with its name, the bounds and the value", () =>
     Effect.gen(function* () {
       const refused: ReadonlyArray<readonly [Duration.Input, RegExp]> = [
         [0, /SagaConfig\.lease .* from 1 second to 1 hour, and is 0$/],
@@ -32,7 +32,7 @@ describe("a duration", () => {
     })
   )
 
-  it.effect("that is no duration is refused", () =>
+  it.effect("a setting that is no duration is refused", () =>
     Effect.gen(function* () {
       // @ts-expect-error: Type '"soon"' is not assignable to type 'Input'
       assert.match(yield* messageOf(Setting.duration("it", "soon", bounds)), /it must be a duration from/)
@@ -41,7 +41,7 @@ describe("a duration", () => {
   )
 })
 
-it.effect("a whole number is refused outside of its bounds, with its name, the bounds and the value", () =>
+it.effect("a whole number setting is refused outside of its bounds, with its name, the bounds and the value", () =>
   Effect.gen(function* () {
     const count = (value: number) => Setting.wholeNumber("it", value, { least: 1, most: 9 })
     assert.deepStrictEqual(yield* Effect.all([count(1), count(9)]), [1, 9])

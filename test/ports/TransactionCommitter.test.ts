@@ -9,7 +9,7 @@ import type { Envelope } from "../../src/wire/Envelope.ts"
 
 CommitterSuite.suite("none", TransactionCommitter.layerNone)
 
-it.effect("enrols nobody without two-phase commit", () =>
+it.effect("a committer without two-phase commit enrols no service", () =>
   Effect.gen(function* () {
     const committer = yield* TransactionCommitter.TransactionCommitter
     assert.isFalse(committer.enrols)
@@ -67,7 +67,7 @@ const chosen = (path: string, choice: number | null): SagaEvent => ({
   at
 })
 
-it("TPC-001 names every service of every step once, at any depth, sorted", () => {
+it("TPC-001 the participants of an execution are the services of all steps, once each, at any depth, sorted", () => {
   const execution = Sample.after(
     begun("foo"),
     { _tag: "StepStarted", path: "0", name: "local", at },
@@ -90,7 +90,7 @@ it("TPC-001 names every service of every step once, at any depth, sorted", () =>
   ])
 })
 
-it("TPC-001 counts a step that is paused, and one that has failed", () => {
+it("TPC-001 the services of paused and failed steps are participants too", () => {
   const paused = Sample.after(begun("orders"), sent("0", "payments"))
   assert.deepStrictEqual(TransactionCommitter.transactions(paused), [{ uuid, service: "orders" }])
   const failed = Sample.after(
@@ -111,7 +111,7 @@ it("TPC-001 counts a step that is paused, and one that has failed", () => {
   ])
 })
 
-it("TPC-009 names nobody where no alternative was chosen", () => {
+it("TPC-009 a conditional step without a chosen alternative adds no participant", () => {
   const execution = Sample.after(begun("orders"), chosen("0", null), { _tag: "StepSucceeded", path: "0", at })
   assert.deepStrictEqual(TransactionCommitter.transactions(execution), [])
   assert.deepStrictEqual(TransactionCommitter.transactions(Sample.created()), [])

@@ -50,7 +50,7 @@ describe("SagaTest.crashPoints", () => {
     [10, finished],
     [1_000, errored]
   ] as const) {
-    it.effect(`comes to ${story.at(-1)}, wherever the manager stops`, () =>
+    it.effect(`crashPoints: a saga comes to ${story.at(-1)}, wherever the manager stops`, () =>
       Effect.gen(function* () {
         const [calm, ...crashed] = yield* runs(amount)
         assert.strictEqual(calm?.crash, "none")
@@ -69,7 +69,7 @@ describe("SagaTest.crashPoints", () => {
     )
   }
 
-  it.effect("shows what a crash does to a step that ignores its idempotency key", () =>
+  it.effect("crashPoints shows the damage of a crash to a step that ignores its idempotency key", () =>
     Effect.gen(function* () {
       const [calm, ...crashed] = yield* runs(10)
       assert.strictEqual(calm?.inspected, 4)
@@ -78,7 +78,7 @@ describe("SagaTest.crashPoints", () => {
     })
   )
 
-  it.effect("gives up on what never ends, and shows how far it came", () =>
+  it.effect("crashPoints gives up on a run that never ends, and shows how far it came", () =>
     Effect.gen(function* () {
       const stuck = Saga.make("Stuck", { context: {} }).pipe(
         Saga.local("wait", { execute: () => Effect.never }),

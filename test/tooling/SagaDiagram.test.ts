@@ -15,7 +15,7 @@ const arrows = (saga: Parameters<typeof SagaDiagram.mermaid>[0]) =>
     .map((line) => line.trim())
 
 describe("SagaDiagram.mermaid", () => {
-  it("draws steps, targets, a choice, and dotted arrows to the step that is compensated next", () => {
+  it("the diagram draws steps, targets, a choice, and dotted arrows to the step that is compensated next", () => {
     assert.deepStrictEqual(drawn(PlaceOrder), [
       "flowchart TD",
       "  accDescr: Solid arrows lead forward. If a step fails, dotted arrows show the compensations, from the step before it.",
@@ -45,7 +45,7 @@ describe("SagaDiagram.mermaid", () => {
     ])
   })
 
-  it("leads past a choice without else, and back through whichever alternative ran", () => {
+  it("the diagram leads past a choice without else, and back through the alternative that ran", () => {
     const saga = Saga.make("S", { context: {} }).pipe(
       Saga.local("a", compensated),
       Saga.conditional("b", [Saga.ifThen(() => true, Saga.local("c", compensated))]),
@@ -63,7 +63,7 @@ describe("SagaDiagram.mermaid", () => {
     ])
   })
 
-  it("joins branches before the next step", () => {
+  it("the diagram joins branches before the next step", () => {
     const saga = Saga.make("S", { context: {} }).pipe(
       Saga.parallel("both", {
         left: Saga.local("a", compensated),
@@ -88,7 +88,7 @@ describe("SagaDiagram.mermaid", () => {
     ])
   })
 
-  it("puts a nested saga in a box, and draws a stored shape like the saga", () => {
+  it("the diagram puts a nested saga in a box, and is the same for a stored shape", () => {
     const saga = Saga.make("Outer", { context: {} }).pipe(
       Saga.nested("order", {
         saga: PlaceOrder,
@@ -103,7 +103,7 @@ describe("SagaDiagram.mermaid", () => {
     assert.deepStrictEqual(drawn(stored), lines)
   })
 
-  it("shows names as they are, whatever they mean to Mermaid", () => {
+  it("the diagram shows names as they are, also if they mean something to Mermaid", () => {
     const saga = Saga.make('say "hi"', { context: {} }).pipe(
       Saga.local("a<b>&#x;`c`", { execute: nothing }),
       Saga.local("- eu.west-1", { execute: nothing }),

@@ -43,7 +43,7 @@ const run = (city: string, stubborn = false) =>
   )
 
 describe("SagaStory", () => {
-  it.effect("tells a run that goes well", () =>
+  it.effect("the story tells a run that goes well", () =>
     Effect.gen(function* () {
       const execution = yield* run("Ghent")
       assert.deepStrictEqual(SagaStory.tell(execution), [
@@ -76,13 +76,13 @@ describe("SagaStory", () => {
     "errored: everything that was done is compensated"
   ]
 
-  it.effect("tells failures and compensations, by tags and without values", () =>
+  it.effect("the story tells failures and compensations, by tags and without values", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(SagaStory.tell(yield* run("Atlantis")), rolledBack)
     })
   )
 
-  it.effect("tells values when asked", () =>
+  it.effect("the story has values where they are asked for", () =>
     Effect.gen(function* () {
       const told = SagaStory.tell(yield* run("Atlantis"), { values: true })
       assert.deepStrictEqual(
@@ -97,7 +97,7 @@ describe("SagaStory", () => {
     })
   )
 
-  it.effect("tells which step is parked, and that the rest is compensated", () =>
+  it.effect("the story tells which step is parked, and that the rest is compensated", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(SagaStory.tell(yield* run("Atlantis", true)).slice(-5), [
         "payment compensated",
@@ -109,7 +109,7 @@ describe("SagaStory", () => {
     })
   )
 
-  it.effect("tells last what is not over yet", () =>
+  it.effect("the story ends with the steps that are not over yet", () =>
     Effect.gen(function* () {
       const execution = yield* run("Ghent")
       const upTo = (tag: SagaExecution.SagaExecution["events"][number]["_tag"]) =>

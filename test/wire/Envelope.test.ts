@@ -39,7 +39,7 @@ const decode = Schema.decodeUnknownExit(Envelope)
 const isEnvelope = (value: unknown): boolean => Exit.isSuccess(decode(value))
 
 describe("the id of a message", () => {
-  it("follows from execution, path and operation alone: a resend has the same one", () => {
+  it("the id of a message follows from execution, path and operation alone: a resend has the same one", () => {
     assert.strictEqual(messageId(uuid, "2/if1/0", "execute"), `${uuid}:2/if1/0:execute`)
     assert.strictEqual(messageId(uuid, "2/if1/0", "execute"), execute.id)
     const ids = ["0", "1", "1/n/0"].flatMap((path) =>
@@ -48,7 +48,7 @@ describe("the id of a message", () => {
     assert.strictEqual(new Set(ids).size, 9)
   })
 
-  it("can be taken apart again", () => {
+  it("the id of a message can be parsed again", () => {
     assert.deepStrictEqual(parseMessageId(execute.id), { uuid, scope: "2/if1/0", op: "execute" })
     assert.deepStrictEqual(parseMessageId(messageId(uuid, "payments", "reserve")), {
       uuid,
@@ -62,7 +62,7 @@ describe("the id of a message", () => {
 describe("a reply", () => {
   const answer = reply(execute, { status: 200, content: "p-1", relatedServices: ["ledger"] })
 
-  it("belongs to its request: same execution, path, services, user, headers, lifetime and trace", () => {
+  it("a reply has the execution, path, services, user, headers, lifetime and trace of its request", () => {
     const { content: _, id, op: __, relatedServices: ___, ...same } = execute
     assert.deepStrictEqual(answer, {
       ...same,
@@ -75,31 +75,31 @@ describe("a reply", () => {
     })
   })
 
-  it("is the same for the same request: it may be sent again", () => {
+  it("a reply is the same for the same request, so it may be sent again", () => {
     assert.deepStrictEqual(reply(execute, { status: 200, content: "p-1", relatedServices: ["ledger"] }), answer)
   })
 
-  it("leaves out what the request has not", () => {
+  it("a reply leaves out fields that the request does not have", () => {
     const { headers: _, path: __, trace: ___, user: ____, ...bare } = execute
     const short = reply(bare, { status: 404, relatedServices: [] })
     for (const key of ["headers", "path", "trace", "user", "content"]) assert.notProperty(short, key)
     assert.strictEqual(isEnvelope(short), true)
   })
 
-  it("keeps a content that is null", () => {
+  it("a reply keeps a content that is null", () => {
     assert.propertyVal(reply(execute, { status: 200, content: null, relatedServices: [] }), "content", null)
   })
 })
 
 describe("an envelope", () => {
-  it("goes through JSON text unchanged", () => {
+  it("an envelope goes through JSON text unchanged", () => {
     for (const envelope of [execute, reply(execute, { status: 500, relatedServices: [] })]) {
       const read = decode(JSON.parse(JSON.stringify(envelope)))
       assert.deepStrictEqual(Exit.isSuccess(read) && read.value, envelope)
     }
   })
 
-  it("is refused with an unknown version, operation or status, a bad uuid or name, or a field too few", () => {
+  it("an envelope is refused with an unknown version, operation or status, a bad uuid or name, or a field too few", () => {
     const wrong: ReadonlyArray<Record<string, unknown>> = [
       { v: 2 },
       { op: "explode" },
@@ -121,7 +121,7 @@ describe("an envelope", () => {
     for (const value of [null, 1, "x", [], {}]) assert.strictEqual(isEnvelope(value), false)
   })
 
-  it("names services as topics can: a letter first, 64 characters at most", () => {
+  it("an envelope has service names that a topic can have: a letter first, 64 characters at most", () => {
     const isName = Schema.is(Name)
     for (const name of ["a", "Payments", "a.b_c-d", `a${"x".repeat(63)}`]) assert.strictEqual(isName(name), true, name)
     for (const name of ["", "1a", "-a", "a/b", "a b", "a+", "#", "é", `a${"x".repeat(64)}`, "a\n"])
@@ -183,7 +183,7 @@ const anyEnvelope = (chance: Chance): Envelope => {
 }
 
 describe("the text of an envelope", () => {
-  it("has the fields in the order of the schema, whoever has made it, and says the same", () => {
+  it("the text of an envelope has the fields in the order of the schema, however the envelope was made", () => {
     const order: ReadonlyArray<string> = Struct.keys(Envelope.fields)
     forSeeds(300, (seed) => {
       const envelope = anyEnvelope({ state: seed })
@@ -197,7 +197,7 @@ describe("the text of an envelope", () => {
     })
   })
 
-  it("that is canonical is that of any JSON value", () => {
+  it("canonical JSON is defined for any JSON value", () => {
     forSeeds(300, (seed) => {
       const envelope = anyEnvelope({ state: seed })
       assert.strictEqual(canonical(envelope), CanonicalJson.stringify(envelope))
@@ -205,7 +205,7 @@ describe("the text of an envelope", () => {
     })
   })
 
-  it("does not depend on whether a field is missing or not set", () => {
+  it("the text of an envelope does not depend on whether a field is missing or not set", () => {
     const envelope = { ...execute, content: undefined, user: undefined } as unknown as Envelope // as a program may make it
     const { content: _, user: __, ...bare } = execute
     assert.strictEqual(stringify(envelope), stringify(bare))
@@ -245,7 +245,7 @@ const odd: ReadonlyArray<unknown> = [
 ]
 
 describe("JSON that nobody has checked", () => {
-  it("is read as the rules of JSON and the schema say, also what is not read of it", () => {
+  it("unchecked JSON is read as JSON limits and schema require, unknown fields too", () => {
     const fields = [...Struct.keys(Envelope.fields), "more", "toString", "constructor", "prototype"]
     for (const base of [execute, reply(execute, { status: 200, content: null, relatedServices: ["a"] })]) {
       assert.deepStrictEqual(said(base), base)
@@ -264,7 +264,7 @@ describe("JSON that nobody has checked", () => {
     for (const [i, value] of odd.entries()) assert.deepStrictEqual(said(value), bySchema(value), `odd value ${i}`)
   })
 
-  it("is refused with a key that may harm, whatever else it says", () => {
+  it("unchecked JSON is refused with a key that may harm, whatever else it says", () => {
     for (const text of [`{ "__proto__": 1 }`, `{ "__proto__": { "v": 1 } }`, `{ "constructor": 1 }`]) {
       const json = Object.assign(JSON.parse(text), execute)
       assert.isString(said(json), text)
@@ -276,7 +276,7 @@ describe("JSON that nobody has checked", () => {
     assert.isString(said(json))
   })
 
-  it("gives the envelope that was sent, whatever it is", () => {
+  it("reading gives the envelope that was sent, for generated envelopes", () => {
     forSeeds(300, (seed) => {
       const envelope = anyEnvelope({ state: seed })
       const json = JSON.parse(stringify(envelope))

@@ -316,7 +316,7 @@ describe("a value is encoded and decoded as its schema says", () => {
       }
     })
 
-  it("at the depth that JSON may have, and beyond", () => {
+  it("a value is encoded and decoded the same way at the greatest depth of JSON, and beyond", () => {
     for (const depth of [30, 31, 32, 33]) {
       for (const [name, leaf] of Object.entries({ json: Schema.Json, text: Schema.String, int: Schema.Int })) {
         const lists = nestedIn(depth, leaf, (inner) => Schema.Array(inner))

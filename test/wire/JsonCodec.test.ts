@@ -70,7 +70,7 @@ const refusedOr = (value: unknown): unknown => (JsonCodec.isCodecIssue(value) ? 
 
 describe("a value", () => {
   for (const [name, schema] of Object.entries(schemas)) {
-    it(`is encoded and decoded as its schema says (${name})`, () => {
+    it(`a value is encoded and decoded as its schema says (${name})`, () => {
       const codec: Schema.Codec<any> = Schema.toCodecJson(schema)
       for (const [i, value] of values.entries()) {
         const encoded = refusedOr(JsonCodec.encode(schema, value))
@@ -86,7 +86,7 @@ describe("a value", () => {
     })
   }
 
-  it("that is changed afterwards does not change what was made of it", () => {
+  it("a value that is changed after its encoding does not change the encoded value", () => {
     const order = { id: "a", count: 1, paid: true }
     const encoded = JsonCodec.encode(schemas.record, order)
     order.id = "b"
@@ -95,7 +95,7 @@ describe("a value", () => {
     assert.deepStrictEqual(encoded, { id: "a", count: 1, paid: true })
   })
 
-  it("that throws when it is read is refused", () => {
+  it("a value that throws when it is read is refused", () => {
     const broken = {
       count: 1,
       paid: true,

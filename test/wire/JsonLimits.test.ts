@@ -13,7 +13,7 @@ const issue = (value: unknown): string => {
 const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)])
 
 describe("check", () => {
-  it("measures the JSON text", () => {
+  it("the check measures the JSON text", () => {
     for (const value of [
       null,
       true,
@@ -32,7 +32,7 @@ describe("check", () => {
       assert.strictEqual(check(value), JSON.stringify(value).length, JSON.stringify(value))
   })
 
-  it("measures any JSON without escapes, and accepts what JSON.parse gives", () => {
+  it("the check measures any JSON without escapes, and accepts every result of JSON.parse", () => {
     Chance.forSeeds(200, (seed) => {
       const chance = Chance.at(seed, "json")
       const make = (depth: number): unknown =>
@@ -57,7 +57,7 @@ describe("check", () => {
     })
   })
 
-  it("refuses what JSON would change silently, and says where", () => {
+  it("the check refuses values that JSON would change silently, and says where", () => {
     assert.strictEqual(issue(Number.NaN), "$ is NaN")
     assert.strictEqual(issue({ a: [1, Number.POSITIVE_INFINITY] }), "$.a[1] is Infinity")
     assert.strictEqual(issue([-0]), "$[0] is -0")
@@ -73,13 +73,13 @@ describe("check", () => {
     assert.strictEqual(issue([1, , 3]), "$[1] is undefined")
   })
 
-  it("refuses a cycle by its depth", () => {
+  it("the check refuses a cycle by its depth", () => {
     const cycle: Record<string, unknown> = {}
     cycle.self = cycle
     assert.include(issue(cycle), "is nested deeper than 32")
   })
 
-  it("accepts 32 levels and 1,000 keys, and no more", () => {
+  it("the check accepts 32 levels and 1,000 keys, and no more", () => {
     assert.strictEqual(limits.maxDepth, 32)
     assert.strictEqual(issue(nested(32)), "none")
     assert.include(issue(nested(33)), "is nested deeper than 32")
@@ -89,13 +89,13 @@ describe("check", () => {
     assert.strictEqual(issue(Array.from({ length: 2_000 }, () => 1)), "none")
   })
 
-  it("takes other limits", () => {
+  it("the check takes other limits", () => {
     const checked = check([[1]], { maxDepth: 1, maxKeys: 1 })
     assert.strictEqual((checked as JsonIssue).message, "$[0] is nested deeper than 1")
     assert.strictEqual((check({ a: 1, b: 2 }, { maxDepth: 1, maxKeys: 1 }) as JsonIssue).reason, "has more than 1 keys")
   })
 
-  it("refuses keys that reach the prototype of what they are merged into", () => {
+  it("the check refuses keys that could change a prototype when they are merged", () => {
     for (const text of ['{"__proto__":{"admin":true}}', '{"prototype":1}', '{"constructor":1}']) {
       assert.strictEqual(issue(JSON.parse(text)), "$ has a key that is not allowed")
       assert.strictEqual(issue([{ a: JSON.parse(text) }]), "$[0].a has a key that is not allowed")
@@ -103,7 +103,7 @@ describe("check", () => {
     assert.strictEqual(issue({ toString: 1 }), "none")
   })
 
-  it("never says the value", () => {
+  it("the error of the check never shows the value", () => {
     for (const value of [{ password: 1n }, ["secret", Number.NaN], { a: new Date(0) }])
       assert.notMatch(issue(value), /secret|1970/)
   })
@@ -112,7 +112,7 @@ describe("check", () => {
 describe("an encoding", () => {
   const Card = Schema.Struct({ number: Schema.String, limit: Schema.Int })
 
-  it("goes through the schema and back, also where the value is not JSON", () => {
+  it("an encoded value goes through the schema and back, also where the value is not JSON", () => {
     const Times = Schema.Struct({ at: Schema.Date, ids: Schema.ReadonlySet(Schema.String) })
     const value = { at: new Date(5), ids: new Set(["a"]) }
     const encoded = JsonCodec.encode(Times, value)
@@ -120,7 +120,7 @@ describe("an encoding", () => {
     assert.deepStrictEqual(JsonCodec.decode(Times, encoded as never), value)
   })
 
-  it("stores nothing for nothing", () => {
+  it("a value without content is encoded as nothing", () => {
     assert.strictEqual(JsonCodec.encode(Schema.Void, undefined), undefined)
     assert.strictEqual(JsonCodec.decode(Schema.Void, undefined), undefined)
     // An answer of which nothing is known may have no content.
@@ -128,7 +128,7 @@ describe("an encoding", () => {
     assert.strictEqual(JsonCodec.decode(Schema.Unknown, undefined), undefined)
   })
 
-  it("is refused with the place and without the value", () => {
+  it("an encoded value is refused with the place and without the value", () => {
     const refused = JsonCodec.encode(Card, { number: "4111 1111", limit: "many" })
     assert.strictEqual(JsonCodec.isCodecIssue(refused), true)
     assert.deepInclude(refused, { message: "$.limit: InvalidType" })
@@ -141,12 +141,12 @@ describe("an encoding", () => {
     for (const each of [refused, unread, missing]) assert.notMatch(JSON.stringify(each), /4111/)
   })
 
-  it("is refused where a schema lets through what is not JSON", () => {
+  it("an encoded value that is not JSON is refused, although its schema accepts it", () => {
     assert.deepInclude(JsonCodec.encode(Schema.Any, { at: 1n }), { message: "$.at is bigint" })
     assert.deepInclude(JsonCodec.encode(Schema.Any, [Number.NaN]), { message: "$[0] is NaN" })
   })
 
-  it("reports a schema that dies", () => {
+  it("a schema that dies is reported as an encode error", () => {
     const broken = Schema.String.pipe(
       Schema.check(
         Schema.makeFilter(() => {
@@ -158,7 +158,7 @@ describe("an encoding", () => {
     assert.deepInclude(refused, { message: "$: the schema died" })
   })
 
-  it.effect("names every place of an issue", () =>
+  it.effect("an encode error names every place of an issue", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Schema.decodeUnknownEffect(Card, { errors: "all" })({ number: 1, limit: 0.5 }))
       assert.strictEqual(JsonCodec.placesOf(error), "$.number: InvalidType, $.limit: InvalidValue")

@@ -5,7 +5,7 @@ import * as Uuid from "../../src/wire/Uuid.ts"
 
 const uuid = "6f1c9a52-58aa-4d0c-9a5e-1a2b3c4d5e6f"
 
-it("any text form of a uuid has one stored form", () => {
+it("every text form of a uuid has one stored form", () => {
   assert.strictEqual(Uuid.normalize(uuid), uuid)
   assert.strictEqual(Uuid.normalize(` ${uuid.toUpperCase()}\n`), uuid)
   for (const text of [
@@ -20,13 +20,13 @@ it("any text form of a uuid has one stored form", () => {
     assert.strictEqual(Uuid.normalize(text), undefined, text)
 })
 
-it("its version is read from it", () => {
+it("the version of a uuid is read from its text", () => {
   assert.strictEqual(Uuid.version(uuid), "4")
   assert.strictEqual(Uuid.version(Uuid.v7(0)), "7")
   assert.strictEqual(Uuid.version(Uuid.ofStep(uuid, "0")), "5")
 })
 
-it("those of executions sort by their time, and do not repeat", () => {
+it("uuids of executions sort by their time, and do not repeat", () => {
   const made = [0, 1_000, 1_763_846_000_000, 1_763_846_000_001].map(Uuid.v7)
   assert.deepStrictEqual([...made].sort(), made)
   for (const each of made) assert.match(each, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
@@ -37,7 +37,7 @@ it("those of executions sort by their time, and do not repeat", () => {
   )
 })
 
-it.effect("those of a seeded run are the same every time, and have the form of the others", () =>
+it.effect("uuids of a seeded run are the same every time, and have the usual form", () =>
   Effect.gen(function* () {
     const three = Effect.map(Uuid.UuidGenerator, ({ next }) => [next(1_000), next(1_000), next(2_000)])
     const made = yield* three.pipe(Uuid.seeded("a"))
@@ -48,7 +48,7 @@ it.effect("those of a seeded run are the same every time, and have the form of t
   })
 )
 
-it("that of a step is version 5 of its path in the namespace of its execution", () => {
+it("the uuid of a step is version 5 of its path in the namespace of its execution", () => {
   // RFC 9562, appendix A.4: "www.example.com" in the namespace of domain names.
   const domains = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
   assert.strictEqual(Uuid.ofStep(domains, "www.example.com"), "2ed6657d-e927-568b-95e1-2665a8aea6a2")

@@ -18,7 +18,7 @@ const listens = (port: number): Effect.Effect<boolean> =>
 const brokerAt = (url: string) => Layer.build(MqttBroker.layer({ url, protocol: 4 }))
 
 describe("embedded broker", () => {
-  it.live("carries a message from one process to another, at the url it gives", () =>
+  it.live("the embedded broker carries a message from one process to another at its url", () =>
     Effect.gen(function* () {
       const { url } = yield* EmbeddedBroker.make()
       const [orders, payments] = [yield* brokerAt(url), yield* brokerAt(url)].map((it) =>
@@ -37,7 +37,7 @@ describe("embedded broker", () => {
     })
   )
 
-  it.effect("refuses a port that cannot be", () =>
+  it.effect("the embedded broker refuses a port that is out of range", () =>
     Effect.gen(function* () {
       for (const port of [-1, 65_536, 1.5, Number.NaN]) {
         const error = yield* Effect.flip(EmbeddedBroker.make({ port }))
@@ -46,7 +46,7 @@ describe("embedded broker", () => {
     })
   )
 
-  it.live("says that a port is taken, and gives its own back at the end", () =>
+  it.live("the embedded broker fails on a port that is taken, and frees its own port at the end", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const { port, url } = yield* Scope.provide(EmbeddedBroker.make(), scope)

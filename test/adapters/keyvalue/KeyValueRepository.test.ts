@@ -46,7 +46,7 @@ RepositorySuite.suite(
 )
 
 describe("REP-008 three functions", () => {
-  it.effect("REP-006 hands the functions every id in one normal form", () =>
+  it.effect("REP-006 the functions of a repository get every id in one normal form", () =>
     Effect.gen(function* () {
       const seen: Array<string> = []
       const kept = functions()
@@ -70,7 +70,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("does not call the functions with what is no id", () =>
+  it.effect("the functions of a repository are not called with text that is no id", () =>
     Effect.gen(function* () {
       const never = () => Effect.die("called")
       const repo = KeyValueRepository.make({ save: never, get: never, remove: never })
@@ -79,7 +79,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("saves the whole execution in its encoded form, under its id", () =>
+  it.effect("the save function gets the whole execution in its encoded form, under its id", () =>
     Effect.gen(function* () {
       const kept = new Map<string, unknown>()
       const repo = KeyValueRepository.make(functions(kept, false))
@@ -88,7 +88,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("reads what another program has kept, and what is used up too", () =>
+  it.effect("a second repository on the same records loads executions, and knows which startKeys are used up", () =>
     Effect.gen(function* () {
       const kept = new Map<string, unknown>()
       const first = KeyValueRepository.make(functions(kept))
@@ -105,7 +105,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("gives a startKey away again whose execution a crash has kept from being saved", () =>
+  it.effect("a startKey is free again if a crash kept its execution from being saved", () =>
     Effect.gen(function* () {
       const kept = new Map<string, unknown>()
       const { get, remove, save } = functions(kept)
@@ -124,7 +124,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("I10 leaves a startKey used up while its execution is being deleted", () =>
+  it.effect("I10 a startKey stays used up while its execution is being deleted", () =>
     Effect.gen(function* () {
       for (let wait = 0; wait < 12; wait++) {
         const kept = functions()
@@ -139,7 +139,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("finds and claims nothing without a function that lists", () =>
+  it.effect("without a list function, find and claim give nothing", () =>
     Effect.gen(function* () {
       const { get, remove, save } = functions()
       const repo = KeyValueRepository.make({ get, remove, save })
@@ -155,7 +155,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("fails as unavailable where a function fails, whatever with", () =>
+  it.effect("a function that fails with any error makes the operation fail as unavailable", () =>
     Effect.gen(function* () {
       const stored = Sample.started(Execution.stored(Sample.created()))
       const causes = [new Error("connection refused"), "down", 7, undefined, { code: 1 }]
@@ -180,7 +180,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("W5 knows its own write again that was made although the function failed", () =>
+  it.effect("W5 the repository recognizes its own write that was made although the function failed", () =>
     Effect.gen(function* () {
       const kept = functions()
       let broken = true
@@ -201,7 +201,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("I16 fails as corrupt where what is kept cannot be read, and leaves it as it is", () =>
+  it.effect("I16 a record that cannot be read is corrupt, and stays as it is", () =>
     Effect.gen(function* () {
       const execution = Sample.started(Execution.stored(Sample.created()))
       const raw = Execution.raw(execution)
@@ -227,7 +227,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("I16 lists the others where one cannot be read", () =>
+  it.effect("I16 find lists the other executions when one cannot be read", () =>
     Effect.gen(function* () {
       const kept = new Map<string, unknown>([[Sample.callerUuid(), "{"]])
       const repo = KeyValueRepository.make(functions(kept))
@@ -240,7 +240,7 @@ describe("REP-008 three functions", () => {
     })
   )
 
-  it.effect("calls the functions for one execution one after the other, and for several at the same time", () =>
+  it.effect("the functions are called one after the other for one execution, and at the same time for several", () =>
     Effect.gen(function* () {
       const busy = new Map<string, number>()
       let most = 0
@@ -280,7 +280,7 @@ describe("REP-008 three functions", () => {
 })
 
 describe("key value store", () => {
-  it.effect("keeps executions beside what is not its own", () =>
+  it.effect("executions in a KeyValueStore leave other keys alone", () =>
     Effect.gen(function* () {
       const store = yield* KeyValueStore.KeyValueStore
       yield* store.set("mine", "not an execution")

@@ -95,7 +95,7 @@ describe("settings", () => {
     ["maxOutgoing", { url, maxOutgoing: 0 }]
   ]
 
-  it.effect("that cannot work are refused when the layer is built, by name and without what is secret", () =>
+  it.effect("settings that cannot work are refused by name when the layer is built, without their secrets", () =>
     Effect.gen(function* () {
       for (const [setting, options] of wrong) {
         const error = yield* Effect.flip(Effect.scoped(Layer.build(MqttBroker.layer(options))))
@@ -105,7 +105,7 @@ describe("settings", () => {
     })
   )
 
-  it.live("come from the configuration", () =>
+  it.live("settings are read from the configuration", () =>
     Effect.gen(function* () {
       const broker = yield* EmbeddedBroker.make()
       const from = (variables: Record<string, string>) =>
@@ -143,7 +143,7 @@ describe("settings", () => {
 })
 
 describe("publishing", () => {
-  it.live("C11 refuses for good what has no place in a topic, or is too large", () =>
+  it.live("C11 a name that no topic can have, or a message that is too large, is refused for good", () =>
     Effect.gen(function* () {
       const { publish } = yield* open({ url: "mqtt://127.0.0.1:1" })
       const { address } = message("")
@@ -163,7 +163,7 @@ describe("publishing", () => {
   )
 
   it.live(
-    "C13 waits for no broker: it keeps what there is room for, refuses the rest, and sends it when there is one",
+    "C13 without a broker, publish keeps messages up to its limit, refuses more, and sends the kept ones later",
     () =>
       Effect.gen(function* () {
         const port = yield* laterPort
@@ -199,7 +199,7 @@ describe("publishing", () => {
 })
 
 describe("receiving", () => {
-  it.live("refuses for good what is no service", () =>
+  it.live("a subscription with a name that is no service is refused for good", () =>
     Effect.gen(function* () {
       const { subscribe } = yield* open({ url: "mqtt://127.0.0.1:1" })
       for (const group of [
@@ -213,7 +213,7 @@ describe("receiving", () => {
     }).pipe(quietly)
   )
 
-  it.live("an instance that starts again under its client id finds what arrived meanwhile", () =>
+  it.live("an instance that restarts under its client id gets the messages that arrived meanwhile", () =>
     Effect.gen(function* () {
       const { url } = yield* EmbeddedBroker.make()
       const options = { url, protocol: 4, clientId: "a-1" } as const
@@ -227,7 +227,7 @@ describe("receiving", () => {
     })
   )
 
-  it.live("W2 an acknowledgement of a lost connection is none: the message comes again until one counts", () =>
+  it.live("W2 an acknowledgement over a lost connection does not count: the message comes again until one counts", () =>
     Effect.gen(function* () {
       const { port } = yield* EmbeddedBroker.make()
       const { cut, url } = yield* Mqtt.line(port)
@@ -257,7 +257,7 @@ describe("overload", () => {
     Saga.commit
   )
 
-  it.live("C13 a broker that stays away reaches those who start sagas, and nobody any more when it is there", () =>
+  it.live("C13 starts are refused while the broker is away for long, and accepted when it is back", () =>
     Effect.gen(function* () {
       const port = yield* laterPort
       const transport = yield* Layer.build(MqttBroker.layer({ url: `mqtt://127.0.0.1:${port}`, protocol: 4 }))
@@ -285,7 +285,7 @@ describe("overload", () => {
 
 if (Mosquitto.binary !== undefined) {
   describe("on a Mosquitto of its own", () => {
-    it.live("every instance is served again after a restart of the broker, though it loses shared subscriptions", () =>
+    it.live("every instance gets messages again after a restart of a broker that loses shared subscriptions", () =>
       Effect.gen(function* () {
         const server = yield* Mosquitto.started({ persistence: true })
         const instances = yield* Effect.forEach(["a-1", "a-2"], (clientId) => open({ url: server.url, clientId }))
@@ -306,7 +306,7 @@ if (Mosquitto.binary !== undefined) {
       }).pipe(quietly)
     )
 
-    it.live("an instance that nobody has named leaves nothing behind that would keep what is for the others", () =>
+    it.live("an instance without a client id leaves no session behind that takes messages from others", () =>
       Effect.gen(function* () {
         const { url } = yield* Mosquitto.started()
         const stays = yield* open({ url })

@@ -22,14 +22,14 @@ const said = Effect.fnUntraced(function* (time: `${number} seconds`) {
 })
 
 describe("MqttConnection.keep", () => {
-  it.effect("says once that a broker does not answer, however often it is asked", () =>
+  it.effect("the log says once that a broker does not answer, however many connections are tried", () =>
     Effect.gen(function* () {
       // After ten seconds an attempt is given up.
       for (const time of ["0 seconds", "10 seconds", "11 seconds"] as const) assert.strictEqual(yield* said(time), 1)
     })
   )
 
-  it.effect("says it again of one that was there meanwhile", () =>
+  it.effect("the log says again that a broker does not answer if it answered in between", () =>
     Effect.gen(function* () {
       assert.isAbove(yield* said("20 seconds"), 10)
     })

@@ -35,18 +35,20 @@ const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoi
 })
 
 describe("MqttOutgoing", () => {
-  it.effect("connections that were there together have lost a message once, also one after the other", () =>
-    Effect.gen(function* () {
-      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
-      const before = yield* Effect.forEach([1, 2, 3, 4], () => connected(outgoing))
-      outgoing.offer(message)
-      for (const { lose } of before) yield* lose
-      const after = yield* connected(outgoing)
-      assert.deepStrictEqual(after.sent, [message.body])
-    })
+  it.effect(
+    "connections that were open together count as one loss of a message, also if they end one after the other",
+    () =>
+      Effect.gen(function* () {
+        const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+        const before = yield* Effect.forEach([1, 2, 3, 4], () => connected(outgoing))
+        outgoing.offer(message)
+        for (const { lose } of before) yield* lose
+        const after = yield* connected(outgoing)
+        assert.deepStrictEqual(after.sent, [message.body])
+      })
   )
 
-  it.effect("a message goes over another connection when those that have it are closed", () =>
+  it.effect("a message is sent over another connection when the connections that had it are closed", () =>
     Effect.gen(function* () {
       const outgoing = yield* MqttOutgoing.make(1024 * 1024)
       const closed = yield* Effect.forEach([1, 2, 3], () => connected(outgoing))
@@ -57,7 +59,7 @@ describe("MqttOutgoing", () => {
     })
   )
 
-  it.effect("a message that ends one connection after the other is given up", () =>
+  it.effect("a message that ends one connection after another is given up", () =>
     Effect.gen(function* () {
       const outgoing = yield* MqttOutgoing.make(1024 * 1024)
       outgoing.offer(message)
@@ -70,7 +72,7 @@ describe("MqttOutgoing", () => {
     })
   )
 
-  it.effect("also where there are several, each made again after it was lost", () =>
+  it.effect("a message that ends one connection after another is given up also with several connections", () =>
     Effect.gen(function* () {
       const outgoing = yield* MqttOutgoing.make(1024 * 1024)
       const all = yield* Effect.forEach([1, 2, 3], () => connected(outgoing))

@@ -30,7 +30,7 @@ const bodies: ReadonlyArray<readonly [number, string]> = [
 
 describe("a message", () => {
   for (const version of versions)
-    it(`is read as what it is, MQTT ${version === 4 ? "3.1.1" : 5}`, () => {
+    it(`a message is read back with MQTT ${version === 4 ? "3.1.1" : 5}`, () => {
       for (const topic of topics)
         for (const messageId of ids)
           for (const [size, body] of bodies) {
@@ -50,7 +50,7 @@ describe("a message", () => {
           }
     })
 
-  it("has the bytes that mqtt.js would write, at every length of its own length", () => {
+  it("a message has the bytes that mqtt.js would write, at every size of its length field", () => {
     for (const version of versions)
       for (const around of [0x80, 0x4000, 0x200000])
         for (let size = around - 12; size <= around + 2; size++) {
@@ -69,7 +69,7 @@ describe("a message", () => {
         }
   })
 
-  it("ends where the next begins", () => {
+  it("a message ends where the next one begins", () => {
     for (const version of versions) {
       const packets = ids.flatMap((id) => [
         MqttPacket.publish("a", `body ${id}`, id, version),
@@ -84,7 +84,7 @@ describe("a message", () => {
 })
 
 describe("an acknowledgement", () => {
-  it("is read as one without a reason, in both versions", () => {
+  it("an acknowledgement without a reason is read in both versions", () => {
     for (const version of versions)
       for (const messageId of ids) {
         const [packet, ...others] = read(MqttPacket.acknowledgement(messageId), version)
@@ -95,7 +95,7 @@ describe("an acknowledgement", () => {
       }
   })
 
-  it("has the bytes that mqtt.js would write", () => {
+  it("an acknowledgement has the bytes that mqtt.js would write", () => {
     for (const messageId of ids)
       assert.isTrue(
         MqttPacket.acknowledgement(messageId).equals(

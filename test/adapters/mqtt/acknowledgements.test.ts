@@ -31,7 +31,7 @@ const quietly = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> 
   self.pipe(Effect.provide(Logger.layer([])), Effect.provideService(Metric.MetricRegistry, new Map()))
 
 describe("a message that was sent", () => {
-  it.live("is counted with the name of the reason where the broker does not take it, and not sent again", () =>
+  it.live("a message that the broker refuses is counted under the name of the reason, and not sent again", () =>
     Effect.gen(function* () {
       const reasons: ReadonlyArray<readonly [number, string | undefined]> = [
         [0x00, undefined],
@@ -65,7 +65,7 @@ describe("a message that was sent", () => {
     }).pipe(quietly)
   )
 
-  it.live("has a number that no other has until it is answered, all the way round", () =>
+  it.live("a message keeps a packet id of its own until it is acknowledged, also after the ids wrap around", () =>
     Effect.gen(function* () {
       const held: Array<FakeBroker.Taken> = []
       const inFlight = new Set<number>()
@@ -117,7 +117,7 @@ describe("a message that was sent", () => {
     }).pipe(quietly)
   )
 
-  it.live("is one of no more than the broker wants at a time", () =>
+  it.live("no more messages are in flight than the broker allows", () =>
     Effect.gen(function* () {
       const held: Array<FakeBroker.Taken> = []
       const { publish } = yield* open({
@@ -142,7 +142,7 @@ describe("a message that was sent", () => {
     }).pipe(quietly)
   )
 
-  it.live("goes to a broker that takes packets of its size to the byte, and is counted where it does not", () =>
+  it.live("a message is sent if its size is within the limit of the broker to the byte, else it is counted", () =>
     Effect.gen(function* () {
       const bodies = ["x".repeat(978), "\u20ac".repeat(326), "x".repeat(979), "\u20ac".repeat(327), "last"]
       const taken: Array<string> = []
@@ -163,7 +163,7 @@ describe("a message that was sent", () => {
     }).pipe(quietly)
   )
 
-  it.live("is not sent to a broker that acknowledges nothing, which is said", () =>
+  it.live("no message is sent to a broker without QoS 1, and the log says so", () =>
     Effect.gen(function* () {
       const taken: Array<FakeBroker.Taken> = []
       const said: Array<string> = []
@@ -179,7 +179,7 @@ describe("a message that was sent", () => {
     })
   )
 
-  it.live("is not received from a broker that would not wait for its acknowledgement, which is said", () =>
+  it.live("a subscription that the broker grants only with QoS 0 is refused, and the log says so", () =>
     Effect.gen(function* () {
       const said: Array<string> = []
       const { url } = yield* FakeBroker.make({ grants: 0, take: () => {} })
@@ -193,7 +193,7 @@ describe("a message that was sent", () => {
     })
   )
 
-  it.live("is sent again over the next connection, in its place, and answered there", () =>
+  it.live("a message is sent again over the next connection, in its old order, and acknowledged there", () =>
     Effect.gen(function* () {
       const taken: Array<FakeBroker.Taken> = []
       const { publish } = yield* open({ take: (one) => void taken.push(one) })
@@ -216,7 +216,7 @@ describe("a message that was sent", () => {
     }).pipe(quietly)
   )
 
-  it.live("is given up with the third connection that ends while it is on its way", () =>
+  it.live("a message is given up when the third connection ends while it is in flight", () =>
     Effect.gen(function* () {
       let times = 0
       let isThere = false

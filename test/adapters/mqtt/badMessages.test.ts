@@ -145,7 +145,7 @@ const scenario = Effect.fnUntraced(function* (options: MqttBroker.MqttOptions, v
 const run = <E>(test: Effect.Effect<void, E, Scope.Scope>) => counting(test).pipe(Effect.provide(Logger.layer([])))
 
 describe("bad messages", () => {
-  it.live("I17 I19 end as dead letters or are counted, with MQTT 3.1.1", () =>
+  it.live("I17 I19 bad messages are kept as dead letters or counted, with MQTT 3.1.1", () =>
     run(
       Effect.gen(function* () {
         const { url } = yield* EmbeddedBroker.make()
@@ -154,7 +154,7 @@ describe("bad messages", () => {
     )
   )
 
-  it.live("are not taken for an answer when the broker has retained them", () =>
+  it.live("retained messages are not taken for replies", () =>
     run(
       Effect.gen(function* () {
         const { url } = yield* EmbeddedBroker.make()
@@ -178,7 +178,7 @@ describe("bad messages", () => {
   )
 
   if (Mosquitto.binary !== undefined) {
-    it.live("I17 I19 end as dead letters or are counted, with MQTT 5", () =>
+    it.live("I17 I19 bad messages are kept as dead letters or counted, with MQTT 5", () =>
       run(
         Effect.gen(function* () {
           const { url } = yield* Mosquitto.started()

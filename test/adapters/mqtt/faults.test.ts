@@ -46,7 +46,7 @@ const duplicating = Effect.fnUntraced(function* (url: string) {
 
 describe("over aedes", () => {
   it.live(
-    "I4 does nothing twice with MQTT 3.1.1, where every instance gets a copy of each message",
+    "I4 no effect happens twice with MQTT 3.1.1, where every instance gets a copy of each message",
     () =>
       Effect.gen(function* () {
         const { url } = yield* EmbeddedBroker.make()
@@ -64,7 +64,7 @@ if (Mosquitto.binary !== undefined) {
   describe("on a Mosquitto of its own", () => {
     for (const persistence of [true, false]) {
       it.live(
-        `I11 settles every order, no effect twice, when the broker is killed again and again ${persistence ? "with" : "without"} persistence`,
+        `I11 every order settles, with no effect twice, when a broker ${persistence ? "with" : "without"} persistence is killed again and again`,
         () =>
           Effect.gen(function* () {
             const broker = yield* Mosquitto.started({ persistence })
@@ -85,7 +85,7 @@ if (Mosquitto.binary !== undefined) {
     }
 
     it.live(
-      "I11 settles every order when the broker stops answering for longer than the connections wait",
+      "I11 every order settles when the broker stops answering for longer than the connections wait",
       () =>
         Effect.gen(function* () {
           const broker = yield* Mosquitto.started()
@@ -104,7 +104,7 @@ if (Mosquitto.binary !== undefined) {
     )
 
     it.live(
-      "I11 settles orders that were placed before there was a broker",
+      "I11 orders settle that were placed before there was a broker",
       () =>
         Effect.gen(function* () {
           const broker = yield* Mosquitto.make()
@@ -119,7 +119,7 @@ if (Mosquitto.binary !== undefined) {
     )
 
     it.live(
-      "I3 I4 does nothing twice when every message is delivered twice",
+      "I3 I4 no effect happens twice when every message is delivered twice",
       () =>
         Effect.gen(function* () {
           const broker = yield* Mosquitto.started()
@@ -131,7 +131,7 @@ if (Mosquitto.binary !== undefined) {
       timeout
     )
 
-    it.live("takes turns with another client of the same id, says so, and what is sent to both arrives", () => {
+    it.live("two clients with the same id take turns, log it, and both get their messages", () => {
       const logged: Array<string> = []
       const logger = Logger.make(({ message }) => logged.push(JSON.stringify(message)))
       return Effect.gen(function* () {

@@ -56,7 +56,7 @@ const server = (certificates: string, users: Readonly<Record<string, string>> = 
 
 if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
   describe("docs/mosquitto.conf", () => {
-    it.live("C12 lets services with a certificate speak as themselves, and nobody else at all", () =>
+    it.live("C12 services with a certificate publish in their own name; a client without one cannot connect", () =>
       Effect.gen(function* () {
         const folder = yield* certificates
         const { port } = yield* server(folder)
@@ -122,7 +122,7 @@ if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
   })
 
   describe("docs/mosquitto.conf with passwords", () => {
-    it.live("C12 lets services with a password speak as themselves, over TLS", () =>
+    it.live("C12 services with a password publish in their own name, over TLS", () =>
       Effect.gen(function* () {
         const folder = yield* certificates
         const { port } = yield* server(folder, { orders: "o-secret", mallory: "m-secret" })
@@ -158,7 +158,7 @@ if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
         return { folder, at: `:${port}/mqtt` }
       })
 
-    it.live("reach a broker by its address, also of IPv6", () =>
+    it.live("web sockets reach a broker by its address, also of IPv6", () =>
       Effect.gen(function* () {
         const { at } = yield* listening(() => [])
         yield* reached({ url: `ws://127.0.0.1${at}` })
@@ -166,7 +166,7 @@ if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
       }).pipe(Effect.provide(Logger.layer([])))
     )
 
-    it.live("C12 expect the name of the broker that they are told in its certificate", () =>
+    it.live("C12 web sockets expect the configured server name in the certificate of the broker", () =>
       Effect.gen(function* () {
         const { at, folder } = yield* listening((folder) => [
           `certfile ${folder}/broker.pem`,

@@ -26,7 +26,7 @@ const deadPid = Effect.gen(function* () {
   return program.pid
 }).pipe(Effect.scoped)
 
-it.live("is held until the scope closes, then gone", () =>
+it.live("a folder lock is held until its scope closes, then removed", () =>
   Effect.gen(function* () {
     const folder = yield* place
     const file = join(folder, "lock")
@@ -43,14 +43,14 @@ it.live("is held until the scope closes, then gone", () =>
   })
 )
 
-it.live("says why it cannot be made", () =>
+it.live("a folder lock that cannot be made says why", () =>
   Effect.gen(function* () {
     const folder = yield* place
     assert.include(yield* Effect.flip(acquire(join(folder, "missing", "lock"))), "ENOENT")
   })
 )
 
-it.live("is not taken from a process of another machine, nor if it cannot be read", () =>
+it.live("a folder lock of another machine, or one that cannot be read, is respected", () =>
   Effect.gen(function* () {
     const file = join(yield* place, "lock")
     for (const content of [holder({ host: "elsewhere", pid: yield* deadPid }), "{", "{}"]) {
@@ -61,7 +61,7 @@ it.live("is not taken from a process of another machine, nor if it cannot be rea
   })
 )
 
-it.live("is taken over from a process that is gone, also by whoever comes after one that was killed doing so", () =>
+it.live("a folder lock of a dead process is taken over, also if a process was killed while taking it over", () =>
   Effect.gen(function* () {
     const folder = yield* place
     const file = join(folder, "lock")
@@ -73,7 +73,7 @@ it.live("is taken over from a process that is gone, also by whoever comes after 
   })
 )
 
-it.live("is not taken from a process that is just taking it over", () =>
+it.live("a folder lock that another process is taking over is respected", () =>
   Effect.gen(function* () {
     const file = join(yield* place, "lock")
     writeFileSync(file, holder({ pid: yield* deadPid }))
@@ -85,15 +85,17 @@ it.live("is not taken from a process that is just taking it over", () =>
 )
 
 // Only Linux tells when a process began.
-it.live.skipIf(!existsSync("/proc/self/stat"))("is taken over from an earlier process with the same pid", () =>
-  Effect.gen(function* () {
-    const file = join(yield* place, "lock")
-    writeFileSync(file, holder({ started: "another-boot/1" }))
-    yield* acquire(file)
-  })
+it.live.skipIf(!existsSync("/proc/self/stat"))(
+  "a folder lock of an earlier process with the same pid is taken over",
+  () =>
+    Effect.gen(function* () {
+      const file = join(yield* place, "lock")
+      writeFileSync(file, holder({ started: "another-boot/1" }))
+      yield* acquire(file)
+    })
 )
 
-it.live("goes to one of several that see it stale at the same time", () =>
+it.live("of several processes that see a stale folder lock at once, one gets it", () =>
   Effect.gen(function* () {
     const folder = yield* place
     const pid = yield* deadPid

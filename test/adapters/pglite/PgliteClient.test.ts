@@ -46,7 +46,7 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
       return sql(name)
     })
 
-    it.effect("gives each statement its own answer, and one transaction the session at a time", () =>
+    it.effect("each statement gets its own answer, and transactions get the session one at a time", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const t = yield* table
@@ -67,7 +67,7 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
       })
     )
 
-    it.effect("rolls back the transaction of who fails or is interrupted, and nobody else's", () =>
+    it.effect("a caller that fails or is interrupted has its transaction rolled back, and no other one", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const t = yield* table
@@ -88,7 +88,7 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
       })
     )
 
-    it.effect("says what went wrong as a server does", () =>
+    it.effect("errors are those of a Postgres server", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const t = yield* table
@@ -100,7 +100,7 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
       })
     )
 
-    it.effect("lets a statement wait for a transaction no longer than it may", () =>
+    it.effect("a statement waits for a transaction of others no longer than its limit", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const end = yield* holding
@@ -114,7 +114,7 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
       })
     )
 
-    it.effect("cancels a statement that waits", () =>
+    it.effect("a waiting statement can be cancelled", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const t = yield* table
@@ -127,7 +127,7 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
       })
     )
 
-    it.effect("goes on listening when another connection stops", () =>
+    it.effect("LISTEN goes on when another connection closes", () =>
       Effect.gen(function* () {
         const pg = yield* PgClient.PgClient
         const queue = yield* pg.listen("news")
@@ -139,7 +139,7 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
   }
 )
 
-it.live("leaves nothing of a connection that has ended in the session of all", () =>
+it.live("a connection that ends leaves nothing in the shared session", () =>
   Effect.gen(function* () {
     const { PGlite } = yield* Effect.promise(() => import("@electric-sql/pglite"))
     const database = yield* Effect.acquireRelease(
@@ -166,7 +166,7 @@ it.live("leaves nothing of a connection that has ended in the session of all", (
   }).pipe(Effect.scoped)
 )
 
-it.live("waits with what a connection has left for as long as a transaction is open", () =>
+it.live("a closed connection is cleaned up only after the open transaction ends", () =>
   Effect.gen(function* () {
     const said: Array<string> = []
     // As a database answers: the last byte tells whether a transaction is open.
@@ -191,7 +191,7 @@ it.live("waits with what a connection has left for as long as a transaction is o
   })
 )
 
-it.live("lets its process end by itself, whatever was under way", () =>
+it.live("the database does not keep its process alive, whatever is under way", () =>
   Effect.gen(function* () {
     const program = yield* Program.start(new URL("./end.program.ts", import.meta.url))
     assert.strictEqual(yield* program.ended, 0)
@@ -222,7 +222,7 @@ describe("a folder", () => {
     return (yield* sql`select n from t`).length
   })
 
-  it.live("keeps what was committed, and voids the leases of those who had it", () =>
+  it.live("the folder of a database keeps committed data, and voids the leases of the process before", () =>
     Effect.gen(function* () {
       const data = yield* folder
       assert.strictEqual(yield* using(data, count), 1)
@@ -239,7 +239,7 @@ describe("a folder", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("belongs to one at a time", () =>
+  it.live("the folder of a database belongs to one process at a time", () =>
     Effect.gen(function* () {
       const data = yield* folder
       const error = yield* using(data, Effect.flip(using(data, count)))
@@ -248,7 +248,7 @@ describe("a folder", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is refused if something else is in it, and if it cannot be made", () =>
+  it.live("a folder that holds other files, or cannot be made, is refused", () =>
     Effect.gen(function* () {
       const data = yield* folder
       mkdirSync(data)
@@ -264,7 +264,7 @@ describe("a folder", () => {
   )
 
   it.live(
-    "has every commit that was acknowledged after its process was killed, also while it was made",
+    "after a kill the folder has every acknowledged commit, also if the kill came while the folder was made",
     () =>
       Effect.gen(function* () {
         const data = yield* folder

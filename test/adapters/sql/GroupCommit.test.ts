@@ -36,7 +36,7 @@ const slow = Effect.gen(function* () {
 const settle = Effect.repeat(Effect.yieldNow, { times: 20 })
 
 describe("group commit", () => {
-  it.effect("lets two leave at once; the rest leaves together when one is back", () =>
+  it.effect("at most two statements are in flight; waiting writes leave together when one is back", () =>
     Effect.gen(function* () {
       const { batches, gates, write } = yield* slow
       const fibers = yield* Effect.forEach(["a", "b", "c", "d", "e"], write)
@@ -69,7 +69,7 @@ describe("group commit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("never takes two writes of one execution along, nor more than 512", () =>
+  it.effect("one statement never carries two writes of one execution, nor more than 512 writes", () =>
     Effect.gen(function* () {
       const { batches, gates, write } = yield* slow
       yield* Effect.forEach(["x", "y", "a1", "a2", "b1"], write)
@@ -83,7 +83,7 @@ describe("group commit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("what those write next who get an answer leaves together", () =>
+  it.effect("the next writes of executions that got their answer together leave together", () =>
     Effect.gen(function* () {
       const { batches, gates, group } = yield* slow
       const twice = (row: string) => Effect.andThen(group.write(`${row}1`), group.write(`${row}2`))
@@ -101,7 +101,7 @@ describe("group commit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("fewer rows than fly already wait for those, but not behind a statement that hangs", () =>
+  it.effect("fewer rows than are in flight wait for them, but not behind a statement that hangs", () =>
     Effect.gen(function* () {
       const { batches, gates, write } = yield* slow
       yield* Effect.forEach(["a", "b", "c", "d"], write)
@@ -119,7 +119,7 @@ describe("group commit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("many rows are shared by two statements", () =>
+  it.effect("many waiting rows are split over two statements", () =>
     Effect.gen(function* () {
       const { batches, gates, write } = yield* slow
       const rows = Array.from({ length: 100 }, (_, i) => String.fromCodePoint(0x4e00 + i))
@@ -136,7 +136,7 @@ describe("group commit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("tells each row its own outcome, and those who still wait when it is closed", () =>
+  it.effect("each row gets its own outcome, also the rows that still wait at the end", () =>
     Effect.gen(function* () {
       const { fibers, gates } = yield* Effect.gen(function* () {
         const { gates, write } = yield* slow
@@ -165,7 +165,7 @@ for (const { layer, name, schema } of databases("group")) {
     timeout: "2 minutes",
     excludeTestServices: true
   })(`writes that leave together: ${name}`, (it) => {
-    it.effect("a row that no database takes fails alone, and so does a conflict", () =>
+    it.effect("a row that the database refuses fails alone, and so does a conflict", () =>
       Effect.gen(function* () {
         const { load, store } = yield* SagaExecutionRepository.SagaExecutionRepository
         const stale = SampleExecutions.started(SampleExecutions.created())
@@ -185,7 +185,7 @@ for (const { layer, name, schema } of databases("group")) {
       })
     )
 
-    it.effect("a write to what is over and removed makes no head again", () =>
+    it.effect("a write to a removed execution does not make its summary again", () =>
       Effect.gen(function* () {
         const repository = yield* SagaExecutionRepository.SagaExecutionRepository
         const { find, store } = repository

@@ -30,7 +30,7 @@ for (const { layer, name, schema } of databases("letters")) {
   const live = Layer.provideMerge(SqlDeadLetters.layer({ schema, keep: 3 }), layer)
 
   withLayer(live, { timeout: "2 minutes", excludeTestServices: true })(`dead letters: ${name}`, (it) => {
-    it.effect("C11 lists what was refused as it was given, newest first", () =>
+    it.effect("C11 dead letters are listed as they were given, newest first", () =>
       Effect.gen(function* () {
         yield* clear(schema)
         const letters = [letter(0), letter(5_000_000_000, { sender: "ü\u{1f418}" })]
@@ -43,7 +43,7 @@ for (const { layer, name, schema } of databases("letters")) {
       })
     )
 
-    it.effect("I20 keeps the last so many, of all processes together", () =>
+    it.effect("I20 a bounded number of dead letters is kept, counted over all processes", () =>
       Effect.gen(function* () {
         yield* clear(schema)
         yield* record(letter(1), letter(2), letter(3))
@@ -53,7 +53,7 @@ for (const { layer, name, schema } of databases("letters")) {
       })
     )
 
-    it.effect("I19 keeps what a database has no text for", () =>
+    it.effect("I19 a dead letter is kept also if it has characters that a database cannot store", () =>
       Effect.gen(function* () {
         yield* clear(schema)
         yield* record(letter(1, { topic: "saga\0v1", sender: "\0", reason: "\ud800" }))
@@ -63,7 +63,7 @@ for (const { layer, name, schema } of databases("letters")) {
       })
     )
 
-    it.effect("C12 fails without a word of what was sent", () =>
+    it.effect("C12 an error of the dead letters contains nothing of the message", () =>
       Effect.gen(function* () {
         const kept = yield* DeadLetters.DeadLetters
         const table = `${schema}.saga_dead_letter`
@@ -83,7 +83,7 @@ for (const { layer, name, schema } of databases("letters")) {
       })
     )
 
-    it.effect("C11 refuses names that could not stand in a statement", () =>
+    it.effect("C11 dead letters refuse a schema or prefix that is no plain name", () =>
       Effect.gen(function* () {
         for (const options of [{ schema: "Bad" }, { prefix: "a;b" }]) {
           const error = yield* Effect.flip(Effect.scoped(Layer.build(SqlDeadLetters.layer(options))))

@@ -28,25 +28,27 @@ for (const { layer, name, schema } of databases("callers")) {
   )
 
   withLayer(live, { timeout: "2 minutes", excludeTestServices: true })(`a caller in a transaction: ${name}`, (it) => {
-    it.effect("C9 what it starts is kept, and so are its effects, when the transaction is undone", () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const run = SagaManager.run(Note, { context: { line: "in" } })
-        const begun = yield* Deferred.make<Fiber.Fiber<Effect.Success<typeof run>, Effect.Error<typeof run>>>()
-        // It does not wait in its transaction: with one session that would be for ever.
-        const start = Effect.flatMap(Effect.forkChild(run, { startImmediately: true }), (fiber) =>
-          Deferred.succeed(begun, fiber)
-        )
-        yield* Effect.flip(sql.withTransaction(Effect.andThen(start, Effect.fail("undone"))))
-        const { uuid } = yield* Fiber.join(yield* Deferred.await(begun))
-        const { load } = yield* SagaExecutionRepository.SagaExecutionRepository
-        assert.strictEqual((yield* load(uuid)).status, "finished")
-        const rows = yield* sql<{ line: string }>`select line from ${sql(ledger)} order by line`
-        assert.deepStrictEqual(
-          rows.map(({ line }) => line),
-          ["in 1", "in 2"]
-        )
-      })
+    it.effect(
+      "C9 an execution that is started inside a transaction is kept, with its effects, when that transaction rolls back",
+      () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const run = SagaManager.run(Note, { context: { line: "in" } })
+          const begun = yield* Deferred.make<Fiber.Fiber<Effect.Success<typeof run>, Effect.Error<typeof run>>>()
+          // It does not wait in its transaction: with one session that would be for ever.
+          const start = Effect.flatMap(Effect.forkChild(run, { startImmediately: true }), (fiber) =>
+            Deferred.succeed(begun, fiber)
+          )
+          yield* Effect.flip(sql.withTransaction(Effect.andThen(start, Effect.fail("undone"))))
+          const { uuid } = yield* Fiber.join(yield* Deferred.await(begun))
+          const { load } = yield* SagaExecutionRepository.SagaExecutionRepository
+          assert.strictEqual((yield* load(uuid)).status, "finished")
+          const rows = yield* sql<{ line: string }>`select line from ${sql(ledger)} order by line`
+          assert.deepStrictEqual(
+            rows.map(({ line }) => line),
+            ["in 1", "in 2"]
+          )
+        })
     )
   })
 }

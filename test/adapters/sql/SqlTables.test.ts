@@ -25,7 +25,7 @@ for (const { layer, name, schema } of databases("tables")) {
         Layer.succeedContext(context)
       )
 
-    it.effect("are made once when ten processes start at the same time on an empty database", () =>
+    it.effect("the tables are made once when ten processes start at the same time on an empty database", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const schema = schemaOf("ten")
@@ -43,7 +43,7 @@ for (const { layer, name, schema } of databases("tables")) {
       })
     )
 
-    it.effect("of several prefixes are made in one new schema at the same time, and know nothing of each other", () =>
+    it.effect("tables of several prefixes are made in one new schema at the same time, and stay separate", () =>
       Effect.gen(function* () {
         const schema = schemaOf("prefixes")
         const repositories = yield* Effect.all(
@@ -60,7 +60,7 @@ for (const { layer, name, schema } of databases("tables")) {
       })
     )
 
-    it.effect("C11 may have the longest names there are, also where one process tells others", () =>
+    it.effect("C11 the tables may have names of the greatest length, also for notifications between processes", () =>
       Effect.gen(function* () {
         const context = yield* Layer.build(another(name, long("s"), long("p")))
         yield* Effect.addFinalizer(() =>
@@ -78,7 +78,7 @@ for (const { layer, name, schema } of databases("tables")) {
       })
     )
 
-    it.effect("are found by an index, whatever people and recovery ask for, page by page", () =>
+    it.effect("every query of find and claim uses an index, on every page", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const t = sql(`${schema}.saga_execution`)
@@ -111,7 +111,7 @@ for (const { layer, name, schema } of databases("tables")) {
       })
     )
 
-    it.effect("C11 are refused where schema or prefix could not stand in a statement", () =>
+    it.effect("C11 tables are refused if schema or prefix is no plain name", () =>
       Effect.gen(function* () {
         const open = (options: SqlSagaExecutionRepository.SqlSagaExecutionRepositoryOptions) =>
           Effect.flip(Layer.build(SqlSagaExecutionRepository.layer(options)))

@@ -137,7 +137,7 @@ for (const { layer, name } of databases) {
         ["the commit of a transactional step", "COMMIT"],
         ["the last write", "ExecutionFinished"]
       ] as const) {
-        it.effect(`A1 with the ${lost} of ${what}: everything has happened once`, () =>
+        it.effect(`A1 everything has happened once when the connection is lost with the ${lost} of ${what}`, () =>
           Effect.gen(function* () {
             outside = 0
             line.cut = { at, lost }

@@ -100,28 +100,30 @@ const repositories = [
 
 for (const { name, repository } of repositories) {
   withLayer(repository, { timeout: "2 minutes", excludeTestServices: true })(`a lease that is over: ${name}`, (it) => {
-    it.effect("C7 its work is stopped where another has it, and its caller gets what the other has made of it", () =>
-      Effect.gen(function* () {
-        const { begun, end, keys, saga, stopped, story } = yield* makeStep
-        const [slow, quick] = [yield* makeProcess(saga, "300 millis"), yield* makeProcess(saga, "1 hour")]
-        const caller = yield* Effect.forkChild(slow.run)
-        yield* Deferred.await(begun[0]!)
-        slow.standsStill = true
-        yield* Deferred.await(begun[1]!)
-        slow.standsStill = false
-        yield* Deferred.await(stopped)
-        yield* Deferred.succeed(end, undefined)
-        const execution = yield* Fiber.join(caller)
-        assert.deepStrictEqual([execution.status, { ...execution.context }], ["finished", { one: 2 }])
-        assert.deepStrictEqual((yield* quick.run).uuid, execution.uuid)
-        assert.deepStrictEqual(story, ["1 begins", "2 begins", "1 is stopped", "2 ends"])
-        assert.strictEqual(keys.size, 1)
-        // Nothing is written by the one that was stopped.
-        assert.strictEqual(execution.revision, 2)
-      })
+    it.effect(
+      "C7 a process that lost its lease stops an execution that another has, and its caller gets the outcome of the other",
+      () =>
+        Effect.gen(function* () {
+          const { begun, end, keys, saga, stopped, story } = yield* makeStep
+          const [slow, quick] = [yield* makeProcess(saga, "300 millis"), yield* makeProcess(saga, "1 hour")]
+          const caller = yield* Effect.forkChild(slow.run)
+          yield* Deferred.await(begun[0]!)
+          slow.standsStill = true
+          yield* Deferred.await(begun[1]!)
+          slow.standsStill = false
+          yield* Deferred.await(stopped)
+          yield* Deferred.succeed(end, undefined)
+          const execution = yield* Fiber.join(caller)
+          assert.deepStrictEqual([execution.status, { ...execution.context }], ["finished", { one: 2 }])
+          assert.deepStrictEqual((yield* quick.run).uuid, execution.uuid)
+          assert.deepStrictEqual(story, ["1 begins", "2 begins", "1 is stopped", "2 ends"])
+          assert.strictEqual(keys.size, 1)
+          // Nothing is written by the one that was stopped.
+          assert.strictEqual(execution.revision, 2)
+        })
     )
 
-    it.effect("C7 what nobody has taken meanwhile goes on", () =>
+    it.effect("C7 an execution that no other process took goes on after a lost lease", () =>
       Effect.gen(function* () {
         const { begun, end, saga, story } = yield* makeStep
         const only = yield* makeProcess(saga, "300 millis")
@@ -139,7 +141,7 @@ for (const { name, repository } of repositories) {
       })
     )
 
-    it.effect("C7 what was asked of it meanwhile is asked of the execution as it stands then", () =>
+    it.effect("C7 an input that came during a lost lease is applied to the execution as it is by then", () =>
       Effect.gen(function* () {
         const { begun, end, saga, stopped } = yield* makeStep
         const slow = yield* makeProcess(saga, "300 millis")
@@ -158,7 +160,7 @@ for (const { name, repository } of repositories) {
       })
     )
 
-    it.effect("C7 who ends in good order gives up at once what it runs", () =>
+    it.effect("C7 a process that stops in order releases its executions at once", () =>
       Effect.gen(function* () {
         const { begun, end, keys, saga, story } = yield* makeStep
         const first = yield* makeProcess(saga, "1 hour")
@@ -175,7 +177,7 @@ for (const { name, repository } of repositories) {
       })
     )
 
-    it.effect("A1 what it has claimed without hearing of it is claimed again", () =>
+    it.effect("A1 executions whose claim was not answered are claimed again", () =>
       Effect.gen(function* () {
         const { begun, end, saga, story } = yield* makeStep
         const first = yield* makeProcess(saga, "1 hour")

@@ -40,7 +40,7 @@ const process = (schema: string) =>
 // Needs a server: PGlite is one process.
 describe.runIf(url !== undefined)("several processes on Postgres", () => {
   it.live(
-    "C7 whoever waits in one hears at once what another has ended, and it has run once",
+    "C7 a caller in one process hears at once of an end in another, and the execution has run once",
     () => {
       const schema = schemaOf("processes")
       return Effect.gen(function* () {
@@ -59,7 +59,7 @@ describe.runIf(url !== undefined)("several processes on Postgres", () => {
   )
 
   it.live(
-    "C7 of two that go on with it at the same moment one has it, and the other hears who",
+    "C7 of two processes that continue an execution at once one gets it, and the other hears which",
     () => {
       const schema = schemaOf("taken")
       return Effect.gen(function* () {

@@ -85,7 +85,7 @@ for (const { layer, name, schema } of databases("transactional")) {
     )
 
   withLayer(base, { timeout: "2 minutes", excludeTestServices: true })(`transactional steps: ${name}`, (it) => {
-    it.effect("commit with their record and the intent of the next step, in one write", () =>
+    it.effect("a transactional step commits with its record and the intent of the next step, in one write", () =>
       Effect.gen(function* () {
         yield* clear
         const done = yield* SagaManager.run(Straight, { context: { fails: false } })
@@ -104,7 +104,7 @@ for (const { layer, name, schema } of databases("transactional")) {
       }).pipe(Effect.provide(managed))
     )
 
-    it.effect("are found by what they have come to, also after a transaction that was undone", () =>
+    it.effect("find knows the status that a transaction has stored, also after one that was rolled back", () =>
       Effect.gen(function* () {
         const { atomically, find, store } = yield* SagaExecutionRepository.SagaExecutionRepository
         const name = SampleExecutions.uniqueName()
@@ -120,16 +120,18 @@ for (const { layer, name, schema } of databases("transactional")) {
       })
     )
 
-    it.effect("leave nothing when they fail; what is undone before them is undone in a transaction", () =>
-      Effect.gen(function* () {
-        yield* clear
-        const error = yield* Effect.flip(SagaManager.execute(Straight, { context: { fails: true } }))
-        assert.instanceOf(error, Broke)
-        assert.deepStrictEqual(yield* entries, ["first", "first back"])
-      }).pipe(Effect.provide(managed))
+    it.effect(
+      "a transactional step that fails leaves nothing; transactional steps before it are compensated in a transaction",
+      () =>
+        Effect.gen(function* () {
+          yield* clear
+          const error = yield* Effect.flip(SagaManager.execute(Straight, { context: { fails: true } }))
+          assert.instanceOf(error, Broke)
+          assert.deepStrictEqual(yield* entries, ["first", "first back"])
+        }).pipe(Effect.provide(managed))
     )
 
-    it.effect("leave nothing of an attempt that is repeated", () =>
+    it.effect("a transactional step leaves nothing of an attempt that is repeated", () =>
       Effect.gen(function* () {
         yield* clear
         attempts = 0
@@ -138,7 +140,7 @@ for (const { layer, name, schema } of databases("transactional")) {
       }).pipe(Effect.provide(managed))
     )
 
-    it.effect("leave nothing when their time is over, and need no unknown compensation", () =>
+    it.effect("a transactional step that times out leaves nothing, and needs no unknown compensation", () =>
       Effect.gen(function* () {
         yield* clear
         const execution = yield* SagaManager.run(Late, { context: {}, raiseOnError: false })
@@ -147,7 +149,7 @@ for (const { layer, name, schema } of databases("transactional")) {
       }).pipe(Effect.provide(managed))
     )
 
-    it.effect("run in several branches at the same time", () =>
+    it.effect("transactional steps run in several branches at the same time", () =>
       Effect.gen(function* () {
         yield* clear
         yield* SagaManager.execute(Several, { context: {} })
@@ -156,7 +158,7 @@ for (const { layer, name, schema } of databases("transactional")) {
     )
 
     for (const point of ["store.before", "store.after", "callback.before", "callback.after"] as const) {
-      it.effect(`I15 happen once, whichever ${point} their process stops at`, () =>
+      it.effect(`I15 transactional steps happen once when the process stops at ${point}`, () =>
         Effect.gen(function* () {
           for (let stopAt = 1; ; stopAt++) {
             yield* clear

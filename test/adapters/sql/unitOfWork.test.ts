@@ -97,7 +97,7 @@ for (const { layer, name, schema } of databases("unit")) {
   const live = Layer.provideMerge(Layer.provideMerge(table, participants), layer)
 
   withLayer(live, { timeout: "2 minutes", excludeTestServices: true })(`a unit of work: ${name}`, (it) => {
-    it.effect("W3 keeps what the handler has written with its record", () =>
+    it.effect("W3 the rows of a handler are kept together with its record", () =>
       Effect.gen(function* () {
         const place = makePlace()
         const { unit } = yield* store
@@ -111,7 +111,7 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("W3 undoes what the handler has written when the unit fails, dies or is interrupted", () =>
+    it.effect("W3 the rows of a handler are rolled back when its unit fails, dies or is interrupted", () =>
       Effect.gen(function* () {
         const { unit } = yield* store
         for (const end of [Effect.fail("no"), Effect.die("dead"), Effect.never]) {
@@ -134,26 +134,28 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("undoes what an attempt has written that fails, dies or interrupts itself, and keeps the rest", () =>
-      Effect.gen(function* () {
-        const { unit } = yield* store
-        for (const end of [Effect.fail("declined"), Effect.die("dead"), Effect.interrupt]) {
-          const place = makePlace()
-          yield* unit(place.scope, ({ attempt, save }) =>
-            Effect.gen(function* () {
-              yield* attempt(add(place.id, 1))
-              const exit = yield* Effect.exit(attempt(Effect.andThen(add(place.id, 10), end)))
-              assert.isTrue(Exit.isFailure(exit))
-              yield* attempt(add(place.id, 100))
-              yield* save(records(place))
-            })
-          )
-          assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [101, ["{}"]])
-        }
-      })
+    it.effect(
+      "the rows of an attempt that fails, dies or interrupts itself are rolled back, and the rest is kept",
+      () =>
+        Effect.gen(function* () {
+          const { unit } = yield* store
+          for (const end of [Effect.fail("declined"), Effect.die("dead"), Effect.interrupt]) {
+            const place = makePlace()
+            yield* unit(place.scope, ({ attempt, save }) =>
+              Effect.gen(function* () {
+                yield* attempt(add(place.id, 1))
+                const exit = yield* Effect.exit(attempt(Effect.andThen(add(place.id, 10), end)))
+                assert.isTrue(Exit.isFailure(exit))
+                yield* attempt(add(place.id, 100))
+                yield* save(records(place))
+              })
+            )
+            assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [101, ["{}"]])
+          }
+        })
     )
 
-    it.effect("takes a constraint that the handler breaks for a failure of the handler", () =>
+    it.effect("a constraint that a handler breaks is a failure of the handler", () =>
       Effect.gen(function* () {
         const place = makePlace()
         const { unit } = yield* store
@@ -169,27 +171,29 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("does not keep an attempt that ignores a failed statement; in a transaction of its own it may fail", () =>
-      Effect.gen(function* () {
-        const { unit } = yield* store
-        const sql = yield* SqlClient.SqlClient
-        const [ignoring, minding] = [makePlace(), makePlace()]
-        const refused = (id: string) => Effect.andThen(add(id, 1), add(id, 999))
-        const exit = yield* unit(ignoring.scope, ({ attempt, save }) =>
-          Effect.tap(Effect.exit(attempt(Effect.ignore(refused(ignoring.id)))), save(records(ignoring)))
-        )
-        assert.isTrue(Exit.hasDies(exit))
-        assert.deepStrictEqual([yield* cents(ignoring.id), yield* replies(ignoring.scope)], [0, ["{}"]])
-        yield* unit(minding.scope, ({ attempt, save }) =>
-          attempt(Effect.andThen(add(minding.id, 7), Effect.ignore(sql.withTransaction(refused(minding.id))))).pipe(
-            Effect.andThen(save(records(minding)))
+    it.effect(
+      "an attempt that ignores a failed statement is not kept, but in a nested transaction a statement may fail",
+      () =>
+        Effect.gen(function* () {
+          const { unit } = yield* store
+          const sql = yield* SqlClient.SqlClient
+          const [ignoring, minding] = [makePlace(), makePlace()]
+          const refused = (id: string) => Effect.andThen(add(id, 1), add(id, 999))
+          const exit = yield* unit(ignoring.scope, ({ attempt, save }) =>
+            Effect.tap(Effect.exit(attempt(Effect.ignore(refused(ignoring.id)))), save(records(ignoring)))
           )
-        )
-        assert.deepStrictEqual([yield* cents(minding.id), yield* replies(minding.scope)], [7, ["{}"]])
-      })
+          assert.isTrue(Exit.hasDies(exit))
+          assert.deepStrictEqual([yield* cents(ignoring.id), yield* replies(ignoring.scope)], [0, ["{}"]])
+          yield* unit(minding.scope, ({ attempt, save }) =>
+            attempt(Effect.andThen(add(minding.id, 7), Effect.ignore(sql.withTransaction(refused(minding.id))))).pipe(
+              Effect.andThen(save(records(minding)))
+            )
+          )
+          assert.deepStrictEqual([yield* cents(minding.id), yield* replies(minding.scope)], [7, ["{}"]])
+        })
     )
 
-    it.effect("says rejected where a constraint that is checked at the end does not hold", () =>
+    it.effect("a constraint that fails at the commit makes the unit rejected", () =>
       Effect.gen(function* () {
         const place = makePlace()
         const { unit } = yield* store
@@ -205,7 +209,7 @@ for (const { layer, name, schema } of databases("unit")) {
     )
 
     it.effect(
-      "C6, I4 without a transaction, of copies that run at the same time one is kept, and all say the same",
+      "C6, I4 without a transaction, one of several copies that run at once is kept, and all give the same answer",
       () =>
         Effect.gen(function* () {
           const place = makePlace()
@@ -244,50 +248,52 @@ for (const { layer, name, schema } of databases("unit")) {
         }).pipe(Effect.scoped)
     )
 
-    it.effect("A1 a commit whose answer is lost is not done again without a look: the caller is told", () =>
-      Effect.gen(function* () {
-        const place = makePlace()
-        const client = yield* SqlClient.SqlClient
-        const lost = new SqlError({ reason: new ConnectionError({ cause: new Error("gone") }) })
-        let isDeaf = false
-        let commits = 0
-        // Everything is committed, and nobody hears of it.
-        const deaf: SqlClient.SqlClient = Object.assign(
-          (...args: Parameters<typeof client>) => client(...args),
-          client,
-          {
-            withoutTransforms: () => deaf,
-            withTransaction: <A, E, R>(work: Effect.Effect<A, E, R>) =>
-              Effect.tap(client.withTransaction(work), () => {
-                if (!isDeaf) return Effect.void
-                commits++
-                return Effect.fail(lost)
-              })
-          }
-        )
-        let ran = 0
-        const { unit } = yield* open(Layer.provide(participants, Layer.succeed(SqlClient.SqlClient, deaf)))
-        isDeaf = true
-        const once = unit(place.scope, ({ attempt, barriers, save }) =>
-          barriers.has(place.id)
-            ? Effect.succeed("known")
-            : attempt(
-                Effect.andThen(
-                  Effect.sync(() => ran++),
-                  add(place.id, 1)
-                )
-              ).pipe(Effect.andThen(save(records(place))))
-        )
-        const errors = [yield* Effect.flip(once), yield* Effect.flip(once)]
-        assert.deepStrictEqual(
-          errors.map(({ reason }) => reason),
-          ["unavailable", "unavailable"]
-        )
-        assert.deepStrictEqual([commits, ran, yield* cents(place.id), yield* replies(place.scope)], [2, 1, 1, ["{}"]])
-      }).pipe(Effect.scoped)
+    it.effect(
+      "A1 a commit whose answer is lost is not repeated blindly: the caller is told that the outcome is unknown",
+      () =>
+        Effect.gen(function* () {
+          const place = makePlace()
+          const client = yield* SqlClient.SqlClient
+          const lost = new SqlError({ reason: new ConnectionError({ cause: new Error("gone") }) })
+          let isDeaf = false
+          let commits = 0
+          // Everything is committed, and nobody hears of it.
+          const deaf: SqlClient.SqlClient = Object.assign(
+            (...args: Parameters<typeof client>) => client(...args),
+            client,
+            {
+              withoutTransforms: () => deaf,
+              withTransaction: <A, E, R>(work: Effect.Effect<A, E, R>) =>
+                Effect.tap(client.withTransaction(work), () => {
+                  if (!isDeaf) return Effect.void
+                  commits++
+                  return Effect.fail(lost)
+                })
+            }
+          )
+          let ran = 0
+          const { unit } = yield* open(Layer.provide(participants, Layer.succeed(SqlClient.SqlClient, deaf)))
+          isDeaf = true
+          const once = unit(place.scope, ({ attempt, barriers, save }) =>
+            barriers.has(place.id)
+              ? Effect.succeed("known")
+              : attempt(
+                  Effect.andThen(
+                    Effect.sync(() => ran++),
+                    add(place.id, 1)
+                  )
+                ).pipe(Effect.andThen(save(records(place))))
+          )
+          const errors = [yield* Effect.flip(once), yield* Effect.flip(once)]
+          assert.deepStrictEqual(
+            errors.map(({ reason }) => reason),
+            ["unavailable", "unavailable"]
+          )
+          assert.deepStrictEqual([commits, ran, yield* cents(place.id), yield* replies(place.scope)], [2, 1, 1, ["{}"]])
+        }).pipe(Effect.scoped)
     )
 
-    it.effect("C15 stops before the commit with nothing kept, and after it with everything", () =>
+    it.effect("C15 a process that stops before the commit leaves nothing, and after the commit everything", () =>
       Effect.gen(function* () {
         const { unit } = yield* store
         for (const [stop, kept] of [
@@ -317,7 +323,7 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("begins again when a part of it says that it may work later", () =>
+    it.effect("a unit begins again when an attempt fails as unavailable", () =>
       Effect.gen(function* () {
         const place = makePlace()
         const { unit } = yield* store
@@ -342,7 +348,7 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("a unit inside of a transaction is a part of it", () =>
+    it.effect("a unit inside a transaction is part of that transaction", () =>
       Effect.gen(function* () {
         const [kept, undone, inner] = [makePlace(), makePlace(), makePlace()]
         const sql = yield* SqlClient.SqlClient
@@ -364,7 +370,7 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("leaves nothing of a transaction that it was asked about and has not saved", () =>
+    it.effect("a unit stores no record of a transaction that is in its scope and was not saved", () =>
       Effect.gen(function* () {
         const place = makePlace()
         const { unit } = yield* store
@@ -376,7 +382,7 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("C14 removes the barriers of a transaction with it, row by row", () =>
+    it.effect("C14 the purge removes a transaction with its barriers, row by row", () =>
       Effect.gen(function* () {
         const service = `service-${randomUUID()}`
         const { purge, unit } = yield* store
@@ -401,7 +407,7 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("says a constant number of statements for a message", () =>
+    it.effect("a message takes a constant number of statements", () =>
       Effect.gen(function* () {
         const { unit } = yield* store
         const execute = (
@@ -437,7 +443,7 @@ for (const { layer, name, schema } of databases("unit")) {
       })
     )
 
-    it.effect("does not hold its transaction for longer than it may", () =>
+    it.effect("a unit does not hold its transaction for longer than its limit", () =>
       Effect.gen(function* () {
         const place = makePlace()
         const { unit } = yield* open(SqlParticipantStore.layer({ schema, timeout: "100 millis" }))
@@ -451,31 +457,29 @@ for (const { layer, name, schema } of databases("unit")) {
       }).pipe(Effect.scoped)
     )
 
-    it.effect(
-      "makes its tables once, whoever starts first, and refuses names that could not stand in a statement",
-      () =>
-        Effect.gen(function* () {
-          const options = { schema: `${schema}_new`, prefix: "money_" }
-          const all = [
-            SqlParticipantStore.layer(options),
-            SqlDeadLetters.layer(options),
-            SqlParticipantStore.layer(options)
-          ]
-          yield* Effect.forEach(all, (one) => Layer.build(Layer.fresh(one)), { concurrency: "unbounded" })
-          const sql = yield* SqlClient.SqlClient
-          const tables = yield* sql<{ name: string }>`select table_name as name from information_schema.tables
+    it.effect("the participant store makes its tables once, and refuses a schema or prefix that is no plain name", () =>
+      Effect.gen(function* () {
+        const options = { schema: `${schema}_new`, prefix: "money_" }
+        const all = [
+          SqlParticipantStore.layer(options),
+          SqlDeadLetters.layer(options),
+          SqlParticipantStore.layer(options)
+        ]
+        yield* Effect.forEach(all, (one) => Layer.build(Layer.fresh(one)), { concurrency: "unbounded" })
+        const sql = yield* SqlClient.SqlClient
+        const tables = yield* sql<{ name: string }>`select table_name as name from information_schema.tables
           where table_schema = ${options.schema} and table_name like 'money_saga_%' order by table_name`
-          yield* sql`drop schema ${sql(options.schema)} cascade`
-          assert.deepStrictEqual(
-            tables.map(({ name }) => name.slice("money_saga_".length)),
-            ["barrier", "dead_letter", "dead_letter_migration", "participant_migration", "transaction"]
-          )
-          for (const wrong of [{ schema: "Bad" }, { prefix: "a;b" }])
-            assert.strictEqual((yield* Effect.flip(open(SqlParticipantStore.layer(wrong))))._tag, "InvalidSetting")
-        }).pipe(Effect.scoped)
+        yield* sql`drop schema ${sql(options.schema)} cascade`
+        assert.deepStrictEqual(
+          tables.map(({ name }) => name.slice("money_saga_".length)),
+          ["barrier", "dead_letter", "dead_letter_migration", "participant_migration", "transaction"]
+        )
+        for (const wrong of [{ schema: "Bad" }, { prefix: "a;b" }])
+          assert.strictEqual((yield* Effect.flip(open(SqlParticipantStore.layer(wrong))))._tag, "InvalidSetting")
+      }).pipe(Effect.scoped)
     )
 
-    it.effect("C11, C12 says corrupt of what it cannot read, and rejected of what the database has no place for", () =>
+    it.effect("C11, C12 a record that cannot be read is corrupt, and one that the database refuses is rejected", () =>
       Effect.gen(function* () {
         const place = makePlace()
         const { find, unit } = yield* store
@@ -502,7 +506,7 @@ for (const { layer, name, schema } of databases("unit")) {
     )
 
     if (isServer) {
-      it.effect("C8 begins again when the connection is cut before the commit", () =>
+      it.effect("C8 a unit begins again when the connection is cut before the commit", () =>
         Effect.gen(function* () {
           const place = makePlace()
           const { unit } = yield* store
@@ -533,7 +537,7 @@ for (const { layer, name, schema } of databases("unit")) {
         })
       )
 
-      it.effect("C8 begins again when the database lets it give way to another one", () =>
+      it.effect("C8 a unit begins again when the database ends it to resolve a deadlock", () =>
         Effect.gen(function* () {
           const places = [makePlace(), makePlace()]
           const [a, b] = [randomUUID(), randomUUID()]
@@ -559,7 +563,7 @@ for (const { layer, name, schema } of databases("unit")) {
         })
       )
 
-      it.effect("holds also where transactions are serializable", () =>
+      it.effect("a unit works also with serializable transactions", () =>
         Effect.gen(function* () {
           const place = makePlace()
           const { unit } = yield* store

@@ -7,7 +7,7 @@ const second = 1_000
 const minute = 60 * second
 
 describe("the defaults", () => {
-  it("are those of the specification", () => {
+  it("the default retry schedule is the one of the specification", () => {
     assert.deepStrictEqual(RetrySchedule.defaults, {
       resend: { initial: second, factor: 2, max: 30 * second },
       resendDecision: { initial: second, factor: 2, max: 5 * minute },
@@ -21,7 +21,7 @@ describe("the defaults", () => {
 })
 
 describe("delay", () => {
-  it("doubles up to its maximum", () => {
+  it("the delay doubles up to its maximum", () => {
     const waits = Array.from(
       { length: 8 },
       (_, i) => RetrySchedule.delay(i + 1, RetrySchedule.defaults.resend) / second
@@ -29,7 +29,7 @@ describe("delay", () => {
     assert.deepStrictEqual(waits, [1, 2, 4, 8, 16, 30, 30, 30])
   })
 
-  it("may stay the same, or grow by fractions", () => {
+  it("the delay may stay the same, or grow by fractions", () => {
     assert.strictEqual(RetrySchedule.delay(9, { initial: 50, factor: 1, max: minute }), 50)
     assert.strictEqual(RetrySchedule.delay(3, { initial: 100, factor: 1.5, max: minute }), 225)
     // Times are stored as whole milliseconds.
@@ -47,7 +47,7 @@ const backoffs: ReadonlyArray<RetrySchedule.Backoff> = [
 ]
 
 describe("dueAt", () => {
-  it("is the event's own time for no repetition, and whole milliseconds, growing, for each one after it", () => {
+  it("dueAt is the time of the event for no repetition, and grows in whole milliseconds for each repetition", () => {
     for (const backoff of backoffs) {
       for (const seed of seeds) {
         assert.strictEqual(RetrySchedule.dueAt(5_000, 0, backoff, seed), 5_000)
@@ -62,7 +62,7 @@ describe("dueAt", () => {
     }
   })
 
-  it("is late by a tenth at most, and never early", () => {
+  it("a repetition is late by a tenth at most, and never early", () => {
     for (const seed of seeds) {
       let plain = 0
       for (let k = 1; k <= 12; k++) {
@@ -74,13 +74,13 @@ describe("dueAt", () => {
     }
   })
 
-  it("is the same for the same message, and spread over many of them", () => {
+  it("dueAt is the same for the same message, and spread over different messages", () => {
     const due = (seed: string) => RetrySchedule.dueAt(0, 1, RetrySchedule.defaults.resend, seed)
     assert.strictEqual(due(seeds[0]!), due(seeds[0]!))
     assert.isAbove(new Set(seeds.map(due)).size, seeds.length / 2)
   })
 
-  it("does not walk through a million repetitions", () => {
+  it("dueAt of the millionth repetition is computed without a loop", () => {
     const seed = seeds[0]!
     const { resend } = RetrySchedule.defaults
     const step = RetrySchedule.dueAt(0, 1_000, resend, seed) - RetrySchedule.dueAt(0, 999, resend, seed)
@@ -92,7 +92,7 @@ describe("dueAt", () => {
 })
 
 describe("around", () => {
-  it("gives the latest repetition that was due and the first one after it, as dueAt has them", () => {
+  it("around gives the latest repetition that was due and the next one, as dueAt has them", () => {
     for (const backoff of backoffs) {
       for (const seed of seeds) {
         for (let k = 0; k <= 25; k++) {
@@ -106,7 +106,7 @@ describe("around", () => {
     }
   })
 
-  it("gives the time of the event where nothing was due yet, also for a clock that went back", () => {
+  it("around gives the time of the event where nothing was due yet, also for a clock that went back", () => {
     const seed = seeds[0]!
     const { next } = RetrySchedule.around(5_000, 5_000, RetrySchedule.defaults.resend, seed)
     assert.deepStrictEqual(RetrySchedule.around(5_000, 1_000, RetrySchedule.defaults.resend, seed), {
@@ -117,7 +117,7 @@ describe("around", () => {
     assert.strictEqual(RetrySchedule.around(5_000, 0, fixed, seed).last, 5_000)
   })
 
-  it("always looks into the future", () => {
+  it("the next repetition that around gives is in the future", () => {
     Chance.forSeeds(500, (n) => {
       const chance = Chance.at(n, "time")
       const backoff = {

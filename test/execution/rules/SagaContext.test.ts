@@ -18,7 +18,7 @@ const { decode } = counting()
 const read = (self: Context.SagaContext) => Object.entries(Context.view(self, decode))
 
 describe("a view", () => {
-  it("has the initial values and one entry per step, in their order", () => {
+  it("the view of a context has the initial values and one entry per step, in their order", () => {
     const chain = Context.append(Context.append(initial, "0", "stock", "r-1"), "1", "payment", { id: "p-1" })
     assert.deepStrictEqual(read(chain), [
       ["order", "o-1"],
@@ -28,19 +28,19 @@ describe("a view", () => {
     ])
   })
 
-  it("has no prototype: nothing is in it that nobody put there", () => {
+  it("the view of a context has no prototype: only its own entries are in it", () => {
     const view = Context.view(Context.append(initial, "0", "stock", "r-1"), decode)
     assert.strictEqual(Object.getPrototypeOf(view), null)
     for (const key of ["toString", "constructor", "__proto__"]) assert.strictEqual(key in view, false, key)
   })
 
-  it("has a key for a step without a result", () => {
+  it("the view of a context has a key for a step without a result", () => {
     const view = Context.view(Context.append(initial, "0", "sent", undefined), decode)
     assert.strictEqual("sent" in view, true)
     assert.strictEqual(view.sent, undefined)
   })
 
-  it("holds a hostile key as a key, without a change of its prototype", () => {
+  it("the view of a context holds a key like __proto__ as a key, and its prototype stays as it is", () => {
     const hostile = Context.initial("", JSON.parse('{"__proto__":{"admin":true}}'))
     const view = Context.view(hostile, (_, encoded) => encoded)
     assert.strictEqual(Object.getPrototypeOf(view), null)
@@ -48,7 +48,7 @@ describe("a view", () => {
     assert.strictEqual((Context.encoded(hostile) as { readonly admin?: boolean }).admin, undefined)
   })
 
-  it("is extended in place: each entry is decoded once, and the object stays the same", () => {
+  it("the view of a context is extended in place: each entry is decoded once, and the object stays the same", () => {
     const { decode, seen } = counting()
     const one = Context.append(initial, "0", "a", 1)
     const two = Context.append(one, "1", "b", 2)
@@ -58,7 +58,7 @@ describe("a view", () => {
     assert.deepStrictEqual(seen.sort(), ["", "0", "1"])
   })
 
-  it("is the same however late it is first asked for", () => {
+  it("the view of a context is the same however late it is first read", () => {
     const chain = () => {
       let self = Context.initial("", { order: "o-1" })
       for (let i = 0; i < 5; i++) self = Context.append(self, `${i}`, `s${i}`, i)
@@ -72,7 +72,7 @@ describe("a view", () => {
     assert.deepStrictEqual(Object.entries(Context.view(eager, decode)), late)
   })
 
-  it("of a second chain from the same entry is an object of its own", () => {
+  it("two chains from the same entry have views of their own", () => {
     const base = Context.append(initial, "0", "a", 1)
     Context.view(base, decode)
     const left = Context.append(base, "1/b0/0", "left", "l")
@@ -87,7 +87,7 @@ describe("a view", () => {
     assert.deepStrictEqual(Object.keys(Context.view(left, decode)), ["order", "amount", "a", "left"])
   })
 
-  it("is not left half made by a value that cannot be decoded", () => {
+  it("a value that cannot be decoded leaves no half-made view", () => {
     const base = Context.append(initial, "0", "a", 1)
     const view = Context.view(base, decode)
     const broken = Context.append(Context.append(base, "1", "b", 2), "2", "c", 3)
@@ -102,7 +102,7 @@ describe("a view", () => {
     assert.deepStrictEqual(Object.keys(Context.view(broken, decode)), ["order", "amount", "a", "b", "c"])
   })
 
-  it("of a nested saga is the value of its step", () => {
+  it("the view of a nested saga is the value of its step", () => {
     const inner = Context.append(Context.initial("0/n/", { guest: "ann" }), "0/n/0", "key", "k-7")
     const outer = Context.append(Context.appendInner(initial, "0", "stay", inner), "1", "after", true)
     const view = Context.view(outer, decode)
@@ -115,7 +115,7 @@ describe("a view", () => {
 })
 
 describe("branches that come together", () => {
-  it("give what each of them has added, in their order, and nothing twice", () => {
+  it("branches that join give the entries of each, in their order, and none twice", () => {
     const base = Context.append(initial, "0", "a", 1)
     const left = Context.append(Context.append(base, "1/b0/0", "l0", 1), "1/b0/1", "l1", 2)
     const right = Context.append(base, "1/b1/0", "r0", 3)
@@ -127,7 +127,7 @@ describe("branches that come together", () => {
 })
 
 describe("the encoded form", () => {
-  it("is plain JSON with nested contexts inside, and without what gave nothing", () => {
+  it("the encoded context is plain JSON with nested contexts inside, without steps that have no result", () => {
     const inner = Context.append(Context.initial("1/n/", { guest: "ann" }), "1/n/0", "key", "k-7")
     const chain = Context.appendInner(Context.append(initial, "0", "sent", undefined), "1", "stay", inner)
     assert.strictEqual(
@@ -136,7 +136,7 @@ describe("the encoded form", () => {
     )
   })
 
-  it("does not depend on the views that were made of it", () => {
+  it("the encoded context does not depend on the views that were made of it", () => {
     const chain = Context.append(initial, "0", "a", 1)
     const before = JSON.stringify(Context.encoded(chain))
     Context.view(Context.append(chain, "1", "b", 2), decode)
@@ -145,7 +145,7 @@ describe("the encoded form", () => {
 })
 
 describe("the size", () => {
-  it("is the sum of its entries: of their names and their JSON", () => {
+  it("the size of a context is the sum of its entries: of their names and their JSON", () => {
     const entries = { payment: { id: "p-1" }, lines: [1, 2, 3] }
     const chain = Object.entries(entries).reduce(
       (self, [name, value], i) => Context.append(self, `${i}`, name, value),
@@ -159,7 +159,7 @@ describe("the size", () => {
     assert.strictEqual(Context.sizeWith(chain, "note", "text"), Context.append(chain, "9", "note", "text").size)
   })
 
-  it("counts what ran inside a step, and each branch once", () => {
+  it("the size of a context counts inner contexts, and each branch once", () => {
     const inner = Context.append(Context.initial("0/n/", { guest: "ann" }), "0/n/0", "key", "k".repeat(500))
     assert.isAbove(Context.appendInner(initial, "0", "stay", inner).size, 500)
     const left = Context.append(initial, "0/b0/0", "left", "l".repeat(300))
@@ -188,7 +188,7 @@ describe("a thousand steps", () => {
     return { decoded: seen.length, measured, keys: Object.keys(Context.view(self, decode)).length, size: self.size }
   }
 
-  it("cost what each of them costs: every entry is decoded once and measured once", () => {
+  it("in a context of a thousand steps every entry is decoded once and measured once", () => {
     const { decoded, keys, measured, size } = run(1_000)
     assert.strictEqual(decoded, 1_001)
     assert.strictEqual(measured, 1_000)
@@ -196,7 +196,7 @@ describe("a thousand steps", () => {
     assert.isAbove(size, 1_000 * "s0".length)
   })
 
-  it("need no deeper a stack than one", () => {
+  it("a context of a thousand steps needs no deep stack", () => {
     let self = initial
     for (let i = 0; i < 20_000; i++) self = Context.append(self, `${i}`, `s${i}`, i)
     const { decode } = counting()

@@ -38,27 +38,27 @@ const seconds = (count: number) => count * 1_000
 const minutes = (count: number) => count * 60_000
 
 describe("forward", () => {
-  it("decides nothing for an execution that was not started", () => {
+  it("an execution that was not started has nothing to do", () => {
     assert.deepStrictEqual(order.next, [])
     assert.strictEqual(order.wakesIn, Number.POSITIVE_INFINITY)
   })
 
-  it("stores the start of a local step, then executes it", () => {
+  it("an execution stores the start of a local step, then executes it", () => {
     const started = order.start()
     assert.deepStrictEqual(started.next, ["StepStarted reservationId", "execute reservationId"])
     assert.strictEqual(started.state.status, "running")
     assert.deepStrictEqual(started.decided().statuses, { reservationId: "running-on-execute" })
   })
 
-  it("executes a step that was started and has no result yet, and stores nothing for that", () => {
+  it("an execution executes again a step that was started and has no result, and stores nothing for that", () => {
     assert.deepStrictEqual(order.start().decided().next, ["execute reservationId"])
   })
 
-  it("goes on with the request of a remote step", () => {
+  it("an execution goes on with the request of a remote step", () => {
     assert.deepStrictEqual(reserved.next, ["request payment"])
   })
 
-  it("is paused once the request is sent, and awaits its reply", () => {
+  it("an execution is paused once the request is sent, and awaits its reply", () => {
     assert.deepStrictEqual(asked.next, [])
     assert.strictEqual(asked.state.status, "paused")
     assert.strictEqual(asked.execution.pausedStep?.name, "payment")
@@ -66,7 +66,7 @@ describe("forward", () => {
     assert.deepStrictEqual(asked.awaited, ["execute payment"])
   })
 
-  it("keeps the latest time until which a message may run something: that of everything sent later", () => {
+  it("an execution keeps the latest notAfter of its messages: later messages are never valid for less", () => {
     const day = minutes(24 * 60)
     assert.strictEqual(asked.state.notAfter, asked.now + day)
     assert.strictEqual(paid.state.notAfter, asked.now + day)
@@ -75,13 +75,13 @@ describe("forward", () => {
     assert.strictEqual(later.cancels().probes("2/if0/0").state.notAfter, later.state.notAfter)
   })
 
-  it("enrols the service that is asked only where there is a transaction", () => {
+  it("an execution enrols the service of a step only in a transaction", () => {
     assert.deepStrictEqual(asked.state.enrolled, [])
     const transactional = order.start({ transactional: true }).succeeds("0", "r-1").requests("1")
     assert.deepStrictEqual(transactional.state.enrolled, ["payments"])
   })
 
-  it("rolls back when the request cannot be built: nothing was sent for that step", () => {
+  it("an execution rolls back when a request cannot be built, and sends nothing for that step", () => {
     const failed = reserved.cannotBegin("1", "remote")
     assert.deepStrictEqual(failed.next, ["CompensationStarted reservationId", "compensate reservationId"])
     assert.strictEqual(failed.statuses.payment, "errored-on-execute")
@@ -89,7 +89,7 @@ describe("forward", () => {
     assert.deepStrictEqual(failed.awaited, [])
   })
 
-  it("hands a reply 200 to the step, and goes on when that succeeds", () => {
+  it("an execution hands a reply 200 to the step, and goes on when that succeeds", () => {
     const replied = asked.replies("execute", "1", 200, { paymentId: "p-1" })
     assert.deepStrictEqual(replied.next, ["handle the reply of payment"])
     assert.deepStrictEqual([replied.state.status, replied.statuses.payment], ["running", "running-on-success"])
@@ -101,7 +101,7 @@ describe("forward", () => {
     )
   })
 
-  it("undoes the step itself first when the handling of its reply 200 fails", () => {
+  it("an execution whose onSuccess fails compensates that step first", () => {
     const failed = asked
       .replies("execute", "1", 200, { paymentId: "p-1" })
       .fails("1", { status: "errored-on-success", effect: "exists" })
@@ -109,7 +109,7 @@ describe("forward", () => {
     assert.strictEqual(failed.statuses.payment, "errored-on-success")
   })
 
-  it("hands a reply 400 to the error handler, and goes on when that recovers", () => {
+  it("an execution hands a reply 400 to the error handler, and goes on when that recovers", () => {
     const tour = begin(Tour, { who: "ann" }).start().succeeds("0", "plan")
     const refused = tour
       .requests("1")
@@ -127,7 +127,7 @@ describe("forward", () => {
     assert.strictEqual(recovered.statuses.boat, "finished")
   })
 
-  it("rolls back after a reply 400 that nobody handles: a refusal is not a success", () => {
+  it("an execution rolls back after a reply 400 without onError: a refusal is not a success", () => {
     const failed = asked
       .replies("execute", "1", 400, { reason: "limit" })
       .fails("1", { status: "errored-on-error", effect: "none" })
@@ -136,7 +136,7 @@ describe("forward", () => {
     assert.deepStrictEqual(failed.next, ["CompensationStarted reservationId", "compensate reservationId"])
   })
 
-  it("rolls back after a reply 500", () => {
+  it("an execution rolls back after a reply 500", () => {
     const failed = asked.replies("execute", "1", 500, "down")
     assert.deepStrictEqual(failed.next, [
       "StepFailed payment",
@@ -148,7 +148,7 @@ describe("forward", () => {
     assert.strictEqual(failed.decided().statuses.payment, "errored-by-on-execute")
   })
 
-  it("rolls back at the deadline of the step, not before, and asks what became of it", () => {
+  it("an execution rolls back at the deadline of a step, not before, and probes the step", () => {
     assert.deepStrictEqual(asked.later(seconds(30) - 1).state.direction, "forward")
     assert.notInclude(asked.later(seconds(30) - 1).next, "StepFailed payment")
     const late = asked.later(seconds(30))
@@ -157,14 +157,14 @@ describe("forward", () => {
     assert.strictEqual(late.decided().statuses.payment, "errored-by-on-execute")
   })
 
-  it("waits five minutes for a step that says nothing about time", () => {
+  it("an execution waits five minutes for a step without a timeout", () => {
     const journey = begin(Weekend, { who: "ann" }).start().succeeds("0", "plan").enters("1", { guest: "ann" })
     const key = journey.requests("1/n/0")
     assert.notInclude(key.later(minutes(5) - 1).next, "StepFailed key")
     assert.include(key.later(minutes(5)).next, "StepFailed key")
   })
 
-  it("stores the deadline of a local step that has one", () => {
+  it("an execution stores the deadline of a local step with a timeout", () => {
     const crashes = begin(Crashes).start().succeeds("0").succeeds("1").succeeds("2").decided()
     assert.deepInclude(crashes.state.history?.head, { _tag: "StepStarted", path: "3", deadline: crashes.now + 2_001 })
     assert.notProperty(order.start().decided().state.history?.head, "deadline")
@@ -172,7 +172,7 @@ describe("forward", () => {
 })
 
 describe("resends", () => {
-  it("sends a request again after 1 s, 2 s, 4 s and so on up to 30 s, a tenth late at most, until its deadline", () => {
+  it("a request is sent again after 1 s, 2 s, 4 s and so on up to 30 s, a tenth late at most, until its deadline", () => {
     const key = begin(Weekend, { who: "ann" })
       .start()
       .succeeds("0", "plan")
@@ -199,7 +199,7 @@ describe("resends", () => {
     assert.deepStrictEqual(story.next, ["StepFailed key", "probe key"])
   })
 
-  it("sends the same message, and stores nothing for that", () => {
+  it("a resend has the same message, and stores nothing", () => {
     const later = asked.later(asked.wakesIn)
     const { decision, state } = later.decision
     assert.strictEqual(state, later.state)
@@ -207,12 +207,12 @@ describe("resends", () => {
     assert.strictEqual(resend?._tag === "Resend" && resend.sent, asked.state.root.current?.request)
   })
 
-  it("sends once what came due several times while nobody looked", () => {
+  it("a request that came due several times meanwhile is sent once", () => {
     assert.deepStrictEqual(asked.later(seconds(20)).next, ["resend the execute of payment"])
     assert.deepStrictEqual(asked.later(seconds(20)).later(1).next, [])
   })
 
-  it("sends everything again that is awaited when another process takes over", () => {
+  it("after a takeover all awaited requests are sent again", () => {
     assert.deepStrictEqual(asked.next, [])
     assert.deepStrictEqual(asked.restarted().next, ["resend the execute of payment"])
     const undoing = asked.replies("execute", "1", 500).decided()
@@ -225,8 +225,8 @@ describe("resends", () => {
   })
 })
 
-describe("undoing", () => {
-  it("compensates in reverse order, and is errored when nothing is left", () => {
+describe("rollback", () => {
+  it("a rollback compensates in reverse order, and ends errored", () => {
     const failed = delivered.fails("3")
     assert.deepStrictEqual(failed.next, ["CompensationStarted delivery", "request the compensation of courier"])
     const courier = failed.compensates("2/if0/0").replies("failure", "2/if0/0", 200)
@@ -242,7 +242,7 @@ describe("undoing", () => {
     assert.strictEqual(over.wakesIn, Number.POSITIVE_INFINITY)
   })
 
-  it("gives a step back the status it had before its compensation", () => {
+  it("a compensated step gets the status back that it had before its compensation", () => {
     const failed = delivered.fails("3").decided()
     assert.strictEqual(failed.statuses.delivery, "running-on-failure")
     const sent = failed.compensates("2/if0/0")
@@ -260,7 +260,7 @@ describe("undoing", () => {
     )
   })
 
-  it("asks for a paused step first when somebody cancels, and compensates it if it has an effect", () => {
+  it("a cancel probes a paused step first, and compensates it if it has an effect", () => {
     const cancelled = asked.cancels()
     assert.deepStrictEqual(cancelled.next, ["probe payment"])
     assert.strictEqual(cancelled.state.failure?._tag, "Cancelled")
@@ -275,7 +275,7 @@ describe("undoing", () => {
     }
   })
 
-  it("C5 has nothing to undo of a refusal that is being handled when somebody cancels", () => {
+  it("C5 a cancel while onError handles a refusal has nothing to compensate for that step", () => {
     const handling = asked.replies("execute", "1", 400)
     assert.deepStrictEqual(handling.next, ["handle the reply of payment"])
     assert.deepStrictEqual(handling.cancels().next.slice(0, 2), [
@@ -284,7 +284,7 @@ describe("undoing", () => {
     ])
   })
 
-  it("has nothing to undo where the probe is answered 400 or 404", () => {
+  it("a step whose probe is answered 400 or 404 is not compensated", () => {
     for (const status of [400, 404] as const) {
       const known = asked.cancels().probes("1").replies("probe", "1", status)
       assert.deepStrictEqual(known.next, [
@@ -295,7 +295,7 @@ describe("undoing", () => {
     }
   })
 
-  it("asks again when the probe is answered 500, and parks the step when it has asked often enough", () => {
+  it("a probe that is answered 500 is repeated, and the step is parked when the attempts are used up", () => {
     let story = asked.cancels().probes("1")
     for (let attempt = 1; attempt <= 11; attempt++) {
       assert.strictEqual(story.statuses.payment, "paused-by-on-execute")
@@ -308,7 +308,7 @@ describe("undoing", () => {
     assert.deepStrictEqual(story.decided().state.parked, ["1"])
   })
 
-  it("lets a running local step end when somebody cancels, and undoes what it has done", () => {
+  it("a cancel lets a running local step end, and then compensates it", () => {
     const cancelled = order.start().cancels()
     assert.deepStrictEqual(cancelled.next, ["execute reservationId"])
     // What it leaves is not known before it ends.
@@ -323,7 +323,7 @@ describe("undoing", () => {
     ])
   })
 
-  it("does not compensate a step that was finished by its error handler: the other side has no effect", () => {
+  it("a step that onError finished is not compensated: the service has no effect", () => {
     const recovered = begin(Tour, { who: "ann" })
       .start({ autocommit: false })
       .succeeds("0", "plan")
@@ -340,7 +340,7 @@ describe("undoing", () => {
     assert.deepStrictEqual(rejected.next, ["StepCompensated boat", "request the compensation of museum"])
   })
 
-  it("does not compensate a local step that failed, nor one without compensation", () => {
+  it("a local step that failed, or has no compensation, is not compensated", () => {
     const label = paid.chooses("2", 1, "else").succeeds("2/else/0", "desk").fails("2/else/1")
     assert.deepStrictEqual(label.next, [
       "StepCompensated pickup",
@@ -349,7 +349,7 @@ describe("undoing", () => {
     ])
   })
 
-  it("undoes a service that cannot be asked without knowing, if its compensation can", () => {
+  it("a service that cannot be probed is compensated by `unknown` if the step has one", () => {
     const guide = begin(Tour, { who: "ann" }).start().succeeds("0", "plan").requests("1")
     const cancelled = guide.cancels()
     assert.deepStrictEqual(cancelled.next, ["request the compensation of guide"])
@@ -360,7 +360,7 @@ describe("undoing", () => {
     assert.deepStrictEqual(sent.replies("failure", "1", 200).next, ["CompensationStarted plan", "compensate plan"])
   })
 
-  it("compensates such a service as any other once its reply is known", () => {
+  it("a service that cannot be probed is compensated as any other once its reply is known", () => {
     const guide = begin(Tour, { who: "ann" }).start().succeeds("0", "plan").requests("1")
     const known = guide.cancels().replies("execute", "1", 200, "g-1")
     assert.deepStrictEqual(known.next, ["request the compensation of guide"])
@@ -372,7 +372,7 @@ describe("undoing", () => {
     ])
   })
 
-  it("parks a step whose effect is unknown where nothing can be asked and nothing undone blindly", () => {
+  it("a step with an unknown effect is parked if it has neither a probe nor an `unknown`", () => {
     const asked = begin(Tour, { who: "ann" })
       .start()
       .succeeds("0", "plan")
@@ -390,13 +390,13 @@ describe("undoing", () => {
     assert.include(cancelled.decided().replies("execute", "2", 500).next, "StepCompensated museum")
   })
 
-  it("parks a local step whose effect is unknown, and whose compensation needs its result", () => {
+  it("a local step with an unknown effect is parked if its compensation needs the result", () => {
     const half = order.start().fails("0", { effect: "unknown" })
     assert.deepStrictEqual(half.next, ["StepParked reservationId", "ExecutionErrored", "TransactionSettled"])
     assert.deepStrictEqual(half.decided().state.parked, ["0"])
   })
 
-  it("tries a local compensation again when its time has come, and parks it when it has tried often enough", () => {
+  it("a local compensation is tried again when it is due, and parked when the attempts are used up", () => {
     const failed = begin(Crashes).start().succeeds("0").fails("1")
     assert.deepStrictEqual(failed.next, ["CompensationStarted again", "compensate again"])
     const once = failed.dies("0", seconds(2))
@@ -412,17 +412,17 @@ describe("undoing", () => {
   })
 })
 
-describe("a compensation of another service", () => {
+describe("a remote compensation", () => {
   const sent = paid.cancels().compensates("1")
 
-  it("is awaited, and sent again with the same id", () => {
+  it("a remote compensation is awaited, and sent again with the same id", () => {
     assert.deepStrictEqual(sent.awaited, ["failure payment"])
     const later = sent.later(sent.wakesIn)
     assert.deepStrictEqual(later.next, ["resend the failure of payment"])
     assert.strictEqual(later.state.root.current?.compensation?.sent?.message.id, `${sent.state.uuid}:1:failure`)
   })
 
-  it("is tried again after a 500, one attempt further", () => {
+  it("a remote compensation is tried again after a 500, as the next attempt", () => {
     const refused = sent.replies("failure", "1", 500, "busy")
     assert.strictEqual(refused.statuses.payment, "paused-on-failure")
     assert.strictEqual(refused.state.root.current?.compensation?.failedAttempts, 1)
@@ -431,13 +431,13 @@ describe("a compensation of another service", () => {
     assert.strictEqual(refused.execution.later.length, 1)
   })
 
-  it("counts the same 500 once, however often it is delivered", () => {
+  it("a repeated 500 counts as one attempt of a remote compensation", () => {
     const refused = sent.replies("failure", "1", 500, "busy")
     assert.strictEqual(refused.verdict("failure", "1", 500), "stale")
     assert.strictEqual(refused.later(seconds(2)).verdict("failure", "1", 500), "CompensationFailed")
   })
 
-  it("is parked when no attempt is left, and the step before is undone all the same", () => {
+  it("a remote compensation is parked when no attempt is left, and the step before is compensated all the same", () => {
     let story = sent
     for (let attempt = 0; attempt <= 10; attempt++) {
       story = story.replies("failure", "1", 500)
@@ -451,7 +451,7 @@ describe("a compensation of another service", () => {
     ])
   })
 
-  it("is parked when nothing is heard of it until its last attempt is over", () => {
+  it("a remote compensation without an answer is parked after its last attempt", () => {
     let story = sent
     const resends: Array<number> = []
     while (!story.next.includes("StepParked payment")) {
@@ -467,7 +467,7 @@ describe("a parked step", () => {
   const parked = paid.cancels().compensates("1").later(minutes(60)).decided().compensated("0").decided()
   const unanswered = asked.cancels().probes("1").later(minutes(60)).decided().compensated("0").decided()
 
-  it("leaves the execution errored, and not rolled back", () => {
+  it("a parked step leaves the execution errored, and not rolled back", () => {
     for (const { state } of [parked, unanswered]) {
       assert.deepStrictEqual([state.status, state.commitState], ["errored", "rejected"])
       assert.deepStrictEqual([state.parked, state.alreadyRollback], [["1"], false])
@@ -477,7 +477,7 @@ describe("a parked step", () => {
     assert.deepStrictEqual(unanswered.awaited, ["execute payment", "probe payment"])
   })
 
-  it("is resolved by a late 200 to its compensation, once", () => {
+  it("a parked step is resolved by a late 200 to its compensation, once", () => {
     const late = parked.replies("failure", "1", 200)
     assert.deepStrictEqual([late.state.parked, late.state.alreadyRollback], [[], true])
     assert.deepStrictEqual(late.next, [])
@@ -485,11 +485,11 @@ describe("a parked step", () => {
     assert.strictEqual(late.statuses.payment, "finished")
   })
 
-  it("is not changed by a late 500", () => {
+  it("a parked step is not changed by a late 500", () => {
     assert.strictEqual(parked.verdict("failure", "1", 500), "stale")
   })
 
-  it("is resolved by a late probe answer 400 or 404", () => {
+  it("a parked step is resolved by a late probe answer 400 or 404", () => {
     for (const status of [400, 404] as const) {
       const late = unanswered.replies("probe", "1", status)
       assert.strictEqual(late.state.alreadyRollback, false)
@@ -500,7 +500,7 @@ describe("a parked step", () => {
     }
   })
 
-  it("is compensated after a late probe answer 200, and rolled back only then", () => {
+  it("a parked step is compensated after a late probe answer 200, and rolled back only then", () => {
     const late = unanswered.replies("probe", "1", 200, { paymentId: "p-1" })
     assert.deepStrictEqual(late.next, ["request the compensation of payment"])
     const sent = late.compensates("1")
@@ -511,19 +511,19 @@ describe("a parked step", () => {
     assert.deepStrictEqual(over.next, [])
   })
 
-  it("is compensated after a late probe answer that names no services", () => {
+  it("a parked step is compensated after a late probe answer that names no services", () => {
     const late = unanswered.facts({ _tag: "ProbeAnswered", path: "1", status: 200, at: unanswered.now })
     assert.deepStrictEqual(late.next, ["request the compensation of payment"])
   })
 
-  it("may be parked again after a late probe answer 200", () => {
+  it("a parked step may be parked again after a late probe answer 200", () => {
     const sent = unanswered.replies("probe", "1", 200, { paymentId: "p-1" }).compensates("1")
     const again = sent.later(minutes(60))
     assert.deepStrictEqual(again.next, ["StepParked payment"])
     assert.deepStrictEqual(again.decided().state.parked, ["1"])
   })
 
-  it("is tried again, with the same message, when an operator says so", () => {
+  it("a parked step is tried again, with the same message, when an operator says so", () => {
     const retried = parked.retries("1")
     assert.deepStrictEqual([retried.state.parked, retried.state.alreadyRollback], [[], false])
     assert.deepStrictEqual(retried.awaited, ["failure payment"])
@@ -533,7 +533,7 @@ describe("a parked step", () => {
     assert.deepStrictEqual(retried.later(minutes(60)).next, ["StepParked payment"])
   })
 
-  it("has all its attempts again when an operator has it tried again", () => {
+  it("a parked step has all its attempts again when an operator has it tried again", () => {
     let refused = paid.cancels().compensates("1")
     for (let attempt = 0; attempt <= 10; attempt++) {
       refused = refused.replies("failure", "1", 500)
@@ -546,14 +546,14 @@ describe("a parked step", () => {
     assert.strictEqual(once.statuses.payment, "paused-on-failure")
   })
 
-  it("is over when an operator has resolved it", () => {
+  it("a parked step is over when an operator has resolved it", () => {
     const resolved = parked.resolves("1")
     assert.deepStrictEqual([resolved.state.parked, resolved.state.alreadyRollback], [[], true])
     assert.deepStrictEqual([resolved.next, resolved.awaited], [[], []])
     assert.strictEqual(resolved.verdict("failure", "1", 200), "stale")
   })
 
-  it("that is reopened before the others are undone keeps the execution from being rolled back", () => {
+  it("a parked step that is reopened before the others are compensated keeps the execution from being rolled back", () => {
     const early = paid.cancels().compensates("1").later(minutes(60)).decided().retries("1")
     const errored = early.compensated("0").decided()
     assert.strictEqual(errored.state.status, "errored")
@@ -563,14 +563,14 @@ describe("a parked step", () => {
 })
 
 describe("the end", () => {
-  it("is finished and committed in one write where nobody is enrolled", () => {
+  it("an execution without participants is finished and committed in one write", () => {
     const done = complete(order.start())
     assert.deepStrictEqual(done.next, ["ExecutionFinished", "TransactionSettled"])
     const { commitState, decision, status } = done.decided().state
     assert.deepStrictEqual([status, decision, commitState], ["finished", "commit", "committed"])
   })
 
-  it("asks the participants first where some are enrolled, and finishes with their yes", () => {
+  it("an execution with participants asks them to reserve, and finishes when all vote yes", () => {
     const done = complete(order.start({ transactional: true }))
     assert.deepStrictEqual(done.next, ["ReservationStarted", "reserve payments"])
     assert.deepStrictEqual([done.decided().state.status, done.decided().state.commitState], ["running", "reserving"])
@@ -588,7 +588,7 @@ describe("the end", () => {
     assert.strictEqual(over.decided().state.commitState, "committed")
   })
 
-  it("rolls back with their no: the rejects do not wait for the compensations", () => {
+  it("an execution rolls back when a participant votes no: the rejects do not wait for the compensations", () => {
     const refused = complete(order.start({ transactional: true })).facts({
       _tag: "RollbackStarted",
       failure: { _tag: "CommitFailed", reason: "a vote of no" },
@@ -609,7 +609,7 @@ describe("the end", () => {
     assert.deepStrictEqual(told.next, ["request the compensation of payment"])
   })
 
-  it("waits for a person where autocommit is off, who commits", () => {
+  it("without autocommit an execution waits for a commit", () => {
     const done = complete(order.start({ autocommit: false, transactional: true }))
     assert.deepStrictEqual(done.next, ["ExecutionFinished"])
     const finished = done.decided()
@@ -621,7 +621,7 @@ describe("the end", () => {
     assert.deepStrictEqual(voted.next, ["CommitDecided", "commit payments"])
   })
 
-  it("commits at once by hand where nobody is enrolled", () => {
+  it("a commit by hand is done at once where nobody is enrolled", () => {
     const committing = complete(order.start({ autocommit: false })).took((state, moment) =>
       SagaInput.commit(state, moment)
     )
@@ -629,7 +629,7 @@ describe("the end", () => {
     assert.strictEqual(committing.decided().state.commitState, "committed")
   })
 
-  it("waits for a person where autocommit is off, who rejects", () => {
+  it("without autocommit an execution waits for a reject", () => {
     const finished = complete(order.start({ autocommit: false, transactional: true }))
     const rejected = finished.took((state, moment) => SagaInput.reject(state, undefined, moment))
     assert.deepStrictEqual([rejected.state.status, rejected.state.direction], ["running", "backward"])
@@ -637,7 +637,7 @@ describe("the end", () => {
     assert.include(rejected.next, "request the compensation of payment")
   })
 
-  it("tells nobody of a failure where autocommit is off, until somebody rejects", () => {
+  it("without autocommit no participant is told of a failure until a reject", () => {
     const failed = order
       .start({ autocommit: false, transactional: true })
       .succeeds("0", "r-1")
@@ -727,7 +727,7 @@ describe("a service that does not answer the commit", () => {
 })
 
 describe("a conditional step", () => {
-  it("runs the alternative that was chosen, and nothing is asked twice", () => {
+  it("a conditional step runs the chosen alternative, and evaluates no condition twice", () => {
     const chosen = paid.chooses("2", 1, "else")
     assert.deepStrictEqual(chosen.next, ["StepStarted pickup", "execute pickup"])
     const label = chosen.succeeds("2/else/0", "desk").succeeds("2/else/1", "DESK")
@@ -736,13 +736,13 @@ describe("a conditional step", () => {
     assert.deepInclude(context, { delivery: 1, pickup: "desk", label: "DESK" })
   })
 
-  it("is over at once where no alternative was chosen", () => {
+  it("a conditional step is over at once where no alternative was chosen", () => {
     const passed = paid.chooses("2", null)
     assert.deepStrictEqual(passed.next, ["StepSucceeded delivery", "StepStarted receipt", "execute receipt"])
     assert.propertyVal(passed.decided().execution.context as object, "delivery", null)
   })
 
-  it("is paused with its branch", () => {
+  it("a conditional step is paused with its branch", () => {
     const inside = paid.chooses("2", 0, "if0").requests("2/if0/0")
     assert.strictEqual(inside.state.status, "paused")
     assert.deepInclude(inside.statuses, { delivery: "paused-by-on-execute", courier: "paused-by-on-execute" })
@@ -750,19 +750,19 @@ describe("a conditional step", () => {
     assert.deepStrictEqual(inside.awaited, ["execute courier"])
   })
 
-  it("fails with its branch, which is undone before the steps in front of it", () => {
+  it("a conditional step fails with its branch, which is compensated before the earlier steps", () => {
     const failed = paid.chooses("2", 0, "if0").requests("2/if0/0").replies("execute", "2/if0/0", 500).decided()
     assert.deepInclude(failed.statuses, { delivery: "errored-by-on-execute", courier: "errored-by-on-execute" })
     assert.deepStrictEqual(failed.next, ["request the compensation of payment"])
   })
 
-  it("fails when a condition throws", () => {
+  it("a conditional step fails when a condition throws", () => {
     const failed = paid.cannotBegin("2", "conditional")
     assert.strictEqual(failed.statuses.delivery, "errored-on-execute")
     assert.deepStrictEqual(failed.next, ["request the compensation of payment"])
   })
 
-  it("keeps its status when it is undone while its branch is paused", () => {
+  it("a conditional step keeps its status when it is compensated while its branch is paused", () => {
     const cancelled = paid.chooses("2", 0, "if0").requests("2/if0/0").cancels().probes("2/if0/0")
     assert.strictEqual(cancelled.statuses.delivery, "paused-by-on-execute")
     const undone = cancelled
@@ -778,7 +778,7 @@ describe("a nested saga", () => {
   const weekend = begin(Weekend, { who: "ann" }).start().succeeds("0", "plan")
   const inside = weekend.enters("1", { guest: "ann" })
 
-  it("runs with a context of its own, and its final context is the result of the step", () => {
+  it("a nested saga runs with a context of its own, and its final context is the result of the step", () => {
     assert.deepStrictEqual(weekend.next, ["enter stay"])
     assert.deepStrictEqual(inside.next, ["request key"])
     const key = inside.requests("1/n/0").replies("execute", "1/n/0", 200, "k-7").succeeds("1/n/0", "k-7")
@@ -792,7 +792,7 @@ describe("a nested saga", () => {
     })
   })
 
-  it("is undone from its end to its beginning, then the steps before it", () => {
+  it("a nested saga is compensated in reverse, then the steps before it", () => {
     const failed = inside
       .requests("1/n/0")
       .replies("execute", "1/n/0", 200, "k-7")
@@ -810,7 +810,7 @@ describe("a nested saga", () => {
     assert.deepStrictEqual(key.next, ["StepCompensated stay", "CompensationStarted plan", "compensate plan"])
   })
 
-  it("fails where its initial context cannot be made", () => {
+  it("a nested saga fails where its initial context cannot be made", () => {
     const failed = weekend.cannotBegin("1", "nested")
     assert.deepStrictEqual(failed.next, ["CompensationStarted plan", "compensate plan"])
     assert.strictEqual(failed.statuses.stay, "errored-on-execute")
@@ -820,7 +820,7 @@ describe("a nested saga", () => {
 describe("parallel branches", () => {
   const journey = begin(Journey, { who: "ann" }).start().succeeds("0", "plan")
 
-  it("begin together", () => {
+  it("parallel branches begin together", () => {
     assert.deepStrictEqual(journey.next, [
       "ParallelStarted bookings",
       "StepStarted room",
@@ -829,7 +829,7 @@ describe("parallel branches", () => {
     ])
   })
 
-  it("are paused only when no local step runs and something is awaited", () => {
+  it("parallel branches are paused only when no local step runs and something is awaited", () => {
     const flight = journey.requests("1/b0/0")
     // The room is still being booked.
     assert.deepStrictEqual([flight.state.status, flight.statuses.bookings], ["running", "running-on-execute"])
@@ -845,7 +845,7 @@ describe("parallel branches", () => {
     assert.strictEqual(waiting.state.status, "paused")
   })
 
-  it("are over when all of them are, and what they found is in the context", () => {
+  it("parallel branches are over when all of them are, and their results are in the context", () => {
     const done = journey
       .succeeds("1/b1/0", "12")
       .requests("1/b0/0")
@@ -866,7 +866,7 @@ describe("parallel branches", () => {
     ])
   })
 
-  it("turn round with the first failure: a running step ends and is undone, an awaited one is asked for", () => {
+  it("parallel branches roll back with the first failure: a running step ends and is compensated, an awaited one is probed", () => {
     const flight = journey.requests("1/b0/0").replies("execute", "1/b0/0", 200, "f").succeeds("1/b0/0", "f")
     const failed = flight.fails("1/b0/1")
     assert.deepStrictEqual([failed.state.direction, failed.statuses.bookings], ["backward", "errored-by-on-execute"])
@@ -888,7 +888,7 @@ describe("parallel branches", () => {
     assert.deepStrictEqual(refused.probes("1/b0/0").awaited, ["execute flight", "probe flight"])
   })
 
-  it("begin no step after the first failure, not even in the same moment", () => {
+  it("parallel branches begin no step after the first failure, not even in the same moment", () => {
     const waiting = journey.succeeds("1/b1/0", "12").requests("1/b1/1").requests("1/b0/0")
     // The breakfast is refused by its deadline while the seat could be begun.
     const late = waiting.later(minutes(5) - 1).replies("execute", "1/b0/0", 200, "f")
@@ -898,7 +898,7 @@ describe("parallel branches", () => {
     assert.notInclude(both.next, "StepStarted seat")
   })
 
-  it("drop the handling of a reply that came before the failure, and undo its step by the reply", () => {
+  it("parallel branches drop a running onSuccess after a failure, and compensate its step by the reply", () => {
     const both = journey.succeeds("1/b1/0", "12").requests("1/b0/0").requests("1/b1/1")
     const handling = both.replies("execute", "1/b0/0", 200, "f")
     const failed = handling.replies("execute", "1/b1/1", 500)
@@ -906,7 +906,7 @@ describe("parallel branches", () => {
     assert.notInclude(failed.next, "handle the reply of flight")
   })
 
-  it("keep the first failure as the cause, and the later ones beside it", () => {
+  it("parallel branches keep the first failure as the cause, and the later ones beside it", () => {
     const first = journey.requests("1/b0/0").replies("execute", "1/b0/0", 500, "down").decided()
     const second = first.fails("1/b1/0", { failure: { ...journey.error("1/b1/0", "no room") } })
     for (const { state } of [first, second])
@@ -923,12 +923,12 @@ describe("after a crash", () => {
   }
   const found = (story: Story) => interrupted(story.state, story.moment)
 
-  it("runs a local step again that was half done, under the same key", () => {
+  it("after a crash a half-done local step with onCrash retry runs again under the same key", () => {
     assert.deepStrictEqual(found(at("0")), [])
     assert.deepStrictEqual(at("0").restarted().next, ["execute again"])
   })
 
-  it("undoes a half-done step without its result where that is what it says", () => {
+  it("after a crash a half-done step with onCrash compensate is compensated without its result", () => {
     const crashed = at("1")
     const story = crashed.facts(...found(crashed))
     assert.strictEqual(story.state.failure?._tag, "StepInterrupted")
@@ -936,33 +936,33 @@ describe("after a crash", () => {
     assert.strictEqual(story.decided().state.root.current?.effect, "unknown")
   })
 
-  it("parks a half-done step where that is what it says", () => {
+  it("after a crash a half-done step with onCrash park is parked", () => {
     const crashed = at("2")
     const story = crashed.facts(...found(crashed))
     assert.deepStrictEqual(story.state.parked, ["2"])
     assert.deepStrictEqual(story.next, ["CompensationStarted undone", "compensate undone"])
   })
 
-  it("runs a half-done step again whose effect is stored with its record: it left none", () => {
+  it("after a crash a half-done transactional step runs again: it left no effect", () => {
     assert.deepStrictEqual(found(at("4")), [])
     assert.deepStrictEqual(at("4").restarted().next, ["execute stored"])
   })
 
-  it("finds half-done steps of every branch", () => {
+  it("after a crash the half-done steps of every branch are found", () => {
     const journey = begin(Journey, { who: "ann" }).start().succeeds("0", "plan").requests("1/b0/0").decided()
     assert.deepStrictEqual(journey.statuses.room, "running-on-execute")
     assert.deepStrictEqual(found(journey), [])
     assert.deepStrictEqual(journey.restarted().next, ["resend the execute of flight", "execute room"])
   })
 
-  it("undoes a step that timed out without its result", () => {
+  it("after a crash a step past its deadline is compensated without its result", () => {
     const story = at("3").fails("3", { effect: "unknown" })
     assert.deepStrictEqual(story.next, ["CompensationStarted timed", "compensate timed"])
   })
 })
 
-describe("where an instruction needs its intent stored first", () => {
-  it("is what reaches the world: local steps and messages; the rest may be asked again", () => {
+describe("intent of an instruction", () => {
+  it("local steps and messages need their intent stored first; other instructions may be repeated", () => {
     const needs = (story: Story) => story.decision.decision.instructions.map(needsIntent)
     assert.deepStrictEqual(needs(order.start()), [true])
     assert.deepStrictEqual(needs(asked.restarted()), [true])

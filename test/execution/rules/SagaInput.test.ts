@@ -40,7 +40,7 @@ const reply = ({ moment, state }: Story, answer: Partial<SagaInput.Reply>) =>
   )
 
 describe("a reply", () => {
-  it("counts if it answers what is awaited and comes from who was asked", () => {
+  it("a reply counts if it answers an awaited request and comes from the service that was asked", () => {
     assert.deepStrictEqual(said(reply(asked, {}) as never), ["ReplyReceived"])
     const verdict = reply(asked, { content: { paymentId: "p-1" } })
     assert.deepStrictEqual(Result.isSuccess(verdict) && verdict.success, [
@@ -55,7 +55,7 @@ describe("a reply", () => {
     ])
   })
 
-  it("is stale before its request is sent, and after it was answered", () => {
+  it("a reply is stale before its request is sent, and after it was answered", () => {
     for (const story of [order, order.start(), reserved, paid])
       assert.strictEqual(story.verdict("execute", "1", 200), "stale")
     for (const status of [200, 400, 500] as const) {
@@ -64,7 +64,7 @@ describe("a reply", () => {
     }
   })
 
-  it("is stale where it answers nothing of this execution", () => {
+  it("a reply that answers no request of this execution is stale", () => {
     for (const inReplyTo of [
       "",
       "x",
@@ -77,7 +77,7 @@ describe("a reply", () => {
     assert.strictEqual(asked.verdict("probe", "1", 200), "stale")
   })
 
-  it("from another sender is dropped, whatever it says", () => {
+  it("a reply from another sender is dropped, whatever it contains", () => {
     for (const sender of ["shipping", "orders", "Payments", ""]) {
       assert.deepStrictEqual(reply(asked, { sender }), Result.fail("sender-mismatch"))
       assert.strictEqual(paid.cancels().compensates("1").verdict("failure", "1", 200, sender), "sender-mismatch")
@@ -88,17 +88,17 @@ describe("a reply", () => {
     assert.strictEqual(Result.isSuccess(verdict), true)
   })
 
-  it("404 is no answer to an execute", () => {
+  it("a reply 404 does not answer an execute", () => {
     assert.strictEqual(asked.verdict("execute", "1", 404), "stale")
   })
 
-  it("advances the step it answers, and only that one", () => {
+  it("a reply advances the step it answers, and only that one", () => {
     const seat = both.replies("execute", "1/b0/0", 200, "f")
     assert.deepInclude(seat.statuses, { flight: "running-on-success", breakfast: "paused-by-on-execute" })
     assert.deepStrictEqual(seat.awaited, ["execute breakfast"])
   })
 
-  it("adds the services it names to the participants", () => {
+  it("a reply adds the services it names to the participants", () => {
     const story = order.start({ transactional: true }).succeeds("0", "r-1").requests("1")
     const named = story.took((state, moment) =>
       SagaInput.reply(
@@ -116,7 +116,7 @@ describe("a reply", () => {
     assert.deepStrictEqual(named.execution.relatedServices, ["ledger", "orders", "payments"])
   })
 
-  it("adds them also on the way back, when it was waited for no longer", () => {
+  it("a reply adds its services to the participants also in a rollback, when it is not awaited any more", () => {
     const story = order.start({ transactional: true }).succeeds("0", "r-1").requests("1").cancels()
     const judged = reply(story, { relatedServices: ["ledger"] })
     const known = story.facts(...(Result.isSuccess(judged) ? judged.success : []))
@@ -125,7 +125,7 @@ describe("a reply", () => {
     assert.strictEqual(known.state.direction, "backward")
   })
 
-  it("tells a service of the rejection that joins after all the others were told", () => {
+  it("a service that joins after all others were told to reject is told as well", () => {
     const told = order
       .start({ transactional: true })
       .succeeds("0", "r-1")
@@ -143,7 +143,7 @@ describe("a reply", () => {
     assert.include(told.facts(...(Result.isSuccess(joined) ? joined.success : [])).next, "reject ledger")
   })
 
-  it("that names services which are not allowed fails the step; its status still says what there is to undo", () => {
+  it("a reply that names services which are not allowed fails the step; its status still decides what to compensate", () => {
     const strict = asked.under({ relatedServices: ["payments"] })
     const answer = { content: { paymentId: "p-1" }, relatedServices: ["payments", "spy"] }
     const verdict = reply(strict, answer)
@@ -165,13 +165,13 @@ describe("a reply", () => {
     assert.deepStrictEqual(said(reply(strict, { relatedServices: ["payments"] }) as never), ["ReplyReceived"])
   })
 
-  it("to a compensation that is not 200 counts as a failed attempt, 400 and 404 too", () => {
+  it("a reply to a compensation other than 200 counts as a failed attempt, 400 and 404 too", () => {
     const sent = paid.cancels().compensates("1")
     for (const status of [400, 404, 500] as const)
       assert.strictEqual(sent.verdict("failure", "1", status), "CompensationFailed")
   })
 
-  it("says when the next attempt is due, and nothing when there is none", () => {
+  it("a failed attempt of a compensation tells when the next one is due, if there is one", () => {
     const sent = paid.cancels().compensates("1")
     const fact = (story: Story) => {
       const judged = reply(story, { inReplyTo: messageId(story.state.uuid, "1", "failure"), status: 500 })
@@ -197,8 +197,8 @@ describe("an answer to the commit", () => {
   })
 })
 
-describe("what is awaited", () => {
-  it("is the execute of a paused step, with its service and its deadline", () => {
+describe("awaited messages", () => {
+  it("the awaited message of a paused step is its execute, with service and deadline", () => {
     assert.deepStrictEqual(SagaInput.awaiting(asked.state), [
       {
         id: messageId(asked.state.uuid, "1", "execute"),
@@ -210,23 +210,23 @@ describe("what is awaited", () => {
     ])
   })
 
-  it("is nothing before a request and after an answer", () => {
+  it("no message is awaited before a request and after its reply", () => {
     for (const story of [order, reserved, paid, paid.cancels()]) assert.deepStrictEqual(story.awaited, [])
   })
 
-  it("is every branch's, and has no deadline on the way back", () => {
+  it("every branch has its awaited messages, without a deadline in a rollback", () => {
     assert.deepStrictEqual(both.awaited, ["execute flight", "execute breakfast"])
     const probing = both.cancels().probes("1/b0/0")
     assert.deepStrictEqual(probing.awaited, ["execute flight", "probe flight", "execute breakfast"])
     for (const { deadline } of SagaInput.awaiting(probing.state)) assert.strictEqual(deadline, undefined)
   })
 
-  it("is what a parked step still waits for, and nothing once it is undone", () => {
+  it("a parked step still awaits its message, until it is compensated", () => {
     assert.deepStrictEqual(parked.awaited, ["failure payment"])
     assert.deepStrictEqual(parked.replies("failure", "1", 200).awaited, [])
   })
 
-  it("is not the execute of a step that was undone without its reply", () => {
+  it("the execute of a step that was compensated without its reply is not awaited", () => {
     const guide = begin(Tour, { who: "ann" }).start().succeeds("0", "plan").requests("1").cancels().compensates("1")
     const undone = guide.replies("failure", "1", 200)
     assert.deepStrictEqual(undone.awaited, [])
@@ -239,12 +239,12 @@ describe("a trusted response", () => {
   const respond = ({ moment, state }: Story, requestId?: string) =>
     SagaInput.response(state, { ...answer, ...(requestId !== undefined && { requestId }) }, moment)
 
-  it("needs no request id where exactly one execute is awaited", () => {
+  it("a response of a caller needs no request id where exactly one execute is awaited", () => {
     assert.deepStrictEqual(said(respond(asked)), ["ReplyReceived"])
     assert.deepStrictEqual(said(respond(asked, messageId(asked.state.uuid, "1", "execute"))), ["ReplyReceived"])
   })
 
-  it("is ambiguous where several are awaited, or none, and says which", () => {
+  it("a response of a caller is ambiguous where several are awaited, or none, and says which", () => {
     const several = respond(both)
     assert.strictEqual(said(several), "SagaResponseAmbiguous")
     assert.deepStrictEqual(Result.isFailure(several) && (several.failure as SagaInput.SagaResponseAmbiguous).awaited, [
@@ -256,12 +256,12 @@ describe("a trusted response", () => {
     assert.deepInclude(Result.isSuccess(chosen) && chosen.success[0], { _tag: "ReplyReceived", path: "1/b1/1" })
   })
 
-  it("with a request id that is not awaited changes nothing", () => {
+  it("a response of a caller with a request id that is not awaited changes nothing", () => {
     assert.deepStrictEqual(said(respond(asked, "something else")), [])
     assert.deepStrictEqual(said(respond(paid, messageId(paid.state.uuid, "1", "execute"))), [])
   })
 
-  it("changes nothing where the execution is errored, and is an error where it is finished", () => {
+  it("a response of a caller changes nothing where the execution is errored, and is an error where it is finished", () => {
     assert.deepStrictEqual(said(respond(parked)), [])
     const finished = paid.chooses("2", null).succeeds("3", "receipt").decided()
     assert.strictEqual(said(respond(finished)), "SagaExecutionAlreadyExecuted")
@@ -297,7 +297,7 @@ const failed = asked.replies("execute", "1", 500).decided()
 const undone = failed.compensated("0").decided()
 
 describe("cancel", () => {
-  it("rolls back whatever is not decided, with its actor", () => {
+  it("a cancel rolls back an undecided execution, with its actor", () => {
     for (const story of [order, order.start(), asked, both, undecided, reserving])
       assert.deepStrictEqual(cancel(story), ["RollbackStarted"])
     const verdict = SagaInput.cancel(asked.state, { actor: "ann" }, asked.moment)
@@ -314,38 +314,38 @@ describe("cancel", () => {
     assert.deepInclude(Result.isSuccess(nobody) && nobody.success[0], { failure: { _tag: "Cancelled" } })
   })
 
-  it("is refused after the decision, and a second one changes nothing", () => {
+  it("a cancel is refused after the decision, and a second one changes nothing", () => {
     for (const story of [committed, committing, failed, undone]) assert.strictEqual(cancel(story), "SagaNotCancellable")
     assert.deepStrictEqual(cancel(asked.cancels()), [])
   })
 })
 
 describe("commit", () => {
-  it("needs an execution whose steps are finished", () => {
+  it("a commit needs an execution whose steps are finished", () => {
     for (const story of [order, order.start(), asked, failed, undone])
       assert.strictEqual(commit(story), "SagaExecutionNotFinished")
     assert.deepStrictEqual(commit(undecided), ["ReservationStarted"])
   })
 
-  it("is the same a second time", () => {
+  it("a second commit changes nothing", () => {
     for (const story of [reserving, committing, committed]) assert.deepStrictEqual(commit(story), [])
   })
 })
 
 describe("reject", () => {
-  it("rolls back what is not decided", () => {
+  it("a reject rolls back an undecided execution", () => {
     for (const story of [order.start(), asked, reserving]) assert.include(reject(story), "RollbackStarted")
     assert.deepStrictEqual(reject(undecided), ["RollbackStarted", "RejectRequested"])
     const rejected = undecided.took((state, moment) => SagaInput.reject(state, undefined, moment))
     assert.deepStrictEqual([rejected.state.decision, rejected.state.commitState], ["reject", "rejecting"])
   })
 
-  it("is refused after the decision to commit, and is the same a second time", () => {
+  it("a reject is refused after the decision to commit, and a second one changes nothing", () => {
     for (const story of [committing, committed]) assert.strictEqual(reject(story), "SagaAlreadyDecided")
     for (const story of [failed, undone]) assert.deepStrictEqual(reject(story), [])
   })
 
-  it("tells the participants of a failure that nobody was told of", () => {
+  it("a reject tells the participants of a failure that no participant was told of", () => {
     const silent = order
       .start({ autocommit: false, transactional: true })
       .succeeds("0", "r-1")
@@ -359,20 +359,20 @@ describe("reject", () => {
 })
 
 describe("rollback", () => {
-  it("undoes what is not decided, once", () => {
+  it("a rollback compensates an undecided execution, once", () => {
     for (const story of [order.start(), asked, both, undecided, reserving])
       assert.deepStrictEqual(rollback(story), ["RollbackStarted"])
     for (const story of [failed, undone, committing, committed]) assert.strictEqual(rollback(story), "already-done")
   })
 
-  it("of a new execution is nothing to do, and takes nothing from a rollback that is needed later", () => {
+  it("a rollback of a new execution does nothing, and does not prevent a later rollback", () => {
     assert.strictEqual(rollback(order), "nothing-to-do")
     assert.deepStrictEqual(rollback(order.start()), ["RollbackStarted"])
   })
 })
 
-describe("what an operator does with a parked step", () => {
-  it("is refused for a step that is not parked", () => {
+describe("an operator and a parked step", () => {
+  it("an operator cannot resolve or retry a step that is not parked", () => {
     for (const [story, path] of [
       [parked, "0"],
       [parked, "9"],
@@ -390,7 +390,7 @@ describe("what an operator does with a parked step", () => {
     }
   })
 
-  it("is told with its actor and its reason", () => {
+  it("the decision of an operator on a parked step is stored with actor and reason", () => {
     const { moment, state } = parked
     assert.deepStrictEqual(
       SagaInput.retryParked(state, "1", { actor: "ann" }, moment),
@@ -403,7 +403,7 @@ describe("what an operator does with a parked step", () => {
   })
 })
 
-it("an error says what happened in words, with the values a person needs", () => {
+it("errors of inputs have a message with the values that a person needs", () => {
   const { uuid } = parked.state
   assert.strictEqual(
     new SagaInput.SagaStepNotParked({ uuid, path: "1" }).message,

@@ -48,7 +48,7 @@ it.effect("STA-002 the fourteen statuses of a step are their texts, and a text g
   })
 )
 
-it("where the phase stands, and what was decided, are words too", () => {
+it("the states of the two-phase commit and its decisions are their texts too", () => {
   assert.deepStrictEqual(CommitState.literals, [
     "none",
     "reserving",

@@ -50,21 +50,21 @@ describe("a script", () => {
   const paths = (self: Simulation, op: "done" | "undone") =>
     self.deeds.flatMap((deed) => (deed.op === op ? [deed.path] : [])).sort()
 
-  it("in which all goes well leaves everything done", () => {
+  it("a script without failures leaves every effect done", () => {
     const self = run(except({}))
     assert.deepStrictEqual([self.state.status, self.state.commitState], ["finished", "committed"])
     assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b0/1", "1/b1/0", "1/b1/1", "2"])
     assert.deepStrictEqual(paths(self, "undone"), [])
   })
 
-  it("in which the last step fails leaves everything undone", () => {
+  it("a script whose last step fails leaves every effect compensated", () => {
     const self = run(except({ "2": { local: "fails" } }))
     assert.deepStrictEqual([self.state.status, self.state.failure?._tag], ["errored", "StepError"])
     assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b0/1", "1/b1/0", "1/b1/1"])
     assert.deepStrictEqual(paths(self, "undone"), paths(self, "done"))
   })
 
-  it("in which a reply is lost, and a compensation never works, leaves that one parked", () => {
+  it("a script with a lost reply and a compensation that never works leaves that step parked", () => {
     const self = run(except({ "1/b0/0": { answer: "lost", undoFails: 50 } }))
     assert.deepStrictEqual([self.state.failure?._tag, self.state.parked], ["StepTimedOut", ["1/b0/0"]])
     assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b1/0", "1/b1/1"])
@@ -72,8 +72,8 @@ describe("a script", () => {
   })
 })
 
-describe("what is generated", () => {
-  it("are sagas that can run, with every kind of step, and runs with every kind of event", () => {
+describe("generated sagas", () => {
+  it("generated sagas are valid and have every kind of step, and their runs have every kind of event", () => {
     const kinds = new Set<string>()
     const tags = new Set<string>()
     Chance.forSeeds(300, (seed) => {
@@ -94,7 +94,7 @@ describe("what is generated", () => {
 })
 
 describe("a run", () => {
-  it("ends finished or errored, with nothing to do, and settled unless something is parked or undecided (G1)", () => {
+  it("a run ends finished or errored, with nothing to do, and settled unless something is parked or undecided (G1)", () => {
     Chance.forSeeds(400, (seed) => {
       const self = generated(seed).run()
       const { commitState, parked, status } = self.state
@@ -106,7 +106,7 @@ describe("a run", () => {
     })
   })
 
-  it("is paused, and nothing else, when it waits on its way forward (G1)", () => {
+  it("a run that waits on its way forward is paused (G1)", () => {
     Chance.forSeeds(150, (seed) => {
       const self = generated(seed)
       self.run(() => {
@@ -121,7 +121,7 @@ describe("a run", () => {
     })
   })
 
-  it("waits on its way back only for what has a time", () => {
+  it("a run in rollback waits only for events with a due time", () => {
     Chance.forSeeds(150, (seed) => {
       const self = generated(seed)
       self.run(() => {
@@ -133,7 +133,7 @@ describe("a run", () => {
     })
   })
 
-  it("never changes a decision or a direction, and counts its writes without gaps (I6)", () => {
+  it("a run never changes a decision or a direction, and counts its writes without gaps (I6)", () => {
     Chance.forSeeds(200, (seed) => {
       const self = generated(seed)
       let revision = 0
@@ -150,7 +150,7 @@ describe("a run", () => {
     })
   })
 
-  it("keeps its first failure as the cause, whatever fails afterwards (G2)", () => {
+  it("a run keeps its first failure as the cause, whatever fails afterwards (G2)", () => {
     Chance.forSeeds(200, (seed) => {
       const self = generated(seed).run()
       let cause: unknown
@@ -162,7 +162,7 @@ describe("a run", () => {
     })
   })
 
-  it("says that it is rolled back only while no step is open (I12)", () => {
+  it("a run is shown as rolled back only while no step is open (I12)", () => {
     Chance.forSeeds(300, (seed) => {
       const self = generated(seed).run()
       for (const { event, state } of self.trace) {
@@ -173,7 +173,7 @@ describe("a run", () => {
     })
   })
 
-  it("lists a parked step until it is undone, or a person has said so (I12)", () => {
+  it("a run lists a parked step until it is compensated or a person resolves it (I12)", () => {
     Chance.forSeeds(200, (seed) => {
       const self = generated(seed).run()
       self.trace.reduce((before, after) => {
@@ -191,7 +191,7 @@ describe("a run", () => {
     })
   })
 
-  it("gives every callback the results of the steps before it, and those of no other branch (G12)", () => {
+  it("a run gives every callback the results of the steps before it, and those of no other branch (G12)", () => {
     Chance.forSeeds(200, (seed) => {
       const self = generated(seed)
       const { definition } = self
@@ -250,8 +250,8 @@ const given = (step: SagaStep, path: string, succeeded: ReadonlySet<string>): Re
   }
 }
 
-describe("undoing", () => {
-  it("undoes each effect that has a compensation exactly once, unless it is parked (I1)", () => {
+describe("rollback", () => {
+  it("a rollback compensates each effect that has a compensation exactly once, unless it is parked (I1)", () => {
     Chance.forSeeds(700, (seed) => {
       const self = generated(seed).run()
       const { parked, status } = self.state
@@ -272,7 +272,7 @@ describe("undoing", () => {
     })
   })
 
-  it("goes backwards: nothing of a step is undone before every later step of its sequence is over", () => {
+  it("a rollback compensates no step before every later step of its sequence is over", () => {
     Chance.forSeeds(300, (seed) => {
       const self = generated(seed).run()
       const started = new Set<string>()
@@ -315,7 +315,7 @@ const laterOf = (path: string, started: ReadonlySet<string>): ReadonlyArray<stri
   })
 
 describe("storing", () => {
-  it("gives an equal execution in every state, through JSON text (G13, I18)", () => {
+  it("storing through JSON text gives an equal execution in every state (G13, I18)", () => {
     Chance.forSeeds(20, (seed) => {
       const self = generated(seed)
       self.run(() => {
@@ -326,7 +326,7 @@ describe("storing", () => {
     })
   })
 
-  it("folds any prefix of the events, as they are stored, to the state as it stood (I18)", () => {
+  it("any prefix of the stored events folds to the state as it was then (I18)", () => {
     Chance.forSeeds(80, (seed) => {
       const self = generated(seed).run()
       const [first, ...rest] = throughJson(self.trace.map(({ event }) => event))
@@ -340,7 +340,7 @@ describe("storing", () => {
     })
   })
 
-  it("goes on from any state that was stored and read as from the one in memory (I18, G13)", () => {
+  it("an execution goes on from a stored state as from the state in memory (I18, G13)", () => {
     Chance.forSeeds(50, (seed) => {
       const chance = Chance.at(seed, "moments")
       const self = generated(seed)
@@ -357,7 +357,7 @@ describe("storing", () => {
     })
   })
 
-  it("decides the same facts again from wherever it stopped between them", () => {
+  it("an execution decides the same facts again from wherever it stopped between them", () => {
     Chance.forSeeds(80, (seed) => {
       const self = generated(seed)
       self.run(() => {
@@ -373,7 +373,7 @@ describe("storing", () => {
     })
   })
 
-  it("ends the same way wherever the process is killed", () => {
+  it("an execution ends the same way wherever the process is killed", () => {
     Chance.forSeeds(40, (seed) => {
       const definition = Generate.saga(seed, { ...Generate.oneAfterTheOther, repeatable: true })
       const script = calm(Generate.script(seed, definition))
@@ -423,7 +423,7 @@ const newest = (after: SagaState, before: SagaState) => {
 }
 
 describe("evolve", () => {
-  it("admits any event of another run or leaves the state as it is, and never throws", () => {
+  it("evolve admits any event of another run or leaves the state as it is, and never throws", () => {
     let admitted = 0
     Chance.forSeeds(70, (seed) => {
       const self = generated(seed).run()
@@ -452,7 +452,7 @@ describe("evolve", () => {
     assert.isAbove(admitted, 0)
   })
 
-  it("never changes its argument", () => {
+  it("evolve never changes its argument", () => {
     Chance.forSeeds(60, (seed) => {
       const self = generated(seed)
       const [first, ...rest] = throughJson(events(self.run()))
@@ -469,14 +469,14 @@ describe("evolve", () => {
     })
   })
 
-  it("never admits an event twice in a row (I3)", () => {
+  it("evolve never admits an event twice in a row (I3)", () => {
     Chance.forSeeds(250, (seed) => {
       const self = generated(seed).run()
       for (const { event, state } of self.trace) assert.strictEqual(evolve(state, event), state, event._tag)
     })
   })
 
-  it("never admits again what can happen once only (I3)", () => {
+  it("evolve never admits a second event of a kind that can happen only once (I3)", () => {
     const repeatable = ["CompensationStarted", "CompensationFailed", "StepParked", "StepUnparked"]
     Chance.forSeeds(60, (seed) => {
       const self = generated(seed).run()
@@ -489,7 +489,7 @@ describe("evolve", () => {
 })
 
 describe("deciding", () => {
-  it("gives only facts that the state admits, at any time", () => {
+  it("decide gives only facts that the state admits, at any time", () => {
     Chance.forSeeds(60, (seed) => {
       const self = generated(seed)
       const times = [0, 1, 5_000, 60_000, 3_600_000, 10 ** 12]
@@ -505,7 +505,7 @@ describe("deciding", () => {
     })
   })
 
-  it("wakes at a time to come, and has something to do then", () => {
+  it("decide gives a wake-up time in the future, and has something to do then", () => {
     Chance.forSeeds(150, (seed) => {
       const self = generated(seed)
       self.run(() => {
@@ -520,7 +520,7 @@ describe("deciding", () => {
     })
   })
 
-  it("instructs the same work again until it is done", () => {
+  it("decide instructs the same work again until it is done", () => {
     Chance.forSeeds(100, (seed) => {
       const self = generated(seed)
       self.run(() => {
@@ -537,7 +537,7 @@ describe("deciding", () => {
 })
 
 describe("replies", () => {
-  it("advance an execution at most once, however often and in whatever order they arrive (I3)", () => {
+  it("replies advance an execution at most once, however often and in whatever order they arrive (I3)", () => {
     Chance.forSeeds(150, (seed) => {
       const chance = Chance.at(seed, "order")
       const self = generated(seed)
@@ -563,7 +563,7 @@ describe("replies", () => {
     })
   })
 
-  it("resolve a parked step however late they come, or tell what there still is to undo", () => {
+  it("replies resolve a parked step however late they come, or tell that it must be compensated", () => {
     let late = 0
     Chance.forSeeds(500, (seed) => {
       const self = generated(seed).run()
@@ -590,7 +590,7 @@ describe("replies", () => {
     if (process.env.SEED === undefined) assert.isAbove(late, 20)
   })
 
-  it("never finish a step other than the one they answer (I3)", () => {
+  it("replies never finish a step other than the one they answer (I3)", () => {
     Chance.forSeeds(150, (seed) => {
       const self = generated(seed)
       const receive = self.receive.bind(self)

@@ -13,7 +13,7 @@ const throughJson = <A>(value: A): A => JSON.parse(JSON.stringify(value))
 describe("a declared error", () => {
   const failure: SagaFailure = { _tag: "StepError", ...place, error: { _tag: "OutOfStock", sku: "book" } }
 
-  it("is the error itself, read back by the schema of its step", () => {
+  it("a declared error is the error itself, read back by the schema of its step", () => {
     const error = toError(failure)
     assert.instanceOf(error, OutOfStock)
     assert.strictEqual(error.sku, "book")
@@ -26,7 +26,7 @@ describe("a declared error", () => {
     assert.instanceOf(declined, CardDeclined)
   })
 
-  it("is the same object as long as this process has it", () => {
+  it("a declared error is the same object as long as this process has it", () => {
     const original = new OutOfStock({ sku: "book" })
     const same = { ...failure }
     Failure.remember(same, original)
@@ -34,25 +34,25 @@ describe("a declared error", () => {
     assert.notStrictEqual(toError(throughJson(same)), original)
   })
 
-  it("is given as it is stored where the step is not known", () => {
+  it("a declared error is given in its stored form where the step is not known", () => {
     assert.deepStrictEqual(Failure.toError(failure, "PlaceOrder", undefined), { _tag: "OutOfStock", sku: "book" })
     assert.deepStrictEqual(toError({ ...failure, path: "9" }), { _tag: "OutOfStock", sku: "book" })
   })
 
-  it("that cannot be read any more is a failed step that says so, without the value", () => {
+  it("a declared error that cannot be decoded any more is a failed step that says so, without the value", () => {
     const error = toError({ ...failure, error: { _tag: "OutOfStock", sku: 4111 } })
     assert.deepInclude({ ...error }, { _tag: "SagaFailedExecutionStep", path: "0", step: "reservationId" })
     assert.strictEqual(error.cause._tag, "SagaContextDecodeError")
     assert.notMatch(error.message, /4111/)
   })
 
-  it("is a SagaResponseError where the service has no contract", () => {
+  it("a refusal of a service without a contract is a SagaResponseError", () => {
     const refused = toError({ _tag: "StepRefused", ...place, status: 400, content: "no" })
     assert.instanceOf(refused, SagaResponseError)
     assert.deepStrictEqual([refused.status, refused.content], [400, "no"])
   })
 
-  it("is told apart from the others", () => {
+  it("declared errors of different steps are told apart", () => {
     assert.strictEqual(isDeclared(failure), true)
     assert.strictEqual(isDeclared({ _tag: "StepRefused", ...place, status: 400, content: null }), true)
     assert.strictEqual(isDeclared({ _tag: "StepRefused", ...place, status: 500, content: null }), false)
@@ -76,7 +76,7 @@ describe("any other failure of a step", () => {
     ]
   ]
 
-  it("is a SagaFailedExecutionStep with the reason as its cause, and words for both", () => {
+  it("an undeclared failure of a step is a SagaFailedExecutionStep with the reason as its cause, and words for both", () => {
     for (const [failure, tag, words] of cases) {
       for (const each of [failure, throughJson(failure)]) {
         const error = toError(each)
@@ -88,7 +88,7 @@ describe("any other failure of a step", () => {
     }
   })
 
-  it("is a defect that was thrown, itself or as it is stored", () => {
+  it("the cause of a failed step is the defect that was thrown, or its stored form", () => {
     const thrown = new TypeError("broken")
     const failure: SagaFailure = { _tag: "StepDefect", ...place, defect: Failure.encodeDefect(thrown) }
     const stored = toError(throughJson(failure)).cause
@@ -98,7 +98,7 @@ describe("any other failure of a step", () => {
     assert.strictEqual(toError(failure).cause, thrown)
   })
 
-  it("is stored as JSON, whatever was thrown", () => {
+  it("the cause of a failed step is stored as JSON, whatever was thrown", () => {
     const cycle: Record<string, unknown> = {}
     cycle.self = cycle
     for (const thrown of [
@@ -120,8 +120,8 @@ describe("any other failure of a step", () => {
   })
 })
 
-describe("a failure of the whole", () => {
-  it("is a cancel with its actor, a reject, or a commit that was refused", () => {
+describe("a failure of the whole execution", () => {
+  it("a failure of the whole execution is a cancel with its actor, a reject, or a refused commit", () => {
     assert.deepInclude({ ...toError({ _tag: "Cancelled", actor: "ann" }) }, { _tag: "SagaCancelled", actor: "ann" })
     assert.strictEqual(toError({ _tag: "Cancelled" }).message, "The execution was cancelled")
     assert.strictEqual(toError({ _tag: "Rejected" })._tag, "SagaRejected")
@@ -134,7 +134,7 @@ describe("a failure of the whole", () => {
 })
 
 describe("a cause", () => {
-  it("of an interruption only is an error that says so, else what was thrown first", () => {
+  it("a cause with only an interruption becomes an error that says so, else the error that was thrown first", () => {
     const interrupted = Failure.defectOf(Cause.interrupt(1))
     assert.strictEqual((interrupted as Error).message, "the callback interrupted itself")
     assert.strictEqual(Failure.defectOf(Cause.die("broken")), "broken")

@@ -7,7 +7,7 @@ const Order = Saga.make("Order", { context: { sku: Schema.String } }).pipe(
   Saga.commit
 )
 
-it.effect("DEF-018 an execution is made from a committed saga: created, and of that saga", () =>
+it.effect("DEF-018 a new execution has status created and the committed saga that it was made from", () =>
   Effect.gen(function* () {
     const execution = yield* SagaExecution.fromDefinition(Order, { context: { sku: "book" } })
     assert.strictEqual(execution.status, "created")
@@ -18,7 +18,7 @@ it.effect("DEF-018 an execution is made from a committed saga: created, and of t
   })
 )
 
-it("keeps times in whole milliseconds, as they are stored", () => {
+it("an execution keeps times in whole milliseconds, as they are stored", () => {
   const quick = Saga.make("Quick", { context: {} }).pipe(
     Saga.local("one", { execute: () => Effect.void, timeout: "1.5 millis" }),
     Saga.commit

@@ -68,27 +68,29 @@ const assertEqual = (one: Execution.SagaExecution, other: Execution.SagaExecutio
 describe("a new execution", () => {
   const Small = Saga.make("Small", { context: {} }).pipe(Saga.local("one", { execute: () => Effect.void }), Saga.commit)
 
-  it.effect("EXE-001 is created, with an empty context, a fresh id, no steps, and the definition it was made of", () =>
-    Effect.gen(function* () {
-      const execution = yield* Execution.fromDefinition(Small)
-      assert.strictEqual(execution.status, "created")
-      assert.deepStrictEqual(Object.keys(execution.context as object), [])
-      assert.strictEqual(Uuid.normalize(execution.uuid), execution.uuid)
-      assert.strictEqual(Uuid.version(execution.uuid), "7")
-      assert.deepStrictEqual(execution.executedSteps, [])
-      assert.strictEqual(execution.pausedStep, undefined)
-      assert.strictEqual(execution.alreadyRollback, false)
-      assert.strictEqual(execution.definition, Small)
-      assert.strictEqual(execution.saga, "Small")
-      assert.notStrictEqual((yield* Execution.fromDefinition(Small)).uuid, execution.uuid)
-      assert.deepStrictEqual(
-        [execution.user, execution.startKey, execution.decision, execution.commitState, execution.revision],
-        [undefined, undefined, null, "none", 0]
-      )
-    })
+  it.effect(
+    "EXE-001 a new execution is created, with an empty context, a fresh id, no steps, and the definition it was made of",
+    () =>
+      Effect.gen(function* () {
+        const execution = yield* Execution.fromDefinition(Small)
+        assert.strictEqual(execution.status, "created")
+        assert.deepStrictEqual(Object.keys(execution.context as object), [])
+        assert.strictEqual(Uuid.normalize(execution.uuid), execution.uuid)
+        assert.strictEqual(Uuid.version(execution.uuid), "7")
+        assert.deepStrictEqual(execution.executedSteps, [])
+        assert.strictEqual(execution.pausedStep, undefined)
+        assert.strictEqual(execution.alreadyRollback, false)
+        assert.strictEqual(execution.definition, Small)
+        assert.strictEqual(execution.saga, "Small")
+        assert.notStrictEqual((yield* Execution.fromDefinition(Small)).uuid, execution.uuid)
+        assert.deepStrictEqual(
+          [execution.user, execution.startKey, execution.decision, execution.commitState, execution.revision],
+          [undefined, undefined, null, "none", 0]
+        )
+      })
   )
 
-  it.effect("EXE-002 starts with the context it is given", () =>
+  it.effect("EXE-002 a new execution starts with the context it is given", () =>
     Effect.gen(function* () {
       const execution = yield* Execution.fromDefinition(PlaceOrder, { context })
       assert.deepStrictEqual(Object.entries(execution.context as object), Object.entries(context))
@@ -99,7 +101,7 @@ describe("a new execution", () => {
     })
   )
 
-  it.effect("EXE-002 is refused where the context does not fit, or is too large", () =>
+  it.effect("EXE-002 a new execution is refused where the context does not fit, or is too large", () =>
     Effect.gen(function* () {
       const wrong = yield* Effect.flip(Execution.fromDefinition(PlaceOrder, { context: { ...context, amount: "1" } }))
       assert.deepInclude({ ...wrong }, { _tag: "SagaContextEncodeError", path: "", issue: "$.amount: InvalidType" })
@@ -111,7 +113,7 @@ describe("a new execution", () => {
     })
   )
 
-  it.effect("EXE-003 has the id it is given, in its stored form", () =>
+  it.effect("EXE-003 a new execution has the id it is given, in its stored form", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* Execution.fromDefinition(Small, { uuid })).uuid, uuid)
       assert.strictEqual((yield* Execution.fromDefinition(Small, { uuid: ` ${uuid.toUpperCase()} ` })).uuid, uuid)
@@ -125,7 +127,7 @@ describe("a new execution", () => {
     })
   )
 
-  it.effect("EXE-003 has the next id of a seeded sequence where there is one", () =>
+  it.effect("EXE-003 a new execution has the next id of a seeded sequence where there is one", () =>
     Effect.gen(function* () {
       const make = Effect.gen(function* () {
         const one = yield* Execution.fromDefinition(Small)
@@ -139,7 +141,7 @@ describe("a new execution", () => {
     })
   )
 
-  it.effect("EXE-004 is refused for an empty saga and for one that is not committed", () =>
+  it.effect("EXE-004 a new execution is refused for an empty saga and for one that is not committed", () =>
     Effect.gen(function* () {
       const empty = Saga.make("Empty", { context: {} })
       assert.strictEqual((yield* Effect.flip(Execution.fromDefinition(empty)))._tag, "EmptySaga")
@@ -161,7 +163,7 @@ describe("the context of an execution", () => {
   const values = { amount: 5, note: "gift", address: { city: "Gent" }, at: new Date(0) }
   const stocked = begin(Shop, values).start().succeeds("0", [1, 2])
 
-  it("CTX-001 gives every value back under its key", () => {
+  it("CTX-001 the context of an execution gives every value back under its key", () => {
     const read = stocked.execution.context as typeof values & { readonly stock: ReadonlyArray<number> }
     assert.strictEqual(read.amount, 5)
     assert.strictEqual(read.note, "gift")
@@ -170,7 +172,7 @@ describe("the context of an execution", () => {
     assert.deepStrictEqual(read.stock, [1, 2])
   })
 
-  it.effect("CTX-006 goes through JSON text and back", () =>
+  it.effect("CTX-006 the context of an execution goes through JSON text and back", () =>
     Effect.gen(function* () {
       const read = yield* again(stocked.execution)
       assert.deepStrictEqual(read.context, stocked.execution.context)
@@ -182,7 +184,7 @@ describe("the context of an execution", () => {
     })
   )
 
-  it("CTX-007 is a mapping: membership, size, keys, entries and equality", () => {
+  it("CTX-007 the context of an execution is a mapping: membership, size, keys, entries and equality", () => {
     const read = stocked.execution.context as Record<string, unknown>
     assert.deepStrictEqual(["stock" in read, "amount" in read, "absent" in read], [true, true, false])
     // Not even what every other object inherits.
@@ -196,7 +198,7 @@ describe("the context of an execution", () => {
     assert.deepStrictEqual([Equal.equals(same, read), Equal.equals(other, read)], [true, false])
   })
 
-  it("is shown as it is stored where the saga is not known, or reads its values differently by now", () => {
+  it("a context is shown in its stored form where the saga is unknown, or its schemas have changed", () => {
     // Nobody has read it before: what is decoded once is kept.
     const state = () => begin(Shop, values).start().succeeds("0", [1, 2]).state
     const stored = { ...values, at: "1970-01-01T00:00:00.000Z", stock: [1, 2] }
@@ -213,7 +215,7 @@ describe("the context of an execution", () => {
 })
 
 describe("the encoded form", () => {
-  it("RAW-001 of a new execution says what there is to say, and null for what there is not", () => {
+  it("RAW-001 the encoded form of a new execution has null for absent values", () => {
     const { events, ...encoded } = Execution.raw(forAnn.execution)
     assert.deepStrictEqual(throughJson(encoded), {
       v: 1,
@@ -235,14 +237,14 @@ describe("the encoded form", () => {
     assert.strictEqual(Execution.raw(order.execution).user, null)
   })
 
-  it.effect("RAW-002 an execution decodes to itself, with and without user", () =>
+  it.effect("RAW-002 an encoded execution decodes to itself, with and without user", () =>
     Effect.gen(function* () {
       for (const { execution } of [order, forAnn, paused(order), inBranch])
         assert.strictEqual(yield* Execution.fromRaw(execution), execution)
     })
   )
 
-  it.effect("RAW-003 of a paused execution decodes to one that was run to that point", () =>
+  it.effect("RAW-003 the encoded form of a paused execution decodes to one that was run to that point", () =>
     Effect.gen(function* () {
       const { execution } = paused(forAnn)
       const encoded = throughJson(Execution.raw(execution)) as Execution.Raw
@@ -262,7 +264,7 @@ describe("the encoded form", () => {
     })
   )
 
-  it("RAW-004 of a step has kind, definition, status, related services and whether it is rolled back", () => {
+  it("RAW-004 the encoded form of a step has kind, definition, status, related services and whether it is rolled back", () => {
     const [local, remote] = inBranch.execution.executedSteps
     assert.deepStrictEqual(Step.raw(local!), {
       kind: "local",
@@ -275,7 +277,7 @@ describe("the encoded form", () => {
     assert.deepInclude(Step.raw(remote!), { kind: "remote", relatedServices: ["orders", "payments"] })
   })
 
-  it("RAW-004 of a step decodes by its kind, and to itself; related services default to none", () => {
+  it("RAW-004 the encoded form of a step decodes by its kind, and to itself; related services default to none", () => {
     const decode = Schema.decodeUnknownExit(Step.Raw)
     const value = <A, E>(exit: Exit.Exit<A, E>) => (Exit.isSuccess(exit) ? exit.value : undefined)
     const steps = [...inBranch.execution.executedSteps, inBranch.execution.pausedStep!].map(Step.raw)
@@ -297,7 +299,7 @@ describe("the encoded form", () => {
     for (const encoded of foreign) assert.strictEqual(Exit.isFailure(decode(encoded)), true, JSON.stringify(encoded))
   })
 
-  it.effect("RAW-005 is plain JSON, and JSON text gives an equal execution back", () =>
+  it.effect("RAW-005 the encoded form is plain JSON, and JSON text gives an equal execution back", () =>
     Effect.gen(function* () {
       const journey = begin(Journey, { who: "ann" }, { startKey: "k", user: "ann" }).start({ transactional: true })
       const stories = [
@@ -321,7 +323,7 @@ describe("the encoded form", () => {
     })
   )
 
-  it.effect("RAW-005 knows what is stored already and what is not", () =>
+  it.effect("RAW-005 an execution knows which facts are stored already and which are not", () =>
     Effect.gen(function* () {
       const { execution } = paused(order)
       const stored = Execution.stored(execution)
@@ -340,7 +342,7 @@ describe("the encoded form", () => {
     })
   )
 
-  it.effect("of what is no execution is refused with the place, and without the value", () =>
+  it.effect("an encoded form that is no execution is refused with the place, and without the value", () =>
     Effect.gen(function* () {
       const encoded = throughJson(Execution.raw(paused(order).execution)) as Execution.Raw
       const wrong: ReadonlyArray<[unknown, string]> = [
@@ -366,7 +368,7 @@ describe("the encoded form", () => {
     })
   )
 
-  it.effect("with a key that reaches a prototype is refused", () =>
+  it.effect("the encoded form with a key that reaches a prototype is refused", () =>
     Effect.gen(function* () {
       const text = JSON.stringify(Execution.raw(order.execution))
       const hostile = text.replaceAll('"orderId"', '"__proto__":{"admin":true},"orderId"')
@@ -376,7 +378,7 @@ describe("the encoded form", () => {
     })
   )
 
-  it.effect("can be shown without its saga, or with another one, and is not continued by that", () =>
+  it.effect("an encoded execution can be shown without its saga, or with another one, but is not continued then", () =>
     Effect.gen(function* () {
       const encoded = throughJson(Execution.raw(inBranch.execution))
       for (const definition of [undefined, Weekend]) {
@@ -413,7 +415,7 @@ describe("a conditional step", () => {
     inner: []
   }
 
-  it("CND-007 that is created has no nested execution, no related services, and is not rolled back", () => {
+  it("CND-007 a conditional step that is created has no nested execution, no related services, and is not rolled back", () => {
     const made = Step.make(run, created)
     assert.deepStrictEqual(Step.raw(made), {
       kind: "conditional",
@@ -428,7 +430,7 @@ describe("a conditional step", () => {
     assert.strictEqual(made.definition, SagaPath.at(PlaceOrder, "2"))
   })
 
-  it("CND-007 has no service of its own: its steps have", () => {
+  it("CND-007 a conditional step has no service of its own: its steps have", () => {
     const chosen = inBranch.execution.pausedStep!
     assert.deepStrictEqual(chosen.relatedServices, ["orders"])
     const passed = begin(PlaceOrder, context)
@@ -442,7 +444,7 @@ describe("a conditional step", () => {
     assert.deepStrictEqual(passed.execution.executedSteps[2]?.relatedServices, [])
   })
 
-  it("CND-008 that is paused encodes the nested execution whole: its id, user, status, paused step and context", () => {
+  it("CND-008 a conditional step that is paused encodes the nested execution whole: its id, user, status, paused step and context", () => {
     const encoded = throughJson(Execution.raw(inBranch.execution)) as Execution.Raw
     const { context: of, ...inner } = (encoded.pausedStep as Extract<Step.Raw, { kind: "conditional" }>).inner!
     assert.deepInclude(encoded.pausedStep, { kind: "conditional", status: "paused-by-on-execute", choice: 0 })
@@ -463,29 +465,31 @@ describe("a conditional step", () => {
     assert.deepStrictEqual(of, { ...context, reservationId: "r-1", payment: { paymentId: "p-1" } })
   })
 
-  it.effect("CND-009 that is paused goes through JSON text and back, with its nested execution", () =>
-    Effect.gen(function* () {
-      const decoded = yield* again(inBranch.execution)
-      assertEqual(decoded, inBranch.execution)
-      const [inner] = decoded.pausedStep?.inner ?? []
-      assert.deepStrictEqual([inner?.uuid, inner?.user, inner?.status], [uuid, "ann", "paused"])
-      assert.strictEqual(inner?.pausedStep?.definition, SagaPath.at(PlaceOrder, "2/if0/0"))
-      // It goes on where it was.
-      const next = new Execution.SagaExecution(decoded.state, PlaceOrder)
-      assert.deepStrictEqual(Object.keys(contextView(PlaceOrder, next.state.root.current!.inner[0]!.context)), [
-        "orderId",
-        "sku",
-        "quantity",
-        "amount",
-        "reservationId",
-        "payment"
-      ])
-    })
+  it.effect(
+    "CND-009 a conditional step that is paused goes through JSON text and back, with its nested execution",
+    () =>
+      Effect.gen(function* () {
+        const decoded = yield* again(inBranch.execution)
+        assertEqual(decoded, inBranch.execution)
+        const [inner] = decoded.pausedStep?.inner ?? []
+        assert.deepStrictEqual([inner?.uuid, inner?.user, inner?.status], [uuid, "ann", "paused"])
+        assert.strictEqual(inner?.pausedStep?.definition, SagaPath.at(PlaceOrder, "2/if0/0"))
+        // It goes on where it was.
+        const next = new Execution.SagaExecution(decoded.state, PlaceOrder)
+        assert.deepStrictEqual(Object.keys(contextView(PlaceOrder, next.state.root.current!.inner[0]!.context)), [
+          "orderId",
+          "sku",
+          "quantity",
+          "amount",
+          "reservationId",
+          "payment"
+        ])
+      })
   )
 })
 
-describe("what ran inside a step", () => {
-  it("is shown as an execution of its own: running, finished, errored", () => {
+describe("inner executions", () => {
+  it("an inner execution is shown as an execution of its own: running, finished, errored", () => {
     const inner = (story: Story) => {
       const { executedSteps, pausedStep } = story.execution
       const [found] = (pausedStep ?? executedSteps.at(-1))?.inner ?? []
@@ -500,7 +504,7 @@ describe("what ran inside a step", () => {
     assert.deepStrictEqual(inner(inBranch.replies("execute", "2/if0/0", 500).decided()), ["errored", ["courier"]])
   })
 
-  it("is every branch of a parallel step", () => {
+  it("every branch of a parallel step is an inner execution", () => {
     const { pausedStep } = begin(Journey, { who: "ann" })
       .start()
       .succeeds("0", "plan")
@@ -522,7 +526,7 @@ describe("what ran inside a step", () => {
     assert.strictEqual(branches.length, 2)
   })
 
-  it("a paused step stands among the executed ones once the way back has begun", () => {
+  it("a paused step is listed among the executed steps once the rollback has begun", () => {
     const cancelled = paused(order).cancels()
     assert.strictEqual(cancelled.execution.pausedStep, undefined)
     for (const story of [cancelled, cancelled.probes("1")])

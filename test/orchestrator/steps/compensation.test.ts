@@ -47,26 +47,29 @@ const stubborn = (deaths: number, retryCompensate?: { readonly times: number; re
 }
 
 describe("a local compensation", () => {
-  it.effect("that dies is tried again after a growing wait; the step before it waits for it", () => {
-    const { at, saga, story } = stubborn(3)
-    return Effect.gen(function* () {
-      const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
-      yield* until("the first death", () => at.length === 1)
-      assert.deepStrictEqual(story.lines, ["first", "seat"])
-      yield* TestClock.adjust("1 minute")
-      const failed = yield* Fiber.join(fiber)
-      // one second, doubled each time: what SPEC C8 says of every compensation
-      assert.deepStrictEqual(at, [0, 1_000, 3_000, 7_000])
-      assert.deepStrictEqual(story.lines, ["first", "seat", "12A back", "first back"])
-      assert.instanceOf(failed.cause, SoldOut)
-      assert.deepStrictEqual(failed.later.length, 1)
-      assert.deepInclude(failed.later[0], { _tag: "SagaFailedExecutionStep", cause: "death 3" })
-      assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
-      assert.deepStrictEqual(statuses(failed.execution.executedSteps).seat, "finished")
-    }).pipe(Effect.provide(manager([saga])))
-  })
+  it.effect(
+    "a local compensation that dies is tried again after a growing wait; the step before it waits for it",
+    () => {
+      const { at, saga, story } = stubborn(3)
+      return Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+        yield* until("the first death", () => at.length === 1)
+        assert.deepStrictEqual(story.lines, ["first", "seat"])
+        yield* TestClock.adjust("1 minute")
+        const failed = yield* Fiber.join(fiber)
+        // one second, doubled each time: what SPEC C8 says of every compensation
+        assert.deepStrictEqual(at, [0, 1_000, 3_000, 7_000])
+        assert.deepStrictEqual(story.lines, ["first", "seat", "12A back", "first back"])
+        assert.instanceOf(failed.cause, SoldOut)
+        assert.deepStrictEqual(failed.later.length, 1)
+        assert.deepInclude(failed.later[0], { _tag: "SagaFailedExecutionStep", cause: "death 3" })
+        assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
+        assert.deepStrictEqual(statuses(failed.execution.executedSteps).seat, "finished")
+      }).pipe(Effect.provide(manager([saga])))
+    }
+  )
 
-  it.effect("is between two attempts shown as paused on failure", () => {
+  it.effect("a local compensation is shown as paused-on-failure between two attempts", () => {
     const { at, saga } = stubborn(1)
     return Effect.gen(function* () {
       const { find, load } = yield* SagaManager.SagaManager
@@ -86,25 +89,28 @@ describe("a local compensation", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("is tried as often as retryCompensate says, then parked; the other steps are compensated", () => {
-    const { at, saga, story } = stubborn(10, { times: 2, backoff: "1 second" })
-    return Effect.gen(function* () {
-      const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
-      yield* until("the first death", () => at.length === 1)
-      yield* TestClock.adjust("1 hour")
-      const failed = yield* Fiber.join(fiber)
-      assert.deepStrictEqual(at, [0, 1_000, 3_000])
-      assert.deepStrictEqual(story.lines, ["first", "seat", "first back"])
-      assert.instanceOf(failed.cause, SoldOut)
-      assert.deepStrictEqual(failed.parked, ["1"])
-      assert.deepInclude(failed.later[0], { step: "seat", cause: "death 3" })
-      assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: false, settled: false })
-      assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["first"])
-      assert.deepStrictEqual(statuses(failed.execution.executedSteps).seat, "errored-on-failure")
-    }).pipe(Effect.provide(manager([saga])))
-  })
+  it.effect(
+    "a local compensation is tried as often as retryCompensate says, then parked; the other steps are compensated",
+    () => {
+      const { at, saga, story } = stubborn(10, { times: 2, backoff: "1 second" })
+      return Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+        yield* until("the first death", () => at.length === 1)
+        yield* TestClock.adjust("1 hour")
+        const failed = yield* Fiber.join(fiber)
+        assert.deepStrictEqual(at, [0, 1_000, 3_000])
+        assert.deepStrictEqual(story.lines, ["first", "seat", "first back"])
+        assert.instanceOf(failed.cause, SoldOut)
+        assert.deepStrictEqual(failed.parked, ["1"])
+        assert.deepInclude(failed.later[0], { step: "seat", cause: "death 3" })
+        assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: false, settled: false })
+        assert.deepStrictEqual(compensated(failed.execution.executedSteps), ["first"])
+        assert.deepStrictEqual(statuses(failed.execution.executedSteps).seat, "errored-on-failure")
+      }).pipe(Effect.provide(manager([saga])))
+    }
+  )
 
-  it.effect("that is parked fails execute with SagaFailedExecution, not with the declared error", () => {
+  it.effect("a parked compensation fails execute with SagaFailedExecution, not with the declared error", () => {
     const { saga } = stubborn(1, { times: 0 })
     return Effect.gen(function* () {
       const failed = yield* failure(SagaManager.execute(saga, { context }))
@@ -113,7 +119,7 @@ describe("a local compensation", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("that works after all leaves execute with the declared error itself", () => {
+  it.effect("a compensation that works after retries lets execute fail with the declared error itself", () => {
     const { saga } = stubborn(0)
     return Effect.gen(function* () {
       const error = yield* Effect.flip(SagaManager.execute(saga, { context }))
@@ -123,7 +129,7 @@ describe("a local compensation", () => {
 })
 
 describe("a parked step", () => {
-  it.effect("is tried again by retryParked, and the execution is settled when it works", () => {
+  it.effect("a parked compensation is tried again by retryParked, and the execution is settled when it works", () => {
     const { at, saga, story } = stubborn(1, { times: 0 })
     return Effect.gen(function* () {
       const { load, retryParked } = yield* SagaManager.SagaManager
@@ -142,7 +148,7 @@ describe("a parked step", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("that fails again is parked again, with its attempts counted from the start", () => {
+  it.effect("a parked compensation that fails again is parked again, with its attempts counted from the start", () => {
     const { at, saga } = stubborn(4, { times: 1, backoff: "1 second" })
     return Effect.gen(function* () {
       const { load, retryParked } = yield* SagaManager.SagaManager
@@ -161,7 +167,7 @@ describe("a parked step", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("is closed by resolveParked, which says who and why; its compensation does not run", () => {
+  it.effect("a parked step is closed by resolveParked, with actor and reason; its compensation does not run", () => {
     const { at, saga } = stubborn(1, { times: 0 })
     return Effect.gen(function* () {
       const { load, resolveParked } = yield* SagaManager.SagaManager
@@ -175,7 +181,7 @@ describe("a parked step", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("is asked for by its path: what is not parked is refused", () => {
+  it.effect("retryParked takes the path of a parked step, and refuses any other", () => {
     const { saga } = stubborn(1, { times: 0 })
     return Effect.gen(function* () {
       const { resolveParked, retryParked } = yield* SagaManager.SagaManager
@@ -211,7 +217,7 @@ describe("a remote compensation", () => {
     return { cancel, fiber }
   })
 
-  it.effect("that is answered with 500 is sent again, the same message", () =>
+  it.effect("a remote compensation that is answered with 500 is sent again, the same message", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const { cancel, fiber } = yield* rollingBack
@@ -234,25 +240,27 @@ describe("a remote compensation", () => {
     }).pipe(Effect.provide(manager([saga])))
   )
 
-  it.effect("that is answered with 500 too often is parked; the step before it is compensated", () =>
-    Effect.gen(function* () {
-      const { cancel, fiber } = yield* rollingBack
-      // the second answer to the same attempt does not count
-      for (const wait of ["0 millis", "0 millis", "1500 millis", "2500 millis"] as const) {
-        assert.isUndefined(fiber.pollUnsafe())
-        yield* TestClock.adjust(wait)
-        yield* reply(cancel, { status: 500, content: wait })
-        yield* idle
-      }
-      const failed = yield* Fiber.join(fiber)
-      assert.deepStrictEqual(failed.parked, ["1"])
-      assert.deepStrictEqual(story.lines, ["first", "first back"])
-      assert.deepStrictEqual(statuses(failed.execution.executedSteps).flight, "errored-on-failure")
-      assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: false })
-    }).pipe(Effect.provide(manager([saga])))
+  it.effect(
+    "a remote compensation that is answered with 500 too often is parked; the step before it is compensated",
+    () =>
+      Effect.gen(function* () {
+        const { cancel, fiber } = yield* rollingBack
+        // the second answer to the same attempt does not count
+        for (const wait of ["0 millis", "0 millis", "1500 millis", "2500 millis"] as const) {
+          assert.isUndefined(fiber.pollUnsafe())
+          yield* TestClock.adjust(wait)
+          yield* reply(cancel, { status: 500, content: wait })
+          yield* idle
+        }
+        const failed = yield* Fiber.join(fiber)
+        assert.deepStrictEqual(failed.parked, ["1"])
+        assert.deepStrictEqual(story.lines, ["first", "first back"])
+        assert.deepStrictEqual(statuses(failed.execution.executedSteps).flight, "errored-on-failure")
+        assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: false })
+      }).pipe(Effect.provide(manager([saga])))
   )
 
-  it.effect("that is never answered is parked; a late answer resolves it", () =>
+  it.effect("a remote compensation that is never answered is parked; a late answer resolves it", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const { load } = yield* SagaManager.SagaManager
@@ -271,7 +279,7 @@ describe("a remote compensation", () => {
     }).pipe(Effect.provide(manager([saga])))
   )
 
-  it.effect("that is parked is sent again by retryParked, the same message", () =>
+  it.effect("a parked remote compensation is sent again by retryParked, the same message", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const { load, retryParked } = yield* SagaManager.SagaManager

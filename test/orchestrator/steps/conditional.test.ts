@@ -158,7 +158,7 @@ describe("execute", () => {
     }
   )
 
-  it.effect("CND-010 conditions are asked in order until one holds; only its branch runs", () => {
+  it.effect("CND-010 conditions are evaluated in order until one holds; only its branch runs", () => {
     const asked: Array<number> = []
     const ask = (n: number, holds: boolean) => () => {
       asked.push(n)
@@ -285,7 +285,7 @@ describe("rollback", () => {
       }).pipe(Effect.provide(runnerEnrolling([Travel])))
   )
 
-  it.effect("CND-006 before it has run there is nothing to roll back", () =>
+  it.effect("CND-006 a conditional step that has not run cannot be rolled back", () =>
     Effect.gen(function* () {
       story.lines.length = 0
       const refused = yield* Effect.flip(rollback(yield* SagaExecution.fromDefinition(Travel, { context: far })))

@@ -100,7 +100,7 @@ describe("forward", () => {
     }).pipe(Effect.provide(world))
   })
 
-  it.effect("what it sends has the uuid and user of the whole, and a path of its own", () => {
+  it.effect("messages of a nested saga have the uuid and user of the whole execution, and a path of their own", () => {
     const { saga, world } = make()
     return Effect.gen(function* () {
       const wire = yield* Wire
@@ -115,7 +115,7 @@ describe("forward", () => {
     }).pipe(Effect.provide(world))
   })
 
-  it.effect("it never commits alone: everybody is asked once, at the end of the whole", () => {
+  it.effect("a nested saga never commits alone: all services are asked once, at the end of the whole execution", () => {
     const story = makeStory()
     const saga = makeTravel(story)
     return Effect.gen(function* () {
@@ -130,7 +130,7 @@ describe("forward", () => {
     }).pipe(Effect.provide(Layer.provideMerge(services(story), managerEnrolling([saga]))))
   })
 
-  it.effect("a pause inside is a pause of the step, and survives being stored", () => {
+  it.effect("a pause inside a nested saga is a pause of the step, and survives being stored", () => {
     const story = makeStory()
     const saga = makeTravel(story)
     return Effect.gen(function* () {
@@ -208,7 +208,7 @@ describe("depth", () => {
 
 describe("backward", () => {
   it.effect(
-    "a failure inside compensates the steps that ran there, in reverse, then the steps before; its error is that of the whole",
+    "a failure inside a nested saga compensates its steps in reverse, then the steps before; its error is that of the whole execution",
     () => {
       const { saga, story, world } = make()
       return Effect.gen(function* () {
@@ -235,7 +235,7 @@ describe("backward", () => {
     }
   )
 
-  it.effect("a refusal inside is the error that execute fails with", () => {
+  it.effect("a refusal inside a nested saga is the error that execute fails with", () => {
     const { saga, story, world } = make()
     return Effect.gen(function* () {
       const error = yield* Effect.flip(SagaManager.execute(saga, { context: { trip: "full" } }))
@@ -244,7 +244,7 @@ describe("backward", () => {
     }).pipe(Effect.provide(world))
   })
 
-  it.effect("a failure after it compensates the nested saga as a whole", () => {
+  it.effect("a failure after a nested saga compensates the nested saga as a whole", () => {
     const { saga, story, world } = make()
     return Effect.gen(function* () {
       const failed = yield* failure(SagaManager.run(saga, { context: { trip: "unreported" } }))
@@ -263,7 +263,7 @@ describe("backward", () => {
     }).pipe(Effect.provide(world))
   })
 
-  it.effect("a context that cannot be made fails the step before anything of it begins", () => {
+  it.effect("a nested saga whose context cannot be made fails before any of its steps begins", () => {
     const story = makeStory()
     const broken = new Error("no nights")
     const saga = Saga.make("Travel", { context: { trip: Schema.String } }).pipe(
@@ -294,7 +294,7 @@ describe("backward", () => {
   })
 
   it.effect(
-    "a rollback in a pause inside asks for the awaited step first, then compensates inside, then outside",
+    "a rollback during a pause inside a nested saga probes the awaited step first, then compensates inside, then outside",
     () => {
       const story = makeStory()
       const saga = makeTravel(story)

@@ -62,63 +62,69 @@ const make = () => {
 const lines = Effect.map(Wire, (wire) => wire.story())
 
 describe("forward", () => {
-  it.effect("all branches begin at once; when all are done, their results are in the context side by side", () => {
-    const { saga, story, world } = make()
-    return Effect.gen(function* () {
-      const fiber = yield* Effect.forkChild(SagaManager.execute(saga, { context }))
-      const hotel = yield* sentTo("execute hotels/Book")
-      assert.deepStrictEqual(yield* lines, ["execute flights/Book", "execute hotels/Book"])
-      // the later one answers first
-      yield* reply(hotel, { content: { ref: "H1" } })
-      yield* idle
-      assert.deepStrictEqual(story.lines, ["first"])
-      yield* reply(yield* sentTo("execute flights/Book"), { content: { ref: "F1" } })
-      const receipt = yield* Fiber.join(fiber)
-      assert.deepEqual(receipt, {
-        trip: "Gent",
-        first: undefined,
-        flight: { ref: "F1" },
-        seat: "12A in F1",
-        hotel: { ref: "H1" },
-        report: "12A in F1, H1"
-      })
-    }).pipe(Effect.provide(world))
-  })
+  it.effect(
+    "all parallel branches begin at once; when all are done, their results are in the context side by side",
+    () => {
+      const { saga, story, world } = make()
+      return Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(SagaManager.execute(saga, { context }))
+        const hotel = yield* sentTo("execute hotels/Book")
+        assert.deepStrictEqual(yield* lines, ["execute flights/Book", "execute hotels/Book"])
+        // the later one answers first
+        yield* reply(hotel, { content: { ref: "H1" } })
+        yield* idle
+        assert.deepStrictEqual(story.lines, ["first"])
+        yield* reply(yield* sentTo("execute flights/Book"), { content: { ref: "F1" } })
+        const receipt = yield* Fiber.join(fiber)
+        assert.deepEqual(receipt, {
+          trip: "Gent",
+          first: undefined,
+          flight: { ref: "F1" },
+          seat: "12A in F1",
+          hotel: { ref: "H1" },
+          report: "12A in F1, H1"
+        })
+      }).pipe(Effect.provide(world))
+    }
+  )
 
-  it.effect("it is paused while something is awaited and nothing runs; each branch keeps its own paused step", () => {
-    const story = makeStory()
-    const saga = makeBoth(story)
-    return Effect.gen(function* () {
-      const wire = yield* Wire
-      const paused = yield* begin(saga, { context })
-      assert.deepInclude(paused, { status: "paused" })
-      assert.deepInclude(paused.pausedStep, { name: "both", kind: "parallel", status: "paused-by-on-execute" })
-      assert.deepStrictEqual(
-        paused.pausedStep?.inner.map(({ pausedStep, status }) => [status, pausedStep?.path]),
-        [
-          ["paused", "1/b0/0"],
-          ["paused", "1/b1/0"]
-        ]
-      )
-      // two are awaited: an answer must say which one it is for
-      const refused = yield* Effect.flip(go(paused, { content: { ref: "?" } }))
-      assert.deepInclude(refused, { _tag: "SagaResponseAmbiguous", awaited: ["1/b0/0", "1/b1/0"] })
-      const one = yield* go(paused, { to: wire.sent()[1], content: { ref: "H1" } })
-      assert.deepInclude(one, { status: "paused" })
-      const read = yield* SagaExecution.fromRaw(JSON.parse(JSON.stringify(SagaExecution.raw(one))), saga)
-      // now one is awaited, and an answer without a request is for it
-      const finished = yield* go(read, { content: { ref: "F1" } })
-      assert.deepInclude(finished.context, { report: "12A in F1, H1" })
-      assert.deepStrictEqual(statuses(finished.executedSteps), {
-        first: "finished",
-        both: "finished",
-        flight: "finished",
-        seat: "finished",
-        hotel: "finished",
-        report: "finished"
-      })
-    }).pipe(Effect.provide(runner([saga])))
-  })
+  it.effect(
+    "a parallel step is paused while a reply is awaited and nothing runs; each branch keeps its own paused step",
+    () => {
+      const story = makeStory()
+      const saga = makeBoth(story)
+      return Effect.gen(function* () {
+        const wire = yield* Wire
+        const paused = yield* begin(saga, { context })
+        assert.deepInclude(paused, { status: "paused" })
+        assert.deepInclude(paused.pausedStep, { name: "both", kind: "parallel", status: "paused-by-on-execute" })
+        assert.deepStrictEqual(
+          paused.pausedStep?.inner.map(({ pausedStep, status }) => [status, pausedStep?.path]),
+          [
+            ["paused", "1/b0/0"],
+            ["paused", "1/b1/0"]
+          ]
+        )
+        // two are awaited: an answer must say which one it is for
+        const refused = yield* Effect.flip(go(paused, { content: { ref: "?" } }))
+        assert.deepInclude(refused, { _tag: "SagaResponseAmbiguous", awaited: ["1/b0/0", "1/b1/0"] })
+        const one = yield* go(paused, { to: wire.sent()[1], content: { ref: "H1" } })
+        assert.deepInclude(one, { status: "paused" })
+        const read = yield* SagaExecution.fromRaw(JSON.parse(JSON.stringify(SagaExecution.raw(one))), saga)
+        // now one is awaited, and an answer without a request is for it
+        const finished = yield* go(read, { content: { ref: "F1" } })
+        assert.deepInclude(finished.context, { report: "12A in F1, H1" })
+        assert.deepStrictEqual(statuses(finished.executedSteps), {
+          first: "finished",
+          both: "finished",
+          flight: "finished",
+          seat: "finished",
+          hotel: "finished",
+          report: "finished"
+        })
+      }).pipe(Effect.provide(runner([saga])))
+    }
+  )
 
   it.effect("local callbacks of two branches run at the same time", () => {
     const story = makeStory()

@@ -345,7 +345,7 @@ describe("rollback", () => {
     }).pipe(Effect.provide(runner([Compensable])))
   )
 
-  it.effect("REM-010 before anything has run there is nothing to roll back, and nothing is sent", () =>
+  it.effect("REM-010 a rollback before the first step is refused, and nothing is sent", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const created = yield* SagaExecution.fromDefinition(Compensable, { context })

@@ -139,7 +139,7 @@ describe("deadline", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("without a reply the service is asked; a command that ran is compensated with its recorded reply", () => {
+  it.effect("at the deadline the service is probed; a command that ran is compensated with its recorded reply", () => {
     const story = makeStory()
     const saga = withSeat(story)
     return Effect.gen(function* () {
@@ -193,7 +193,7 @@ describe("deadline", () => {
     })
   }
 
-  it.effect("a late reply to the request answers the question too; the step is never finished by it", () => {
+  it.effect("a late reply to the request answers the probe too; it never finishes the step", () => {
     const story = makeStory()
     const saga = withSeat(story)
     return Effect.gen(function* () {
@@ -216,7 +216,7 @@ describe("deadline", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("a question that is not answered is repeated, then parked; a late answer resolves it", () => {
+  it.effect("a probe that is not answered is repeated, then the step is parked; a late answer resolves it", () => {
     const story = makeStory()
     const saga = trip.pipe(
       Saga.local("seat", { execute: () => story.tell("seat"), compensate: () => story.tell("seat back") }),
@@ -280,7 +280,7 @@ describe("deadline", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("a step without a compensation is not asked for", () => {
+  it.effect("a step without a compensation is not probed", () => {
     const saga = trip.pipe(Saga.remote("flight", { execute: bookFlight, timeout: "10 seconds" }), Saga.commit)
     return Effect.gen(function* () {
       const wire = yield* Wire
@@ -294,7 +294,7 @@ describe("deadline", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("without a timeout of its own a step waits as long as the configuration says", () => {
+  it.effect("a step without a timeout waits as long as the configuration says", () => {
     const saga = trip.pipe(Saga.remote("flight", { execute: bookFlight }), Saga.commit)
     return Effect.gen(function* () {
       const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
@@ -310,7 +310,7 @@ describe("deadline", () => {
 
 describe("cancel", () => {
   it.effect(
-    "in a pause: the service is asked at once, a command that ran is compensated, and the waiter sees SagaCancelled",
+    "a cancel during a pause probes the service at once and compensates a command that ran; the waiter gets SagaCancelled",
     () => {
       const story = makeStory()
       const saga = withSeat(story)
@@ -333,7 +333,7 @@ describe("cancel", () => {
     }
   )
 
-  it.effect("a second cancel changes nothing; what is finished cannot be cancelled", () => {
+  it.effect("a second cancel changes nothing, and a finished execution cannot be cancelled", () => {
     const saga = withSeat(makeStory())
     return Effect.gen(function* () {
       const { cancel, load } = yield* SagaManager.SagaManager
@@ -356,7 +356,7 @@ describe("cancel", () => {
     }).pipe(Effect.provide(manager([saga])))
   })
 
-  it.effect("while the participants are asked to reserve: the votes no longer count", () => {
+  it.effect("after a cancel during the reserve phase the votes do not count any more", () => {
     const story = makeStory()
     const saga = withSeat(story)
     return Effect.gen(function* () {
@@ -380,7 +380,7 @@ describe("cancel", () => {
     }).pipe(Effect.provide(managerEnrolling([saga])))
   })
 
-  it.effect("EXE-025 who joins while the others are told to reject is told as well", () => {
+  it.effect("EXE-025 a service that joins while others are told to reject is told as well", () => {
     const saga = withSeat(makeStory())
     return Effect.gen(function* () {
       const phase = yield* Agreement
@@ -405,7 +405,7 @@ describe("cancel", () => {
     }).pipe(Effect.provide(managerEnrolling([saga])))
   })
 
-  it.effect("is not waited with: what is parked can be resolved while participants have not been told yet", () => {
+  it.effect("a parked step can be resolved while participants have not been told to reject yet", () => {
     const saga = trip.pipe(
       Saga.remote("flight", { execute: bookFlight }),
       Saga.local("seat", {

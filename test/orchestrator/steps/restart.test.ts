@@ -60,7 +60,7 @@ describe("a local step that a crash left half done", () => {
   }
   const seat = `seat under ${uuid}:1:execute`
 
-  it.effect("is not recorded as failed by the process that stops", () => {
+  it.effect("a half-done local step is not recorded as failed by the process that stops", () => {
     const { stopped } = half("retry")
     return Effect.gen(function* () {
       yield* stopped
@@ -73,36 +73,42 @@ describe("a local step that a crash left half done", () => {
     }).pipe(Effect.provide(ports()))
   })
 
-  it.effect("with onCrash retry runs again under the same key; the steps before it do not", () => {
-    const { saga, stopped, story } = half("retry")
-    return Effect.gen(function* () {
-      yield* stopped
-      const finished = yield* SagaManager.run(saga, { context, uuid }).pipe(inProcess([saga]))
-      assert.deepStrictEqual(story.lines, ["first", seat, seat])
-      assert.deepEqual(finished.context, { trip: "Gent", first: undefined, seat: "12A" })
-    }).pipe(Effect.provide(ports()))
-  })
+  it.effect(
+    "a half-done local step with onCrash retry runs again under the same key; the steps before it do not",
+    () => {
+      const { saga, stopped, story } = half("retry")
+      return Effect.gen(function* () {
+        yield* stopped
+        const finished = yield* SagaManager.run(saga, { context, uuid }).pipe(inProcess([saga]))
+        assert.deepStrictEqual(story.lines, ["first", seat, seat])
+        assert.deepEqual(finished.context, { trip: "Gent", first: undefined, seat: "12A" })
+      }).pipe(Effect.provide(ports()))
+    }
+  )
 
-  it.effect("with onCrash compensate is compensated by unknown, and so are the steps before it", () => {
-    const { saga, stopped, story } = half("compensate")
-    return Effect.gen(function* () {
-      yield* stopped
-      const failed = yield* failure(SagaManager.run(saga, { context, uuid })).pipe(inProcess([saga]))
-      assert.deepStrictEqual(story.lines, ["first", seat, "unknown Gent", "first back"])
-      assert.deepNestedInclude(failed, {
-        "cause._tag": "SagaFailedExecutionStep",
-        "cause.step": "seat",
-        "cause.cause._tag": "SagaStepInterrupted"
-      })
-      assert.deepStrictEqual(statuses(failed.execution.executedSteps), {
-        first: "finished",
-        seat: "errored-on-execute"
-      })
-      assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
-    }).pipe(Effect.provide(ports()))
-  })
+  it.effect(
+    "a half-done local step with onCrash compensate is compensated by unknown, and so are the steps before it",
+    () => {
+      const { saga, stopped, story } = half("compensate")
+      return Effect.gen(function* () {
+        yield* stopped
+        const failed = yield* failure(SagaManager.run(saga, { context, uuid })).pipe(inProcess([saga]))
+        assert.deepStrictEqual(story.lines, ["first", seat, "unknown Gent", "first back"])
+        assert.deepNestedInclude(failed, {
+          "cause._tag": "SagaFailedExecutionStep",
+          "cause.step": "seat",
+          "cause.cause._tag": "SagaStepInterrupted"
+        })
+        assert.deepStrictEqual(statuses(failed.execution.executedSteps), {
+          first: "finished",
+          seat: "errored-on-execute"
+        })
+        assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
+      }).pipe(Effect.provide(ports()))
+    }
+  )
 
-  it.effect("with onCrash park waits for a person; the steps before it are compensated", () => {
+  it.effect("a half-done local step with onCrash park waits for a person; the steps before it are compensated", () => {
     const { saga, stopped, story } = half("park")
     return Effect.gen(function* () {
       yield* stopped
@@ -119,7 +125,7 @@ describe("a local step that a crash left half done", () => {
     }).pipe(Effect.provide(ports()))
   })
 
-  it.effect("and parked stays parked in the process after", () => {
+  it.effect("a half-done local step that is parked stays parked in the next process", () => {
     const { saga, stopped, story } = half("park")
     return Effect.gen(function* () {
       yield* stopped
@@ -131,7 +137,7 @@ describe("a local step that a crash left half done", () => {
     }).pipe(Effect.provide(ports()))
   })
 
-  it.effect("with onCrash compensate needs an unknown", () =>
+  it.effect("onCrash compensate needs an unknown", () =>
     Effect.sync(() => {
       trip.pipe(
         Saga.local("seat", {
@@ -175,7 +181,7 @@ describe("a rollback", () => {
     }).pipe(Effect.provide(ports()))
   })
 
-  it.effect("a half-done step that is met there runs again under the same key, and is then compensated", () => {
+  it.effect("a half-done step in a rollback runs again under the same key, and is then compensated", () => {
     const story = makeStory()
     const saga = trip.pipe(
       Saga.parallel("both", {
@@ -249,24 +255,26 @@ describe("a remote step that is awaited", () => {
     Saga.commit
   )
 
-  it.effect("REM-011 is sent again with the same bytes by the next process, which takes the reply", () =>
-    Effect.gen(function* () {
-      story.lines.length = 0
-      const wire = yield* Wire
-      yield* stoppedWhen(saga, "the request is sent", () => wire.sent().length === 1)
-      const finished = yield* Effect.gen(function* () {
-        const fiber = yield* Effect.forkChild(SagaManager.run(saga, { context, uuid }))
-        yield* until("the request is sent again", () => wire.sent().length === 2)
-        yield* reply(wire.sent()[1], { content: { ref: "F1" } })
-        return yield* Fiber.join(fiber)
-      }).pipe(inProcess([saga]))
-      assert.strictEqual(wire.sent()[1]?.body, wire.sent()[0]?.body)
-      assert.deepEqual(finished.context, { trip: "Gent", seat: "12A", flight: { ref: "F1" } })
-      assert.deepStrictEqual(story.lines, ["seat"])
-    }).pipe(Effect.provide(ports()))
+  it.effect(
+    "REM-011 an awaited request is sent again with the same bytes by the next process, which takes the reply",
+    () =>
+      Effect.gen(function* () {
+        story.lines.length = 0
+        const wire = yield* Wire
+        yield* stoppedWhen(saga, "the request is sent", () => wire.sent().length === 1)
+        const finished = yield* Effect.gen(function* () {
+          const fiber = yield* Effect.forkChild(SagaManager.run(saga, { context, uuid }))
+          yield* until("the request is sent again", () => wire.sent().length === 2)
+          yield* reply(wire.sent()[1], { content: { ref: "F1" } })
+          return yield* Fiber.join(fiber)
+        }).pipe(inProcess([saga]))
+        assert.strictEqual(wire.sent()[1]?.body, wire.sent()[0]?.body)
+        assert.deepEqual(finished.context, { trip: "Gent", seat: "12A", flight: { ref: "F1" } })
+        assert.deepStrictEqual(story.lines, ["seat"])
+      }).pipe(Effect.provide(ports()))
   )
 
-  it.effect("REM-013 that never left is sent by the next process: it was stored before", () =>
+  it.effect("REM-013 a request that never left is sent by the next process: it was stored before", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       wire.refuse(() => true)
@@ -281,7 +289,7 @@ describe("a remote step that is awaited", () => {
     }).pipe(Effect.provide(ports()))
   )
 
-  it.effect("whose deadline has passed while no process was there is asked for at once", () =>
+  it.effect("a remote step whose deadline passed while no process ran is probed at once", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       yield* stoppedWhen(saga, "the request is sent", () => wire.sent().length === 1)
@@ -299,7 +307,7 @@ describe("a remote step that is awaited", () => {
     }).pipe(Effect.provide(ports()))
   )
 
-  it.effect("whose reply came while no process was there is finished by the next one", () =>
+  it.effect("a remote step whose reply came while no process ran is finished by the next one", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       yield* stoppedWhen(saga, "the request is sent", () => wire.sent().length === 1)

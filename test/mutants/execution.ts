@@ -39,7 +39,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "what was refused is undone as if it had an effect",
+    what: "what was refused is compensated as if it had an effect",
     file: "src/execution/rules/ForwardEvolution.ts",
     find: `          effect: event.status === 200 ? "exists" : "none",
           relatedServices`,
@@ -160,10 +160,9 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a late answer does not reach a step that is parked",
-    file: "src/execution/rules/StepTree.ts",
-    find: "current === undefined ? toArray(rolledBack) : [current, ...toArray(rolledBack)]",
-    replace:
-      "[...(current === undefined ? [] : [current]), ...toArray(rolledBack).filter(({ inner }) => inner.length > 0)]",
+    file: "src/execution/rules/SagaInput.ts",
+    find: "collect<Awaited>(self.root, notDone, (found, step) => {",
+    replace: "collect<Awaited>(self.root, notDone, (found, step) => {\n    if (step.parked !== undefined) return",
     tests: [decision, input]
   },
   {
@@ -192,7 +191,7 @@ export const execution: ReadonlyArray<Mutant> = [
     tests: [input]
   },
 
-  // ---- the agreement -------------------------------------------------------------------------------------------
+  // ---- two-phase commit -------------------------------------------------------------------------------------------
   {
     rule: "C5",
     what: "it is committed with the first vote",
@@ -263,7 +262,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "who joins on the way back is not told of the rejection",
+    what: "a service that joins during a rollback is not told of the rejection",
     file: "src/execution/rules/EnrolmentEvolution.ts",
     find: `const tells = enrolled !== next.enrolled && (next.commitState === "rejecting" || next.commitState === "rejected")`,
     replace: "const tells = false",
@@ -271,7 +270,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "rejects wait until everything is undone",
+    what: "rejects wait until everything is compensated",
     file: "src/execution/rules/SagaDecision.ts",
     find: `if (commitState === "rejecting" && !isTold) this.agree`,
     replace: `if (commitState === "rejecting" && !isTold && status === "errored") this.agree`,
@@ -294,10 +293,10 @@ export const execution: ReadonlyArray<Mutant> = [
     tests: [decision, twoPhase]
   },
 
-  // ---- backward ------------------------------------------------------------------------------------------------
+  // ---- rollback ------------------------------------------------------------------------------------------------
   {
     rule: "C5",
-    what: "the step that failed is undone after the one before it",
+    what: "the step that failed is compensated after the one before it",
     file: "src/execution/rules/ForwardEvolution.ts",
     find: `        : { ...outer, current }
     }
@@ -316,7 +315,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "steps are undone in the order they ran",
+    what: "steps are compensated in the order they ran",
     file: "src/execution/rules/ForwardEvolution.ts",
     find: "done: push(finished, outer.done), context",
     replace:
@@ -325,7 +324,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "a step without a reply is undone without asking what became of it",
+    what: "a step without a reply is compensated without asking what became of it",
     file: "src/execution/rules/SagaDecision.ts",
     find: `if (effect === "exists" || (compensation.unknown`,
     replace: `if (effect !== "none" || (compensation.unknown`,
@@ -333,7 +332,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "a step without a reply is not undone",
+    what: "a step without a reply is not compensated",
     file: "src/execution/rules/SagaDecision.ts",
     find: `if (effect === "none" || compensation === undefined) return this.compensated(path)`,
     replace: `if (effect !== "exists" || compensation === undefined) return this.compensated(path)`,
@@ -341,7 +340,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "a step whose service cannot be asked is not undone",
+    what: "a step whose service cannot be asked is not compensated",
     file: "src/execution/rules/SagaDecision.ts",
     find: `else this.park(path, "its effect is unknown and the service cannot be asked")`,
     replace: "else this.compensated(path)",
@@ -349,7 +348,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "a local step whose effect is unknown is not undone",
+    what: "a local step whose effect is unknown is not compensated",
     file: "src/execution/rules/SagaDecision.ts",
     find: `this.park(path, "its effect is unknown")`,
     replace: "this.compensated(path)",
@@ -357,7 +356,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "a step is undone although its probe says that it has no effect",
+    what: "a step is compensated although its probe says that it has no effect",
     file: "src/execution/rules/RollbackEvolution.ts",
     find: `        effect: event.status === 200 ? "exists" : "none",
         relatedServices`,
@@ -393,7 +392,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "it says that all is undone while a step is parked",
+    what: "it says that all is compensated while a step is parked",
     file: "src/execution/rules/SagaEvolution.ts",
     find: `status: "errored", alreadyRollback: self.parked.length === 0 && self.reopened.length === 0 }`,
     replace: `status: "errored", alreadyRollback: true }`,
@@ -409,7 +408,7 @@ export const execution: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C5",
-    what: "a step does not get back the status that it had before it was undone",
+    what: "a step does not get back the status that it had before it was compensated",
     file: "src/execution/rules/RollbackEvolution.ts",
     find: `  status: step.statusBefore ?? step.status,
   statusBefore: undefined,`,

@@ -26,7 +26,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C7",
-    what: "a half-done local step is undone, though it may run again",
+    what: "a half-done local step is compensated, though it may run again",
     file: "src/execution/rules/Interruption.ts",
     find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
     replace: `if (current.status !== "running-on-execute" || step.transactional) return`,
@@ -34,7 +34,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C7",
-    what: "a half-done transactional step is undone, though it has left nothing",
+    what: "a half-done transactional step is compensated, though it has left nothing",
     file: "src/execution/rules/Interruption.ts",
     find: `if (current.status !== "running-on-execute" || step.onCrash === "retry" || step.transactional) return`,
     replace: `if (current.status !== "running-on-execute" || step.onCrash === "retry") return`,
@@ -42,7 +42,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C7",
-    what: "a half-done local step is undone, though a person is to see it",
+    what: "a half-done local step is compensated, though a person is to see it",
     file: "src/execution/rules/Interruption.ts",
     find: `return step.onCrash === "park"`,
     replace: `return step.onCrash === "retry"`,
@@ -122,7 +122,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C7",
-    what: "after a crash nobody is asked or told of the agreement again",
+    what: "after a crash nobody is asked or told of the phase again",
     file: "src/execution/rules/SagaDecision.ts",
     find: " || this.since === Number.NEGATIVE_INFINITY\n",
     replace: "\n",
@@ -376,7 +376,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C14",
-    what: "a participant forgets an effect that is not undone yet (memory)",
+    what: "a participant forgets an effect that is not compensated yet (memory)",
     file: "src/ports/ParticipantStore.ts",
     find: `(status === "rejected" && !open.has(uuid))`,
     replace: `status === "rejected"`,
@@ -432,7 +432,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C14",
-    what: "an effect counts as not undone for ever",
+    what: "an effect counts as not compensated for ever",
     file: "src/participant/HandleMessage.ts",
     find: "barriers: [{ ...executed, open: false }]",
     replace: "barriers: [executed]",

@@ -36,7 +36,7 @@ export const writing: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C3",
-    what: "a compensation may run longer than the request that it undoes",
+    what: "a compensation may run longer than the request that it compensates",
     file: "src/orchestrator/steps/RemoteRequest.ts",
     find: "content.success, lifetime(scope, state))",
     replace: "content.success, at + scope.schedule.maxMessageLifetime)",

@@ -132,7 +132,7 @@ describe("forward", () => {
       .replies("execute", "1", 400, { reason: "limit" })
       .fails("1", { status: "errored-on-error", effect: "none" })
     assert.strictEqual(failed.statuses.payment, "errored-on-error")
-    // The participant has rolled its effect back: there is nothing to undo but the step before.
+    // The participant has rolled its effect back: there is nothing to compensate but the step before.
     assert.deepStrictEqual(failed.next, ["CompensationStarted reservationId", "compensate reservationId"])
   })
 
@@ -215,8 +215,8 @@ describe("resends", () => {
   it("after a takeover all awaited requests are sent again", () => {
     assert.deepStrictEqual(asked.next, [])
     assert.deepStrictEqual(asked.restarted().next, ["resend the execute of payment"])
-    const undoing = asked.replies("execute", "1", 500).decided()
-    assert.deepStrictEqual(undoing.restarted().next, ["compensate reservationId"])
+    const rollback = asked.replies("execute", "1", 500).decided()
+    assert.deepStrictEqual(rollback.restarted().next, ["compensate reservationId"])
     const refunding = paid.cancels().compensates("1")
     assert.deepStrictEqual(refunding.next, [])
     assert.deepStrictEqual(refunding.restarted().next, ["resend the failure of payment"])
@@ -247,10 +247,14 @@ describe("rollback", () => {
     assert.strictEqual(failed.statuses.delivery, "running-on-failure")
     const sent = failed.compensates("2/if0/0")
     assert.strictEqual(sent.statuses.courier, "paused-on-failure")
-    const undone = sent.replies("failure", "2/if0/0", 200).decided()
-    assert.deepInclude(undone.statuses, { courier: "finished", delivery: "finished", receipt: "errored-on-execute" })
+    const compensated = sent.replies("failure", "2/if0/0", 200).decided()
+    assert.deepInclude(compensated.statuses, {
+      courier: "finished",
+      delivery: "finished",
+      receipt: "errored-on-execute"
+    })
     assert.deepStrictEqual(
-      undone.execution.executedSteps.map(({ alreadyRollback, name }) => [name, alreadyRollback]),
+      compensated.execution.executedSteps.map(({ alreadyRollback, name }) => [name, alreadyRollback]),
       [
         ["reservationId", false],
         ["payment", false],
@@ -354,7 +358,7 @@ describe("rollback", () => {
     const cancelled = guide.cancels()
     assert.deepStrictEqual(cancelled.next, ["request the compensation of guide"])
     const sent = cancelled.compensates("1")
-    // The undoing is on its way: a late reply to the execute would only change what was said.
+    // The compensation is on its way: a late reply to the execute would only change what was said.
     assert.deepStrictEqual(sent.awaited, ["failure guide"])
     assert.strictEqual(sent.verdict("execute", "1", 200), "stale")
     assert.deepStrictEqual(sent.replies("failure", "1", 200).next, ["CompensationStarted plan", "compensate plan"])
@@ -383,7 +387,7 @@ describe("rollback", () => {
     const cancelled = asked.cancels()
     assert.deepStrictEqual(cancelled.next, ["StepParked museum", "request the compensation of guide"])
     assert.deepStrictEqual(cancelled.decided().state.parked, ["2"])
-    // Its reply still counts: then there is something to undo, or nothing.
+    // Its reply still counts: then there is something to compensate, or nothing.
     const known = cancelled.decided().replies("execute", "2", 200, "m")
     assert.deepStrictEqual(known.state.parked, [])
     assert.include(known.next, "request the compensation of museum")
@@ -765,12 +769,12 @@ describe("a conditional step", () => {
   it("a conditional step keeps its status when it is compensated while its branch is paused", () => {
     const cancelled = paid.chooses("2", 0, "if0").requests("2/if0/0").cancels().probes("2/if0/0")
     assert.strictEqual(cancelled.statuses.delivery, "paused-by-on-execute")
-    const undone = cancelled
+    const compensated = cancelled
       .replies("probe", "2/if0/0", 200, { courierId: "c-1" })
       .compensates("2/if0/0")
       .replies("failure", "2/if0/0", 200)
       .decided()
-    assert.deepInclude(undone.statuses, { delivery: "paused-by-on-execute", courier: "paused-by-on-execute" })
+    assert.deepInclude(compensated.statuses, { delivery: "paused-by-on-execute", courier: "paused-by-on-execute" })
   })
 })
 
@@ -874,8 +878,12 @@ describe("parallel branches", () => {
     const room = failed.succeeds("1/b1/0", "12")
     assert.strictEqual(room.statuses.room, "finished")
     assert.include(room.next, "compensate room")
-    const undone = room.compensated("1/b1/0").compensates("1/b0/0").replies("failure", "1/b0/0", 200)
-    assert.deepStrictEqual(undone.next, ["StepCompensated bookings", "CompensationStarted plan", "compensate plan"])
+    const compensated = room.compensated("1/b1/0").compensates("1/b0/0").replies("failure", "1/b0/0", 200)
+    assert.deepStrictEqual(compensated.next, [
+      "StepCompensated bookings",
+      "CompensationStarted plan",
+      "compensate plan"
+    ])
 
     const awaited = journey.succeeds("1/b1/0", "12").requests("1/b0/0").requests("1/b1/1")
     const refused = awaited.replies("execute", "1/b1/1", 500)
@@ -932,7 +940,7 @@ describe("after a crash", () => {
     const crashed = at("1")
     const story = crashed.facts(...found(crashed))
     assert.strictEqual(story.state.failure?._tag, "StepInterrupted")
-    assert.deepStrictEqual(story.next, ["CompensationStarted undone", "compensate undone"])
+    assert.deepStrictEqual(story.next, ["CompensationStarted compensated", "compensate compensated"])
     assert.strictEqual(story.decided().state.root.current?.effect, "unknown")
   })
 
@@ -940,7 +948,7 @@ describe("after a crash", () => {
     const crashed = at("2")
     const story = crashed.facts(...found(crashed))
     assert.deepStrictEqual(story.state.parked, ["2"])
-    assert.deepStrictEqual(story.next, ["CompensationStarted undone", "compensate undone"])
+    assert.deepStrictEqual(story.next, ["CompensationStarted compensated", "compensate compensated"])
   })
 
   it("after a crash a half-done transactional step runs again: it left no effect", () => {

@@ -228,9 +228,9 @@ describe("awaited messages", () => {
 
   it("the execute of a step that was compensated without its reply is not awaited", () => {
     const guide = begin(Tour, { who: "ann" }).start().succeeds("0", "plan").requests("1").cancels().compensates("1")
-    const undone = guide.replies("failure", "1", 200)
-    assert.deepStrictEqual(undone.awaited, [])
-    assert.strictEqual(undone.verdict("execute", "1", 200), "stale")
+    const compensated = guide.replies("failure", "1", 200)
+    assert.deepStrictEqual(compensated.awaited, [])
+    assert.strictEqual(compensated.verdict("execute", "1", 200), "stale")
   })
 })
 
@@ -294,7 +294,7 @@ const committing = reserving.facts(
   { _tag: "CommitDecided", at: reserving.now }
 )
 const failed = asked.replies("execute", "1", 500).decided()
-const undone = failed.compensated("0").decided()
+const rolledBack = failed.compensated("0").decided()
 
 describe("cancel", () => {
   it("a cancel rolls back an undecided execution, with its actor", () => {
@@ -315,14 +315,15 @@ describe("cancel", () => {
   })
 
   it("a cancel is refused after the decision, and a second one changes nothing", () => {
-    for (const story of [committed, committing, failed, undone]) assert.strictEqual(cancel(story), "SagaNotCancellable")
+    for (const story of [committed, committing, failed, rolledBack])
+      assert.strictEqual(cancel(story), "SagaNotCancellable")
     assert.deepStrictEqual(cancel(asked.cancels()), [])
   })
 })
 
 describe("commit", () => {
   it("a commit needs an execution whose steps are finished", () => {
-    for (const story of [order, order.start(), asked, failed, undone])
+    for (const story of [order, order.start(), asked, failed, rolledBack])
       assert.strictEqual(commit(story), "SagaExecutionNotFinished")
     assert.deepStrictEqual(commit(undecided), ["ReservationStarted"])
   })
@@ -342,7 +343,7 @@ describe("reject", () => {
 
   it("a reject is refused after the decision to commit, and a second one changes nothing", () => {
     for (const story of [committing, committed]) assert.strictEqual(reject(story), "SagaAlreadyDecided")
-    for (const story of [failed, undone]) assert.deepStrictEqual(reject(story), [])
+    for (const story of [failed, rolledBack]) assert.deepStrictEqual(reject(story), [])
   })
 
   it("a reject tells the participants of a failure that no participant was told of", () => {
@@ -362,7 +363,7 @@ describe("rollback", () => {
   it("a rollback compensates an undecided execution, once", () => {
     for (const story of [order.start(), asked, both, undecided, reserving])
       assert.deepStrictEqual(rollback(story), ["RollbackStarted"])
-    for (const story of [failed, undone, committing, committed]) assert.strictEqual(rollback(story), "already-done")
+    for (const story of [failed, rolledBack, committing, committed]) assert.strictEqual(rollback(story), "already-done")
   })
 
   it("a rollback of a new execution does nothing, and does not prevent a later rollback", () => {
@@ -377,7 +378,7 @@ describe("an operator and a parked step", () => {
       [parked, "0"],
       [parked, "9"],
       [asked, "1"],
-      [undone, "1"]
+      [rolledBack, "1"]
     ] as const) {
       assert.strictEqual(
         said(SagaInput.retryParked(story.state, path, { actor: "ann" }, story.moment)),

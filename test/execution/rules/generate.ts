@@ -176,7 +176,7 @@ const outcome = (chance: Chance.Chance, trouble: number, step: SagaStep | undefi
       step?._tag === "Remote" &&
       step.onError !== undefined && { reply: 400 }),
     choice: wrong && kind === 0 ? -1 : Chance.below(chance, 4),
-    undoFails: Chance.happens(chance, 0.25) ? Chance.pick(chance, [1, 2, 3, 50]) : 0,
+    compensationFails: Chance.happens(chance, 0.25) ? Chance.pick(chance, [1, 2, 3, 50]) : 0,
     probeFails: Chance.happens(chance, 0.25) ? Chance.pick(chance, [1, 2, 3, 50]) : 0,
     silent: Chance.happens(chance, 0.3)
   }

@@ -22,7 +22,7 @@ export const Journey = Saga.make("Journey", { context: { who: Schema.String } })
       branch.pipe(
         Saga.remote("flight", {
           execute: { command: Airline.commands.Book, payload: ({ who }) => ({ for: who }) },
-          // A reply that cannot be read is undone blindly. One that was not seen is asked for all the same.
+          // A reply that cannot be read is compensated blindly. One that was not seen is asked for all the same.
           compensate: {
             command: Airline.commands.Cancel,
             payload: ({ flight }) => ({ id: flight }),
@@ -61,7 +61,7 @@ export const Weekend = Saga.make("Weekend", { context: { who: Schema.String } })
   Saga.commit
 )
 
-/** One service is not asked but undone blindly, another one can do neither. */
+/** One service is not asked but compensated blindly, another one can do neither. */
 export const Tour = Saga.make("Tour", { context: { who: Schema.String } }).pipe(
   Saga.local("plan", text),
   Saga.remote("guide", {
@@ -86,10 +86,10 @@ export const Tour = Saga.make("Tour", { context: { who: Schema.String } }).pipe(
 
 const crash = { execute: () => Effect.void, compensate: { run: () => Effect.void, unknown: () => Effect.void } }
 
-/** What a crash leaves half done is run again, undone, or left to a person. */
+/** What a crash leaves half done is run again, compensated, or left to a person. */
 export const Crashes = Saga.make("Crashes", { context: {} }).pipe(
   Saga.local("again", { ...crash, retryCompensate: { times: 1, backoff: "2 seconds" } }),
-  Saga.local("undone", { ...crash, onCrash: "compensate" }),
+  Saga.local("compensated", { ...crash, onCrash: "compensate" }),
   Saga.local("parked", { ...crash, onCrash: "park" }),
   Saga.local("timed", { ...crash, timeout: "2000.5 millis" }),
   Saga.local("stored", { ...crash, onCrash: "park", transactional: true }),

@@ -47,28 +47,28 @@ const events = (self: Simulation): ReadonlyArray<SagaEvent> => self.trace.map(({
 
 describe("a script", () => {
   const run = (script: Script) => new Simulation(Journey, { context: { who: "ann" }, script }).run()
-  const paths = (self: Simulation, op: "done" | "undone") =>
+  const paths = (self: Simulation, op: "done" | "compensated") =>
     self.deeds.flatMap((deed) => (deed.op === op ? [deed.path] : [])).sort()
 
   it("a script without failures leaves every effect done", () => {
     const self = run(except({}))
     assert.deepStrictEqual([self.state.status, self.state.commitState], ["finished", "committed"])
     assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b0/1", "1/b1/0", "1/b1/1", "2"])
-    assert.deepStrictEqual(paths(self, "undone"), [])
+    assert.deepStrictEqual(paths(self, "compensated"), [])
   })
 
   it("a script whose last step fails leaves every effect compensated", () => {
     const self = run(except({ "2": { local: "fails" } }))
     assert.deepStrictEqual([self.state.status, self.state.failure?._tag], ["errored", "StepError"])
     assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b0/1", "1/b1/0", "1/b1/1"])
-    assert.deepStrictEqual(paths(self, "undone"), paths(self, "done"))
+    assert.deepStrictEqual(paths(self, "compensated"), paths(self, "done"))
   })
 
   it("a script with a lost reply and a compensation that never works leaves that step parked", () => {
-    const self = run(except({ "1/b0/0": { answer: "lost", undoFails: 50 } }))
+    const self = run(except({ "1/b0/0": { answer: "lost", compensationFails: 50 } }))
     assert.deepStrictEqual([self.state.failure?._tag, self.state.parked], ["StepTimedOut", ["1/b0/0"]])
     assert.deepStrictEqual(paths(self, "done"), ["0", "1/b0/0", "1/b1/0", "1/b1/1"])
-    assert.deepStrictEqual(paths(self, "undone"), ["0", "1/b1/0", "1/b1/1"])
+    assert.deepStrictEqual(paths(self, "compensated"), ["0", "1/b1/0", "1/b1/1"])
   })
 })
 
@@ -258,17 +258,17 @@ describe("rollback", () => {
       const byHand = new Set(events(self).flatMap((event) => (event._tag === "StepResolved" ? [event.path] : [])))
       const withCompensation = compensable(self.definition)
       const done = self.deeds.filter(({ op }) => op === "done").map(({ path }) => path)
-      const undone = self.deeds.filter(({ op }) => op === "undone").map(({ path }) => path)
-      for (const path of new Set([...done, ...undone])) {
-        const times = undone.filter((other) => other === path).length
+      const compensated = self.deeds.filter(({ op }) => op === "compensated").map(({ path }) => path)
+      for (const path of new Set([...done, ...compensated])) {
+        const times = compensated.filter((other) => other === path).length
         if (status === "finished") assert.strictEqual(times, 0, path)
         else if (parked.includes(path) || byHand.has(path)) assert.isAtMost(times, 1, path)
         else if (withCompensation.has(path))
-          assert.strictEqual(times, 1, `${path} is undone\n${self.tell().join("\n")}`)
+          assert.strictEqual(times, 1, `${path} is compensated\n${self.tell().join("\n")}`)
         else assert.strictEqual(times, 0, path)
         if (times > 0) assert.isBelow(done.indexOf(path), done.length, path)
       }
-      for (const path of undone) assert.include(done, path)
+      for (const path of compensated) assert.include(done, path)
     })
   })
 
@@ -405,12 +405,12 @@ const outcomeOf = ({ deeds, execution }: Simulation) => ({
 const calm =
   (script: Script): Script =>
   (path): Outcome => {
-    const { answer, probeFails, request, undoFails, ...rest } = script(path)
+    const { answer, probeFails, request, compensationFails, ...rest } = script(path)
     return {
       ...rest,
       request: request === "late" ? "lost" : request,
       answer: answer === "slow" ? "lost" : answer,
-      undoFails: undoFails > 1 ? 50 : undoFails,
+      compensationFails: compensationFails > 1 ? 50 : compensationFails,
       probeFails: probeFails > 1 ? 50 : probeFails
     }
   }

@@ -1,6 +1,6 @@
 /**
  * A run of a saga without effects. What `SagaDecision` instructs becomes the events that the runtime would record, by a
- * script that says how every step goes; participants keep the barrier of SPEC C6, so what is done and undone can be
+ * script that says how every step goes; participants keep the barrier of SPEC C6, so what is done and compensated can be
  * counted on both sides. All of it is data and chance comes from one seed: a run can be copied in the middle, and
  * continued twice.
  */
@@ -57,7 +57,7 @@ export interface Outcome {
   /** Whether the request, or the initial context of a nested saga, can be built. */
   readonly builds: boolean
   /** How often the compensation, and the probe, fail before they work. */
-  readonly undoFails: number
+  readonly compensationFails: number
   readonly probeFails: number
   /** A failing compensation or probe says nothing instead of 500. */
   readonly silent: boolean
@@ -72,7 +72,7 @@ export const smooth: Outcome = {
   callback: "succeeds",
   choice: 0,
   builds: true,
-  undoFails: 0,
+  compensationFails: 0,
   probeFails: 0,
   silent: false
 }
@@ -112,10 +112,10 @@ export interface Options {
 
 // ---- the world -------------------------------------------------------------------------------------------------
 
-/** Something that happened outside: a step was done, or undone. */
+/** Something that happened outside: a step was done, or compensated. */
 interface Deed {
   readonly path: string
-  readonly op: "done" | "undone"
+  readonly op: "done" | "compensated"
 }
 
 interface Letter {
@@ -442,8 +442,8 @@ export class Simulation {
   }
 
   private compensate(path: string, step: Local, state: StepState, at: number): SagaEvent {
-    if (!this.fails(path, "undo")) {
-      this.undoes(path, state.effect === "unknown")
+    if (!this.fails(path, "compensation")) {
+      this.compensates(path, state.effect === "unknown")
       return { _tag: "StepCompensated", path, at }
     }
     const attempt = (state.compensation?.failedAttempts ?? 0) + 1
@@ -575,12 +575,12 @@ export class Simulation {
         const executed = this.executed(path)
         if (executed.status !== 200) return this.answer(message, { status: 200 }, 0)
         if (this.barriers.has(message.id)) return this.answer(message, this.barriers.get(message.id)!, 0)
-        if (this.fails(path, "undo"))
+        if (this.fails(path, "compensation"))
           return this.script(path).silent ? undefined : this.answer(message, { status: 500 }, 0)
         return this.answer(
           message,
           this.record(message.id, () => {
-            this.undoes(path, false)
+            this.compensates(path, false)
             return { status: 200 }
           }),
           0
@@ -636,12 +636,12 @@ export class Simulation {
   }
 
   /** Whether this attempt fails: the first ones do, as many as the script says. */
-  private fails(path: string, what: "undo" | "probe"): boolean {
+  private fails(path: string, what: "compensation" | "probe"): boolean {
     const key = `${what}:${path}`
     const before = this.attempts.get(key) ?? 0
     this.attempts.set(key, before + 1)
-    const { probeFails, undoFails } = this.script(path)
-    return before < (what === "undo" ? undoFails : probeFails)
+    const { probeFails, compensationFails } = this.script(path)
+    return before < (what === "compensation" ? compensationFails : probeFails)
   }
 
   /** Once per idempotency key, however often it is asked for. */
@@ -649,11 +649,11 @@ export class Simulation {
     if (!this.deeds.some((deed) => deed.path === path && deed.op === "done")) this.deeds.push({ path, op: "done" })
   }
 
-  /** A compensation that does not know whether there is something to undo finds out by itself. */
-  private undoes(path: string, blindly: boolean): void {
+  /** A compensation that does not know whether there is something to compensate finds out by itself. */
+  private compensates(path: string, blindly: boolean): void {
     if (blindly && !this.deeds.some((deed) => deed.path === path && deed.op === "done")) return
-    if (this.crashes > 0 && this.deeds.some((deed) => deed.path === path && deed.op === "undone")) return
-    this.deeds.push({ path, op: "undone" })
+    if (this.crashes > 0 && this.deeds.some((deed) => deed.path === path && deed.op === "compensated")) return
+    this.deeds.push({ path, op: "compensated" })
   }
 }
 
@@ -701,7 +701,7 @@ const line = (event: SagaEvent): string => {
   return `${String(at).padStart(7)} ${_tag}${path}${status}${effect}`
 }
 
-/** The steps of a definition that a compensation undoes. */
+/** The steps of a definition that have a compensation. */
 export const compensable = (definition: Definition): ReadonlySet<string> =>
   new Set(
     SagaPath.steps(definition)

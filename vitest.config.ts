@@ -17,7 +17,8 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["src/definition/**/*.ts", "src/execution/rules/**/*.ts"],
-      reporter: ["text"]
+      reporter: ["text"],
+      thresholds: { branches: 100, lines: 100 }
     },
     // Bun runs only vitest's threads, Deno only its forks, Node both.
     pool: "bun" in process.versions ? "threads" : "forks"

@@ -1,6 +1,6 @@
 /**
  * The rules that types cannot hold: which room may know which, and where plain JavaScript owes its reader a reason.
- * They read the text of `src/`; a broken rule names the file with the guilty import or line.
+ * The tests read the text of `src/`; a broken rule names the file with the guilty import or line.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path/posix"

@@ -1,4 +1,4 @@
-/** What the pages show is what is there. `npm run docs` brings them up to date. */
+/** Pages show files as they are. `npm run docs` brings them up to date. */
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { faults, pages, render, shown } from "./docs.ts"

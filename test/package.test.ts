@@ -1,4 +1,4 @@
-/** What the package promises to those who install it, and what has to agree for that. */
+/** The promises of the package to its users: entry points, dependencies, links of its pages. */
 import { execFileSync } from "node:child_process"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"

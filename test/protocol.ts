@@ -1,4 +1,4 @@
-/** What `docs/protocol.md` shows of the messages, made from the code: the JSON Schema of the envelope. */
+/** The JSON Schema of the envelope in `docs/protocol.md`, made from the code. */
 import { Schema } from "effect"
 import { Envelope } from "effect-saga/internals"
 

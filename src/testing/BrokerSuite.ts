@@ -62,7 +62,7 @@ const subscriber = Effect.fnUntraced(function* (settle: Effect.Effect<void>, gro
   return {
     next: Queue.take(arrived),
     take: (count: number) => Effect.forEach(Array.from({ length: count }), () => Queue.take(arrived)),
-    /** What has arrived and was not taken, once nothing more can. */
+    /** The messages that arrived and were not taken, after all have arrived. */
     rest: Effect.andThen(settle, Queue.clear(arrived)),
     end: Effect.andThen(Fiber.interrupt(fiber), settle)
   }

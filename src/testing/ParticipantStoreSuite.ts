@@ -61,7 +61,7 @@ const makePlace = () => {
 const save = (scope: Port.Scope, records: Partial<Port.Records>) =>
   Port.ParticipantStore.use((store) => store.unit(scope, (unit) => unit.save(records)))
 
-/** What is recorded. */
+/** The stored records of a scope. */
 const read = (scope: Port.Scope) =>
   Port.ParticipantStore.use((store) =>
     store.unit(scope, ({ barriers, transactions }) =>

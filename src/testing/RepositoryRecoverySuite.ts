@@ -219,7 +219,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       const all = [worked, left, due, later, never]
       assert.deepStrictEqual(new Set(uuids(yield* claimed(all, "b", now))), new Set(uuids([left, due])))
       assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [later.uuid])
-      // Whoever writes without a hint has it no longer.
+      // A write that names no owner gives the execution up.
       yield* store(Sample.paused(worked))
       assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [worked.uuid])
     }))
@@ -244,7 +244,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.strictEqual(yield* holder(undefined), me)
       const { uuid } = Sample.created()
       assert.strictEqual(yield* take({ uuid, owner: me, now }), me)
-      // What is taken is the taker's, and nothing else about it has changed.
+      // A claim changes the owner of an execution, and nothing else.
       const taken = yield* store(Sample.started(Sample.created()), { owner: alive, wakeAt: now })
       yield* take({ uuid: taken.uuid, owner: me, now })
       assert.strictEqual(yield* take({ uuid: taken.uuid, owner: alive, now }), me)

@@ -25,9 +25,9 @@ export interface Options<Initial, R, E2, A> {
   readonly context: Initial
   /** The services that the steps use, and participants: made anew for each run, and not stopped. */
   readonly layer: Layer.Layer<R, E2, Broker.Broker | ParticipantStore.ParticipantStore>
-  /** What the test wants to know of those services when the run is over. */
+  /** Reads the state of those services when a run is over; the result is in `Run.inspected`. Default: nothing. */
   readonly inspect?: Effect.Effect<A, never, R>
-  /** Who agrees to a commit. Default: nobody is asked. */
+  /** Asks the participants of a commit. Default: `TransactionCommitter.layerNone`, no participant is asked. */
   readonly committer?: Layer.Layer<TransactionCommitter.TransactionCommitter, never, Broker.Broker>
   /** Default: a service named `saga-test`. */
   readonly config?: Partial<SagaConfig.SagaConfigOptions>
@@ -67,7 +67,7 @@ export type SetUpError =
   | Layer.Error<ReturnType<typeof SagaManager.layer> | ReturnType<typeof SagaConfig.layer>>
   | SagaManager.StartError
 
-/** Whoever starts the saga again after a crash means the same execution. */
+/** With one start key, a second start after a crash continues the same execution. */
 const startKey = "saga-test"
 
 const run = Effect.fnUntraced(

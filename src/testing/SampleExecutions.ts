@@ -74,7 +74,7 @@ export const started = (execution: SagaExecution, options: { readonly autocommit
     { _tag: "StepStarted", path: "0", name: "reservation", at: at(execution) }
   )
 
-/** Its fields are in another order than the schema has them. */
+/** An envelope with fields in another order than the schema has. */
 const charge = ({ uuid }: SagaExecution): Envelope => ({
   notAfter: time + 86_400_000,
   headers: { z: "1", a: "2" },
@@ -125,7 +125,7 @@ export const finished = (execution: SagaExecution): SagaExecution =>
 export const committed = (execution: SagaExecution): SagaExecution =>
   after(execution, { _tag: "TransactionSettled", state: "committed", at: at(execution) })
 
-/** The payment is refused, and the reservation has to be undone. */
+/** The payment is refused, and the reservation has to be compensated. */
 export const refused = (execution: SagaExecution): SagaExecution =>
   after(
     execution,
@@ -151,7 +151,7 @@ export const refused = (execution: SagaExecution): SagaExecution =>
 export const rejected = (execution: SagaExecution): SagaExecution =>
   after(undone(execution), { _tag: "TransactionSettled", state: "rejected", at: at(execution) })
 
-/** The reservation could not be undone: a person has to look at it. */
+/** The reservation could not be compensated: a person has to look at it. */
 export const parked = (execution: SagaExecution): SagaExecution =>
   after(
     execution,
@@ -160,7 +160,7 @@ export const parked = (execution: SagaExecution): SagaExecution =>
     { _tag: "TransactionSettled", state: "rejected", at: at(execution) }
   )
 
-/** Everything is undone, and not everybody was told. */
+/** All steps are compensated, and not all services were told. */
 export const undone = (execution: SagaExecution): SagaExecution =>
   after(
     execution,

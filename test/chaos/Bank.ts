@@ -21,7 +21,7 @@ const commands = {
 export const North = Participant.make("north", commands)
 export const South = Participant.make("south", commands)
 
-/** What goes wrong with a transfer, by its amount. */
+/** The failure of a transfer, by its amount. */
 export const troubles = (cents: number) => ({
   overdrawn: cents % 17 === 0,
   dies: cents % 19 === 0,

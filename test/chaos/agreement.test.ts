@@ -27,7 +27,7 @@ type Manager = SagaManager.SagaManager["Service"]
 
 const contextOf = (i: number) => ({ from: i % 7, to: i % 11, cents: i + 1 })
 
-/** What must hold at every write of a participant (I5, I9), as a list of what did not. */
+/** Rules for every write of a participant (I5, I9); gives a list of violations. */
 const watched = (
   inner: ParticipantStore.ParticipantStore["Service"],
   decisionOf: (uuid: string) => string | null,
@@ -97,7 +97,7 @@ const play = Effect.fnUntraced(function* (seed: number, count: number) {
     Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, repository),
     Layer.succeed(ParticipantStore.ParticipantStore, store),
     Layer.succeed(Broker.Broker, broker),
-    // What is said of each trouble would hide what is wrong.
+    // Logs of every injected failure would hide the real ones.
     Logger.layer([])
   )
 
@@ -154,7 +154,7 @@ const play = Effect.fnUntraced(function* (seed: number, count: number) {
     const { items } = yield* repository.find({ settled: false }, { limit: 1 })
     if (items.length === 0) break
   }
-  // Whoever was not answered asks again, and gets the same execution.
+  // A caller that got no answer starts again, and gets the same execution.
   const ends = yield* Effect.forEach(
     Array.from({ length: count }, (_, i) => i),
     (i) => Effect.exit(run(processes[0]!.manager, i)),
@@ -251,7 +251,7 @@ it.effect(
         const counted = Object.values(yield* outcomes).reduce((sum, n) => sum + n, 0)
         assert.strictEqual(counted, network.acknowledged)
 
-        // It was a rough time, and still most of what could go through did.
+        // Most transfers that could succeed did so in spite of the failures.
         assert.isAbove(committed, count / 3)
         assert.isBelow(committed, count)
         assert.isAbove(stops, 0)

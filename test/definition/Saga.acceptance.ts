@@ -343,7 +343,7 @@ same<
 >(true)
 same<Saga.Error<typeof untyped>, SagaResponseError>(true)
 
-// Its 400 can be recovered from, or translated.
+// `onError` can recover from a 400, or translate it.
 const understood = start.pipe(
   Saga.remote("raw", {
     error: NoCourier,

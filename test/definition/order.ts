@@ -3,12 +3,12 @@ import { Context, Effect, Schema } from "effect"
 import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 
-// What can go wrong, as data.
+// Errors, as data.
 export class OutOfStock extends Schema.TaggedError<OutOfStock>()("OutOfStock", { sku: Schema.String }) {}
 export class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", { reason: Schema.String }) {}
 export class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", {}) {}
 
-// What other services can do. They import the same values.
+// Commands of other services. Those services import the same values.
 export const Payments = Participant.make("payments", {
   Charge: {
     payload: { orderId: Schema.String, amount: Schema.Int },
@@ -27,7 +27,7 @@ export const Shipping = Participant.make("shipping", {
   Cancel: { payload: { courierId: Schema.String } }
 })
 
-// What this service can do.
+// Commands of this service.
 export class Inventory extends Context.Service<
   Inventory,
   {

@@ -14,13 +14,13 @@ export const planned = <A, E, R>(play: (random: Chance) => Effect.Effect<A, E, R
 
 export interface Program {
   readonly pid: number
-  /** What it prints, line by line. */
+  /** The output, line by line. */
   readonly lines: Queue.Dequeue<string>
   readonly say: (line: string) => Effect.Effect<void>
-  /** It is told nothing more: Deno does not end while it reads. */
+  /** Closes the input of the program: Deno does not end while it reads. */
   readonly closeInput: Effect.Effect<void>
   readonly kill: Effect.Effect<void>
-  /** Its exit code, or the signal that has ended it. */
+  /** The exit code, or the signal that has ended the program. */
   readonly ended: Effect.Effect<number | string>
 }
 
@@ -37,7 +37,7 @@ export const printed = ({ ended, lines }: Program, start: string) =>
     Effect.raceFirst(Effect.flatMap(ended, (how) => Effect.die(new Error(`It ended (${how}) before "${start}"`))))
   )
 
-/** It is killed, if it still runs, when the scope closes. */
+/** A program that still runs is killed when the scope closes. */
 export const start = (program: URL, ...args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.gen(function* () {
@@ -54,7 +54,7 @@ export const start = (program: URL, ...args: ReadonlyArray<string>) =>
       const close = () => {
         if (result !== undefined) Deferred.doneUnsafe(ended, Effect.succeed(result))
       }
-      // What it has printed is read before it counts as ended.
+      // All output is read before the program counts as ended.
       reader.on("close", close)
       child.on("exit", (code, signal) => {
         result = code ?? signal ?? "unknown"

@@ -25,7 +25,7 @@ export interface Role {
 }
 
 export const accounts = 8
-/** What each account of the north has at first. */
+/** The first balance of each account of the north. */
 export const opening = 100_000_000
 
 /** One in seven asks for more than there is; one in five goes to nobody. */

@@ -29,7 +29,7 @@ export interface Order {
   readonly finish: boolean
 }
 
-/** What happened, compared with what is recorded. */
+/** Compares the effects with the records. */
 export interface Report {
   readonly committed: number
   readonly rejected: number

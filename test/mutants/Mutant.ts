@@ -5,7 +5,7 @@
 export interface Mutant {
   /** As the specification of the protocol names it: `W1`, `C6`. */
   readonly rule: string
-  /** What is wrong then, as a sentence. */
+  /** The fault of the mutant, as a sentence. */
   readonly what: string
   readonly file: string
   /** Occurs once in the file. */

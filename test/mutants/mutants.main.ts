@@ -14,7 +14,7 @@ import { parseArgs } from "node:util"
 import { mutants } from "./all.ts"
 import { applied, type Mutant } from "./Mutant.ts"
 
-/** What vitest's JSON reporter writes. */
+/** The output of vitest's JSON reporter. */
 interface Report {
   readonly testResults: ReadonlyArray<{
     readonly message: string

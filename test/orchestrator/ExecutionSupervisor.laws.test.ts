@@ -59,7 +59,7 @@ const exitOf = (chance: Chance): Exit.Exit<LoopResult, StorageError> => {
 
 // ---- the reducer -----------------------------------------------------------------------------------------------
 
-/** What the outputs of a history have done: runners that run, and what became of each input. */
+/** The effects of the outputs of a history: running runners, and the outcome of each input. */
 class World {
   readonly admission = new Admission({ maxRunning: 2, maxPending: 4 })
   readonly runners = new Map<string, { readonly inbox: Inbox.Inbox; interrupted: boolean }>()

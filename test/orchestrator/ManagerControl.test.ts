@@ -1,4 +1,4 @@
-/** What people do with an execution: cancel it, commit or reject it, see to what is parked, find it. */
+/** Operations of people on an execution: cancel, commit, reject, handle parked steps, find. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Latch, Schema } from "effect"
 import { TestClock } from "effect/testing"
@@ -41,7 +41,7 @@ describe("cancel", () => {
       wire.answer = (envelope, command) => (envelope.op === "probe" ? charged : agreeable(envelope, command))
       const cancelled = yield* manager.cancel(uuid, { actor: "ada" })
       assert.deepStrictEqual([cancelled.decision, tagOf(cancelled.cause)], ["reject", "SagaCancelled"])
-      // Whoever waits for it is told.
+      // A waiting caller is told.
       const error = yield* Fiber.join(waiting)
       assert.strictEqual(error._tag, "SagaFailedExecution")
       if (error._tag === "SagaFailedExecution") {
@@ -79,7 +79,7 @@ describe("cancel", () => {
       yield* manager.cancel(uuid)
       const [probe] = wire.of("probe")
       assert.isDefined(probe)
-      // The late reply says that it was charged: that is undone, and the step is not finished by it.
+      // The late reply says that it was charged: that is compensated, and the step is not finished by it.
       yield* wire.reply(wire.of("execute", "payments")[0]!, charged)
       yield* until("everything is undone", () => wire.of("failure").length === 2)
       yield* wire.reply(probe!, { status: 404 })

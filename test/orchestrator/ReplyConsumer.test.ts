@@ -1,4 +1,4 @@
-/** What becomes of messages on the reply topic: applied, or dropped, counted and forgotten. None stops the consumer. */
+/** Messages on the reply topic are applied, or dropped and counted. No message stops the consumer. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"

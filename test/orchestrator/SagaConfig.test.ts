@@ -1,4 +1,4 @@
-/** What a process says of itself, in code or in its environment. */
+/** The settings of a process, in code or in its environment. */
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Context, Effect, Layer } from "effect"
 import {

@@ -190,7 +190,7 @@ describe("families", () => {
         assert.isFalse(SagaError.isSagaStepExecutionError(error))
       }
 
-      // A pause is a value and no error; a step that could not be undone is parked, and asked for by its path.
+      // A pause is a value and no error; a step that could not be compensated is parked, and addressed by its path.
       const execution = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
       assert.strictEqual(execution.status, "paused")
       wire.answer = agreeable

@@ -1,4 +1,4 @@
-/** Those who wait for an execution in this process: whoever gives up is not kept. */
+/** Waiters of an execution in this process: a waiter that is interrupted is forgotten. */
 import { assert, it } from "@effect/vitest"
 import { Context, Effect, Result, Scheduler } from "effect"
 import { Saga, SagaExecution } from "effect-saga"

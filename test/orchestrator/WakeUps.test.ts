@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import * as WakeUps from "../../src/orchestrator/WakeUps.ts"
 import { below, type Chance, forSeeds, happens } from "../execution/rules/chance.ts"
 
-/** What was fired, as `uuid at time`. */
+/** The wake-ups that fired, as `uuid at time`. */
 const make = Effect.gen(function* () {
   const fired: Array<string> = []
   const timers = yield* WakeUps.make({
@@ -72,7 +72,7 @@ describe("wake-ups", () => {
         cancel(uuid)
       }
       assert.strictEqual(size(), 100)
-      // Who is kept to its time is looked at then.
+      // A wake-up that was not cancelled fires at its time.
       looks = 0
       yield* TestClock.adjust(9_999)
       assert.isBelow(looks, 10_000)

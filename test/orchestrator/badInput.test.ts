@@ -1,4 +1,4 @@
-/** Bad input (SPEC C11): a typed error at once or a step that fails and is undone, never something half stored. */
+/** Bad input (SPEC C11): a typed error at once, or a step that fails and is compensated; nothing is half stored. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
@@ -27,7 +27,7 @@ const cycle = () => {
 }
 const hostile = (key: string) => JSON.parse(`{"fine":1,"${key}":{"polluted":true}}`)
 
-/** What JSON would lose or change, or what could harm a reader. */
+/** Values that JSON would lose or change, or that could harm a reader. */
 const refused: ReadonlyArray<readonly [string, () => unknown]> = [
   ["a bigint", () => 1n],
   ["a function", () => () => 1],
@@ -252,7 +252,7 @@ describe("replies", () => {
       const cause = error.cause as Error
       assert.strictEqual(tagOf(cause.cause), "SagaContextDecodeError")
       assert.match(cause.message, /payment.*\$\.paymentId/)
-      // What cannot be read cannot be undone with its result: a person sees it (DESIGN §4).
+      // A reply that cannot be decoded gives no result to compensate with: the step is parked (DESIGN §4).
       assert.deepStrictEqual(error.parked, ["2"])
       assert.strictEqual(wire.of("failure", "stock").length, 1)
     })

@@ -406,7 +406,7 @@ describe("a process that stops at a named instruction", () => {
     const met = Deferred.isDoneUnsafe(hit)
     yield* one.close
     const two = yield* open(world)
-    // What was never stored is started by the caller again; everything else needs nobody.
+    // An execution that was never stored is started again by its caller; any other goes on by itself.
     if ((yield* two.manager.find({})).items.length === 0) {
       assert.deepStrictEqual([lines(world), name], [[], "store.before"])
       yield* Effect.forkChild(
@@ -439,7 +439,7 @@ describe("a process that stops at a named instruction", () => {
         label
       )
     }
-    // One request is one message, whoever sent it.
+    // One request is one message, whichever process sent it.
     for (const { envelope } of world.wire.sent) {
       const bodies = world.wire.sent.filter((other) => other.envelope.id === envelope.id).map(({ body }) => body)
       assert.strictEqual(new Set(bodies).size, 1, label)

@@ -68,7 +68,7 @@ for (const [end, answer] of [
       }
       const execution = yield* two.manager.load(uuid)
       assert.deepStrictEqual([execution.status, execution.settled], [end, true])
-      // One event for each thing that has happened, whoever stored it (I3, I6).
+      // One fact for each thing that has happened, whichever process stored it (I3, I6).
       const tags = execution.events.map((event) => `${event._tag} ${"path" in event ? event.path : ""}`)
       assert.strictEqual(new Set(tags).size, tags.length)
       assert.strictEqual(new Set(wire.sent.map(({ body }) => body)).size, end === "finished" ? 2 : 3)

@@ -1,4 +1,4 @@
-/** What a stranger has found in a review: each of these was wrong once. */
+/** Defects that a review found once: each has a test, so that it does not come back. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"

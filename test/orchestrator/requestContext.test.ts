@@ -78,7 +78,7 @@ describe("headers", () => {
         )
         for (const { address, body, envelope } of wire.sent) {
           assert.deepStrictEqual(envelope.headers, { tenant: "acme" })
-          // What is no uuid could not be read at the other end, and nothing of the message would be.
+          // A receiver refuses the whole message if this is no uuid.
           assert.deepStrictEqual(new Set(envelope.transactions), new Set([parent]))
           assert.notStrictEqual(envelope.saga, parent)
           assert.isUndefined(envelope.user)

@@ -39,7 +39,7 @@ const together = Effect.fnUntraced(function* (saga: Saga.AnyCommitted) {
 
 const asked = ({ wire }: World, command: string) => wire.sent.find(({ address }) => address.name === command)!
 
-/** Who stores such a fact hears of it when the gate opens; whether it is stored. */
+/** A write of such a fact gets its answer when the gate opens. Gives whether the fact is stored. */
 const hearsLate = ({ store: { repository } }: World, tag: string, gate: Deferred.Deferred<void>) => {
   const { store } = repository
   let isStored = false
@@ -278,7 +278,7 @@ it.effect("W5 a rollback that was asked of an old state is judged again on the n
       const { execute, rollback } = yield* SagaRunner.SagaRunner
       const paused = yield* execute(yield* SagaExecution.fromDefinition(saga, { context: {} }))
       yield* rollback(paused)
-      // It is asked of the execution as it was.
+      // The rollback is asked of the execution as it was before.
       const again = yield* Effect.forkChild(Effect.flip(rollback(paused)))
       yield* quiet
       assert.isDefined(again.pollUnsafe())

@@ -36,7 +36,7 @@ import { isMemory } from "../fixtures/repository.ts"
 
 const isAgreement = ({ op }: Envelope.Envelope): boolean => op === "reserve" || op === "commit" || op === "reject"
 
-/** What was sent of the phase: operation and service. */
+/** The messages of the two-phase commit that were sent: operation and service. */
 const agreed = (wire: Wire) =>
   wire.sent.filter(({ envelope }) => isAgreement(envelope)).map(({ envelope: { op, service } }) => `${op} ${service}`)
 
@@ -94,7 +94,7 @@ describe("a commit", () => {
           assert.notProperty(envelope, "user")
           assert.notProperty(envelope, "headers")
           assert.deepStrictEqual([envelope.transactions, envelope.relatedServices], [[], []])
-          // Its vote, as every answer, goes to the reply topic of who asks.
+          // A vote, as every reply, goes to the reply topic of the coordinator.
           const vote = messageOf(envelope, { status: 200 })
           assert.strictEqual(Broker.topic(vote.address), `saga/v1/orders/reply/${envelope.service}`)
         }
@@ -439,14 +439,14 @@ describe("a decision to commit", () => {
         yield* quiet
         const uuid = wire.sent[0]!.envelope.saga
         assert.deepStrictEqual((yield* manager.load(uuid)).parked, ["payments:commit"])
-        // What it has refused is told again seldom; the other one as often as before.
+        // A refused commit is repeated seldom; the other one as often as before.
         yield* TestClock.adjust("1 minute")
         yield* Fiber.join(running)
         assert.strictEqual(wire.of("commit", "payments").length, 1)
         assert.isAbove(wire.of("commit", "stock").length, 4)
         yield* TestClock.adjust("1 hour")
         assert.sameMembers([...(yield* manager.load(uuid)).parked], ["payments:commit", "stock:commit"])
-        // They are told all the same.
+        // The services are told all the same.
         const told = ["payments", "stock"].map((service) => wire.of("commit", service).length)
         yield* TestClock.adjust("10 minutes")
         for (const [i, service] of ["payments", "stock"].entries())
@@ -517,7 +517,7 @@ describe("after a crash", () => {
           yield* quiet
           const [first, second] = wire.of(op, "stock")
           assert.strictEqual(second!.body, first!.body)
-          // Who has answered is not asked again.
+          // A service that has answered is not asked again.
           assert.strictEqual(wire.of(op, "payments").length, 1)
           const execution = yield* manager.load(first!.envelope.saga)
           assert.deepInclude(execution, { decision: decided, settled: true })

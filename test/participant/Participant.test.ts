@@ -44,7 +44,7 @@ const makeWire = Effect.fnUntraced(function* (options: Options = {}) {
   const story: Array<string> = []
   const say = (line: string) => Effect.sync(() => void story.push(line))
   const logged: Array<string> = []
-  /** What the hooks do; a test may change it. */
+  /** The work of the hooks; a test may change it. */
   const hooks = {
     reserve: (_: Participant.TransactionPart): Effect.Effect<void, Full> => say("reserve"),
     commit: (_: Participant.TransactionPart): Effect.Effect<void> => say("commit"),

@@ -11,7 +11,7 @@ import { type Bench, makeBench, maxSkew, notAfter, type Op, participantRetention
 type Status = "none" | "pending" | "reserved" | "committed" | "rejected"
 type Answer = 200 | 400 | 404 | 500 | "alarm" | "silent alarm" | "nothing"
 
-/** What an answer depends on besides the status: whether the path was executed. */
+/** An answer depends on the status, and on whether the path was executed. */
 type Cell = readonly [next: Status, answer: Answer] | "by record"
 
 const table: Readonly<Record<Op, Readonly<Record<Status, Cell>>>> = {
@@ -111,7 +111,7 @@ const movesOf = (of: typeof messages): ReadonlyArray<Move> =>
 
 const moves = movesOf(messages)
 
-/** What the table says, with what it says it from. */
+/** A row of the table: the expected answer, and the state that it follows from. */
 class Model {
   status: Status = "none"
   /** By path; `null`: it must never run. */
@@ -128,7 +128,7 @@ class Model {
     this.answered.clear()
   }
 
-  /** What a message does that comes for the first time, or again. */
+  /** The effect of a message that comes for the first time, or again. */
   apply({ op, path }: Move, isOver: boolean): Answer | "again" {
     if (this.answered.has(`${op} ${path}`)) return "again"
     const known = this.executed.get(path)

@@ -76,7 +76,7 @@ const play = Effect.fnUntraced(function* (flow: ReadonlyArray<Message>, point: s
     name === point && ++times === nth ? Effect.andThen(Deferred.succeed(hit, undefined), Effect.never) : Effect.void
   )
   let isStopped = false
-  /** What has run in vain: effects in memory do not go with the unit of work that they belong to. */
+  /** Effects of units that were rolled back: effects in memory are not rolled back with their unit. */
   let lost: ReadonlyArray<Run> = []
   yield* Effect.forkScoped(
     Effect.gen(function* () {

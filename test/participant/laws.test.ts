@@ -22,7 +22,7 @@ interface Step {
   readonly command: "Charge" | "Stage"
 }
 
-/** What the coordinator knows, and what it has sent: only what it has sent can arrive (SPEC W1). */
+/** The state of the coordinator and its sent messages: only a sent message can arrive (SPEC W1). */
 class Coordinator {
   readonly sent: Array<{ readonly to: number; readonly message: Message }> = []
   readonly known = new Map<string, number>()
@@ -121,7 +121,7 @@ const play = Effect.fnUntraced(function* (seed: number) {
     if (outcome.status !== undefined && isHeard) coordinator.hears(to, message, outcome.status)
   })
 
-  /** What a participant does when nobody decides. */
+  /** The actions of a participant without a decision. */
   const expire = ({ code, provide, store }: Bench) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
@@ -168,7 +168,7 @@ const play = Effect.fnUntraced(function* (seed: number) {
         : (op === "probe" || op === "failure") && !coordinator.done.has(`${op} ${path}`)
     if (isOpen) yield* deliver(to, message, true)
   }
-  // What comes later changes nothing any more.
+  // Later messages change nothing any more.
   const settled = yield* Effect.forEach(benches, (bench) => bench.status())
   for (const { message, to } of coordinator.sent) yield* deliver(to, message, false)
   assert.deepStrictEqual(yield* Effect.forEach(benches, (bench) => bench.status()), settled)

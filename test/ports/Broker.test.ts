@@ -238,7 +238,7 @@ describe("reading", () => {
         const read = Broker.read(Broker.toMessage(message, "Charge"))
         assert.strictEqual(issue === undefined, read._tag === "Success", `change ${i}`)
         if (issue === undefined || read._tag === "Success") continue
-        // It says where, as the receiver would.
+        // The issue has the same place as the error of the receiver.
         if ("bytes" in issue) assert.deepInclude(read.failure, { _tag: "MessageTooLarge", bytes: issue.bytes })
         else assert.deepInclude(read.failure, { _tag: "MessageMalformed", issue: issue.message })
       }

@@ -1,4 +1,4 @@
-/** Who holds a key, who waits for it, and who leaves the line. */
+/** Holders of a key, fibers that wait for it, and fibers that are interrupted while waiting. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scheduler } from "effect"
 import * as KeyedLock from "../../src/ports/KeyedLock.ts"
@@ -7,7 +7,7 @@ import { below, type Chance, forSeeds, happens } from "../execution/rules/chance
 /** Turns of all other fibers. */
 const turns = (count = 10) => Effect.repeat(Effect.yieldNow, { times: count })
 
-/** Nobody holds the key, and nobody waits for it: it is taken at once. */
+/** The key is free, without waiting fibers: it is taken at once. */
 const isFree = (lock: KeyedLock.KeyedLock, key: string) => {
   let isTaken = false
   return Effect.andThen(

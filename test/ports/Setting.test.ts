@@ -1,4 +1,4 @@
-/** What a setting may be, and what is said of one that cannot be used. */
+/** Values that a setting may have, and the error for others. */
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Duration, Effect } from "effect"
 import * as Setting from "../../src/ports/Setting.ts"

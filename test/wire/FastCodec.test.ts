@@ -10,13 +10,13 @@ import { below, type Chance, forSeeds, happens, pick } from "../execution/rules/
 
 type Said = { readonly value: unknown } | "refused"
 
-/** What the schema itself says, and of an encoding the rules of JSON. */
+/** The result of the schema itself; for an encoded value the JSON limits, too. */
 const bySchema = (exit: Exit.Exit<unknown, unknown>, isEncoding: boolean): Said => {
   if (Exit.isFailure(exit)) return "refused"
   return isEncoding && !isJson(exit.value) ? "refused" : { value: exit.value }
 }
 
-/** What cannot be read is none. */
+/** A value that cannot be read has no result. */
 const isJson = (value: unknown): boolean => {
   try {
     return typeof check(value) === "number"
@@ -311,7 +311,7 @@ describe("a value is encoded and decoded as its schema says", () => {
     it(name, () => {
       for (const [what, value] of Object.entries(values)) {
         compare(schema, value, what)
-        // What it has looked at before says nothing about the next one.
+        // A codec keeps no state of earlier values.
         compare(schema, value, `${what} again`)
       }
     })

@@ -55,7 +55,7 @@ const values: ReadonlyArray<unknown> = [
   Object.assign(Object.create(null), { id: "a", count: 1, paid: true })
 ]
 
-/** What the schema itself says, and then the rules of JSON. */
+/** The result of the schema itself, and then of the JSON limits. */
 const bySchema = (
   run: (value: unknown) => Exit.Exit<unknown, unknown>,
   value: unknown,

@@ -30,7 +30,7 @@ describe("embedded broker", () => {
         Effect.forkScoped
       )
       const send = orders!.publish({ address: { to: "payments", kind: "tx", from: "orders" }, body: "hello" })
-      // Nobody knows yet that there is a subscriber.
+      // The subscription may not be registered yet.
       yield* Effect.forkScoped(Effect.forever(Effect.andThen(send, Effect.sleep("10 millis"))))
       const { address, body } = yield* Deferred.await(arrived)
       assert.deepStrictEqual([address.from, body], ["orders", "hello"])

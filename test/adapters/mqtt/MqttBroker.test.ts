@@ -61,7 +61,7 @@ const open = (options: MqttBroker.MqttOptions) =>
 
 const message = (body: string): Broker.Message => ({ address: { to: "a", kind: "reply", from: "b" }, body })
 
-/** What is delivered to `a`, acknowledged by hand. */
+/** Deliveries to `a`, acknowledged by hand. */
 const deliveries = Effect.fnUntraced(function* ({ ready, subscribe }: Effect.Success<ReturnType<typeof open>>) {
   const arrived = yield* Queue.unbounded<Broker.Delivery>()
   const fiber = yield* subscribe({ service: "a", kinds: ["reply"] }).pipe(
@@ -189,7 +189,7 @@ describe("publishing", () => {
         yield* EmbeddedBroker.make({ port })
         const receiver = yield* open({ url: `mqtt://127.0.0.1:${port}`, protocol: 4, clientId: "receiver" })
         const { next } = yield* deliveries(receiver)
-        // What was kept may have gone out before there was a subscriber; there is room again.
+        // Kept messages may have been sent before there was a subscriber; there is room again.
         yield* Mqtt.until(Effect.map(Effect.exit(publish(message("last"))), Exit.isSuccess))
         yield* Mqtt.until(
           Effect.map(Effect.andThen(Effect.ignore(publish(message("last"))), next), ({ body }) => body === "last")

@@ -4,7 +4,7 @@ import { Effect, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"
 
-/** What is said in ten minutes in which each connection ends so long after it was begun. */
+/** The log of ten minutes in which each connection ends this long after its start. */
 const said = Effect.fnUntraced(function* (time: `${number} seconds`) {
   const reasons: Array<string> = []
   let attempts = 0

@@ -1,4 +1,4 @@
-/** What is on its way over several connections, and what becomes of it when they are lost. */
+/** Messages in flight over several connections, and their fate when connections are lost. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"

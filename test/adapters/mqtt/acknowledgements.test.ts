@@ -1,4 +1,4 @@
-/** What the broker says to what it is sent, and the numbers that messages have meanwhile. */
+/** Answers of a broker to published messages, and the packet ids of messages in flight. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Logger, Metric, Stream } from "effect"
 import { Broker } from "effect-saga"
@@ -26,7 +26,7 @@ const refused = Effect.map(Metric.snapshot, (metrics) => {
   return counts
 })
 
-/** Nobody else is counted, and nothing is said aloud. */
+/** The counters of this test only, and no log. */
 const quietly = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   self.pipe(Effect.provide(Logger.layer([])), Effect.provideService(Metric.MetricRegistry, new Map()))
 
@@ -35,7 +35,7 @@ describe("a message that was sent", () => {
     Effect.gen(function* () {
       const reasons: ReadonlyArray<readonly [number, string | undefined]> = [
         [0x00, undefined],
-        // Nobody has asked for it yet: it is taken all the same.
+        // There is no subscriber yet: the broker takes the message all the same.
         [0x10, undefined],
         [0x80, "Unspecified error"],
         [0x83, "Implementation specific error"],

@@ -114,7 +114,7 @@ if (Mosquitto.binary !== undefined) {
             const claiming = yield* mallory.publish("saga/v1/orders/reply/mallory", forged(inReplyTo, "stock"))
             assert.strictEqual(claiming, 0)
           }
-          // It was not asked.
+          // Mallory replies in its own name to a request for another service.
           yield* mallory.publish("saga/v1/orders/reply/mallory", forged(`${saga}:0:execute`, "mallory"))
           yield* until(Effect.map(dead.reasons, (reasons) => reasons.length === 3))
           assert.deepStrictEqual(yield* dead.reasons, ["SenderMismatch", "SenderMismatch", "SenderMismatch"])

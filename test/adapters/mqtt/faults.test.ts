@@ -155,10 +155,10 @@ if (Mosquitto.binary !== undefined) {
         const isReady = Effect.map(one.connections.list, (all) => all.length === 2 && all.every(({ ready }) => ready))
         yield* until(isReady)
         yield* instance()
-        // It has lost its connection to the other one, and takes it back.
+        // The client has lost its session to the other client, and takes it back.
         yield* until(Effect.map(isReady, (ready) => !ready))
         const bodies = Array.from({ length: 20 }, (_, i) => `${i}`)
-        // Who waits for an answer sends again: while the other one subscribes anew there is nobody to keep it for.
+        // Requests are repeated: a reply that arrives while the other client subscribes anew is lost.
         const send = Effect.suspend(() =>
           Effect.forEach(
             bodies.filter((body) => !arrived.has(body)),

@@ -147,13 +147,13 @@ if (Mosquitto.binary !== undefined && Mosquitto.openssl !== undefined) {
         yield* ready(Context.get(services, MqttBroker.MqttConnections))
       }).pipe(Effect.scoped)
 
-    /** What comes after the host in its address, and the folder of its certificates. */
+    /** The path after the host in the address, and the folder of the certificates. */
     const listening = (lines: (folder: string) => ReadonlyArray<string>) =>
       Effect.gen(function* () {
         const folder = yield* certificates
         const port = yield* Mosquitto.freePort
         const sockets = [`listener ${port}`, "protocol websockets", ...lines(folder), "allow_anonymous true"]
-        // It wants one of TCP as well.
+        // The broker needs a listener for TCP as well.
         yield* Mosquitto.started({ config: (port) => [`listener ${port} 127.0.0.1`, ...sockets].join("\n") })
         return { folder, at: `:${port}/mqtt` }
       })

@@ -1,4 +1,4 @@
-/** Who has a folder: a living process, or whoever of several is first to see that it is dead. */
+/** A folder belongs to a living process; of several that find it dead, one takes the lock over. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"

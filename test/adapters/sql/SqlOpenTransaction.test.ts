@@ -35,7 +35,7 @@ for (const { layer, name, schema } of databases("callers")) {
           const sql = yield* SqlClient.SqlClient
           const run = SagaManager.run(Note, { context: { line: "in" } })
           const begun = yield* Deferred.make<Fiber.Fiber<Effect.Success<typeof run>, Effect.Error<typeof run>>>()
-          // It does not wait in its transaction: with one session that would be for ever.
+          // The caller does not wait inside its transaction: with one session it would wait for ever.
           const start = Effect.flatMap(Effect.forkChild(run, { startImmediately: true }), (fiber) =>
             Deferred.succeed(begun, fiber)
           )

@@ -29,7 +29,7 @@ class Connection extends Duplex {
     this.inner = inner
     inner.on("data", (chunk: Buffer) => {
       if (!this.isDeaf) this.push(chunk)
-      // It has happened when the database is ready for the next statement.
+      // The statement has happened when the database is ready for the next one.
       else if (chunk.at(-6) === "Z".charCodeAt(0)) this.lose()
     })
     inner.on("error", (error) => this.destroy(error))

@@ -183,7 +183,7 @@ for (const { name, repository } of repositories) {
         const first = yield* makeProcess(saga, "1 hour")
         yield* Effect.forkChild(first.run)
         yield* Deferred.await(begun[0]!)
-        // It is told from inside of the step, which must come to where it waits.
+        // The news comes from inside the step, which must first come to the place where it waits.
         yield* Effect.yieldNow
         const second = yield* makeProcess(saga, "1 hour")
         second.losesAnswers = true

@@ -28,7 +28,7 @@ const process = (schema: string) =>
   Layer.fresh(
     SagaManager.layer([Slow]).pipe(
       Layer.provide([
-        // Nobody asks again within this test: what is heard is heard from the database.
+        // No process polls within this test: news come from notifications of the database.
         SagaConfig.layer({ service: "orders", recoveryInterval: "1 hour", lease: "2 hours" }),
         SqlSagaExecutionRepository.layer({ schema }),
         Broker.layerMemory,

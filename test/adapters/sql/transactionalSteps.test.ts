@@ -164,7 +164,7 @@ for (const { layer, name, schema } of databases("transactional")) {
             yield* clear
             let seen = 0
             const ended = yield* Deferred.make<void>()
-            // It stands still at this instruction until everything around it is closed.
+            // The process stands still at this instruction until its scope is closed.
             const freeze = Effect.andThen(Deferred.succeed(ended, undefined), Effect.never)
             const run = SagaManager.run(Straight, { context: { fails: false }, startKey: `${point} ${stopAt}` })
             yield* Effect.gen(function* () {

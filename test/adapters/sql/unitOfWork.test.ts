@@ -45,7 +45,7 @@ const records = (
 const open = <E, R>(layer: Layer.Layer<ParticipantStore.ParticipantStore, E, R>) =>
   Effect.map(Layer.build(Layer.fresh(layer)), Context.get(store))
 
-/** What is said to the database, in words. */
+/** The statements to the database, in words. */
 const telling = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const said: Array<string> = []
@@ -74,7 +74,7 @@ const replies = (scope: ParticipantStore.Scope) =>
 for (const { layer, name, schema } of databases("unit")) {
   const isServer = name === "Postgres"
   const account = `${schema}.account`
-  /** What a handler does: it moves money, in a table of its own. */
+  /** The effect of a handler: moves money, in a table of its own. */
   const add = (owner: string, cents: number) =>
     SqlClient.SqlClient.use(
       (sql) => sql`insert into ${sql(account)} (owner, cents) values (${owner}, ${cents})
@@ -336,7 +336,7 @@ for (const { layer, name, schema } of databases("unit")) {
               Effect.suspend(() => (ran++ === 0 ? Effect.fail(later) : Effect.void))
             )
           ).pipe(
-            // Whoever ignores it has not read the contract: the unit is undone all the same.
+            // A handler that ignores the error breaks the contract: the unit is rolled back all the same.
             Effect.ignore,
             Effect.andThen(save(records(place)))
           )

@@ -79,7 +79,7 @@ describe("a view", () => {
     const right = Context.append(base, "1/b1/0", "right", "r")
     assert.deepStrictEqual(Object.keys(Context.view(left, decode)), ["order", "amount", "a", "left"])
     assert.deepStrictEqual(Object.keys(Context.view(right, decode)), ["order", "amount", "a", "right"])
-    // Whatever is asked for in whatever order, nothing leaks from one into the other, nor into what they have in common.
+    // Views may be read in any order: no entry leaks from one branch into another, or into their common part.
     assert.deepStrictEqual(Object.keys(Context.view(base, decode)), ["order", "amount", "a"])
     const further = Context.append(left, "1/b0/1", "further", "f")
     assert.notProperty(Context.view(further, decode), "right")

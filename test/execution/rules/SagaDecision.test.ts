@@ -1,4 +1,4 @@
-/** What is next, by example: the rows of SPEC C5, as far as an execution can decide them alone. */
+/** The next work of an execution, by example: the rows of SPEC C5 that depend on the execution alone. */
 import { assert, describe, it } from "@effect/vitest"
 import { needsIntent } from "../../../src/execution/rules/Instruction.ts"
 import { interrupted } from "../../../src/execution/rules/Interruption.ts"
@@ -315,7 +315,7 @@ describe("rollback", () => {
   it("a cancel lets a running local step end, and then compensates it", () => {
     const cancelled = order.start().cancels()
     assert.deepStrictEqual(cancelled.next, ["execute reservationId"])
-    // What it leaves is not known before it ends.
+    // The effect of a running step is not known before it ends.
     assert.throws(() => cancelled.compensated("0"), "is not admitted")
     const ended = cancelled.succeeds("0", "r-1")
     assert.deepStrictEqual(ended.next, ["CompensationStarted reservationId", "compensate reservationId"])

@@ -1,4 +1,4 @@
-/** What reaches an execution from outside, and why it counts or not (SPEC C5: reply acceptance, trusted resume; C9). */
+/** Inputs of an execution, and why each counts or not (SPEC C5: reply acceptance, trusted resume; C9). */
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
@@ -22,7 +22,7 @@ const parked = paid.cancels().compensates("1").later(3_600_000).decided().compen
 
 const tags = (facts: ReadonlyArray<SagaEvent>) => facts.map(({ _tag }) => _tag)
 
-/** What a verdict says: the tags of its facts, or the tag of its refusal. */
+/** A verdict in words: the tags of its facts, or the tag of its refusal. */
 const said = <E extends { readonly _tag: string }>(verdict: SagaInput.Verdict<E>): ReadonlyArray<string> | string =>
   Result.isSuccess(verdict) ? tags(verdict.success) : verdict.failure._tag
 

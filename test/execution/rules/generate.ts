@@ -19,7 +19,7 @@ const participants = [
 
 const nothing = () => Effect.void
 
-/** Its second wait is no whole number of milliseconds. */
+/** A retry whose second wait is no whole number of milliseconds. */
 const attempts = { times: 2, backoff: { initial: 1_001, factor: 1.5 } }
 
 /** Kinds of steps that may be made; parts (conditional, nested, parallel) only while there is depth left. */
@@ -182,7 +182,7 @@ const outcome = (chance: Chance.Chance, trouble: number, step: SagaStep | undefi
   }
 }
 
-/** What happens to an execution from outside: how it is started, cancelled, killed, and looked after by people. */
+/** The inputs of an execution: start, cancel, kills, and operations of people. */
 export const options = (seed: number, definition: Definition): Options => {
   const chance = Chance.at(seed, "options")
   return {

@@ -334,7 +334,7 @@ describe("storing", () => {
       let state = created(first)
       for (const [i, event] of rest.entries()) {
         state = evolve(state, event)
-        // Who was to be asked before the crash is asked again after it.
+        // A service that was to be asked before the crash is asked again after it.
         assertSame(textOf(stored(state, 0)), textOf(stored(self.trace[i + 1]!.state, 0)))
       }
     })
@@ -512,7 +512,7 @@ describe("deciding", () => {
         const { decision, state } = Decision.advance(self.state, self.moment())
         if (decision.instructions.length > 0 || decision.wakeAt === Number.POSITIVE_INFINITY) return
         assert.isAbove(decision.wakeAt, self.now)
-        // Then whoever waits for the acknowledgements is told that it takes longer.
+        // Then callers that wait for the acknowledgements are told that they take longer.
         if (state.commitState === "committing" && decision.wakeAt === state.phase!.at + schedule.commitWait) return
         const later = Decision.advance(state, self.moment(decision.wakeAt, self.now))
         assert.strictEqual(later.state !== state || later.decision.instructions.length > 0, true)

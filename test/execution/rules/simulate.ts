@@ -43,7 +43,7 @@ export const schedule: RetrySchedule.ScheduleConfig = {
 export interface Outcome {
   /** A local step: `undecodable` has its effect, and a result that cannot be stored. */
   readonly local: "succeeds" | "fails" | "dies" | "undecodable" | "times out" | "times out done"
-  /** What a participant makes of the request. */
+  /** The answer of a participant to the request. */
   readonly reply: 200 | 400 | 500
   /** `late`: the request is handled long after it was sent; `slow`: the reply is; `lost`: neither ever arrives. */
   readonly request: "arrives" | "late" | "lost"
@@ -104,9 +104,9 @@ export interface Options {
   readonly haste?: number
   /** How often a message is delivered twice. */
   readonly duplicates?: number
-  /** What an operator does with parked steps once nothing else happens, and how often. */
+  /** The operation on parked steps once nothing else happens, and how often. */
   readonly parked?: "leave" | "retry" | "resolve"
-  /** What a caller does with an execution that is finished and not decided. */
+  /** The decision of a caller for a finished execution without one. */
   readonly undecided?: "commit" | "reject"
 }
 
@@ -293,7 +293,7 @@ export class Simulation {
     if (stored === undefined) return
     this.execution = Execution.bind(stored, this.definition)
     deepFreeze(this.state)
-    // What was not stored never happened.
+    // Facts that were not stored never happened.
     this.trace.length = this.log.length
     this.since = Number.NEGATIVE_INFINITY
     for (const fact of interrupted(this.state, this.moment())) this.admit(fact)

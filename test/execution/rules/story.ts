@@ -63,7 +63,7 @@ export class Story {
     return Decision.advance(this.state, this.moment)
   }
 
-  /** What is decided: facts by their tag, then work in words. */
+  /** The decision: facts by their tag, then work in words. */
   get next(): ReadonlyArray<string> {
     const { decision, state } = this.decision
     const facts: Array<string> = []
@@ -106,7 +106,7 @@ export class Story {
     return new Story(this.definition, this.state, this.now, Number.NEGATIVE_INFINITY, this.policy)
   }
 
-  /** What is decided has become part of the state. */
+  /** The state after the decided facts. */
   decided(): Story {
     return new Story(this.definition, this.decision.state, this.now, this.now, this.policy)
   }
@@ -159,7 +159,7 @@ export class Story {
     })
   }
 
-  /** It fails before anything of it began. */
+  /** The step fails before any work of it began. */
   cannotBegin(path: string, kind: "conditional" | "nested" | "remote"): Story {
     return this.fails(path, { name: this.name(path), kind })
   }

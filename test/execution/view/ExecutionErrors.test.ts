@@ -1,4 +1,4 @@
-/** What a stored failure becomes for a caller: the declared error itself, or a system error with its cause. */
+/** The error that a stored failure becomes for a caller: the declared error itself, or a system error with its cause. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Exit, Schema } from "effect"
 import { SagaResponseError } from "../../../src/definition/SagaMessage.ts"

@@ -199,7 +199,7 @@ describe("the context of an execution", () => {
   })
 
   it("a context is shown in its stored form where the saga is unknown, or its schemas have changed", () => {
-    // Nobody has read it before: what is decoded once is kept.
+    // The view was not read before: a decoded value is kept.
     const state = () => begin(Shop, values).start().succeeds("0", [1, 2]).state
     const stored = { ...values, at: "1970-01-01T00:00:00.000Z", stock: [1, 2] }
     assert.deepStrictEqual(throughJson(new Execution.SagaExecution(state(), undefined).context), stored)
@@ -474,7 +474,7 @@ describe("a conditional step", () => {
         const [inner] = decoded.pausedStep?.inner ?? []
         assert.deepStrictEqual([inner?.uuid, inner?.user, inner?.status], [uuid, "ann", "paused"])
         assert.strictEqual(inner?.pausedStep?.definition, SagaPath.at(PlaceOrder, "2/if0/0"))
-        // It goes on where it was.
+        // The execution goes on where it was.
         const next = new Execution.SagaExecution(decoded.state, PlaceOrder)
         assert.deepStrictEqual(Object.keys(contextView(PlaceOrder, next.state.root.current!.inner[0]!.context)), [
           "orderId",

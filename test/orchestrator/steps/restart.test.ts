@@ -1,4 +1,4 @@
-/** What a process leaves half done when it stops, and what the next one makes of it. */
+/** A process stops in the middle of work, and the next one goes on with it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"

@@ -1,4 +1,4 @@
-/** What `Saga.rollbackPlan` promises before anything runs is what happens, wherever a saga fails. */
+/** `Saga.rollbackPlan` says before a run which steps are compensated: real runs agree, wherever a saga fails. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Saga } from "../../../src/index.ts"

@@ -38,7 +38,8 @@ const inProcess = (folder: string) =>
   Effect.provide(
     SagaManager.layer([PlaceOrder]).pipe(
       Layer.provide([
-        SagaConfig.layer({ service: "orders" }),
+        // Without a grace the step is cut off where it is, as by a crash.
+        SagaConfig.layer({ service: "orders", shutdownGrace: 0 }),
         repository(folder),
         Broker.layerMemory,
         TransactionCommitter.layerNone

@@ -72,7 +72,7 @@ const makeProcess = Effect.fnUntraced(function* (saga: Saga.AnyCommitted, lease:
   const scope = yield* Scope.fork(yield* Scope.Scope)
   const context = yield* (SagaManager.layer([saga]) as Layer.Layer<SagaManager.SagaManager, never, never>).pipe(
     Layer.provide([
-      SagaConfig.layer({ service: "orders", recoveryInterval: "50 millis", lease }),
+      SagaConfig.layer({ service: "orders", recoveryInterval: "50 millis", lease, shutdownGrace: 0 }),
       Layer.succeed(Repository, { ...shared, claim }),
       Broker.layerMemory,
       TransactionCommitter.layerNone,

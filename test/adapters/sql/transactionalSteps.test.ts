@@ -75,7 +75,10 @@ for (const { layer, name, schema } of databases("transactional")) {
   )
   const base = Layer.provideMerge(Layer.provideMerge(table, repository), layer)
   const managed = SagaManager.layer([Straight, Retried, Several, Late]).pipe(
-    Layer.provide([SagaConfig.layer({ service: "bank", recoveryInterval: "50 millis", lease: "150 millis" })]),
+    // A process ends here as if it were killed.
+    Layer.provide([
+      SagaConfig.layer({ service: "bank", recoveryInterval: "50 millis", lease: "150 millis", shutdownGrace: 0 })
+    ]),
     Layer.provide([Broker.layerMemory, TransactionCommitter.layerNone])
   )
   const facts = (uuid: string) =>

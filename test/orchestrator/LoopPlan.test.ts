@@ -1,0 +1,168 @@
+/** The turns of the loop told as stories: plan and reconcile are pure, so no layer is needed and nothing is stored. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Result, Schema } from "effect"
+import { Participant, Saga, SagaExecution } from "effect-saga"
+import { SagaExecution as Internals } from "effect-saga/internals"
+import type { Instruction } from "../../src/execution/rules/Instruction.ts"
+import { defaults } from "../../src/execution/rules/RetrySchedule.ts"
+import type { SagaEvent } from "../../src/execution/rules/SagaEvent.ts"
+import type { Verdict } from "../../src/execution/rules/SagaInput.ts"
+import { started } from "../../src/orchestrator/ExecutionInput.ts"
+import * as Inbox from "../../src/orchestrator/Inbox.ts"
+import { type Act, type Plan, plan, type UnderWay } from "../../src/orchestrator/LoopPlan.ts"
+import { gain, judgeInputs, type Progress, postpone, reconcile } from "../../src/orchestrator/Progress.ts"
+
+const now = 1_000
+const Bank = Participant.make("bank", { Charge: { payload: {}, success: Schema.String } })
+const saga = Saga.make("Order", { context: {} }).pipe(
+  Saga.local("one", { success: Schema.String, execute: () => Effect.succeed("done"), onCrash: "park" }),
+  Saga.remote("two", { execute: { command: Bank.commands.Charge, payload: () => ({}) } }),
+  Saga.commit
+)
+const hints = { atWork: { owner: "me" }, waiting: (wakeAt: number) => ({ owner: "me", wakeAt }) }
+
+const created = Effect.runSync(SagaExecution.fromDefinition(saga, { context: {} }))
+const begun = started(created, { service: "orders", autocommit: true, transactional: false, headers: undefined, now })
+const withFacts = (self: SagaExecution.SagaExecution, facts: ReadonlyArray<SagaEvent>) =>
+  Internals.stored(facts.reduce<SagaExecution.SagaExecution>(Internals.evolve, self))
+
+const stepStarted: SagaEvent = { _tag: "StepStarted", path: "0", name: "one", at: now }
+const stepSucceeded: SagaEvent = { _tag: "StepSucceeded", path: "0", result: "done", at: now }
+
+const progress = (
+  execution: SagaExecution.SagaExecution,
+  inputs: ReadonlyArray<Inbox.PendingInput> = []
+): Progress => ({
+  execution,
+  definition: saga,
+  since: now,
+  inbox: Inbox.make(inputs),
+  elsewhere: undefined,
+  gains: [],
+  unbegun: undefined,
+  failedCommits: 0,
+  announces: true
+})
+
+/** Work that is under way: the local step at each path. */
+const running = (...paths: ReadonlyArray<string>): UnderWay => ({
+  isBusy: paths.length > 0,
+  isJoint: false,
+  isAwaited: ({ instructions }) => instructions.some(({ path }) => paths.includes(path)),
+  notUnderWay: (instructions) => instructions.filter(({ path }) => !paths.includes(path))
+})
+
+const act = (it: Act): string => {
+  const work = it.work.map((instruction: Instruction) => `${instruction._tag} ${instruction.path}`).join(", ")
+  return it._tag === "Done" ? "done" : `${it._tag.toLowerCase()} ${work}`.trim()
+}
+const tell = ({ next }: Plan): string => (next._tag === "Store" ? `store, then ${act(next.then)}` : act(next))
+const turn = (self: Progress, inFlight?: UnderWay) => plan(self, inFlight, now, defaults, hints)
+
+describe("a turn of the loop", () => {
+  it("stores the intent of a local step, and then runs the step in place (W7)", () => {
+    assert.strictEqual(tell(turn(progress(begun))), "store, then perform RunStep 0")
+  })
+
+  it("runs a step whose intent is stored without another write", () => {
+    assert.strictEqual(tell(turn(progress(withFacts(begun, [stepStarted])))), "perform RunStep 0")
+  })
+
+  it("builds a request before a write: the result before it and the message are stored together (W1)", () => {
+    const self = progress(withFacts(begun, [stepStarted]))
+    gain(self, [stepSucceeded])
+    assert.strictEqual(tell(turn(self)), "perform BuildRequest 1")
+  })
+
+  it("waits for work that is under way, and ends where nothing is", () => {
+    const self = progress(withFacts(begun, [stepStarted]))
+    assert.strictEqual(tell(turn(self, running("0"))), "await")
+    self.elsewhere = "another"
+    assert.strictEqual(tell(turn(self)), "done", "another instance decides")
+  })
+
+  it("says to recovery who works on the execution, also for another instance (C7)", () => {
+    const self = progress(begun)
+    const { next } = turn(self)
+    assert.deepStrictEqual(next._tag === "Store" && next.hint, { owner: "me" })
+    self.elsewhere = "another"
+    const { next: theirs } = turn(self)
+    assert.deepStrictEqual(theirs._tag === "Store" && theirs.hint, { owner: "another" })
+  })
+
+  it("of a process that stops begins nothing: not even an intent is stored (C7)", () => {
+    const self = progress(withFacts(begun, []))
+    Inbox.stop(self.inbox)
+    assert.strictEqual(tell(turn(self)), "done")
+    const late = progress(withFacts(begun, [stepStarted]))
+    gain(late, [stepSucceeded])
+    Inbox.stop(late.inbox)
+    const planned = turn(late)
+    assert.strictEqual(tell(planned), "store, then done", "the result is kept")
+    assert.strictEqual(planned.execution.events.at(-1)?._tag, "StepSucceeded")
+    assert.strictEqual(tell(turn(late, running("5"))), "store, then await", "work that is under way may end")
+  })
+
+  it("that was planned and has not begun is planned again after an input", () => {
+    const self = progress(withFacts(begun, [stepStarted]))
+    const { next } = turn(self)
+    if (next._tag !== "Store") postpone(self, next.work)
+    assert.deepStrictEqual([...(self.unbegun ?? [])], ["0"])
+  })
+})
+
+describe("after a lost race (W5)", () => {
+  const cancel = (state: { readonly direction: string }): Verdict<unknown> =>
+    state.direction === "backward"
+      ? Result.fail("too late")
+      : Result.succeed([{ _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: now }])
+  const me = { isNamed: true, isRunning: () => false }
+
+  it("the result of a step is offered to the newer state, and what was decided is not", () => {
+    const before = withFacts(begun, [stepStarted])
+    const self = progress(before)
+    gain(self, [stepSucceeded])
+    // Another instance has cancelled the execution meanwhile: the step's effect must be compensated.
+    const newer = withFacts(before, [{ _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: now }])
+    reconcile(self, { execution: newer, elsewhere: undefined }, now, {
+      isNamed: true,
+      isRunning: (path) => path === "0"
+    })
+    assert.strictEqual(self.execution.state.direction, "backward")
+    assert.strictEqual(self.execution.events.at(-1)?._tag, "StepSucceeded")
+    assert.strictEqual(self.gains.length, 1)
+  })
+
+  it("an input whose facts no longer fit is judged again", () => {
+    const before = withFacts(begun, [stepStarted])
+    const input = Inbox.pending(cancel)
+    const self = progress(before, [input])
+    judgeInputs(self, now)
+    assert.strictEqual(self.inbox.judged.length, 1)
+    const newer = withFacts(before, [{ _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: now }])
+    reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
+    assert.deepStrictEqual([self.inbox.inputs.length, self.inbox.judged.length, self.gains.length], [1, 0, 0])
+    judgeInputs(self, now)
+    assert.isTrue(self.inbox.judged.every(({ refused }) => Result.isFailure(refused)))
+  })
+
+  it("an input whose facts still fit is not judged again", () => {
+    const before = withFacts(begun, [stepStarted])
+    const self = progress(before, [Inbox.pending(cancel)])
+    judgeInputs(self, now)
+    const newer = withFacts(before, [stepSucceeded])
+    reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
+    assert.deepStrictEqual([self.inbox.inputs.length, self.inbox.judged.length], [0, 1])
+    assert.strictEqual(self.execution.state.direction, "backward")
+  })
+
+  it("a step that is stored as running and that this loop does not run was left half done", () => {
+    const self = progress(begun)
+    const newer = withFacts(begun, [stepStarted])
+    reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
+    assert.deepStrictEqual(self.execution.parked, ["0"], "its onCrash is park")
+    const mine = progress(begun)
+    reconcile(mine, { execution: newer, elsewhere: undefined }, now, { isNamed: true, isRunning: () => true })
+    assert.deepStrictEqual(mine.execution.parked, [])
+  })
+})

@@ -1,6 +1,6 @@
 /**
- * The work of one execution that is under way, each piece once. It lands one by one with its drive, which is the only one
- * that writes.
+ * The work of one execution that is under way, each piece once. The loop takes the results one by one, because only the loop
+ * writes.
  */
 import { Deferred, Effect, Exit, Fiber, Queue } from "effect"
 import type { Instruction } from "../execution/rules/Instruction.ts"
@@ -9,25 +9,25 @@ import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Inbox } from "./Inbox.ts"
 import type { Facts } from "./steps/ExecutionScope.ts"
 
-/** What has come of a piece of work. */
+/** The result of a piece of work. */
 export interface FinishedWork<E> {
-  /** Empty: nothing has finished, an input waits. */
+  /** Empty: no work has finished; an input or a stop waits. */
   readonly keys: ReadonlyArray<string>
   readonly exit: Exit.Exit<Facts, E>
-  /** The work waits for its record. */
+  /** The work is transactional and waits for its record. */
   readonly joint?: Joint<E>
 }
 
-/** Work that commits together with its record: the drive gives the record, the work says whether both are stored. */
+/** Work that commits together with its record: the loop gives the record, the work says whether both are stored. */
 export interface Joint<E> {
   readonly record: Deferred.Deferred<SagaExecution>
   readonly stored: Deferred.Deferred<SagaExecution | undefined, E>
 }
 
-/** Gives the facts of the work, and gets what is to be stored with it. */
+/** Gives the facts of the work to the loop, and gets the execution to store with it. */
 export type Join = (facts: Facts) => Effect.Effect<SagaExecution>
 
-/** What joint work has come to: the execution that was stored with it, or facts that the drive is to store. */
+/** The result of joint work: the execution that was stored with it, or facts that the loop has to store. */
 export interface Done {
   readonly facts: Facts
   readonly stored: SagaExecution | undefined
@@ -42,11 +42,11 @@ export class InFlightWork<E> {
     this.finished = finished
   }
 
-  /** The queue holds at most one entry for each piece of work under way, and the call of an input. */
+  /** The queue holds at most one entry for each piece of work under way, and one for an input. */
   static make = <E>(): Effect.Effect<InFlightWork<E>> =>
     Effect.map(Queue.unbounded<FinishedWork<E>>(), (finished) => new InFlightWork(finished))
 
-  /** Whether something is under way that commits with its record. Then nothing else begins or is written. */
+  /** Whether transactional work is under way. Then nothing else begins or is written. */
   get isJoint(): boolean {
     return this.joint.size > 0
   }
@@ -56,7 +56,7 @@ export class InFlightWork<E> {
     return this.keys.size > 0
   }
 
-  /** Whether what is under way is still wanted. What is not is dropped with the drive: a callback, votes that came late. */
+  /** Whether a decision still wants work that is under way. Unwanted work is dropped with the loop: a callback, late votes. */
   isAwaited({ asking, instructions }: Decision): boolean {
     if (this.keys.size === 0) return false
     return (
@@ -66,7 +66,7 @@ export class InFlightWork<E> {
     )
   }
 
-  /** Whether the local step is. */
+  /** Whether the local step at the path is under way. */
   isRunning(path: string): boolean {
     return this.keys.has(`RunStep:${path}`)
   }
@@ -86,7 +86,7 @@ export class InFlightWork<E> {
     return Effect.forkChild(flight, { startImmediately: true })
   }
 
-  /** The same for work that commits with its record, which it gets where it joins. */
+  /** `start` for transactional work. It gets its record by `join`, when its facts are known. */
   startJoint(instruction: Instruction, work: (join: Join) => Effect.Effect<Done, E>) {
     const keys = keysOf(instruction)
     for (const key of keys) {
@@ -133,7 +133,7 @@ export class InFlightWork<E> {
   }
 }
 
-/** A service is asked by one at a time, whoever else is asked with it. */
+/** A question to several services has a key for each: a service is asked once at a time. */
 const keysOf = (instruction: Instruction): ReadonlyArray<string> =>
   "services" in instruction
     ? instruction.services.map((service) => `${instruction._tag}:${service}`)

@@ -1,8 +1,7 @@
 /**
- * Goes on with what a process left that is gone: before any reply is taken, and then again and again, what nobody alive
- * has is claimed, half-done local steps are treated as their `onCrash` says, and all that is sent and not answered is sent
- * again (SPEC C7). Claiming is also how this process says that it lives. If it has not for too long, it stops what others
- * have taken up meanwhile, and only that.
+ * Goes on with the executions of dead instances (SPEC C7), once before any reply is taken and then at every interval. Half-done
+ * local steps are treated as their `onCrash` says, and unanswered messages are sent again. A claim also renews the lease of
+ * this instance. After a lapse, this instance stops the executions that others have taken, and only those.
  */
 import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
@@ -20,7 +19,7 @@ export interface Options {
   readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
   readonly active: Pick<ExecutionSupervisor, "resume" | "room" | "running" | "lose">
   readonly owner: string
-  /** Of the sagas that this process can continue. */
+  /** The fingerprints of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
   readonly interval: number
   readonly lease: number
@@ -36,21 +35,21 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
 })
 
 interface Self extends Options {
-  /** How many more claims must tell what this process has. */
+  /** How many of the next claims must say which executions this process holds. */
   doubts: number
 }
 
-/** Claims as much as there is room for. False: the repository cannot. */
+/** Claims as many executions as there is room for. False: the repository cannot list executions. */
 const round = Effect.fnUntraced(
   function* (self: Self) {
     const { active, bound, clock, fingerprints, interval, lease, owner, repository } = self
     while (true) {
       const limit = Math.max(0, Math.min(batch, active.room()))
       const now = clock.currentTimeMillisUnsafe()
-      // A claim whose answer is lost may have taken something all the same (SPEC A1).
+      // A claim whose answer was lost may have taken executions all the same (SPEC A1).
       const doubts = self.doubts
       self.doubts = Math.max(1, doubts)
-      // What wakes before the next look is taken now: wakeUps are more exact.
+      // Executions that are due before the next round are claimed now: wake-ups in memory are more exact.
       const { executions, lapsed, lost } = yield* repository.claim({
         owner,
         limit,
@@ -63,9 +62,9 @@ const round = Effect.fnUntraced(
       self.doubts = Math.max(0, doubts - 1)
       if (lapsed) {
         yield* Effect.logWarning("The lease of this process was over: others may have taken what it ran")
-        // Now, and once more: somebody may be about to take something at this moment.
+        // In this claim and the next one: another instance may be claiming at this moment.
         self.doubts = 2
-        // Taken by somebody who is gone by now; it goes on from the state as it is.
+        // Claimed now, and possibly run by an instance in between: go on from the stored state.
         for (const { uuid } of executions) active.lose(uuid)
       }
       for (const uuid of lost) active.lose(uuid)

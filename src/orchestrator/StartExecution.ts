@@ -55,7 +55,7 @@ export const runUnsafe = (
         Effect.flatMap(existing(self, execution, conflict), (theirs) =>
           supervisor.isReached(theirs, until) ? Effect.succeed(theirs) : supervisor.wait(theirs.uuid, until)
         ).pipe(
-          // Forgotten while it was looked at: now the store says what has become of it.
+          // The execution was removed while it was looked at: it is started again, and the store says what became of it.
           Effect.catchTag("SagaExecutionNotFound", () => supervisor.startUnsafe(execution, until, fiber.context))
         )
       )
@@ -78,7 +78,7 @@ export const storedOnce = (
   if (!isNamed(options)) return withWarning(request, options.user, stored)
   const same = Effect.flatMap(stored, (theirs) => unlessOther(execution, theirs)).pipe(
     Effect.catchTag("SagaExecutionConflict", (conflict) =>
-      // See above.
+      // The execution was removed while it was looked at: the first write says what became of it.
       Effect.catchTag(existing(self, execution, conflict), "SagaExecutionNotFound", () => stored)
     )
   )

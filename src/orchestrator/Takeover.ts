@@ -1,6 +1,6 @@
 /**
- * Whose turn it is: an execution that is in the middle of its work is taken up only where nobody else who lives is at work
- * on it (SPEC C7). That spares steps a second run; what makes writes safe is their revision (SPEC A3).
+ * Takes an execution up, unless another living instance works on it (SPEC C7). This keeps steps from running twice. It does
+ * not make writes safe: their revision does (SPEC A3).
  */
 import { Clock, Effect } from "effect"
 import { interrupted } from "../execution/rules/Interruption.ts"
@@ -14,7 +14,7 @@ import type { SagaExecutionRepository, SagaExecutionRepositoryError } from "../p
 export interface TakenUp {
   /** The newest state, bound to its saga. */
   readonly execution: SagaExecution
-  /** The instance that is at work on it, where that is another one. */
+  /** The other instance that works on it; undefined: this one may. */
   readonly elsewhere: string | undefined
 }
 
@@ -23,7 +23,7 @@ export type TakeUp = <E>(
   load: Effect.Effect<SagaExecution, E>
 ) => Effect.Effect<TakenUp, E | SagaExecutionRepositoryError>
 
-/** `owner`: this instance; undefined: there is no other one. */
+/** `owner`: this instance. Undefined: there are no other instances. */
 export const make = (
   repository: SagaExecutionRepository["Service"],
   owner: string | undefined,
@@ -36,7 +36,7 @@ export const make = (
       if (!isUnderWay(execution, now, schedule)) break
       const holder = yield* repository.take({ uuid: execution.uuid, owner, now })
       if (holder !== owner) return { execution, elsewhere: holder }
-      // It may have gone on before it was taken.
+      // Another instance may have written between the load and the takeover.
       const latest = yield* load
       const isNewest = latest.revision === execution.revision
       execution = latest
@@ -50,7 +50,7 @@ export const make = (
     )
 }
 
-/** Whether there is something to do for somebody, or being done. What the own service is asked for, somebody does. */
+/** Whether an instance has work to do for it now, or is doing it. A hook of the own service that is asked is such work. */
 const isUnderWay = (
   { definition, state }: SagaExecution,
   now: number,
@@ -60,7 +60,7 @@ const isUnderWay = (
   (TwoPhaseCommit.pending(state.phase).includes(state.service ?? "") ||
     Decision.advance(state, { definition, now, since: now, schedule }).decision.instructions.length > 0)
 
-/** What is left of work that stopped in the middle, as its `onCrash` says. `isGoingOn`: it has not stopped. */
+/** Treats half-done local steps as their `onCrash` says. `isGoingOn` names the steps that this process is still running. */
 export const afterCrash = (
   execution: SagaExecution,
   now: number,

@@ -1,11 +1,11 @@
-/** When this process looks at a waiting execution again: one time per execution, one sleeping fiber for all. */
+/** Looks at waiting executions again when their time has come. Each has one time; one sleeping fiber serves them all. */
 import { Clock, Effect, Latch, type Scope } from "effect"
 import * as Loop from "../ports/Loop.ts"
 
 interface WakeUp {
   readonly uuid: string
   readonly at: number
-  /** When the execution was looked at last. */
+  /** When the execution was looked at before, in milliseconds since the epoch, like `at`. */
   readonly since: number
 }
 
@@ -22,10 +22,10 @@ export const make = Effect.fnUntraced(function* (options: {
   const heap: Array<WakeUp> = []
   const earlier = Latch.makeUnsafe(false)
   const clock = yield* Clock.Clock
-  /** Until when the fiber sleeps: what is due later does not wake it. */
+  /** Until when the fiber sleeps. Only an earlier time wakes it. */
   let sleepsUntil = Number.POSITIVE_INFINITY
 
-  /** WakeUps that were replaced stay in the heap, as nothing is searched; but never more of them than of others. */
+  /** A replaced wake-up stays in the heap, since finding it there would be slow. Too many of them are removed together. */
   const tidy = (): void => {
     if (heap.length < 2 * current.size + 64) return
     heap.length = 0

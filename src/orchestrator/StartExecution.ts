@@ -122,19 +122,24 @@ const create = (
 
 /** The execution that has the name of mine. It is an error if it was started with something else (SPEC C9). */
 const existing = (
-  { load, supervisor }: Starter,
+  { firstWrites, load, supervisor }: Starter,
   mine: SagaExecution,
   conflict: Repository.SagaExecutionConflict
 ): Effect.Effect<SagaExecution, ControlError | SagaStartConflict> => {
   const uuid = conflict.existing ?? mine.uuid
-  // An execution that is not found is being stored at this moment: an input without facts waits for that.
-  const stored = () =>
-    supervisor.submit(
-      uuid,
-      Inbox.pending(() => Result.succeed([]))
-    ) as Effect.Effect<SagaExecution, ControlError> // nothing is refused
-  return Effect.flatMap(Effect.catchTag(load(uuid), "SagaExecutionNotFound", stored), (theirs) =>
-    unlessOther(mine, theirs)
+  const submit = supervisor.submit(
+    uuid,
+    Inbox.pending(() => Result.succeed([]))
+  ) as Effect.Effect<SagaExecution, ControlError> // nothing is refused
+  // An execution that is not found is being stored at this moment. Its write is awaited from before a second look: the write may
+  // come in between, and its first step may take long. The input without facts fails where that write fails.
+  const stored = firstWrites.await(
+    uuid,
+    Effect.catchTag(load(uuid), "SagaExecutionNotFound", () => submit)
+  )
+  return Effect.flatMap(
+    Effect.catchTag(load(uuid), "SagaExecutionNotFound", () => stored),
+    (theirs) => unlessOther(mine, theirs)
   )
 }
 

@@ -47,7 +47,7 @@ const configOf = (name: string, declarations: string) => ({
     reportFileName: `${name}.api.md`,
     reportFolder: work,
     reportTempFolder: join(work, "temp"),
-    // What is in an error or a service is said by its base class, which an entry point does not export by a name.
+    // The fields of an error or a service are those of its base class, which no entry point exports by name.
     includeForgottenExports: true
   },
   docModel: { enabled: false },

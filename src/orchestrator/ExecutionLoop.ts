@@ -216,7 +216,7 @@ export const make = Effect.fnUntraced(function* (
     })
 })
 
-/** What recovery is told: this instance works on an execution, or looks at it at a time. A runner by hand has no name. */
+/** Hints for recovery: this instance works on an execution, or looks at it at a time. A runner by hand has no name. */
 const hintsOf = (owner: string | undefined): Hints => {
   const byHand: Hint = { owner: unnamed, wakeAt: Number.POSITIVE_INFINITY }
   return owner === undefined

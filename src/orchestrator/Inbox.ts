@@ -51,7 +51,7 @@ export const pending = <Refusal>(
   judge: (state: SagaState, definition: Definition, now: number) => Verdict<Refusal>
 ): PendingInput => ({ judge, done: Deferred.makeUnsafe() })
 
-/** What one look at the inbox leaves to be said once the facts are stored. */
+/** An input that was judged. Its sender is told once the facts are stored. */
 export interface Judged {
   readonly input: PendingInput
   readonly refused: Result.Result<void, unknown>

@@ -1,5 +1,5 @@
 /**
- * What one turn of the loop does, as data: store facts, perform one piece of work in place, start work and wait for it, or
+ * A turn of the loop as data: store facts, perform one piece of work in place, start work and wait for it, or
  * end. Pure: told as stories in tests, without a layer.
  */
 
@@ -42,7 +42,7 @@ export interface UnderWay {
   readonly notUnderWay: (instructions: Work) => Work
 }
 
-/** What recovery is told of an execution: this instance works on it, or it waits. */
+/** Hints for recovery: this instance works on the execution, or the execution waits. */
 export interface Hints {
   readonly atWork: Hint
   readonly waiting: (wakeAt: number) => Hint

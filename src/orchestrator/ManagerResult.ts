@@ -1,4 +1,4 @@
-/** What the doors of the manager make of an execution that a caller has waited for: a value or an error. Pure. */
+/** The value or the error that a caller gets for the execution that it has waited for. Pure. */
 import { Effect } from "effect"
 import { isDeclared } from "../execution/rules/SagaFailure.ts"
 import * as SagaInput from "../execution/rules/SagaInput.ts"

@@ -2,7 +2,7 @@
 import { Deferred, Effect, Exit } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 
-/** What a caller waits for: the end, or also a forward pause. */
+/** A caller waits for the end, or also for a forward pause. */
 export type Until = "end" | "pause"
 
 export interface Waiter<E> {

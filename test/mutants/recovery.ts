@@ -495,5 +495,13 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: "if (deaths === maxDeaths)",
     replace: "if (deaths === -1)",
     tests: ["test/orchestrator/poison.test.ts"]
+  },
+  {
+    rule: "I29",
+    what: "a defect of the first claim keeps a process from starting",
+    file: "src/orchestrator/Recovery.ts",
+    find: `yield* Loop.aside(round(self), { loop: "recovery" }, true)`,
+    replace: "yield* round(self)",
+    tests: ["test/orchestrator/poison.test.ts"]
   }
 ]

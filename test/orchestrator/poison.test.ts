@@ -1,6 +1,6 @@
 /** F5, F13: one stored execution that can be decoded and makes no sense stops no process, and no other execution. */
 import { assert, it } from "@effect/vitest"
-import { Clock, Effect, Exit, Layer, Logger } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import {
   Broker,
@@ -77,3 +77,29 @@ for (const when of ["at the start of a process", "while it runs"] as const) {
       }).pipe(Effect.scoped)
   )
 }
+
+it.effect("F5 a process starts although its first claim dies, and takes up what was left", () =>
+  Effect.gen(function* () {
+    ran.splice(0)
+    const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10 }))
+    const memory = Context.get(shared, SagaExecutionRepository.SagaExecutionRepository)
+    const good = yield* Effect.provide(left(0), shared)
+    let claims = 0
+    const repository = SagaExecutionRepository.SagaExecutionRepository.of({
+      ...memory,
+      claim: (request) => (++claims === 1 ? Effect.die(new Error("a bug of the store")) : memory.claim(request))
+    })
+    const manager = SagaManager.layer([saga]).pipe(
+      Layer.provide([
+        SagaConfig.layer({ service: "orders" }),
+        Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, repository),
+        Broker.layerMemory,
+        TransactionCommitter.layerNone
+      ])
+    )
+    yield* Effect.gen(function* () {
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* SagaManager.SagaManager.use(({ load }) => load(good.uuid))).status, "finished")
+    }).pipe(Effect.provide(manager))
+  }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
+)

@@ -98,7 +98,7 @@ const seconds = (setting: string, input: Duration.Input, most: Setting.DurationB
     Math.ceil(millis / 1_000)
   )
 
-/** What the url says. */
+/** The parts of the url. */
 const addressOf = Effect.fnUntraced(function* (text: string) {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined) return yield* invalid("url", "it is no URL")

@@ -1,4 +1,4 @@
-/** What statements share: their type, uuids of their rows, and how times get into a column. */
+/** Common parts of statements: their type, uuids of their rows, and how times get into a column. */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 

@@ -1,4 +1,4 @@
-/** What every instruction is performed with: the execution as it stands, and the settings and the clock of its runner. */
+/** The things that every instruction is performed with: the execution as it stands, and the settings and the clock of its runner. */
 import type { Clock, Context } from "effect"
 import type { Definition } from "../../definition/SagaStep.ts"
 import type { Instruction } from "../../execution/rules/Instruction.ts"

@@ -16,9 +16,9 @@ import { type ExecutionScope, now } from "./ExecutionScope.ts"
 export interface ResultCallback {
   /** The status of the step when the callback fails. */
   readonly status: Of<"StepFailed">["status"]
-  /** What is then known of the step's effect. */
+  /** Then it is known whether the step has an effect. */
   readonly effect: EffectKnowledge
-  /** What is known of the step's effect when the callback has succeeded, but its result cannot be stored. */
+  /** The same for a callback that has succeeded with a result that cannot be stored. */
   readonly effectOfLostResult: EffectKnowledge
   /** The result stands for an effect that the other side has refused: there is nothing to compensate. */
   readonly recovers: boolean

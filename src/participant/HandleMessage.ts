@@ -65,12 +65,20 @@ export const handle = (
     )
   })
 
-/** Refuses for good, in a unit of work of its own, a command whose handling makes the library itself fail. */
-export const refuse = Effect.fnUntraced(function* (
+/**
+ * Gives up a message whose handling fails again and again. An execute is refused for good, in a unit of work of its own, so
+ * that no later delivery runs it. A compensation or a probe is answered 500, which is not final; other messages are not
+ * answered.
+ */
+export const giveUp = Effect.fnUntraced(function* (
   code: ParticipantCode,
-  message: ParticipantDecision.Incoming
+  message: ParticipantDecision.Incoming,
+  reason: "Died" | "TimedOut"
 ): Effect.fn.Return<Outcome, ParticipantStoreError, ParticipantStore> {
   const { envelope } = message
+  const reply = ParticipantDecision.refused(reason)
+  const { body } = replyMessage(envelope, reply)
+  if (envelope.op === "failure" || envelope.op === "probe") return { _tag: "failed", body }
   const scope = ParticipantDecision.scopeOf(code.contract.name, envelope)
   if (envelope.op !== "execute" || scope === undefined) return { _tag: "stale" }
   const store = yield* ParticipantStore
@@ -78,8 +86,6 @@ export const refuse = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       if (unit.barriers.has(envelope.id)) return { _tag: "stale" } as const
       const now = yield* Clock.currentTimeMillis
-      const reply = ParticipantDecision.refused("Died")
-      const { body } = replyMessage(envelope, reply)
       yield* unit.save({
         transactions: ParticipantDecision.opened(unit, envelope, now),
         barriers: [ParticipantDecision.answeredBarrier(message, reply.status, body, now)]

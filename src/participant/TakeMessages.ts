@@ -2,7 +2,7 @@
  * Takes each message of a participant from its delivery to its reply and its acknowledgement. Copies of a message that
  * arrive while it is handled do not run it a second time.
  */
-import { Effect, Exit, Result } from "effect"
+import { Cause, Effect, Exit, Result } from "effect"
 import * as Broker from "../ports/Broker.ts"
 import * as Consumer from "../ports/Consumer.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
@@ -12,13 +12,22 @@ import * as HandleMessage from "./HandleMessage.ts"
 import { type Incoming, incoming } from "./ParticipantDecision.ts"
 import type { ParticipantCode } from "./ParticipantHandlers.ts"
 
-/** How often a message is tried that makes the library itself fail (SPEC C8). */
+/** How often a message is tried that makes the library itself fail, or that runs into the time of its unit (SPEC C8). */
 const maxDeliveries = 5
 
 /** Contradictions and bugs: a person has to look at them. */
-const alarming: ReadonlySet<string> = new Set(["MessageIdReused", "ProtocolViolation", "HeuristicOutcome", "Defect"])
+const alarming: ReadonlySet<string> = new Set([
+  "MessageIdReused",
+  "ProtocolViolation",
+  "HeuristicOutcome",
+  "Defect",
+  "UnitTimeout"
+])
 
-type Handled = HandleMessage.Outcome | ParticipantStoreError | "Defect"
+type Handled = HandleMessage.Outcome | ParticipantStoreError | GivenUp
+
+/** Why a message is not tried any more. */
+type GivenUp = "Defect" | "UnitTimeout"
 
 /** A message that is being handled. */
 interface MessageInProgress {
@@ -34,7 +43,7 @@ interface Taker {
   readonly inProgress: Map<string, MessageInProgress>
 }
 
-/** Takes one delivery. It never fails or dies: a delivery that is not acknowledged comes again. */
+/** Takes one delivery. It never fails or dies: a delivery that makes it die is put away. */
 export const make = (
   code: ParticipantCode,
   broker: Broker.Broker["Service"]
@@ -43,7 +52,7 @@ export const make = (
   return (delivery) =>
     Effect.catchDefect(
       Effect.suspend(() => take(taker, delivery)),
-      (defect) => Effect.logError("Taking a message died", defect)
+      (defect) => Effect.andThen(Effect.logError("Taking a message died", defect), putAway(delivery, "Defect"))
     )
 }
 
@@ -73,7 +82,7 @@ const take = (taker: Taker, delivery: Broker.Delivery): Effect.Effect<void, neve
     }),
     (exit) => {
       leave()
-      return own.copies === undefined || Exit.isFailure(exit)
+      return own.copies === undefined || (Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause))
         ? Effect.void
         : Effect.forEach(own.copies, (copy) => Consumer.conclude("duplicate", copy.acknowledge), { discard: true })
     }
@@ -88,7 +97,7 @@ const conclude = (
   outcome: Handled,
   leave: () => void
 ): Effect.Effect<void, never, ParticipantStore> => {
-  if (outcome === "Defect") return refuse(taker, delivery, message)
+  if (outcome === "Defect" || outcome === "UnitTimeout") return giveUp(taker, delivery, message, outcome)
   if (outcome._tag === "ParticipantStoreError") return putAway(delivery, outcome._tag)
   const done =
     outcome._tag === "putAway"
@@ -102,14 +111,20 @@ const conclude = (
   })
 }
 
-/** A message that makes the library itself fail is refused for good, if its refusal can be recorded. */
-const refuse = Effect.fnUntraced(function* (taker: Taker, delivery: Broker.Delivery, message: Incoming) {
+/** A message that is not tried any more is answered, if that can be recorded, and put away. */
+const giveUp = Effect.fnUntraced(function* (
+  taker: Taker,
+  delivery: Broker.Delivery,
+  message: Incoming,
+  reason: GivenUp
+) {
+  const answer = HandleMessage.giveUp(taker.code, message, reason === "Defect" ? "Died" : "TimedOut")
   const refused = yield* Effect.orElseSucceed(
-    Effect.catchDefect(HandleMessage.refuse(taker.code, message), () => Effect.succeed(undefined)),
+    Effect.catchDefect(answer, () => Effect.succeed(undefined)),
     () => undefined
   )
   if (refused?.body !== undefined) yield* Effect.ignore(sendReply(taker, message.envelope, refused.body))
-  yield* putAway(delivery, "Defect")
+  yield* putAway(delivery, reason)
 })
 
 /** Sends until the broker takes the reply. Fails where the broker will never take it. */
@@ -123,26 +138,32 @@ const sendReply = (
     ({ reason }) => reason !== "rejected"
   )
 
-/** Waits while the store is unavailable. */
+/** Waits while the store is unavailable. A defect counts as a delivery, and so does a unit that runs into its time. */
 const attempt = (
   code: ParticipantCode,
   message: Incoming,
   deliveries: number
-): Effect.Effect<Handled, never, ParticipantStore> =>
-  Consumer.withRecovery(HandleMessage.handle(code, message), (handled) =>
+): Effect.Effect<Handled, never, ParticipantStore> => {
+  const { id } = message.envelope
+  const again = (reason: GivenUp): Effect.Effect<Handled, never, ParticipantStore> =>
+    deliveries < maxDeliveries
+      ? Effect.andThen(Effect.sleep(50 * 2 ** deliveries), attempt(code, message, deliveries + 1))
+      : Effect.succeed(reason)
+  return Consumer.withRecovery(HandleMessage.handle(code, message), (handled) =>
     Consumer.retry(handled, ({ reason }) => reason === "unavailable").pipe(
-      Effect.catchTag("ParticipantStoreError", (error) => Effect.succeed(error)),
+      Effect.catchTag("ParticipantStoreError", (error) => {
+        if (error.reason !== "timeout") return Effect.succeed(error)
+        // Once for a message: the next tries take as long.
+        const said =
+          deliveries === 1 ? Effect.logWarning("A message takes longer than its unit of work may", { id }) : Effect.void
+        return Effect.andThen(said, again("UnitTimeout"))
+      }),
       Effect.catchDefect((defect) =>
-        Effect.logError("Handling a message died", { id: message.envelope.id, deliveries }, defect).pipe(
-          Effect.andThen(
-            deliveries < maxDeliveries
-              ? Effect.andThen(Effect.sleep(50 * 2 ** deliveries), attempt(code, message, deliveries + 1))
-              : Effect.succeed("Defect" as const)
-          )
-        )
+        Effect.andThen(Effect.logError("Handling a message died", { id, deliveries }, defect), again("Defect"))
       )
     )
   )
+}
 
 /** Records a message that is given up as a dead letter, and acknowledges it. */
 const putAway = Effect.fnUntraced(function* (delivery: Broker.Delivery, reason: string) {

@@ -54,6 +54,18 @@ export const withRecovery = <A, E, R, B, E2, R2>(
 export const retry = <A, E, R>(self: Effect.Effect<A, E, R>, mayPass: (error: E) => boolean): Effect.Effect<A, E, R> =>
   withRecovery(self, Effect.retry({ schedule: untilHandled, while: mayPass }))
 
+/**
+ * A handler that dies gives its place among those in flight back (SPEC C13, I29). Nothing is lost: whoever needs an answer
+ * sends the message again until it comes.
+ */
+const placeGivenBack = <R>(
+  handled: Effect.Effect<void, never, R>,
+  { acknowledge }: Broker.Delivery
+): Effect.Effect<void, never, R> =>
+  Effect.catchDefect(handled, (defect) =>
+    Effect.andThen(Effect.logError("A message was dropped: its handler died", defect), conclude("Defect", acknowledge))
+  )
+
 /** Waits 100 ms, then twice as long each time, at most 10 s, without an end. */
 const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")])
 
@@ -79,7 +91,7 @@ export const run = Effect.fnUntraced(function* <R>(
           for (const delivery of deliveries) {
             // Handling one message may close the service. The broker delivers the other messages again.
             if (handling.state._tag === "Closed") return
-            const fiber = fork(handle(delivery))
+            const fiber = fork(placeGivenBack(handle(delivery), delivery))
             // Most fibers have ended here, and need no place in the set.
             if (fiber.pollUnsafe() === undefined) FiberSet.addUnsafe(handling, fiber)
           }

@@ -110,11 +110,12 @@ export class TransactionRefused extends Schema.TaggedError<TransactionRefused>()
 }
 
 /**
- * `unavailable`: the call may work later; the unit has happened as a whole or not at all. `corrupt`: stored records cannot
- * be read. `rejected`: the same call can never work.
+ * `unavailable`: the call may work later; the unit has happened as a whole or not at all. `timeout`: the unit took longer
+ * than the store allows, and nothing of it is kept. `corrupt`: stored records cannot be read. `rejected`: the same call can
+ * never work.
  */
 export class ParticipantStoreError extends Schema.TaggedError<ParticipantStoreError>()("ParticipantStoreError", {
-  reason: Schema.Literals(["unavailable", "corrupt", "rejected"]),
+  reason: Schema.Literals(["unavailable", "timeout", "corrupt", "rejected"]),
   operation: Schema.Literals(["unit", "find", "purge"]),
   cause: Schema.optionalKey(Schema.Defect())
 }) {

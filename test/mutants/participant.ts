@@ -11,6 +11,7 @@ const store = "test/ports/ParticipantStore.test.ts"
 
 const machine = "src/participant/ParticipantDecision.ts"
 const unit = "src/participant/HandleMessage.ts"
+const taking = "src/participant/TakeMessages.ts"
 
 export const participants: ReadonlyArray<Mutant> = [
   // ---- what was answered before --------------------------------------------------------------------------------
@@ -524,5 +525,39 @@ export const participants: ReadonlyArray<Mutant> = [
     find: "const keys = transactions.length > 0 ? transactions : messages",
     replace: "const keys = transactions",
     tests: [store]
+  },
+
+  // ---- what cannot be handled ------------------------------------------------------------------------------------
+  {
+    rule: "C8",
+    what: "a message whose unit runs into its time is tried for ever",
+    file: taking,
+    find: `Consumer.retry(handled, ({ reason }) => reason === "unavailable").pipe(`,
+    replace: `Consumer.retry(handled, ({ reason }) => reason === "unavailable" || reason === "timeout").pipe(`,
+    tests: [wire]
+  },
+  {
+    rule: "C8",
+    what: "a command that is given up runs when it comes again",
+    file: unit,
+    find: "barriers: [ParticipantDecision.answeredBarrier(message, reply.status, body, now)]",
+    replace: "barriers: []",
+    tests: [wire]
+  },
+  {
+    rule: "I29",
+    what: "a message that makes its consumer die holds its place for ever",
+    file: taking,
+    find: `Effect.andThen(Effect.logError("Taking a message died", defect), putAway(delivery, "Defect"))`,
+    replace: `Effect.logError("Taking a message died", defect)`,
+    tests: [wire]
+  },
+  {
+    rule: "I29",
+    what: "a handler that dies holds its place for ever",
+    file: "src/ports/Consumer.ts",
+    find: "fork(placeGivenBack(handle(delivery), delivery))",
+    replace: "fork(handle(delivery))",
+    tests: ["test/ports/Consumer.test.ts"]
   }
 ]

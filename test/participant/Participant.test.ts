@@ -603,6 +603,73 @@ describe("failures of store and broker", () => {
       })
   )
 
+  /** The unit of the messages with this id runs into its time, as it does on SQL: nothing of it is kept. */
+  const slow = (inner: ParticipantStore.ParticipantStore["Service"], id: string, isSlow: () => boolean) => ({
+    ...inner,
+    unit: <A, E, R>(scope: ParticipantStore.Scope, work: (unit: ParticipantStore.Unit) => Effect.Effect<A, E, R>) =>
+      scope.messages.includes(id) && isSlow()
+        ? Effect.fail(new ParticipantStore.ParticipantStoreError({ reason: "timeout", operation: "unit" }))
+        : inner.unit(scope, work)
+  })
+
+  it.effect(
+    "F21 a command whose unit runs into its time five times is refused for good, and said in the log once",
+    () =>
+      Effect.gen(function* () {
+        let tries = 0
+        const { ask, logged, reasons, replies, send, story } = yield* makeWire({
+          settings: { maxInFlight: 1 },
+          store: (inner) => slow(inner, `${uuid}:0:execute`, () => ++tries <= 5)
+        })
+        yield* send({ op: "execute" })
+        assert.deepStrictEqual([tries, replies], [1, []])
+        yield* TestClock.adjust("1 minute")
+        yield* until("it is refused", () => replies.length === 1)
+        assert.deepInclude(replies[0]!.envelope, { status: 500, content: "TimedOut" })
+        assert.deepStrictEqual(yield* reasons, ["UnitTimeout"])
+        assert.lengthOf(
+          logged.filter((line) => line.includes("takes longer")),
+          1
+        )
+        // Recorded: a later copy gets the same answer and runs nothing, although there is time for it now.
+        assert.deepInclude(yield* ask({ op: "execute" }), { status: 500, content: "TimedOut" })
+        assert.deepStrictEqual([tries, story], [7, []])
+        assert.strictEqual((yield* ask({ op: "execute", path: "1" })).status, 200)
+      })
+  )
+
+  it.effect("F21 a compensation whose unit runs into its time is answered 500 after five tries, and runs later", () =>
+    Effect.gen(function* () {
+      let tries = 0
+      const { ask, replies, send, story } = yield* makeWire({
+        store: (inner) => slow(inner, `${uuid}:0:failure`, () => ++tries <= 5)
+      })
+      yield* ask({ op: "execute" })
+      yield* send({ op: "failure" })
+      yield* TestClock.adjust("1 minute")
+      yield* until("it is answered", () => replies.length === 2)
+      assert.strictEqual(replies[1]!.envelope.status, 500)
+      assert.strictEqual((yield* ask({ op: "failure" })).status, 200)
+      assert.deepStrictEqual(story, ["charge", "reject", "refund"])
+    })
+  )
+
+  it.effect("I29 a message that makes its consumer die is put away, and gives its place to the next one", () =>
+    Effect.gen(function* () {
+      const { ask, reasons, replies, send } = yield* makeWire({
+        settings: { maxInFlight: 1 },
+        broker: (inner) => ({
+          ...inner,
+          publish: (message) =>
+            message.body.includes(":0:execute") ? Effect.die(new Error("a bug")) : inner.publish(message)
+        })
+      })
+      yield* send({ op: "execute" })
+      assert.deepStrictEqual([yield* reasons, replies], [["Defect"], []])
+      assert.strictEqual((yield* ask({ op: "execute", path: "1" })).status, 200)
+    })
+  )
+
   const refusing = (reason: Broker.BrokerError["reason"], operation: "publish" | "subscribe") =>
     new Broker.BrokerError({ operation, reason })
 

@@ -19,8 +19,9 @@ import * as SqlTables from "./SqlTables.ts"
 export interface SqlParticipantStoreOptions extends SqlTables.TableOptions {
   /**
    * How long a message may be handled, the handler included. After that its database transaction is rolled back, and the
-   * message is handled again when it comes again. From 1 ms to 36,500 days. Default 5 minutes: the caller no longer waits
-   * then (`SagaConfig.replyTimeout`). Set it shorter where a stuck handler must not hold locks for so long.
+   * message is handled again; after five times it is refused for good (500). From 1 ms to 36,500 days. Default 5 minutes:
+   * the caller no longer waits then (`SagaConfig.replyTimeout`). Set it shorter where a stuck handler must not hold locks
+   * for so long.
    */
   readonly timeout?: Duration.Input
 }
@@ -38,8 +39,17 @@ class RolledBack {
   }
 }
 
-const unavailable = (kind: string) =>
-  new Port.ParticipantStoreError({ reason: "unavailable", operation: "unit", cause: { kind } })
+const overtaken = new Port.ParticipantStoreError({
+  reason: "unavailable",
+  operation: "unit",
+  cause: { kind: "Overtaken" }
+})
+
+const timedOut = new Port.ParticipantStoreError({
+  reason: "timeout",
+  operation: "unit",
+  cause: { kind: "UnitTimeout" }
+})
 
 const make = Effect.fnUntraced(function* (timeout: number) {
   const client = yield* SqlClient.SqlClient
@@ -115,8 +125,7 @@ const make = Effect.fnUntraced(function* (timeout: number) {
           })
         )
         // Another unit was faster. Its records are found when the work runs again.
-        if (written.size < saved.barriers.size)
-          return yield* Effect.fail(new RolledBack(unavailable("Overtaken"), true))
+        if (written.size < saved.barriers.size) return yield* Effect.fail(new RolledBack(overtaken, true))
         return value
       })
 
@@ -142,7 +151,7 @@ const make = Effect.fnUntraced(function* (timeout: number) {
       once(scope, work).pipe(
         Effect.timeoutOrElse({
           duration: timeout,
-          orElse: () => Effect.fail(new RolledBack(unavailable("UnitTimeout"), false))
+          orElse: () => Effect.fail(new RolledBack(timedOut, false))
         }),
         // A savepoint inside a transaction cannot be tried again alone.
         Effect.retry({
@@ -254,8 +263,8 @@ const errorOf = (operation: Operation, error: SqlError): Port.ParticipantStoreEr
 const reasonOf = (cause: Cause.Cause<unknown>): RolledBack | undefined => {
   for (const reason of cause.reasons) {
     const error = Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
-    if (error instanceof Port.ParticipantStoreError && error.reason === "unavailable")
-      return new RolledBack(error, true)
+    if (error instanceof Port.ParticipantStoreError && (error.reason === "unavailable" || error.reason === "timeout"))
+      return new RolledBack(error, error.reason === "unavailable")
     if (isSqlError(error) && isPassing(error))
       return new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error))
   }

@@ -452,7 +452,7 @@ for (const { layer, name, schema } of databases("unit")) {
             Effect.andThen(save(records(place)), attempt(Effect.andThen(add(place.id, 1), Effect.never)))
           )
         )
-        assert.deepInclude(error, { reason: "unavailable", cause: { kind: "UnitTimeout" } })
+        assert.deepInclude(error, { reason: "timeout", cause: { kind: "UnitTimeout" } })
         assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [0, []])
       }).pipe(Effect.scoped)
     )

@@ -1,13 +1,14 @@
 /** How an execution begins, and how a response of a trusted caller goes into one: the values, without storing them. */
-import { Effect, Result } from "effect"
+import { Effect } from "effect"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
-import type { Definition } from "../definition/SagaStep.ts"
-import * as SagaInput from "../execution/rules/SagaInput.ts"
+import type { Of, Refusals, SagaInput } from "../execution/rules/SagaInput.ts"
 import { SagaContextEncodeError } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { storable } from "../ports/RequestHeaders.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
+import { normalize } from "../wire/Uuid.ts"
+import type { ControlError, ExecutionSupervisor, Until } from "./ExecutionSupervisor.ts"
 
 export interface StartOptions {
   /** Name of the own service. */
@@ -47,27 +48,29 @@ export const contentOf = (content: unknown): Json | undefined | SagaContextEncod
 
 /** The input of a trusted response. `autocommit` replaces the setting that the execution was started with. */
 export const responding = Effect.fnUntraced(function* (
-  response: SagaResponse,
-  autocommit: boolean | undefined,
-  policy: SagaInput.Policy
-) {
-  const content = contentOf(response.content)
+  { content: given, relatedServices, requestId, status }: SagaResponse,
+  autocommit: boolean | undefined
+): Effect.fn.Return<Of<"Response">, SagaContextEncodeError> {
+  const content = contentOf(given)
   if (content instanceof SagaContextEncodeError) return yield* content
-  return (
-    state: SagaExecution["state"],
-    definition: Definition,
-    now: number
-  ): SagaInput.Verdict<SagaInput.SagaExecutionAlreadyExecuted | SagaInput.SagaResponseAmbiguous> => {
-    const answer = {
-      status: response.status,
-      ...(content !== undefined && { content }),
-      relatedServices: response.relatedServices,
-      ...(response.requestId !== undefined && { requestId: response.requestId })
-    }
-    return Result.map(SagaInput.response(state, answer, { ...policy, definition, now }), (facts) =>
-      autocommit === undefined || autocommit === state.autocommit || facts.length === 0
-        ? facts
-        : [{ _tag: "AutocommitChanged", autocommit, at: now } as const, ...facts]
-    )
+  return {
+    _tag: "Response",
+    status,
+    relatedServices,
+    ...(content !== undefined && { content }),
+    ...(requestId !== undefined && { requestId }),
+    ...(autocommit !== undefined && { autocommit })
   }
 })
+
+/** Hands an input to its execution. It is refused only in the ways of its kind (`Refusals`). */
+export const submit = <Input extends SagaInput>(
+  supervisor: ExecutionSupervisor,
+  uuid: string,
+  input: Input,
+  until?: Until
+) =>
+  supervisor.submit(normalize(uuid) ?? uuid, input, until) as Effect.Effect<
+    SagaExecution,
+    Refusals[Input["_tag"]] | ControlError
+  > // `judge` has one function for each kind, with its refusals

@@ -7,6 +7,7 @@ import { Clock, type Context, Effect, type Fiber, Result } from "effect"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
+import type { Policy } from "../execution/rules/SagaInput.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
@@ -16,15 +17,15 @@ import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
 import { type Act, type Hints, plan } from "./LoopPlan.ts"
 import { gain, judgeInputs, type Progress, postpone, unnamed, type Work } from "./Progress.ts"
-import type { StorageError, StoreError } from "./RecordFacts.ts"
 import * as Record from "./RecordFacts.ts"
+import type { StorageError, StoreError } from "./RunError.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import * as AskParticipants from "./steps/AskParticipants.ts"
 import * as PerformStep from "./steps/PerformStep.ts"
 import * as Takeover from "./Takeover.ts"
 import * as TransactionalStep from "./TransactionalStep.ts"
 
-export type { StorageError } from "./RecordFacts.ts"
+export type { StorageError } from "./RunError.ts"
 
 export interface LoopResult {
   readonly execution: SagaExecution
@@ -67,7 +68,8 @@ export const make = Effect.fnUntraced(function* (
   const repository = yield* SagaExecutionRepository
   const broker = yield* Broker.Broker
   const committer = yield* TransactionCommitter
-  const { service, schedule } = yield* SagaConfig
+  const { relatedServices, schedule, service } = yield* SagaConfig
+  const policy: Policy = { schedule, ...(relatedServices !== undefined && { relatedServices }) }
   const record = Record.make({
     repository,
     broker,
@@ -95,7 +97,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Plan, store, act, repeat. A write that fails ends it; `self` keeps how far it has come. */
   const turn = (self: Run, now: number): Effect.Effect<LoopResult, StoreError> => {
-    if (self.inbox.inputs.length > 0) judgeInputs(self, now)
+    if (self.inbox.inputs.length > 0) judgeInputs(self, now, policy)
     if (self.inbox.stop === "asked") self.inbox.stop = "seen"
     const { execution, next } = plan(self, self.inFlight, now, schedule, hints)
     self.execution = execution
@@ -186,7 +188,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.catch(turn(self, self.clock.currentTimeMillisUnsafe()), (error) => {
       const hint = self.elsewhere === undefined ? hints.atWork : { owner: self.elsewhere }
       const isRunning = (path: string) => self.inFlight?.isRunning(path) === true
-      const recovered = record.recover(self, error, hint, { isNamed: owner !== undefined, isRunning })
+      const recovered = record.recover(self, error, hint, { isNamed: owner !== undefined, isRunning, policy })
       return Effect.flatMap(recovered, () => run(self))
     })
 

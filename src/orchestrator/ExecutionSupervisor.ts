@@ -4,6 +4,7 @@
  * to do; an execution that waits costs a slot and a wake-up, and no fiber.
  */
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
+import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import { conflict } from "../ports/SagaExecutionRepository.ts"
@@ -48,7 +49,11 @@ export interface ExecutionSupervisor {
    * Judges the input against the execution's newest state. Gives the execution that has stored its facts, or with
    * `until` the one that this has led to.
    */
-  readonly submit: (uuid: string, input: Inbox.PendingInput, until?: Until) => Effect.Effect<SagaExecution, unknown>
+  readonly submit: (
+    uuid: string,
+    input: SagaInput,
+    until?: Until
+  ) => Effect.Effect<SagaExecution, Refusal | ControlError>
   /** Loads an execution that is waited for, and resumes its waiters if another process has brought it that far. */
   readonly look: (uuid: string) => Effect.Effect<void>
   readonly waitedFor: () => ReadonlyArray<string>
@@ -325,14 +330,15 @@ class Supervisor implements ExecutionSupervisor {
       ? Effect.suspend(() => this.deliver(uuid, input))
       : this.waiters.awaitWhile(uuid, until, () => this.deliver(uuid, input))
 
-  private deliver(uuid: string, input: Inbox.PendingInput): Effect.Effect<SagaExecution, unknown> {
+  private deliver(uuid: string, input: SagaInput): Effect.Effect<SagaExecution, Refusal | ControlError> {
     const slot = this.admission.get(uuid)
     if (isActive(slot) && slot.inbox.inputs.length >= maxInbox) {
       return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
     }
-    this.on(uuid, { _tag: "Input", input })
+    const pending = Inbox.pending(input)
+    this.on(uuid, { _tag: "Input", input: pending })
     // The input has mostly been judged and stored by now.
-    return input.done.effect ?? Deferred.await(input.done)
+    return pending.done.effect ?? Deferred.await(pending.done)
   }
 
   readonly resume: ExecutionSupervisor["resume"] = (execution, since) =>

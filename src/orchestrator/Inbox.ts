@@ -3,15 +3,14 @@
  * the state as it is then. An input is complete once its facts are stored.
  */
 import { Cause, Deferred, Effect, Exit, Result } from "effect"
-import type { Definition } from "../definition/SagaStep.ts"
-import type { Verdict } from "../execution/rules/SagaInput.ts"
-import type { SagaState } from "../execution/rules/SagaState.ts"
+import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import type { RunError } from "./RunError.ts"
 
 export interface PendingInput {
-  readonly judge: (state: SagaState, definition: Definition, now: number) => Verdict<unknown>
+  readonly input: SagaInput
   /** Succeeds with the execution that has stored the facts; fails with the refusal, or with what broke the store. */
-  readonly done: Deferred.Deferred<SagaExecution, unknown>
+  readonly done: Deferred.Deferred<SagaExecution, Refusal | RunError>
 }
 
 export interface Inbox {
@@ -47,14 +46,12 @@ export const stop = (self: Inbox): void => {
   self.notify?.()
 }
 
-export const pending = <Refusal>(
-  judge: (state: SagaState, definition: Definition, now: number) => Verdict<Refusal>
-): PendingInput => ({ judge, done: Deferred.makeUnsafe() })
+export const pending = (input: SagaInput): PendingInput => ({ input, done: Deferred.makeUnsafe() })
 
 /** An input that was judged. Its sender is told once the facts are stored. */
 export interface Judged {
   readonly input: PendingInput
-  readonly refused: Result.Result<void, unknown>
+  readonly refused: Result.Result<void, Refusal>
 }
 
 export const complete = (judged: ReadonlyArray<Judged>, execution: SagaExecution): void => {
@@ -67,7 +64,7 @@ export const complete = (judged: ReadonlyArray<Judged>, execution: SagaExecution
 }
 
 /** Fails every input that was not judged, or whose facts are not stored: nobody goes on waiting for it. */
-export const abandon = (self: Inbox, exit: Exit.Exit<unknown, unknown>): void => {
+export const abandon = (self: Inbox, exit: Exit.Exit<unknown, RunError>): void => {
   const cause = Exit.isFailure(exit) ? exit.cause : Cause.die(new Error("the runner ended before the input was judged"))
   for (const { input } of self.judged) Deferred.doneUnsafe(input.done, Effect.failCause(cause))
   for (const input of self.inputs.splice(0)) Deferred.doneUnsafe(input.done, Effect.failCause(cause))

@@ -34,7 +34,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   const repository = yield* SagaExecutionRepository
   const { enrols } = yield* TransactionCommitter
   const config = yield* SagaConfig.SagaConfig
-  const { relatedServices, service, schedule } = config
+  const { schedule, service } = config
   const clock = yield* Clock.Clock
   if (hooks !== undefined) yield* checkOwnService(registry.sagas, service)
   const owner = `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`
@@ -81,7 +81,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
       transactional: enrols,
       takesPart: hooks !== undefined
     }),
-    ...ManagerControl.make(supervisor, { schedule, ...(relatedServices !== undefined && { relatedServices }) }),
+    ...ManagerControl.make(supervisor),
     load: (uuid) =>
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
     find: repository.find,

@@ -8,6 +8,7 @@ import type { Definition } from "../definition/SagaStep.ts"
 import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import { evolve } from "../execution/rules/SagaEvolution.ts"
+import { type Arrival, judge, type Policy } from "../execution/rules/SagaInput.ts"
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type * as Inbox from "./Inbox.ts"
@@ -51,10 +52,10 @@ export const gain = (self: Progress, facts: ReadonlyArray<SagaEvent>, judged?: I
 }
 
 /** Judges the inputs that wait against the state as it is now. */
-export const judgeInputs = (self: Progress, now: number): void => {
-  const { inbox } = self
+export const judgeInputs = (self: Progress, now: number, policy: Policy): void => {
+  const { definition, inbox } = self
   const judged = inbox.inputs.splice(0).map((input): Inbox.Judged => {
-    const verdict = input.judge(self.execution.state, self.definition, now)
+    const verdict = judge(self.execution.state, input.input, { ...policy, definition, now })
     if (Result.isFailure(verdict)) return { input, refused: Result.fail(verdict.failure) }
     const judged = { input, refused: Result.void }
     gain(self, verdict.success, judged)
@@ -82,6 +83,7 @@ export interface Observer {
   readonly isNamed: boolean
   /** Whether this loop is performing the local step at the path. */
   readonly isRunning: (path: string) => boolean
+  readonly policy: Policy
 }
 
 /** The other instance, where instances have no names. */
@@ -91,7 +93,8 @@ export const unnamed = ""
  * Goes on from a newer state after a lost race. Facts of work are offered to it one by one; those of an input wholly or
  * not at all, and an input that no longer stands is judged again. Everything else is decided anew (SPEC W5).
  */
-export const reconcile = (self: Progress, newer: Newer, now: number, { isNamed, isRunning }: Observer): void => {
+export const reconcile = (self: Progress, newer: Newer, now: number, observer: Observer): void => {
+  const { isNamed, isRunning, policy } = observer
   const { definition, inbox } = self
   const latest = newer.execution
   let { state } = latest
@@ -110,7 +113,8 @@ export const reconcile = (self: Progress, newer: Newer, now: number, { isNamed, 
   self.elsewhere = newer.elsewhere
   self.execution = rebased
   // Without names, facts of this runner that still count are the only sign that the execution is its own.
-  if (!isNamed) self.elsewhere = rebased === latest && !brings(inbox, rebased, now) ? unnamed : undefined
+  if (!isNamed)
+    self.elsewhere = rebased === latest && !brings(inbox, rebased, { ...policy, definition, now }) ? unnamed : undefined
   else if (newer.elsewhere === undefined) {
     const isMine = (path: string) => isRunning(path) || self.unbegun?.has(path) === true
     self.execution = Takeover.afterCrash(rebased, now, isMine)
@@ -129,9 +133,8 @@ const withAll = (facts: ReadonlyArray<SagaEvent>, self: SagaState): SagaState | 
 }
 
 /** Whether an input that waits would change the execution. */
-const brings = ({ inputs }: Inbox.Inbox, { definition, state }: SagaExecution, now: number): boolean =>
-  definition !== undefined &&
-  inputs.some(({ judge }) => {
-    const verdict = judge(state, definition, now)
+const brings = ({ inputs }: Inbox.Inbox, { state }: SagaExecution, moment: Arrival): boolean =>
+  inputs.some(({ input }) => {
+    const verdict = judge(state, input, moment)
     return Result.isSuccess(verdict) && verdict.success.length > 0
   })

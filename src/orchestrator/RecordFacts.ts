@@ -7,26 +7,11 @@ import type { Definition } from "../definition/SagaStep.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
-import type {
-  Hint,
-  SagaExecutionConflict,
-  SagaExecutionNotFound,
-  SagaExecutionRepository,
-  SagaExecutionRepositoryError,
-  SagaExecutionRetired
-} from "../ports/SagaExecutionRepository.ts"
+import type { Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
 import { type Observer, type Progress, reconcile } from "./Progress.ts"
+import type { StorageError, StoreError } from "./RunError.ts"
 import type { TakeUp } from "./Takeover.ts"
-
-/** Why the record of an execution could not be read or written. */
-export type StorageError =
-  | SagaExecutionConflict
-  | SagaExecutionNotFound
-  | SagaExecutionRetired
-  | SagaExecutionRepositoryError
-
-export type StoreError = Exclude<StorageError, SagaExecutionNotFound>
 
 export const isUnavailable = (error: StorageError): boolean =>
   error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"

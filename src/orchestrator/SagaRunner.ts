@@ -16,17 +16,17 @@ import { RequestContext } from "../ports/RequestContext.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import { responding, started } from "./ExecutionInput.ts"
-import type { StorageError } from "./ExecutionLoop.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
 import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
 import * as Inbox from "./Inbox.ts"
 import { register, type SetUpError } from "./Registration.ts"
+import type { RunError, StorageError } from "./RunError.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import { afterCrash } from "./Takeover.ts"
 
-export type { StorageError } from "./ExecutionLoop.ts"
 export { isSagaFailedExecution, SagaFailedExecution } from "./FailedExecution.ts"
 export { SagaTransactionUnsupported, type SetUpError } from "./Registration.ts"
+export type { StorageError } from "./RunError.ts"
 
 export interface ExecuteOptions {
   /** The reply that the execution waits for. Default: none, for an execution that is new or was left in the middle. */
@@ -102,39 +102,46 @@ export class SagaRunner extends Context.Service<
 
 interface Parts {
   readonly registry: SagaRegistry.SagaRegistry
-  readonly drive: ExecutionLoop.ExecutionLoop
+  readonly loop: ExecutionLoop.ExecutionLoop
+  readonly policy: SagaInput.Policy
   /** What the steps require. */
   readonly services: Context.Context<never>
 }
 
-/** Drives an execution with at most one input. What the input refuses is the error. */
-const apply = Effect.fnUntraced(function* <R>(
-  { drive, registry, services }: Parts,
+/** Drives an execution as far as it goes by itself, or with one input. */
+const drive = Effect.fnUntraced(function* (
+  { loop, policy, registry, services }: Parts,
   execution: SagaExecution,
-  judge?: Inbox.PendingInput["judge"]
-): Effect.fn.Return<SagaExecution, R | SagaRegistry.SagaDefinitionDrift | StorageError> {
+  input?: SagaInput.SagaInput
+): Effect.fn.Return<SagaExecution, SagaInput.Refusal | RunError> {
   const definition =
     execution.definition ?? (yield* Effect.fromResult(registry.find(execution.saga, execution.state.fingerprint)))
   const now = yield* Clock.currentTimeMillis
   // Nobody else runs the execution: a local step that is stored as running was left half done.
   const bound = afterCrash(Execution.bind(execution, definition), now)
-  if (judge !== undefined && execution.revision === 0) {
+  if (input !== undefined && execution.revision === 0) {
     // A refusal must leave a new execution unstored: its caller can still run it.
-    const verdict = judge(bound.state, definition, now)
-    if (Result.isFailure(verdict)) return yield* Effect.fail(verdict.failure as R) // see below
+    const verdict = SagaInput.judge(bound.state, input, { ...policy, definition, now })
+    if (Result.isFailure(verdict)) return yield* Effect.fail(verdict.failure)
   }
-  const input = judge === undefined ? undefined : Inbox.pending(judge)
-  let result = yield* Effect.provideContext(drive(bound, now, Inbox.make(input === undefined ? [] : [input])), services)
+  const pending = input === undefined ? [] : [Inbox.pending(input)]
+  let result = yield* Effect.provideContext(loop(bound, now, Inbox.make(pending)), services)
   // An execution that waits for a time, and for nobody's answer, goes on when it has come.
   while (isOnlyDelayed(result)) {
     const since = yield* Clock.currentTimeMillis
     yield* Effect.sleep(Math.max(0, result.wakeAt - since))
-    result = yield* Effect.provideContext(drive(result.execution, since, Inbox.make()), services)
+    result = yield* Effect.provideContext(loop(result.execution, since, Inbox.make()), services)
   }
-  // The refusal has the type that `judge` refuses with; the inbox holds inputs of every kind.
-  if (input !== undefined) yield* Deferred.await(input.done) as Effect.Effect<SagaExecution, R>
+  for (const { done } of pending) yield* Deferred.await(done)
   return result.execution
 })
+
+/** Drives an execution with an input. It is refused only in the ways of its kind. */
+const apply = <Input extends SagaInput.SagaInput>(parts: Parts, execution: SagaExecution, input: Input) =>
+  drive(parts, execution, input) as Effect.Effect<SagaExecution, SagaInput.Refusals[Input["_tag"]] | RunError> // `judge` has one function for each kind, with its refusals
+
+/** Drives an execution without an input: nothing is refused. */
+const forward = (parts: Parts, execution: SagaExecution) => apply(parts, execution, { _tag: "Look" })
 
 const failed = (execution: SagaExecution): Effect.Effect<SagaExecution, SagaFailedExecution> =>
   execution.status === "errored" ? Effect.fail(failureOf(execution)) : Effect.succeed(execution)
@@ -144,10 +151,10 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const committer = yield* TransactionCommitter
   const parts: Parts = {
     registry: yield* register(sagas),
-    drive: yield* ExecutionLoop.make(() => undefined, undefined, undefined),
+    loop: yield* ExecutionLoop.make(() => undefined, undefined, undefined),
+    policy: { schedule, ...(relatedServices !== undefined && { relatedServices }) },
     services: yield* Effect.context<never>()
   }
-  const policy: SagaInput.Policy = { schedule, ...(relatedServices !== undefined && { relatedServices }) }
 
   const execute: SagaRunner["Service"]["execute"] = Effect.fnUntraced(function* (execution, options = {}) {
     const { autocommit, response } = options
@@ -160,39 +167,29 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
         headers: headers === undefined ? undefined : yield* Ref.get(headers),
         now: yield* Clock.currentTimeMillis
       })
-      return yield* Effect.flatMap(apply<never>(parts, next), failed)
+      return yield* Effect.flatMap(forward(parts, next), failed)
     }
     const isOver = execution.status === "finished" || execution.status === "errored"
     const isTold = TwoPhaseCommit.isReached(execution.state.phase)
     if (isOver && (response === undefined || (execution.status === "finished" && isTold))) {
       return yield* new SagaInput.SagaExecutionAlreadyExecuted({ uuid: execution.uuid, status: execution.status })
     }
-    if (response === undefined) return yield* Effect.flatMap(apply<never>(parts, execution), failed)
-    const judge = yield* responding(response, autocommit, policy)
-    const next = yield* apply<SagaInput.SagaExecutionAlreadyExecuted | SagaInput.SagaResponseAmbiguous>(
-      parts,
-      execution,
-      judge
-    )
+    if (response === undefined) return yield* Effect.flatMap(forward(parts, execution), failed)
+    const next = yield* apply(parts, execution, yield* responding(response, autocommit))
     return execution.status === "errored" ? next : yield* failed(next)
   })
 
   return SagaRunner.of({
     execute,
     commit: Effect.fnUntraced(function* (execution) {
-      const next = yield* apply<SagaInput.SagaExecutionNotFinished | SagaInput.SagaAlreadyDecided>(
-        parts,
-        execution,
-        (state, _, now) => SagaInput.commit(state, { now })
+      const committed = apply(parts, execution, { _tag: "Commit" })
+      const next = yield* Effect.catchTag(committed, "SagaAlreadyDecided", ({ uuid }) =>
+        Effect.fail(new SagaInput.SagaExecutionNotFinished({ uuid, status: execution.status }))
       )
       return next.cause instanceof SagaFailedCommitCallback ? yield* Effect.fail(next.cause) : next
     }),
-    reject: (execution) =>
-      apply<SagaInput.SagaAlreadyDecided>(parts, execution, (state, _, now) =>
-        SagaInput.reject(state, undefined, { now })
-      ),
-    rollback: (execution) =>
-      apply<SagaInput.SagaRollbackExecution>(parts, execution, (state, _, now) => SagaInput.rollback(state, { now }))
+    reject: (execution) => apply(parts, execution, { _tag: "Reject" }),
+    rollback: (execution) => apply(parts, execution, { _tag: "Rollback" })
   })
 })
 

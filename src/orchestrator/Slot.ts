@@ -4,12 +4,12 @@
  * process's, or is over.
  */
 import { Cause, Exit } from "effect"
-import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
-import type { LoopResult, StorageError } from "./ExecutionLoop.ts"
+import type { LoopResult } from "./ExecutionLoop.ts"
 import * as Inbox from "./Inbox.ts"
+import type { RunError } from "./RunError.ts"
 import type { TakenUp } from "./Takeover.ts"
 
-export type RunError = StorageError | SagaDefinitionDrift
+export type { RunError } from "./RunError.ts"
 
 export type Slot =
   /** Not over, and no runner is needed: the execution waits for a reply or a time. */

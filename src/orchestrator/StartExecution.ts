@@ -2,7 +2,7 @@
  * How the manager starts an execution: makes it, hands it to the supervisor, and finds the execution that has its name
  * already. The memory repository stores at once, so a saga of local steps has often run before anything is waited for.
  */
-import { type Clock, Effect, type Fiber, Ref, Result } from "effect"
+import { type Clock, Effect, type Fiber, Ref } from "effect"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
@@ -12,10 +12,9 @@ import * as RequestContext from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import { UuidGenerator } from "../wire/Uuid.ts"
-import { started } from "./ExecutionInput.ts"
+import { started, submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor, RunError, Until } from "./ExecutionSupervisor.ts"
 import type { FirstWrites } from "./FirstWrites.ts"
-import * as Inbox from "./Inbox.ts"
 import { SagaStartConflict, type StartError } from "./ManagerErrors.ts"
 import type { UntypedStart } from "./ManagerOptions.ts"
 
@@ -127,15 +126,12 @@ const existing = (
   conflict: Repository.SagaExecutionConflict
 ): Effect.Effect<SagaExecution, ControlError | SagaStartConflict> => {
   const uuid = conflict.existing ?? mine.uuid
-  const submit = supervisor.submit(
-    uuid,
-    Inbox.pending(() => Result.succeed([]))
-  ) as Effect.Effect<SagaExecution, ControlError> // nothing is refused
+  const look = submit(supervisor, uuid, { _tag: "Look" })
   // An execution that is not found is being stored at this moment. Its write is awaited from before a second look: the write may
   // come in between, and its first step may take long. The input without facts fails where that write fails.
   const stored = firstWrites.await(
     uuid,
-    Effect.catchTag(load(uuid), "SagaExecutionNotFound", () => submit)
+    Effect.catchTag(load(uuid), "SagaExecutionNotFound", () => look)
   )
   return Effect.flatMap(
     Effect.catchTag(load(uuid), "SagaExecutionNotFound", () => stored),

@@ -11,7 +11,8 @@ import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Done, FinishedWork, Join, Joint } from "./InFlightWork.ts"
 import { gain, type Progress } from "./Progress.ts"
-import type { RecordFacts, StoreError } from "./RecordFacts.ts"
+import type { RecordFacts } from "./RecordFacts.ts"
+import type { StoreError } from "./RunError.ts"
 
 export const isTransactional = (instruction: Instruction): boolean =>
   (instruction._tag === "RunStep" || instruction._tag === "Compensate") && instruction.step.transactional

@@ -503,5 +503,23 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: `yield* Loop.aside(round(self), { loop: "recovery" }, true)`,
     replace: "yield* round(self)",
     tests: ["test/orchestrator/poison.test.ts"]
+  },
+  {
+    rule: "C9",
+    what: "a commit after the decision to reject says that the execution is not finished",
+    file: "src/execution/rules/SagaInput.ts",
+    find: `return self.decision === "reject"
+        ? Result`,
+    replace: `return self.decision === null && self.commitState === "rejected"
+        ? Result`,
+    tests: [input, control]
+  },
+  {
+    rule: "C5",
+    what: "a response with another autocommit does not change it",
+    file: "src/execution/rules/SagaInput.ts",
+    find: "autocommit === undefined || autocommit === self.autocommit || facts.length === 0",
+    replace: "autocommit !== null || facts.length === 0",
+    tests: [input]
   }
 ]

@@ -299,7 +299,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W5",
     what: "a runner by hand goes on with what another one is at work on",
     file: "src/orchestrator/Progress.ts",
-    find: "rebased === latest && !brings(inbox, rebased, now)",
+    find: "rebased === latest && !brings(inbox, rebased, { ...policy, definition, now })",
     replace: "rebased === latest && inbox.inputs.length === 0",
     tests: [overtaken]
   },

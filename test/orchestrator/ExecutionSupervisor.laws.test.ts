@@ -135,7 +135,7 @@ it("no input is lost and no execution has two runners, in histories of chance (I
           break
         case 1:
         case 2: {
-          const input = Inbox.pending(() => Result.succeed([]))
+          const input = Inbox.pending({ _tag: "Look" })
           world.offered.push(input)
           world.on(uuid, { _tag: "Input", input })
           break
@@ -259,27 +259,10 @@ it.effect("every caller is told once, places are given back, and a stop leaves n
                 fibers.push([caller, yield* call(active.startUnsafe(named(sample, uuid), "end", Context.empty()))])
                 break
               case 1:
-                fibers.push([
-                  caller,
-                  yield* call(
-                    active.submit(
-                      uuid,
-                      Inbox.pending(() => Result.succeed([]))
-                    )
-                  )
-                ])
+                fibers.push([caller, yield* call(active.submit(uuid, { _tag: "Look" }))])
                 break
               case 2:
-                fibers.push([
-                  caller,
-                  yield* call(
-                    active.submit(
-                      uuid,
-                      Inbox.pending(() => Result.succeed([])),
-                      "end"
-                    )
-                  )
-                ])
+                fibers.push([caller, yield* call(active.submit(uuid, { _tag: "Look" }, "end"))])
                 break
               case 3:
                 active.lose(uuid)

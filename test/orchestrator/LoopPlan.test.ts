@@ -6,7 +6,6 @@ import { SagaExecution as Internals } from "effect-saga/internals"
 import type { Instruction } from "../../src/execution/rules/Instruction.ts"
 import { defaults } from "../../src/execution/rules/RetrySchedule.ts"
 import type { SagaEvent } from "../../src/execution/rules/SagaEvent.ts"
-import type { Verdict } from "../../src/execution/rules/SagaInput.ts"
 import { started } from "../../src/orchestrator/ExecutionInput.ts"
 import * as Inbox from "../../src/orchestrator/Inbox.ts"
 import { type Act, type Plan, plan, type UnderWay } from "../../src/orchestrator/LoopPlan.ts"
@@ -112,11 +111,8 @@ describe("a turn of the loop", () => {
 })
 
 describe("after a lost race (W5)", () => {
-  const cancel = (state: { readonly direction: string }): Verdict<unknown> =>
-    state.direction === "backward"
-      ? Result.fail("too late")
-      : Result.succeed([{ _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: now }])
-  const me = { isNamed: true, isRunning: () => false }
+  const policy = { schedule: defaults }
+  const me = { isNamed: true, isRunning: () => false, policy }
 
   it("the result of a step is offered to the newer state, and what was decided is not", () => {
     const before = withFacts(begun, [stepStarted])
@@ -126,7 +122,8 @@ describe("after a lost race (W5)", () => {
     const newer = withFacts(before, [{ _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: now }])
     reconcile(self, { execution: newer, elsewhere: undefined }, now, {
       isNamed: true,
-      isRunning: (path) => path === "0"
+      isRunning: (path) => path === "0",
+      policy
     })
     assert.strictEqual(self.execution.state.direction, "backward")
     assert.strictEqual(self.execution.events.at(-1)?._tag, "StepSucceeded")
@@ -135,21 +132,21 @@ describe("after a lost race (W5)", () => {
 
   it("an input whose facts no longer fit is judged again", () => {
     const before = withFacts(begun, [stepStarted])
-    const input = Inbox.pending(cancel)
+    const input = Inbox.pending({ _tag: "Cancel" })
     const self = progress(before, [input])
-    judgeInputs(self, now)
+    judgeInputs(self, now, policy)
     assert.strictEqual(self.inbox.judged.length, 1)
-    const newer = withFacts(before, [{ _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: now }])
+    const newer = withFacts(before, [{ _tag: "RollbackStarted", failure: { _tag: "Rejected" }, at: now }])
     reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
     assert.deepStrictEqual([self.inbox.inputs.length, self.inbox.judged.length, self.gains.length], [1, 0, 0])
-    judgeInputs(self, now)
+    judgeInputs(self, now, policy)
     assert.isTrue(self.inbox.judged.every(({ refused }) => Result.isFailure(refused)))
   })
 
   it("an input whose facts still fit is not judged again", () => {
     const before = withFacts(begun, [stepStarted])
-    const self = progress(before, [Inbox.pending(cancel)])
-    judgeInputs(self, now)
+    const self = progress(before, [Inbox.pending({ _tag: "Cancel" })])
+    judgeInputs(self, now, policy)
     const newer = withFacts(before, [stepSucceeded])
     reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
     assert.deepStrictEqual([self.inbox.inputs.length, self.inbox.judged.length], [0, 1])
@@ -162,7 +159,7 @@ describe("after a lost race (W5)", () => {
     reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
     assert.deepStrictEqual(self.execution.parked, ["0"], "its onCrash is park")
     const mine = progress(begun)
-    reconcile(mine, { execution: newer, elsewhere: undefined }, now, { isNamed: true, isRunning: () => true })
+    reconcile(mine, { execution: newer, elsewhere: undefined }, now, { ...me, isRunning: () => true })
     assert.deepStrictEqual(mine.execution.parked, [])
   })
 })

@@ -33,8 +33,7 @@ for (const how of ["wait", "submit"] as const) {
       // Others have their turn after so many steps, and so in the middle of anything.
       for (const turn of [3, 4, 5, 7]) {
         for (let later = 0; later < 20; later++) {
-          const trigger = Inbox.pending(() => Result.succeed([]))
-          const waiting = how === "wait" ? active.wait(uuid, "end") : active.submit(uuid, trigger, "end")
+          const waiting = how === "wait" ? active.wait(uuid, "end") : active.submit(uuid, { _tag: "Look" }, "end")
           const fiber = yield* Effect.forkChild(Effect.provideService(waiting, Scheduler.MaxOpsBeforeYield, turn))
           yield* Effect.repeat(Effect.yieldNow, { times: later })
           fiber.interruptUnsafe()

@@ -6,8 +6,8 @@
 import { Result, Schema } from "effect"
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Remote } from "../../definition/SagaStep.ts"
-import { messageId, type Op, type ReplyStatus } from "../../wire/Envelope.ts"
-import type { Json } from "../../wire/JsonLimits.ts"
+import { messageId, type Op, ReplyStatus } from "../../wire/Envelope.ts"
+import { Json } from "../../wire/JsonLimits.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import type { Moment } from "./Moment.ts"
 import type * as RetrySchedule from "./RetrySchedule.ts"
@@ -119,20 +119,49 @@ export class SagaStepNotParked extends Schema.TaggedError<SagaStepNotParked>()("
  */
 export type Dropped = "stale" | "sender-mismatch"
 
+/** The reason why an input of each kind is refused. */
+export interface Refusals {
+  readonly Reply: Dropped
+  readonly Response: SagaExecutionAlreadyExecuted | SagaResponseAmbiguous
+  readonly Cancel: SagaNotCancellable
+  readonly Commit: SagaExecutionNotFinished | SagaAlreadyDecided
+  readonly Reject: SagaAlreadyDecided
+  readonly Rollback: SagaRollbackExecution
+  readonly RetryParked: SagaStepNotParked
+  readonly ResolveParked: SagaStepNotParked
+  readonly Look: never
+}
+
+export type Refusal = Refusals[keyof Refusals]
+
 /** The facts that an input brings (none: it changes nothing), or the refusal that its sender gets. */
 export type Verdict<Refusal> = Result.Result<ReadonlyArray<SagaEvent>, Refusal>
 
 const nothing: ReadonlyArray<SagaEvent> = []
 const unchanged = Result.succeed(nothing)
 
-export interface Reply {
-  readonly inReplyTo: string
-  /** The service that sent the reply, as the transport knows it; absent in a trusted call of this process. */
-  readonly sender?: string
-  readonly status: ReplyStatus
-  readonly content?: Json
-  readonly relatedServices: ReadonlyArray<string>
-}
+const text = Schema.optionalKey(Schema.String)
+const answer = { status: ReplyStatus, content: Schema.optionalKey(Json), relatedServices: Schema.Array(Schema.String) }
+
+/** An input as data. It can be logged, stored, and sent to the instance that owns the execution. */
+export const SagaInput = Schema.Union([
+  /** `sender`: the service that sent the reply, as the transport knows it; absent in a trusted call of this process. */
+  Schema.TaggedStruct("Reply", { inReplyTo: Schema.String, sender: text, ...answer }),
+  /** The reply that a trusted caller gives. `autocommit` replaces the setting that the execution was started with. */
+  Schema.TaggedStruct("Response", { requestId: text, autocommit: Schema.optionalKey(Schema.Boolean), ...answer }),
+  Schema.TaggedStruct("Cancel", { actor: text, reason: text }),
+  Schema.TaggedStruct("Commit", {}),
+  Schema.TaggedStruct("Reject", { actor: text, reason: text }),
+  Schema.TaggedStruct("Rollback", {}),
+  Schema.TaggedStruct("RetryParked", { path: Schema.String, actor: Schema.String, reason: text }),
+  Schema.TaggedStruct("ResolveParked", { path: Schema.String, actor: Schema.String, reason: Schema.String }),
+  /** Brings nothing: its sender wants the execution as it is stored. */
+  Schema.TaggedStruct("Look", {})
+])
+export type SagaInput = typeof SagaInput.Type
+export type Of<Tag extends SagaInput["_tag"]> = Extract<SagaInput, { readonly _tag: Tag }>
+
+export type Reply = Omit<Of<"Reply">, "_tag">
 
 /** The part of the config of a process that its inputs are judged by. */
 export interface Policy {
@@ -145,6 +174,39 @@ export interface Policy {
 export type Arrival = Omit<Moment, "since"> & Policy
 
 type Now = Pick<Moment, "now">
+
+/** Judges an input against the state in which it arrives. */
+export const judge = (self: SagaState, input: SagaInput, moment: Arrival): Verdict<Refusal> => {
+  switch (input._tag) {
+    case "Look":
+      return unchanged
+    case "Reply":
+      return reply(self, input, moment)
+    case "Response": {
+      const { autocommit } = input
+      return Result.map(response(self, input, moment), (facts) =>
+        autocommit === undefined || autocommit === self.autocommit || facts.length === 0
+          ? facts
+          : [{ _tag: "AutocommitChanged", autocommit, at: moment.now }, ...facts]
+      )
+    }
+    case "Cancel":
+      return cancel(self, input, moment)
+    case "Commit":
+      // A rejected execution cannot be committed any more (SPEC C9).
+      return self.decision === "reject"
+        ? Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "reject" }))
+        : commit(self, moment)
+    case "Reject":
+      return reject(self, input, moment)
+    case "Rollback":
+      return rollback(self, moment)
+    case "RetryParked":
+      return retryParked(self, input.path, input, moment)
+    case "ResolveParked":
+      return resolveParked(self, input.path, input, moment)
+  }
+}
 
 /** A message whose answer is awaited. */
 export interface Awaited {
@@ -294,11 +356,17 @@ export interface SagaActor {
 /** The same with a reason, where only the reason tells why the step needs no compensation any more. */
 export type SagaActorWithReason = SagaActor & { readonly reason: string }
 
-const by = (who: SagaActor | undefined): Partial<SagaActor> =>
-  who === undefined ? {} : { actor: who.actor, ...(who.reason !== undefined && { reason: who.reason }) }
+const by = ({ actor, reason }: Partial<SagaActor> = {}): Partial<SagaActor> => ({
+  ...(actor !== undefined && { actor }),
+  ...(reason !== undefined && { reason })
+})
 
 /** Starts the rollback, as long as no decision is stored. A second cancel changes nothing. */
-export const cancel = (self: SagaState, who: SagaActor | undefined, { now }: Now): Verdict<SagaNotCancellable> => {
+export const cancel = (
+  self: SagaState,
+  who: Partial<SagaActor> | undefined,
+  { now }: Now
+): Verdict<SagaNotCancellable> => {
   const fact: SagaEvent = {
     _tag: "RollbackStarted",
     failure: { _tag: "Cancelled", ...by(who) },
@@ -319,7 +387,11 @@ export const commit = (self: SagaState, { now }: Now): Verdict<SagaExecutionNotF
 }
 
 /** Starts the rollback where no decision is stored. After a failure without `autocommit`, tells the participants. */
-export const reject = (self: SagaState, who: SagaActor | undefined, { now }: Now): Verdict<SagaAlreadyDecided> => {
+export const reject = (
+  self: SagaState,
+  who: Partial<SagaActor> | undefined,
+  { now }: Now
+): Verdict<SagaAlreadyDecided> => {
   if (self.decision === "commit") return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))
   if (self.direction === "backward") {
     return self.commitState === "none" ? Result.succeed([{ _tag: "RejectRequested", at: now }]) : unchanged

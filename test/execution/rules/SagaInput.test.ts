@@ -1,8 +1,9 @@
 /** Inputs of an execution, and why each counts or not (SPEC C5: reply acceptance, trusted resume; C9). */
 import { assert, describe, it } from "@effect/vitest"
-import { Result } from "effect"
+import { Result, Schema } from "effect"
 import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
+import { Refusal } from "../../../src/execution/view/Refusal.ts"
 import { messageId } from "../../../src/wire/Envelope.ts"
 import { PlaceOrder } from "../../definition/order.ts"
 import { Journey, Tour } from "./journey.ts"
@@ -422,4 +423,54 @@ it("errors of inputs have a message with the values that a person needs", () => 
     new SagaInput.SagaRollbackExecution({ uuid, reason: "nothing-to-do", causes: [] }).message,
     "nothing-to-do"
   )
+})
+
+describe("an input as data", () => {
+  const answer = { status: 200, content: { paymentId: "p-1" }, relatedServices: ["payments"] } as const
+  const inReplyTo = messageId(asked.state.uuid, "1", "execute")
+  const inputs: ReadonlyArray<readonly [SagaInput.SagaInput, Story, string | ReadonlyArray<string>]> = [
+    [{ _tag: "Reply", inReplyTo, sender: "payments", ...answer }, asked, ["ReplyReceived"]],
+    [{ _tag: "Reply", inReplyTo, sender: "ledger", ...answer }, asked, "sender-mismatch"],
+    [{ _tag: "Response", ...answer }, asked, ["ReplyReceived"]],
+    [{ _tag: "Response", autocommit: false, ...answer }, asked, ["AutocommitChanged", "ReplyReceived"]],
+    [{ _tag: "Response", autocommit: true, ...answer }, asked, ["ReplyReceived"]],
+    [{ _tag: "Response", ...answer }, committed, "SagaExecutionAlreadyExecuted"],
+    [{ _tag: "Cancel", actor: "ann" }, asked, ["RollbackStarted"]],
+    [{ _tag: "Cancel" }, committed, "SagaNotCancellable"],
+    [{ _tag: "Commit" }, undecided, ["ReservationStarted"]],
+    [{ _tag: "Commit" }, asked, "SagaExecutionNotFinished"],
+    [{ _tag: "Commit" }, rolledBack, "SagaAlreadyDecided"],
+    [{ _tag: "Reject" }, committed, "SagaAlreadyDecided"],
+    [{ _tag: "Reject", actor: "ann", reason: "sold out" }, asked, ["RollbackStarted"]],
+    [{ _tag: "Rollback" }, asked, ["RollbackStarted"]],
+    [{ _tag: "Rollback" }, committed, "SagaRollbackExecution"],
+    [{ _tag: "RetryParked", path: "1", actor: "ann" }, parked, ["StepUnparked"]],
+    [{ _tag: "RetryParked", path: "1", actor: "ann" }, asked, "SagaStepNotParked"],
+    [{ _tag: "ResolveParked", path: "1", actor: "ann", reason: "paid back" }, parked, ["StepResolved"]],
+    [{ _tag: "Look" }, asked, []]
+  ]
+
+  it("is judged by the rule of its kind", () => {
+    for (const [input, { moment, state }, expected] of inputs) {
+      const verdict = SagaInput.judge(state, input, moment)
+      const given = Result.isSuccess(verdict)
+        ? tags(verdict.success)
+        : typeof verdict.failure === "string"
+          ? verdict.failure
+          : verdict.failure._tag
+      assert.deepStrictEqual(given, expected, JSON.stringify(input))
+    }
+  })
+
+  it("comes back from JSON as it was, and so does its refusal", () => {
+    const input = Schema.fromJsonString(SagaInput.SagaInput)
+    const refusal = Schema.fromJsonString(Schema.toCodecJson(Refusal))
+    for (const [one, { moment, state }] of inputs) {
+      assert.deepStrictEqual(Schema.decodeUnknownSync(input)(Schema.encodeSync(input)(one)), one)
+      const verdict = SagaInput.judge(state, one, moment)
+      if (Result.isSuccess(verdict)) continue
+      const back = Schema.decodeUnknownSync(refusal)(Schema.encodeSync(refusal)(verdict.failure))
+      assert.deepStrictEqual(back, verdict.failure)
+    }
+  })
 })

@@ -8,7 +8,10 @@ export {
   type ClaimRequest,
   ExecutionSummary,
   type Filter,
+  type GiveBackRequest,
+  type Held,
   type Hint,
+  type InboxRow,
   layerMemory,
   layerMemoryWith,
   Operation,
@@ -19,6 +22,8 @@ export {
   SagaExecutionRepository,
   SagaExecutionRepositoryError,
   SagaExecutionRetired,
+  SagaInboxFull,
   SagaRepositoryUnsupported,
+  type Submitted,
   type TakeRequest
 } from "../ports/SagaExecutionRepository.ts"

@@ -26,6 +26,9 @@ export interface Options {
   readonly clock: Clock.Clock
 }
 
+/** Executions that this process works on are not given to it again, whatever their revision. */
+const anyRevision = 2 ** 31 - 2
+
 /** Claims once, and then at every interval while the scope is open. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
   const self: Self = { ...options, doubts: 0 }
@@ -57,7 +60,8 @@ const round = Effect.fnUntraced(
         dueBy: now + interval,
         leaseMillis: lease,
         fingerprints,
-        ...(doubts > 0 && { holds: active.running() })
+        renews: true,
+        ...(doubts > 0 && { holds: active.running().map((uuid) => ({ uuid, revision: anyRevision })) })
       })
       self.doubts = Math.max(0, doubts - 1)
       if (lapsed) {

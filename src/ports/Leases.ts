@@ -5,13 +5,27 @@
 
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { type InboxRow, inOrder } from "./SagaInbox.ts"
 
 /** Stored together with a write, so that other instances know who works on the execution. Safety does not depend on it. */
 export interface Hint {
-  /** The instance that has the execution. */
-  readonly owner: string
-  /** When the owner looks at the execution again, in milliseconds since the epoch. Absent: the owner works on it now. */
+  /** The instance that has the execution. Absent: it waits, and nobody has it. */
+  readonly owner?: string
+  /** When an instance looks at the execution again, in milliseconds since the epoch. Absent: the owner works on it now. */
   readonly wakeAt?: number
+  /** The ids of inputs whose consequence is in this write. They leave the inbox with it. */
+  readonly reads?: ReadonlyArray<string>
+  /**
+   * The write begins a wait, applies a deadline or ends the execution. It is refused with a `SagaExecutionConflict` that is
+   * `unread` while the inbox has other rows than `reads` (SPEC C16).
+   */
+  readonly closes?: boolean
+}
+
+/** An execution that an instance works on, as it knows it. */
+export interface Held {
+  readonly uuid: string
+  readonly revision: number
 }
 
 export interface ClaimRequest {
@@ -28,10 +42,18 @@ export interface ClaimRequest {
   /** Only executions of these definitions. Absent: of any definition. */
   readonly fingerprints?: ReadonlyArray<string>
   /**
-   * The executions that the owner works on. An owner gives them when its lease was over: `lost` tells which of them other
-   * instances have taken, and its other executions are given to it again.
+   * The executions that the owner works on. It is given due executions that name it and that are not listed, or that are
+   * listed with an older revision than the stored one: also one that it has written itself since it made the list.
+   * Absent: executions that name the owner are not given.
    */
-  readonly holds?: ReadonlyArray<string>
+  readonly holds?: ReadonlyArray<Held>
+  /**
+   * The name that the owner had before its lease was over. Executions of `holds` that still name it become the owner's at
+   * once. The lease under this name ends.
+   */
+  readonly former?: string
+  /** A lease that is over is renewed under its name, and executions are claimed. Only until the owner has new names. */
+  readonly renews?: true
 }
 
 export interface TakeRequest {
@@ -47,13 +69,25 @@ export interface TakeRequest {
 /** The hint that a `take` leaves. */
 export const hintOf = ({ owner, wakeAt }: TakeRequest): Hint => ({ owner, ...(wakeAt !== undefined && { wakeAt }) })
 
+export interface GiveBackRequest extends Held {
+  /** The instance that has the execution. */
+  readonly owner: string
+  /** When an instance looks at it again, in milliseconds since the epoch; `Infinity`: an input must come first. */
+  readonly wakeAt: number
+}
+
 export interface Claimed {
   /** The executions that the owner has got, without their definitions. */
   readonly executions: ReadonlyArray<SagaExecution>
-  /** The owner's lease was over, so other instances may have taken its executions. */
+  /**
+   * The owner's lease was over, so other instances may have taken its executions. It is not renewed and nothing is given:
+   * the owner claims under a new name, with this one as `former` (SPEC C20).
+   */
   readonly lapsed: boolean
-  /** The executions of `holds` that other instances have. */
+  /** The executions of `holds` that other instances have. After a change of name, all that have not become the owner's. */
   readonly lost: ReadonlyArray<string>
+  /** The inputs that wait for executions of the owner: for those given now, and for those that it holds. */
+  readonly inbox: ReadonlyArray<InboxRow>
 }
 
 /** Whether an instance has work with the execution: run it, tell participants, send again, apply a deadline. */
@@ -70,48 +104,74 @@ export const isClaimable = ({ autocommit, commitState, reopened, status }: SagaS
 /** An execution that a repository keeps, with the hint of its last write. A claim replaces the hint. */
 export interface KeptExecution {
   readonly state: SagaState
+  readonly inbox: ReadonlyMap<string, InboxRow> | undefined
   hint: Hint | undefined
 }
+
+const nothing: Omit<Claimed, "lapsed"> = { executions: [], lost: [], inbox: [] }
 
 /** Which instances count as alive, and until when. */
 export class Leases {
   private readonly until = new Map<string, number>()
 
-  /** Renews the owner's lease, and gives it due executions that no living instance has, in the order of `kept`. */
-  claim(
-    kept: Iterable<KeptExecution>,
-    { dueBy, fingerprints, holds, leaseMillis, limit, now, owner }: ClaimRequest
-  ): Claimed {
-    const lapsed = (this.until.get(owner) ?? now + 1) <= now
-    this.until.set(owner, now + leaseMillis)
+  /**
+   * Renews the owner's lease, and gives it due executions that no living instance has or that name the owner, in the order
+   * of `kept`.
+   */
+  claim(kept: Iterable<KeptExecution>, request: ClaimRequest): Claimed {
+    const { dueBy, fingerprints, former, holds, limit, now, owner } = request
+    const lapsed = this.isOver(request)
+    if (lapsed && request.renews !== true) return { ...nothing, lapsed }
+    this.renew(request)
     const executions: Array<SagaExecution> = []
     const lost: Array<string> = []
+    const inbox: Array<InboxRow> = []
     const known = fingerprints && new Set(fingerprints)
-    const held = new Set(holds)
+    const held = new Map(holds?.map(({ revision, uuid }) => [uuid, revision]))
     for (const execution of kept) {
       const { hint, state } = execution
-      if (held.has(state.uuid)) {
-        if (hint !== undefined && hint.owner !== owner) lost.push(state.uuid)
-        continue
+      const seen = held.get(state.uuid)
+      if (seen !== undefined && hint !== undefined && hint.owner !== owner) {
+        if (hint.owner === undefined ? former !== undefined : hint.owner !== former) lost.push(state.uuid)
+        else if (hint.owner !== undefined) execution.hint = { ...hint, owner }
       }
-      if (executions.length >= limit) continue
-      if (!isClaimable(state) || known?.has(state.fingerprint) === false) continue
-      if (
-        hint !== undefined &&
-        ((hint.owner === owner ? holds === undefined : this.isAlive(hint.owner, now)) ||
-          (hint.wakeAt ?? now) > (dueBy ?? now))
-      )
-        continue
-      execution.hint = { owner }
-      executions.push(new SagaExecution(state, undefined))
+      const isGiven =
+        executions.length < limit &&
+        (seen === undefined || state.revision > seen) &&
+        (isClaimable(state) || isWaitedFor(execution)) &&
+        known?.has(state.fingerprint) !== false &&
+        this.isFree(execution.hint, request) &&
+        (hint?.wakeAt ?? now) <= (dueBy ?? now)
+      if (isGiven) {
+        execution.hint = { owner }
+        executions.push(new SagaExecution(state, undefined))
+      }
+      if (isWaitedFor(execution) && execution.hint?.owner === owner) inbox.push(...execution.inbox!.values())
     }
-    return { executions, lapsed, lost }
+    return { executions, lapsed, lost, inbox: inOrder(inbox) }
+  }
+
+  /** A first claim that already holds executions follows a lease that is forgotten. */
+  private isOver({ former, holds = [], now, owner, renews }: ClaimRequest): boolean {
+    const until = this.until.get(owner)
+    return until === undefined ? holds.length > 0 && former === undefined && renews !== true : until <= now
+  }
+
+  private renew({ former, leaseMillis, now, owner }: ClaimRequest): void {
+    this.until.set(owner, now + leaseMillis)
+    if (former !== undefined) this.until.delete(former)
+  }
+
+  /** Whether the owner may have an execution: it names the owner, or no living instance. */
+  private isFree(hint: Hint | undefined, { holds, now, owner }: ClaimRequest): boolean {
+    if (hint?.owner === undefined) return true
+    return hint.owner === owner ? holds !== undefined : !this.isAlive(hint.owner, now)
   }
 
   /** The instance that has an execution after a `take`: the one that asks, unless another living one works on it. */
   holder(hint: Hint | undefined, { now, owner }: TakeRequest): string {
-    const isAtWork = hint !== undefined && hint.wakeAt === undefined && this.isAlive(hint.owner, now)
-    return isAtWork ? hint.owner : owner
+    if (hint?.owner === undefined) return owner
+    return hint.wakeAt === undefined && this.isAlive(hint.owner, now) ? hint.owner : owner
   }
 
   private isAlive(owner: string, now: number): boolean {
@@ -123,3 +183,9 @@ export class Leases {
     this.until.delete(owner)
   }
 }
+
+const isWaitedFor = ({ inbox }: KeptExecution): boolean => inbox !== undefined && inbox.size > 0
+
+/** The hint after an input has come: the execution is due at once, unless its owner is at work on it anyway. */
+export const dueFrom = (hint: Hint | undefined, at: number): Hint | undefined =>
+  hint?.wakeAt === undefined ? hint : { ...hint, wakeAt: Math.min(hint.wakeAt, at) }

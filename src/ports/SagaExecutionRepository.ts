@@ -11,24 +11,50 @@ import * as Uuid from "../wire/Uuid.ts"
 import * as ExecutionSummary from "./ExecutionSummary.ts"
 import { isCallerGiven, SagaExecutionRetired, type Tombstone, of as tombstone } from "./ExecutionTombstone.ts"
 import { FaultPoint } from "./FaultPoint.ts"
-import { type Claimed, type ClaimRequest, type Hint, hintOf, Leases, type TakeRequest } from "./Leases.ts"
+import {
+  type Claimed,
+  type ClaimRequest,
+  dueFrom,
+  type GiveBackRequest,
+  type Hint,
+  hintOf,
+  type KeptExecution,
+  Leases,
+  type TakeRequest
+} from "./Leases.ts"
+import * as SagaInbox from "./SagaInbox.ts"
 
 export type { Census, Filter, Page, PageRequest } from "./ExecutionSummary.ts"
 export { ExecutionSummary } from "./ExecutionSummary.ts"
 export { contextHash, SagaExecutionRetired } from "./ExecutionTombstone.ts"
-export { type Claimed, type ClaimRequest, type Hint, isClaimable, type TakeRequest } from "./Leases.ts"
+export {
+  type Claimed,
+  type ClaimRequest,
+  type GiveBackRequest,
+  type Held,
+  type Hint,
+  isClaimable,
+  type TakeRequest
+} from "./Leases.ts"
+export { type InboxRow, SagaInboxFull, type Submitted } from "./SagaInbox.ts"
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
-/** Another writer has written this revision first: load the execution and decide again (SPEC W5). */
+/**
+ * Another writer has written this revision first: load the execution and decide again (SPEC W5). `unread`: the revision is
+ * free, and inputs wait that this writer has not read: read them and decide again (SPEC C16). Nothing is written.
+ */
 export class SagaExecutionConflict extends Schema.TaggedError<SagaExecutionConflict>()("SagaExecutionConflict", {
   uuid: Schema.String,
   /** The revision that was refused; 1 for a first write. */
   revision: Schema.Int,
   /** Of a first write: the execution that already has the uuid or the `startKey`. */
-  existing: Schema.optionalKey(Schema.String)
+  existing: Schema.optionalKey(Schema.String),
+  unread: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message(): string {
+    if (this.unread === true)
+      return `Inputs wait for execution ${this.uuid}, which cannot pause or end before they are read`
     return this.existing === undefined
       ? `Revision ${this.revision} of execution ${this.uuid} was written by another writer, or the execution is gone`
       : `Execution ${this.uuid} cannot start: ${this.existing === this.uuid ? "it exists" : `its startKey belongs to execution ${this.existing}`}`
@@ -43,7 +69,19 @@ export class SagaExecutionNotFound extends Schema.TaggedError<SagaExecutionNotFo
   }
 }
 
-export const Operation = Schema.Literals(["store", "load", "delete", "find", "claim", "take", "release", "census"])
+export const Operation = Schema.Literals([
+  "store",
+  "load",
+  "delete",
+  "submit",
+  "inbox",
+  "find",
+  "claim",
+  "take",
+  "giveBack",
+  "release",
+  "census"
+])
 export type Operation = typeof Operation.Type
 
 /**
@@ -80,7 +118,7 @@ export class SagaExecutionRepository extends Context.Service<
   {
     /**
      * Writes the facts that the execution has gained since its last write, and gives the execution with its new revision.
-     * An execution that has gained none is given back as it is.
+     * An execution that has gained none is given back as it is, unless the write takes inputs out of the inbox.
      */
     readonly store: (
       execution: SagaExecution,
@@ -93,6 +131,20 @@ export class SagaExecutionRepository extends Context.Service<
      * (SPEC C9).
      */
     readonly delete: (target: string | SagaExecution) => Effect.Effect<void, SagaExecutionRepositoryError>
+    /**
+     * Stores an input for the owner of the execution, and makes the execution due now, in one unit of work. Without a
+     * compare-and-set, from any process. The rows go with their execution.
+     */
+    readonly submit: (
+      row: SagaInbox.InboxRow
+    ) => Effect.Effect<
+      SagaInbox.Submitted,
+      SagaExecutionNotFound | SagaInbox.SagaInboxFull | SagaExecutionRepositoryError | SagaRepositoryUnsupported
+    >
+    /** The inputs that wait for an execution, oldest first. Empty where there is no such execution. */
+    readonly inbox: (
+      uuid: string
+    ) => Effect.Effect<ReadonlyArray<SagaInbox.InboxRow>, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
     /** Gives a page of summaries, newest first. A cursor that is no `next` of a page is `rejected`. */
     readonly find: (
       filter: ExecutionSummary.Filter,
@@ -110,6 +162,11 @@ export class SagaExecutionRepository extends Context.Service<
      * an execution that is not there, the owner.
      */
     readonly take: (request: TakeRequest) => Effect.Effect<string, SagaExecutionRepositoryError>
+    /**
+     * Gives an execution back: nobody has it until it is due again. False, and nothing is changed: another instance has it,
+     * it was written since, or inputs wait for it. Then load it and decide again (SPEC C20).
+     */
+    readonly giveBack: (request: GiveBackRequest) => Effect.Effect<boolean, SagaExecutionRepositoryError>
     /** Ends the owner's lease: other instances may claim its executions at once. */
     readonly release: (owner: string) => Effect.Effect<void, SagaExecutionRepositoryError>
     /** The number of unsettled executions of each definition. */
@@ -140,6 +197,14 @@ export class SagaExecutionRepository extends Context.Service<
 export const conflict = ({ revision, uuid }: SagaExecution, existing?: string): SagaExecutionConflict =>
   new SagaExecutionConflict({ uuid, revision: revision + 1, ...(existing !== undefined && { existing }) })
 
+/** The refusal of a write that closes an execution for which inputs wait. */
+export const unread = ({ revision, uuid }: SagaExecution): SagaExecutionConflict =>
+  new SagaExecutionConflict({ uuid, revision: revision + 1, unread: true })
+
+/** Whether a write changes anything. */
+export const isEmpty = ({ state }: SagaExecution, hint: Hint | undefined): boolean =>
+  state.unstored === 0 && (hint?.reads === undefined || hint.reads.length === 0)
+
 /** The position after which a page begins; undefined for the first page. */
 export const pageStart = ({ after }: ExecutionSummary.PageRequest) =>
   after === undefined
@@ -151,9 +216,14 @@ export const pageStart = ({ after }: ExecutionSummary.PageRequest) =>
 
 // ---- memory ----------------------------------------------------------------------------------------------------
 
+interface Kept extends KeptExecution {
+  state: SagaState
+  inbox: ReadonlyMap<string, SagaInbox.InboxRow> | undefined
+}
+
 const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   /** The latest state of each execution, in the order of their first writes. States are immutable. */
-  const kept = new Map<string, { state: SagaState; hint: Hint | undefined }>()
+  const kept = new Map<string, Kept>()
   const startKeys = new Map<string, string>()
   /** Tombstones by uuid and by `startKey`: neither may start an execution again. */
   const retiredUuids = new Map<string, Tombstone>()
@@ -173,13 +243,15 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     } else if (known.state.revision !== execution.revision) {
       return Effect.fail(conflict(execution, execution.revision === 0 ? execution.uuid : undefined))
     }
-    if (execution.state.unstored === 0) return Effect.succeed(execution)
+    if (isEmpty(execution, hint)) return Effect.succeed(execution)
+    if (hint?.closes === true && SagaInbox.isUnread(known?.inbox, hint.reads)) return Effect.fail(unread(execution))
     const next = Execution.stored(execution)
     if (known === undefined) {
-      kept.set(next.uuid, { state: next.state, hint })
+      kept.set(next.uuid, { state: next.state, inbox: undefined, hint })
       if (next.startKey !== undefined) startKeys.set(next.startKey, next.uuid)
     } else {
       known.state = next.state
+      known.inbox = SagaInbox.without(known.inbox, hint?.reads)
       known.hint = hint
     }
     if (next.settled) settle(next)
@@ -217,6 +289,28 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     if (left.startKey !== undefined) retiredStartKeys.set(left.startKey, left)
   }
 
+  const submit = (
+    row: SagaInbox.InboxRow
+  ): Effect.Effect<SagaInbox.Submitted, SagaExecutionNotFound | SagaInbox.SagaInboxFull> => {
+    const uuid = uuidOf(row.uuid)
+    const known = kept.get(uuid)
+    if (known === undefined) return Effect.fail(new SagaExecutionNotFound({ uuid }))
+    if (settled.has(uuid)) return Effect.succeed("settled")
+    const rows = new Map(known.inbox)
+    if (rows.has(row.id)) return Effect.succeed("known")
+    if (rows.size >= SagaInbox.maxRows) return Effect.fail(new SagaInbox.SagaInboxFull({ uuid, rows: rows.size }))
+    known.inbox = rows.set(row.id, { ...row, uuid })
+    known.hint = dueFrom(known.hint, row.at)
+    return Effect.succeed("stored")
+  }
+
+  const giveBack = ({ owner, revision, uuid, wakeAt }: GiveBackRequest): boolean => {
+    const known = kept.get(uuid)
+    if (known?.hint?.owner !== owner || known.state.revision !== revision || known.inbox !== undefined) return false
+    known.hint = { wakeAt }
+    return true
+  }
+
   const summaries = function* () {
     for (const { state } of kept.values()) yield ExecutionSummary.of(new SagaExecution(state, undefined))
   }
@@ -233,6 +327,8 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
           : Effect.succeed(new SagaExecution(state, undefined))
       }),
     delete: (target) => FaultPoint.around("store", () => Effect.sync(() => remove(uuidOf(target)))),
+    submit: (row) => FaultPoint.around("store", () => submit(row)),
+    inbox: (text) => Effect.sync(() => SagaInbox.inOrder(kept.get(uuidOf(text))?.inbox?.values() ?? [])),
     find: (filter, page = {}) =>
       Effect.map(pageStart(page), (from) => ExecutionSummary.page(summaries(), filter, page, from)),
     claim: (request) => Effect.sync(() => leases.claim(kept.values(), request)),
@@ -243,6 +339,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
         if (known !== undefined && owner === request.owner) known.hint = hintOf(request)
         return owner
       }),
+    giveBack: (request) => Effect.sync(() => giveBack(request)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
     changes: Stream.empty,

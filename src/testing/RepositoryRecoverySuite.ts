@@ -29,7 +29,7 @@ const claimed = Effect.fnUntraced(function* (
 ) {
   const { claim } = yield* repository
   const known = new Set(uuids(among))
-  const { executions } = yield* claim({ owner, now, leaseMillis, limit: 100_000 })
+  const { executions } = yield* claim({ owner, now, leaseMillis, limit: 100_000, renews: true })
   return executions.filter(({ uuid }) => known.has(uuid))
 })
 
@@ -167,7 +167,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
   test("C7 claim tells an owner that its lease was over", () =>
     Effect.gen(function* () {
       const { claim } = yield* repository
-      const request = { owner: Sample.uniqueName(), now: Sample.time, limit: 0 }
+      const request = { owner: Sample.uniqueName(), now: Sample.time, limit: 0, renews: true } as const
       assert.isFalse((yield* claim({ ...request, leaseMillis: 0 })).lapsed, "the first claim")
       assert.isTrue((yield* claim({ ...request, leaseMillis: minute })).lapsed)
       assert.isFalse((yield* claim({ ...request, leaseMillis: minute })).lapsed)
@@ -189,7 +189,12 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       const all = new Set(uuids([held, taken, forgotten, later, others]))
       const ask = (holds?: ReadonlyArray<string>) =>
         Effect.map(
-          claim({ ...request, owner: mine, limit: 100_000, ...(holds !== undefined && { holds }) }),
+          claim({
+            ...request,
+            owner: mine,
+            limit: 100_000,
+            ...(holds !== undefined && { holds: holds.map((uuid) => ({ uuid, revision: 1 })) })
+          }),
           ({ executions, lost }) => [
             uuids(executions)
               .filter((uuid) => all.has(uuid))

@@ -92,8 +92,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "an execution is taken from somebody alive who is at work on it (memory)",
     file: "src/ports/Leases.ts",
-    find: "hint.wakeAt === undefined && this.isAlive(hint.owner, now)",
-    replace: "hint.wakeAt !== undefined && this.isAlive(hint.owner, now)",
+    find: "hint.wakeAt === undefined && this.isAlive(hint.owner, now) ?",
+    replace: "hint.wakeAt !== undefined && this.isAlive(hint.owner, now) ?",
     tests: [repository]
   },
   {
@@ -149,8 +149,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery takes what somebody alive has (memory)",
     file: "src/ports/Leases.ts",
-    find: "holds === undefined : this.isAlive(hint.owner, now)",
-    replace: "holds === undefined : false",
+    find: "holds !== undefined : !this.isAlive(hint.owner, now)",
+    replace: "holds !== undefined : true",
     tests: [repository]
   },
   {
@@ -173,8 +173,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery takes what is not due (memory)",
     file: "src/ports/Leases.ts",
-    find: "(hint.wakeAt ?? now) > (dueBy ?? now)",
-    replace: "(hint.wakeAt ?? now) < 0",
+    find: "(hint?.wakeAt ?? now) <= (dueBy ?? now)",
+    replace: "(hint?.wakeAt ?? now) >= 0",
     tests: [repository]
   },
   {
@@ -205,7 +205,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery takes what belongs to another program",
     file: "src/ports/Leases.ts",
-    find: " || known?.has(state.fingerprint) === false",
+    find: "        known?.has(state.fingerprint) !== false &&\n",
     replace: "",
     tests: [repository]
   },

@@ -241,13 +241,22 @@ export const make = (
         yield* FaultPoint.around("store", () => retire("delete", execution)).pipe(holdingName(execution))
       }).pipe(alone(uuid))
     }),
+    submit: () => new Port.SagaRepositoryUnsupported({ operation: "submit" }),
+    inbox: () => Effect.succeed([]),
+    giveBack: ({ owner, revision, uuid, wakeAt }) =>
+      Effect.map(access.value("giveBack", uuid), (value) => {
+        const known = Option.getOrUndefined(revisionOf(value))
+        if (hints.get(uuid)?.owner !== owner || known?.revision !== revision) return false
+        hints.set(uuid, { wakeAt })
+        return true
+      }).pipe(alone(uuid)),
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const from = yield* Port.pageStart(page)
       return ExecutionSummary.page((yield* access.all("find")).map(ExecutionSummary.of), filter, page, from)
     }),
     claim: Effect.fnUntraced(function* (request) {
       const found = yield* access.all("claim")
-      const kept = found.map(({ state }): KeptExecution => ({ state, hint: hints.get(state.uuid) }))
+      const kept = found.map(({ state }): KeptExecution => ({ state, hint: hints.get(state.uuid), inbox: undefined }))
       const claimed = leases.claim(kept, request)
       for (const { hint, state } of kept) if (hint !== undefined) hints.set(state.uuid, hint)
       return claimed

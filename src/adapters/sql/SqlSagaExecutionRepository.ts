@@ -242,20 +242,21 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   })
 
   const claim = Effect.fnUntraced(function* (request: Port.ClaimRequest) {
-    const { dueBy = request.now, fingerprints, holds, leaseMillis, limit, owner } = request
+    const { dueBy = request.now, fingerprints, leaseMillis, limit, owner } = request
+    const holds = request.holds?.map(({ uuid }) => uuid)
     const lapsed = yield* call("claim", statements.renew(owner, leaseMillis))
     // After a lapse other processes may have written any of them.
     if (lapsed) summaries.clear()
     const lost = holds === undefined ? [] : yield* call("claim", statements.lost(owner, holds))
     const uuids = limit > 0 ? yield* call("claim", statements.claim(owner, limit, dueBy, fingerprints, holds)) : []
-    if (uuids.length === 0) return { executions: [], lapsed, lost }
+    if (uuids.length === 0) return { executions: [], lapsed, lost, inbox: [] }
     for (const uuid of uuids) summaries.delete(uuid)
     const executions: Array<SagaExecution> = []
     for (const [uuid, execution] of yield* read("claim", uuids)) {
       if (Result.isSuccess(execution)) executions.push(execution.success)
       else yield* Effect.logError("An execution cannot be read", { uuid, reason: execution.failure.reason })
     }
-    return { executions, lapsed, lost }
+    return { executions, lapsed, lost, inbox: [] }
   })
 
   const purge = Effect.gen(function* () {
@@ -316,6 +317,10 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
         summaries.delete(uuid)
         return holder
       }),
+    submit: () => new Port.SagaRepositoryUnsupported({ operation: "submit" }),
+    inbox: () => Effect.succeed([]),
+    giveBack: ({ owner, uuid, wakeAt }) =>
+      Effect.map(call("giveBack", statements.take(uuid, owner, wakeAt)), (holder) => holder === owner),
     release: (owner) => call("release", statements.release(owner)),
     census: call("census", statements.census),
     changes,

@@ -1,0 +1,65 @@
+/**
+ * Inputs for executions that another instance owns (SPEC C16): only the owner of an execution writes its facts, and everybody
+ * else leaves a row here. The owner reads the rows, and its next write of facts takes them out.
+ */
+import { Schema } from "effect"
+import type { Json } from "../wire/JsonLimits.ts"
+
+export interface InboxRow {
+  /** The execution that the input is for. */
+  readonly uuid: string
+  /** Of this input, among those of one execution: the same input is stored once. */
+  readonly id: string
+  /** The encoded input. The store does not read it. */
+  readonly input: Json
+  /** The person who has sent it, and why. */
+  readonly actor?: string
+  readonly reason?: string
+  /** When it was sent, in milliseconds since the epoch. */
+  readonly at: number
+}
+
+/**
+ * `known`: there is a row with this id already. `settled`: the execution is over for good, and nothing is stored; whoever
+ * sends the input judges it by a load.
+ */
+export type Submitted = "stored" | "known" | "settled"
+
+/** Rows that wait for one execution, at most. */
+export const maxRows = 1_000
+
+/** The owner of the execution does not come to its inputs: try again later. */
+export class SagaInboxFull extends Schema.TaggedError<SagaInboxFull>()("SagaInboxFull", {
+  uuid: Schema.String,
+  rows: Schema.Int
+}) {
+  override get message(): string {
+    return `Execution ${this.uuid} has ${this.rows} inputs that wait, and takes no more`
+  }
+}
+
+/** Rows in the order in which they are judged. */
+export const inOrder = (rows: Iterable<InboxRow>): ReadonlyArray<InboxRow> =>
+  [...rows].sort((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1))
+
+/** Whether a write that names the rows it has read leaves any. */
+export const isUnread = (
+  rows: ReadonlyMap<string, InboxRow> | undefined,
+  reads: ReadonlyArray<string> | undefined
+): boolean => {
+  if (rows === undefined || rows.size === 0) return false
+  const read = new Set(reads)
+  for (const id of rows.keys()) if (!read.has(id)) return true
+  return false
+}
+
+/** The rows that a write leaves. */
+export const without = (
+  rows: ReadonlyMap<string, InboxRow> | undefined,
+  reads: ReadonlyArray<string> | undefined
+): ReadonlyMap<string, InboxRow> | undefined => {
+  if (rows === undefined || reads === undefined || reads.length === 0) return rows
+  const left = new Map(rows)
+  for (const id of reads) left.delete(id)
+  return left.size === 0 ? undefined : left
+}

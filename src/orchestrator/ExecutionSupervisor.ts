@@ -13,7 +13,7 @@ import { ShutdownGrace } from "../ports/ShutdownGrace.ts"
 import { Admission } from "./Admission.ts"
 import type { ExecutionLoop, LoopResult } from "./ExecutionLoop.ts"
 import * as Inbox from "./Inbox.ts"
-import { isActive, type Output, type RunError, reduce, type SlotEvent } from "./Slot.ts"
+import { isActive, type Moment, type Output, type RunError, reduce, type SlotEvent } from "./Slot.ts"
 import { afterCrash, type TakenUp, type TakeUp } from "./Takeover.ts"
 import { type Until, Waiters } from "./Waiters.ts"
 import * as WakeUps from "./WakeUps.ts"
@@ -74,6 +74,9 @@ export interface ExecutionSupervisor {
 /** Inputs of one execution that wait for its runner. */
 const maxInbox = 1_024
 
+/** The end of an execution is stored. One value for all of them. */
+const over: SlotEvent = { _tag: "Over" }
+
 /** `patience`: how long a caller waits for the acknowledgements of a commit, in milliseconds. */
 const isReached = ({ state }: SagaExecution, until: Until, clock: Clock.Clock, patience: number): boolean => {
   switch (state.status) {
@@ -121,6 +124,8 @@ export const make = Effect.fnUntraced(function* (
 class Supervisor implements ExecutionSupervisor {
   private readonly options: Options
   private readonly clock: Clock.Clock
+  /** Most events need no time: the clock is read when it is asked for. */
+  private readonly moment: Moment
   private readonly admission: Admission
   private readonly waiters: Waiters<RunError>
   private readonly fibers = new Map<string, Fiber.Fiber<LoopResult, RunError>>()
@@ -132,6 +137,12 @@ class Supervisor implements ExecutionSupervisor {
   constructor(options: Options, clock: Clock.Clock) {
     this.options = options
     this.clock = clock
+    this.moment = {
+      get now() {
+        return clock.currentTimeMillisUnsafe()
+      },
+      recoveryInterval: options.recoveryInterval
+    }
     this.admission = new Admission(options)
     this.waiters = new Waiters(this.isReached)
     this.merged = { caller: options.services, all: options.services }
@@ -178,9 +189,8 @@ class Supervisor implements ExecutionSupervisor {
   // ---- events --------------------------------------------------------------------------------------------------
 
   private on(uuid: string, event: SlotEvent): void {
-    const moment = { now: this.clock.currentTimeMillisUnsafe(), recoveryInterval: this.options.recoveryInterval }
     const before = this.admission.get(uuid)
-    const { outputs, slot } = reduce(before, event, moment)
+    const { outputs, slot } = reduce(before, event, this.moment)
     // The slot stands before anything is done: a waiter that is resumed may start the same uuid at once.
     if (slot !== before) this.admission.set(uuid, slot)
     for (const output of outputs) this.perform(uuid, output)
@@ -348,7 +358,7 @@ class Supervisor implements ExecutionSupervisor {
 
   readonly stored: ExecutionSupervisor["stored"] = (execution) => {
     if (!this.isReached(execution, "end")) return
-    this.on(execution.uuid, { _tag: "Over" })
+    this.on(execution.uuid, over)
     this.waiters.tell(execution.uuid, execution)
   }
 

@@ -12,6 +12,7 @@ import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
 import { type Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import type { Membership } from "../ports/SagaOwnership.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
@@ -58,8 +59,8 @@ interface Run extends Progress {
 export const make = Effect.fnUntraced(function* (
   /** Called after each write with the execution before and after it. */
   onStored: (written: SagaExecution, stored: SagaExecution) => void,
-  /** This instance. Undefined: a runner by hand, whose executions nobody takes over. */
-  owner: string | undefined,
+  /** Of this instance. Undefined: a runner by hand, whose executions nobody takes over. */
+  membership: Membership | undefined,
   /** Of the own service, where it takes part in the two-phase commit. */
   hooks: Hooks | undefined,
   /** Called when the store has been away for long; see `RecordFacts`. */
@@ -75,9 +76,9 @@ export const make = Effect.fnUntraced(function* (
     broker,
     onStored,
     onAway,
-    takeUp: Takeover.make(repository, owner, schedule)
+    takeUp: Takeover.make(membership, schedule)
   })
-  const hints = hintsOf(owner)
+  const hints = hintsOf(membership)
 
   const perform = (
     scope: PerformStep.ExecutionScope,
@@ -147,7 +148,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Says that this instance no longer works on the execution, although nothing was written. */
   const giveBack = (uuid: string, now: number, wakeAt: number): Effect.Effect<void> =>
-    owner === undefined ? Effect.void : Effect.ignore(repository.take({ uuid, owner, now, wakeAt }))
+    membership === undefined ? Effect.void : Effect.ignore(membership.take({ uuid, now, wakeAt }))
 
   const scopeOf = ({ clock, definition, execution, fiberContext }: Run): PerformStep.ExecutionScope => ({
     definition,
@@ -167,7 +168,7 @@ export const make = Effect.fnUntraced(function* (
     for (const instruction of work) {
       yield* TransactionalStep.isTransactional(instruction)
         ? inFlight.startJoint(instruction, (join) =>
-            TransactionalStep.perform(repository, perform(inTransaction, instruction), join, hints.atWork)
+            TransactionalStep.perform(repository, perform(inTransaction, instruction), join, hints.atWork())
           )
         : inFlight.start(instruction, perform(scope, instruction))
     }
@@ -186,9 +187,9 @@ export const make = Effect.fnUntraced(function* (
   /** Runs turns until the loop ends; after a write that failed, from where that leads. */
   const run = (self: Run): Effect.Effect<LoopResult, StorageError> =>
     Effect.catch(turn(self, self.clock.currentTimeMillisUnsafe()), (error) => {
-      const hint = self.elsewhere === undefined ? hints.atWork : { owner: self.elsewhere }
+      const hint = self.elsewhere === undefined ? hints.atWork() : { owner: self.elsewhere }
       const isRunning = (path: string) => self.inFlight?.isRunning(path) === true
-      const recovered = record.recover(self, error, hint, { isNamed: owner !== undefined, isRunning, policy })
+      const recovered = record.recover(self, error, hint, { isNamed: membership !== undefined, isRunning, policy })
       return Effect.flatMap(recovered, () => run(self))
     })
 
@@ -199,7 +200,7 @@ export const make = Effect.fnUntraced(function* (
         return Effect.die(new Error(`execution ${execution.uuid} is not bound to its saga`))
       }
       // A runner by hand is the only sign of who has a half-done step: the facts that it starts with stand.
-      const gains = owner === undefined ? [{ facts: Execution.unstored(execution), judged: undefined }] : []
+      const gains = membership === undefined ? [{ facts: Execution.unstored(execution), judged: undefined }] : []
       return run({
         execution,
         definition,
@@ -219,9 +220,16 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /** Hints for recovery: this instance works on an execution, or looks at it at a time. A runner by hand has no name. */
-const hintsOf = (owner: string | undefined): Hints => {
+const hintsOf = (membership: Membership | undefined): Hints => {
   const byHand: Hint = { owner: unnamed, wakeAt: Number.POSITIVE_INFINITY }
-  return owner === undefined
-    ? { atWork: byHand, waiting: () => byHand }
-    : { atWork: { owner }, waiting: (wakeAt) => ({ owner, wakeAt }) }
+  if (membership === undefined) return { atWork: () => byHand, waiting: () => byHand }
+  let atWork: Hint = { owner: membership.owner }
+  return {
+    atWork: () => {
+      const { owner } = membership
+      if (atWork.owner !== owner) atWork = { owner }
+      return atWork
+    },
+    waiting: (wakeAt) => ({ owner: membership.owner, wakeAt })
+  }
 }

@@ -44,7 +44,7 @@ export interface UnderWay {
 
 /** Hints for recovery: this instance works on the execution, or the execution waits. */
 export interface Hints {
-  readonly atWork: Hint
+  readonly atWork: () => Hint
   readonly waiting: (wakeAt: number) => Hint
 }
 
@@ -103,7 +103,7 @@ const actOf = (self: Progress, execution: SagaExecution, work: Work, isAwaited: 
 
 const hintOf = ({ elsewhere }: Progress, isWaiting: boolean, wakeAt: number, { atWork, waiting }: Hints): Hint => {
   if (elsewhere !== undefined) return { owner: elsewhere }
-  return isWaiting ? waiting(wakeAt) : atWork
+  return isWaiting ? waiting(wakeAt) : atWork()
 }
 
 /** The own service is asked, and its hook is not being called: it has failed, and is called again later. */

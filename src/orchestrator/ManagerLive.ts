@@ -2,13 +2,14 @@
  * The manager of a process: its parts put together, and its background work started. The order matters: what a process
  * left is taken up before any reply is taken, and leases are given back when nothing runs any more.
  */
-import { Clock, Effect, Result, Stream } from "effect"
+import { Clock, Effect, Option, Result, Stream } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Loop from "../ports/Loop.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import * as SagaOwnership from "../ports/SagaOwnership.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Uuid from "../wire/Uuid.ts"
 import * as DecisionConsumer from "./DecisionConsumer.ts"
@@ -37,9 +38,17 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   const { schedule, service } = config
   const clock = yield* Clock.Clock
   if (hooks !== undefined) yield* checkOwnService(registry.sagas, service)
-  const owner = `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`
-  // Registered first, so given back last: when nothing runs any more.
-  yield* Effect.addFinalizer(() => Effect.ignore(repository.release(owner)))
+  const ownership = Option.getOrElse(yield* Effect.serviceOption(SagaOwnership.SagaOwnership), () =>
+    SagaOwnership.lease(repository)
+  )
+  // Joined first, so left last: when nothing runs any more.
+  const membership = yield* ownership.join({
+    id: `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`,
+    service,
+    lease: config.lease,
+    leave: () => Effect.void,
+    look: Effect.void
+  })
 
   const feed = yield* EventFeed.make
   const firstWrites = FirstWrites.make()
@@ -49,7 +58,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
       firstWrites.stored(stored)
       feed.publish(written)
     },
-    owner,
+    membership,
     hooks,
     (uuid, error) => supervisor.away(uuid, error)
   )
@@ -66,7 +75,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     commitWait: schedule.commitWait,
     drive,
     load,
-    takeUp: Takeover.make(repository, owner, schedule),
+    takeUp: Takeover.make(membership, schedule),
     services: yield* Effect.context<never>()
   })
 
@@ -87,7 +96,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     find: repository.find,
     events: feed.events
   })
-  yield* startBackground(sagas, { registry, bound, supervisor, owner, clock, manager })
+  yield* startBackground(sagas, { registry, bound, supervisor, membership, clock, manager })
   return manager
 })
 
@@ -130,21 +139,19 @@ const startBackground = Effect.fnUntraced(function* (
     readonly registry: SagaRegistry
     readonly bound: Bound
     readonly supervisor: ExecutionSupervisor.ExecutionSupervisor
-    readonly owner: string
+    readonly membership: SagaOwnership.Membership
     readonly clock: Clock.Clock
     readonly manager: SagaManager["Service"]
   }
 ) {
-  const { bound, clock, manager, owner, registry, supervisor } = options
-  const { lease, recoveryInterval } = yield* SagaConfig.SagaConfig
+  const { bound, clock, manager, membership, registry, supervisor } = options
+  const { recoveryInterval } = yield* SagaConfig.SagaConfig
   yield* Recovery.run({
-    repository: yield* SagaExecutionRepository,
+    membership,
     bound,
     active: supervisor,
-    owner,
     fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
     interval: recoveryInterval,
-    lease,
     clock
   })
   yield* Loop.run("replies", ReplyConsumer.consume(manager))

@@ -7,7 +7,7 @@ import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Loop from "../ports/Loop.ts"
-import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import type { Membership } from "../ports/SagaOwnership.ts"
 import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import { afterCrash } from "./Takeover.ts"
 
@@ -15,14 +15,12 @@ import { afterCrash } from "./Takeover.ts"
 const batch = 256
 
 export interface Options {
-  readonly repository: SagaExecutionRepository["Service"]
+  readonly membership: Membership
   readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
   readonly active: Pick<ExecutionSupervisor, "resume" | "room" | "running" | "lose">
-  readonly owner: string
   /** The fingerprints of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
   readonly interval: number
-  readonly lease: number
   readonly clock: Clock.Clock
 }
 
@@ -45,7 +43,7 @@ interface Self extends Options {
 /** Claims as many executions as there is room for. False: the repository cannot list executions. */
 const round = Effect.fnUntraced(
   function* (self: Self) {
-    const { active, bound, clock, fingerprints, interval, lease, owner, repository } = self
+    const { active, bound, clock, fingerprints, interval, membership } = self
     while (true) {
       const limit = Math.max(0, Math.min(batch, active.room()))
       const now = clock.currentTimeMillisUnsafe()
@@ -53,14 +51,11 @@ const round = Effect.fnUntraced(
       const doubts = self.doubts
       self.doubts = Math.max(1, doubts)
       // Executions that are due before the next round are claimed now: wake-ups in memory are more exact.
-      const { executions, lapsed, lost } = yield* repository.claim({
-        owner,
+      const { executions, lapsed, lost } = yield* membership.claim({
         limit,
         now,
         dueBy: now + interval,
-        leaseMillis: lease,
         fingerprints,
-        renews: true,
         ...(doubts > 0 && { holds: active.running().map((uuid) => ({ uuid, revision: anyRevision })) })
       })
       self.doubts = Math.max(0, doubts - 1)

@@ -9,7 +9,8 @@ import * as Decision from "../execution/rules/SagaDecision.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
-import type { SagaExecutionRepository, SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
+import type { SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
+import type { Membership } from "../ports/SagaOwnership.ts"
 
 export interface TakenUp {
   /** The newest state, bound to its saga. */
@@ -23,19 +24,15 @@ export type TakeUp = <E>(
   load: Effect.Effect<SagaExecution, E>
 ) => Effect.Effect<TakenUp, E | SagaExecutionRepositoryError>
 
-/** `owner`: this instance. Undefined: there are no other instances. */
-export const make = (
-  repository: SagaExecutionRepository["Service"],
-  owner: string | undefined,
-  schedule: RetrySchedule.ScheduleConfig
-): TakeUp => {
+/** `membership` undefined: a runner by hand, which knows no other instances. */
+export const make = (membership: Membership | undefined, schedule: RetrySchedule.ScheduleConfig): TakeUp => {
   const take = Effect.fnUntraced(function* <E>(found: SagaExecution, load: Effect.Effect<SagaExecution, E>) {
     let execution = found
-    while (owner !== undefined) {
+    while (membership !== undefined) {
       const now = yield* Clock.currentTimeMillis
       if (!isUnderWay(execution, now, schedule)) break
-      const holder = yield* repository.take({ uuid: execution.uuid, owner, now })
-      if (holder !== owner) return { execution, elsewhere: holder }
+      const holder = yield* membership.take({ uuid: execution.uuid, now })
+      if (holder !== membership.owner) return { execution, elsewhere: holder }
       // Another instance may have written between the load and the takeover.
       const latest = yield* load
       const isNewest = latest.revision === execution.revision

@@ -68,8 +68,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a reply goes on with an execution that somebody alive is at work on",
     file: "src/orchestrator/Takeover.ts",
-    find: "if (holder !== owner) return { execution, elsewhere: holder }",
-    replace: "if (holder !== owner) return { execution, elsewhere: undefined }",
+    find: "if (holder !== membership.owner) return { execution, elsewhere: holder }",
+    replace: "if (holder !== membership.owner) return { execution, elsewhere: undefined }",
     tests: [instances]
   },
   {
@@ -212,9 +212,9 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "a manager that is closed keeps its executions from others",
-    file: "src/orchestrator/ManagerLive.ts",
-    find: "  yield* Effect.addFinalizer(() => Effect.ignore(repository.release(owner)))\n",
-    replace: "",
+    file: "src/ports/SagaOwnership.ts",
+    find: "Effect.suspend(() => Effect.ignore(this.repository.release(this.owner)))",
+    replace: "Effect.void",
     tests: [crash]
   },
   {

@@ -18,7 +18,7 @@ const saga = Saga.make("Order", { context: {} }).pipe(
   Saga.remote("two", { execute: { command: Bank.commands.Charge, payload: () => ({}) } }),
   Saga.commit
 )
-const hints = { atWork: { owner: "me" }, waiting: (wakeAt: number) => ({ owner: "me", wakeAt }) }
+const hints = { atWork: () => ({ owner: "me" }), waiting: (wakeAt: number) => ({ owner: "me", wakeAt }) }
 
 const created = Effect.runSync(SagaExecution.fromDefinition(saga, { context: {} }))
 const begun = started(created, { service: "orders", autocommit: true, transactional: false, headers: undefined, now })

@@ -1,0 +1,132 @@
+/**
+ * Port: which instance runs an execution, and how the others reach it (SPEC C20). Ownership saves work that two instances
+ * would do twice, and says who goes on after a crash. Safety comes from revisions (SPEC A3). `layerLease` is for instances
+ * that know each other by their repository only; `SagaManager.layer` uses it where no other ownership is provided.
+ */
+import { Clock, Context, Effect, Layer, type Scope } from "effect"
+import type { Claimed, ClaimRequest, GiveBackRequest } from "./Leases.ts"
+import {
+  SagaExecutionRepository,
+  type SagaExecutionRepositoryError,
+  type SagaRepositoryUnsupported
+} from "./SagaExecutionRepository.ts"
+
+/** An instance: one manager in one process. Its functions are called by the ownership. */
+export interface Instance {
+  /** Unique among all instances, also those of the past. */
+  readonly id: string
+  /** The service: its instances share the executions. */
+  readonly service: string
+  /** How long the instance counts as alive after a claim, in milliseconds. */
+  readonly lease: number
+  /**
+   * Ends the work on executions that are another instance's from now on. Done when none of it runs any more, so that the
+   * other one may begin.
+   */
+  readonly leave: (isGone: (uuid: string) => boolean) => Effect.Effect<void>
+  /** Something may be there to go on with: the instance claims soon. */
+  readonly look: Effect.Effect<void>
+}
+
+export interface Membership {
+  /** The instance and its epoch, as they stand in what is stored. It has a new epoch after its lease was over. */
+  readonly owner: string
+  /**
+   * Whether the instance has renewed within its lease, by its own clock. If not, it begins nothing and sends nothing: other
+   * instances may have what it holds.
+   */
+  readonly isAlive: () => boolean
+  /** Whether inputs for the execution are judged here, and a new one of this uuid is run here. */
+  readonly isMine: (uuid: string) => boolean
+  /** Takes executions to go on with, and renews the lease. */
+  readonly claim: (
+    request: Omit<ClaimRequest, "owner" | "leaseMillis" | "former" | "spares">
+  ) => Effect.Effect<Claimed, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
+  /** Takes an execution that is in the middle of its work. Gives the instance that has it then. */
+  readonly take: (request: {
+    readonly uuid: string
+    readonly now: number
+    readonly wakeAt?: number
+  }) => Effect.Effect<string, SagaExecutionRepositoryError>
+  /** Gives an execution back, as `SagaExecutionRepository.giveBack`. */
+  readonly giveBack: (request: Omit<GiveBackRequest, "owner">) => Effect.Effect<boolean, SagaExecutionRepositoryError>
+  /** Tells the instance that has the execution of an input that was stored for it. It may be told by other means too. */
+  readonly wake: (uuid: string) => Effect.Effect<void>
+}
+
+export class SagaOwnership extends Context.Service<
+  SagaOwnership,
+  {
+    /** Makes an instance one of those that share the executions, until the scope ends. Then others may have what it held. */
+    readonly join: (instance: Instance) => Effect.Effect<Membership, never, Scope.Scope>
+  }
+>()("effect-saga/SagaOwnership") {}
+
+const nanosPerMilli = 1_000_000n
+
+/** A member by lease: what it works on is its own, as long as it renews its lease; what waits belongs to nobody. */
+class Lease implements Membership {
+  owner: string
+  private readonly repository: SagaExecutionRepository["Service"]
+  private readonly clock: Clock.Clock
+  private readonly millis: number
+  /** When the lease was renewed last: by the monotonic clock in nanoseconds, and by the other one in milliseconds. */
+  private renewed: { readonly nanos: bigint; readonly at: number }
+  /** The repository knows no leases, so there are no other instances. */
+  private isAlone = false
+
+  constructor(repository: SagaExecutionRepository["Service"], clock: Clock.Clock, { id, lease }: Instance) {
+    this.repository = repository
+    this.clock = clock
+    this.millis = lease
+    this.owner = id
+    this.renewed = this.moment()
+  }
+
+  private moment() {
+    return { nanos: this.clock.monotonicTimeNanosUnsafe(), at: this.clock.currentTimeMillisUnsafe() }
+  }
+
+  readonly isAlive = (): boolean => {
+    // Asked before every step. The clock of the day is cheap; where it has jumped, the monotonic clock decides.
+    const since = this.clock.currentTimeMillisUnsafe() - this.renewed.at
+    if (this.isAlone || (since >= 0 && since < this.millis)) return true
+    return Number(this.clock.monotonicTimeNanosUnsafe() - this.renewed.nanos) < this.millis * Number(nanosPerMilli)
+  }
+
+  readonly isMine = (): boolean => true
+
+  readonly claim: Membership["claim"] = (request) =>
+    Effect.suspend(() => {
+      // The lease counts from before the claim: its answer may take long.
+      const begun = this.moment()
+      return this.repository.claim({ ...request, owner: this.owner, leaseMillis: this.millis, renews: true }).pipe(
+        Effect.tap(() => Effect.sync(() => (this.renewed = begun))),
+        Effect.tapError(({ _tag }) => Effect.sync(() => (this.isAlone = _tag === "SagaRepositoryUnsupported")))
+      )
+    })
+
+  readonly take: Membership["take"] = (request) => this.repository.take({ ...request, owner: this.owner })
+
+  readonly giveBack: Membership["giveBack"] = (request) => this.repository.giveBack({ ...request, owner: this.owner })
+
+  /** The repository tells of inputs that it has got. */
+  readonly wake = (): Effect.Effect<void> => Effect.void
+
+  readonly release = Effect.suspend(() => Effect.ignore(this.repository.release(this.owner)))
+}
+
+export const lease = (repository: SagaExecutionRepository["Service"]): SagaOwnership["Service"] =>
+  SagaOwnership.of({
+    join: (instance) =>
+      Effect.acquireRelease(
+        Effect.map(Clock.Clock, (clock) => new Lease(repository, clock, instance)),
+        ({ release }) => release
+      )
+  })
+
+/** Ownership by leases in the repository. */
+export const layerLease: Layer.Layer<SagaOwnership, never, SagaExecutionRepository> = Layer.effect(
+  SagaOwnership,
+  Effect.map(SagaExecutionRepository, lease)
+)

@@ -14,6 +14,9 @@ import { afterCrash } from "./Takeover.ts"
 /** Executions that are claimed at once. */
 const batch = 256
 
+/** Executions that this process cannot read and remembers. More of them are claimed, and given back, again and again. */
+const maxUnreadable = 10_000
+
 export interface Options {
   readonly membership: Membership
   readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
@@ -29,7 +32,7 @@ const anyRevision = 2 ** 31 - 2
 
 /** Claims once, and then at every interval while the scope is open. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
-  const self: Self = { ...options, doubts: 0 }
+  const self: Self = { ...options, doubts: 0, unreadable: new Set() }
   if (yield* Loop.aside(round(self), { loop: "recovery" }, true)) {
     yield* Loop.every("recovery", options.interval, round(self))
   }
@@ -38,7 +41,20 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
 interface Self extends Options {
   /** How many of the next claims must say which executions this process holds. */
   doubts: number
+  /** Executions that this process does not claim again: it cannot read them (SPEC C20). */
+  readonly unreadable: Set<string>
 }
+
+/** Leaves executions to processes that can read them. Each is said in the log once. */
+const leave = ({ unreadable }: Self, uuids: ReadonlyArray<string>) =>
+  Effect.forEach(
+    uuids.filter((uuid) => !unreadable.has(uuid) && unreadable.size < maxUnreadable),
+    (uuid) => {
+      unreadable.add(uuid)
+      return Effect.logError("An execution cannot be read by this program, and is left to others", { uuid })
+    },
+    { discard: true }
+  )
 
 /** Claims as many executions as there is room for. False: the repository cannot list executions. */
 const round = Effect.fnUntraced(
@@ -51,13 +67,16 @@ const round = Effect.fnUntraced(
       const doubts = self.doubts
       self.doubts = Math.max(1, doubts)
       // Executions that are due before the next round are claimed now: wake-ups in memory are more exact.
-      const { executions, lapsed, lost } = yield* membership.claim({
+      const { unreadable = [], ...claimed } = yield* membership.claim({
         limit,
         now,
         dueBy: now + interval,
         fingerprints,
-        ...(doubts > 0 && { holds: active.running().map((uuid) => ({ uuid, revision: anyRevision })) })
+        ...(doubts > 0 && { holds: active.running().map((uuid) => ({ uuid, revision: anyRevision })) }),
+        ...(self.unreadable.size > 0 && { except: [...self.unreadable] })
       })
+      const { executions, lapsed, lost } = claimed
+      yield* leave(self, unreadable)
       self.doubts = Math.max(0, doubts - 1)
       if (lapsed) {
         yield* Effect.logWarning("The lease of this process was over: others may have taken what it ran")
@@ -78,7 +97,7 @@ const round = Effect.fnUntraced(
           undefined
         )
       }
-      if (!lapsed && (executions.length < limit || limit === 0)) return true
+      if (!lapsed && (executions.length + unreadable.length < limit || limit === 0)) return true
     }
   },
   Effect.catchTags({

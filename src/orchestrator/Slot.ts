@@ -192,12 +192,15 @@ const failed = (
 /** Runners of one execution that may die in a row, as often as a message whose handling dies is tried (SPEC C8). */
 const maxDeaths = 5
 
-/** Taking the execution up again here is of no use: it is gone, another program's, or its write can never work. */
+/**
+ * Taking the execution up again here is of no use: it is gone, another program's, cannot be read by this one, or its write
+ * can never work.
+ */
 const isFinal = (cause: Cause.Cause<RunError>): boolean =>
   cause.reasons.some(
     (reason) =>
       reason._tag === "Fail" &&
-      (reason.error._tag !== "SagaExecutionRepositoryError" || reason.error.reason === "rejected")
+      (reason.error._tag !== "SagaExecutionRepositoryError" || reason.error.reason !== "unavailable")
   )
 
 const isConflict = (cause: Cause.Cause<RunError>): boolean =>

@@ -9,15 +9,19 @@ import { CommitState, Decision, SagaStatus } from "../execution/rules/SagaStatus
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import { Uuid } from "../wire/Envelope.ts"
 
+/** A word of this version, or one that a newer version has stored: it is listed as it is (F36). */
+const orNewer = <const Words extends ReadonlyArray<string>>(known: Schema.Literals<Words>) =>
+  Schema.Union([known, Schema.String])
+
 export const ExecutionSummary = Schema.Struct({
   uuid: Uuid,
   startKey: Schema.optionalKey(Schema.String),
   saga: Schema.String,
   fingerprint: Schema.String,
-  status: SagaStatus,
-  direction: Schema.Literals(["forward", "backward"]),
-  decision: Schema.NullOr(Decision),
-  commitState: CommitState,
+  status: orNewer(SagaStatus),
+  direction: orNewer(Schema.Literals(["forward", "backward"])),
+  decision: Schema.NullOr(orNewer(Decision)),
+  commitState: orNewer(CommitState),
   user: Schema.optionalKey(Schema.String),
   /** A compensation needs a person, or a service does not answer to the decision. */
   parked: Schema.Boolean,

@@ -54,6 +54,8 @@ export interface ClaimRequest {
   readonly former?: string
   /** A lease that is over is renewed under its name, and executions are claimed. Only until the owner has new names. */
   readonly renews?: true
+  /** Executions that are not given: the owner has found that it cannot read them. */
+  readonly except?: ReadonlyArray<string>
 }
 
 export interface TakeRequest {
@@ -88,6 +90,11 @@ export interface Claimed {
   readonly lost: ReadonlyArray<string>
   /** The inputs that wait for executions of the owner: for those given now, and for those that it holds. */
   readonly inbox: ReadonlyArray<InboxRow>
+  /**
+   * Executions that were due and cannot be read: a fact, or the form of one, is of a newer version, or makes no sense. They
+   * have no owner, so that a process that can read them may claim them (SPEC C20). Absent: none.
+   */
+  readonly unreadable?: ReadonlyArray<string>
 }
 
 /** Whether an instance has work with the execution: run it, tell participants, send again, apply a deadline. */
@@ -127,6 +134,7 @@ export class Leases {
     const lost: Array<string> = []
     const inbox: Array<InboxRow> = []
     const known = fingerprints && new Set(fingerprints)
+    const left = new Set(request.except)
     const held = new Map(holds?.map(({ revision, uuid }) => [uuid, revision]))
     for (const execution of kept) {
       const { hint, state } = execution
@@ -140,6 +148,7 @@ export class Leases {
         (seen === undefined || state.revision > seen) &&
         (isClaimable(state) || isWaitedFor(execution)) &&
         known?.has(state.fingerprint) !== false &&
+        !left.has(state.uuid) &&
         this.isFree(execution.hint, request) &&
         (hint?.wakeAt ?? now) <= (dueBy ?? now)
       if (isGiven) {

@@ -152,7 +152,8 @@ export class SagaExecutionRepository extends Context.Service<
     ) => Effect.Effect<ExecutionSummary.Page, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
     /**
      * Renews the owner's lease, and gives it executions that no living instance has, that are due and that do not wait for
-     * a person. They are the owner's until it releases them or its lease is over (SPEC C7).
+     * a person. They are the owner's until it releases them or its lease is over (SPEC C7). An execution that cannot be read
+     * is named and belongs to nobody.
      */
     readonly claim: (
       request: ClaimRequest

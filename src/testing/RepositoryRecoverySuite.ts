@@ -276,6 +276,18 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.include(uuids(found.executions), known.uuid)
     }))
 
+  test("C20 claim does not give executions that the owner has found to be unreadable", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* repository
+      const [left, other] = yield* storeMany(Sample.uniqueName(), 2)
+      const request = { now: Sample.time + minute, leaseMillis: minute, limit: 100_000 }
+      const mine = yield* claim({ ...request, owner: Sample.uniqueName(), except: [left!.uuid] })
+      assert.include(uuids(mine.executions), other!.uuid)
+      assert.notInclude(uuids(mine.executions), left!.uuid)
+      const theirs = yield* claim({ ...request, owner: Sample.uniqueName() })
+      assert.include(uuids(theirs.executions), left!.uuid)
+    }))
+
   test("C7 executions that an owner releases can be claimed at once", () =>
     Effect.gen(function* () {
       const repo = yield* repository

@@ -168,7 +168,9 @@ const core = (test: Test): void => {
       for (let n = 2; n <= events.length; n++) {
         execution = yield* store(Execution.evolve(execution, events[n - 1]!))
         const loaded = yield* load(execution.uuid)
-        assertEqual(loaded, Execution.fromEvents(n, events.slice(0, n))!)
+        const folded = Execution.fromEvents(n, events.slice(0, n))
+        if (folded instanceof Execution.SagaDecodeError) return assert.fail(folded.message)
+        assertEqual(loaded, folded)
         assertEqual(loaded, execution)
       }
     }))

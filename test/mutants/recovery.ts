@@ -13,6 +13,8 @@ const instances = "test/orchestrator/instances.test.ts"
 const overtaken = "test/orchestrator/twoOwners.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
+const poison = "test/orchestrator/poison.test.ts"
+const unreadable = "test/adapters/sql/unreadable.test.ts"
 
 export const recovery: ReadonlyArray<Mutant> = [
   // ---- C7 ------------------------------------------------------------------------------------------------------
@@ -521,5 +523,47 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: "autocommit === undefined || autocommit === self.autocommit || facts.length === 0",
     replace: "autocommit !== null || facts.length === 0",
     tests: [input]
+  },
+
+  // ---- what cannot be read ---------------------------------------------------------------------------------------
+  {
+    rule: "I16",
+    what: "a stored fact that does not fit is skipped in silence",
+    file: "src/execution/view/SagaExecution.ts",
+    find: "if (next === state) return new SagaDecodeError",
+    replace: "if (next === undefined) return new SagaDecodeError",
+    tests: [poison, unreadable]
+  },
+  {
+    rule: "C20",
+    what: "an execution that a process cannot read stays with it",
+    file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
+    find: `    if (unreadable.length > 0) yield* call("claim", statements.disown(owner, unreadable))\n`,
+    replace: "",
+    tests: [unreadable]
+  },
+  {
+    rule: "C20",
+    what: "an execution that a process cannot read is claimed by it again and again",
+    file: "src/orchestrator/Recovery.ts",
+    find: "...(self.unreadable.size > 0 && { except: [...self.unreadable] })",
+    replace: "",
+    tests: [poison]
+  },
+  {
+    rule: "C20",
+    what: "claim gives an execution although its owner cannot read it",
+    file: "src/adapters/sql/SagaExecutionStatements.ts",
+    find: "except.length === 0 ? sql``",
+    replace: "except.length >= 0 ? sql``",
+    tests: [unreadable]
+  },
+  {
+    rule: "F13",
+    what: "an execution that cannot be read is loaded again every few seconds",
+    file: "src/orchestrator/Slot.ts",
+    find: `reason.error.reason !== "unavailable")`,
+    replace: `reason.error.reason === "rejected")`,
+    tests: ["test/orchestrator/outage.test.ts"]
   }
 ]

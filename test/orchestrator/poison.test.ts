@@ -4,6 +4,7 @@ import { Clock, Context, Effect, Exit, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import {
   Broker,
+  KeyValueRepository,
   Saga,
   SagaConfig,
   SagaExecution,
@@ -102,4 +103,70 @@ it.effect("F5 a process starts although its first claim dies, and takes up what 
       assert.strictEqual((yield* SagaManager.SagaManager.use(({ load }) => load(good.uuid))).status, "finished")
     }).pipe(Effect.provide(manager))
   }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
+)
+
+/** A second start of the same step does not fit; a fact of a newer version is not known. */
+const spoilt = {
+  "has a fact that does not fit": (text: string) => text.replace(/\{"_tag":"StepStarted"[^}]*\}/, "$&,$&"),
+  "has a fact of a newer version": (text: string) => text.replace('"StepStarted"', '"StepForetold"')
+}
+
+it.effect.each(Object.entries(spoilt))(
+  "F35 an execution that %s is listed, left as it is and said in the log once, and the others go on",
+  ([, spoil]) =>
+    Effect.gen(function* () {
+      ran.splice(0)
+      const kept = new Map<string, string>()
+      let lists = 0
+      const repository = KeyValueRepository.make({
+        save: (uuid, value) => Effect.sync(() => kept.set(uuid, JSON.stringify(value))),
+        get: (uuid) => Effect.sync(() => kept.get(uuid)),
+        remove: (uuid) => Effect.sync(() => kept.delete(uuid)),
+        list: () =>
+          Effect.sync(() => {
+            lists++
+            return [...kept.values()]
+          })
+      })
+      let except: ReadonlyArray<string> | undefined
+      const stored = Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, {
+        ...repository,
+        claim: (request) => {
+          except = request.except
+          return repository.claim(request)
+        }
+      })
+      const bad = yield* Effect.provide(left(0), stored)
+      const good = yield* Effect.provide(left(0), stored)
+      const text = spoil(kept.get(bad.uuid)!)
+      assert.notStrictEqual(text, kept.get(bad.uuid))
+      kept.set(bad.uuid, text)
+      const logged: Array<string> = []
+      const logger = Logger.make(({ message }) => void logged.push(String([message].flat()[0])))
+      yield* Effect.gen(function* () {
+        const { find, load } = yield* SagaManager.SagaManager
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual((yield* load(good.uuid)).status, "finished")
+        assert.deepStrictEqual(ran, ["step"])
+        assert.strictEqual(kept.get(bad.uuid), text)
+        const error = yield* Effect.flip(load(bad.uuid))
+        assert.deepInclude(error, { _tag: "SagaExecutionRepositoryError", reason: "corrupt" })
+        const { items } = yield* find({})
+        assert.deepInclude(items.find(({ uuid }) => uuid === bad.uuid)!, { saga: "Choose", status: "running" })
+        assert.deepStrictEqual([except, lists > 10], [[bad.uuid], true], "it is not claimed again")
+        assert.deepStrictEqual(logged, ["An execution cannot be read by this program, and is left to others"])
+      }).pipe(
+        Effect.provide(
+          SagaManager.layer([saga]).pipe(
+            Layer.provide([
+              SagaConfig.layer({ service: "orders" }),
+              stored,
+              Broker.layerMemory,
+              TransactionCommitter.layerNone
+            ])
+          )
+        ),
+        Effect.provide(Logger.layer([logger]))
+      )
+    }).pipe(Effect.scoped)
 )

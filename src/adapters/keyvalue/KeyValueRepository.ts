@@ -2,7 +2,7 @@
  * A repository from three functions, or from Effect's `KeyValueStore`, for one process. Each write saves the whole
  * execution, and writes of one execution wait for each other, so the functions need no locks and no versions.
  */
-import { Effect, Layer, Option, Schema, Stream } from "effect"
+import { Effect, Layer, Option, Result, Schema, Stream } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as Execution from "../../execution/view/SagaExecution.ts"
@@ -89,6 +89,35 @@ const fromKept = (operation: Port.Operation, given: unknown) =>
     value === undefined || isClaimedName(value) ? Effect.succeed([]) : Effect.map(Execution.fromRaw(value), Array.of)
   )
 
+/** The parts of an execution that people need to find it, where its facts are of a newer version or make no sense. */
+const decodeUnreadable = Schema.decodeUnknownOption(
+  Schema.Struct({
+    uuid: UuidText,
+    definition: Schema.Struct({ name: Schema.String, fingerprint: Schema.String }),
+    status: Schema.String,
+    user: Schema.NullOr(Schema.String),
+    revision: Schema.Int,
+    events: Schema.NonEmptyArray(Schema.Struct({ at: Schema.Int }))
+  })
+)
+
+const summaryOfUnreadable = (value: unknown): Option.Option<ExecutionSummary.ExecutionSummary> =>
+  Option.map(decodeUnreadable(value), ({ definition, events, revision, status, user, uuid }) => ({
+    uuid,
+    saga: definition.name,
+    fingerprint: definition.fingerprint,
+    status,
+    direction: "unknown",
+    decision: null,
+    commitState: "unknown",
+    ...(user !== null && { user }),
+    parked: false,
+    revision,
+    settled: false,
+    createdAt: events[0].at,
+    updatedAt: (events.at(-1) ?? events[0]).at
+  }))
+
 /** The functions with the errors of the port. */
 const accessTo = ({ get, list, remove, save }: KeyValueFunctions) => {
   const call = <A>(operation: Port.Operation, self: Effect.Effect<A, unknown>) =>
@@ -104,15 +133,22 @@ const accessTo = ({ get, list, remove, save }: KeyValueFunctions) => {
         : Effect.fail(corrupt(operation)(new Execution.SagaDecodeError({ issue: "$.claimed" })))
     )
 
-  /** A value that cannot be read is skipped with a warning: the other executions do not wait for its repair. */
+  /** A value that cannot be read is set apart: the other executions do not wait for its repair. */
   const all = Effect.fnUntraced(function* (operation: "find" | "claim" | "census") {
     if (list === undefined) return yield* new Port.SagaRepositoryUnsupported({ operation })
-    const found = yield* Effect.forEach(yield* call(operation, list()), (given) =>
-      Effect.catch(fromKept(operation, given), (error) =>
-        Effect.as(Effect.logWarning(`An execution cannot be listed: ${error.message}`), [])
-      )
-    )
-    return found.flat()
+    const executions: Array<SagaExecution> = []
+    const unreadable: Array<ExecutionSummary.ExecutionSummary> = []
+    for (const given of yield* call(operation, list())) {
+      const found = yield* Effect.result(fromKept(operation, given))
+      if (Result.isSuccess(found)) executions.push(...found.success)
+      else {
+        const summary = Option.flatMap(yield* Effect.option(read(operation, given)), summaryOfUnreadable)
+        if (Option.isSome(summary)) unreadable.push(summary.value)
+        else if (operation === "find")
+          yield* Effect.logWarning(`An execution cannot be listed: ${found.failure.message}`)
+      }
+    }
+    return { executions, unreadable }
   })
 
   return {
@@ -252,14 +288,18 @@ export const make = (
       }).pipe(alone(uuid)),
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const from = yield* Port.pageStart(page)
-      return ExecutionSummary.page((yield* access.all("find")).map(ExecutionSummary.of), filter, page, from)
+      const { executions, unreadable } = yield* access.all("find")
+      return ExecutionSummary.page([...executions.map(ExecutionSummary.of), ...unreadable], filter, page, from)
     }),
     claim: Effect.fnUntraced(function* (request) {
-      const found = yield* access.all("claim")
-      const kept = found.map(({ state }): KeptExecution => ({ state, hint: hints.get(state.uuid), inbox: undefined }))
+      const { executions, unreadable } = yield* access.all("claim")
+      const kept = executions.map(
+        ({ state }): KeptExecution => ({ state, hint: hints.get(state.uuid), inbox: undefined })
+      )
       const claimed = leases.claim(kept, request)
       for (const { hint, state } of kept) if (hint !== undefined) hints.set(state.uuid, hint)
-      return claimed
+      const except = new Set(request.except)
+      return { ...claimed, unreadable: unreadable.flatMap(({ uuid }) => (except.has(uuid) ? [] : [uuid])) }
     }),
     take: (request) =>
       Effect.sync(() => {
@@ -270,7 +310,7 @@ export const make = (
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.map(
       Effect.suspend(() => access.all("census")),
-      (found) => ExecutionSummary.census(found.map(({ state }) => state))
+      ({ executions }) => ExecutionSummary.census(executions.map(({ state }) => state))
     ),
     changes: Stream.empty,
     atomically: (work) => work,

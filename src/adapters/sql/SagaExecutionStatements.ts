@@ -109,15 +109,19 @@ export class SagaExecutionStatements extends Context.Service<
     readonly renew: (owner: string, leaseMillis: number) => Statement<boolean>
     /**
      * Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. With `holds`,
-     * executions that the owner already has are given again, except those listed. Gives the uuids.
+     * executions that the owner already has are given again, except those listed. `except` names executions that are not
+     * given. Gives the uuids.
      */
     readonly claim: (
       owner: string,
       limit: number,
       dueBy: number,
       fingerprints: ReadonlyArray<string> | undefined,
-      holds: ReadonlyArray<string> | undefined
+      holds: ReadonlyArray<string> | undefined,
+      except: ReadonlyArray<string>
     ) => Statement<ReadonlyArray<string>>
+    /** Takes the owner off executions, so that another owner may claim them at once. */
+    readonly disown: (owner: string, uuids: ReadonlyArray<string>) => Statement<void>
     /**
      * Gives the execution to the owner, unless another living owner works on it. Gives the owner it has then; undefined
      * where there is no such execution.
@@ -266,7 +270,7 @@ const reading = (
 const owning = (
   sql: SqlClient.SqlClient,
   { execution, instance }: TableNames
-): Pick<Statements, "renew" | "claim" | "take" | "lost" | "release" | "forget"> => ({
+): Pick<Statements, "renew" | "claim" | "disown" | "take" | "lost" | "release" | "forget"> => ({
   renew: (owner, leaseMillis) =>
     Effect.map(
       sql<{ readonly lapsed: boolean }>`with before as (
@@ -280,13 +284,14 @@ const owning = (
               select coalesce((select lapsed from before), false) as lapsed`,
       ([row]) => row?.lapsed === true
     ),
-  claim: (owner, limit, dueBy, fingerprints, holds) =>
+  claim: (owner, limit, dueBy, fingerprints, holds, except) =>
     Effect.map(
       sql<{ readonly uuid: string }>`with due as (
                 select h.uuid from ${execution} h
                 where h.claimable and h.wake_at <= ${whole(dueBy)}
                   ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid <> all(${holds}::uuid[])`}
                   ${fingerprints === undefined ? sql`` : sql`and h.fingerprint = any(${fingerprints}::text[])`}
+                  ${except.length === 0 ? sql`` : sql`and h.uuid <> all(${except}::uuid[])`}
                   and not exists (
                     select from ${instance} i
                     where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
@@ -297,6 +302,8 @@ const owning = (
               returning h.uuid`,
       (rows) => rows.map(({ uuid }) => uuid)
     ),
+  disown: (owner, uuids) =>
+    Effect.asVoid(sql`update ${execution} set owner = null where uuid = any(${uuids}::uuid[]) and owner = ${owner}`),
   take: (uuid, owner, wakeAt) =>
     Effect.map(
       // The row is locked before it is read: of two that come at once the second sees the owner that the first has made.

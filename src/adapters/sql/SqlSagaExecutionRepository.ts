@@ -242,21 +242,25 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   })
 
   const claim = Effect.fnUntraced(function* (request: Port.ClaimRequest) {
-    const { dueBy = request.now, fingerprints, leaseMillis, limit, owner } = request
+    const { dueBy = request.now, except = [], fingerprints, leaseMillis, limit, owner } = request
     const holds = request.holds?.map(({ uuid }) => uuid)
     const lapsed = yield* call("claim", statements.renew(owner, leaseMillis))
     // After a lapse other processes may have written any of them.
     if (lapsed) summaries.clear()
     const lost = holds === undefined ? [] : yield* call("claim", statements.lost(owner, holds))
-    const uuids = limit > 0 ? yield* call("claim", statements.claim(owner, limit, dueBy, fingerprints, holds)) : []
+    const claims = statements.claim(owner, limit, dueBy, fingerprints, holds, except)
+    const uuids = limit > 0 ? yield* call("claim", claims) : []
     if (uuids.length === 0) return { executions: [], lapsed, lost, inbox: [] }
     for (const uuid of uuids) summaries.delete(uuid)
     const executions: Array<SagaExecution> = []
+    const unreadable: Array<string> = []
     for (const [uuid, execution] of yield* read("claim", uuids)) {
       if (Result.isSuccess(execution)) executions.push(execution.success)
-      else yield* Effect.logError("An execution cannot be read", { uuid, reason: execution.failure.reason })
+      else unreadable.push(uuid)
     }
-    return { executions, lapsed, lost, inbox: [] }
+    // Another process may have a newer version, which can read them.
+    if (unreadable.length > 0) yield* call("claim", statements.disown(owner, unreadable))
+    return { executions, lapsed, lost, inbox: [], unreadable }
   })
 
   const purge = Effect.gen(function* () {
@@ -307,7 +311,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       const from = yield* Port.pageStart(page)
       const limit = ExecutionSummary.limitOf(page)
       const rows = yield* call("find", statements.find(filter, from, limit + 1))
-      const items = yield* Effect.forEach(rows.slice(0, limit), summaryFrom)
+      const items = rows.slice(0, limit).map(summaryFrom)
       const last = items.at(-1)
       return rows.length > limit && last !== undefined ? { items, next: ExecutionSummary.cursor(last) } : { items }
     }),
@@ -336,54 +340,50 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
 const decodeFacts = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Array(SagaEvent)))
 /** How deep a value may stand in a list of facts. */
 const depthOfFacts = 4
-const corrupt = (operation: Port.Operation, issue: string) =>
-  new Port.SagaExecutionRepositoryError({
-    reason: "corrupt",
-    operation,
-    cause: new Execution.SagaDecodeError({ issue })
-  })
+const corrupt = (operation: Port.Operation, cause: Execution.SagaDecodeError) =>
+  new Port.SagaExecutionRepositoryError({ reason: "corrupt", operation, cause })
 
 const executionOf = (
   operation: Port.Operation,
   rows: ReadonlyArray<{ readonly revision: number; readonly facts: string }>
 ): Result.Result<SagaExecution, Port.SagaExecutionRepositoryError> => {
   const events: Array<SagaEvent> = []
+  const fail = (issue: string) => Result.fail(corrupt(operation, new Execution.SagaDecodeError({ issue })))
   for (const [i, { facts, revision }] of rows.entries()) {
-    if (revision !== i + 1) return Result.fail(corrupt(operation, `revision ${i + 1} is missing`))
+    if (revision !== i + 1) return fail(`revision ${i + 1} is missing`)
     const decoded = decodeFacts(facts)
-    if (Result.isFailure(decoded))
-      return Result.fail(corrupt(operation, `revision ${revision}: ${JsonCodec.placesOf(decoded.failure)}`))
+    if (Result.isFailure(decoded)) return fail(`revision ${revision}: ${JsonCodec.placesOf(decoded.failure)}`)
     const checked = check(decoded.success, { ...limits, maxDepth: limits.maxDepth + depthOfFacts })
-    if (typeof checked !== "number") return Result.fail(corrupt(operation, `revision ${revision}: ${checked.message}`))
+    if (typeof checked !== "number") return fail(`revision ${revision}: ${checked.message}`)
     events.push(...decoded.success)
   }
   const execution = Execution.fromEvents(rows.length, events)
-  return execution === undefined ? Result.fail(corrupt(operation, "no ExecutionCreated")) : Result.succeed(execution)
+  return execution instanceof Execution.SagaDecodeError
+    ? Result.fail(corrupt(operation, execution))
+    : Result.succeed(execution)
 }
 
-const decodeSummary = Schema.decodeUnknownEffect(ExecutionSummary.ExecutionSummary)
-
-const summaryFrom = (row: Statements.StoredSummary) =>
-  decodeSummary({
-    uuid: row.uuid,
-    ...(row.start_key !== null && { startKey: row.start_key }),
-    saga: row.saga,
-    fingerprint: row.fingerprint,
-    status: row.status,
-    direction: row.direction,
-    decision: row.decision,
-    commitState: row.commit_state,
-    ...(row.user_name !== null && { user: row.user_name }),
-    parked: row.parked,
-    ...(row.failure_tag !== null && {
-      failure: { tag: row.failure_tag, ...(row.failure_path !== null && { path: row.failure_path }) }
-    }),
-    ...(row.wake_at !== null && row.wake_at > 0 && { wakeAt: Number(row.wake_at) }),
-    revision: row.revision,
-    settled: row.settled,
-    createdAt: Number(row.created_at),
-    updatedAt: Number(row.updated_at)
-  }).pipe(Effect.mapError((error) => corrupt("find", JsonCodec.placesOf(error))))
+/** Not decoded: a row that a newer version has written is listed as it is, and does not keep the others from the page (F36). */
+const summaryFrom = (row: Statements.StoredSummary): ExecutionSummary.ExecutionSummary => ({
+  uuid: row.uuid,
+  ...(row.start_key !== null && { startKey: row.start_key }),
+  saga: row.saga,
+  fingerprint: row.fingerprint,
+  status: row.status,
+  direction: row.direction,
+  decision: row.decision,
+  commitState: row.commit_state,
+  ...(row.user_name !== null && { user: row.user_name }),
+  parked: row.parked,
+  ...(row.failure_tag !== null && {
+    failure: { tag: row.failure_tag, ...(row.failure_path !== null && { path: row.failure_path }) }
+  }),
+  ...(row.wake_at !== null && row.wake_at > 0 && { wakeAt: Number(row.wake_at) }),
+  revision: row.revision,
+  settled: row.settled,
+  createdAt: Number(row.created_at),
+  updatedAt: Number(row.updated_at)
+})
 
 const namesOf = (execution: SagaExecution): ReadonlyArray<Statements.NameRow> => {
   const { saga, startKey, uuid } = execution

@@ -214,13 +214,30 @@ export const fromEvents = (
   writes: number,
   events: ReadonlyArray<SagaEvent>,
   unstored = 0
-): SagaExecution | undefined => {
+): SagaExecution | SagaDecodeError => {
   const [first] = events
-  if (first?._tag !== "ExecutionCreated") return undefined
-  const kept = events.length - unstored
-  const folded = events.slice(1, Math.max(1, kept)).reduce(Evolution.evolve, State.created(first))
-  const before = kept > 0 ? Evolution.stored(folded, writes) : { ...folded, revision: writes }
-  return new SagaExecution(events.slice(Math.max(1, kept)).reduce(Evolution.evolve, before), undefined)
+  if (first?._tag !== "ExecutionCreated") return new SagaDecodeError({ issue: "$.events: no ExecutionCreated" })
+  const kept = Math.max(1, events.length - unstored)
+  const before = folded(State.created(first), events.slice(1, kept))
+  if (before instanceof SagaDecodeError) return before
+  const isStored = unstored < events.length
+  const stored = isStored ? Evolution.stored(before, writes) : { ...before, revision: writes }
+  const state = folded(stored, events.slice(kept))
+  return state instanceof SagaDecodeError ? state : new SagaExecution(state, undefined)
+}
+
+/**
+ * A fact that the execution does not admit was not written by these rules. To skip it would run the execution from a state
+ * that it was never in (F35).
+ */
+const folded = (self: State.SagaState, events: ReadonlyArray<SagaEvent>): State.SagaState | SagaDecodeError => {
+  let state = self
+  for (const event of events) {
+    const next = Evolution.evolve(state, event)
+    if (next === state) return new SagaDecodeError({ issue: `$.events: a ${event._tag} that does not fit` })
+    state = next
+  }
+  return state
 }
 
 /** The events gained since the last write. */
@@ -327,7 +344,7 @@ export const fromRaw = Effect.fnUntraced(function* (
   if (typeof checked !== "number") return yield* new SagaDecodeError({ issue: `$.events: ${checked.message}` })
   const count = raw.unstored >= 0 && raw.unstored <= raw.events.length ? raw.unstored : 0
   const execution = fromEvents(raw.revision, raw.events, count)
-  if (execution === undefined) return yield* new SagaDecodeError({ issue: "$.events: no ExecutionCreated" })
+  if (execution instanceof SagaDecodeError) return yield* execution
   const { fingerprint, saga } = execution.state
   if (raw.revision < 0) return yield* new SagaDecodeError({ issue: "$.revision: less than 0" })
   if (raw.unstored < 0 || raw.unstored > execution.events.length)

@@ -290,7 +290,11 @@ export class Simulation {
     this.crashes++
     this.flights.clear()
     const stored = Execution.fromEvents(this.writes, this.log)
-    if (stored === undefined) return
+    if (stored instanceof Execution.SagaDecodeError) {
+      // Killed before the first write, or a stored fact does not fit.
+      if (this.log.length > 0) throw stored
+      return
+    }
     this.execution = Execution.bind(stored, this.definition)
     deepFreeze(this.state)
     // Facts that were not stored never happened.

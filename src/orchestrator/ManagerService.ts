@@ -72,7 +72,11 @@ export class SagaManager extends Context.Service<
       path: string,
       who: SagaInput.SagaActor
     ) => Effect.Effect<SagaExecution, SagaInput.SagaStepNotParked | ControlError>
-    /** Declares a parked step compensated, because a person has done it by other means. The reason is for the record. */
+    /**
+     * Declares a parked step compensated, because a person has done it by other means. The reason is for the record. A
+     * service that does not acknowledge a commit is no longer listed; it is still told now and then, and the execution is
+     * kept until the service has answered.
+     */
     readonly resolveParked: (
       uuid: string,
       path: string,

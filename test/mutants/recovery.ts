@@ -525,6 +525,24 @@ export const recovery: ReadonlyArray<Mutant> = [
     tests: [input]
   },
 
+  // ---- what may be forgotten -------------------------------------------------------------------------------------
+  {
+    rule: "C14",
+    what: "a person acknowledges a commit in place of the service",
+    file: "src/execution/rules/TwoPhaseCommit.ts",
+    find: `self.op === "commit" ? change(`,
+    replace: `self.op === "reserve" ? change(`,
+    tests: [decision, twoPhase]
+  },
+  {
+    rule: "C8",
+    what: "a service that a person has looked at is listed for ever",
+    file: "src/execution/rules/TwoPhaseCommit.ts",
+    find: "stalled === undefined || seen ? []",
+    replace: "stalled === undefined ? []",
+    tests: [decision, twoPhase]
+  },
+
   // ---- what cannot be read ---------------------------------------------------------------------------------------
   {
     rule: "I16",

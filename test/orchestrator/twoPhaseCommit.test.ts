@@ -452,14 +452,24 @@ describe("a decision to commit", () => {
         for (const [i, service] of ["payments", "stock"].entries())
           assert.isAbove(wire.of("commit", service).length, told[i]!, service)
         assert.strictEqual((yield* manager.find({ parked: true }, {})).items[0]?.uuid, uuid)
-        wire.answer = agreeable
+        wire.answer = but("payments", "commit", undefined)
         yield* manager.retryParked(uuid, "stock:commit", { actor: "ann" })
         yield* quiet
         assert.deepStrictEqual((yield* manager.load(uuid)).parked, ["payments:commit"])
-        const settled = yield* manager.resolveParked(uuid, "payments:commit", {
+        const resolved = yield* manager.resolveParked(uuid, "payments:commit", {
           actor: "ann",
           reason: "booked by hand"
         })
+        // I2, C14: the decision is kept until the service itself has acknowledged it.
+        assert.deepInclude(resolved, { commitState: "committing", settled: false, parked: [] })
+        const before = wire.of("commit", "payments").length
+        yield* TestClock.adjust("10 minutes")
+        assert.isAbove(wire.of("commit", "payments").length, before)
+        assert.deepInclude(yield* manager.load(uuid), { commitState: "committing", settled: false, parked: [] })
+        assert.deepStrictEqual((yield* manager.find({ parked: true }, {})).items, [])
+        wire.answer = agreeable
+        yield* TestClock.adjust("10 minutes")
+        const settled = yield* manager.load(uuid)
         assert.deepInclude(settled, { commitState: "committed", settled: true })
         assert.deepInclude(
           settled.events.find(({ _tag }) => _tag === "StepResolved"),

@@ -111,7 +111,7 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       const stalled = TwoPhaseCommit.serviceAt(self.phase, event.path)
       return stalled === undefined
         ? Rollback.resolved(self, event)
-        : inPhase(self, (phase) => TwoPhaseCommit.answered(phase, stalled))
+        : inPhase(self, (phase) => TwoPhaseCommit.resolved(phase, stalled))
     }
 
     case "ReservationStarted":

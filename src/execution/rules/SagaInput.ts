@@ -422,7 +422,7 @@ export const retryParked = (self: SagaState, path: string, who: SagaActor, { now
     ? Result.succeed([{ _tag: "StepUnparked", path, actor: who.actor, ...by(who), at: now }])
     : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))
 
-/** A parked step counts as compensated from now on; a stalled service counts as having answered. */
+/** A parked step counts as compensated from now on; a service that is told to commit is asked until it answers itself. */
 export const resolveParked = (
   self: SagaState,
   path: string,

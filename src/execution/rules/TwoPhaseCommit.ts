@@ -16,6 +16,8 @@ export interface Ask {
   readonly status: "new" | "asked" | "answered"
   /** Why a person should look at the service. It is still asked, but seldom. */
   readonly stalled: string | undefined
+  /** A person has looked at the stalled service: it is not listed any more. */
+  readonly seen: boolean
 }
 
 export interface Phase {
@@ -24,7 +26,7 @@ export interface Phase {
   readonly asks: ReadonlyArray<Ask>
 }
 
-const ask = (service: string, at: number): Ask => ({ service, at, status: "new", stalled: undefined })
+const ask = (service: string, at: number): Ask => ({ service, at, status: "new", stalled: undefined, seen: false })
 
 export const begin = (op: Question, services: ReadonlyArray<string>, at: number): Phase => ({
   op,
@@ -60,7 +62,15 @@ export const stalled = (self: Phase, service: string, reason: string, at: number
 
 /** Asks a service as if it were the first time. */
 export const again = (self: Phase, service: string, at: number): Phase =>
-  change(self, service, (ask) => ({ ...ask, at, status: "new", stalled: undefined }))
+  change(self, service, (ask) => ({ ...ask, at, status: "new", stalled: undefined, seen: false }))
+
+/**
+ * A person has looked at a stalled service. Its commit is acknowledged by nobody else: until then the decision is kept, and
+ * the service is asked (SPEC C14, I2). A reject needs no acknowledgement: a service that asks about a forgotten execution is
+ * told to reject.
+ */
+export const resolved = (self: Phase, service: string): Phase =>
+  self.op === "commit" ? change(self, service, (ask) => ({ ...ask, seen: true })) : answered(self, service)
 
 /** The phase after the write: its new services are asked now. */
 export const stored = (self: Phase): Phase =>
@@ -72,7 +82,9 @@ export const stored = (self: Phase): Phase =>
 export const stalledAt = (self: Phase | undefined): ReadonlyArray<string> =>
   self === undefined
     ? []
-    : self.asks.flatMap(({ service, stalled }) => (stalled === undefined ? [] : [`${service}:${self.op}`]))
+    : self.asks.flatMap(({ seen, service, stalled }) =>
+        stalled === undefined || seen ? [] : [`${service}:${self.op}`]
+      )
 
 /** The service that is stalled at a place. */
 export const serviceAt = (self: Phase | undefined, place: string): string | undefined =>

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { needsIntent } from "../../../src/execution/rules/Instruction.ts"
 import { interrupted } from "../../../src/execution/rules/Interruption.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
+import * as TwoPhaseCommit from "../../../src/execution/rules/TwoPhaseCommit.ts"
 import { PlaceOrder } from "../../definition/order.ts"
 import { Crashes, Journey, Tour, Weekend } from "./journey.ts"
 import { begin, type Story } from "./story.ts"
@@ -723,10 +724,25 @@ describe("a service that does not answer the commit", () => {
     assert.deepStrictEqual(again.next, ["commit payments"])
   })
 
-  it("counts as having answered when a person resolves it", () => {
+  it("C14 is not listed any more when a person resolves it, and is asked until it answers itself", () => {
     const resolved = stalled.resolves("payments:commit")
     assert.deepStrictEqual(resolved.execution.parked, [])
-    assert.deepStrictEqual(resolved.next, ["TransactionSettled"])
+    assert.deepStrictEqual([resolved.next, resolved.state.commitState], [["commit payments"], "committing"])
+    const answered = resolved.facts({ _tag: "DecisionAcknowledged", service: "payments", at: resolved.now })
+    assert.deepStrictEqual(answered.next, ["TransactionSettled"])
+  })
+
+  it("C14 counts as having answered a reject when a person resolves it", () => {
+    const silent = complete(order.start({ transactional: true }))
+      .cancels()
+      .decided()
+      .later(minutes(24 * 60))
+      .decided()
+    assert.deepStrictEqual(silent.state.commitState, "rejecting")
+    assert.include(silent.execution.parked, "payments:reject")
+    const resolved = silent.resolves("payments:reject")
+    assert.notInclude(resolved.execution.parked, "payments:reject")
+    assert.deepStrictEqual(TwoPhaseCommit.pending(resolved.state.phase), [])
   })
 })
 

@@ -3,21 +3,22 @@
  * else leaves a row here. The owner reads the rows, and its next write of facts takes them out.
  */
 import { Schema } from "effect"
-import type { Json } from "../wire/JsonLimits.ts"
+import { Json } from "../wire/JsonLimits.ts"
 
-export interface InboxRow {
+export const InboxRow = Schema.Struct({
   /** The execution that the input is for. */
-  readonly uuid: string
+  uuid: Schema.String,
   /** Of this input, among those of one execution: the same input is stored once. */
-  readonly id: string
+  id: Schema.String,
   /** The encoded input. The store does not read it. */
-  readonly input: Json
+  input: Json,
   /** The person who has sent it, and why. */
-  readonly actor?: string
-  readonly reason?: string
+  actor: Schema.optionalKey(Schema.String),
+  reason: Schema.optionalKey(Schema.String),
   /** When it was sent, in milliseconds since the epoch. */
-  readonly at: number
-}
+  at: Schema.Finite
+})
+export type InboxRow = typeof InboxRow.Type
 
 /**
  * `known`: there is a row with this id already. `settled`: the execution is over for good, and nothing is stored; whoever

@@ -29,7 +29,7 @@ const claimed = Effect.fnUntraced(function* (
 ) {
   const { claim } = yield* repository
   const known = new Set(uuids(among))
-  const { executions } = yield* claim({ owner, now, leaseMillis, limit: 100_000, renews: true })
+  const { executions } = yield* claim({ owner, now, leaseMillis, limit: 100_000 })
   return executions.filter(({ uuid }) => known.has(uuid))
 })
 
@@ -149,70 +149,27 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
     Effect.gen(function* () {
       const all = yield* storeMany(Sample.uniqueName(), 3)
       const now = Sample.time + minute
-      const taken = yield* claimed(all, "a", now)
+      const [a, b] = [Sample.uniqueName(), Sample.uniqueName()]
+      const taken = yield* claimed(all, a, now)
       assert.deepStrictEqual(new Set(uuids(taken)), new Set(uuids(all)))
       for (const execution of taken) {
         assert.strictEqual(execution.definition, undefined)
         assert.strictEqual(execution.revision, 1)
         assert.strictEqual(execution.status, "running")
       }
-      assert.deepStrictEqual(yield* claimed(all, "b", now), [])
-      assert.deepStrictEqual(yield* claimed(all, "a", now), [])
+      assert.deepStrictEqual(yield* claimed(all, b, now), [])
+      assert.deepStrictEqual(yield* claimed(all, a, now), [])
       // A lease of no length is over at once, whatever clock the repository goes by.
-      assert.deepStrictEqual(yield* claimed(all, "a", now, 0), [])
-      assert.strictEqual((yield* claimed(all, "b", now)).length, 3)
-      assert.deepStrictEqual(yield* claimed(all, "a", now), [])
-    }))
-
-  test("C7 claim tells an owner that its lease was over", () =>
-    Effect.gen(function* () {
-      const { claim } = yield* repository
-      const request = { owner: Sample.uniqueName(), now: Sample.time, limit: 0, renews: true } as const
-      assert.isFalse((yield* claim({ ...request, leaseMillis: 0 })).lapsed, "the first claim")
-      assert.isTrue((yield* claim({ ...request, leaseMillis: minute })).lapsed)
-      assert.isFalse((yield* claim({ ...request, leaseMillis: minute })).lapsed)
-    }))
-
-  test("C7 claim tells an owner whose lease is in doubt which executions others have, and gives it the rest again", () =>
-    Effect.gen(function* () {
-      const { claim, store } = yield* repository
-      const [mine, theirs] = [Sample.uniqueName(), Sample.uniqueName()]
-      const request = { now: Sample.time, leaseMillis: minute }
-      yield* claim({ ...request, owner: theirs, limit: 0 })
-      yield* claim({ ...request, owner: mine, limit: 0 })
-      const write = (hint: Repository.Hint) => store(Sample.started(Sample.created()), hint)
-      const held = yield* write({ owner: mine })
-      const taken = yield* write({ owner: theirs })
-      const forgotten = yield* write({ owner: mine })
-      const later = yield* write({ owner: mine, wakeAt: Sample.time + 1 })
-      const others = yield* write({ owner: theirs })
-      const all = new Set(uuids([held, taken, forgotten, later, others]))
-      const ask = (holds?: ReadonlyArray<string>) =>
-        Effect.map(
-          claim({
-            ...request,
-            owner: mine,
-            limit: 100_000,
-            ...(holds !== undefined && { holds: holds.map((uuid) => ({ uuid, revision: 1 })) })
-          }),
-          ({ executions, lost }) => [
-            uuids(executions)
-              .filter((uuid) => all.has(uuid))
-              .toSorted(),
-            lost
-          ]
-        )
-      assert.deepStrictEqual(yield* ask(), [[], []])
-      assert.deepStrictEqual(yield* ask([held.uuid, taken.uuid]), [[forgotten.uuid], [taken.uuid]])
-      assert.deepStrictEqual(yield* ask([held.uuid, forgotten.uuid]), [[], []])
-      assert.deepStrictEqual(yield* ask([]), [[held.uuid, forgotten.uuid].toSorted(), []])
+      assert.deepStrictEqual(yield* claimed(all, a, now, 0), [])
+      assert.strictEqual((yield* claimed(all, b, now)).length, 3)
+      assert.deepStrictEqual(yield* claimed(all, a, now), [])
     }))
 
   test("C7 claim leaves executions of a living owner, and executions that wake later", () =>
     Effect.gen(function* () {
       const { claim, store } = yield* repository
       const now = Sample.time
-      const [alive, dead] = [Sample.uniqueName(), Sample.uniqueName()]
+      const [alive, dead, b] = [Sample.uniqueName(), Sample.uniqueName(), Sample.uniqueName()]
       yield* claim({ owner: alive, now, leaseMillis: minute, limit: 0 })
       yield* claim({ owner: dead, now, leaseMillis: 0, limit: 0 })
       const write = (hint: Repository.Hint) => store(Sample.started(Sample.created()), hint)
@@ -222,11 +179,11 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       const later = yield* write({ owner: dead, wakeAt: now + 1 })
       const never = yield* write({ owner: dead, wakeAt: Number.POSITIVE_INFINITY })
       const all = [worked, left, due, later, never]
-      assert.deepStrictEqual(new Set(uuids(yield* claimed(all, "b", now))), new Set(uuids([left, due])))
-      assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [later.uuid])
+      assert.deepStrictEqual(new Set(uuids(yield* claimed(all, b, now))), new Set(uuids([left, due])))
+      assert.deepStrictEqual(uuids(yield* claimed(all, b, now + 1)), [later.uuid])
       // A write that names no owner gives the execution up.
       yield* store(Sample.paused(worked))
-      assert.deepStrictEqual(uuids(yield* claimed(all, "b", now + 1)), [worked.uuid])
+      assert.deepStrictEqual(uuids(yield* claimed(all, b, now + 1)), [worked.uuid])
     }))
 
   test("C7 claim of one execution succeeds unless a living owner runs it", () =>
@@ -267,7 +224,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       const known = yield* store(Sample.started(Sample.created({ saga })))
       const { fingerprint } = known.state
       const take = (fingerprints: ReadonlyArray<string>) =>
-        claim({ owner: "a", now: Sample.time, leaseMillis: minute, limit: 100_000, fingerprints })
+        claim({ owner: Sample.uniqueName(), now: Sample.time, leaseMillis: minute, limit: 100_000, fingerprints })
       const none = yield* take(["another"])
       assert.notInclude(uuids(none.executions), known.uuid)
       const counted = (yield* census).filter((one) => one.saga === saga)
@@ -292,24 +249,24 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
     Effect.gen(function* () {
       const repo = yield* repository
       const all = yield* storeMany(Sample.uniqueName(), 2)
-      const owner = Sample.uniqueName()
+      const [owner, other] = [Sample.uniqueName(), Sample.uniqueName()]
       assert.strictEqual((yield* claimed(all, owner, Sample.time)).length, 2)
       yield* repo.release(Sample.uniqueName())
-      assert.deepStrictEqual(yield* claimed(all, "b", Sample.time), [])
+      assert.deepStrictEqual(yield* claimed(all, other, Sample.time), [])
       yield* repo.release(owner)
-      assert.strictEqual((yield* claimed(all, "b", Sample.time)).length, 2)
+      assert.strictEqual((yield* claimed(all, other, Sample.time)).length, 2)
     }))
 
   test("C7 claim gives the latest state; an owner that lost its lease cannot write after another owner wrote", () =>
     Effect.gen(function* () {
       const { store } = yield* repository
       const [execution] = yield* storeMany(Sample.uniqueName(), 1)
-      const [slow] = yield* claimed([execution!], "slow", Sample.time, 0)
-      const [quick] = yield* claimed([execution!], "quick", Sample.time)
+      const [slow] = yield* claimed([execution!], Sample.uniqueName(), Sample.time, 0)
+      const [quick] = yield* claimed([execution!], Sample.uniqueName(), Sample.time)
       const written = yield* store(Sample.paused(quick!))
       const error = yield* Effect.flip(store(Sample.paused(slow!)))
       assert.strictEqual(error._tag, "SagaExecutionConflict")
-      const [again] = yield* claimed([execution!], "slow", Sample.time)
+      const [again] = yield* claimed([execution!], Sample.uniqueName(), Sample.time)
       assert.strictEqual(again?.revision, written.revision)
       assert.strictEqual(again?.status, "paused")
     }))
@@ -333,7 +290,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
         yield* make(Sample.started, Sample.paused, Sample.finished, Sample.committed),
         yield* make(Sample.started, Sample.paused, Sample.refused, Sample.rejected)
       ]
-      const taken = yield* claimed([...due, ...not], "a", Sample.time)
+      const taken = yield* claimed([...due, ...not], Sample.uniqueName(), Sample.time)
       assert.deepStrictEqual(new Set(uuids(taken)), new Set(uuids(due)))
     }))
 
@@ -342,10 +299,11 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       const { claim } = yield* repository
       const all = new Set(uuids(yield* storeMany(Sample.uniqueName(), 9)))
       const taken = new Map<string, string>()
+      const owners = [Sample.uniqueName(), Sample.uniqueName(), Sample.uniqueName()]
       let rounds = 0
       do {
         const claims = yield* Effect.forEach(
-          ["a", "b", "c"],
+          owners,
           (owner) =>
             Effect.map(claim({ owner, now: Sample.time, leaseMillis: minute, limit: 2 }), ({ executions: found }) => ({
               owner,

@@ -8,27 +8,34 @@ import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
+import * as InboxSuite from "./RepositoryInboxSuite.ts"
+import * as OwnershipSuite from "./RepositoryOwnershipSuite.ts"
 import * as RecoverySuite from "./RepositoryRecoverySuite.ts"
 import * as Sample from "./SampleExecutions.ts"
 import * as Suite from "./Suite.ts"
 
 /**
- * `core`: one operation after the other; `concurrent`: several at the same time; `recovery`: `find`, `claim` and
- * `release`.
+ * `core`: one operation after the other; `concurrent`: several at the same time; `recovery`: `find`, and which instance
+ * has which execution; `inbox`: inputs for the instance that has an execution.
  */
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Repository.SagaExecutionRepository, E>,
-  options: Suite.Options = {}
+  options: Suite.Options<Suite.Part | "inbox"> = {}
 ): void =>
   Suite.register(
     `SagaExecutionRepository: ${name}`,
     layer,
-    { core, concurrent, recovery: RecoverySuite.recovery },
+    { core, concurrent, recovery, inbox: InboxSuite.inbox },
     options
   )
 
 type Test = Suite.Test<Repository.SagaExecutionRepository>
+
+const recovery = (test: Test): void => {
+  RecoverySuite.recovery(test)
+  OwnershipSuite.ownership(test)
+}
 
 const repository = Repository.SagaExecutionRepository
 

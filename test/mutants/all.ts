@@ -1,8 +1,9 @@
 /** Every rule that `npm run mutants` takes out. */
 import { execution } from "./execution.ts"
 import type { Mutant } from "./Mutant.ts"
+import { ownership } from "./ownership.ts"
 import { participants } from "./participant.ts"
 import { recovery } from "./recovery.ts"
 import { writing } from "./writing.ts"
 
-export const mutants: ReadonlyArray<Mutant> = [...writing, ...execution, ...participants, ...recovery]
+export const mutants: ReadonlyArray<Mutant> = [...writing, ...execution, ...participants, ...recovery, ...ownership]

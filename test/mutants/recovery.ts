@@ -101,7 +101,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "an execution is taken from somebody alive who is at work on it (SQL)",
-    file: "src/adapters/sql/SagaExecutionStatements.ts",
+    file: "src/adapters/sql/OwnershipStatements.ts",
     find: "not (seen.wake_at is not distinct from 0 and exists (",
     replace: "not (seen.wake_at is null and exists (",
     tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
@@ -158,7 +158,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "recovery takes what somebody alive has (SQL)",
-    file: "src/adapters/sql/SagaExecutionStatements.ts",
+    file: "src/adapters/sql/OwnershipStatements.ts",
     find: "and i.lease_until > clock_timestamp()\n                  )\n                order by",
     replace: "and i.lease_until > clock_timestamp() + interval '1 day'\n                  )\n                order by",
     tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
@@ -478,8 +478,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a summary row stays as another process has written it",
     file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
-    find: "if (known?.key === key && known.revision === revision - 1) {",
-    replace: "if (known?.key === key) {",
+    find: "if (known?.key === key && known.revision === revision - 1 && ",
+    replace: "if (known?.key === key && ",
     tests: ["test/adapters/sql/summary.test.ts"]
   },
   {
@@ -571,7 +571,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C20",
     what: "claim gives an execution although its owner cannot read it",
-    file: "src/adapters/sql/SagaExecutionStatements.ts",
+    file: "src/adapters/sql/OwnershipStatements.ts",
     find: "except.length === 0 ? sql``",
     replace: "except.length >= 0 ? sql``",
     tests: [unreadable]

@@ -10,8 +10,9 @@ import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "../../ports/ExecutionTombstone.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as KeyedLock from "../../ports/KeyedLock.ts"
-import { type Hint, hintOf, type KeptExecution, Leases } from "../../ports/Leases.ts"
+import { dueFrom, type Hint, hintOf, type KeptExecution, Leases } from "../../ports/Leases.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
+import * as SagaInbox from "../../ports/SagaInbox.ts"
 import * as CanonicalJson from "../../wire/CanonicalJson.ts"
 import { Uuid as UuidText } from "../../wire/Envelope.ts"
 import * as Uuid from "../../wire/Uuid.ts"
@@ -57,11 +58,31 @@ const ClaimedName = Schema.Struct({
   claimed: Schema.Struct({ uuid: UuidText, tombstone: Schema.optionalKey(Tombstone) })
 })
 
+/** An execution in its encoded form, with the inputs that wait for it. */
+interface KeptExecutionValue extends Execution.Raw {
+  readonly inbox?: ReadonlyArray<SagaInbox.InboxRow>
+}
+
 /** A value that the functions keep: an execution in its encoded form, or a name in use. */
-export type Kept = Execution.Raw | typeof ClaimedName.Type
+export type Kept = KeptExecutionValue | typeof ClaimedName.Type
 
 const isClaimedName = Schema.is(ClaimedName)
 const revisionOf = Schema.decodeUnknownOption(Schema.Struct({ revision: Schema.Int }))
+const decodeInbox = Schema.decodeUnknownEffect(
+  Schema.Struct({ inbox: Schema.optionalKey(Schema.Array(SagaInbox.InboxRow)) })
+)
+
+type Rows = ReadonlyMap<string, SagaInbox.InboxRow>
+
+/** The inputs in the value of an execution. */
+const inboxFrom = (operation: Port.Operation, value: unknown) =>
+  decodeInbox(value).pipe(
+    Effect.map(({ inbox }): Rows | undefined => inbox && new Map(inbox.map((row) => [row.id, row]))),
+    Effect.mapError(() => corrupt(operation)(new Execution.SagaDecodeError({ issue: "$.inbox" })))
+  )
+
+const encoded = (execution: SagaExecution, rows: Rows | undefined): KeptExecutionValue =>
+  rows === undefined ? Execution.raw(execution) : { ...Execution.raw(execution), inbox: [...rows.values()] }
 
 /** The error of `JSON.parse` quotes the text, which must not get into an error (SPEC C12). */
 const parse = (text: string) =>
@@ -84,9 +105,18 @@ const read = (operation: Port.Operation, given: unknown) => {
     : Effect.succeed(value ?? undefined)
 }
 
+interface Found {
+  readonly execution: SagaExecution
+  readonly inbox: Rows | undefined
+}
+
 const fromKept = (operation: Port.Operation, given: unknown) =>
   Effect.flatMap(read(operation, given), (value) =>
-    value === undefined || isClaimedName(value) ? Effect.succeed([]) : Effect.map(Execution.fromRaw(value), Array.of)
+    value === undefined || isClaimedName(value)
+      ? Effect.succeed([])
+      : Effect.map(Effect.all([Execution.fromRaw(value), inboxFrom(operation, value)]), ([execution, inbox]) => [
+          { execution, inbox }
+        ])
   )
 
 /** The parts of an execution that people need to find it, where its facts are of a newer version or make no sense. */
@@ -136,7 +166,7 @@ const accessTo = ({ get, list, remove, save }: KeyValueFunctions) => {
   /** A value that cannot be read is set apart: the other executions do not wait for its repair. */
   const all = Effect.fnUntraced(function* (operation: "find" | "claim" | "census") {
     if (list === undefined) return yield* new Port.SagaRepositoryUnsupported({ operation })
-    const executions: Array<SagaExecution> = []
+    const executions: Array<Found> = []
     const unreadable: Array<ExecutionSummary.ExecutionSummary> = []
     for (const given of yield* call(operation, list())) {
       const found = yield* Effect.result(fromKept(operation, given))
@@ -200,26 +230,53 @@ const writerTo = (
   const write = Effect.fnUntraced(function* (execution: SagaExecution, hint: Hint | undefined) {
     const next = Execution.stored(execution)
     const kept = yield* value("store", execution.uuid)
+    const rows = kept === undefined ? undefined : yield* inboxFrom("store", kept)
     if (kept === undefined) yield* begin(execution)
     else {
       const known = revisionOf(kept)
       if (Option.isNone(known)) return yield* corrupt("store")(new Execution.SagaDecodeError({ issue: "$.revision" }))
       if (known.value.revision !== execution.revision) {
-        if (unknown.has(execution) && CanonicalJson.sha256(kept) === CanonicalJson.sha256(Execution.raw(next)))
+        if (unknown.has(execution) && CanonicalJson.sha256(kept) === CanonicalJson.sha256(encoded(next, rows)))
           return next
         return yield* Port.conflict(execution, execution.revision === 0 ? execution.uuid : undefined)
       }
     }
-    if (execution.state.unstored === 0) return execution
+    if (Port.isEmpty(execution, hint)) return execution
+    if (hint?.closes === true && SagaInbox.isUnread(rows, hint.reads)) return yield* Port.unread(execution)
+    const left = SagaInbox.without(rows, hint?.reads)
     if (next.settled || hint === undefined) hints.delete(next.uuid)
     else hints.set(next.uuid, hint)
     yield* next.settled && !keepSettled
       ? retire("store", next)
-      : Effect.onError(save("store", next.uuid, Execution.raw(next)), () => Effect.sync(() => unknown.add(execution)))
+      : Effect.onError(save("store", next.uuid, encoded(next, left)), () => Effect.sync(() => unknown.add(execution)))
     return next
   })
 
-  return { retire, write }
+  const submit = Effect.fnUntraced(function* (row: SagaInbox.InboxRow) {
+    const { id, uuid } = row
+    const kept = Uuid.normalize(uuid) === undefined ? undefined : yield* value("submit", uuid)
+    if (kept === undefined || isClaimedName(kept)) return yield* new Port.SagaExecutionNotFound({ uuid })
+    const execution = yield* Effect.mapError(Execution.fromRaw(kept), corrupt("submit"))
+    if (execution.settled) return "settled"
+    const rows = new Map(yield* inboxFrom("submit", kept))
+    if (rows.has(id)) return "known"
+    if (rows.size >= SagaInbox.maxRows) return yield* new SagaInbox.SagaInboxFull({ uuid, rows: rows.size })
+    yield* save("submit", uuid, encoded(execution, rows.set(id, row)))
+    const hint = dueFrom(hints.get(uuid), row.at)
+    if (hint !== undefined) hints.set(uuid, hint)
+    return "stored"
+  })
+
+  const giveBack = Effect.fnUntraced(function* ({ owner, revision, uuid, wakeAt }: Port.GiveBackRequest) {
+    if (hints.get(uuid)?.owner !== owner) return false
+    const kept = yield* value("giveBack", uuid)
+    if (kept === undefined || Option.getOrUndefined(revisionOf(kept))?.revision !== revision) return false
+    if ((yield* inboxFrom("giveBack", kept)) !== undefined) return false
+    hints.set(uuid, { wakeAt })
+    return true
+  })
+
+  return { giveBack, retire, submit, write }
 }
 
 // ---- repository ------------------------------------------------------------------------------------------------
@@ -247,7 +304,7 @@ export const make = (
   const leases = new Leases()
   const hints = new Map<string, Hint>()
   const access = accessTo(functions)
-  const { retire, write } = writerTo(access, hints, keepSettled)
+  const { giveBack, retire, submit, write } = writerTo(access, hints, keepSettled)
 
   const alone =
     (key: string) =>
@@ -277,24 +334,25 @@ export const make = (
         yield* FaultPoint.around("store", () => retire("delete", execution)).pipe(holdingName(execution))
       }).pipe(alone(uuid))
     }),
-    submit: () => new Port.SagaRepositoryUnsupported({ operation: "submit" }),
-    inbox: () => Effect.succeed([]),
-    giveBack: ({ owner, revision, uuid, wakeAt }) =>
-      Effect.map(access.value("giveBack", uuid), (value) => {
-        const known = Option.getOrUndefined(revisionOf(value))
-        if (hints.get(uuid)?.owner !== owner || known?.revision !== revision) return false
-        hints.set(uuid, { wakeAt })
-        return true
-      }).pipe(alone(uuid)),
+    submit: (row) => {
+      const uuid = Port.uuidOf(row.uuid)
+      return FaultPoint.around("store", () => submit({ ...row, uuid })).pipe(alone(uuid))
+    },
+    inbox: Effect.fnUntraced(function* (text) {
+      const uuid = Port.uuidOf(text)
+      const value = Uuid.normalize(uuid) === undefined ? undefined : yield* access.value("inbox", uuid)
+      return value === undefined ? [] : SagaInbox.inOrder((yield* inboxFrom("inbox", value))?.values() ?? [])
+    }),
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const from = yield* Port.pageStart(page)
       const { executions, unreadable } = yield* access.all("find")
-      return ExecutionSummary.page([...executions.map(ExecutionSummary.of), ...unreadable], filter, page, from)
+      const summaries = executions.map(({ execution }) => ExecutionSummary.of(execution))
+      return ExecutionSummary.page([...summaries, ...unreadable], filter, page, from)
     }),
     claim: Effect.fnUntraced(function* (request) {
       const { executions, unreadable } = yield* access.all("claim")
       const kept = executions.map(
-        ({ state }): KeptExecution => ({ state, hint: hints.get(state.uuid), inbox: undefined })
+        ({ execution: { state }, inbox }): KeptExecution => ({ state, hint: hints.get(state.uuid), inbox })
       )
       const claimed = leases.claim(kept, request)
       for (const { hint, state } of kept) if (hint !== undefined) hints.set(state.uuid, hint)
@@ -307,10 +365,11 @@ export const make = (
         if (owner === request.owner) hints.set(request.uuid, hintOf(request))
         return owner
       }),
+    giveBack: (request) => giveBack(request).pipe(alone(request.uuid)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.map(
       Effect.suspend(() => access.all("census")),
-      ({ executions }) => ExecutionSummary.census(executions.map(({ state }) => state))
+      ({ executions }) => ExecutionSummary.census(executions.map(({ execution }) => execution.state))
     ),
     changes: Stream.empty,
     atomically: (work) => work,

@@ -17,6 +17,9 @@ export const isRolledBack = ({ reason }: SqlError): boolean =>
 
 export const isTaken = ({ reason }: SqlError): boolean => reason._tag === "UniqueViolation"
 
+/** The check of the column `inbox` has refused a write that closes an execution for which inputs wait. */
+export const isUnread = (error: SqlError): boolean => codeOf(error) === "23514"
+
 /** Classes of SQLSTATE that blame the data: the same write can never work. */
 const blamesData = /^(22|54)/
 

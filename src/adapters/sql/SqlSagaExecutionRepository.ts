@@ -3,25 +3,23 @@
  * for each execution, by which people and recovery find it.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, type Duration, Effect, Exit, Layer, Result, Schedule, Schema, Stream } from "effect"
+import { Clock, type Duration, Effect, Exit, Layer, Result, Schedule, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
-import { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaState } from "../../execution/rules/SagaState.ts"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as Execution from "../../execution/view/SagaExecution.ts"
 import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
-import * as ExecutionTombstone from "../../ports/ExecutionTombstone.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as Loop from "../../ports/Loop.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
+import * as SagaInbox from "../../ports/SagaInbox.ts"
 import * as Setting from "../../ports/Setting.ts"
-import * as JsonCodec from "../../wire/JsonCodec.ts"
-import { check, limits } from "../../wire/JsonLimits.ts"
 import * as Uuid from "../../wire/Uuid.ts"
+import { errorOf, executionOf, inputFrom, namesOf, retired, rowOfInput, summaryFrom } from "./ExecutionRows.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
-import { again, causeOf, codeOf, isRejected, isRolledBack, isTaken, orLost } from "./SqlErrors.ts"
+import { again, codeOf, isRolledBack, isTaken, isUnread, orLost } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
@@ -56,6 +54,7 @@ interface Row extends Statements.EventRow {
   readonly execution: SagaExecution
   readonly summary: Statements.SummaryRow | undefined
   readonly names: ReadonlyArray<Statements.NameRow>
+  readonly inbox: Statements.InboxEffect | undefined
 }
 
 /** How many summaries this process remembers. A summary that is not remembered is written again with the next write. */
@@ -93,7 +92,8 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       writeId: unknown.get(state) ?? `${instance}${(writes++).toString(36)}`,
       facts: JSON.stringify(Execution.unstored(execution)),
       summary: summaryOf(execution, revision, hint),
-      names: revision === 1 ? namesOf(execution) : []
+      names: revision === 1 ? namesOf(execution) : [],
+      inbox: inboxEffect(uuid, hint)
     }
   }
 
@@ -111,7 +111,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     const { parked, settled } = execution
     const key = `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
     const known = summaries.get(uuid)
-    if (known?.key === key && known.revision === revision - 1) {
+    if (known?.key === key && known.revision === revision - 1 && inboxEffect(uuid, hint) === undefined) {
       known.revision = revision
       return undefined
     }
@@ -126,7 +126,8 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       claimable,
       owner,
       wakeAt,
-      announced: revision > 1
+      announced: revision > 1,
+      closes: hint?.closes === true
     }
   }
 
@@ -138,12 +139,20 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     const writes = {
       events: rows,
       summaries: rows.flatMap(({ summary }) => summary ?? []),
-      names: rows.flatMap(({ names }) => names)
+      names: rows.flatMap(({ names }) => names),
+      inbox: []
     }
+    // Locks the executions that the writes close, to say which of them have inputs that wait.
+    const locked = () => statements.writeFree({ ...writes, inbox: rows.flatMap(({ inbox }) => inbox ?? []) })
+    if (inTransaction || rows.some(({ inbox }) => inbox !== undefined && inbox.reads.length > 0)) return locked()
     // A start that may be repeated has a name. Other writes rarely meet another writer, so the cheap statement comes first.
-    return inTransaction || writes.names.length > 0
-      ? statements.writeFree(writes)
-      : Effect.catchIf(Effect.as(statements.write(writes), undefined), isTaken, () => statements.writeFree(writes))
+    return writes.names.length > 0
+      ? Effect.catchIf(statements.writeFree(writes), isUnread, locked)
+      : Effect.catchIf(
+          Effect.as(statements.write(writes), undefined),
+          (error: SqlError) => isTaken(error) || isUnread(error),
+          locked
+        )
   }
 
   /** Writes rows together. A row that the database rejects fails alone: the rows are halved until it is found. */
@@ -185,13 +194,15 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       const taken = names.length === 0 ? [] : yield* statements.names(names)
       return new Map(
         refused.map((row): readonly [Row, Exit.Exit<SagaExecution, StoreError>] => {
-          const { execution, revision, uuid, writeId } = row
+          const { execution, inbox, revision, uuid, writeId } = row
           if (standing.get(uuid) === writeId && unknown.has(execution.state))
             return [row, Exit.succeed(Execution.stored(execution))]
           summaries.delete(uuid)
           const own = new Set(row.names.map(({ name }) => name))
           const holder = taken.find((other) => own.has(other.name))
           if (holder?.outcome != null) return [row, Exit.fail(retired(holder))]
+          if (inbox?.closes === true && revision > 1 && !standing.has(uuid))
+            return [row, Exit.fail(Port.unread(execution))]
           const existing = standing.has(uuid) ? uuid : holder?.uuid
           return [row, Exit.fail(Port.conflict(execution, revision === 1 ? (existing ?? uuid) : undefined))]
         })
@@ -216,7 +227,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     hint: Port.Hint | undefined,
     inTransaction: boolean
   ): Effect.Effect<SagaExecution, StoreError> => {
-    if (execution.state.unstored === 0) return Effect.succeed(execution)
+    if (Port.isEmpty(execution, hint)) return Effect.succeed(execution)
     if (!inTransaction) return together.write(rowOf(execution, hint))
     // The transaction may be rolled back, so the summary is not remembered as written.
     summaries.delete(execution.uuid)
@@ -242,25 +253,57 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   })
 
   const claim = Effect.fnUntraced(function* (request: Port.ClaimRequest) {
-    const { dueBy = request.now, except = [], fingerprints, leaseMillis, limit, owner } = request
-    const holds = request.holds?.map(({ uuid }) => uuid)
-    const lapsed = yield* call("claim", statements.renew(owner, leaseMillis))
+    const { dueBy = request.now, except = [], fingerprints, former, holds = [], leaseMillis, limit, owner } = request
+    const { renews = false } = request
+    const begins = holds.length === 0 || former !== undefined || renews
+    const lapsed = yield* call("claim", statements.renew(owner, leaseMillis, { begins, always: renews }))
     // After a lapse other processes may have written any of them.
-    if (lapsed) summaries.clear()
-    const lost = holds === undefined ? [] : yield* call("claim", statements.lost(owner, holds))
-    const claims = statements.claim(owner, limit, dueBy, fingerprints, holds, except)
+    if (lapsed || former !== undefined) summaries.clear()
+    if (lapsed && !renews) return { executions: [], lapsed, lost: [], inbox: [] }
+    const held = holds.map(({ uuid }) => uuid)
+    const lost =
+      former !== undefined
+        ? yield* call("claim", statements.adopt(owner, former, held))
+        : held.length === 0
+          ? []
+          : yield* call("claim", statements.lost(owner, held))
+    const claims = statements.claim(owner, limit, dueBy, fingerprints, request.holds, except)
     const uuids = limit > 0 ? yield* call("claim", claims) : []
-    if (uuids.length === 0) return { executions: [], lapsed, lost, inbox: [] }
     for (const uuid of uuids) summaries.delete(uuid)
     const executions: Array<SagaExecution> = []
     const unreadable: Array<string> = []
-    for (const [uuid, execution] of yield* read("claim", uuids)) {
-      if (Result.isSuccess(execution)) executions.push(execution.success)
-      else unreadable.push(uuid)
+    if (uuids.length > 0) {
+      for (const [uuid, execution] of yield* read("claim", uuids)) {
+        if (Result.isSuccess(execution)) executions.push(execution.success)
+        else unreadable.push(uuid)
+      }
     }
     // Another process may have a newer version, which can read them.
     if (unreadable.length > 0) yield* call("claim", statements.disown(owner, unreadable))
-    return { executions, lapsed, lost, inbox: [], unreadable }
+    const gone = new Set(lost)
+    const mine = [...uuids, ...held.filter((uuid) => !gone.has(uuid))]
+    const inbox = mine.length === 0 ? [] : yield* call("claim", statements.inbox(mine))
+    return { executions, lapsed, lost, inbox: inbox.map(inputFrom), unreadable }
+  })
+
+  const submit = Effect.fnUntraced(function* (input: Port.InboxRow) {
+    const uuid = Uuid.normalize(input.uuid)
+    const submitted =
+      uuid === undefined ? undefined : yield* call("submit", statements.submit(rowOfInput({ ...input, uuid })))
+    if (submitted === undefined) return yield* new Port.SagaExecutionNotFound({ uuid: uuid ?? input.uuid })
+    if (submitted === "full") return yield* new Port.SagaInboxFull({ uuid: input.uuid, rows: SagaInbox.maxRows })
+    return submitted
+  })
+
+  const givingBack = yield* GroupCommit.make<Port.GiveBackRequest, boolean, Port.SagaExecutionRepositoryError>({
+    key: ({ uuid }) => uuid,
+    size: ({ owner }) => owner.length,
+    writeAll: (requests) =>
+      Effect.match(statements.giveBack(requests), {
+        onFailure: (error) => requests.map(() => Exit.fail(errorOf("giveBack", error))),
+        onSuccess: (given) => requests.map(({ uuid }) => Exit.succeed(given.includes(uuid)))
+      }),
+    refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "giveBack" })
   })
 
   const purge = Effect.gen(function* () {
@@ -307,6 +350,13 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       })
       return FaultPoint.around("store", () => call("delete", remove))
     },
+    submit: (row) => FaultPoint.around("store", () => submit(row)),
+    inbox: (text) => {
+      const uuid = Uuid.normalize(text)
+      return uuid === undefined
+        ? Effect.succeed([])
+        : Effect.map(call("inbox", statements.inbox([uuid])), (rows) => rows.map(inputFrom))
+    },
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const from = yield* Port.pageStart(page)
       const limit = ExecutionSummary.limitOf(page)
@@ -321,10 +371,10 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
         summaries.delete(uuid)
         return holder
       }),
-    submit: () => new Port.SagaRepositoryUnsupported({ operation: "submit" }),
-    inbox: () => Effect.succeed([]),
-    giveBack: ({ owner, uuid, wakeAt }) =>
-      Effect.map(call("giveBack", statements.take(uuid, owner, wakeAt)), (holder) => holder === owner),
+    giveBack: (request) => {
+      summaries.delete(request.uuid)
+      return givingBack.write(request)
+    },
     release: (owner) => call("release", statements.release(owner)),
     census: call("census", statements.census),
     changes,
@@ -335,85 +385,10 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   })
 })
 
-// ---- rows ------------------------------------------------------------------------------------------------------
-
-const decodeFacts = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Array(SagaEvent)))
-/** How deep a value may stand in a list of facts. */
-const depthOfFacts = 4
-const corrupt = (operation: Port.Operation, cause: Execution.SagaDecodeError) =>
-  new Port.SagaExecutionRepositoryError({ reason: "corrupt", operation, cause })
-
-const executionOf = (
-  operation: Port.Operation,
-  rows: ReadonlyArray<{ readonly revision: number; readonly facts: string }>
-): Result.Result<SagaExecution, Port.SagaExecutionRepositoryError> => {
-  const events: Array<SagaEvent> = []
-  const fail = (issue: string) => Result.fail(corrupt(operation, new Execution.SagaDecodeError({ issue })))
-  for (const [i, { facts, revision }] of rows.entries()) {
-    if (revision !== i + 1) return fail(`revision ${i + 1} is missing`)
-    const decoded = decodeFacts(facts)
-    if (Result.isFailure(decoded)) return fail(`revision ${revision}: ${JsonCodec.placesOf(decoded.failure)}`)
-    const checked = check(decoded.success, { ...limits, maxDepth: limits.maxDepth + depthOfFacts })
-    if (typeof checked !== "number") return fail(`revision ${revision}: ${checked.message}`)
-    events.push(...decoded.success)
-  }
-  const execution = Execution.fromEvents(rows.length, events)
-  return execution instanceof Execution.SagaDecodeError
-    ? Result.fail(corrupt(operation, execution))
-    : Result.succeed(execution)
-}
-
-/** Not decoded: a row that a newer version has written is listed as it is, and does not keep the others from the page (F36). */
-const summaryFrom = (row: Statements.StoredSummary): ExecutionSummary.ExecutionSummary => ({
-  uuid: row.uuid,
-  ...(row.start_key !== null && { startKey: row.start_key }),
-  saga: row.saga,
-  fingerprint: row.fingerprint,
-  status: row.status,
-  direction: row.direction,
-  decision: row.decision,
-  commitState: row.commit_state,
-  ...(row.user_name !== null && { user: row.user_name }),
-  parked: row.parked,
-  ...(row.failure_tag !== null && {
-    failure: { tag: row.failure_tag, ...(row.failure_path !== null && { path: row.failure_path }) }
-  }),
-  ...(row.wake_at !== null && row.wake_at > 0 && { wakeAt: Number(row.wake_at) }),
-  revision: row.revision,
-  settled: row.settled,
-  createdAt: Number(row.created_at),
-  updatedAt: Number(row.updated_at)
-})
-
-const namesOf = (execution: SagaExecution): ReadonlyArray<Statements.NameRow> => {
-  const { saga, startKey, uuid } = execution
-  const names: Array<string> = []
-  if (startKey !== undefined) names.push(`key ${startKey}`)
-  if (ExecutionTombstone.isCallerGiven(uuid)) names.push(`uuid ${uuid}`)
-  if (names.length === 0) return []
-  const contextHash = Port.contextHash(execution)
-  return names.map((name) => ({ name, uuid, startKey: startKey ?? null, saga, contextHash }))
-}
-
-const isOutcome = Schema.is(ExecutionTombstone.Outcome)
-
-const retired = ({ contextHash, outcome, saga, startKey, uuid }: Statements.StoredName) =>
-  new Port.SagaExecutionRetired({
-    uuid,
-    ...(startKey !== null && { startKey }),
-    saga,
-    contextHash,
-    outcome: isOutcome(outcome) ? outcome : "deleted"
-  })
-
-// ---- errors ----------------------------------------------------------------------------------------------------
-
-const errorOf = (operation: Port.Operation, error: SqlError): Port.SagaExecutionRepositoryError =>
-  new Port.SagaExecutionRepositoryError({
-    reason: isRejected(error) ? "rejected" : "unavailable",
-    operation,
-    cause: causeOf(error)
-  })
+const inboxEffect = (
+  uuid: string,
+  { closes = false, reads = [] }: Port.Hint = {}
+): Statements.InboxEffect | undefined => (closes || reads.length > 0 ? { uuid, closes, reads } : undefined)
 
 /** The statements of the options, on the statements for Postgres. */
 const statementsFor = (

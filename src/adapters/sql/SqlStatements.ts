@@ -1,5 +1,6 @@
 /** Common parts of statements: their type, uuids of their rows, and how times get into a column. */
 import { Effect } from "effect"
+import type { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 
 export type Statement<A> = Effect.Effect<A, SqlError>
@@ -10,3 +11,14 @@ export const uuidsOf = (rows: Statement<ReadonlyArray<{ readonly uuid: string }>
 /** A time as a column takes it: whole milliseconds, within the range of dates. A caller may give any number. */
 export const whole = (millis: number): bigint =>
   BigInt(Math.trunc(Math.max(-8.64e15, Math.min(8.64e15, Number.isNaN(millis) ? 0 : millis))))
+
+type TableName = ReturnType<SqlClient.SqlClient>
+
+/** The names of the tables of executions, as parts of statements. */
+export interface TableNames {
+  readonly execution: TableName
+  readonly event: TableName
+  readonly name: TableName
+  readonly instance: TableName
+  readonly inbox: TableName
+}

@@ -142,6 +142,26 @@ export const executions = (tables: Tables) => ({
       epoch int not null,
       lease_until timestamptz not null
     )`
+  }),
+  /**
+   * Only adds, so that the former release works on beside this one: it writes no `inbox`. The number of rows stands in the
+   * row of the execution, under whose lock writers and senders meet. It is never below 0 (`WriteStatements`).
+   */
+  "0002_inbox": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    yield* sql`alter table ${t("saga_execution")} add column inbox int`
+    yield* sql`alter table ${t("saga_execution")}
+      add constraint ${index("saga_execution", "inbox")} check (inbox >= 0) not valid`
+    yield* sql`create table ${t("saga_inbox")} (
+      uuid uuid not null references ${t("saga_execution")} (uuid) on delete cascade,
+      id text not null,
+      input text not null,
+      actor text,
+      reason text,
+      at bigint not null,
+      primary key (uuid, id)
+    )`
   })
 })
 

@@ -1,0 +1,112 @@
+/** Between rows of the database and values of the port: rows are decoded and checked, since another program may write them. */
+import { Result, Schema } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { SagaEvent } from "../../execution/rules/SagaEvent.ts"
+import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
+import * as Execution from "../../execution/view/SagaExecution.ts"
+import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import * as ExecutionTombstone from "../../ports/ExecutionTombstone.ts"
+import * as Port from "../../ports/SagaExecutionRepository.ts"
+import * as JsonCodec from "../../wire/JsonCodec.ts"
+import { check, Json, limits } from "../../wire/JsonLimits.ts"
+import type { InboxRow } from "./OwnershipStatements.ts"
+import type { StoredSummary } from "./SagaExecutionStatements.ts"
+import { causeOf, isRejected } from "./SqlErrors.ts"
+import type { NameRow, StoredName } from "./WriteStatements.ts"
+
+const decodeFacts = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Array(SagaEvent)))
+/** How deep a value may stand in a list of facts. */
+const depthOfFacts = 4
+const corrupt = (operation: Port.Operation, cause: Execution.SagaDecodeError) =>
+  new Port.SagaExecutionRepositoryError({ reason: "corrupt", operation, cause })
+
+export const executionOf = (
+  operation: Port.Operation,
+  rows: ReadonlyArray<{ readonly revision: number; readonly facts: string }>
+): Result.Result<SagaExecution, Port.SagaExecutionRepositoryError> => {
+  const events: Array<SagaEvent> = []
+  const fail = (issue: string) => Result.fail(corrupt(operation, new Execution.SagaDecodeError({ issue })))
+  for (const [i, { facts, revision }] of rows.entries()) {
+    if (revision !== i + 1) return fail(`revision ${i + 1} is missing`)
+    const decoded = decodeFacts(facts)
+    if (Result.isFailure(decoded)) return fail(`revision ${revision}: ${JsonCodec.placesOf(decoded.failure)}`)
+    const checked = check(decoded.success, { ...limits, maxDepth: limits.maxDepth + depthOfFacts })
+    if (typeof checked !== "number") return fail(`revision ${revision}: ${checked.message}`)
+    events.push(...decoded.success)
+  }
+  const execution = Execution.fromEvents(rows.length, events)
+  return execution instanceof Execution.SagaDecodeError
+    ? Result.fail(corrupt(operation, execution))
+    : Result.succeed(execution)
+}
+
+/** Not decoded: a row that a newer version has written is listed as it is, and does not keep the others from the page (F36). */
+export const summaryFrom = (row: StoredSummary): ExecutionSummary.ExecutionSummary => ({
+  uuid: row.uuid,
+  ...(row.start_key !== null && { startKey: row.start_key }),
+  saga: row.saga,
+  fingerprint: row.fingerprint,
+  status: row.status,
+  direction: row.direction,
+  decision: row.decision,
+  commitState: row.commit_state,
+  ...(row.user_name !== null && { user: row.user_name }),
+  parked: row.parked,
+  ...(row.failure_tag !== null && {
+    failure: { tag: row.failure_tag, ...(row.failure_path !== null && { path: row.failure_path }) }
+  }),
+  ...(row.wake_at !== null && row.wake_at > 0 && { wakeAt: Number(row.wake_at) }),
+  revision: row.revision,
+  settled: row.settled,
+  createdAt: Number(row.created_at),
+  updatedAt: Number(row.updated_at)
+})
+
+export const namesOf = (execution: SagaExecution): ReadonlyArray<NameRow> => {
+  const { saga, startKey, uuid } = execution
+  const names: Array<string> = []
+  if (startKey !== undefined) names.push(`key ${startKey}`)
+  if (ExecutionTombstone.isCallerGiven(uuid)) names.push(`uuid ${uuid}`)
+  if (names.length === 0) return []
+  const contextHash = Port.contextHash(execution)
+  return names.map((name) => ({ name, uuid, startKey: startKey ?? null, saga, contextHash }))
+}
+
+const isOutcome = Schema.is(ExecutionTombstone.Outcome)
+
+export const retired = ({ contextHash, outcome, saga, startKey, uuid }: StoredName) =>
+  new Port.SagaExecutionRetired({
+    uuid,
+    ...(startKey !== null && { startKey }),
+    saga,
+    contextHash,
+    outcome: isOutcome(outcome) ? outcome : "deleted"
+  })
+
+export const errorOf = (operation: Port.Operation, error: SqlError): Port.SagaExecutionRepositoryError =>
+  new Port.SagaExecutionRepositoryError({
+    reason: isRejected(error) ? "rejected" : "unavailable",
+    operation,
+    cause: causeOf(error)
+  })
+
+const parseInput = Schema.decodeUnknownResult(Schema.fromJsonString(Json))
+
+/** An input that is no JSON is null: whoever judges it refuses it, and takes it out. */
+export const inputFrom = ({ actor, at, id, input, reason, uuid }: InboxRow): Port.InboxRow => ({
+  uuid,
+  id,
+  input: Result.getOrElse(parseInput(input), () => null),
+  ...(actor !== null && { actor }),
+  ...(reason !== null && { reason }),
+  at: Number(at)
+})
+
+export const rowOfInput = ({ actor, at, id, input, reason, uuid }: Port.InboxRow): InboxRow => ({
+  uuid,
+  id,
+  input: JSON.stringify(input),
+  actor: actor ?? null,
+  reason: reason ?? null,
+  at
+})

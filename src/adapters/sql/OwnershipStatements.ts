@@ -1,0 +1,213 @@
+/** The statements that say which instance has which execution, and that keep inputs for it. */
+import { Effect } from "effect"
+import type { SqlClient } from "effect/sql"
+import type { GiveBackRequest, Held } from "../../ports/Leases.ts"
+import * as SagaInbox from "../../ports/SagaInbox.ts"
+import { type Statement, type TableNames, uuidsOf, whole } from "./SqlStatements.ts"
+
+/** A row of `saga_inbox`. The input is JSON text. */
+export interface InboxRow {
+  readonly uuid: string
+  readonly id: string
+  readonly input: string
+  readonly actor: string | null
+  readonly reason: string | null
+  readonly at: bigint | number
+}
+
+/** What became of an input. `full`: the most rows wait for the execution. Undefined: there is no such execution. */
+export type Submitted = SagaInbox.Submitted | "full" | undefined
+
+export interface OwnershipStatements {
+  /**
+   * Renews the lease of an owner by the clock of the database. Tells whether the lease was over; then it is renewed only
+   * with `always`. A first lease is given only with `begins`.
+   */
+  readonly renew: (
+    owner: string,
+    leaseMillis: number,
+    options: { readonly begins: boolean; readonly always: boolean }
+  ) => Statement<boolean>
+  /**
+   * Gives the owner those of the executions that name its former name, and ends the lease of that name. Gives the uuids of
+   * the others.
+   */
+  readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
+  /**
+   * Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. With `holds`,
+   * executions that name the owner are given too, except those listed with their stored revision. `except` names
+   * executions that are not given. Gives the uuids.
+   */
+  readonly claim: (
+    owner: string,
+    limit: number,
+    dueBy: number,
+    fingerprints: ReadonlyArray<string> | undefined,
+    holds: ReadonlyArray<Held> | undefined,
+    except: ReadonlyArray<string>
+  ) => Statement<ReadonlyArray<string>>
+  /** Takes the owner off executions, so that another owner may claim them at once. */
+  readonly disown: (owner: string, uuids: ReadonlyArray<string>) => Statement<void>
+  /**
+   * Gives the execution to the owner, unless another living owner works on it. Gives the owner it has then; undefined
+   * where there is no such execution.
+   */
+  readonly take: (uuid: string, owner: string, wakeAt: number) => Statement<string | undefined>
+  /** The executions among these that another owner has. */
+  readonly lost: (owner: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
+  /**
+   * Takes the owner from executions that it has at these revisions and for which no inputs wait. Gives their uuids. A
+   * `wakeAt` that is infinite: they wait for no time.
+   */
+  readonly giveBack: (requests: ReadonlyArray<GiveBackRequest>) => Statement<ReadonlyArray<string>>
+  /** Adds an input, and makes its execution due at the time of the input unless an owner works on it. */
+  readonly submit: (row: InboxRow) => Statement<Submitted>
+  /** The inputs that wait for these executions, in the order in which they are judged. */
+  readonly inbox: (uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<InboxRow>>
+  /** Ends the lease of an owner. */
+  readonly release: (owner: string) => Statement<void>
+  /** Removes owners whose lease was over a day ago. */
+  readonly forget: Statement<void>
+}
+
+// ---- Postgres --------------------------------------------------------------------------------------------------
+
+export const owning = (sql: SqlClient.SqlClient, tables: TableNames, channel: string): OwnershipStatements => ({
+  ...leasing(sql, tables),
+  ...claiming(sql, tables),
+  ...inboxOf(sql, tables, channel)
+})
+
+const leasing = (
+  sql: SqlClient.SqlClient,
+  { execution, instance }: TableNames
+): Pick<OwnershipStatements, "renew" | "adopt" | "release" | "forget"> => ({
+  renew: (owner, leaseMillis, { always, begins }) =>
+    Effect.map(
+      sql<{ readonly lapsed: boolean }>`with before as (
+                select lease_until <= clock_timestamp() as lapsed from ${instance} where id = ${owner}
+              ), renewed as (
+                insert into ${instance} as i (id, epoch, lease_until)
+                select ${owner}, 1, clock_timestamp() + ${leaseMillis}::float8 * interval '1 millisecond'
+                where ${begins} or exists (select from before)
+                on conflict (id) do update set lease_until = excluded.lease_until,
+                  epoch = i.epoch + (i.lease_until <= clock_timestamp())::int
+                where ${always} or i.lease_until > clock_timestamp()
+                returning i.id
+              )
+              select coalesce((select lapsed from before), false) or not exists (select from renewed) as lapsed`,
+      ([row]) => row?.lapsed === true
+    ),
+  adopt: (owner, former, uuids) =>
+    uuidsOf(sql<{ readonly uuid: string }>`with adopted as (
+                update ${execution} h set owner = ${owner}
+                where h.uuid = any(${uuids}::uuid[]) and h.owner = ${former} returning h.uuid
+              ), ended as (
+                delete from ${instance} where id = ${former}
+              )
+              select h.uuid from ${execution} h
+              where h.uuid = any(${uuids}::uuid[]) and h.owner is distinct from ${owner}
+                and h.uuid not in (select uuid from adopted)`),
+  release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),
+  forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
+})
+
+const claiming = (
+  sql: SqlClient.SqlClient,
+  { event, execution, instance }: TableNames
+): Pick<OwnershipStatements, "claim" | "disown" | "take" | "lost" | "giveBack"> => {
+  /** The listed executions that were not written since. */
+  const current = (holds: ReadonlyArray<Held>) =>
+    sql`select k.uuid from unnest(${holds.map(({ uuid }) => uuid)}::uuid[],
+          ${holds.map(({ revision }) => revision)}::int[]) as k (uuid, revision)
+        where not exists (select from ${event} e where e.uuid = k.uuid and e.revision = k.revision + 1)`
+  return {
+    claim: (owner, limit, dueBy, fingerprints, holds, except) =>
+      uuidsOf(sql<{ readonly uuid: string }>`with due as (
+                select h.uuid from ${execution} h
+                where h.claimable and h.wake_at <= ${whole(dueBy)}
+                  ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid not in (${current(holds)})`}
+                  ${fingerprints === undefined ? sql`` : sql`and h.fingerprint = any(${fingerprints}::text[])`}
+                  ${except.length === 0 ? sql`` : sql`and h.uuid <> all(${except}::uuid[])`}
+                  and not exists (
+                    select from ${instance} i
+                    where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
+                  )
+                order by h.wake_at limit ${limit} for update of h skip locked
+              )
+              update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
+              returning h.uuid`),
+    disown: (owner, uuids) =>
+      Effect.asVoid(sql`update ${execution} set owner = null where uuid = any(${uuids}::uuid[]) and owner = ${owner}`),
+    take: (uuid, owner, wakeAt) =>
+      Effect.map(
+        // The row is locked before it is read: of two that come at once the second sees the owner that the first has made.
+        sql<{ readonly owner: string }>`with seen as (
+                  select uuid, owner, wake_at from ${execution} where uuid = ${uuid}::uuid for update
+                ), taken as (
+                  update ${execution} h set owner = ${owner}, wake_at = ${whole(wakeAt)} from seen
+                  where h.uuid = seen.uuid and not (seen.wake_at is not distinct from 0 and exists (
+                    select from ${instance} i
+                    where i.id = seen.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
+                  ))
+                  returning h.owner
+                )
+                select coalesce(taken.owner, seen.owner) as owner from seen left join taken on true`,
+        ([row]) => row?.owner
+      ),
+    lost: (owner, uuids) =>
+      uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
+                where uuid = any(${uuids}::uuid[]) and owner <> ${owner}`),
+    giveBack: (requests) =>
+      // The revision is that of the facts: a write that changes nothing in the summary leaves it as it is.
+      uuidsOf(sql<{ readonly uuid: string }>`update ${execution} h set owner = null, wake_at = g.wake_at
+                from json_to_recordset(${JSON.stringify(requests.map(givenBack))}::json)
+                  as g (uuid uuid, owner text, revision int, wake_at bigint)
+                where h.uuid = any(${requests.map(({ uuid }) => uuid)}::uuid[]) and h.uuid = g.uuid
+                  and h.owner = g.owner and coalesce(h.inbox, 0) = 0
+                  and not exists (select from ${event} e where e.uuid = g.uuid and e.revision = g.revision + 1)
+                returning h.uuid`)
+  }
+}
+
+const givenBack = ({ owner, revision, uuid, wakeAt }: GiveBackRequest) => ({
+  uuid,
+  owner,
+  revision,
+  wake_at: Number.isFinite(wakeAt) ? Math.ceil(wakeAt) : null
+})
+
+const inboxOf = (
+  sql: SqlClient.SqlClient,
+  { execution, inbox }: TableNames,
+  channel: string
+): Pick<OwnershipStatements, "submit" | "inbox"> => ({
+  submit: ({ actor, at, id, input, reason, uuid }) =>
+    Effect.map(
+      sql<{ readonly settled: boolean; readonly added: boolean; readonly full: boolean }>`with head as (
+                select uuid, settled, coalesce(inbox, 0) >= ${SagaInbox.maxRows} as full from ${execution}
+                where uuid = ${uuid}::uuid for update
+              ), known as (
+                select from ${inbox} where uuid = ${uuid}::uuid and id = ${id}
+              ), added as (
+                insert into ${inbox} (uuid, id, input, actor, reason, at)
+                select uuid, ${id}, ${input}, ${actor}, ${reason}, ${whole(Number(at))} from head
+                where not settled and not head.full
+                on conflict do nothing returning id
+              ), due as (
+                update ${execution} h set inbox = coalesce(h.inbox, 0) + 1, claimable = true,
+                  wake_at = case when h.wake_at = 0 then 0 else least(h.wake_at, ${whole(Number(at))}) end
+                where h.uuid = ${uuid}::uuid and exists (select from added)
+              )
+              select head.settled, exists (select from added) as added,
+                head.full and not exists (select from known) as full,
+                case when exists (select from added) then pg_notify(${channel}, head.uuid::text) end from head`,
+      ([row]) => {
+        if (row === undefined) return undefined
+        if (row.settled) return "settled"
+        return row.added ? "stored" : row.full ? "full" : "known"
+      }
+    ),
+  inbox: (uuids) => sql`select uuid, id, input, actor, reason, at from ${inbox}
+          where uuid = any(${uuids}::uuid[]) order by at, id`
+})

@@ -1,0 +1,210 @@
+/** The statements that write executions, and the rows that they write. */
+import { Effect } from "effect"
+import type { SqlClient } from "effect/sql"
+import type { Fragment } from "effect/sql/Statement"
+import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import type { Statement, TableNames } from "./SqlStatements.ts"
+
+// ---- rows ------------------------------------------------------------------------------------------------------
+
+/** A row of `saga_event`: all facts of one write, as JSON text. */
+export interface EventRow {
+  readonly uuid: string
+  readonly revision: number
+  /** Tells the write of one attempt from the same write of another process. */
+  readonly writeId: string
+  readonly facts: string
+}
+
+/** A row of `saga_execution`: what people and recovery search by. Written only where a write changes it. */
+export interface SummaryRow {
+  readonly summary: ExecutionSummary.ExecutionSummary
+  /** An instance has something to do for the execution, now or at `wakeAt`. */
+  readonly claimable: boolean
+  readonly owner: string | null
+  /** 0: the owner works on it now; null: it waits for no time. In milliseconds since the epoch. */
+  readonly wakeAt: number | null
+  /** A caller in another process may wait for this write, so that the write is announced on the channel. */
+  readonly announced: boolean
+  /** The write is refused while inputs wait that its writer has not read. */
+  readonly closes: boolean
+}
+
+/** A row of `saga_name`: a uuid or `startKey` that a caller has given. It names one execution, for ever (SPEC C9). */
+export interface NameRow {
+  readonly name: string
+  readonly uuid: string
+  readonly startKey: string | null
+  readonly saga: string
+  readonly contextHash: string
+}
+
+/** What a write has to do with the inbox of its execution. */
+export interface InboxEffect {
+  readonly uuid: string
+  /** The write is refused while other rows wait. */
+  readonly closes: boolean
+  /** The ids of rows that leave the inbox with the write. */
+  readonly reads: ReadonlyArray<string>
+}
+
+/** The rows of one or more writes. */
+export interface Writes {
+  readonly events: ReadonlyArray<EventRow>
+  readonly summaries: ReadonlyArray<SummaryRow>
+  readonly names: ReadonlyArray<NameRow>
+  readonly inbox: ReadonlyArray<InboxEffect>
+}
+
+/** A name as the database gives it. `outcome` is null while its execution is kept. */
+export interface StoredName extends NameRow {
+  readonly outcome: string | null
+}
+
+// ---- the statements --------------------------------------------------------------------------------------------
+
+export interface WriteStatements {
+  /**
+   * Writes all rows, or none: fails with a unique violation, or with a check violation where inputs wait for an execution
+   * that the write closes. For executions without names, whose writes take nothing out of the inbox.
+   */
+  readonly write: (writes: Pick<Writes, "events" | "summaries">) => Statement<void>
+  /**
+   * Writes the rows of each execution whose revision and names are free, and for which no inputs wait that `inbox` does
+   * not allow. Gives the uuids of those executions. An execution that a write closes and that is not in `inbox` makes the
+   * statement fail as in `write`.
+   */
+  readonly writeFree: (writes: Writes) => Statement<ReadonlySet<string>>
+  /** The write ids that the database has at the given revisions. */
+  readonly writeIds: (
+    rows: ReadonlyArray<{ readonly uuid: string; readonly revision: number }>
+  ) => Statement<ReadonlyArray<{ readonly uuid: string; readonly writeId: string }>>
+  /** The names that are in use or used up. */
+  readonly names: (names: ReadonlyArray<string>) => Statement<ReadonlyArray<StoredName>>
+}
+
+// ---- Postgres --------------------------------------------------------------------------------------------------
+
+export const writing = (
+  sql: SqlClient.SqlClient,
+  { event, execution, inbox, instance, name }: TableNames,
+  channel: string
+): WriteStatements => {
+  const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
+  // A removed execution gets no summary again. The offset keeps the planner from hashing the whole table instead.
+  const isThere = sql`(h.revision = 1 or exists (select from ${execution} x where x.uuid = h.uuid offset 0))`
+  // Summaries are written by inserts only: the plan of a join, made while the table is empty, would scan it for ever.
+  const changing = (waiting: Fragment, left: Fragment) => sql`on conflict (uuid) do update set status = excluded.status,
+        direction = excluded.direction, decision = excluded.decision, commit_state = excluded.commit_state,
+        parked = excluded.parked, failure_tag = excluded.failure_tag, failure_path = excluded.failure_path,
+        revision = excluded.revision, settled = excluded.settled, claimable = excluded.claimable or ${waiting} > 0,
+        owner = excluded.owner, wake_at = excluded.wake_at, updated_at = excluded.updated_at, inbox = ${left}`
+  // A row says by 0 that its write closes the execution. The check of the column refuses -1: inputs wait. The number is
+  // that of the row under its lock, so an input that comes at the same moment is seen or comes after the write.
+  const unless = changing(
+    sql`coalesce(x.inbox, 0)`,
+    sql`case when excluded.inbox = 0 and x.inbox > 0 then -1 else x.inbox end`
+  )
+
+  const eventsOf = (rows: ReadonlyArray<EventRow>) => {
+    const column = <K extends keyof EventRow>(key: K) => rows.map((row) => row[key])
+    return sql`unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
+      ${column("facts")}::text[]) as e (uuid, revision, write_id, facts)`
+  }
+  const summariesOf = (rows: ReadonlyArray<SummaryRow>) =>
+    sql`json_populate_recordset(null::${execution}, ${JSON.stringify(rows.map(columnsOf))}::json) as h`
+
+  const effectsOf = (effects: ReadonlyArray<InboxEffect>) =>
+    sql`json_to_recordset(${JSON.stringify(effects)}::json) as f (uuid uuid, closes boolean, reads text[])`
+  // The row is locked before it is read: an input comes before the lock, or after the write.
+  const waitingOf = (effects: ReadonlyArray<InboxEffect>) =>
+    effects.length === 0
+      ? sql``
+      : sql`union all select h.uuid from (
+                  select x.uuid, x.inbox from ${execution} x where x.uuid = any(${effects.map(({ uuid }) => uuid)}::uuid[])
+                  order by x.uuid for update
+                ) h join ${effectsOf(effects)} on f.uuid = h.uuid
+                where f.closes
+                  and h.inbox > (select count(*) from ${inbox} i where i.uuid = f.uuid and i.id = any(f.reads))`
+  const goneOf = (effects: ReadonlyArray<InboxEffect>) =>
+    effects.length === 0
+      ? sql``
+      : sql`, gone as (
+                delete from ${inbox} i using ${effectsOf(effects)}
+                where i.uuid = f.uuid and i.id = any(f.reads) and i.uuid in (select uuid from written)
+                returning i.uuid
+              )`
+  const left = sql`coalesce(x.inbox, 0) - (select count(*)::int from gone g where g.uuid = x.uuid)`
+
+  return {
+    write: ({ events, summaries }) => {
+      const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}`
+      if (summaries.length === 0) return Effect.asVoid(inserted)
+      const changed = sql`changed as (insert into ${execution} as x select * from ${summariesOf(summaries)} where ${isThere} ${unless})`
+      const announced = announcedOf(summaries)
+      return Effect.asVoid(
+        announced.length === 0
+          ? sql`with ${changed} ${inserted}`
+          : sql`with ${changed}, written as (${inserted})
+                  select pg_notify(${channel}, uuid) from unnest(${announced}::text[]) as uuid where ${hasListeners}`
+      )
+    },
+    writeFree: (writes) =>
+      Effect.map(
+        sql<{ readonly uuid: string }>`with given as (
+                select * from json_to_recordset(${JSON.stringify(writes.names)}::json)
+                  as g (name text, uuid uuid, "startKey" text, saga text, "contextHash" text)
+              ), named as (
+                insert into ${name} (name, uuid, start_key, saga, context_hash)
+                select name, uuid, "startKey", saga, "contextHash" from given
+                where uuid not in (select g.uuid from given g join ${name} using (name))
+                on conflict do nothing returning name
+              ), refused as (
+                select uuid from given where name not in (select name from named) ${waitingOf(writes.inbox)}
+              ), written as (
+                insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(writes.events)}
+                where uuid not in (select uuid from refused)
+                on conflict do nothing returning uuid
+              ) ${goneOf(writes.inbox)}, changed as (
+                insert into ${execution} as x select * from ${summariesOf(writes.summaries)}
+                where (uuid in (select uuid from written)) is true and ${isThere}
+                ${writes.inbox.length === 0 ? unless : changing(left, sql`nullif(${left}, 0)`)}
+              )
+              select uuid, case when uuid::text = any(${announcedOf(writes.summaries)}::text[]) and ${hasListeners}
+                then pg_notify(${channel}, uuid::text) end from written`,
+        (stored) => new Set(stored.map(({ uuid }) => uuid))
+      ),
+    writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
+          join unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
+            as i (uuid, revision) on e.uuid = i.uuid and e.revision = i.revision`,
+    names: (names) => sql`select name, uuid, start_key as "startKey", saga, context_hash as "contextHash", outcome
+          from ${name} where name = any(${names}::text[])`
+  }
+}
+
+const announcedOf = (summaries: ReadonlyArray<SummaryRow>) =>
+  summaries.flatMap(({ announced, summary }) => (announced ? [summary.uuid] : []))
+
+/** JSON leaves out what is undefined, and the column is null then. */
+const columnsOf = ({ claimable, closes, owner, summary, wakeAt }: SummaryRow) => ({
+  uuid: summary.uuid,
+  start_key: summary.startKey,
+  saga: summary.saga,
+  fingerprint: summary.fingerprint,
+  status: summary.status,
+  direction: summary.direction,
+  decision: summary.decision,
+  commit_state: summary.commitState,
+  user_name: summary.user,
+  parked: summary.parked,
+  failure_tag: summary.failure?.tag,
+  failure_path: summary.failure?.path,
+  revision: summary.revision,
+  settled: summary.settled,
+  claimable,
+  owner,
+  wake_at: wakeAt,
+  created_at: summary.createdAt,
+  updated_at: summary.updatedAt,
+  inbox: closes ? 0 : undefined
+})

@@ -1,0 +1,216 @@
+/** SPEC C16 and C20, where the store keeps them: inputs for the owner of an execution, and who that is. */
+import type { Mutant } from "./Mutant.ts"
+
+const repository = "test/ports/SagaExecutionRepository.test.ts"
+const keyValue = "test/adapters/keyvalue/KeyValueRepository.test.ts"
+const sql = "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
+const memory = "src/ports/SagaExecutionRepository.ts"
+const leases = "src/ports/Leases.ts"
+const functions = "src/adapters/keyvalue/KeyValueRepository.ts"
+const writes = "src/adapters/sql/WriteStatements.ts"
+const owners = "src/adapters/sql/OwnershipStatements.ts"
+
+export const ownership: ReadonlyArray<Mutant> = [
+  // ---- C16 -----------------------------------------------------------------------------------------------------
+  {
+    rule: "C16",
+    what: "an execution ends while inputs wait (memory)",
+    file: memory,
+    find: "if (hint?.closes === true && SagaInbox",
+    replace: "if (hint?.closes === undefined && SagaInbox",
+    tests: [repository]
+  },
+  {
+    rule: "C16",
+    what: "an execution ends while inputs wait (key-value)",
+    file: functions,
+    find: "if (hint?.closes === true && SagaInbox",
+    replace: "if (hint?.closes === undefined && SagaInbox",
+    tests: [keyValue]
+  },
+  {
+    rule: "C16",
+    what: "an execution ends while inputs wait (SQL)",
+    file: writes,
+    find: "case when excluded.inbox = 0 and x.inbox > 0 then -1 else x.inbox end",
+    replace: "x.inbox",
+    tests: [sql]
+  },
+  {
+    rule: "C16",
+    what: "an execution ends while inputs wait, where its write has read some of them (SQL)",
+    file: writes,
+    find: "where f.closes\n",
+    replace: "where false\n",
+    tests: [sql]
+  },
+  {
+    rule: "C16",
+    what: "a write that is refused takes inputs out of the inbox (SQL)",
+    file: writes,
+    find: " and i.uuid in (select uuid from written)",
+    replace: "",
+    tests: [sql]
+  },
+  {
+    rule: "C16",
+    what: "inputs that are read stay (memory)",
+    file: memory,
+    find: "      known.inbox = SagaInbox.without(known.inbox, hint?.reads)\n",
+    replace: "",
+    tests: [repository]
+  },
+  {
+    rule: "C16",
+    what: "an input replaces another one with its id (memory)",
+    file: memory,
+    find: `    if (rows.has(row.id)) return Effect.succeed("known")\n`,
+    replace: "",
+    tests: [repository]
+  },
+  {
+    rule: "C16",
+    what: "any number of inputs waits (memory)",
+    file: memory,
+    find: "if (rows.size >= SagaInbox.maxRows)",
+    replace: "if (rows.size < 0)",
+    tests: [repository]
+  },
+  {
+    rule: "C16",
+    what: "any number of inputs waits (SQL)",
+    file: owners,
+    find: "where not settled and not head.full",
+    replace: "where not settled",
+    tests: [sql]
+  },
+  {
+    rule: "C16",
+    what: "inputs outlive their execution (SQL)",
+    file: "src/adapters/sql/SqlTables.ts",
+    find: '      uuid uuid not null references ${t("saga_execution")} (uuid) on delete cascade,\n',
+    replace: "      uuid uuid not null,\n",
+    tests: [sql]
+  },
+  // ---- C20 -----------------------------------------------------------------------------------------------------
+  {
+    rule: "C20",
+    what: "an input does not make its execution due (memory)",
+    file: memory,
+    find: "    known.hint = dueFrom(known.hint, row.at)\n",
+    replace: "",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "an input does not make its execution due (key-value)",
+    file: functions,
+    find: "    const hint = dueFrom(hints.get(uuid), row.at)\n",
+    replace: "    const hint = hints.get(uuid)\n",
+    tests: [keyValue]
+  },
+  {
+    rule: "C20",
+    what: "an input does not make its execution due (SQL)",
+    file: owners,
+    find: "wake_at = case when h.wake_at = 0 then 0 else least(h.wake_at, ${whole(Number(at))}) end",
+    replace: "wake_at = h.wake_at",
+    tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "an input does not make due what waits for a person (memory)",
+    file: leases,
+    find: "(isClaimable(state) || isWaitedFor(execution))",
+    replace: "isClaimable(state)",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "an execution is given back that was written since (memory)",
+    file: memory,
+    find: "known.state.revision !== revision || ",
+    replace: "",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "an execution is given back that was written since (SQL)",
+    file: owners,
+    find: "\n                  and not exists (select from ${event} e where e.uuid = g.uuid and e.revision = g.revision + 1)",
+    replace: "",
+    tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "an execution is given back for which inputs wait (memory)",
+    file: memory,
+    find: " || known.inbox !== undefined) return false",
+    replace: ") return false",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "an execution is given back for which inputs wait (SQL)",
+    file: owners,
+    find: " and coalesce(h.inbox, 0) = 0",
+    replace: "",
+    tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "an execution is given back by an instance that does not have it (SQL)",
+    file: owners,
+    find: "and h.owner = g.owner",
+    replace: "",
+    tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "a lease that is over is renewed under its name (memory)",
+    file: leases,
+    find: "if (lapsed && request.renews !== true) return",
+    replace: "if (lapsed && limit < 0) return",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "a lease that is over is renewed under its name (SQL)",
+    file: owners,
+    find: "where ${always} or i.lease_until > clock_timestamp()",
+    replace: "where true",
+    tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "an instance with a new name does not get what it holds (memory)",
+    file: leases,
+    find: "        else if (hint.owner !== undefined) execution.hint = { ...hint, owner }\n",
+    replace: "",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "an instance with a new name gets what others have taken (SQL)",
+    file: owners,
+    find: " and h.owner = ${former} returning",
+    replace: " returning",
+    tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "an instance does not take up what it holds at an older revision (memory)",
+    file: leases,
+    find: "(seen === undefined || state.revision > seen)",
+    replace: "seen === undefined",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "an instance does not take up what it holds at an older revision (SQL)",
+    file: owners,
+    find: "        where not exists (select from ${event} e where e.uuid = k.uuid and e.revision = k.revision + 1)",
+    replace: "",
+    tests: [sql]
+  }
+]

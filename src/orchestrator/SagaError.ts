@@ -37,6 +37,7 @@ import {
   SagaExecutionNotFound,
   SagaExecutionRepositoryError,
   SagaExecutionRetired,
+  SagaInboxFull,
   SagaRepositoryUnsupported
 } from "../ports/SagaExecutionRepository.ts"
 import { InvalidSetting } from "../ports/Setting.ts"
@@ -77,6 +78,7 @@ export {
   SagaFailedCommitCallback,
   SagaFailedExecution,
   SagaFailedExecutionStep,
+  SagaInboxFull,
   SagaInvalid,
   SagaInvalidUuid,
   SagaNotCancellable,
@@ -126,6 +128,7 @@ export const SagaExecutionError = Schema.Union([
   SagaExecutionConflict,
   SagaExecutionRetired,
   SagaExecutionRepositoryError,
+  SagaInboxFull,
   SagaRepositoryUnsupported,
   SagaAlreadyDecided,
   SagaNotCancellable,

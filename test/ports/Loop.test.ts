@@ -12,7 +12,10 @@ import {
   SagaManager,
   TransactionCommitter
 } from "effect-saga"
+import { PgliteClient } from "effect-saga/pglite"
+import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as Loop from "../../src/ports/Loop.ts"
+import { aedes, until } from "../fixtures/mqtt.ts"
 
 /** Lets every loop die at its first turn, and says which have died and which have come back. */
 const makeFaults = Effect.sync(() => {
@@ -32,6 +35,9 @@ const saga = Saga.make("Pay", { context: {} }).pipe(
   Saga.commit
 )
 const quiet = Logger.layer([])
+
+/** Loops that only adapters have. */
+const ofAdapters: ReadonlyArray<Loop.Name> = ["retention", "MQTT connection"]
 
 describe("the loops of a process", () => {
   it.effect("F5 go on after a defect, each of them, and sagas run to their end", () =>
@@ -55,12 +61,37 @@ describe("the loops of a process", () => {
         const exit = running.pollUnsafe()
         assert.deepStrictEqual(exit?._tag === "Success" ? exit.value : exit, { payment: "p1" })
       }).pipe(Effect.provide(Layer.provide(programs, shared)))
-      // The others belong to SQL and MQTT, and their tests give them their defects.
-      const elsewhere: ReadonlyArray<Loop.Name> = ["retention", "MQTT connection"]
-      for (const name of Loop.names.filter((name) => !elsewhere.includes(name))) {
+      for (const name of Loop.names.filter((name) => !ofAdapters.includes(name))) {
         assert.isAtLeast(turns.get(name) ?? 0, 2, name)
       }
     }).pipe(Effect.provide(quiet))
+  )
+
+  it.live(
+    "F5 go on after a defect on SQL and MQTT too, and sagas run to their end",
+    () =>
+      Effect.gen(function* () {
+        const { fault, turns } = yield* makeFaults
+        const faults = Layer.succeed(Loop.LoopFault, fault)
+        const programs = Layer.merge(
+          SagaManager.layer([saga]).pipe(Layer.provide(SagaConfig.layer({ service: "orders" }))),
+          Participant.layer(Bank, { Charge: () => Effect.succeed("p1") })
+        ).pipe(
+          Layer.provide([
+            SqlSagaExecutionRepository.layer().pipe(Layer.provide(PgliteClient.layer())),
+            aedes,
+            ParticipantStore.layerMemory,
+            TransactionCommitter.layerNone
+          ]),
+          Layer.provide(faults)
+        )
+        yield* Effect.gen(function* () {
+          assert.deepStrictEqual(yield* SagaManager.execute(saga, { context: {} }), { payment: "p1" })
+          // Every loop has died at its first turn, and comes back after a second.
+          yield* until(Effect.sync(() => Loop.names.every((name) => (turns.get(name) ?? 0) >= 2)))
+        }).pipe(Effect.provide(programs))
+      }).pipe(Effect.provide(quiet)),
+    30_000
   )
 
   it.effect("rest a second after a defect, and say which loop it was", () =>

@@ -18,7 +18,7 @@ import type { Envelope } from "../wire/Envelope.ts"
 import { started } from "./ExecutionInput.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import type { ExecutionScope } from "./steps/ExecutionScope.ts"
-import { buildRequest } from "./steps/RemoteRequest.ts"
+import { buildRequest } from "./steps/RemoteStep.ts"
 import { overlay, runCallback } from "./steps/StepCallback.ts"
 
 export type { ExecutionScope } from "./steps/ExecutionScope.ts"

@@ -14,7 +14,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a refusal (400) that nobody handles counts as success",
-    file: "src/orchestrator/steps/RemoteReply.ts",
+    file: "src/orchestrator/steps/RemoteStep.ts",
     find: "  return Effect.succeed(facts.failedWith(failure))",
     replace: `  return Effect.succeed({ _tag: "StepSucceeded", path, result: stored, recovered: true, at: facts.scope.clock.currentTimeMillisUnsafe() })`,
     tests: [remote]
@@ -22,7 +22,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a callback of a reply that fails counts as success",
-    file: "src/orchestrator/steps/RemoteReply.ts",
+    file: "src/orchestrator/steps/RemoteStep.ts",
     find: "Exit.isSuccess(exit) ? facts.succeeded(exit.value, context) : facts.failed(exit.cause)",
     replace: `Exit.isSuccess(exit) ? facts.succeeded(exit.value, context) : ({ _tag: "StepSucceeded", path, at: scope.clock.currentTimeMillisUnsafe() } as SagaEvent)`,
     tests: [remote]

@@ -37,7 +37,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "a compensation may run longer than the request that it compensates",
-    file: "src/orchestrator/steps/RemoteRequest.ts",
+    file: "src/orchestrator/steps/RemoteStep.ts",
     find: "content.success, lifetime(scope, state))",
     replace: "content.success, at + scope.schedule.maxMessageLifetime)",
     tests: ["test/orchestrator/steps/remote.test.ts"]
@@ -69,7 +69,7 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "a transaction is opened where nobody ends it",
-    file: "src/orchestrator/steps/RemoteRequest.ts",
+    file: "src/orchestrator/steps/RemoteStep.ts",
     find: "transactions: transactional ? [...ambient, uuid] : ambient",
     replace: "transactions: [...ambient, uuid]",
     tests: ["test/orchestrator/steps/remote.test.ts"]

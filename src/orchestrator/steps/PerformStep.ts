@@ -1,13 +1,9 @@
-/**
- * Performs one instruction about a step, and gives the facts that follow from it. Each kind has a file of its own: local
- * callbacks, requests, replies.
- */
+/** Performs one instruction about a step, and gives the facts that follow from it. Each kind has a file of its own. */
 import { Effect } from "effect"
 import type { Instruction } from "../../execution/rules/Instruction.ts"
 import type { ExecutionScope, Facts } from "./ExecutionScope.ts"
 import * as LocalStep from "./LocalStep.ts"
-import * as RemoteReply from "./RemoteReply.ts"
-import * as RemoteRequest from "./RemoteRequest.ts"
+import * as RemoteStep from "./RemoteStep.ts"
 
 export type { ExecutionScope } from "./ExecutionScope.ts"
 
@@ -25,12 +21,12 @@ export const perform = (scope: ExecutionScope, instruction: StepInstruction): Ef
     case "MapContext":
       return Effect.succeed(LocalStep.mapContext(scope, instruction))
     case "BuildRequest":
-      return Effect.succeed(RemoteRequest.buildRequest(scope, instruction))
+      return Effect.succeed(RemoteStep.buildRequest(scope, instruction))
     case "BuildProbe":
-      return Effect.succeed(RemoteRequest.buildProbe(scope, instruction))
+      return Effect.succeed(RemoteStep.buildProbe(scope, instruction))
     case "BuildCompensation":
-      return Effect.succeed(RemoteRequest.buildCompensation(scope, instruction))
+      return Effect.succeed(RemoteStep.buildCompensation(scope, instruction))
     case "HandleReply":
-      return RemoteReply.handleReply(scope, instruction)
+      return RemoteStep.handleReply(scope, instruction)
   }
 }

@@ -17,7 +17,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     what: "an execution ends while inputs wait (memory)",
     file: memory,
     find: "if (hint?.closes === true && SagaInbox",
-    replace: "if (hint?.closes === undefined && SagaInbox",
+    replace: "if (hint?.closes === true && hint.wakeAt === -1 && SagaInbox",
     tests: [repository]
   },
   {
@@ -25,7 +25,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     what: "an execution ends while inputs wait (key-value)",
     file: functions,
     find: "if (hint?.closes === true && SagaInbox",
-    replace: "if (hint?.closes === undefined && SagaInbox",
+    replace: "if (hint?.closes === true && hint.wakeAt === -1 && SagaInbox",
     tests: [keyValue]
   },
   {

@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
+import type * as Sql from "effect/sql/Statement"
 
 export type Statement<A> = Effect.Effect<A, SqlError>
 
@@ -21,4 +22,16 @@ export interface TableNames {
   readonly name: TableName
   readonly instance: TableName
   readonly inbox: TableName
+}
+
+/**
+ * A statement whose text never changes, put together once: it leaves with every write, and to put it together costs as much
+ * as to send it. `statement` has any values in place of the parameters; the function takes them in the same order.
+ */
+export const withFixedText = (
+  sql: SqlClient.SqlClient,
+  statement: Sql.Statement<object>
+): ((parameters: ReadonlyArray<unknown>) => Statement<unknown>) => {
+  const [text] = statement.compile(true)
+  return (parameters) => sql.unsafe(text, parameters)
 }

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
-import type { Statement, TableNames } from "./SqlStatements.ts"
+import { type Statement, type TableNames, withFixedText } from "./SqlStatements.ts"
 
 // ---- rows ------------------------------------------------------------------------------------------------------
 
@@ -106,13 +106,17 @@ export const writing = (
     sql`case when excluded.inbox = 0 and x.inbox > 0 then -1 else x.inbox end`
   )
 
-  const eventsOf = (rows: ReadonlyArray<EventRow>) => {
-    const column = <K extends keyof EventRow>(key: K) => rows.map((row) => row[key])
-    return sql`unnest(${column("uuid")}::uuid[], ${column("revision")}::int[], ${column("writeId")}::text[],
-      ${column("facts")}::text[]) as e (uuid, revision, write_id, facts)`
-  }
-  const summariesOf = (rows: ReadonlyArray<SummaryRow>) =>
-    sql`json_populate_recordset(null::${execution}, ${JSON.stringify(rows.map(columnsOf))}::json) as h`
+  /** The columns of events, in the order of the table. */
+  const columnsOfEvents = (rows: ReadonlyArray<EventRow>): ReadonlyArray<unknown> => [
+    rows.map(({ uuid }) => uuid),
+    rows.map(({ revision }) => revision),
+    rows.map(({ writeId }) => writeId),
+    rows.map(({ facts }) => facts)
+  ]
+  const eventsOf = ([uuids, revisions, writeIds, facts]: ReadonlyArray<unknown>) =>
+    sql`unnest(${uuids}::uuid[], ${revisions}::int[], ${writeIds}::text[], ${facts}::text[])
+      as e (uuid, revision, write_id, facts)`
+  const summariesOf = (rows: string) => sql`json_populate_recordset(null::${execution}, ${rows}::json) as h`
 
   const effectsOf = (effects: ReadonlyArray<InboxEffect>) =>
     sql`json_to_recordset(${JSON.stringify(effects)}::json) as f (uuid uuid, closes boolean, reads text[])`
@@ -136,17 +140,27 @@ export const writing = (
               )`
   const left = sql`coalesce(x.inbox, 0) - (select count(*)::int from gone g where g.uuid = x.uuid)`
 
+  // The statements of almost every write.
+  const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf([[], [], [], []])}`
+  const changed = sql`changed as (insert into ${execution} as x select * from ${summariesOf("[]")} where ${isThere} ${unless})`
+  const writeEvents = withFixedText(sql, inserted)
+  const writeBoth = withFixedText(sql, sql`with ${changed} ${inserted}`)
+  const writeAndAnnounce = withFixedText(
+    sql,
+    sql`with ${changed}, written as (${inserted})
+          select pg_notify(${channel}, uuid) from unnest(${[]}::text[]) as uuid where ${hasListeners}`
+  )
+
   return {
     write: ({ events, summaries }) => {
-      const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(events)}`
-      if (summaries.length === 0) return Effect.asVoid(inserted)
-      const changed = sql`changed as (insert into ${execution} as x select * from ${summariesOf(summaries)} where ${isThere} ${unless})`
+      const columns = columnsOfEvents(events)
+      if (summaries.length === 0) return Effect.asVoid(writeEvents(columns))
+      const rows = jsonOf(summaries)
       const announced = announcedOf(summaries)
       return Effect.asVoid(
         announced.length === 0
-          ? sql`with ${changed} ${inserted}`
-          : sql`with ${changed}, written as (${inserted})
-                  select pg_notify(${channel}, uuid) from unnest(${announced}::text[]) as uuid where ${hasListeners}`
+          ? writeBoth([rows, ...columns])
+          : writeAndAnnounce([rows, ...columns, channel, announced])
       )
     },
     writeFree: (writes) =>
@@ -162,11 +176,11 @@ export const writing = (
               ), refused as (
                 select uuid from given where name not in (select name from named) ${waitingOf(writes.inbox)}
               ), written as (
-                insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(writes.events)}
+                insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(columnsOfEvents(writes.events))}
                 where uuid not in (select uuid from refused)
                 on conflict do nothing returning uuid
               ) ${goneOf(writes.inbox)}, changed as (
-                insert into ${execution} as x select * from ${summariesOf(writes.summaries)}
+                insert into ${execution} as x select * from ${summariesOf(jsonOf(writes.summaries))}
                 where (uuid in (select uuid from written)) is true and ${isThere}
                 ${writes.inbox.length === 0 ? unless : changing(left, sql`nullif(${left}, 0)`)}
               )
@@ -184,6 +198,8 @@ export const writing = (
 
 const announcedOf = (summaries: ReadonlyArray<SummaryRow>) =>
   summaries.flatMap(({ announced, summary }) => (announced ? [summary.uuid] : []))
+
+const jsonOf = (summaries: ReadonlyArray<SummaryRow>): string => JSON.stringify(summaries.map(columnsOf))
 
 /** JSON leaves out what is undefined, and the column is null then. */
 const columnsOf = ({ claimable, closes, owner, summary, wakeAt }: SummaryRow) => ({

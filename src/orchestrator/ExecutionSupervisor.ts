@@ -101,6 +101,8 @@ export interface Options {
   readonly drive: ExecutionLoop
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
   readonly takeUp: TakeUp
+  /** Parks an execution as a whole, with its cause. */
+  readonly setAside: (uuid: string, cause: Cause.Cause<RunError>) => Effect.Effect<void>
   /** After how many milliseconds an execution is looked at again whose runner has failed. */
   readonly recoveryInterval: number
   readonly maxRunning: number
@@ -219,7 +221,7 @@ class Supervisor implements ExecutionSupervisor {
       case "Fail":
         return this.waiters.fail(uuid, output.exit, output.onlyStarters)
       case "SetAside":
-        return this.log(Effect.logError("An execution is set aside: its runners die", { uuid }, output.cause))
+        return this.fork(this.options.setAside(uuid, output.cause))
       case "Abandon":
         return Inbox.abandon(output.inbox, output.exit)
     }
@@ -253,14 +255,14 @@ class Supervisor implements ExecutionSupervisor {
 
   private ended(uuid: string, exit: Exit.Exit<LoopResult, RunError>): void {
     if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
-      this.log(Effect.logWarning("A saga runner died", { uuid }, exit.cause))
+      this.fork(Effect.logWarning("A saga runner died", { uuid }, exit.cause))
     }
     this.on(uuid, { _tag: "Ended", exit })
     this.admission.next()
   }
 
-  private log(message: Effect.Effect<void>): void {
-    Effect.runForkWith(this.options.services)(message)
+  private fork(work: Effect.Effect<void>): void {
+    Effect.runForkWith(this.options.services)(work)
   }
 
   /** Loads an execution to go on with it. Where no other instance works on it, a step stored as running was left half done. */

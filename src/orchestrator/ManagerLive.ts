@@ -26,6 +26,7 @@ import * as Recovery from "./Recovery.ts"
 import { checkOwnService, register } from "./Registration.ts"
 import * as ReplyConsumer from "./ReplyConsumer.ts"
 import * as SagaConfig from "./SagaConfig.ts"
+import * as SetAside from "./SetAside.ts"
 import * as StartExecution from "./StartExecution.ts"
 import * as Takeover from "./Takeover.ts"
 
@@ -76,6 +77,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     drive,
     load,
     takeUp: Takeover.make(membership, schedule),
+    setAside: yield* SetAside.make(repository),
     services: yield* Effect.context<never>()
   })
 

@@ -65,7 +65,8 @@ export class SagaManager extends Context.Service<
     ) => Effect.Effect<SagaExecution, SagaInput.SagaAlreadyDecided | ControlError>
     /**
      * Tries the parked compensation of a step again, when its cause is repaired. The path is one of
-     * `SagaExecution.parked`; that may also be a service that is stalled, like `payments:commit`.
+     * `SagaExecution.parked`; that may also be a service that is stalled, like `payments:commit`, or `execution` for one
+     * that is set aside as a whole.
      */
     readonly retryParked: (
       uuid: string,

@@ -50,7 +50,7 @@ export type Output =
   /** Resume the waiters whose wish the execution fulfils. */
   | { readonly _tag: "Tell"; readonly result: LoopResult }
   | { readonly _tag: "Fail"; readonly exit: Exit.Exit<never, RunError>; readonly onlyStarters: boolean }
-  /** Say that the execution is not looked at any more: each of its runners dies. */
+  /** Park the execution as a whole: each of its runners dies, or its write can never work. */
   | { readonly _tag: "SetAside"; readonly cause: Cause.Cause<RunError> }
   /** Fail the inputs that nobody judges any more. */
   | { readonly _tag: "Abandon"; readonly inbox: Inbox.Inbox; readonly exit: Exit.Exit<never, RunError> }
@@ -90,7 +90,7 @@ export const reduce = (slot: Slot | undefined, event: SlotEvent, moment: Moment)
         ? { slot, outputs: [{ _tag: "Schedule", at: moment.now + moment.recoveryInterval, since: event.since }] }
         : run(undefined, event.since, none, deathsOf(slot))
     case "Claimed":
-      if (!isActive(slot)) return run(event.takenUp, event.since, none)
+      if (!isActive(slot)) return run(event.takenUp, event.since, none, deathsOf(slot))
       return slot._tag === "Leaving" ? { slot: { ...slot, isBack: true }, outputs: none } : unchanged(slot)
     case "Lost":
       return slot?._tag === "Running"
@@ -180,10 +180,11 @@ const failed = (
     { _tag: "Fail", exit, onlyStarters: false },
     { _tag: "Abandon", inbox, exit }
   ]
-  if (isFinal(cause)) return { slot: undefined, outputs: told }
+  const setAside: Output = { _tag: "SetAside", cause }
+  if (isFinal(cause)) return { slot: undefined, outputs: isRefused(cause) ? [setAside, ...told] : told }
   const deaths = Cause.hasDies(cause) ? deathsOf(slot) + 1 : 0
   // A bug that is met again and again: trying for ever would fill the log and help nobody (F13).
-  if (deaths === maxDeaths) return { slot: undefined, outputs: [{ _tag: "SetAside", cause }, ...told] }
+  if (deaths === maxDeaths) return { slot: undefined, outputs: [setAside, ...told] }
   // The store was away for longer than a runner tries, or there may be a bug. The execution stays this process's.
   const again: Output = { _tag: "Schedule", at: now + recoveryInterval, since: never }
   return { slot: { _tag: "Waiting", deaths }, outputs: [again, ...told] }
@@ -201,6 +202,15 @@ const isFinal = (cause: Cause.Cause<RunError>): boolean =>
     (reason) =>
       reason._tag === "Fail" &&
       (reason.error._tag !== "SagaExecutionRepositoryError" || reason.error.reason !== "unavailable")
+  )
+
+/** The store refuses a write of the execution for good: without a mark it would be in no list (F13). */
+const isRefused = (cause: Cause.Cause<RunError>): boolean =>
+  cause.reasons.some(
+    (reason) =>
+      reason._tag === "Fail" &&
+      reason.error._tag === "SagaExecutionRepositoryError" &&
+      reason.error.reason === "rejected"
   )
 
 const isConflict = (cause: Cause.Cause<RunError>): boolean =>

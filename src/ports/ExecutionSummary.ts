@@ -47,9 +47,9 @@ export const of = ({ parked, settled, state }: SagaExecution): ExecutionSummary 
   commitState: state.commitState,
   ...(state.user !== undefined && { user: state.user }),
   parked: parked.length > 0,
-  ...(state.failure !== undefined && {
-    failure: { tag: state.failure._tag, ...("path" in state.failure && { path: state.failure.path }) }
-  }),
+  ...(state.failure !== undefined
+    ? { failure: { tag: state.failure._tag, ...("path" in state.failure && { path: state.failure.path }) } }
+    : state.setAside === "parked" && { failure: { tag: "SetAside" } }),
   revision: state.revision,
   settled,
   createdAt: state.createdAt,

@@ -98,15 +98,16 @@ export interface Claimed {
 }
 
 /** Whether an instance has work with the execution: run it, tell participants, send again, apply a deadline. */
-export const isClaimable = ({ autocommit, commitState, reopened, status }: SagaState): boolean =>
-  status === "created" ||
-  status === "running" ||
-  status === "paused" ||
-  commitState === "reserving" ||
-  commitState === "committing" ||
-  commitState === "rejecting" ||
-  (status === "finished" && commitState === "none" && autocommit) ||
-  reopened.length > 0
+export const isClaimable = ({ autocommit, commitState, reopened, setAside, status }: SagaState): boolean =>
+  setAside !== "parked" &&
+  (status === "created" ||
+    status === "running" ||
+    status === "paused" ||
+    commitState === "reserving" ||
+    commitState === "committing" ||
+    commitState === "rejecting" ||
+    (status === "finished" && commitState === "none" && autocommit) ||
+    reopened.length > 0)
 
 /** An execution that a repository keeps, with the hint of its last write. A claim replaces the hint. */
 export interface KeptExecution {

@@ -294,6 +294,24 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.deepStrictEqual(new Set(uuids(taken)), new Set(uuids(due)))
     }))
 
+  test("F13 claim leaves an execution that is set aside until a person has asked for it; find lists it as parked", () =>
+    Effect.gen(function* () {
+      const { find, load, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const running = yield* store(Sample.started(Sample.created({ saga })))
+      const parked = yield* store(Sample.setAside(running))
+      assert.deepStrictEqual(yield* claimed([parked], Sample.uniqueName(), Sample.time), [])
+      const { items } = yield* find({ saga, parked: true })
+      assert.deepStrictEqual(
+        items.map(({ failure, uuid }) => [uuid, failure?.tag]),
+        [[parked.uuid, "SetAside"]]
+      )
+      assert.deepStrictEqual((yield* load(parked.uuid)).parked, ["execution"])
+      const retried = yield* store(Sample.retried(yield* load(parked.uuid)))
+      assert.deepStrictEqual(uuids(yield* claimed([retried], Sample.uniqueName(), Sample.time)), [retried.uuid])
+      assert.deepStrictEqual((yield* find({ saga, parked: true })).items, [])
+    }))
+
   test("claim takes no more than its limit, and no execution twice when several owners claim at once", () =>
     Effect.gen(function* () {
       const { claim } = yield* repository

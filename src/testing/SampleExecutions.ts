@@ -160,6 +160,14 @@ export const parked = (execution: SagaExecution): SagaExecution =>
     { _tag: "TransactionSettled", state: "rejected", at: at(execution) }
   )
 
+/** Its runners died: nobody looks at it before a person has asked for it. */
+export const setAside = (execution: SagaExecution): SagaExecution =>
+  after(execution, { _tag: "StepParked", path: "execution", reason: "Error: a bug", at: at(execution) })
+
+/** A person has asked for it. */
+export const retried = (execution: SagaExecution): SagaExecution =>
+  after(execution, { _tag: "StepUnparked", path: "execution", actor: "ann", at: at(execution) })
+
 /** All steps are compensated, and not all services were told. */
 export const undone = (execution: SagaExecution): SagaExecution =>
   after(

@@ -4,6 +4,7 @@
  */
 import type { Of, SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../execution/rules/SagaFailure.ts"
+import { whole } from "../execution/rules/SagaState.ts"
 
 /** A `SagaExecution`, or another value with the facts of one execution, the oldest first. */
 export interface Told {
@@ -78,7 +79,7 @@ const withoutChoices = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<SagaEve
 }
 
 const namesOf = (events: ReadonlyArray<SagaEvent>): ((path: string) => string) => {
-  const names = new Map<string, string>()
+  const names = new Map([[whole, "the execution"]])
   for (const event of events) if ("name" in event && event.name !== undefined) names.set(event.path, event.name)
   return (path) => names.get(path) ?? `step ${path}`
 }
@@ -121,7 +122,8 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
       case "StepCompensated":
         return `${step} compensated`
       case "StepParked":
-        return `${step} is parked for a person: ${event.reason}`
+        // The message of a defect may hold a value.
+        return `${step} is parked for a person: ${event.path === whole && !values ? "it cannot go on" : event.reason}`
       case "StepUnparked":
         return `${step} is tried again by ${event.actor}${given(event.reason)}`
       case "StepResolved":

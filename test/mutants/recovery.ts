@@ -543,6 +543,48 @@ export const recovery: ReadonlyArray<Mutant> = [
     tests: [decision, twoPhase]
   },
 
+  // ---- what is set aside -----------------------------------------------------------------------------------------
+  {
+    rule: "F13",
+    what: "an execution that is set aside is claimed again",
+    file: "src/ports/Leases.ts",
+    find: `setAside !== "parked" &&`,
+    replace: `(setAside !== "parked" || true) &&`,
+    tests: [repository]
+  },
+  {
+    rule: "F13",
+    what: "an execution that is set aside is decided all the same",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: `  if (self.setAside !== undefined) return self.setAside === "retried"`,
+    replace: `  if (self.setAside === "retried") return self.setAside === "retried"`,
+    tests: [decision, poison]
+  },
+  {
+    rule: "F13",
+    what: "an execution whose write is refused for good is in no list",
+    file: "src/orchestrator/Slot.ts",
+    find: "isRefused(cause) ? [setAside, ...told] : told",
+    replace: "told",
+    tests: [poison]
+  },
+  {
+    rule: "F13",
+    what: "an execution whose runners die is set aside in the log only",
+    file: "src/orchestrator/SetAside.ts",
+    find: "yield* repository.store(parked, { wakeAt: Number.POSITIVE_INFINITY })",
+    replace: "yield* Effect.void",
+    tests: [poison]
+  },
+  {
+    rule: "F13",
+    what: "a person cannot retry an execution that is set aside",
+    file: "src/execution/rules/SagaInput.ts",
+    find: `|| (path === whole && self.setAside === "parked")`,
+    replace: "",
+    tests: [decision, poison]
+  },
+
   // ---- what cannot be read ---------------------------------------------------------------------------------------
   {
     rule: "I16",

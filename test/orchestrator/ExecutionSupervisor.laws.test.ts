@@ -239,6 +239,7 @@ it.effect("every caller is told once, places are given back, and a stop leaves n
             drive: loop.drive,
             load: (uuid) => Effect.succeed(named(inStatus("running"), uuid)),
             takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined })),
+            setAside: () => Effect.void,
             recoveryInterval: 500,
             maxRunning: 2,
             maxPending: 6,

@@ -23,6 +23,7 @@ for (const how of ["wait", "submit"] as const) {
           }),
         load: () => Effect.as(Effect.yieldNow, execution),
         takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined })),
+        setAside: () => Effect.void,
         recoveryInterval: 3_000,
         maxRunning: 10,
         maxPending: 10,

@@ -69,8 +69,30 @@ for (const when of ["at the start of a process", "while it runs"] as const) {
             assert.deepStrictEqual(ran, ["step"])
             assert.deepStrictEqual(logged, [
               ...Array(5).fill("A saga runner died"),
-              "An execution is set aside: its runners die"
+              "An execution is set aside until a person retries it"
             ])
+            const { find, load, resolveParked, retryParked } = yield* SagaManager.SagaManager
+            const { items } = yield* find({ parked: true })
+            assert.deepStrictEqual(
+              items.map(({ failure, status }) => ({ failure, status })),
+              [{ failure: { tag: "SetAside" }, status: "running" }]
+            )
+            const { uuid } = items[0]!
+            const parked = yield* load(uuid)
+            assert.deepStrictEqual([parked.parked, parked.settled], [["execution"], false])
+            const fact = parked.events.at(-1)
+            assert.deepInclude(fact, { _tag: "StepParked", path: "execution" })
+            assert.match(fact?._tag === "StepParked" ? fact.reason : "", /^TypeError: /)
+            // Nobody claims it before a person acts; then it is tried again, and set aside again.
+            const refused = yield* Effect.flip(resolveParked(uuid, "execution", { actor: "ann", reason: "" }))
+            assert.strictEqual(refused._tag, "SagaStepNotParked")
+            yield* TestClock.adjust("10 minutes")
+            assert.lengthOf(logged, 6)
+            const retried = yield* retryParked(uuid, "execution", { actor: "ann" })
+            assert.deepInclude(retried.events.at(-1), { _tag: "StepUnparked", path: "execution", actor: "ann" })
+            yield* TestClock.adjust("30 seconds")
+            assert.deepStrictEqual(logged.slice(6), logged.slice(0, 6))
+            assert.deepStrictEqual((yield* load(uuid)).parked, ["execution"])
             const next = yield* Effect.exit(SagaManager.execute(saga, { context: {} }))
             assert.isTrue(Exit.isSuccess(next), "a new saga runs")
           }).pipe(Effect.provide(manager))
@@ -78,6 +100,81 @@ for (const when of ["at the start of a process", "while it runs"] as const) {
       }).pipe(Effect.scoped)
   )
 }
+
+/** A memory whose writes can be refused for good, by the tags of their facts. */
+const refusing = Effect.gen(function* () {
+  const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10 }))
+  const memory = Context.get(shared, SagaExecutionRepository.SagaExecutionRepository)
+  const state = { refused: new Set<string>() }
+  const error = new SagaExecutionRepository.SagaExecutionRepositoryError({ reason: "rejected", operation: "store" })
+  const repository = SagaExecutionRepository.SagaExecutionRepository.of({
+    ...memory,
+    store: (execution, hint) =>
+      Internals.unstored(execution).some(({ _tag }) => state.refused.has(_tag))
+        ? Effect.fail(error)
+        : memory.store(execution, hint)
+  })
+  const logged: Array<string> = []
+  const manager = Layer.fresh(
+    SagaManager.layer([saga]).pipe(
+      Layer.provide([
+        SagaConfig.layer({ service: "orders" }),
+        Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, repository),
+        Broker.layerMemory,
+        TransactionCommitter.layerNone
+      ])
+    )
+  )
+  const logger = Logger.layer([Logger.make(({ message }) => void logged.push(String([message].flat()[0])))])
+  return { state, logged, process: Layer.provideMerge(manager, logger) }
+})
+
+it.effect(
+  "F13 an execution whose write is refused for good is parked, is nobody's, and goes on when a person says so",
+  () =>
+    Effect.gen(function* () {
+      ran.splice(0)
+      const { logged, process, state } = yield* refusing
+      state.refused.add("StepSucceeded")
+      const uuid = yield* Effect.gen(function* () {
+        const error = yield* Effect.flip(SagaManager.run(saga, { context: {} }))
+        assert.deepInclude(error, { _tag: "SagaExecutionRepositoryError", reason: "rejected" })
+        const { find, load } = yield* SagaManager.SagaManager
+        yield* TestClock.adjust("1 minute")
+        const { items } = yield* find({ parked: true })
+        assert.lengthOf(items, 1)
+        assert.deepStrictEqual((yield* load(items[0]!.uuid)).parked, ["execution"])
+        assert.deepStrictEqual([ran, logged], [["step"], ["An execution is set aside until a person retries it"]])
+        return items[0]!.uuid
+      }).pipe(Effect.provide(process))
+      // Another process does not take it up either, until a person asks for it there.
+      yield* Effect.gen(function* () {
+        const { load, retryParked } = yield* SagaManager.SagaManager
+        yield* TestClock.adjust("10 minutes")
+        assert.deepStrictEqual(ran, ["step"])
+        state.refused.clear()
+        yield* retryParked(uuid, "execution", { actor: "ann", reason: "there is room again" })
+        yield* TestClock.adjust("1 second")
+        const { parked, status } = yield* load(uuid)
+        assert.deepStrictEqual([status, parked, ran], ["finished", [], ["step", "step"]])
+      }).pipe(Effect.provide(process))
+    }).pipe(Effect.scoped)
+)
+
+it.effect("F13 an execution that cannot even be parked is said in the log, and the others go on", () =>
+  Effect.gen(function* () {
+    ran.splice(0)
+    const { logged, process, state } = yield* refusing
+    for (const tag of ["StepSucceeded", "StepParked"]) state.refused.add(tag)
+    yield* Effect.gen(function* () {
+      yield* Effect.flip(SagaManager.run(saga, { context: {} }))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(logged, ["An execution could not be set aside"])
+      state.refused.clear()
+      yield* SagaManager.execute(saga, { context: {} })
+    }).pipe(Effect.provide(process))
+  }).pipe(Effect.scoped)
+)
 
 it.effect("F5 a process starts although its first claim dies, and takes up what was left", () =>
   Effect.gen(function* () {

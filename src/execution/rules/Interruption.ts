@@ -16,7 +16,7 @@ export const interrupted = (
 ): ReadonlyArray<Interrupted> =>
   collect(
     self.root,
-    ({ current }) => (current === undefined ? [] : [current]),
+    ({ current }) => (current === undefined || self.setAside !== undefined ? [] : [current]),
     (facts, current) => {
       const step = SagaPath.at(definition, current.path)
       if (step?._tag === "Local") facts.push(...factsOf(current, step, now))

@@ -29,6 +29,8 @@ export interface Decision {
 /** The decision for this moment. */
 export const decide = (self: SagaState, moment: Moment): Decision => {
   if (isSettled(self)) return nothing
+  // After the write that says so the execution is taken up anew, as after a crash.
+  if (self.setAside !== undefined) return self.setAside === "retried" ? { ...nothing, wakeAt: moment.now } : nothing
   const decider = new Decider(self, moment)
   decider.whole()
   return decider
@@ -62,6 +64,7 @@ const beginLocal = (self: SagaState, { definition, now }: Moment): Advanced | un
   const { current, next, prefix } = self.root
   const step = definition.steps[next]
   if (step?._tag !== "Local" || current !== undefined || self.direction === "backward") return undefined
+  if (self.setAside !== undefined) return undefined
   const path = prefix + next
   const state = evolve(self, stepStarted(step, path, now))
   if (state === self) return undefined

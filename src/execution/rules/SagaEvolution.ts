@@ -8,7 +8,7 @@ import * as Forward from "./ForwardEvolution.ts"
 import * as Rollback from "./RollbackEvolution.ts"
 import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
-import { isComplete, isOpen, type SagaState } from "./SagaState.ts"
+import { isComplete, isOpen, isSettled, type SagaState, whole } from "./SagaState.ts"
 import { frame, isRolledBack, push } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
@@ -29,6 +29,7 @@ export const stored = (self: SagaState, revision: number): SagaState => ({
   ...self,
   revision,
   unstored: 0,
+  setAside: self.setAside === "retried" ? undefined : self.setAside,
   phase: self.phase === undefined ? undefined : TwoPhaseCommit.stored(self.phase)
 })
 
@@ -100,8 +101,10 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
     case "StepCompensated":
       return Rollback.compensated(self, event)
     case "StepParked":
+      if (event.path === whole) return admitsSettingAside(self) ? { ...self, setAside: "parked" } : self
       return Rollback.parked(self, event)
     case "StepUnparked": {
+      if (event.path === whole) return self.setAside === "parked" ? { ...self, setAside: "retried" } : self
       const stalled = TwoPhaseCommit.serviceAt(self.phase, event.path)
       return stalled === undefined
         ? Rollback.unparked(self, event)
@@ -167,6 +170,9 @@ const admitsRollback = (self: SagaState): boolean =>
   self.direction === "forward" &&
   self.decision === null &&
   (self.status !== "finished" || self.commitState === "none" || self.commitState === "reserving")
+
+/** In any state, so that the rules that fail for the execution are not asked. */
+const admitsSettingAside = (self: SagaState): boolean => self.setAside === undefined && !isSettled(self)
 
 const admitsReservation = (self: SagaState): boolean => isComplete(self) && self.commitState === "none"
 

@@ -13,7 +13,7 @@ import type { Moment } from "./Moment.ts"
 import type * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
-import type { SagaState } from "./SagaState.ts"
+import { type SagaState, whole } from "./SagaState.ts"
 import { SagaStatus } from "./SagaStatus.ts"
 import { collect, isUnanswered, notDone, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
@@ -418,7 +418,7 @@ const isParked = (self: SagaState, path: string): boolean =>
 
 /** A parked compensation is tried again from the first attempt; a stalled service is asked as if it were the first time. */
 export const retryParked = (self: SagaState, path: string, who: SagaActor, { now }: Now): Verdict<SagaStepNotParked> =>
-  isParked(self, path)
+  isParked(self, path) || (path === whole && self.setAside === "parked")
     ? Result.succeed([{ _tag: "StepUnparked", path, actor: who.actor, ...by(who), at: now }])
     : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))
 

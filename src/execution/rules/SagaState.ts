@@ -37,6 +37,11 @@ export interface SagaState {
   readonly parked: ReadonlyArray<string>
   /** Paths of parked steps that are compensated again: a person asked for it, or a late answer allows it. */
   readonly reopened: ReadonlyArray<string>
+  /**
+   * `parked`: nothing is decided for the execution before a person asks for it, because its runners die or its write is
+   * refused for good. `retried`: a person has asked, and that is not stored yet.
+   */
+  readonly setAside: "parked" | "retried" | undefined
   readonly alreadyRollback: boolean
   /** The greatest `notAfter` of an execute message: that of everything sent later. */
   readonly notAfter: number
@@ -48,6 +53,9 @@ export interface SagaState {
   /** How many events on top of `history` are not stored yet. */
   readonly unstored: number
 }
+
+/** The place of an execution that is parked as a whole. No step has such a path. */
+export const whole = "execution"
 
 /** The state that the first fact makes. */
 export const created = (event: Of<"ExecutionCreated">): SagaState => ({
@@ -72,6 +80,7 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   phase: undefined,
   parked: [],
   reopened: [],
+  setAside: undefined,
   alreadyRollback: false,
   notAfter: 0,
   createdAt: event.at,

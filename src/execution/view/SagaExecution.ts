@@ -73,10 +73,14 @@ export class SagaExecution {
   get pausedStep(): Step.SagaStepExecution | undefined {
     return Step.paused(this, this.state.root)
   }
-  /** The places that need a person: paths of steps that are not compensated, and stalled services (`payments:commit`). */
+  /**
+   * The places that need a person: paths of steps that are not compensated, stalled services (`payments:commit`), and
+   * `execution` for one that is set aside as a whole.
+   */
   get parked(): ReadonlyArray<string> {
-    const { phase, parked } = this.state
-    return phase === undefined ? parked : [...parked, ...stalledAt(phase)]
+    const { phase, parked, setAside } = this.state
+    const places = phase === undefined ? parked : [...parked, ...stalledAt(phase)]
+    return setAside === "parked" ? [State.whole, ...places] : places
   }
   /** Services that took part in any step, at any depth. */
   get relatedServices(): ReadonlyArray<string> {

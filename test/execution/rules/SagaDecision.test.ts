@@ -1,9 +1,12 @@
 /** The next work of an execution, by example: the rows of SPEC C5 that depend on the execution alone. */
 import { assert, describe, it } from "@effect/vitest"
+import { Result } from "effect"
 import { needsIntent } from "../../../src/execution/rules/Instruction.ts"
 import { interrupted } from "../../../src/execution/rules/Interruption.ts"
+import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import * as TwoPhaseCommit from "../../../src/execution/rules/TwoPhaseCommit.ts"
+import * as Execution from "../../../src/execution/view/SagaExecution.ts"
 import { PlaceOrder } from "../../definition/order.ts"
 import { Crashes, Journey, Tour, Weekend } from "./journey.ts"
 import { begin, type Story } from "./story.ts"
@@ -743,6 +746,46 @@ describe("a service that does not answer the commit", () => {
     const resolved = silent.resolves("payments:reject")
     assert.notInclude(resolved.execution.parked, "payments:reject")
     assert.deepStrictEqual(TwoPhaseCommit.pending(resolved.state.phase), [])
+  })
+})
+
+describe("an execution that is set aside as a whole (F13)", () => {
+  const refusal = (verdict: SagaInput.Verdict<SagaInput.SagaStepNotParked>) =>
+    Result.isFailure(verdict) ? verdict.failure._tag : "taken"
+  const put = (story: Story) =>
+    story.facts({ _tag: "StepParked", path: "execution", reason: "Error: a bug", at: story.now })
+
+  it("decides nothing, whatever its state, and treats no step as half done", () => {
+    for (const story of [order, order.start(), reserved, asked, paid, asked.cancels(), order.start().decided()]) {
+      const aside = put(story)
+      assert.deepStrictEqual([aside.next, aside.execution.parked.at(0)], [[], "execution"])
+      assert.deepStrictEqual(interrupted(aside.state, aside.moment), [])
+      const { execution } = aside
+      assert.strictEqual(Execution.evolve(execution, execution.events.at(-1)!), execution)
+    }
+  })
+
+  it("still takes replies, and goes on with them when a person retries it, after the write that says so", () => {
+    const replied = put(asked).replies("execute", "1", 200, { paymentId: "p-1" })
+    assert.deepStrictEqual([replied.next, replied.statuses.payment], [[], "running-on-success"])
+    const retried = replied.retries("execution")
+    assert.deepStrictEqual([retried.next, retried.execution.parked, retried.wakesIn], [[], [], 0])
+    const stored = Execution.stored(retried.execution).state
+    const { decision } = Decision.advance(stored, retried.moment)
+    assert.deepStrictEqual(
+      decision.instructions.map(({ _tag, path }) => [_tag, path]),
+      [["HandleReply", "1"]]
+    )
+  })
+
+  it("is not resolved by hand, and one that is settled is not set aside", () => {
+    const aside = put(asked)
+    const who = { actor: "ann", reason: "done by hand" }
+    assert.strictEqual(
+      refusal(SagaInput.resolveParked(aside.state, "execution", who, aside.moment)),
+      "SagaStepNotParked"
+    )
+    assert.strictEqual(refusal(SagaInput.retryParked(asked.state, "execution", who, asked.moment)), "SagaStepNotParked")
   })
 })
 

@@ -20,6 +20,11 @@ export interface Hint {
    * `unread` while the inbox has other rows than `reads` (SPEC C16).
    */
   readonly closes?: boolean
+  /**
+   * The writer did not have the execution: the write is refused with a `SagaExecutionConflict` while another living instance
+   * is at work on it.
+   */
+  readonly takes?: boolean
 }
 
 /** An execution that an instance works on, as it knows it. */
@@ -54,6 +59,8 @@ export interface ClaimRequest {
   readonly former?: string
   /** A lease that is over is renewed under its name, and executions are claimed. Only until the owner has new names. */
   readonly renews?: true
+  /** Executions of other owners whose lease is over are not given: after an outage they renew first (SPEC C20). */
+  readonly spares?: boolean
   /** Executions that are not given: the owner has found that it cannot read them. */
   readonly except?: ReadonlyArray<string>
 }
@@ -90,6 +97,11 @@ export interface Claimed {
   readonly lost: ReadonlyArray<string>
   /** The inputs that wait for executions of the owner: for those given now, and for those that it holds. */
   readonly inbox: ReadonlyArray<InboxRow>
+  /**
+   * When those of `executions` were due that waited and that nobody had, in milliseconds since the epoch. Those that an
+   * owner has left at work are not among them.
+   */
+  readonly dueAt?: ReadonlyMap<string, number>
   /**
    * Executions that were due and cannot be read: a fact, or the form of one, is of a newer version, or makes no sense. They
    * have no owner, so that a process that can read them may claim them (SPEC C20). Absent: none.
@@ -134,6 +146,7 @@ export class Leases {
     const executions: Array<SagaExecution> = []
     const lost: Array<string> = []
     const inbox: Array<InboxRow> = []
+    const dueAt = new Map<string, number>()
     const known = fingerprints && new Set(fingerprints)
     const left = new Set(request.except)
     const held = new Map(holds?.map(({ revision, uuid }) => [uuid, revision]))
@@ -153,12 +166,13 @@ export class Leases {
         this.isFree(execution.hint, request) &&
         (hint?.wakeAt ?? now) <= (dueBy ?? now)
       if (isGiven) {
+        if (hint?.owner === undefined && hint?.wakeAt !== undefined) dueAt.set(state.uuid, hint.wakeAt)
         execution.hint = { owner }
         executions.push(new SagaExecution(state, undefined))
       }
       if (isWaitedFor(execution) && execution.hint?.owner === owner) inbox.push(...execution.inbox!.values())
     }
-    return { executions, lapsed, lost, inbox: inOrder(inbox) }
+    return { executions, lapsed, lost, inbox: inOrder(inbox), dueAt }
   }
 
   /** A first claim that already holds executions follows a lease that is forgotten. */
@@ -173,13 +187,14 @@ export class Leases {
   }
 
   /** Whether the owner may have an execution: it names the owner, or no living instance. */
-  private isFree(hint: Hint | undefined, { holds, now, owner }: ClaimRequest): boolean {
+  private isFree(hint: Hint | undefined, { former, holds, now, owner, spares }: ClaimRequest): boolean {
     if (hint?.owner === undefined) return true
-    return hint.owner === owner ? holds !== undefined : !this.isAlive(hint.owner, now)
+    if (hint.owner === owner) return holds !== undefined
+    return !this.isAlive(hint.owner, now) && (spares !== true || hint.owner === former)
   }
 
   /** The instance that has an execution after a `take`: the one that asks, unless another living one works on it. */
-  holder(hint: Hint | undefined, { now, owner }: TakeRequest): string {
+  holder(hint: Hint | undefined, { now, owner }: Omit<TakeRequest, "uuid">): string {
     if (hint?.owner === undefined) return owner
     return hint.wakeAt === undefined && this.isAlive(hint.owner, now) ? hint.owner : owner
   }

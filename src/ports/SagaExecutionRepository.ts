@@ -3,7 +3,7 @@
  * the same revision one is refused. Values are not decoded here, so a repository can keep and list executions of sagas
  * that this program does not know. `layerMemory` shows what a repository does.
  */
-import { Context, Effect, Layer, Schema, Stream } from "effect"
+import { Clock, Context, Effect, type Fiber, Layer, PubSub, Schema, Stream } from "effect"
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
@@ -165,7 +165,8 @@ export class SagaExecutionRepository extends Context.Service<
     readonly take: (request: TakeRequest) => Effect.Effect<string, SagaExecutionRepositoryError>
     /**
      * Gives an execution back: nobody has it until it is due again. False, and nothing is changed: another instance has it,
-     * it was written since, or inputs wait for it. Then load it and decide again (SPEC C20).
+     * it was written since, or inputs wait for it. Then load it and decide again (SPEC C20). True where there is no such
+     * execution.
      */
     readonly giveBack: (request: GiveBackRequest) => Effect.Effect<boolean, SagaExecutionRepositoryError>
     /** Ends the owner's lease: other instances may claim its executions at once. */
@@ -180,6 +181,8 @@ export class SagaExecutionRepository extends Context.Service<
      * ended. Some may be missing. Empty for a repository of one process.
      */
     readonly changes: Stream.Stream<string>
+    /** Uuids of executions for which any process has submitted an input. Some may be missing. */
+    readonly inputs: Stream.Stream<string>
     /**
      * Runs work in a transaction: what it stores, and what it writes through the repository's own client, is committed
      * together or not at all. Inside another `atomically` it can fail alone. A repository that is not `transactional` just
@@ -232,10 +235,12 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
   /** Settled executions that are kept, oldest first. */
   const settled = new Set<string>()
   const leases = new Leases()
+  const inputs = Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))
 
   const write = (
     execution: SagaExecution,
-    hint: Hint | undefined
+    hint: Hint | undefined,
+    fiber: Fiber.Fiber<unknown, unknown>
   ): Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired> => {
     const known = kept.get(execution.uuid)
     if (known === undefined) {
@@ -245,6 +250,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
       return Effect.fail(conflict(execution, execution.revision === 0 ? execution.uuid : undefined))
     }
     if (isEmpty(execution, hint)) return Effect.succeed(execution)
+    if (hint?.takes === true && isElsewhere(known?.hint, hint.owner, fiber)) return Effect.fail(conflict(execution))
     if (hint?.closes === true && SagaInbox.isUnread(known?.inbox, hint.reads)) return Effect.fail(unread(execution))
     const next = Execution.stored(execution)
     if (known === undefined) {
@@ -258,6 +264,10 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     if (next.settled) settle(next)
     return Effect.succeed(next)
   }
+
+  /** Whether another living instance is at work on an execution. */
+  const isElsewhere = (hint: Hint | undefined, owner = "", fiber: Fiber.Fiber<unknown, unknown>): boolean =>
+    leases.holder(hint, { owner, now: fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() }) !== owner
 
   /** Why an execution that is not kept cannot be written; undefined if it can. */
   const refusal = (execution: SagaExecution) => {
@@ -302,12 +312,13 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     if (rows.size >= SagaInbox.maxRows) return Effect.fail(new SagaInbox.SagaInboxFull({ uuid, rows: rows.size }))
     known.inbox = rows.set(row.id, { ...row, uuid })
     known.hint = dueFrom(known.hint, row.at)
-    return Effect.succeed("stored")
+    return Effect.as(PubSub.publish(inputs, uuid), "stored")
   }
 
   const giveBack = ({ owner, revision, uuid, wakeAt }: GiveBackRequest): boolean => {
     const known = kept.get(uuid)
-    if (known?.hint?.owner !== owner || known.state.revision !== revision || known.inbox !== undefined) return false
+    if (known === undefined) return true
+    if (known.hint?.owner !== owner || known.state.revision !== revision || known.inbox !== undefined) return false
     known.hint = { wakeAt }
     return true
   }
@@ -318,7 +329,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
 
   return SagaExecutionRepository.of({
     store: (execution, hint) =>
-      Effect.withFiber((fiber) => FaultPoint.within(fiber, "store", () => write(execution, hint))),
+      Effect.withFiber((fiber) => FaultPoint.within(fiber, "store", () => write(execution, hint, fiber))),
     load: (text) =>
       Effect.suspend(() => {
         const uuid = uuidOf(text)
@@ -344,6 +355,7 @@ const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
     changes: Stream.empty,
+    inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,
     durable: false,
     // A crash of the process loses the effects in its memory and the record together.

@@ -29,6 +29,9 @@ export type Submitted = "stored" | "known" | "settled"
 /** Rows that wait for one execution, at most. */
 export const maxRows = 1_000
 
+/** Uuids that a slow listener to inputs may be behind. It looks at its inbox in every round anyway. */
+export const maxAnnounced = 1_024
+
 /** The owner of the execution does not come to its inputs: try again later. */
 export class SagaInboxFull extends Schema.TaggedError<SagaInboxFull>()("SagaInboxFull", {
   uuid: Schema.String,

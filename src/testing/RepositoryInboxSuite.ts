@@ -1,6 +1,6 @@
 /** The part `inbox` of the repository suite: inputs that wait for the instance that has an execution (SPEC C16). */
 import { assert } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { Effect, Fiber, Option, Result, Stream } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import * as SagaInbox from "../ports/SagaInbox.ts"
@@ -290,5 +290,21 @@ export const inbox = (test: Suite.Test<Repository.SagaExecutionRepository>): voi
       assert.deepStrictEqual(new Set(sent), new Set(["stored"]))
       assert.deepStrictEqual(yield* waiting(execution), [])
       assert.strictEqual((yield* store(Sample.finished(execution), { closes: true })).status, "finished")
+    }))
+
+  test("C16 who listens hears of inputs by the uuid of their execution", () =>
+    Effect.gen(function* () {
+      const { inputs, submit } = yield* repository
+      const execution = yield* paused()
+      const heard = yield* Effect.forkChild(Stream.runHead(Stream.filter(inputs, (uuid) => uuid === execution.uuid)), {
+        startImmediately: true
+      })
+      // Some may be missing, as before the listener is there.
+      let sent = 0
+      while (heard.pollUnsafe() === undefined) {
+        yield* submit(rowOf(execution, `${sent++ % 900}`))
+        yield* Effect.yieldNow
+      }
+      assert.deepStrictEqual(yield* Fiber.join(heard), Option.some(execution.uuid))
     }))
 }

@@ -10,6 +10,9 @@ const repository = Repository.SagaExecutionRepository
 
 const minute = 60_000
 
+/** Longer than tests take on the real clock. In memory the clock of the tests stands at 0. */
+const hour = 3_600_000
+
 const request = { now: Sample.time, leaseMillis: minute, limit: 100_000 }
 
 /** An instance with a lease. It has nothing yet. */
@@ -178,7 +181,7 @@ export const ownership = (test: Suite.Test<Repository.SagaExecutionRepository>):
       const back = (execution: SagaExecution) =>
         giveBack({ uuid: execution.uuid, owner, revision: execution.revision, wakeAt: Sample.time + minute })
       assert.deepStrictEqual(yield* Effect.forEach(all, back, { concurrency: "unbounded" }), [false, false, false])
-      assert.isFalse(yield* back(Sample.created()))
+      assert.isTrue(yield* back(Sample.created()), "what is not there belongs to nobody")
       // They are where they were.
       assert.deepStrictEqual((yield* claimed(all, { owner: yield* instance() })).given, [])
       assert.deepStrictEqual((yield* claimed(all, { owner })).given, [newer.uuid, awaited.uuid])
@@ -200,5 +203,59 @@ export const ownership = (test: Suite.Test<Repository.SagaExecutionRepository>):
         due.given,
         all.filter((_, i) => i % 2 === 0).map(({ uuid }) => uuid)
       )
+    }))
+
+  test("C20 claim says when what waited was due, and not of what an owner has left at work", () =>
+    Effect.gen(function* () {
+      const { claim, submit } = yield* repository
+      const dead = yield* instance(0)
+      const due = yield* written({ wakeAt: Sample.time - 7 })
+      const early = yield* written({ wakeAt: Sample.time + minute })
+      const left = yield* written({ owner: dead })
+      const fresh = yield* written({})
+      yield* submit({ uuid: early.uuid, id: "x", input: null, at: Sample.time - 3 })
+      const { dueAt } = yield* claim({ ...request, owner: Sample.uniqueName(), holds: [] })
+      const times = [due, early, left, fresh].map(({ uuid }) => dueAt?.get(uuid))
+      assert.deepStrictEqual(times, [Sample.time - 7, Sample.time - 3, undefined, undefined])
+    }))
+
+  test("C20 an instance that spares others gets what nobody has and what is its own, and nothing of those that are over", () =>
+    Effect.gen(function* () {
+      const [former, dead] = [yield* instance(0), yield* instance(0)]
+      const waits = yield* written({ wakeAt: Sample.time })
+      const [held, forgotten] = [yield* written({ owner: former }), yield* written({ owner: former })]
+      const theirs = yield* written({ owner: dead })
+      const all = [waits, held, forgotten, theirs]
+      const owner = Sample.uniqueName()
+      const spared = { owner, former, holds: [held], spares: true }
+      assert.deepStrictEqual(yield* claimed(all, spared), { ...nothing, given: [waits.uuid, forgotten.uuid] })
+      assert.deepStrictEqual(yield* claimed(all, { owner, holds: [], spares: true }), {
+        ...nothing,
+        given: [waits.uuid, held.uuid, forgotten.uuid]
+      })
+      assert.deepStrictEqual((yield* claimed(all, { owner, holds: [waits, held, forgotten] })).given, [theirs.uuid])
+    }))
+
+  test("C20 a write that takes an execution is refused while another living instance is at work on it, and only then", () =>
+    Effect.gen(function* () {
+      const { load, release, store, submit } = yield* repository
+      const [me, alive, dead] = [yield* instance(hour), yield* instance(hour), yield* instance(0)]
+      yield* release(dead)
+      const taking = Effect.fnUntraced(function* (hint: Repository.Hint, more: Repository.Hint = {}) {
+        const execution = yield* store(Sample.paused(Sample.started(Sample.created())), hint)
+        if (more.closes === true) yield* submit({ uuid: execution.uuid, id: "x", input: null, at: Sample.time })
+        const result = yield* Effect.result(store(Sample.finished(execution), { owner: me, takes: true, ...more }))
+        if (result._tag === "Success") return "written"
+        assert.strictEqual((yield* load(execution.uuid)).revision, 1)
+        if (result.failure._tag !== "SagaExecutionConflict") return result.failure._tag
+        return result.failure.unread === true ? "unread" : "conflict"
+      })
+      assert.strictEqual(yield* taking({ owner: alive }), "conflict")
+      for (const hint of [{ owner: me }, { owner: dead }, { wakeAt: Sample.time }, {}])
+        assert.strictEqual(yield* taking(hint), "written", JSON.stringify(hint))
+      assert.strictEqual(yield* taking({ wakeAt: Sample.time }, { closes: true }), "unread")
+      assert.strictEqual(yield* taking({ wakeAt: Sample.time }, { closes: true, reads: ["x"] }), "written")
+      assert.strictEqual(yield* taking({ owner: alive }, { reads: ["x"] }), "conflict")
+      assert.strictEqual(yield* taking({ owner: dead }, { reads: ["x"] }), "written")
     }))
 }

@@ -32,16 +32,16 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "an execution ends while inputs wait (SQL)",
     file: writes,
-    find: "case when excluded.inbox = 0 and x.inbox > 0 then -1 else x.inbox end",
-    replace: "x.inbox",
+    find: "case when excluded.inbox <> 1 and x.inbox > 0 then -1",
+    replace: "case when false then -1",
     tests: [sql]
   },
   {
     rule: "C16",
     what: "an execution ends while inputs wait, where its write has read some of them (SQL)",
     file: writes,
-    find: "where f.closes\n",
-    replace: "where false\n",
+    find: "f.closes and h.inbox > (",
+    replace: "false and h.inbox > (",
     tests: [sql]
   },
   {
@@ -211,6 +211,38 @@ export const ownership: ReadonlyArray<Mutant> = [
     file: owners,
     find: "e.uuid = k.uuid and e.revision = k.revision + 1",
     replace: "false",
+    tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "a reply is applied by an instance while another one is at work on the execution (memory)",
+    file: memory,
+    find: "if (hint?.takes === true && isElsewhere",
+    replace: "if (hint?.takes === true && hint.wakeAt === -1 && isElsewhere",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "a reply is applied by an instance while another one is at work on the execution (SQL)",
+    file: writes,
+    find: "when excluded.inbox > 0 and ",
+    replace: "when false and ",
+    tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "after an outage an instance claims from others before they could renew (memory)",
+    file: leases,
+    find: " && (spares !== true || hint.owner === former)",
+    replace: "",
+    tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "after an outage an instance claims from others before they could renew (SQL)",
+    file: owners,
+    find: "and (h.owner is null or h.owner = any($",
+    replace: "and (true or h.owner = any($",
     tests: [sql]
   }
 ]

@@ -151,8 +151,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery takes what somebody alive has (memory)",
     file: "src/ports/Leases.ts",
-    find: "holds !== undefined : !this.isAlive(hint.owner, now)",
-    replace: "holds !== undefined : true",
+    find: "return !this.isAlive(hint.owner, now)",
+    replace: "return hint.owner !== undefined",
     tests: [repository]
   },
   {

@@ -2,7 +2,7 @@
  * A repository from three functions, or from Effect's `KeyValueStore`, for one process. Each write saves the whole
  * execution, and writes of one execution wait for each other, so the functions need no locks and no versions.
  */
-import { Effect, Layer, Option, Result, Schema, Stream } from "effect"
+import { Clock, Effect, Layer, Option, PubSub, Result, Schema, Stream } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as Execution from "../../execution/view/SagaExecution.ts"
@@ -195,6 +195,7 @@ const accessTo = ({ get, list, remove, save }: KeyValueFunctions) => {
 const writerTo = (
   { claimedName, remove, save, value }: ReturnType<typeof accessTo>,
   hints: Map<string, Hint>,
+  leases: Leases,
   keepSettled: boolean
 ) => {
   /** Writes that have failed and may have happened all the same (SPEC W5). */
@@ -242,6 +243,11 @@ const writerTo = (
       }
     }
     if (Port.isEmpty(execution, hint)) return execution
+    if (hint?.takes === true) {
+      const { owner = "" } = hint
+      const now = yield* Clock.currentTimeMillis
+      if (leases.holder(hints.get(execution.uuid), { owner, now }) !== owner) return yield* Port.conflict(execution)
+    }
     if (hint?.closes === true && SagaInbox.isUnread(rows, hint.reads)) return yield* Port.unread(execution)
     const left = SagaInbox.without(rows, hint?.reads)
     if (next.settled || hint === undefined) hints.delete(next.uuid)
@@ -268,9 +274,10 @@ const writerTo = (
   })
 
   const giveBack = Effect.fnUntraced(function* ({ owner, revision, uuid, wakeAt }: Port.GiveBackRequest) {
-    if (hints.get(uuid)?.owner !== owner) return false
     const kept = yield* value("giveBack", uuid)
-    if (kept === undefined || Option.getOrUndefined(revisionOf(kept))?.revision !== revision) return false
+    if (kept === undefined || isClaimedName(kept)) return true
+    if (hints.get(uuid)?.owner !== owner) return false
+    if (Option.getOrUndefined(revisionOf(kept))?.revision !== revision) return false
     if ((yield* inboxFrom("giveBack", kept)) !== undefined) return false
     hints.set(uuid, { wakeAt })
     return true
@@ -303,8 +310,9 @@ export const make = (
   const locks = KeyedLock.make()
   const leases = new Leases()
   const hints = new Map<string, Hint>()
+  const inputs = Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))
   const access = accessTo(functions)
-  const { giveBack, retire, submit, write } = writerTo(access, hints, keepSettled)
+  const { giveBack, retire, submit, write } = writerTo(access, hints, leases, keepSettled)
 
   const alone =
     (key: string) =>
@@ -336,7 +344,10 @@ export const make = (
     }),
     submit: (row) => {
       const uuid = Port.uuidOf(row.uuid)
-      return FaultPoint.around("store", () => submit({ ...row, uuid })).pipe(alone(uuid))
+      return FaultPoint.around("store", () => submit({ ...row, uuid })).pipe(
+        alone(uuid),
+        Effect.tap((submitted) => (submitted === "stored" ? PubSub.publish(inputs, uuid) : Effect.void))
+      )
     },
     inbox: Effect.fnUntraced(function* (text) {
       const uuid = Port.uuidOf(text)
@@ -372,6 +383,7 @@ export const make = (
       ({ executions }) => ExecutionSummary.census(executions.map(({ execution }) => execution.state))
     ),
     changes: Stream.empty,
+    inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,
     durable,
     transactional: false

@@ -15,6 +15,25 @@ export interface InboxRow {
   readonly at: bigint | number
 }
 
+export interface ClaimQuery {
+  readonly owner: string
+  readonly limit: number
+  readonly dueBy: number
+  readonly fingerprints: ReadonlyArray<string> | undefined
+  /** Executions that name the owner are given too, except those listed with their stored revision. Undefined: none are. */
+  readonly holds: ReadonlyArray<Held> | undefined
+  /** Executions that are not given. */
+  readonly except: ReadonlyArray<string>
+  /** Executions that name another owner than these are not given, though its lease be over. Undefined: they are. */
+  readonly sparing: ReadonlyArray<string> | undefined
+}
+
+/** An execution that a claim has given. `dueAt`: when it was due; null where an owner had it. */
+export interface ClaimedRow {
+  readonly uuid: string
+  readonly dueAt: bigint | number | null
+}
+
 /** What became of an input. `full`: the most rows wait for the execution. Undefined: there is no such execution. */
 export type Submitted = SagaInbox.Submitted | "full" | undefined
 
@@ -33,19 +52,8 @@ export interface OwnershipStatements {
    * the others.
    */
   readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
-  /**
-   * Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. With `holds`,
-   * executions that name the owner are given too, except those listed with their stored revision. `except` names
-   * executions that are not given. Gives the uuids.
-   */
-  readonly claim: (
-    owner: string,
-    limit: number,
-    dueBy: number,
-    fingerprints: ReadonlyArray<string> | undefined,
-    holds: ReadonlyArray<Held> | undefined,
-    except: ReadonlyArray<string>
-  ) => Statement<ReadonlyArray<string>>
+  /** Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. */
+  readonly claim: (query: ClaimQuery) => Statement<ReadonlyArray<ClaimedRow>>
   /** Takes the owner off executions, so that another owner may claim them at once. */
   readonly disown: (owner: string, uuids: ReadonlyArray<string>) => Statement<void>
   /**
@@ -56,8 +64,8 @@ export interface OwnershipStatements {
   /** The executions among these that another owner has. */
   readonly lost: (owner: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
   /**
-   * Takes the owner from executions that it has at these revisions and for which no inputs wait. Gives their uuids. A
-   * `wakeAt` that is infinite: they wait for no time.
+   * Takes the owner from executions that it has at these revisions and for which no inputs wait. Gives their uuids, and
+   * those of executions that are not there. A `wakeAt` that is infinite: they wait for no time.
    */
   readonly giveBack: (requests: ReadonlyArray<GiveBackRequest>) => Statement<ReadonlyArray<string>>
   /** Adds an input, and makes its execution due at the time of the input unless an owner works on it. */
@@ -122,13 +130,14 @@ const claiming = (
           ${holds.map(({ revision }) => revision)}::int[]) as k (uuid, revision)
         where not exists (select from ${event} e where e.uuid = k.uuid and e.revision = k.revision + 1)`
   return {
-    claim: (owner, limit, dueBy, fingerprints, holds, except) =>
-      uuidsOf(sql<{ readonly uuid: string }>`with due as (
-                select h.uuid from ${execution} h
+    claim: ({ dueBy, except, fingerprints, holds, limit, owner, sparing }) =>
+      sql`with due as (
+                select h.uuid, case when h.owner is null and h.wake_at > 0 then h.wake_at end as due_at from ${execution} h
                 where h.claimable and h.wake_at <= ${whole(dueBy)}
                   ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid not in (${current(holds)})`}
                   ${fingerprints === undefined ? sql`` : sql`and h.fingerprint = any(${fingerprints}::text[])`}
                   ${except.length === 0 ? sql`` : sql`and h.uuid <> all(${except}::uuid[])`}
+                  ${sparing === undefined ? sql`` : sql`and (h.owner is null or h.owner = any(${sparing}::text[]))`}
                   and not exists (
                     select from ${instance} i
                     where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
@@ -136,7 +145,7 @@ const claiming = (
                 order by h.wake_at limit ${limit} for update of h skip locked
               )
               update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
-              returning h.uuid`),
+              returning h.uuid, due.due_at as "dueAt"`,
     disown: (owner, uuids) =>
       Effect.asVoid(sql`update ${execution} set owner = null where uuid = any(${uuids}::uuid[]) and owner = ${owner}`),
     take: (uuid, owner, wakeAt) =>
@@ -160,13 +169,18 @@ const claiming = (
                 where uuid = any(${uuids}::uuid[]) and owner <> ${owner}`),
     giveBack: (requests) =>
       // The revision is that of the facts: a write that changes nothing in the summary leaves it as it is.
-      uuidsOf(sql<{ readonly uuid: string }>`update ${execution} h set owner = null, wake_at = g.wake_at
+      uuidsOf(sql<{ readonly uuid: string }>`with given as (
+                update ${execution} h set owner = null, wake_at = g.wake_at
                 from json_to_recordset(${JSON.stringify(requests.map(givenBack))}::json)
                   as g (uuid uuid, owner text, revision int, wake_at bigint)
                 where h.uuid = any(${requests.map(({ uuid }) => uuid)}::uuid[]) and h.uuid = g.uuid
                   and h.owner = g.owner and coalesce(h.inbox, 0) = 0
                   and not exists (select from ${event} e where e.uuid = g.uuid and e.revision = g.revision + 1)
-                returning h.uuid`)
+                returning h.uuid
+              )
+              select uuid from given union all
+              select g.uuid from unnest(${requests.map(({ uuid }) => uuid)}::uuid[]) as g (uuid)
+              where not exists (select from ${execution} h where h.uuid = g.uuid)`)
   }
 }
 
@@ -176,6 +190,9 @@ const givenBack = ({ owner, revision, uuid, wakeAt }: GiveBackRequest) => ({
   revision,
   wake_at: Number.isFinite(wakeAt) ? Math.ceil(wakeAt) : null
 })
+
+/** Before the uuid in a notification of an input. A notification of a change is the uuid alone. */
+export const ofInput = "input "
 
 const inboxOf = (
   sql: SqlClient.SqlClient,
@@ -201,7 +218,7 @@ const inboxOf = (
               )
               select head.settled, exists (select from added) as added,
                 head.full and not exists (select from known) as full,
-                case when exists (select from added) then pg_notify(${channel}, head.uuid::text) end from head`,
+                case when exists (select from added) then pg_notify(${channel}, ${ofInput} || head.uuid::text) end from head`,
       ([row]) => {
         if (row === undefined) return undefined
         if (row.settled) return "settled"

@@ -12,9 +12,9 @@ import { type Statement, type TableNames, uuidsOf, whole } from "./SqlStatements
 import type { Tables } from "./SqlTables.ts"
 import { type EventRow, type WriteStatements, writing } from "./WriteStatements.ts"
 
-export type { InboxRow, Submitted } from "./OwnershipStatements.ts"
+export type { ClaimedRow, ClaimQuery, InboxRow, Submitted } from "./OwnershipStatements.ts"
 export type { Statement } from "./SqlStatements.ts"
-export type { EventRow, InboxEffect, NameRow, StoredName, SummaryRow, Writes } from "./WriteStatements.ts"
+export type { EventRow, InboxEffect, NameRow, StoredName, SummaryRow, Writes, Written } from "./WriteStatements.ts"
 
 // ---- rows ------------------------------------------------------------------------------------------------------
 

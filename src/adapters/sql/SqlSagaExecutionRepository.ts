@@ -3,7 +3,7 @@
  * for each execution, by which people and recovery find it.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, type Duration, Effect, Exit, Layer, Result, Schedule, Stream } from "effect"
+import { Clock, type Duration, Effect, Exit, Layer, PubSub, Result, Schedule, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import type { SagaState } from "../../execution/rules/SagaState.ts"
@@ -18,6 +18,7 @@ import * as Setting from "../../ports/Setting.ts"
 import * as Uuid from "../../wire/Uuid.ts"
 import { errorOf, executionOf, inputFrom, namesOf, retired, rowOfInput, summaryFrom } from "./ExecutionRows.ts"
 import * as GroupCommit from "./GroupCommit.ts"
+import { ofInput } from "./OwnershipStatements.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
 import { again, codeOf, isRolledBack, isTaken, isUnread, orLost } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
@@ -127,7 +128,8 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       owner,
       wakeAt,
       announced: revision > 1,
-      closes: hint?.closes === true
+      closes: hint?.closes === true,
+      takes: hint?.takes === true && revision > 1
     }
   }
 
@@ -161,12 +163,15 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     inTransaction: boolean
   ): Effect.Effect<ReadonlyArray<Exit.Exit<SagaExecution, StoreError>>> =>
     Effect.matchEffect(Effect.retry(written(rows, inTransaction), { while: isRolledBack, schedule: again }), {
-      onSuccess: (written) => {
+      onSuccess: (outcome) => {
+        const written = outcome?.written
         const done = ({ execution }: Row) => Exit.succeed(Execution.stored(execution))
         const refused = written === undefined ? [] : rows.filter(({ uuid }) => !written.has(uuid))
         return refused.length === 0
           ? Effect.succeed(rows.map(done))
-          : Effect.map(reasons(refused), (reasonOf) => rows.map((row) => reasonOf.get(row) ?? done(row)))
+          : Effect.map(reasons(refused, outcome?.unread), (reasonOf) =>
+              rows.map((row) => reasonOf.get(row) ?? done(row))
+            )
       },
       onFailure: (cause) => {
         const error = errorOf("store", cause)
@@ -187,22 +192,21 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     })
 
   /** Why rows were not written: another writer was first, or it was this write at an earlier attempt whose answer was lost. */
-  const reasons = (refused: ReadonlyArray<Row>) =>
+  const reasons = (refused: ReadonlyArray<Row>, unread: ReadonlySet<string> = new Set()) =>
     Effect.gen(function* () {
       const standing = new Map((yield* statements.writeIds(refused)).map(({ uuid, writeId }) => [uuid, writeId]))
       const names = refused.flatMap((row) => row.names.map(({ name }) => name))
       const taken = names.length === 0 ? [] : yield* statements.names(names)
       return new Map(
         refused.map((row): readonly [Row, Exit.Exit<SagaExecution, StoreError>] => {
-          const { execution, inbox, revision, uuid, writeId } = row
+          const { execution, revision, uuid, writeId } = row
           if (standing.get(uuid) === writeId && unknown.has(execution.state))
             return [row, Exit.succeed(Execution.stored(execution))]
           summaries.delete(uuid)
           const own = new Set(row.names.map(({ name }) => name))
           const holder = taken.find((other) => own.has(other.name))
           if (holder?.outcome != null) return [row, Exit.fail(retired(holder))]
-          if (inbox?.closes === true && revision > 1 && !standing.has(uuid))
-            return [row, Exit.fail(Port.unread(execution))]
+          if (unread.has(uuid) && !standing.has(uuid)) return [row, Exit.fail(Port.unread(execution))]
           const existing = standing.has(uuid) ? uuid : holder?.uuid
           return [row, Exit.fail(Port.conflict(execution, revision === 1 ? (existing ?? uuid) : undefined))]
         })
@@ -267,8 +271,11 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
         : held.length === 0
           ? []
           : yield* call("claim", statements.lost(owner, held))
-    const claims = statements.claim(owner, limit, dueBy, fingerprints, request.holds, except)
-    const uuids = limit > 0 ? yield* call("claim", claims) : []
+    const sparing = request.spares === true ? [owner, former ?? owner] : undefined
+    const claims = statements.claim({ owner, limit, dueBy, fingerprints, holds: request.holds, except, sparing })
+    const rows = limit > 0 ? yield* call("claim", claims) : []
+    const uuids = rows.map(({ uuid }) => uuid)
+    const dueAt = new Map(rows.flatMap(({ dueAt, uuid }) => (dueAt === null ? [] : [[uuid, Number(dueAt)] as const])))
     for (const uuid of uuids) summaries.delete(uuid)
     const executions: Array<SagaExecution> = []
     const unreadable: Array<string> = []
@@ -283,8 +290,11 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     const gone = new Set(lost)
     const mine = [...uuids, ...held.filter((uuid) => !gone.has(uuid))]
     const inbox = mine.length === 0 ? [] : yield* call("claim", statements.inbox(mine))
-    return { executions, lapsed, lost, inbox: inbox.map(inputFrom), unreadable }
+    return { executions, lapsed, lost, inbox: inbox.map(inputFrom), dueAt, unreadable }
   })
+
+  /** Also where the database notifies nobody. */
+  const submittedHere = yield* PubSub.sliding<string>(SagaInbox.maxAnnounced)
 
   const submit = Effect.fnUntraced(function* (input: Port.InboxRow) {
     const uuid = Uuid.normalize(input.uuid)
@@ -292,6 +302,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
       uuid === undefined ? undefined : yield* call("submit", statements.submit(rowOfInput({ ...input, uuid })))
     if (submitted === undefined) return yield* new Port.SagaExecutionNotFound({ uuid: uuid ?? input.uuid })
     if (submitted === "full") return yield* new Port.SagaInboxFull({ uuid: input.uuid, rows: SagaInbox.maxRows })
+    if (submitted === "stored") yield* PubSub.publish(submittedHere, uuid ?? input.uuid)
     return submitted
   })
 
@@ -319,7 +330,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   yield* Loop.every("retention", purgeEvery, purge)
 
   // A client with a stream of its own is an embedded database, which no other process writes to.
-  const changes =
+  const payloads =
     pg._tag === "None" || pg.value.config.stream !== undefined
       ? Stream.empty
       : Stream.unwrap(Effect.map(pg.value.listen(channel), Stream.fromQueue)).pipe(
@@ -377,7 +388,13 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     },
     release: (owner) => call("release", statements.release(owner)),
     census: call("census", statements.census),
-    changes,
+    changes: Stream.filter(payloads, (payload) => !payload.startsWith(ofInput)),
+    inputs: Stream.merge(
+      Stream.fromPubSub(submittedHere),
+      Stream.filterMap(payloads, (payload) =>
+        payload.startsWith(ofInput) ? Result.succeed(payload.slice(ofInput.length)) : Result.failVoid
+      )
+    ),
     atomically: (work) =>
       Effect.catchIf(orLost(client.withTransaction(work)), isSqlError, (cause) => Effect.fail(errorOf("store", cause))),
     durable: true,
@@ -387,8 +404,9 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
 
 const inboxEffect = (
   uuid: string,
-  { closes = false, reads = [] }: Port.Hint = {}
-): Statements.InboxEffect | undefined => (closes || reads.length > 0 ? { uuid, closes, reads } : undefined)
+  { closes = false, owner = "", reads = [], takes = false }: Port.Hint = {}
+): Statements.InboxEffect | undefined =>
+  closes || takes || reads.length > 0 ? { uuid, closes, takes: takes ? owner : null, reads } : undefined
 
 /** The statements of the options, on the statements for Postgres. */
 const statementsFor = (

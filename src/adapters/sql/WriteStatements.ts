@@ -28,6 +28,8 @@ export interface SummaryRow {
   readonly announced: boolean
   /** The write is refused while inputs wait that its writer has not read. */
   readonly closes: boolean
+  /** The write is refused while another living owner is at work on the execution. */
+  readonly takes: boolean
 }
 
 /** A row of `saga_name`: a uuid or `startKey` that a caller has given. It names one execution, for ever (SPEC C9). */
@@ -44,8 +46,16 @@ export interface InboxEffect {
   readonly uuid: string
   /** The write is refused while other rows wait. */
   readonly closes: boolean
+  /** The write is refused while another living owner than this one is at work on the execution. */
+  readonly takes: string | null
   /** The ids of rows that leave the inbox with the write. */
   readonly reads: ReadonlyArray<string>
+}
+
+/** The uuids of executions that were written, and of those that were not because inputs wait for them. */
+export interface Written {
+  readonly written: ReadonlySet<string>
+  readonly unread: ReadonlySet<string>
 }
 
 /** The rows of one or more writes. */
@@ -66,15 +76,14 @@ export interface StoredName extends NameRow {
 export interface WriteStatements {
   /**
    * Writes all rows, or none: fails with a unique violation, or with a check violation where inputs wait for an execution
-   * that the write closes. For executions without names, whose writes take nothing out of the inbox.
+   * that the write closes, or another owner is at work on one that it takes. For executions without names, whose writes take nothing out of the inbox.
    */
   readonly write: (writes: Pick<Writes, "events" | "summaries">) => Statement<void>
   /**
-   * Writes the rows of each execution whose revision and names are free, and for which no inputs wait that `inbox` does
-   * not allow. Gives the uuids of those executions. An execution that a write closes and that is not in `inbox` makes the
-   * statement fail as in `write`.
+   * Writes the rows of each execution whose revision and names are free and that `inbox` allows to be written. An execution
+   * that a write closes or takes and that is not in `inbox` makes the statement fail as in `write`.
    */
-  readonly writeFree: (writes: Writes) => Statement<ReadonlySet<string>>
+  readonly writeFree: (writes: Writes) => Statement<Written>
   /** The write ids that the database has at the given revisions. */
   readonly writeIds: (
     rows: ReadonlyArray<{ readonly uuid: string; readonly revision: number }>
@@ -99,12 +108,19 @@ export const writing = (
         parked = excluded.parked, failure_tag = excluded.failure_tag, failure_path = excluded.failure_path,
         revision = excluded.revision, settled = excluded.settled, claimable = excluded.claimable or ${waiting} > 0,
         owner = excluded.owner, wake_at = excluded.wake_at, updated_at = excluded.updated_at, inbox = ${left}`
-  // A row says by 0 that its write closes the execution. The check of the column refuses -1: inputs wait. The number is
-  // that of the row under its lock, so an input that comes at the same moment is seen or comes after the write.
-  const unless = changing(
-    sql`coalesce(x.inbox, 0)`,
-    sql`case when excluded.inbox = 0 and x.inbox > 0 then -1 else x.inbox end`
-  )
+  const isTaken = (head: Fragment, owner: Fragment) => sql`${head}.wake_at = 0 and exists (
+          select from ${instance} i where i.id = ${head}.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
+        )`
+  // A row says by 0 that its write closes the execution, by 1 that it takes it, by 2 both. The check of the column refuses -1:
+  // inputs wait, or another owner has it. The numbers are those of the row under its lock, so an input that comes at the
+  // same moment is seen or comes after the write.
+  const unless = (takes: boolean) =>
+    changing(
+      sql`coalesce(x.inbox, 0)`,
+      sql`case when excluded.inbox <> 1 and x.inbox > 0 then -1
+          ${takes ? sql`when excluded.inbox > 0 and ${isTaken(sql`x`, sql`excluded.owner`)} then -1` : sql``}
+          else x.inbox end`
+    )
 
   /** The columns of events, in the order of the table. */
   const columnsOfEvents = (rows: ReadonlyArray<EventRow>): ReadonlyArray<unknown> => [
@@ -119,17 +135,22 @@ export const writing = (
   const summariesOf = (rows: string) => sql`json_populate_recordset(null::${execution}, ${rows}::json) as h`
 
   const effectsOf = (effects: ReadonlyArray<InboxEffect>) =>
-    sql`json_to_recordset(${JSON.stringify(effects)}::json) as f (uuid uuid, closes boolean, reads text[])`
+    sql`json_to_recordset(${JSON.stringify(effects)}::json) as f (uuid uuid, closes boolean, takes text, reads text[])`
   // The row is locked before it is read: an input comes before the lock, or after the write.
-  const waitingOf = (effects: ReadonlyArray<InboxEffect>) =>
+  const blockedOf = (effects: ReadonlyArray<InboxEffect>) =>
     effects.length === 0
       ? sql``
-      : sql`union all select h.uuid from (
-                  select x.uuid, x.inbox from ${execution} x where x.uuid = any(${effects.map(({ uuid }) => uuid)}::uuid[])
-                  order by x.uuid for update
-                ) h join ${effectsOf(effects)} on f.uuid = h.uuid
-                where f.closes
-                  and h.inbox > (select count(*) from ${inbox} i where i.uuid = f.uuid and i.id = any(f.reads))`
+      : sql`, blocked as (
+                select * from (
+                  select h.uuid, f.closes and h.inbox > (
+                      select count(*) from ${inbox} i where i.uuid = f.uuid and i.id = any(f.reads)
+                    ) as unread, f.takes is not null and ${isTaken(sql`h`, sql`f.takes`)} as taken
+                  from (
+                    select x.uuid, coalesce(x.inbox, 0) as inbox, x.owner, x.wake_at from ${execution} x
+                    where x.uuid = any(${effects.map(({ uuid }) => uuid)}::uuid[]) order by x.uuid for update
+                  ) h join ${effectsOf(effects)} on f.uuid = h.uuid
+                ) b where unread or taken
+              )`
   const goneOf = (effects: ReadonlyArray<InboxEffect>) =>
     effects.length === 0
       ? sql``
@@ -142,14 +163,20 @@ export const writing = (
 
   // The statements of almost every write.
   const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf([[], [], [], []])}`
-  const changed = sql`changed as (insert into ${execution} as x select * from ${summariesOf("[]")} where ${isThere} ${unless})`
   const writeEvents = withFixedText(sql, inserted)
-  const writeBoth = withFixedText(sql, sql`with ${changed} ${inserted}`)
-  const writeAndAnnounce = withFixedText(
-    sql,
-    sql`with ${changed}, written as (${inserted})
+  const writeBoth = (takes: boolean) => {
+    const changed = sql`changed as (
+      insert into ${execution} as x select * from ${summariesOf("[]")} where ${isThere} ${unless(takes)})`
+    return {
+      silently: withFixedText(sql, sql`with ${changed} ${inserted}`),
+      announced: withFixedText(
+        sql,
+        sql`with ${changed}, written as (${inserted})
           select pg_notify(${channel}, uuid) from unnest(${[]}::text[]) as uuid where ${hasListeners}`
-  )
+      )
+    }
+  }
+  const [plain, taking] = [writeBoth(false), writeBoth(true)]
 
   return {
     write: ({ events, summaries }) => {
@@ -157,24 +184,26 @@ export const writing = (
       if (summaries.length === 0) return Effect.asVoid(writeEvents(columns))
       const rows = jsonOf(summaries)
       const announced = announcedOf(summaries)
+      const both = isTaking(summaries) ? taking : plain
       return Effect.asVoid(
         announced.length === 0
-          ? writeBoth([rows, ...columns])
-          : writeAndAnnounce([rows, ...columns, channel, announced])
+          ? both.silently([rows, ...columns])
+          : both.announced([rows, ...columns, channel, announced])
       )
     },
     writeFree: (writes) =>
       Effect.map(
-        sql<{ readonly uuid: string }>`with given as (
+        sql<{ readonly uuid: string; readonly unread: boolean }>`with given as (
                 select * from json_to_recordset(${JSON.stringify(writes.names)}::json)
                   as g (name text, uuid uuid, "startKey" text, saga text, "contextHash" text)
-              ), named as (
+              ) ${blockedOf(writes.inbox)}, named as (
                 insert into ${name} (name, uuid, start_key, saga, context_hash)
                 select name, uuid, "startKey", saga, "contextHash" from given
                 where uuid not in (select g.uuid from given g join ${name} using (name))
                 on conflict do nothing returning name
               ), refused as (
-                select uuid from given where name not in (select name from named) ${waitingOf(writes.inbox)}
+                select uuid from given where name not in (select name from named)
+                ${hasEffects(writes) ? sql`union all select uuid from blocked` : sql``}
               ), written as (
                 insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(columnsOfEvents(writes.events))}
                 where uuid not in (select uuid from refused)
@@ -182,11 +211,17 @@ export const writing = (
               ) ${goneOf(writes.inbox)}, changed as (
                 insert into ${execution} as x select * from ${summariesOf(jsonOf(writes.summaries))}
                 where (uuid in (select uuid from written)) is true and ${isThere}
-                ${writes.inbox.length === 0 ? unless : changing(left, sql`nullif(${left}, 0)`)}
+                ${hasEffects(writes) ? changing(left, sql`nullif(${left}, 0)`) : unless(isTaking(writes.summaries))}
               )
-              select uuid, case when uuid::text = any(${announcedOf(writes.summaries)}::text[]) and ${hasListeners}
-                then pg_notify(${channel}, uuid::text) end from written`,
-        (stored) => new Set(stored.map(({ uuid }) => uuid))
+              select uuid, false as unread,
+                case when uuid::text = any(${announcedOf(writes.summaries)}::text[]) and ${hasListeners}
+                  then pg_notify(${channel}, uuid::text) end
+              from written
+              ${hasEffects(writes) ? sql`union all select uuid, true, null from blocked where unread` : sql``}`,
+        (rows) => ({
+          written: new Set(rows.flatMap(({ unread, uuid }) => (unread ? [] : [uuid]))),
+          unread: new Set(rows.flatMap(({ unread, uuid }) => (unread ? [uuid] : [])))
+        })
       ),
     writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
           join unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
@@ -196,13 +231,17 @@ export const writing = (
   }
 }
 
+const hasEffects = ({ inbox }: Writes): boolean => inbox.length > 0
+
+const isTaking = (summaries: ReadonlyArray<SummaryRow>): boolean => summaries.some(({ takes }) => takes)
+
 const announcedOf = (summaries: ReadonlyArray<SummaryRow>) =>
   summaries.flatMap(({ announced, summary }) => (announced ? [summary.uuid] : []))
 
 const jsonOf = (summaries: ReadonlyArray<SummaryRow>): string => JSON.stringify(summaries.map(columnsOf))
 
 /** JSON leaves out what is undefined, and the column is null then. */
-const columnsOf = ({ claimable, closes, owner, summary, wakeAt }: SummaryRow) => ({
+const columnsOf = ({ claimable, closes, owner, summary, takes, wakeAt }: SummaryRow) => ({
   uuid: summary.uuid,
   start_key: summary.startKey,
   saga: summary.saga,
@@ -222,5 +261,5 @@ const columnsOf = ({ claimable, closes, owner, summary, wakeAt }: SummaryRow) =>
   wake_at: wakeAt,
   created_at: summary.createdAt,
   updated_at: summary.updatedAt,
-  inbox: closes ? 0 : undefined
+  inbox: takes ? (closes ? 2 : 1) : closes ? 0 : undefined
 })

@@ -105,7 +105,9 @@ export const make = Effect.fnUntraced(function* (
     self.since = now
     if (next._tag !== "Store") return answer(self, next, now)
     const { then } = next
+    self.inbox.isWriting = true
     return Effect.flatMap(repository.store(execution, next.hint), (stored) => {
+      self.inbox.isWriting = false
       const announced = record.recorded(self, stored)
       return announced === undefined
         ? answer(self, then, now)
@@ -126,6 +128,9 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const follow = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StoreError> => {
+    // The process has stopped while the intent of this work was being stored.
+    if (self.inbox.stop === "over" && act._tag !== "Done")
+      return Effect.succeed({ execution: self.execution, wakeAt: now, elsewhere: self.elsewhere })
     if (self.unbegun !== undefined) for (const { path } of act.work) self.unbegun.delete(path)
     switch (act._tag) {
       case "Done": {
@@ -188,6 +193,7 @@ export const make = Effect.fnUntraced(function* (
   const run = (self: Run): Effect.Effect<LoopResult, StorageError> =>
     Effect.catch(turn(self, self.clock.currentTimeMillisUnsafe()), (error) => {
       const hint = self.elsewhere === undefined ? hints.atWork() : { owner: self.elsewhere }
+      self.inbox.isWriting = false
       const isRunning = (path: string) => self.inFlight?.isRunning(path) === true
       const recovered = record.recover(self, error, hint, { isNamed: membership !== undefined, isRunning, policy })
       return Effect.flatMap(recovered, () => run(self))

@@ -9,7 +9,7 @@ import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import { conflict } from "../ports/SagaExecutionRepository.ts"
 import { SagaTransaction } from "../ports/SagaTransaction.ts"
-import { ShutdownGrace } from "../ports/ShutdownGrace.ts"
+import type { ShutdownGrace } from "../ports/ShutdownGrace.ts"
 import { Admission } from "./Admission.ts"
 import type { ExecutionLoop, LoopResult } from "./ExecutionLoop.ts"
 import * as Inbox from "./Inbox.ts"
@@ -65,6 +65,11 @@ export interface ExecutionSupervisor {
   readonly lose: (uuid: string) => void
   /** How many more executions may run. */
   readonly room: () => number
+  /**
+   * Stops in good order (SPEC C7): nothing new begins; a step that is under way may end, and its result is stored, within
+   * `shutdownGrace`; then it is interrupted.
+   */
+  readonly close: Effect.Effect<void>
   /** Called by the runner after each write. */
   readonly stored: (execution: SagaExecution) => void
   /** Called by a runner that holds facts while the store is away: whoever waits is told, and the runner goes on trying. */
@@ -109,8 +114,8 @@ export interface Options {
   readonly maxPending: number
   /** How long a caller waits for the acknowledgements of a commit, in milliseconds. */
   readonly commitWait: number
-  /** How long steps may go on when the process stops, in milliseconds. */
-  readonly shutdownGrace: number
+  /** How long steps may go on when the process stops. */
+  readonly grace: ShutdownGrace
   readonly services: Context.Context<never>
 }
 
@@ -155,36 +160,40 @@ class Supervisor implements ExecutionSupervisor {
       this.wakeUps = yield* WakeUps.make({
         fire: ({ since, uuid }) => Effect.sync(() => this.on(uuid, { _tag: "Due", since }))
       })
-      yield* Effect.addFinalizer(() => this.close())
+      yield* Effect.addFinalizer(() => this.close)
     })
   }
 
-  /**
-   * Stops in good order (SPEC C7): nothing new begins; a step that is under way may end, and its result is stored, within
-   * `shutdownGrace`; then it is interrupted.
-   */
-  private close(): Effect.Effect<void> {
+  readonly close: ExecutionSupervisor["close"] = Effect.suspend(() => {
+    if (this.isClosed) return Effect.void
+    this.isClosed = true
     const stop = Effect.suspend(() => {
-      for (const uuid of this.admission.running) {
-        const slot = this.admission.get(uuid)
-        if (isActive(slot)) Inbox.stop(slot.inbox)
-      }
+      for (const { inbox } of this.active()) Inbox.stop(inbox)
       const fibers = [...this.fibers.values()]
-      const grace = new ShutdownGrace(this.options.shutdownGrace, this.clock)
-      return grace.within(Fiber.awaitAll(fibers)).pipe(
-        Effect.andThen(Fiber.interruptAll(fibers)),
-        Effect.andThen(
-          Effect.sync(() => {
-            this.admission.dismiss()
-            this.waiters.dismiss()
-          })
-        )
-      )
+      const interrupt = Effect.suspend(() => this.interruptAll())
+      return this.options.grace.end(Fiber.awaitAll(fibers), interrupt)
+    })
+    const dismiss = Effect.sync(() => {
+      for (const fiber of this.fibers.values()) fiber.interruptUnsafe()
+      this.admission.dismiss()
+      this.waiters.dismiss()
     })
     // A runner that is just being launched may have brought the stop about: it has a fiber after a yield.
-    return Effect.suspend(() => {
-      this.isClosed = true
-      return Effect.andThen(Effect.yieldNow, stop)
+    return Effect.yieldNow.pipe(Effect.andThen(stop), Effect.andThen(dismiss))
+  })
+
+  /** Interrupts the steps. A runner that holds results is not interrupted, except by a crash: it stores them and ends. */
+  private interruptAll(): Effect.Effect<void> {
+    for (const { inbox, uuid } of this.active()) {
+      if (!Inbox.end(inbox) || this.options.grace.isCut) this.fibers.get(uuid)?.interruptUnsafe()
+    }
+    return Fiber.awaitAll([...this.fibers.values()])
+  }
+
+  private active(): ReadonlyArray<{ readonly uuid: string; readonly inbox: Inbox.Inbox }> {
+    return this.admission.running.flatMap((uuid) => {
+      const slot = this.admission.get(uuid)
+      return isActive(slot) ? [{ uuid, inbox: slot.inbox }] : []
     })
   }
 
@@ -374,5 +383,5 @@ class Supervisor implements ExecutionSupervisor {
 
   readonly running = (): ReadonlyArray<string> => this.admission.running
 
-  readonly room = (): number => this.admission.room
+  readonly room = (): number => (this.isClosed ? 0 : this.admission.room)
 }

@@ -117,7 +117,7 @@ export class InFlightWork<E> {
   takeFinished(inbox: Inbox, within: number): Effect.Effect<FinishedWork<E>> {
     const notify = () => Queue.offerUnsafe(this.finished, { keys: [], exit: Exit.succeed([]) })
     inbox.notify = notify
-    if (inbox.inputs.length > 0 || inbox.stop === "asked") notify()
+    if (inbox.inputs.length > 0 || inbox.stop === "asked" || inbox.stop === "over") notify()
     const finished = Effect.map(Queue.take(this.finished), (finished) => {
       inbox.notify = undefined
       for (const key of finished.keys) {

@@ -21,8 +21,13 @@ export interface Inbox {
   notify: (() => void) | undefined
   /** The execution is over, and its runner about to end. */
   isOver: boolean
-  /** The process stops: the runner begins nothing new, stores what its work brings, and ends. `seen`: it knows. */
-  stop: "asked" | "seen" | undefined
+  /** The runner is storing facts. */
+  isWriting: boolean
+  /**
+   * The process stops: the runner begins nothing new, stores what its work brings, and ends. `seen`: it knows. `over`: it does
+   * not wait for work any more.
+   */
+  stop: "asked" | "seen" | "over" | undefined
 }
 
 export const make = (inputs: ReadonlyArray<PendingInput> = none): Inbox => ({
@@ -30,6 +35,7 @@ export const make = (inputs: ReadonlyArray<PendingInput> = none): Inbox => ({
   judged: none,
   notify: undefined,
   isOver: false,
+  isWriting: false,
   stop: undefined
 })
 
@@ -44,6 +50,17 @@ export const offer = (self: Inbox, input: PendingInput): void => {
 export const stop = (self: Inbox): void => {
   self.stop ??= "asked"
   self.notify?.()
+}
+
+/**
+ * Tells the runner that its work has no more time. True: the runner holds results, or may do so, and ends by itself when they
+ * are stored. Otherwise it is in a step, which has to be interrupted.
+ */
+export const end = (self: Inbox): boolean => {
+  const holds = self.isWriting || self.notify !== undefined
+  self.stop = "over"
+  self.notify?.()
+  return holds
 }
 
 export const pending = (input: SagaInput): PendingInput => ({ input, done: Deferred.makeUnsafe() })

@@ -78,7 +78,7 @@ const stopping = (self: Progress, inFlight: UnderWay | undefined, hints: Hints):
   const { execution } = self
   const wakeAt = Number.POSITIVE_INFINITY
   const act: Act =
-    inFlight?.isBusy === true
+    inFlight?.isBusy === true && self.inbox.stop !== "over"
       ? { _tag: "Await", work: none, wakeAt }
       : { _tag: "Done", work: none, wakeAt, isRetried: false }
   if (inFlight?.isJoint === true || execution.state.unstored === 0) return { execution, next: act }

@@ -2,7 +2,7 @@
  * The manager of a process: its parts put together, and its background work started. The order matters: what a process
  * left is taken up before any reply is taken, and leases are given back when nothing runs any more.
  */
-import { Clock, Effect, Option, Result, Stream } from "effect"
+import { Clock, Effect, Option, Result, Scope, Stream } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
@@ -10,6 +10,7 @@ import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Loop from "../ports/Loop.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SagaOwnership from "../ports/SagaOwnership.ts"
+import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Uuid from "../wire/Uuid.ts"
 import * as DecisionConsumer from "./DecisionConsumer.ts"
@@ -42,14 +43,18 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   const ownership = Option.getOrElse(yield* Effect.serviceOption(SagaOwnership.SagaOwnership), () =>
     SagaOwnership.lease(repository)
   )
+  const grace = yield* ShutdownGrace.make(config.shutdownGrace)
   // Joined first, so left last: when nothing runs any more.
-  const membership = yield* ownership.join({
+  const joined = yield* Scope.make()
+  yield* Effect.addFinalizer((exit) => grace.briefly(Scope.close(joined, exit)))
+  const join = ownership.join({
     id: `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`,
     service,
     lease: config.lease,
     leave: () => Effect.void,
     look: Effect.void
   })
+  const membership = yield* Scope.provide(join, joined)
 
   const feed = yield* EventFeed.make
   const firstWrites = FirstWrites.make()
@@ -73,6 +78,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   )
   const supervisor: ExecutionSupervisor.ExecutionSupervisor = yield* ExecutionSupervisor.make({
     ...config,
+    grace,
     commitWait: schedule.commitWait,
     drive,
     load,
@@ -156,6 +162,8 @@ const startBackground = Effect.fnUntraced(function* (
     interval: recoveryInterval,
     clock
   })
+  // Stopped before the recovery: it renews the lease while steps are let end.
+  yield* Effect.addFinalizer(() => supervisor.close)
   yield* Loop.run("replies", ReplyConsumer.consume(manager))
   yield* Loop.run("questions for decisions", DecisionConsumer.consume)
   yield* Effect.forkScoped(warnOfDrift(sagas))

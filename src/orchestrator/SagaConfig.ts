@@ -55,10 +55,10 @@ export interface SagaConfigOptions {
    */
   readonly lease?: Duration.Input
   /**
-   * How long steps that are under way may go on when the process stops (SPEC C7). Nothing new begins meanwhile; a step that
-   * ends within this time is stored and does not run again in the next process. Then it is interrupted. Default 10
-   * seconds; 0: interrupted at once. Set it to the longest step that should not run twice, and give the process that long
-   * before it is killed.
+   * How long the process may take to stop (SPEC C7). Nothing new begins meanwhile. A step that is under way and ends within
+   * this time is stored, and does not run again in the next process. One second before the end steps are interrupted, or at
+   * half of a time below two seconds. Default 10 seconds; 0: interrupted at once. Set it to the longest step that should
+   * not run twice and a second, and give the process a few seconds more before it is killed.
    */
   readonly shutdownGrace?: Duration.Input
   /** How many executions run at the same time in this process; more wait for their turn. Default 1,000. */

@@ -17,6 +17,7 @@ import type { Hooks, ServicesOf } from "../definition/TransactionHooks.ts"
 import type { SagaFailedCommitCallback, SagaSystemError } from "../execution/view/ExecutionErrors.ts"
 import type { Broker } from "../ports/Broker.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import type { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { SagaFailedExecution } from "./FailedExecution.ts"
 import type { ResumeError, SagaOwnServiceRequested, StartError } from "./ManagerErrors.ts"
@@ -197,7 +198,7 @@ export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>, const H e
   | SagaConfig.SagaConfig
   | Services<Sagas[number]>
   | ServicesOf<H>
-> => Layer.effect(SagaManager, ManagerLive.make(sagas, options.transaction))
+> => Layer.provide(Layer.effect(SagaManager, ManagerLive.make(sagas, options.transaction)), ShutdownGrace.layer)
 
 /** The same, with service name, limits and timeouts from Effect's `Config` (`SagaConfig.layerConfig`). */
 export const layerConfig = <const Sagas extends ReadonlyArray<AnyCommitted>, const H extends Hooks = object>(

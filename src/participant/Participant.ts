@@ -3,7 +3,7 @@
  * commit. Each message is handled in one unit of work with its record, and acknowledged after that. Its reply may leave more
  * than once, always with the same bytes (SPEC C6).
  */
-import { Clock, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type { Participant } from "../definition/ParticipantContract.ts"
 import type { Hooks, ServicesOf } from "../definition/TransactionHooks.ts"
@@ -11,7 +11,7 @@ import * as Broker from "../ports/Broker.ts"
 import * as Consumer from "../ports/Consumer.ts"
 import * as Loop from "../ports/Loop.ts"
 import type { ParticipantStore } from "../ports/ParticipantStore.ts"
-import { ShutdownGrace } from "../ports/ShutdownGrace.ts"
+import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
 import type { Handlers, ParticipantCode } from "./ParticipantHandlers.ts"
 import * as ParticipantMaintenance from "./ParticipantMaintenance.ts"
@@ -23,7 +23,7 @@ export type { Handlers } from "./ParticipantHandlers.ts"
 
 const make = Effect.fnUntraced(function* (code: ParticipantCode) {
   const { maxInFlight, shutdownGrace } = yield* ParticipantConfig
-  const grace = new ShutdownGrace(shutdownGrace, yield* Clock.Clock)
+  const grace = yield* ShutdownGrace.make(shutdownGrace)
   const take = TakeMessages.make(code, yield* Broker.Broker)
   yield* Loop.run("participant maintenance", ParticipantMaintenance.run(code))
   // Two groups with a limit each: handlers that wait for a transaction must not keep out the messages that end it.
@@ -69,9 +69,8 @@ export const layer = <
   handlers: H,
   hooks?: K & Hooks
 ): Layer.Layer<never, never, Broker.Broker | ParticipantStore | ServicesOf<H> | ServicesOf<K>> =>
-  // The types have checked the handlers; from here on they are found by name, and the services they require are erased.
-  Layer.effectDiscard(make({ contract, handlers: handlers as any, hooks: hooks ?? {} })) as Layer.Layer<
-    never,
-    never,
-    Broker.Broker | ParticipantStore | ServicesOf<H> | ServicesOf<K>
-  >
+  Layer.provide(
+    // The types have checked the handlers; from here on they are found by name, and the services they require are erased.
+    Layer.effectDiscard(make({ contract, handlers: handlers as any, hooks: hooks ?? {} })),
+    ShutdownGrace.layer
+  ) as Layer.Layer<never, never, Broker.Broker | ParticipantStore | ServicesOf<H> | ServicesOf<K>>

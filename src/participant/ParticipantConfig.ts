@@ -29,9 +29,10 @@ export interface ParticipantConfigOptions {
    */
   readonly maxSkew?: Duration.Input
   /**
-   * How long handlers that are under way may go on when the process stops (SPEC C7). No message is taken meanwhile; a handler
-   * that ends within this time is recorded and answered. Then it is interrupted, and its message comes again. From 0 to
-   * 36,500 days, default 10 seconds. Give the process that long before it is killed.
+   * How long the process may take to stop (SPEC C7). No message is taken meanwhile. A handler that is under way and ends within
+   * this time is recorded, answered and acknowledged. One second before the end handlers are interrupted, or at half of a
+   * time below two seconds, and their messages come again. From 0 to 36,500 days, default 10 seconds. Give the process a few
+   * seconds more before it is killed.
    */
   readonly shutdownGrace?: Duration.Input
   /**

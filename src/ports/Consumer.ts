@@ -2,7 +2,7 @@
  * How services take messages from the broker: a message is acknowledged after its consequence is stored (SPEC W2), and
  * counted by its outcome. The broker bounds how many are handled at the same time.
  */
-import { Effect, FiberSet, Metric, Schedule, Stream } from "effect"
+import { Effect, Exit, Fiber, FiberSet, Metric, Schedule, Scope, Stream } from "effect"
 import * as Broker from "./Broker.ts"
 import type { ShutdownGrace } from "./ShutdownGrace.ts"
 
@@ -82,21 +82,36 @@ export const run = Effect.fnUntraced(function* <R>(
   const broker = yield* Broker.Broker
   const subscribed = Effect.scoped(
     Effect.gen(function* () {
-      const handling = yield* FiberSet.make<void>()
-      // No delivery arrives any more when this runs; the handlers that are left are interrupted after it.
-      if (grace !== undefined) yield* Effect.addFinalizer(() => grace.within(FiberSet.awaitEmpty(handling)))
+      const scope = yield* Scope.make()
+      const handling = yield* Scope.provide(FiberSet.make<void>(), scope)
+      let isStopping = false
       const fork = Effect.runForkWith(yield* Effect.context<R>())
       const handleAll = (deliveries: ReadonlyArray<Broker.Delivery>) =>
-        Effect.sync(() => {
+        Effect.suspend(() => {
+          if (isStopping) return Effect.never
           for (const delivery of deliveries) {
             // Handling one message may close the service. The broker delivers the other messages again.
-            if (handling.state._tag === "Closed") return
+            if (handling.state._tag === "Closed") break
             const fiber = fork(placeGivenBack(handle(delivery), delivery))
             // Most fibers have ended here, and need no place in the set.
             if (fiber.pollUnsafe() === undefined) FiberSet.addUnsafe(handling, fiber)
           }
+          return Effect.void
         })
-      const exit = yield* Effect.exit(Stream.runForEachArray(broker.subscribe(group), handleAll))
+      const reading = yield* Effect.forkChild(Stream.runForEachArray(broker.subscribe(group), handleAll), {
+        startImmediately: true
+      })
+      // The subscription ends after the handlers: they can still acknowledge, and nobody else gets their messages meanwhile.
+      yield* Effect.addFinalizer((exit) => {
+        isStopping = true
+        const interrupt = Scope.close(scope, exit)
+        const ended =
+          grace !== undefined && Exit.hasInterrupts(exit)
+            ? grace.end(FiberSet.awaitEmpty(handling), interrupt)
+            : interrupt
+        return Effect.andThen(ended, Fiber.interrupt(reading))
+      })
+      const exit = yield* Fiber.await(reading)
       yield* FiberSet.awaitEmpty(handling)
       return yield* exit
     })

@@ -20,6 +20,7 @@ export interface Program {
   /** Closes the input of the program: Deno does not end while it reads. */
   readonly closeInput: Effect.Effect<void>
   readonly kill: Effect.Effect<void>
+  readonly signal: (name: NodeJS.Signals) => Effect.Effect<void>
   /** The exit code, or the signal that has ended the program. */
   readonly ended: Effect.Effect<number | string>
 }
@@ -77,6 +78,10 @@ export const start = (program: URL, ...args: ReadonlyArray<string>) =>
           child.stdin.end()
         }),
         kill: stop(child),
+        signal: (name) =>
+          Effect.sync(() => {
+            child.kill(name)
+          }),
         ended: Deferred.await(ended)
       })
     )

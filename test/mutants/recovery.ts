@@ -462,9 +462,41 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a participant that stops interrupts its handlers",
     file: "src/ports/Consumer.ts",
-    find: "if (grace !== undefined) yield*",
-    replace: "if (grace !== undefined && group.kinds.length === 0) yield*",
+    find: "grace !== undefined && Exit.hasInterrupts(exit)",
+    replace: "grace !== undefined && group.kinds.length === 0",
     tests: ["test/orchestrator/shutdown.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "a process that stops lets its lease end while a step does",
+    file: "src/orchestrator/ManagerLive.ts",
+    find: "  yield* Effect.addFinalizer(() => supervisor.close)\n",
+    replace: "",
+    tests: ["test/orchestrator/shutdown.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "a result that is being stored when the grace is over is lost",
+    file: "src/orchestrator/ExecutionLoop.ts",
+    find: "    self.inbox.isWriting = true\n",
+    replace: "",
+    tests: ["test/orchestrator/shutdown.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "each part of a program that stops takes a grace of its own",
+    file: "src/ports/ShutdownGrace.ts",
+    find: "if (this.stopping++ === 0 && now - this.stopped > longestGap) this.since = now",
+    replace: "this.since = now",
+    tests: ["test/ports/ShutdownGrace.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "a process that stops waits for work that cannot be interrupted",
+    file: "src/ports/ShutdownGrace.ts",
+    find: "if (this.isCut) return Effect.asVoid(work)",
+    replace: "if (this.millis >= 0) return Effect.asVoid(work)",
+    tests: ["test/ports/ShutdownGrace.test.ts"]
   },
   {
     rule: "C20",

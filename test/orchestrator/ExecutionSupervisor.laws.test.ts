@@ -18,6 +18,7 @@ import {
   reduce,
   type SlotEvent
 } from "../../src/orchestrator/Slot.ts"
+import * as ShutdownGrace from "../../src/ports/ShutdownGrace.ts"
 import { at, below, type Chance, forSeeds, happens, pick } from "../execution/rules/chance.ts"
 
 const saga = Saga.make("Any", { context: {} }).pipe(Saga.local("one", { execute: () => Effect.void }), Saga.commit)
@@ -244,7 +245,7 @@ it.effect("every caller is told once, places are given back, and a stop leaves n
             maxRunning: 2,
             maxPending: 6,
             commitWait: 30_000,
-            shutdownGrace: 0,
+            grace: yield* Effect.provide(ShutdownGrace.make(0), ShutdownGrace.layer),
             services: yield* Effect.context<never>()
           })
           for (let step = 0; step < 80; step++) {

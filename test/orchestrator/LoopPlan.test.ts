@@ -102,6 +102,16 @@ describe("a turn of the loop", () => {
     assert.strictEqual(tell(turn(late, running("5"))), "store, then await", "work that is under way may end")
   })
 
+  it("of a process whose grace is over keeps the results that there are, and waits for no others (C7)", () => {
+    const self = progress(withFacts(begun, [stepStarted]))
+    gain(self, [stepSucceeded])
+    Inbox.stop(self.inbox)
+    Inbox.end(self.inbox)
+    const planned = turn(self, running("5"))
+    assert.strictEqual(tell(planned), "store, then done")
+    assert.strictEqual(planned.execution.events.at(-1)?._tag, "StepSucceeded")
+  })
+
   it("that was planned and has not begun is planned again after an input", () => {
     const self = progress(withFacts(begun, [stepStarted]))
     const { next } = turn(self)

@@ -4,6 +4,7 @@ import { Context, Effect, Result, Scheduler } from "effect"
 import { Saga, SagaExecution } from "effect-saga"
 import * as ExecutionSupervisor from "../../src/orchestrator/ExecutionSupervisor.ts"
 import * as Inbox from "../../src/orchestrator/Inbox.ts"
+import * as ShutdownGrace from "../../src/ports/ShutdownGrace.ts"
 
 const saga = Saga.make("Empty", { context: {} }).pipe(Saga.local("one", { execute: () => Effect.void }), Saga.commit)
 
@@ -28,7 +29,7 @@ for (const how of ["wait", "submit"] as const) {
         maxRunning: 10,
         maxPending: 10,
         commitWait: 30_000,
-        shutdownGrace: 0,
+        grace: yield* Effect.provide(ShutdownGrace.make(0), ShutdownGrace.layer),
         services: Context.empty()
       })
       // Others have their turn after so many steps, and so in the middle of anything.

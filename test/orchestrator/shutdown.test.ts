@@ -1,6 +1,6 @@
 /** F3: a process that stops in good order lets the steps end that are under way, and begins no other. On the real clock. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Logger, Schema, Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema, Scope } from "effect"
 import {
   Broker,
   Participant,
@@ -46,8 +46,10 @@ const sagaOf = (
     Saga.commit
   )
 
-/** Builds processes one after the other on the same repository. */
-const processes = Effect.gen(function* () {
+type Repository = SagaExecutionRepository.SagaExecutionRepository["Service"]
+
+/** Builds processes on the same repository. */
+const processesOn = Effect.fnUntraced(function* (seen: (inner: Repository) => Repository) {
   const shared = yield* Layer.build(
     Layer.mergeAll(
       SagaExecutionRepository.layerMemoryWith({ keep: 10 }),
@@ -56,19 +58,27 @@ const processes = Effect.gen(function* () {
       TransactionCommitter.layerNone
     )
   )
+  const tag = SagaExecutionRepository.SagaExecutionRepository
+  const repository = Context.make(tag, seen(Context.get(shared, tag)))
   return Effect.fnUntraced(function* <A, E>(
     layer: Layer.Layer<A, E, any>,
-    shutdownGrace: "10 seconds" | "20 millis" | 0
+    shutdownGrace: "10 seconds" | "20 millis" | 0,
+    lease: "9 seconds" | "200 millis" = "9 seconds"
   ) {
     const scope = yield* Scope.make()
-    const config = SagaConfig.layer({ service: "orders", recoveryInterval: "20 millis", shutdownGrace })
+    const config = SagaConfig.layer({ service: "orders", recoveryInterval: "20 millis", shutdownGrace, lease })
     const services = yield* Layer.buildWithScope(
-      Layer.provide(layer, [Layer.orDie(config), Layer.succeedContext(shared)]) as Layer.Layer<A>,
+      Layer.provide(layer, [
+        Layer.orDie(config),
+        Layer.succeedContext(Context.merge(shared, repository))
+      ]) as Layer.Layer<A>,
       scope
     )
     return { services, close: Scope.close(scope, Exit.void) }
   })
 })
+
+const processes = processesOn((repository) => repository)
 
 describe("a process that stops", () => {
   for (const onCrash of ["retry", "park"] as const) {
@@ -123,6 +133,63 @@ describe("a process that stops", () => {
       }).pipe(Effect.scoped, Effect.provide(quiet))
     )
   }
+
+  for (const shutdownGrace of ["20 millis", 0] as const) {
+    it.live(`F3 a result that is being stored when the grace is over is not lost (${shutdownGrace})`, () =>
+      Effect.gen(function* () {
+        const log: Array<string> = []
+        const write = gate()
+        // The second write has the result of the step.
+        const open = yield* processesOn((inner) => ({
+          ...inner,
+          store: (execution, hint) =>
+            log.at(-1) === "charged"
+              ? Effect.andThen(write.pass, inner.store(execution, hint))
+              : inner.store(execution, hint)
+        }))
+        const saga = sagaOf(log, Effect.void)
+        const first = yield* open(SagaManager.layer([saga]), shutdownGrace)
+        const caller = yield* Effect.forkChild(
+          Effect.exit(Effect.provideContext(SagaManager.run(saga, { context: {}, startKey: "one" }), first.services))
+        )
+        yield* write.reached
+        const closing = yield* Effect.forkChild(first.close)
+        yield* Effect.sleep("50 millis")
+        yield* write.open
+        yield* Fiber.join(closing)
+        yield* Fiber.await(caller)
+        const second = yield* open(SagaManager.layer([saga]), 0)
+        yield* Effect.provideContext(SagaManager.run(saga, { context: {}, startKey: "one" }), second.services)
+        assert.deepStrictEqual(log, ["begun", "charged", "receipt"])
+        yield* second.close
+      }).pipe(Effect.scoped, Effect.provide(quiet))
+    )
+  }
+
+  it.live("F3 I28 a process that stops renews its lease while a step ends: no other one takes the step", () =>
+    Effect.gen(function* () {
+      const open = yield* processes
+      const log: Array<string> = []
+      const step = gate()
+      const saga = sagaOf(log, step.pass)
+      const first = yield* open(SagaManager.layer([saga]), "10 seconds", "200 millis")
+      const second = yield* open(SagaManager.layer([saga]), "10 seconds", "200 millis")
+      const caller = yield* Effect.forkChild(
+        Effect.exit(Effect.provideContext(SagaManager.run(saga, { context: {}, startKey: "one" }), first.services))
+      )
+      yield* step.reached
+      const closing = yield* Effect.forkChild(first.close)
+      // Three leases.
+      yield* Effect.sleep("600 millis")
+      assert.deepStrictEqual(log, ["begun"])
+      yield* step.open
+      yield* Fiber.join(closing)
+      yield* Fiber.await(caller)
+      yield* Effect.provideContext(SagaManager.run(saga, { context: {}, startKey: "one" }), second.services)
+      assert.deepStrictEqual(log, ["begun", "charged", "receipt"])
+      yield* second.close
+    }).pipe(Effect.scoped, Effect.provide(quiet))
+  )
 
   it.live("F3 a participant that stops lets a handler end, and answers", () =>
     Effect.gen(function* () {

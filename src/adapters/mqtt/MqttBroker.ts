@@ -5,7 +5,7 @@
  * nothing fails because the broker is away.
  */
 import { randomUUID } from "node:crypto"
-import { type Config, Context, Effect, Layer, type Scope, Stream } from "effect"
+import { type Config, Context, type Duration, Effect, Layer, type Scope, Stream } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
 import type { InvalidSetting } from "../../ports/Setting.ts"
@@ -60,12 +60,16 @@ const subscribe = (
     })
   })
 
+/** How long a process that stops waits for the broker to take its last messages. */
+const farewell: Duration.Input = "500 millis"
+
 const make = Effect.fnUntraced(function* (
   options: MqttConfig.MqttOptions
 ): Effect.fn.Return<Context.Context<Broker.Broker | MqttConnections>, InvalidSetting, Scope.Scope> {
   const instance = randomUUID()
   const settings = yield* MqttConfig.make(options, instance)
   const statuses = new Map<string, boolean>()
+  const close = yield* Connection.closer
 
   /** Reserves the first free client id, so that an instance that starts again finds its messages at the broker. */
   const reserve = (name: string) =>
@@ -95,24 +99,24 @@ const make = Effect.fnUntraced(function* (
   yield* keep(
     sender,
     Effect.fnUntraced(function* (ready) {
-      const connection = yield* Connection.open(settings, { clientId: sender })
+      const connection = yield* Connection.open(settings, { clientId: sender, close })
       yield* ready
       return yield* outgoing.through(connection)
     })
   )
-  yield* Effect.addFinalizer(() => Effect.timeoutOption(outgoing.empty, "1 second"))
-
   /** Client ids to which no instance comes back. The broker would keep messages for them, and give them new ones. */
   const left = new Set<string>()
   const forget = Effect.suspend(() =>
     Effect.forEach(
       statuses.get(sender) === true ? left : [],
       // A connection without a session ends the session that the broker keeps.
-      (clientId) => Effect.scoped(Connection.open(settings, { clientId })),
+      (clientId) => Effect.scoped(Connection.open(settings, { clientId, close })),
       { concurrency: "unbounded", discard: true }
     )
   )
-  yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeoutOption(forget, "1 second")))
+  yield* Effect.addFinalizer(() =>
+    Effect.ignore(Effect.timeoutOption(Effect.all([outgoing.empty, forget], { concurrency: 2 }), farewell))
+  )
 
   const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, service }: Broker.Group) {
     if (!isService(service) || kinds.length === 0 || !(maxInFlight >= 1))
@@ -133,7 +137,11 @@ const make = Effect.fnUntraced(function* (
       clientId,
       Effect.fnUntraced(function* (ready) {
         yield* Effect.addFinalizer(() => Effect.sync(incoming.forget))
-        connection = yield* Connection.open(settings, { clientId, receives: { maxInFlight, take: incoming.arrive } })
+        connection = yield* Connection.open(settings, {
+          clientId,
+          receives: { maxInFlight, take: incoming.arrive },
+          close
+        })
         yield* Effect.raceFirst(subscribe(connection, shared, settings.version), connection.lost)
         yield* ready
         return yield* outgoing.through(connection)

@@ -7,7 +7,7 @@
  */
 import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
-import { Clock, Deferred, Effect, Exit, Random, Redacted, Schema, type Scope } from "effect"
+import { Clock, Deferred, type Duration, Effect, Exit, Fiber, Random, Redacted, Schema, type Scope } from "effect"
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
 import * as Loop from "../../ports/Loop.ts"
 import type { MqttConfig } from "./MqttConfig.ts"
@@ -48,6 +48,7 @@ export interface MqttSession {
   readonly clientId: string
   /** For a connection that receives. Without it the broker keeps nothing when the connection ends. */
   readonly receives?: { readonly maxInFlight: number; readonly take: (arrived: Arrived) => void }
+  readonly close: (client: MqttClient) => Effect.Effect<void>
 }
 
 /** The largest packet to receive, in bytes. Ours are smaller; a broker with MQTT 5 drops larger ones. */
@@ -104,7 +105,7 @@ export const open = Effect.fnUntraced(function* (
   let reason = "the connection was closed"
   const client = yield* Effect.acquireRelease(
     Effect.sync(() => mqtt.connect(clientOptions(settings, session))),
-    close
+    session.close
   )
   client.on("error", (error) => {
     reason = error.message || ("code" in error ? String(error.code) : error.name)
@@ -195,12 +196,29 @@ const takeOver = (send: (packet: Uint8Array) => void, packet: IPublishPacket): A
   }
 }
 
-const close = (client: MqttClient): Effect.Effect<void> =>
+const closeOne = (client: MqttClient): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     if (client.stream === undefined) return resume(Effect.void)
     // A connected client ends properly, so that sent messages still arrive.
     client.end(!client.connected, () => resume(Effect.void))
-  }).pipe(Effect.timeoutOption("1 second"), Effect.andThen(Effect.sync(() => client.stream?.destroy())))
+  }).pipe(Effect.timeoutOption(closeTimeout), Effect.andThen(Effect.sync(() => client.stream?.destroy())))
+
+/** How long the broker has to see the end of a connection. */
+const closeTimeout: Duration.Input = "500 millis"
+
+/**
+ * Closes connections side by side: who is done with one does not wait, and the broker may stand still. At the end of the
+ * scope all of them are closed.
+ */
+export const closer: Effect.Effect<MqttSession["close"], never, Scope.Scope> = Effect.gen(function* () {
+  const closing = new Set<Fiber.Fiber<void>>()
+  yield* Effect.addFinalizer(() => Fiber.awaitAll([...closing]))
+  return (client) =>
+    Effect.map(Effect.forkDetach(closeOne(client), { startImmediately: true }), (fiber) => {
+      closing.add(fiber)
+      fiber.addObserver(() => closing.delete(fiber))
+    })
+})
 
 // ---- reconnecting --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,127 @@
+/** Runs sagas, answers commands, or both, until it is told to stop by SIGTERM. It prints what its steps and handlers do. */
+import process from "node:process"
+import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Layer, Redacted, Runtime, Schema } from "effect"
+import {
+  Broker,
+  Participant,
+  ParticipantConfig,
+  Saga,
+  SagaConfig,
+  SagaManager,
+  TransactionCommitter
+} from "../../src/index.ts"
+import { MqttBroker } from "../../src/mqtt.ts"
+import { SqlParticipantStore, SqlSagaExecutionRepository } from "../../src/sql.ts"
+
+/** What the program is told. */
+export interface Order {
+  readonly database: string
+  readonly schema: string
+  /** Undefined: a broker in memory. */
+  readonly broker?: string
+  readonly programs: "orders" | "bank" | "side by side" | "one on the other"
+  readonly grace: number
+  /** How long a step and a handler take, in milliseconds. */
+  readonly takes: number
+  /** The sagas that are started, or met where they exist already. */
+  readonly sagas?: ReadonlyArray<"Pay" | "PayBank" | "PayUninterruptible">
+  /** The sessions of the broker. */
+  readonly clientId?: string
+}
+
+const order: Order = JSON.parse(process.argv[2] ?? "")
+
+const say = (line: string) => Effect.sync(() => console.log(line))
+
+/** Half of its time before the effect, half after it. */
+const slowly = (what: string) =>
+  say(`begun ${what}`).pipe(
+    Effect.andThen(Effect.sleep(order.takes / 2)),
+    Effect.andThen(say(`charged ${what}`)),
+    Effect.andThen(Effect.sleep(order.takes / 2)),
+    Effect.as(what),
+    Effect.onInterrupt(() => say(`interrupted ${what}`))
+  )
+
+const Bank = Participant.make("bank", { Charge: { payload: {}, success: Schema.String } })
+const BankLive = Participant.layer(Bank, { Charge: () => slowly("handler") })
+
+const receipt = { execute: () => say("receipt") }
+
+const Pay = Saga.make("Pay", { context: {} }).pipe(
+  Saga.local("payment", { success: Schema.String, execute: () => slowly("step") }),
+  Saga.local("receipt", receipt),
+  Saga.commit
+)
+
+const PayUninterruptible = Saga.make("PayUninterruptible", { context: {} }).pipe(
+  Saga.local("payment", { success: Schema.String, execute: () => Effect.uninterruptible(slowly("step")) }),
+  Saga.commit
+)
+
+const PayBank = Saga.make("PayBank", { context: {} }).pipe(
+  Saga.remote("payment", { execute: { command: Bank.commands.Charge, payload: () => ({}) }, timeout: "1 hour" }),
+  Saga.local("receipt", receipt),
+  Saga.commit
+)
+
+const Orders = SagaManager.layer([Pay, PayBank, PayUninterruptible])
+
+const programs = {
+  orders: Orders,
+  bank: BankLive,
+  "side by side": Layer.merge(Orders, BankLive),
+  "one on the other": Layer.provideMerge(Orders, BankLive)
+}
+
+const database = PgClient.layer({ url: Redacted.make(order.database), maxConnections: 8 })
+
+const Live = (programs[order.programs] as typeof Orders).pipe(
+  Layer.provide([
+    SagaConfig.layer({
+      service: "orders",
+      shutdownGrace: order.grace,
+      lease: "1500 millis",
+      recoveryInterval: "500 millis"
+    }),
+    ParticipantConfig.layer({ shutdownGrace: order.grace }),
+    TransactionCommitter.layerNone,
+    order.broker === undefined
+      ? Broker.layerMemory
+      : MqttBroker.layer({ url: order.broker, ...(order.clientId !== undefined && { clientId: order.clientId }) })
+  ]),
+  Layer.provide(
+    Layer.merge(
+      SqlSagaExecutionRepository.layer({ schema: order.schema }),
+      SqlParticipantStore.layer({ schema: order.schema })
+    )
+  ),
+  Layer.provide(database)
+)
+
+const run = { context: {}, raiseOnError: false } as const
+const sagas = {
+  Pay: SagaManager.run(Pay, { ...run, startKey: "Pay" }),
+  PayBank: SagaManager.run(PayBank, { ...run, startKey: "PayBank" }),
+  PayUninterruptible: SagaManager.run(PayUninterruptible, { ...run, startKey: "PayUninterruptible" })
+}
+
+const start = Effect.forEach(
+  order.sagas ?? [],
+  (name) => Effect.flatMap(sagas[name], ({ parked, status }) => say(`${name} ${status} ${JSON.stringify(parked)}`)),
+  { concurrency: "unbounded" }
+)
+
+say("up").pipe(
+  Effect.andThen(start),
+  Effect.andThen(Effect.never),
+  Effect.provide(Live),
+  // What the steps of a process that stops say comes before this.
+  Effect.onExit(() => say("closed")),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit) => Runtime.defaultTeardown(exit, process.exit)
+  })
+)

@@ -17,6 +17,7 @@ export const names = [
   "transaction messages",
   "participant maintenance",
   "retention",
+  "notifications",
   "MQTT connection"
 ] as const
 export type Name = (typeof names)[number]

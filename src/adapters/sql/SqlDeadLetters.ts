@@ -5,11 +5,12 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Port from "../../ports/DeadLetters.ts"
 import * as Setting from "../../ports/Setting.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
+import * as SqlConnections from "./SqlConnections.ts"
 import { again, causeOf, isRolledBack } from "./SqlErrors.ts"
 import { whole } from "./SqlStatements.ts"
 import * as SqlTables from "./SqlTables.ts"
 
-export interface SqlDeadLettersOptions extends SqlTables.TableOptions {
+export interface SqlDeadLettersOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
   /** How many dead letters stay, the latest. A whole number from 1, default 10,000. */
   readonly keep?: number
 }
@@ -19,13 +20,18 @@ const decode = Schema.decodeUnknownEffect(Schema.Array(Port.DeadLetter))
 /** A text in Postgres cannot contain the character 0, and a sender may send it. */
 const storable = (text: string): string => text.replaceAll("\0", "\ufffd")
 
-const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables, keep: number): Port.Service => {
+const make = (
+  client: SqlClient.SqlClient,
+  { long }: SqlConnections.SqlConnections,
+  tables: SqlTables.Tables,
+  keep: number
+): Port.Service => {
   const sql = client.withoutTransforms()
   const table = sql(tables.of("saga_dead_letter"))
 
   const call = <A>(operation: Port.DeadLettersError["operation"], run: Effect.Effect<A, SqlError>) =>
     Effect.mapError(
-      Effect.retry(run, { while: isRolledBack, schedule: again }),
+      Effect.retry(long(run), { while: isRolledBack, schedule: again }),
       (error) => new Port.DeadLettersError({ operation, cause: causeOf(error) })
     )
 
@@ -69,11 +75,12 @@ export const layer = (
     Port.DeadLetters,
     Effect.gen(function* () {
       const keep = yield* Setting.wholeNumber("SqlDeadLetters.keep", options.keep ?? 10_000, { least: 1 })
-      const tables = yield* SqlTables.setUp(options, {
+      const connections = yield* SqlConnections.make("SqlDeadLetters", options)
+      const tables = yield* SqlTables.setUp(options, connections, {
         module: "SqlDeadLetters",
         list: "saga_dead_letter_migration",
         migrations: SqlTables.deadLetters
       })
-      return make(yield* SqlClient.SqlClient, tables, keep)
+      return make(yield* SqlClient.SqlClient, connections, tables, keep)
     })
   )

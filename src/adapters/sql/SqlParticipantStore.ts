@@ -12,11 +12,12 @@ import { ReplyStatus } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import * as Statements from "./ParticipantStatements.ts"
 import { ParticipantStatements } from "./ParticipantStatements.ts"
+import * as SqlConnections from "./SqlConnections.ts"
 import { again, causeOf, isLost, isPassing, isRejected, isRolledBack } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
-export interface SqlParticipantStoreOptions extends SqlTables.TableOptions {
+export interface SqlParticipantStoreOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
   /**
    * How long a message may be handled, the handler included. After that its database transaction is rolled back, and the
    * message is handled again; after five times it is refused for good (500). From 1 ms to 36,500 days. Default 5 minutes:
@@ -51,9 +52,9 @@ const timedOut = new Port.ParticipantStoreError({
   cause: { kind: "UnitTimeout" }
 })
 
-const make = Effect.fnUntraced(function* (timeout: number) {
+const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConnections.SqlConnections) {
   const client = yield* SqlClient.SqlClient
-  const statements = yield* ParticipantStatements
+  const statements = limited(yield* ParticipantStatements, connections)
 
   const call = <A>(run: Effect.Effect<A, SqlError>): Effect.Effect<A, RolledBack> =>
     Effect.mapError(run, (error) => new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error)))
@@ -129,7 +130,7 @@ const make = Effect.fnUntraced(function* (timeout: number) {
         return value
       })
 
-      const kept = client.withTransaction(
+      const kept = connections.transaction(
         Effect.onExit(body, (exit) =>
           Effect.sync(() => {
             ended = exit
@@ -178,8 +179,28 @@ const make = Effect.fnUntraced(function* (timeout: number) {
     find: (query) =>
       Effect.flatMap(outside("find", statements.find(query)), (rows) => decodeTransactions("find", rows)),
     purge: (request) =>
-      outside("purge", Effect.retry(client.withTransaction(purge(request)), { while: isRolledBack, schedule: again }))
+      outside("purge", Effect.retry(connections.transaction(purge(request)), { while: isRolledBack, schedule: again }))
   })
+})
+
+/**
+ * The statements with their time limits; all but `find` run in the transaction of a unit. To lock and to read a transaction is
+ * to wait for the handler of another message, whose time is its own.
+ */
+const limited = (
+  statements: ParticipantStatements["Service"],
+  { long, shared }: SqlConnections.SqlConnections
+): ParticipantStatements["Service"] => ({
+  lock: (scope) => long(statements.lock(scope)),
+  read: (scope) => long(statements.read(scope)),
+  write: (service, writes) => shared(statements.write(service, writes)),
+  savepoint: shared(statements.savepoint),
+  release: shared(statements.release),
+  rollBack: shared(statements.rollBack),
+  find: (query) => long(statements.find(query)),
+  purge: (request) => long(statements.purge(request)),
+  purgeBarriers: (service, transactions) => long(statements.purgeBarriers(service, transactions)),
+  purgeAlone: (request) => long(statements.purgeAlone(request))
 })
 
 // ---- rows ------------------------------------------------------------------------------------------------------
@@ -302,12 +323,13 @@ export const layer = (
         least: "1 milli",
         most: "36500 days"
       })
-      const tables = yield* SqlTables.setUp(options, {
+      const connections = yield* SqlConnections.make("SqlParticipantStore", options)
+      const tables = yield* SqlTables.setUp(options, connections, {
         module: "SqlParticipantStore",
         list: "saga_participant_migration",
         migrations: SqlTables.participants
       })
-      return Layer.effect(Port.ParticipantStore, make(timeout)).pipe(
+      return Layer.effect(Port.ParticipantStore, make(timeout, connections)).pipe(
         Layer.provide(statementsFor(tables)),
         Layer.merge(SqlOpenTransaction.layer)
       )

@@ -2,8 +2,7 @@
  * Executions on Postgres: one event row for each write, whose primary key lets one of two writers win, and one summary row
  * for each execution, by which people and recovery find it.
  */
-import { PgClient } from "@effect/sql-pg"
-import { Clock, type Duration, Effect, Exit, Layer, PubSub, Result, Schedule, Stream } from "effect"
+import { Clock, type Duration, Effect, Exit, Layer, PubSub, Result, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import type { SagaState } from "../../execution/rules/SagaState.ts"
@@ -18,13 +17,15 @@ import * as Setting from "../../ports/Setting.ts"
 import * as Uuid from "../../wire/Uuid.ts"
 import { errorOf, executionOf, inputFrom, namesOf, retired, rowOfInput, summaryFrom } from "./ExecutionRows.ts"
 import * as GroupCommit from "./GroupCommit.ts"
+import * as LimitedStatements from "./LimitedStatements.ts"
 import { ofInput } from "./OwnershipStatements.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
-import { again, codeOf, isRolledBack, isTaken, isUnread, orLost } from "./SqlErrors.ts"
+import * as SqlConnections from "./SqlConnections.ts"
+import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, orLost } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
-export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOptions {
+export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
   /**
    * How long settled executions stay, to be loaded and listed. At least 0, may be infinite, default 7 days. They are
    * removed once a minute; a uuid or `startKey` that a caller has given stays used up (SPEC C9).
@@ -66,10 +67,9 @@ const purgeBatch = 500
 
 const purgeEvery: Duration.Input = "1 minute"
 
-const make = Effect.fnUntraced(function* (retention: number, channel: string) {
+const make = Effect.fnUntraced(function* (retention: number, connections: SqlConnections.ReservedConnections) {
   const client = yield* SqlClient.SqlClient
-  const pg = yield* Effect.serviceOption(PgClient.PgClient)
-  const statements = yield* Statements.SagaExecutionStatements
+  const statements = LimitedStatements.make(yield* Statements.SagaExecutionStatements, connections)
   const clock = yield* Clock.Clock
   const instance = Uuid.v7(clock.currentTimeMillisUnsafe()).slice(-12)
   let writes = 0
@@ -157,10 +157,14 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
         )
   }
 
-  /** Writes rows together. A row that the database rejects fails alone: the rows are halved until it is found. */
+  /**
+   * Writes rows together. A row that the database rejects fails alone: the rows are halved until it is found. After a lost
+   * connection they are written once more on another one, where the write ids tell what has been written already.
+   */
   const writeAll = (
     rows: ReadonlyArray<Row>,
-    inTransaction: boolean
+    inTransaction: boolean,
+    mayRepeat = !inTransaction
   ): Effect.Effect<ReadonlyArray<Exit.Exit<SagaExecution, StoreError>>> =>
     Effect.matchEffect(Effect.retry(written(rows, inTransaction), { while: isRolledBack, schedule: again }), {
       onSuccess: (outcome) => {
@@ -178,8 +182,8 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
         if (error.reason === "rejected" && rows.length > 1) {
           const half = rows.length >> 1
           return Effect.zipWith(
-            writeAll(rows.slice(0, half), inTransaction),
-            writeAll(rows.slice(half), inTransaction),
+            writeAll(rows.slice(0, half), inTransaction, mayRepeat),
+            writeAll(rows.slice(half), inTransaction, mayRepeat),
             (a, b) => [...a, ...b]
           )
         }
@@ -187,6 +191,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
           summaries.delete(uuid)
           if (error.reason === "unavailable") unknown.set(execution.state, writeId)
         }
+        if (mayRepeat && isLost(cause)) return writeAll(rows, inTransaction, false)
         return Effect.succeed(rows.map(() => Exit.fail(error)))
       }
     })
@@ -248,7 +253,8 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   /** Executions by their uuids. One that cannot be read is a failure in the map, and the others are read. */
   const read = Effect.fnUntraced(function* (operation: Port.Operation, uuids: ReadonlyArray<string>) {
     const found = new Map<string, Array<{ readonly revision: number; readonly facts: string }>>()
-    for (const row of yield* call(operation, statements.events(uuids))) {
+    const { events } = operation === "claim" ? statements.ofClaim : statements
+    for (const row of yield* call(operation, events(uuids))) {
       const rows = found.get(row.uuid)
       if (rows === undefined) found.set(row.uuid, [row])
       else rows.push(row)
@@ -289,7 +295,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     if (unreadable.length > 0) yield* call("claim", statements.disown(owner, unreadable))
     const gone = new Set(lost)
     const mine = [...uuids, ...held.filter((uuid) => !gone.has(uuid))]
-    const inbox = mine.length === 0 ? [] : yield* call("claim", statements.inbox(mine))
+    const inbox = mine.length === 0 ? [] : yield* call("claim", statements.ofClaim.inbox(mine))
     return { executions, lapsed, lost, inbox: inbox.map(inputFrom), dueAt, unreadable }
   })
 
@@ -329,16 +335,7 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
   )
   yield* Loop.every("retention", purgeEvery, purge)
 
-  // A client with a stream of its own is an embedded database, which no other process writes to.
-  const payloads =
-    pg._tag === "None" || pg.value.config.stream !== undefined
-      ? Stream.empty
-      : Stream.unwrap(Effect.map(pg.value.listen(channel), Stream.fromQueue)).pipe(
-          Stream.map(({ payload }) => payload),
-          Stream.retry(Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])),
-          Stream.orDie
-        )
-
+  const { notifications } = connections
   return Port.SagaExecutionRepository.of({
     store: (execution, hint) =>
       FaultPoint.around("store", ({ context }) =>
@@ -388,15 +385,17 @@ const make = Effect.fnUntraced(function* (retention: number, channel: string) {
     },
     release: (owner) => call("release", statements.release(owner)),
     census: call("census", statements.census),
-    changes: Stream.filter(payloads, (payload) => !payload.startsWith(ofInput)),
+    changes: Stream.filter(notifications, (payload) => !payload.startsWith(ofInput)),
     inputs: Stream.merge(
       Stream.fromPubSub(submittedHere),
-      Stream.filterMap(payloads, (payload) =>
+      Stream.filterMap(notifications, (payload) =>
         payload.startsWith(ofInput) ? Result.succeed(payload.slice(ofInput.length)) : Result.failVoid
       )
     ),
     atomically: (work) =>
-      Effect.catchIf(orLost(client.withTransaction(work)), isSqlError, (cause) => Effect.fail(errorOf("store", cause))),
+      Effect.catchIf(orLost(connections.transaction(work)), isSqlError, (cause) =>
+        Effect.fail(errorOf("store", cause))
+      ),
     durable: true,
     transactional: true
   })
@@ -430,12 +429,15 @@ export const layer = (
       const retention = yield* Setting.duration("SqlSagaExecutionRepository.retention", options.retention ?? "7 days", {
         least: "0 millis"
       })
-      const tables = yield* SqlTables.setUp(options, {
+      const connections = yield* SqlConnections.make("SqlSagaExecutionRepository", options)
+      yield* SqlConnections.checkPool
+      const tables = yield* SqlTables.setUp(options, connections, {
         module: "SqlSagaExecutionRepository",
         list: "saga_execution_migration",
         migrations: SqlTables.executions
       })
-      return Layer.effect(Port.SagaExecutionRepository, make(retention, tables.space)).pipe(
+      const reserved = yield* SqlConnections.reserve(connections, tables.space)
+      return Layer.effect(Port.SagaExecutionRepository, make(retention, reserved)).pipe(
         Layer.provide(statementsFor(tables, options)),
         Layer.merge(SqlOpenTransaction.layer)
       )

@@ -1,9 +1,11 @@
 /** The names of the library's tables, and the migrations that make them: numbered, forward only. */
-import { Effect } from "effect"
+import { type Duration, Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import { InvalidSetting } from "../../ports/Setting.ts"
 import { sha256 } from "../../wire/CanonicalJson.ts"
+import type { SqlConnections } from "./SqlConnections.ts"
+import { lost } from "./SqlSession.ts"
 
 export interface TableOptions {
   /**
@@ -51,9 +53,13 @@ const shortened = (name: string): string => (name.length <= 63 ? name : `saga_${
 
 export type SetUpError = InvalidSetting | Migrator.MigrationError | SqlError
 
+/** How long a process waits for the migrations, of itself or of another process. */
+const migrationTimeout: Duration.Input = "10 minutes"
+
 /** The tables of a module: their checked names, after the migrations that the database lacks. */
 export const setUp = Effect.fnUntraced(function* (
   options: TableOptions,
+  { transaction }: SqlConnections,
   {
     list,
     migrations,
@@ -66,14 +72,22 @@ export const setUp = Effect.fnUntraced(function* (
   }
 ): Effect.fn.Return<Tables, SetUpError, SqlClient.SqlClient> {
   const tables = yield* make(options, module)
-  yield* migrate(tables, list, migrations(tables))
+  yield* Effect.timeoutOrElse(migrate(tables, transaction, list, migrations(tables)), {
+    duration: migrationTimeout,
+    orElse: () => Effect.fail(lost("StatementTimeout"))
+  })
   return tables
 })
 
 type Migrations = Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>
 
 /** One process runs the migrations; the others wait for it. */
-const migrate = Effect.fnUntraced(function* (tables: Tables, list: string, migrations: Migrations) {
+const migrate = Effect.fnUntraced(function* (
+  tables: Tables,
+  transaction: SqlConnections["transaction"],
+  list: string,
+  migrations: Migrations
+) {
   const sql = yield* SqlClient.SqlClient
   const run = Migrator.make({})({ table: tables.of(list), loader: Migrator.fromRecord(migrations) })
   yield* Effect.gen(function* () {
@@ -81,7 +95,7 @@ const migrate = Effect.fnUntraced(function* (tables: Tables, list: string, migra
     yield* sql`select pg_advisory_xact_lock(hashtext(${`effect-saga ${tables.schema ?? ""}`}))`
     if (tables.schema !== undefined) yield* sql`create schema if not exists ${sql(tables.schema)}`
     yield* run
-  }).pipe(sql.withTransaction)
+  }).pipe(transaction)
 })
 
 const naming = (sql: SqlClient.SqlClient, tables: Tables) => ({

@@ -12,7 +12,7 @@ const Repository = SagaExecutionRepository.SagaExecutionRepository
 /** A repository of a process of its own: with its own connections, where the database has several. */
 const another = (name: string, schema: string, prefix = "") => {
   const repository = SqlSagaExecutionRepository.layer({ schema, prefix })
-  return Layer.fresh(name === "Postgres" ? Layer.provide(repository, server(schema, 2)) : repository)
+  return Layer.fresh(name === "Postgres" ? Layer.provide(repository, server(schema, 6)) : repository)
 }
 
 const long = (letter: string) => letter.repeat(41)

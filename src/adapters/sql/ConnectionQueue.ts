@@ -1,0 +1,62 @@
+/**
+ * The line in front of connections that several users share. It is bounded and measured: work that finds too many waiting is
+ * refused, instead of waiting for longer than anybody waits for it.
+ */
+import { Context, Effect, Metric, Semaphore } from "effect"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+
+/** How many may wait for a connection; more are refused. */
+export const maxWaiting = 10_000
+
+/** `use`: "statement" for single statements, "transaction" for transactional steps and participants' units. */
+export const inUse = Metric.gauge("effect_saga_connections_in_use", {
+  description: "Connections of the shared part of the pool that are in use, by use"
+})
+
+/** A number that stays above 0 says that the pool is too small, or that transactions take too long. */
+export const waiting = Metric.gauge("effect_saga_connections_waiting", {
+  description: "Statements and transactions that wait for a connection of the shared part of the pool, by use"
+})
+
+const refused = () =>
+  new SqlError({
+    reason: new UnknownError({ cause: { code: "TooManyWaiting" }, message: "TooManyWaiting", operation: "acquire" })
+  })
+
+export interface ConnectionQueue {
+  /** Runs work when one of the connections is free. Fails at once where too many wait already. */
+  readonly within: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+  /** How many may work at the same time from now on. */
+  readonly resize: (connections: number) => Effect.Effect<void>
+}
+
+export const make = (use: "statement" | "transaction", connections: number, most = maxWaiting): ConnectionQueue => {
+  const semaphore = Semaphore.makeUnsafe(connections)
+  const gauges = { inUse: Metric.withAttributes(inUse, { use }), waiting: Metric.withAttributes(waiting, { use }) }
+  const counts = { inUse: 0, waiting: 0 }
+  const context = Context.empty()
+  const count = (what: "inUse" | "waiting", change: 1 | -1): void => {
+    counts[what] += change
+    gauges[what].updateUnsafe(counts[what], context)
+  }
+
+  return {
+    resize: (connections) => semaphore.resize(connections),
+    within: <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+      Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
+        if (counts.waiting >= most) return Effect.fail(refused())
+        count("waiting", 1)
+        let inside = false
+        const entered = Effect.suspend(() => {
+          inside = true
+          count("waiting", -1)
+          count("inUse", 1)
+          return work
+        })
+        return Effect.ensuring(
+          semaphore.withPermit(entered),
+          Effect.sync(() => count(inside ? "inUse" : "waiting", -1))
+        )
+      })
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * The statements of the repository with the connection on which each of them runs, and its time limit. In a transaction each
+ * runs in the transaction. Those of the lease are kept shorter than the lease: a statement on a silent connection must leave
+ * time for another one on a new connection.
+ */
+import type { SagaExecutionStatements } from "./SagaExecutionStatements.ts"
+import type { ReservedConnections } from "./SqlConnections.ts"
+
+type Statements = SagaExecutionStatements["Service"]
+
+/** A renewal that hangs, the interval until the next one, and that one together are shorter than a lease. */
+const renewalsInLease = 5
+/** What is claimed after a renewal is cut off before the next renewal is too late. */
+const claimsInLease = 3
+/** However short the lease is: a statement that is not given the time to work at all ends nowhere. */
+const leastMillis = 250
+/** A process that stops does not wait for long to say so. */
+const releaseMillis = 1_000
+
+export interface LimitedStatements extends Statements {
+  /** The same on the connection of the lease: what others read must not delay the next renewal. */
+  readonly ofClaim: Pick<Statements, "events" | "inbox">
+}
+
+export const make = (
+  statements: Statements,
+  { lease, long, shared, statementMillis, write }: ReservedConnections
+): LimitedStatements => {
+  const shareOf = (leaseMillis: number, parts: number) =>
+    Math.min(statementMillis, Math.max(leastMillis, leaseMillis / parts))
+  let claimMillis = statementMillis
+  return {
+    write: (rows) => write(statements.write(rows)),
+    writeFree: (rows) => write(statements.writeFree(rows)),
+    writeIds: (places) => write(statements.writeIds(places)),
+    names: (names) => write(statements.names(names)),
+    renew: (owner, leaseMillis, options) => {
+      claimMillis = shareOf(leaseMillis, claimsInLease)
+      return lease(statements.renew(owner, leaseMillis, options), shareOf(leaseMillis, renewalsInLease))
+    },
+    adopt: (...request) => lease(statements.adopt(...request), claimMillis),
+    claim: (...request) => lease(statements.claim(...request), claimMillis),
+    lost: (...request) => lease(statements.lost(...request), claimMillis),
+    disown: (...request) => lease(statements.disown(...request), claimMillis),
+    ofClaim: {
+      events: (uuids) => lease(statements.events(uuids), claimMillis),
+      inbox: (uuids) => lease(statements.inbox(uuids), claimMillis)
+    },
+    release: (owner) => lease(statements.release(owner), Math.min(statementMillis, releaseMillis)),
+    events: (uuids) => shared(statements.events(uuids)),
+    inbox: (uuids) => shared(statements.inbox(uuids)),
+    submit: (row) => shared(statements.submit(row)),
+    take: (...request) => shared(statements.take(...request)),
+    giveBack: (requests) => shared(statements.giveBack(requests)),
+    find: (...question) => long(statements.find(...question)),
+    census: long(statements.census),
+    forget: long(statements.forget),
+    remove: (uuids) => long(statements.remove(uuids)),
+    over: (before, limit) => long(statements.over(before, limit))
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * A connection that the library has for itself, for a while or for good, with a time limit on its statements. A statement that
+ * runs into its limit may have had its effect (SPEC A1). Its connection is silent or far behind, so nothing uses it again: it
+ * is closed, and never goes back to the pool.
+ */
+import { Context, Effect, Exit, Fiber, Scope } from "effect"
+import type { SqlClient } from "effect/sql"
+import type { Connection } from "effect/sql/SqlConnection"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import { isLost } from "./SqlErrors.ts"
+
+/** The time limit of the statements in this context, in milliseconds. Statements of a handler or a step have none. */
+export class StatementLimit extends Context.Reference<number>("effect-saga/sql/StatementLimit", {
+  defaultValue: () => Number.POSITIVE_INFINITY
+}) {}
+
+/** How long the database has to cancel a statement whose connection is then closed. */
+const cancelMillis = 250
+
+/** Statements that the client sends around the work of others, such as a handler. */
+const control = /^(?:begin|commit|rollback|savepoint|release)\b/i
+
+/** An error without an outcome: `code` says what has happened here. */
+export const lost = (code: "StatementTimeout" | "NoConnection" | "Interrupted"): SqlError =>
+  new SqlError({ reason: new ConnectionError({ cause: { code }, message: code, operation: "query" }) })
+
+export class SqlSession implements Connection {
+  private readonly connection: Connection
+  private readonly scope: Scope.Closeable
+  /** The time limit of statements around the work of others. */
+  private readonly limit: number
+  private lostBy: SqlError | undefined
+
+  constructor(connection: Connection, scope: Scope.Closeable, limit: number) {
+    this.connection = connection
+    this.scope = scope
+    this.limit = limit
+  }
+
+  /** No statement can work on it any more. */
+  get isLost(): boolean {
+    return this.lostBy !== undefined
+  }
+
+  readonly execute: Connection["execute"] = (sql, params, transformRows) =>
+    this.limited(sql, this.connection.execute(sql, params, transformRows))
+  readonly executeRaw: Connection["executeRaw"] = (sql, params) =>
+    this.limited(sql, this.connection.executeRaw(sql, params))
+  readonly executeValues: Connection["executeValues"] = (sql, params) =>
+    this.limited(sql, this.connection.executeValues(sql, params))
+  readonly executeValuesUnprepared: Connection["executeValuesUnprepared"] = (sql, params) =>
+    this.limited(sql, this.connection.executeValuesUnprepared(sql, params))
+  readonly executeUnprepared: Connection["executeUnprepared"] = (sql, params, transformRows) =>
+    this.limited(sql, this.connection.executeUnprepared(sql, params, transformRows))
+  /** Only work of others reads streams: it takes the time that it takes. */
+  readonly executeStream: Connection["executeStream"] = (sql, params, transformRows) =>
+    this.connection.executeStream(sql, params, transformRows)
+
+  /** Gives a sound connection back to the client. A lost one is being closed already. */
+  readonly release: Effect.Effect<void> = Effect.suspend(() => (this.isLost ? Effect.void : this.close))
+
+  /** Ends the use at once. The client closes a connection that is given back in the middle of a statement. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => Scope.close(this.scope, Exit.void))
+
+  private limited<A>(sql: string, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.withFiber((fiber) => {
+      if (this.lostBy !== undefined) return Effect.fail(this.lostBy)
+      const limit = fiber.getRef(StatementLimit)
+      return this.within(statement, control.test(sql) ? Math.min(limit, this.limit) : limit)
+    })
+  }
+
+  /**
+   * Runs one statement beside its caller. A caller that is interrupted or whose time is over goes on at once: to wait until
+   * the client has cancelled a statement on a silent connection takes seconds.
+   */
+  private within<A>(statement: Effect.Effect<A, SqlError>, millis: number): Effect.Effect<A, SqlError> {
+    return Effect.callback<A, SqlError>((resume) => {
+      let timer: Fiber.Fiber<void> | undefined
+      const fiber = Effect.runFork(statement)
+      fiber.addObserver((exit) => {
+        timer?.interruptUnsafe()
+        const error = Exit.findErrorOption(exit)
+        if (error._tag === "Some" && isLost(error.value) && !this.isLost) {
+          this.lostBy = error.value
+          Effect.runFork(this.close)
+        }
+        resume(exit)
+      })
+      if (fiber.pollUnsafe() !== undefined) return
+      // The clock of the machine: the database has no other.
+      if (Number.isFinite(millis)) {
+        timer = Effect.runFork(
+          Effect.andThen(
+            Effect.sleep(millis),
+            Effect.sync(() => {
+              this.abandon(fiber, lost("StatementTimeout"))
+              resume(Effect.fail(lost("StatementTimeout")))
+            })
+          )
+        )
+      }
+      return Effect.sync(() => {
+        timer?.interruptUnsafe()
+        this.abandon(fiber, lost("Interrupted"))
+      })
+    })
+  }
+
+  /**
+   * Asks the database to cancel the statement, as it would go on there and hold its locks. Then the connection is closed,
+   * whether the database has answered or not.
+   */
+  private abandon(fiber: Fiber.Fiber<unknown, unknown>, error: SqlError): void {
+    if (this.lostBy !== undefined) return
+    this.lostBy = error
+    fiber.interruptUnsafe()
+    Effect.runFork(
+      Effect.andThen(
+        Effect.raceFirst(Fiber.await(fiber), Effect.sleep(cancelMillis)),
+        Effect.suspend(() => {
+          // A statement under way makes the client close the connection when it is given back.
+          Effect.runFork(Effect.ignore(this.connection.executeRaw("select 1", [])))
+          return this.close
+        })
+      )
+    )
+  }
+}
+
+/** Takes a connection from the client, which has `millis` to give one, and hands it to `keep`, even when it is interrupted. */
+export const open = (
+  client: SqlClient.SqlClient,
+  millis: number,
+  keep: (session: SqlSession) => void
+): Effect.Effect<SqlSession, SqlError> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      const scope = Scope.makeUnsafe()
+      return restore(
+        Effect.timeoutOrElse(Scope.provide(client.reserve, scope), {
+          duration: millis,
+          orElse: () => Effect.fail(lost("NoConnection"))
+        })
+      ).pipe(
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+        Effect.map((connection) => {
+          const session = new SqlSession(connection, scope, millis)
+          keep(session)
+          return session
+        })
+      )
+    })
+  )
+
+/** Runs work on a connection, and gives the connection back. */
+export const use = <A, E, R>(
+  client: SqlClient.SqlClient,
+  millis: number,
+  work: (session: SqlSession) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError, R> =>
+  Effect.suspend(() => {
+    let taken: SqlSession | undefined
+    const opened = open(client, millis, (session) => {
+      taken = session
+    })
+    return Effect.ensuring(
+      Effect.flatMap(opened, work),
+      Effect.suspend(() => taken?.release ?? Effect.void)
+    )
+  })

@@ -1,4 +1,5 @@
 /** Every rule that `npm run mutants` takes out. */
+import { connecting } from "./connections.ts"
 import { execution } from "./execution.ts"
 import type { Mutant } from "./Mutant.ts"
 import { ownership } from "./ownership.ts"
@@ -6,4 +7,11 @@ import { participants } from "./participant.ts"
 import { recovery } from "./recovery.ts"
 import { writing } from "./writing.ts"
 
-export const mutants: ReadonlyArray<Mutant> = [...writing, ...execution, ...participants, ...recovery, ...ownership]
+export const mutants: ReadonlyArray<Mutant> = [
+  ...writing,
+  ...execution,
+  ...participants,
+  ...recovery,
+  ...ownership,
+  ...connecting
+]

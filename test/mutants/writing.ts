@@ -193,7 +193,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W3",
     what: "a unit on SQL is no transaction: the handler's effect stays when the unit fails",
     file: "src/adapters/sql/SqlParticipantStore.ts",
-    find: "const kept = client.withTransaction(\n        Effect.onExit(body,",
+    find: "const kept = connections.transaction(\n        Effect.onExit(body,",
     replace: "const kept = ((it: typeof body) => it)(\n        Effect.onExit(body,",
     tests: [sqlStore]
   },

@@ -1,6 +1,7 @@
 /** I29: a defect ends no loop of the library. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Schema } from "effect"
+import type { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import {
   Broker,
@@ -75,15 +76,15 @@ describe("the loops of a process", () => {
         const { fault, turns } = yield* makeFaults
         const faults = Layer.succeed(Loop.LoopFault, fault)
         const schema = schemaOf("loops")
+        // A PGlite has no other process to hear from.
+        const database: Layer.Layer<SqlClient.SqlClient, unknown> =
+          url === undefined ? PgliteClient.layer() : server(schema)
         const programs = Layer.merge(
           SagaManager.layer([saga]).pipe(Layer.provide(SagaConfig.layer({ service: "orders" }))),
           Participant.layer(Bank, { Charge: () => Effect.succeed("p1") })
         ).pipe(
           Layer.provide([
-            SqlSagaExecutionRepository.layer({ schema }).pipe(
-              // A PGlite has no other process to hear from.
-              Layer.provide(url === undefined ? PgliteClient.layer() : server(schema))
-            ),
+            SqlSagaExecutionRepository.layer({ schema }).pipe(Layer.provide(database)),
             aedes,
             ParticipantStore.layerMemory,
             TransactionCommitter.layerNone

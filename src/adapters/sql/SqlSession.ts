@@ -17,8 +17,13 @@ export class StatementLimit extends Context.Reference<number>("effect-saga/sql/S
 /** How long the database has to cancel a statement whose connection is then closed. */
 const cancelMillis = 250
 
+/** How long it has to cancel a statement of a handler or a step, which may go on with the connection. */
+const cancelOfOthersMillis = 1_000
+
 /** Statements that the client sends around the work of others, such as a handler. */
 const control = /^(?:begin|commit|rollback|savepoint|release)\b/i
+
+const rollback = /^rollback\b/i
 
 /** An error without an outcome: `code` says what has happened here. */
 export const lost = (code: "StatementTimeout" | "NoConnection" | "Interrupted"): SqlError =>
@@ -30,6 +35,8 @@ export class SqlSession implements Connection {
   /** The time limit of statements around the work of others. */
   private readonly limit: number
   private lostBy: SqlError | undefined
+  /** It was lost because the caller gave up, and not in a commit, which nobody can interrupt. */
+  private isInterrupted = false
 
   constructor(connection: Connection, scope: Scope.Closeable, limit: number) {
     this.connection = connection
@@ -43,15 +50,15 @@ export class SqlSession implements Connection {
   }
 
   readonly execute: Connection["execute"] = (sql, params, transformRows) =>
-    this.limited(sql, this.connection.execute(sql, params, transformRows))
+    this.limited(sql, this.connection.execute(sql, params, transformRows), [])
   readonly executeRaw: Connection["executeRaw"] = (sql, params) =>
-    this.limited(sql, this.connection.executeRaw(sql, params))
+    this.limited(sql, this.connection.executeRaw(sql, params), [])
   readonly executeValues: Connection["executeValues"] = (sql, params) =>
-    this.limited(sql, this.connection.executeValues(sql, params))
+    this.limited(sql, this.connection.executeValues(sql, params), [])
   readonly executeValuesUnprepared: Connection["executeValuesUnprepared"] = (sql, params) =>
-    this.limited(sql, this.connection.executeValuesUnprepared(sql, params))
+    this.limited(sql, this.connection.executeValuesUnprepared(sql, params), [])
   readonly executeUnprepared: Connection["executeUnprepared"] = (sql, params, transformRows) =>
-    this.limited(sql, this.connection.executeUnprepared(sql, params, transformRows))
+    this.limited(sql, this.connection.executeUnprepared(sql, params, transformRows), [])
   /** Only work of others reads streams: it takes the time that it takes. */
   readonly executeStream: Connection["executeStream"] = (sql, params, transformRows) =>
     this.connection.executeStream(sql, params, transformRows)
@@ -62,17 +69,20 @@ export class SqlSession implements Connection {
   /** Ends the use at once. The client closes a connection that is given back in the middle of a statement. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => Scope.close(this.scope, Exit.void))
 
-  private limited<A>(sql: string, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+  private limited<A>(sql: string, statement: Effect.Effect<A, SqlError>, nothing: A): Effect.Effect<A, SqlError> {
     return Effect.withFiber((fiber) => {
-      if (this.lostBy !== undefined) return Effect.fail(this.lostBy)
+      if (this.lostBy !== undefined) {
+        // A connection that is closed before its commit is rolled back.
+        return this.isInterrupted && rollback.test(sql) ? Effect.succeed(nothing) : Effect.fail(this.lostBy)
+      }
       const limit = fiber.getRef(StatementLimit)
       return this.within(statement, control.test(sql) ? Math.min(limit, this.limit) : limit)
     })
   }
 
   /**
-   * Runs one statement beside its caller. A caller that is interrupted or whose time is over goes on at once: to wait until
-   * the client has cancelled a statement on a silent connection takes seconds.
+   * Runs one statement beside its caller. A caller whose time is over goes on at once: to wait until the client has cancelled a
+   * statement on a silent connection takes seconds.
    */
   private within<A>(statement: Effect.Effect<A, SqlError>, millis: number): Effect.Effect<A, SqlError> {
     return Effect.callback<A, SqlError>((resume) => {
@@ -100,11 +110,24 @@ export class SqlSession implements Connection {
           )
         )
       }
-      return Effect.sync(() => {
+      return Effect.suspend(() => {
         timer?.interruptUnsafe()
-        this.abandon(fiber, lost("Interrupted"))
+        return this.interrupt(fiber, Number.isFinite(millis) ? 0 : cancelOfOthersMillis)
       })
     })
+  }
+
+  /** Work of others may go on with the connection, if the database cancels the statement in time. */
+  private interrupt(fiber: Fiber.Fiber<unknown, unknown>, millis: number): Effect.Effect<void> {
+    const abandoned = Effect.sync(() => {
+      if (fiber.pollUnsafe() !== undefined || this.isLost) return
+      this.isInterrupted = true
+      this.abandon(fiber, lost("Interrupted"))
+    })
+    if (millis === 0) return abandoned
+    fiber.interruptUnsafe()
+    const waited = Effect.runFork(Effect.raceFirst(Fiber.await(fiber), Effect.sleep(millis)))
+    return Effect.andThen(Fiber.await(waited), abandoned)
   }
 
   /**

@@ -348,6 +348,34 @@ describe.runIf(url !== undefined)("a silent connection", () => {
     )
   )
 
+  it.live("F2 a handler that gives up a statement in a savepoint goes on with its transaction", () =>
+    withSchema("giveup", (schema) =>
+      Effect.gen(function* () {
+        const context = yield* Layer.build(
+          SqlParticipantStore.layer({ schema, statementTimeout: limit }).pipe(
+            Layer.provideMerge(pool(url ?? "", 6, schema))
+          )
+        )
+        const { unit } = Context.get(context, ParticipantStore.ParticipantStore)
+        const sql = Context.get(context, SqlClient.SqlClient)
+        let runs = 0
+        const value = yield* unit(
+          { service: "bank", transactions: [crypto.randomUUID()], messages: [] },
+          ({ attempt }) =>
+            attempt(
+              Effect.gen(function* () {
+                runs++
+                const slow = yield* Effect.timeoutOption(sql.withTransaction(sql`select pg_sleep(60)`), "100 millis")
+                const [row] = yield* sql<{ n: number }>`select 1 as n`
+                return [slow._tag, row?.n]
+              })
+            )
+        )
+        assert.deepStrictEqual([value, runs], [["None", 1], 1])
+      })
+    )
+  )
+
   it.live("F2 the listener hears again after its connection fell silent with the others", () =>
     withSchema("listener", (schema) =>
       Effect.gen(function* () {

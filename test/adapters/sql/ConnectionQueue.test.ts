@@ -1,0 +1,64 @@
+/** The line in front of shared connections: who waits, who is refused, and what the metrics say. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Metric } from "effect"
+import * as ConnectionQueue from "../../../src/adapters/sql/ConnectionQueue.ts"
+import { codeOf } from "../../../src/adapters/sql/SqlErrors.ts"
+
+const counts = Effect.gen(function* () {
+  const of = (gauge: typeof ConnectionQueue.inUse) =>
+    Effect.map(Metric.value(Metric.withAttributes(gauge, { use: "transaction" })), ({ value }) => value)
+  return { inUse: yield* of(ConnectionQueue.inUse), waiting: yield* of(ConnectionQueue.waiting) }
+})
+
+describe("the line in front of shared connections", () => {
+  it.effect(
+    "F1 is bounded: one more is refused at once, with a name, and the metrics count who works and who waits",
+    () =>
+      Effect.gen(function* () {
+        const queue = ConnectionQueue.make("transaction", 2, 3)
+        const end = yield* Deferred.make<void>()
+        let begun = 0
+        const work = queue.within(
+          Effect.suspend(() => {
+            begun++
+            return Deferred.await(end)
+          })
+        )
+        const fibers = yield* Effect.forEach(Array.from({ length: 5 }), () =>
+          Effect.forkChild(work, { startImmediately: true })
+        )
+        assert.strictEqual(begun, 2)
+        assert.deepStrictEqual(yield* counts, { inUse: 2, waiting: 3 })
+        assert.strictEqual(codeOf(yield* Effect.flip(work)), "TooManyWaiting")
+        assert.deepStrictEqual(yield* counts, { inUse: 2, waiting: 3 })
+
+        // One that gives up leaves its place to another.
+        yield* Fiber.interrupt(fibers[4]!)
+        assert.deepStrictEqual(yield* counts, { inUse: 2, waiting: 2 })
+        fibers.push(yield* Effect.forkChild(work, { startImmediately: true }))
+        assert.deepStrictEqual(yield* counts, { inUse: 2, waiting: 3 })
+
+        yield* Deferred.succeed(end, undefined)
+        yield* Effect.forEach(fibers, Fiber.await)
+        assert.strictEqual(begun, 5)
+        assert.deepStrictEqual(yield* counts, { inUse: 0, waiting: 0 })
+      })
+  )
+
+  it.effect("F1 a connection that is reserved later is taken from those that are shared", () =>
+    Effect.gen(function* () {
+      const queue = ConnectionQueue.make("transaction", 2)
+      yield* queue.resize(1)
+      let begun = 0
+      const work = queue.within(
+        Effect.suspend(() => {
+          begun++
+          return Effect.never
+        })
+      )
+      yield* Effect.forkChild(work, { startImmediately: true })
+      yield* Effect.forkChild(work, { startImmediately: true })
+      assert.strictEqual(begun, 1)
+    })
+  )
+})

@@ -1,0 +1,112 @@
+/** SPEC C20: the connections that the library has for itself, and the time limit of its statements. They need a server. */
+import type { Mutant } from "./Mutant.ts"
+
+const connections = "test/adapters/sql/connections.test.ts"
+const queue = "test/adapters/sql/ConnectionQueue.test.ts"
+
+export const connecting: ReadonlyArray<Mutant> = [
+  {
+    rule: "F1",
+    what: "a pool that is too small is taken, and the process stands still under load",
+    file: "src/adapters/sql/SqlConnections.ts",
+    find: "return size >= least\n",
+    replace: "return size > 0\n",
+    tests: [connections]
+  },
+  {
+    rule: "F1",
+    what: "the lease is renewed over the connections that transactions share",
+    file: "src/adapters/sql/SqlConnections.ts",
+    find: "(statement, millis) => lease.use(millis, statement)",
+    replace: "(statement) => connections.transaction(statement)",
+    tests: [connections]
+  },
+  {
+    rule: "F1",
+    what: "transactions may take all connections that are not reserved, and loads wait for their end",
+    file: "src/adapters/sql/SqlConnections.ts",
+    find: "shares.transactions.resize(left - 1)",
+    replace: "shares.transactions.resize(left)",
+    tests: [connections]
+  },
+  {
+    rule: "F1",
+    what: "any number of statements and transactions may wait for a connection",
+    file: "src/adapters/sql/ConnectionQueue.ts",
+    find: "if (counts.waiting >= most)",
+    replace: "if (counts.waiting >= most && most === 0)",
+    tests: [queue]
+  },
+  {
+    rule: "F2",
+    what: "a statement has no time limit: a silent connection stops the process for ever",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: "if (Number.isFinite(millis)) {",
+    replace: "if (Number.isNaN(millis)) {",
+    tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "a statement around the work of others, such as a commit, has no time limit",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: "control.test(sql) ? Math.min(limit, this.limit) : limit",
+    replace: "limit",
+    tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "the time limit of a statement holds for the work of a handler too",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "const exit = yield* Effect.exit(restore(work))",
+    replace: "const exit = yield* Effect.exit(Effect.timeout(restore(work), connections.statementMillis))",
+    tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "a statement that has run into its time limit goes on in the database",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: "    fiber.interruptUnsafe()\n    Effect.runFork(",
+    replace: "    Effect.runFork(",
+    tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "the connection of a statement that has run into its time limit goes back to the pool",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: `          Effect.runFork(Effect.ignore(this.connection.executeRaw("select 1", [])))\n`,
+    replace: "",
+    tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "a reserved connection that is lost is not replaced",
+    file: "src/adapters/sql/SqlConnections.ts",
+    find: "if (this.session !== undefined && !this.session.isLost)",
+    replace: "if (this.session !== undefined)",
+    tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "the listener stays on its connection although the others have turned out to be silent",
+    file: "src/adapters/sql/SqlConnections.ts",
+    find: "if (this.session?.isLost === true) this.onLost()",
+    replace: "if (this.session === undefined) this.onLost()",
+    tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "an interrupted step waits until the client has given up its silent connection",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: "const cancelOfOthersMillis = 1_000",
+    replace: "const cancelOfOthersMillis = 60_000",
+    tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "a handler cannot go on with its connection after a statement that it has given up",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: "Number.isFinite(millis) ? 0 : cancelOfOthersMillis",
+    replace: "0",
+    tests: [connections]
+  }
+]

@@ -7,6 +7,7 @@ import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import { SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as SqlConnections from "../../../src/adapters/sql/SqlConnections.ts"
 import * as SqlTables from "../../../src/adapters/sql/SqlTables.ts"
 import type { SagaExecution } from "../../../src/execution/view/SagaExecution.ts"
 import * as Sample from "../../../src/testing/SampleExecutions.ts"
@@ -121,14 +122,11 @@ for (const { layer, name, schema } of databases("inbox")) {
         const sql = yield* SqlClient.SqlClient
         const schema = schemaOf("former")
         yield* Layer.build(dropping(schema))
-        yield* SqlTables.setUp(
-          { schema },
-          {
-            module: "SqlSagaExecutionRepository",
-            list: "saga_execution_migration",
-            migrations: (tables) => ({ "0001_executions": SqlTables.executions(tables)["0001_executions"] })
-          }
-        )
+        yield* SqlTables.setUp({ schema }, yield* SqlConnections.make("SqlSagaExecutionRepository", {}), {
+          module: "SqlSagaExecutionRepository",
+          list: "saga_execution_migration",
+          migrations: (tables) => ({ "0001_executions": SqlTables.executions(tables)["0001_executions"] })
+        })
         const table = sql(`${schema}.saga_execution`)
         // The statement of the former release: all columns, but those that it does not know are not set.
         const former = (execution: SagaExecution, values: Record<string, unknown>) => sql`

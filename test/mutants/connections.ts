@@ -108,5 +108,13 @@ export const connecting: ReadonlyArray<Mutant> = [
     find: "Number.isFinite(millis) ? 0 : cancelOfOthersMillis",
     replace: "0",
     tests: [connections]
+  },
+  {
+    rule: "F2",
+    what: "each connection that the pool has kept is found silent one after the other, in the time of a statement each",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: "mustAnswer || source.isSuspected",
+    replace: "mustAnswer && !source.isSuspected",
+    tests: [connections]
   }
 ]

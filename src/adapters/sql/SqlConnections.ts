@@ -50,6 +50,7 @@ export interface ReservedConnections extends SqlConnections {
 
 /** How the pool of a client is divided. */
 interface Shares {
+  readonly source: SqlSession.SessionSource
   readonly size: number
   reserved: number
   /** As many as are not reserved. */
@@ -83,13 +84,14 @@ const poolOf = (client: SqlClient.SqlClient) =>
       : undefined
   )
 
-const shareOut = (pool: PgClient.PgClient): Shares => {
+const shareOut = (pool: PgClient.PgClient, client: SqlClient.SqlClient): Shares => {
   const known = sharesOf.get(pool)
   if (known !== undefined) return known
   const { config } = pool
   const given = "maxConnections" in config ? config.maxConnections : undefined
   const size = typeof given === "number" ? given : defaultSize
   const shares: Shares = {
+    source: new SqlSession.SessionSource(client),
     size,
     reserved: 0,
     statements: ConnectionQueue.make("statement", Math.max(1, size)),
@@ -140,11 +142,20 @@ const runner =
 
 const divided = (client: SqlClient.SqlClient, shares: Shares, statementMillis: number): SqlConnections => {
   const shared = <A>(statement: Effect.Effect<A, SqlError>, millis: number) =>
-    shares.statements.within(SqlSession.use(client, millis, (session) => on(client, session, 0, statement)))
+    shares.statements.within(
+      SqlSession.use(
+        shares.source,
+        Math.min(millis, statementMillis),
+        (session) => on(client, session, 0, statement),
+        millis > statementMillis
+      )
+    )
   const begun = <A, E, R>(work: Effect.Effect<A, E, R>) =>
     shares.transactions.within(
       shares.statements.within(
-        SqlSession.use(client, statementMillis, (session) => on(client, session, -1, client.withTransaction(work)))
+        SqlSession.use(shares.source, statementMillis, (session) =>
+          on(client, session, -1, client.withTransaction(work))
+        )
       )
     )
   return {
@@ -176,13 +187,14 @@ export const make = Effect.fnUntraced(function* (
     most: "1 hour"
   })
   const pool = yield* poolOf(client)
-  return pool === undefined ? undivided(client, millis) : divided(client, shareOut(pool), millis)
+  return pool === undefined ? undivided(client, millis) : divided(client, shareOut(pool, client), millis)
 })
 
 /** Fails where the pool of the client is too small to reserve connections of it. */
 export const checkPool = Effect.gen(function* () {
-  const pool = yield* poolOf(yield* SqlClient.SqlClient)
-  if (pool !== undefined) yield* checkSize(shareOut(pool))
+  const client = yield* SqlClient.SqlClient
+  const pool = yield* poolOf(client)
+  if (pool !== undefined) yield* checkSize(shareOut(pool, client))
 })
 
 /** The same connections, and some that are only for this layer. They are taken now, and given back when the scope closes. */
@@ -194,12 +206,12 @@ export const reserve = Effect.fnUntraced(function* (
   const client = yield* SqlClient.SqlClient
   const pool = yield* poolOf(client)
   if (pool === undefined) return { ...connections, lease: shared, write: shared, notifications: Stream.empty }
-  const shares = shareOut(pool)
+  const shares = shareOut(pool, client)
   yield* checkSize(shares)
   yield* Effect.acquireRelease(changeReserved(shares, reservedByOne), () => changeReserved(shares, -reservedByOne))
   const listener = SqlListener.make()
-  const lease = new Reserved(client, listener.renew)
-  const writes = Array.from({ length: writers }, () => new Reserved(client, listener.renew))
+  const lease = new Reserved(shares.source, listener.renew)
+  const writes = Array.from({ length: writers }, () => new Reserved(shares.source, listener.renew))
   const all = [lease, ...writes]
   yield* Effect.addFinalizer(() => Effect.forEach(all, ({ close }) => close, { concurrency: "unbounded" }))
   yield* Effect.forEach(all, (it) => it.open(reserveMillis), { concurrency: "unbounded", discard: true })
@@ -229,7 +241,7 @@ const checkSize = ({ reserved, size }: Shares): Effect.Effect<void, Setting.Inva
 
 /** A connection that is always taken. It is replaced when it is lost. */
 class Reserved {
-  private readonly client: SqlClient.SqlClient
+  private readonly source: SqlSession.SessionSource
   private readonly onLost: () => void
   /** Its statements come one after the other. */
   private readonly turn = Semaphore.makeUnsafe(1)
@@ -237,8 +249,8 @@ class Reserved {
   private isClosed = false
   isBusy = false
 
-  constructor(client: SqlClient.SqlClient, onLost: () => void) {
-    this.client = client
+  constructor(source: SqlSession.SessionSource, onLost: () => void) {
+    this.source = source
     this.onLost = onLost
   }
 
@@ -247,7 +259,7 @@ class Reserved {
     return Effect.suspend(() => {
       if (this.isClosed) return Effect.fail(SqlSession.lost("NoConnection"))
       if (this.session !== undefined && !this.session.isLost) return Effect.succeed(this.session)
-      return SqlSession.open(this.client, millis, (session) => {
+      return SqlSession.open(this.source, millis, (session) => {
         this.session = session
         if (this.isClosed) Effect.runFork(session.close)
       })
@@ -257,7 +269,7 @@ class Reserved {
   use<A>(millis: number, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     const used = Effect.suspend(() => {
       this.isBusy = true
-      return Effect.flatMap(this.open(millis), (session) => on(this.client, session, 0, statement))
+      return Effect.flatMap(this.open(millis), (session) => on(this.source.client, session, 0, statement))
     })
     const after = Effect.sync(() => {
       this.isBusy = false

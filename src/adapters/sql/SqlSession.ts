@@ -3,11 +3,11 @@
  * runs into its limit may have had its effect (SPEC A1). Its connection is silent or far behind, so nothing uses it again: it
  * is closed, and never goes back to the pool.
  */
-import { Context, Effect, Exit, Fiber, Scope } from "effect"
+import { Clock, Context, Effect, Exit, Fiber, Scope } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Connection } from "effect/sql/SqlConnection"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
-import { isLost } from "./SqlErrors.ts"
+import { codeOf, isLost } from "./SqlErrors.ts"
 
 /** The time limit of the statements in this context, in milliseconds. Statements of a handler or a step have none. */
 export class StatementLimit extends Context.Reference<number>("effect-saga/sql/StatementLimit", {
@@ -29,7 +29,33 @@ const rollback = /^rollback\b/i
 export const lost = (code: "StatementTimeout" | "NoConnection" | "Interrupted"): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause: { code }, message: code, operation: "query" }) })
 
+/** The clock of the machine: the database has no other. */
+const realClock = Context.get(Context.empty(), Clock.Clock)
+
+/** How long connections of a pool are asked whether they work, after one of them has not answered. */
+const suspicionMillis = 60_000
+
+/** A client, and whether connections that its pool keeps may be silent. */
+export class SessionSource {
+  readonly client: SqlClient.SqlClient
+  private suspectedUntil = 0
+
+  constructor(client: SqlClient.SqlClient) {
+    this.client = client
+  }
+
+  /** A statement has run into its limit: the same may have happened to connections that nobody uses. */
+  suspect(): void {
+    this.suspectedUntil = realClock.currentTimeMillisUnsafe() + suspicionMillis
+  }
+
+  get isSuspected(): boolean {
+    return this.suspectedUntil > 0 && realClock.currentTimeMillisUnsafe() < this.suspectedUntil
+  }
+}
+
 export class SqlSession implements Connection {
+  private readonly source: SessionSource
   private readonly connection: Connection
   private readonly scope: Scope.Closeable
   /** The time limit of statements around the work of others. */
@@ -38,7 +64,8 @@ export class SqlSession implements Connection {
   /** It was lost because the caller gave up, and not in a commit, which nobody can interrupt. */
   private isInterrupted = false
 
-  constructor(connection: Connection, scope: Scope.Closeable, limit: number) {
+  constructor(source: SessionSource, connection: Connection, scope: Scope.Closeable, limit: number) {
+    this.source = source
     this.connection = connection
     this.scope = scope
     this.limit = limit
@@ -98,12 +125,12 @@ export class SqlSession implements Connection {
         resume(exit)
       })
       if (fiber.pollUnsafe() !== undefined) return
-      // The clock of the machine: the database has no other.
       if (Number.isFinite(millis)) {
         timer = Effect.runFork(
           Effect.andThen(
             Effect.sleep(millis),
             Effect.sync(() => {
+              this.source.suspect()
               this.abandon(fiber, lost("StatementTimeout"))
               resume(Effect.fail(lost("StatementTimeout")))
             })
@@ -151,9 +178,9 @@ export class SqlSession implements Connection {
   }
 }
 
-/** Takes a connection from the client, which has `millis` to give one, and hands it to `keep`, even when it is interrupted. */
-export const open = (
-  client: SqlClient.SqlClient,
+/** Takes a connection of the pool, which has `millis` to give one, and hands it to `keep`, even when it is interrupted. */
+const take = (
+  source: SessionSource,
   millis: number,
   keep: (session: SqlSession) => void
 ): Effect.Effect<SqlSession, SqlError> =>
@@ -161,14 +188,14 @@ export const open = (
     Effect.suspend(() => {
       const scope = Scope.makeUnsafe()
       return restore(
-        Effect.timeoutOrElse(Scope.provide(client.reserve, scope), {
+        Effect.timeoutOrElse(Scope.provide(source.client.reserve, scope), {
           duration: millis,
           orElse: () => Effect.fail(lost("NoConnection"))
         })
       ).pipe(
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
         Effect.map((connection) => {
-          const session = new SqlSession(connection, scope, millis)
+          const session = new SqlSession(source, connection, scope, millis)
           keep(session)
           return session
         })
@@ -176,17 +203,46 @@ export const open = (
     })
   )
 
-/** Runs work on a connection, and gives the connection back. */
-export const use = <A, E, R>(
-  client: SqlClient.SqlClient,
+/** How many silent connections in a row a pool may give before it counts as away. */
+const maxSilent = 20
+/** What a connection has of the time of a statement to say that it works. */
+const checksInLimit = 4
+
+/**
+ * Takes a connection that works, as far as that is known. Soon after a statement that was not answered, a connection of the
+ * pool has to answer first: it may have been there, silent, all the time.
+ */
+export const open = (
+  source: SessionSource,
   millis: number,
-  work: (session: SqlSession) => Effect.Effect<A, E, R>
+  keep: (session: SqlSession) => void,
+  mustAnswer = false
+): Effect.Effect<SqlSession, SqlError> =>
+  Effect.retry(
+    Effect.flatMap(take(source, millis, keep), (session) =>
+      mustAnswer || source.isSuspected
+        ? Effect.as(
+            Effect.provideService(session.execute("select 1", [], undefined), StatementLimit, millis / checksInLimit),
+            session
+          )
+        : Effect.succeed(session)
+    ),
+    { while: (error) => codeOf(error) === "StatementTimeout", times: maxSilent }
+  )
+
+/** Runs work on a connection, and gives the connection back. `mustAnswer`: the work would take long to find it silent. */
+export const use = <A, E, R>(
+  source: SessionSource,
+  millis: number,
+  work: (session: SqlSession) => Effect.Effect<A, E, R>,
+  mustAnswer = false
 ): Effect.Effect<A, E | SqlError, R> =>
   Effect.suspend(() => {
     let taken: SqlSession | undefined
-    const opened = open(client, millis, (session) => {
+    const keep = (session: SqlSession) => {
       taken = session
-    })
+    }
+    const opened = open(source, millis, keep, mustAnswer)
     return Effect.ensuring(
       Effect.flatMap(opened, work),
       Effect.suspend(() => taken?.release ?? Effect.void)

@@ -240,7 +240,8 @@ describe.runIf(url !== undefined)("a silent connection", () => {
           { concurrency: "unbounded" }
         )
         assert.deepStrictEqual(new Set(done.map(({ status }) => status)), new Set(["finished"]))
-        assert.isBelow(Date.now() - before, 10 * limit)
+        // Not for ever: the machine may be busy with other tests.
+        assert.isBelow(Date.now() - before, 40 * limit)
         assert.isAbove(proxy.made(), made)
         yield* renewals(schema, 2)
         assert.deepStrictEqual(
@@ -249,6 +250,33 @@ describe.runIf(url !== undefined)("a silent connection", () => {
         )
         // The lease, the writes that were used and the listener have been replaced.
         yield* until(Effect.sync(() => proxy.silent() <= 1))
+      })
+    )
+  )
+
+  it.live("F2 a pool full of silent connections costs one time limit, and not one for each of them", () =>
+    withSchema("full", (schema) =>
+      Effect.gen(function* () {
+        const proxy = yield* Network.make(url ?? "")
+        const slow = 2_000
+        const context = yield* Layer.build(
+          SqlSagaExecutionRepository.layer({ schema, statementTimeout: slow }).pipe(
+            Layer.provideMerge(pool(proxy.url, 10, schema))
+          )
+        )
+        const { load, store } = Context.get(context, SagaExecutionRepository.SagaExecutionRepository)
+        const sql = Context.get(context, SqlClient.SqlClient)
+        const { uuid } = yield* store(SampleExecutions.started(SampleExecutions.created()))
+        // All at the same time, so that each has a connection.
+        yield* Effect.all(
+          Array.from({ length: 6 }, () => sql`select pg_sleep(0.3)`),
+          { concurrency: "unbounded" }
+        )
+        proxy.silence()
+        assert.isAtLeast(proxy.silent(), 10)
+        const before = Date.now()
+        yield* Effect.retry(load(uuid), { times: 10 })
+        assert.isBelow(Date.now() - before, 4 * slow)
       })
     )
   )
@@ -470,7 +498,7 @@ describe.runIf(url !== undefined)("a silent connection", () => {
         const before = Date.now()
         yield* close
         // The grace, and the second in which a process says that it stops.
-        assert.isBelow(Date.now() - before, 3_000)
+        assert.isBelow(Date.now() - before, 5_000)
         const exit = yield* Fiber.join(waiting)
         assert.isTrue(Exit.isFailure(exit) || Cause.hasInterrupts(exit as any))
       })

@@ -1,18 +1,29 @@
 /**
- * How much this process takes on: the slots of its executions, counted, and the starts that wait for room in the order in
- * which they came (SPEC C13).
+ * How much this process takes on: the slots of its executions, and the places of their runners. At most `maxRunning` run at a
+ * time, whoever starts them (SPEC I20); others wait in a queue, and new starts after them in the order in which they came
+ * (SPEC C13).
  */
 import { Deferred, Effect } from "effect"
+import { RunnerQueue, type Urgency } from "./RunnerQueue.ts"
 import { isActive, type Slot } from "./Slot.ts"
+
+/** A start that waits. `isPromised`: a place is kept for it. */
+interface Turn {
+  readonly come: Deferred.Deferred<void>
+  isPromised: boolean
+}
 
 export class Admission {
   private readonly slots = new Map<string, Slot>()
-  private readonly starts: Array<Deferred.Deferred<void>> = []
+  private readonly starts: Array<Turn> = []
+  private readonly queue = new RunnerQueue()
   private readonly maxRunning: number
   private readonly maxPending: number
-  private active = 0
+  /** Runners that are under way, and places that are promised to starts. */
+  private taken = 0
   /** Runners whose execution is over: they are about to end, and hold no place of a new one. */
   private over = 0
+  private isHandingOut = false
 
   constructor(options: { readonly maxRunning: number; readonly maxPending: number }) {
     this.maxRunning = options.maxRunning
@@ -25,42 +36,70 @@ export class Admission {
 
   set(uuid: string, slot: Slot | undefined): void {
     const before = this.slots.get(uuid)
-    if (isActive(before)) {
-      this.active--
-      if (before.isOver) this.over--
-    }
-    if (isActive(slot)) {
-      this.active++
-      if (slot.isOver) this.over++
-    }
+    if (isActive(before) && before.isOver) this.over--
+    if (isActive(slot) && slot.isOver) this.over++
     if (slot === undefined) this.slots.delete(uuid)
     else this.slots.set(uuid, slot)
   }
 
-  /** Executions that have a runner. */
+  /** Executions that have a runner. One that waits for its place is not among them. */
   get running(): ReadonlyArray<string> {
-    return Array.from(this.slots).flatMap(([uuid, slot]) => (isActive(slot) ? [uuid] : []))
+    return Array.from(this.slots).flatMap(([uuid, slot]) => (isActive(slot) && !this.queue.has(uuid) ? [uuid] : []))
   }
 
   get isFull(): boolean {
     return this.slots.size - this.over + this.starts.length >= this.maxPending
   }
 
+  /** Too many runners wait for a place. */
+  get isQueueFull(): boolean {
+    return this.queue.size >= this.maxPending
+  }
+
   get hasRoom(): boolean {
-    return this.active < this.maxRunning
+    return this.taken < this.maxRunning && this.queue.size === 0
   }
 
   /** How many more executions recovery may bring. */
   get room(): number {
-    return Math.min(this.maxRunning - this.active - this.starts.length, this.maxPending - this.slots.size)
+    const places = this.maxRunning - this.taken - this.queue.size - this.starts.length
+    return Math.min(places, this.maxPending - this.slots.size)
   }
+
+  // ---- runners -------------------------------------------------------------------------------------------------
+
+  /** A runner begins. */
+  begun(): void {
+    this.taken++
+  }
+
+  /** A runner has ended. */
+  gone(): void {
+    this.taken--
+  }
+
+  /** Launches a runner when its turn has come. */
+  await(uuid: string, urgency: Urgency, launch: () => void): void {
+    this.queue.add(uuid, urgency, launch)
+  }
+
+  /** Something more urgent has come for an execution. */
+  hurry(uuid: string, urgency: Urgency): void {
+    this.queue.hurry(uuid, urgency)
+  }
+
+  /** Takes the runner of an execution out of the queue. Undefined: it is not there. */
+  leave(uuid: string): (() => void) | undefined {
+    return this.queue.remove(uuid)
+  }
+
+  // ---- starts --------------------------------------------------------------------------------------------------
 
   /** Starts something once there is room. A caller that gives up leaves the line, or passes on the turn that it has got. */
   inTurn<A, E, E2>(start: () => Effect.Effect<A, E>, refuse: () => Effect.Effect<never, E2>): Effect.Effect<A, E | E2> {
-    const turn = Deferred.makeUnsafe<void>()
-    let isTaken = false
+    const turn: Turn = { come: Deferred.makeUnsafe(), isPromised: false }
     const take = () => {
-      isTaken = true
+      this.giveBack(turn)
       return start()
     }
     // The handler stands before the start is in the line: an interruption in between would leave a place that is nobody's.
@@ -69,29 +108,51 @@ export class Admission {
         if (this.isFull) return refuse()
         if (this.hasRoom) return take()
         this.starts.push(turn)
-        return Effect.flatMap(Deferred.await(turn), take)
+        return Effect.flatMap(Deferred.await(turn.come), take)
       }),
       () => {
-        if (!isTaken) this.giveUp(turn)
+        this.giveUp(turn)
         return Effect.void
       }
     )
   }
 
-  /** Lets the next start go, if there is room. */
+  /** Hands out the places that are free: to runners that wait, then to starts. */
   next(): void {
-    const turn = this.hasRoom ? this.starts.shift() : undefined
-    if (turn !== undefined) Deferred.doneUnsafe(turn, Effect.void)
+    // A runner that ends while others are launched has its place handed out by the loop below: the stack does not grow.
+    if (this.isHandingOut) return
+    this.isHandingOut = true
+    while (this.taken < this.maxRunning) {
+      const launch = this.queue.next()
+      if (launch !== undefined) launch()
+      else {
+        const turn = this.starts.shift()
+        if (turn === undefined) break
+        this.taken++
+        turn.isPromised = true
+        Deferred.doneUnsafe(turn.come, Effect.void)
+      }
+    }
+    this.isHandingOut = false
   }
 
-  /** Interrupts the starts that wait: nothing is run here any more. */
+  /** Interrupts the starts that wait, and lets go of the runners: nothing is run here any more. */
   dismiss(): void {
-    for (const turn of this.starts.splice(0)) Deferred.doneUnsafe(turn, Effect.interrupt)
+    for (let launch = this.queue.next(); launch !== undefined; launch = this.queue.next()) launch()
+    for (const { come } of this.starts.splice(0)) Deferred.doneUnsafe(come, Effect.interrupt)
   }
 
-  private giveUp(turn: Deferred.Deferred<void>): void {
+  private giveUp(turn: Turn): void {
     const place = this.starts.indexOf(turn)
-    if (place < 0) this.next()
-    else this.starts.splice(place, 1)
+    if (place >= 0) this.starts.splice(place, 1)
+    if (turn.isPromised) {
+      this.giveBack(turn)
+      this.next()
+    }
+  }
+
+  private giveBack(turn: Turn): void {
+    if (turn.isPromised) this.taken--
+    turn.isPromised = false
   }
 }

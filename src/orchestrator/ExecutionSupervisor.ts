@@ -8,12 +8,13 @@ import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import { conflict } from "../ports/SagaExecutionRepository.ts"
-import { SagaTransaction } from "../ports/SagaTransaction.ts"
 import type { ShutdownGrace } from "../ports/ShutdownGrace.ts"
 import { Admission } from "./Admission.ts"
 import type { ExecutionLoop, LoopResult } from "./ExecutionLoop.ts"
 import * as Inbox from "./Inbox.ts"
+import type { Urgency } from "./RunnerQueue.ts"
 import { isActive, type Moment, type Output, type RunError, reduce, type SlotEvent } from "./Slot.ts"
+import { StepWaits } from "./StepWaits.ts"
 import { afterCrash, type TakenUp, type TakeUp } from "./Takeover.ts"
 import { type Until, Waiters } from "./Waiters.ts"
 import * as WakeUps from "./WakeUps.ts"
@@ -102,6 +103,14 @@ const isReached = ({ state }: SagaExecution, until: Until, clock: Clock.Clock, p
   }
 }
 
+/** Inputs of people and compensations come before replies, and replies before what is due (SPEC C13). */
+const urgencyOf = (from: TakenUp | undefined, { inputs }: Inbox.Inbox): Urgency => {
+  if (from?.execution.state.direction === "backward") return "decision"
+  const tag = inputs.at(-1)?.input._tag
+  if (tag === undefined || tag === "Look") return "due"
+  return tag === "Reply" || tag === "Response" ? "reply" : "decision"
+}
+
 export interface Options {
   readonly drive: ExecutionLoop
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
@@ -136,6 +145,7 @@ class Supervisor implements ExecutionSupervisor {
   private readonly admission: Admission
   private readonly waiters: Waiters<RunError>
   private readonly fibers = new Map<string, Fiber.Fiber<LoopResult, RunError>>()
+  private readonly stepWaits: StepWaits
   private wakeUps!: WakeUps.WakeUps
   private isClosed = false
   /** The services of the steps win over those of a caller; a caller's span and log annotations go along. */
@@ -152,6 +162,10 @@ class Supervisor implements ExecutionSupervisor {
     }
     this.admission = new Admission(options)
     this.waiters = new Waiters(this.isReached)
+    this.stepWaits = new StepWaits(
+      (uuid) => isActive(this.admission.get(uuid)),
+      (uuid) => this.admission.leave(uuid)?.()
+    )
     this.merged = { caller: options.services, all: options.services }
   }
 
@@ -216,12 +230,16 @@ class Supervisor implements ExecutionSupervisor {
         const run = Effect.flatMap(takenUp, ({ elsewhere, execution }) =>
           this.options.drive(execution, since, inbox, elsewhere)
         )
-        this.launch(uuid, run, inbox, this.options.services)
-        return
+        const launch = () => void this.launch(uuid, run, inbox, this.options.services)
+        if (this.admission.hasRoom || this.isClosed || this.stepWaits.has(uuid)) return launch()
+        return this.admission.await(uuid, urgencyOf(from, inbox), launch)
       }
       case "Offer":
-        return Inbox.offer(output.inbox, output.input)
+        Inbox.offer(output.inbox, output.input)
+        return this.admission.hurry(uuid, urgencyOf(undefined, output.inbox))
       case "Interrupt":
+        // A runner that waits for a place has no fiber.
+        if (this.admission.leave(uuid) !== undefined) return this.on(uuid, { _tag: "Ended", exit: Exit.interrupt() })
         return this.fibers.get(uuid)?.interruptUnsafe()
       case "Schedule":
         return this.wakeUps.schedule({ uuid, at: output.at, since: output.since })
@@ -248,6 +266,7 @@ class Supervisor implements ExecutionSupervisor {
       Inbox.abandon(inbox, Exit.interrupt())
       return Exit.interrupt()
     }
+    this.admission.begun()
     const fiber = Effect.runForkWith(context)(run)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) {
@@ -266,6 +285,7 @@ class Supervisor implements ExecutionSupervisor {
     if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
       this.fork(Effect.logWarning("A saga runner died", { uuid }, exit.cause))
     }
+    this.admission.gone()
     this.on(uuid, { _tag: "Ended", exit })
     this.admission.next()
   }
@@ -288,8 +308,10 @@ class Supervisor implements ExecutionSupervisor {
   readonly startUnsafe: ExecutionSupervisor["startUnsafe"] = (execution, until, caller) => {
     const { admission } = this
     if (admission.isFull) return this.overloaded()
-    // A step that starts a saga waits for it, and its own execution has a place already.
-    return admission.hasRoom || caller.mapUnsafe.has(SagaTransaction.key)
+    if (this.stepWaits.isStep(caller)) {
+      return this.stepWaits.waitInStep(execution.uuid, () => this.startNow(execution, until, caller))
+    }
+    return admission.hasRoom
       ? this.startNow(execution, until, caller)
       : admission.inTurn(() => this.startNow(execution, until, caller), this.overloaded)
   }
@@ -335,8 +357,10 @@ class Supervisor implements ExecutionSupervisor {
     isReached(execution, until, this.clock, this.options.commitWait)
 
   readonly wait: ExecutionSupervisor["wait"] = (uuid, until) =>
-    this.waiters.awaitWhile(uuid, until, () =>
-      Effect.map(this.options.load(uuid), (execution) => this.waiters.tell(uuid, execution))
+    this.stepWaits.wait(uuid, () =>
+      this.waiters.awaitWhile(uuid, until, () =>
+        Effect.map(this.options.load(uuid), (execution) => this.waiters.tell(uuid, execution))
+      )
     )
 
   readonly look: ExecutionSupervisor["look"] = (uuid) =>
@@ -347,15 +371,18 @@ class Supervisor implements ExecutionSupervisor {
     )
 
   readonly submit: ExecutionSupervisor["submit"] = (uuid, input, until) =>
-    until === undefined
-      ? Effect.suspend(() => this.deliver(uuid, input))
-      : this.waiters.awaitWhile(uuid, until, () => this.deliver(uuid, input))
+    this.stepWaits.wait(uuid, () =>
+      until === undefined
+        ? this.deliver(uuid, input)
+        : this.waiters.awaitWhile(uuid, until, () => this.deliver(uuid, input))
+    )
 
   private deliver(uuid: string, input: SagaInput): Effect.Effect<SagaExecution, Refusal | ControlError> {
     const slot = this.admission.get(uuid)
     if (isActive(slot) && slot.inbox.inputs.length >= maxInbox) {
       return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
     }
+    if (!isActive(slot) && this.admission.isQueueFull) return this.overloaded()
     const pending = Inbox.pending(input)
     this.on(uuid, { _tag: "Input", input: pending })
     // The input has mostly been judged and stored by now.

@@ -61,7 +61,11 @@ export interface SagaConfigOptions {
    * not run twice and a second, and give the process a few seconds more before it is killed.
    */
   readonly shutdownGrace?: Duration.Input
-  /** How many executions run at the same time in this process; more wait for their turn. Default 1,000. */
+  /**
+   * How many executions run at the same time in this process, whoever starts them; more wait for their turn: what people
+   * decide and compensations first, then replies, then what is due, then new sagas. A saga that a step waits for runs in
+   * the place of that step. Default 1,000.
+   */
   readonly maxRunning?: number
   /**
    * How many unsettled executions this process may have; a start over it fails with `SagaOverloaded`. Default 100,000.

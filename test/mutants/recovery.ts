@@ -14,6 +14,7 @@ const overtaken = "test/orchestrator/twoOwners.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
 const poison = "test/orchestrator/poison.test.ts"
+const places = "test/orchestrator/places.test.ts"
 const unreadable = "test/adapters/sql/unreadable.test.ts"
 
 export const recovery: ReadonlyArray<Mutant> = [
@@ -573,6 +574,56 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: "stalled === undefined || seen ? []",
     replace: "stalled === undefined ? []",
     tests: [decision, twoPhase]
+  },
+
+  // ---- places of runners -----------------------------------------------------------------------------------------
+  {
+    rule: "I20",
+    what: "timers and replies start runners beyond maxRunning",
+    file: "src/orchestrator/ExecutionSupervisor.ts",
+    find: "if (this.admission.hasRoom || this.isClosed || this.stepWaits.has(uuid)) return launch()",
+    replace: "if (uuid !== undefined) return launch()",
+    tests: [places]
+  },
+  {
+    rule: "I20",
+    what: "a step and the execution that it waits for wait for each other's place",
+    file: "src/orchestrator/StepWaits.ts",
+    find: "return this.counts.has(uuid)",
+    replace: "return this.counts.has(uuid) && uuid === undefined",
+    tests: [places]
+  },
+  {
+    rule: "I20",
+    what: "a start that gives up keeps its place",
+    file: "src/orchestrator/Admission.ts",
+    find: "    if (turn.isPromised) this.taken--\n",
+    replace: "",
+    tests: [places]
+  },
+  {
+    rule: "C13",
+    what: "a reply waits behind what is due",
+    file: "src/orchestrator/RunnerQueue.ts",
+    find: `const order: ReadonlyArray<Urgency> = ["decision", "reply", "due"]`,
+    replace: `const order: ReadonlyArray<Urgency> = ["decision", "due", "reply"]`,
+    tests: [places]
+  },
+  {
+    rule: "C13",
+    what: "a start gets a place before a reply that waits",
+    file: "src/orchestrator/Admission.ts",
+    find: "      const launch = this.queue.next()\n",
+    replace: "      const launch = this.starts.length > 0 ? undefined : this.queue.next()\n",
+    tests: [places]
+  },
+  {
+    rule: "C13",
+    what: "runners wait for a place without a bound",
+    file: "src/orchestrator/Admission.ts",
+    find: "return this.queue.size >= this.maxPending",
+    replace: "return this.queue.size < 0",
+    tests: [places]
   },
 
   // ---- what is set aside -----------------------------------------------------------------------------------------

@@ -288,7 +288,8 @@ it.effect("every caller is told once, places are given back, and a stop leaves n
             }
             yield* Effect.yieldNow
             assert.strictEqual(loop.twice(), 0, `SEED=${seed}: two runners of one execution`)
-            assert.includeMembers([...active.running()], [...loop.running.keys()])
+            assert.isAtMost(loop.running.size, 2, `SEED=${seed}: more runners than places (I20)`)
+            assert.sameMembers([...active.running()], [...loop.running.keys()])
           }
         })
       )

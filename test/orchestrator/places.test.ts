@@ -1,0 +1,249 @@
+/** I20, C13: at most `maxRunning` runners at a time, whoever starts them; who waits for a place, and in which order. */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Result, Scheduler, Schema } from "effect"
+import {
+  Broker,
+  Participant,
+  ParticipantStore,
+  Saga,
+  SagaConfig,
+  SagaExecution,
+  SagaExecutionRepository,
+  SagaManager,
+  SagaTransaction,
+  TransactionCommitter
+} from "effect-saga"
+import type { SagaInput } from "../../src/execution/rules/SagaInput.ts"
+import type { LoopResult, StorageError } from "../../src/orchestrator/ExecutionLoop.ts"
+import * as ExecutionSupervisor from "../../src/orchestrator/ExecutionSupervisor.ts"
+import * as Inbox from "../../src/orchestrator/Inbox.ts"
+import { make as transaction } from "../../src/ports/SagaTransaction.ts"
+import * as ShutdownGrace from "../../src/ports/ShutdownGrace.ts"
+
+const saga = Saga.make("Any", { context: {} }).pipe(Saga.local("one", { execute: () => Effect.void }), Saga.commit)
+const sample = Effect.runSync(SagaExecution.fromDefinition(saga, { context: {} }))
+const named = (uuid: string, changes: Partial<SagaExecution.SagaExecution["state"]> = {}) =>
+  new SagaExecution.SagaExecution({ ...sample.state, status: "running", ...changes, uuid }, saga)
+
+/** A supervisor whose runners begin and end as the test says. `begun`: the executions whose runners have begun, in order. */
+const supervised = Effect.fnUntraced(function* (options: {
+  readonly maxRunning: number
+  readonly maxPending?: number
+}) {
+  const running = new Map<string, Deferred.Deferred<LoopResult, StorageError>>()
+  const begun: Array<string> = []
+  const drive: ExecutionSupervisor.Options["drive"] = ({ uuid }, _, inbox) =>
+    Effect.gen(function* () {
+      const end = Deferred.makeUnsafe<LoopResult, StorageError>()
+      running.set(uuid, end)
+      begun.push(uuid)
+      const result = yield* Effect.ensuring(
+        Deferred.await(end),
+        Effect.sync(() => running.delete(uuid))
+      )
+      const judged = inbox.inputs.splice(0).map((input) => ({ input, refused: Result.void }))
+      Inbox.complete(judged, result.execution)
+      return result
+    })
+  const supervisor = yield* ExecutionSupervisor.make({
+    drive,
+    load: (uuid) => Effect.succeed(named(uuid)),
+    takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined })),
+    setAside: () => Effect.void,
+    recoveryInterval: 500,
+    maxRunning: options.maxRunning,
+    maxPending: options.maxPending ?? 100,
+    commitWait: 30_000,
+    grace: yield* Effect.provide(ShutdownGrace.make(0), ShutdownGrace.layer),
+    services: Context.empty()
+  })
+  /** The runner ends, and its execution waits for something. */
+  const end = (uuid: string) =>
+    Effect.andThen(
+      Deferred.succeed(running.get(uuid)!, {
+        execution: named(uuid, { status: "paused" }),
+        wakeAt: Number.POSITIVE_INFINITY,
+        elsewhere: undefined
+      }),
+      Effect.yieldNow
+    )
+  const submit = (uuid: string, input: SagaInput) =>
+    Effect.forkChild(supervisor.submit(uuid, input), { startImmediately: true })
+  return { supervisor, running, begun, end, submit }
+})
+
+const reply: SagaInput = { _tag: "Reply", inReplyTo: "r", status: 200, relatedServices: [] }
+
+describe("places of runners", () => {
+  it.effect("I20 replies and timers start no more runners than maxRunning, and the others follow in order", () =>
+    Effect.gen(function* () {
+      const { begun, end, running, submit, supervisor } = yield* supervised({ maxRunning: 2 })
+      const replies = []
+      for (const uuid of ["a", "b", "c", "d"]) replies.push(yield* submit(uuid, reply))
+      for (const uuid of ["e", "f"]) supervisor.resume(named(uuid), 0)
+      assert.deepStrictEqual([[...running.keys()], supervisor.room() <= 0], [["a", "b"], true])
+      assert.deepStrictEqual(supervisor.running(), ["a", "b"])
+      for (const uuid of ["b", "a", "c", "d", "e"]) {
+        yield* end(uuid)
+        assert.isAtMost(running.size, 2)
+      }
+      assert.deepStrictEqual(begun, ["a", "b", "c", "d", "e", "f"])
+      // Nothing was lost by waiting.
+      for (const fiber of replies) assert.strictEqual((yield* Fiber.join(fiber)).status, "paused")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("C13 what people decide and compensations come first, then replies, then what is due, then starts", () =>
+    Effect.gen(function* () {
+      const { begun, end, submit, supervisor } = yield* supervised({ maxRunning: 1 })
+      yield* submit("first", reply)
+      const start = supervisor.startUnsafe(named("start"), "pause", Context.empty())
+      yield* Effect.forkChild(start, { startImmediately: true })
+      supervisor.resume(named("due"), 0)
+      yield* submit("look", { _tag: "Look" })
+      yield* submit("reply", reply)
+      supervisor.resume(named("rollback", { direction: "backward" }), 0)
+      yield* submit("commit", { _tag: "Commit" })
+      // A person decides on one that waits to send again: it is no longer the last.
+      yield* submit("look", { _tag: "Reject" })
+      const order = ["first", "rollback", "commit", "look", "reply", "due", "start"]
+      for (const uuid of order) yield* end(uuid)
+      assert.deepStrictEqual(begun, order)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("an execution that is lost while its runner waits keeps its inputs, and a stop leaves nobody waiting", () =>
+    Effect.gen(function* () {
+      const { begun, end, submit, supervisor } = yield* supervised({ maxRunning: 1 })
+      yield* submit("a", reply)
+      const lost = yield* submit("b", reply)
+      supervisor.lose("b")
+      yield* end("a")
+      assert.deepStrictEqual(begun, ["a", "b"])
+      yield* end("b")
+      assert.strictEqual((yield* Fiber.join(lost)).uuid, "b")
+    }).pipe(
+      Effect.scoped,
+      Effect.andThen(
+        Effect.gen(function* () {
+          const waiting = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const { submit } = yield* supervised({ maxRunning: 1 })
+              yield* submit("a", reply)
+              return yield* Effect.forkDetach(Fiber.await(yield* submit("b", reply)))
+            })
+          )
+          assert.isTrue(Exit.isFailure(yield* Fiber.join(waiting)))
+        })
+      )
+    )
+  )
+
+  it.effect("C13 no more runners wait than maxPending: further inputs are refused", () =>
+    Effect.gen(function* () {
+      const { submit } = yield* supervised({ maxRunning: 1, maxPending: 3 })
+      for (const uuid of ["a", "b", "c", "d"]) yield* submit(uuid, reply)
+      const exit = (yield* submit("e", reply)).pollUnsafe()
+      const error = exit !== undefined && Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit
+      assert.deepInclude(error, { _tag: "SagaOverloaded", limit: "maxPending", value: 3 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("I20 a start that gives up, at whatever moment, leaves its place to the next", () =>
+    Effect.gen(function* () {
+      let given = 0
+      for (const turn of [3, 4, 5, 7]) {
+        for (let later = 0; later < 6; later++) {
+          const { end, running, submit, supervisor } = yield* supervised({ maxRunning: 1 })
+          yield* submit("a", reply)
+          // Others have their turn after so many steps, and so in the middle of anything.
+          const start = Effect.provideService(
+            Effect.suspend(() => supervisor.startUnsafe(named("b"), "pause", Context.empty())),
+            Scheduler.MaxOpsBeforeYield,
+            turn
+          )
+          const fiber = yield* Effect.forkChild(start)
+          yield* Effect.repeat(Effect.yieldNow, { times: later })
+          Deferred.doneUnsafe(
+            running.get("a")!,
+            Exit.succeed({ execution: named("a"), wakeAt: Number.POSITIVE_INFINITY, elsewhere: undefined })
+          )
+          fiber.interruptUnsafe()
+          yield* Fiber.await(fiber)
+          if (running.has("b")) yield* end("b")
+          else given++
+          yield* submit("c", reply)
+          assert.deepStrictEqual([...running.keys()], ["c"], `${turn} ${later}`)
+        }
+      }
+      assert.isAbove(given, 0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a step that waits for an execution does not wait for a place for it", () =>
+    Effect.gen(function* () {
+      const { begun, end, submit, supervisor } = yield* supervised({ maxRunning: 1 })
+      yield* submit("outer", reply)
+      const queued = yield* submit("inner", reply)
+      assert.deepStrictEqual(begun, ["outer"])
+      const step = transaction({ uuid: "outer", saga: "Any", idempotencyKey: "k", user: undefined, headers: undefined })
+      const waiting = yield* Effect.forkChild(
+        Effect.provideService(supervisor.wait("inner", "end"), SagaTransaction, step),
+        { startImmediately: true }
+      )
+      assert.deepStrictEqual(begun, ["outer", "inner"])
+      yield* end("inner")
+      yield* Fiber.join(queued)
+      // Its next reply too, for as long as the step waits.
+      yield* submit("inner", reply)
+      assert.deepStrictEqual(begun, ["outer", "inner", "inner"])
+      yield* end("inner")
+      yield* Fiber.interrupt(waiting)
+      yield* submit("inner", reply)
+      assert.strictEqual(begun.length, 3, "the step does not wait any more")
+    }).pipe(Effect.scoped)
+  )
+})
+
+const Bank = Participant.make("bank", { Charge: { payload: {}, success: Schema.String } })
+
+class Door extends Context.Service<Door, { manager: SagaManager.SagaManager["Service"] | undefined }>()("test/Door") {}
+
+it.effect("I20 with one place, steps that run sagas with remote steps come to their end", () => {
+  const inner = Saga.make("Inner", { context: {} }).pipe(
+    Saga.remote("payment", { execute: { command: Bank.commands.Charge, payload: () => ({}) } }),
+    Saga.commit
+  )
+  const outer = Saga.make("Outer", { context: {} }).pipe(
+    Saga.local("all", {
+      success: Schema.String,
+      execute: () =>
+        Effect.gen(function* () {
+          const { manager } = yield* Door
+          const run = Effect.orDie(SagaManager.execute(inner, { context: {} }))
+          return (yield* Effect.provideService(run, SagaManager.SagaManager, manager!)).payment
+        })
+    }),
+    Saga.commit
+  )
+  const ports = Layer.mergeAll(
+    SagaExecutionRepository.layerMemory,
+    Broker.layerMemory,
+    ParticipantStore.layerMemory,
+    TransactionCommitter.layerNone,
+    Layer.sync(Door, () => ({ manager: undefined }))
+  )
+  const programs = Layer.merge(
+    SagaManager.layer([inner, outer]).pipe(Layer.provide(SagaConfig.layer({ service: "orders", maxRunning: 1 }))),
+    Participant.layer(Bank, { Charge: () => Effect.succeed("p1") })
+  )
+  return Effect.gen(function* () {
+    const door = yield* Door
+    door.manager = yield* SagaManager.SagaManager
+    const all = yield* Effect.all(
+      [1, 2, 3].map(() => SagaManager.execute(outer, { context: {} })),
+      { concurrency: "unbounded" }
+    )
+    assert.deepStrictEqual(all, [{ all: "p1" }, { all: "p1" }, { all: "p1" }])
+  }).pipe(Effect.provide(Layer.provideMerge(programs, ports)))
+})

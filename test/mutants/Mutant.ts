@@ -11,6 +11,8 @@ export interface Mutant {
   /** Occurs once in the file. */
   readonly find: string
   readonly replace: string
+  /** Its tests need the Postgres that `SAGA_TEST_PG_URL` names. */
+  readonly needsServer?: boolean
   /** The test files of which one must fail, the likely one first. */
   readonly tests: ReadonlyArray<string>
 }

@@ -11,6 +11,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlConnections.ts",
     find: "return size >= least\n",
     replace: "return size > 0\n",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -19,6 +20,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlConnections.ts",
     find: "(statement, millis) => lease.use(millis, statement)",
     replace: "(statement) => connections.transaction(statement)",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -27,6 +29,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlConnections.ts",
     find: "shares.transactions.resize(left - 1)",
     replace: "shares.transactions.resize(left)",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -43,6 +46,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlSession.ts",
     find: "if (Number.isFinite(millis)) {",
     replace: "if (Number.isNaN(millis)) {",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -51,6 +55,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlSession.ts",
     find: "control.test(sql) ? Math.min(limit, this.limit) : limit",
     replace: "limit",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -59,6 +64,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlParticipantStore.ts",
     find: "const exit = yield* Effect.exit(restore(work))",
     replace: "const exit = yield* Effect.exit(Effect.timeout(restore(work), connections.statementMillis))",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -67,6 +73,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlSession.ts",
     find: "    fiber.interruptUnsafe()\n    Effect.runFork(",
     replace: "    Effect.runFork(",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -75,6 +82,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlSession.ts",
     find: `          Effect.runFork(Effect.ignore(this.connection.executeRaw("select 1", [])))\n`,
     replace: "",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -83,6 +91,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlConnections.ts",
     find: "if (this.session !== undefined && !this.session.isLost)",
     replace: "if (this.session !== undefined)",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -91,6 +100,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlConnections.ts",
     find: "if (this.session?.isLost === true) this.onLost()",
     replace: "if (this.session === undefined) this.onLost()",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -99,6 +109,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlSession.ts",
     find: "const cancelOfOthersMillis = 1_000",
     replace: "const cancelOfOthersMillis = 60_000",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -107,6 +118,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlSession.ts",
     find: "Number.isFinite(millis) ? 0 : cancelOfOthersMillis",
     replace: "0",
+    needsServer: true,
     tests: [connections]
   },
   {
@@ -115,6 +127,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlSession.ts",
     find: "mustAnswer || source.isSuspected",
     replace: "mustAnswer && !source.isSuspected",
+    needsServer: true,
     tests: [connections]
   }
 ]

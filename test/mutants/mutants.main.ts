@@ -1,8 +1,8 @@
 /**
  * `npm run mutants` takes every rule of the specification that a change of the code can remove out of a copy of this tree,
  * one at a time, and runs the tests that should miss it. `npm run mutants -- W4 C6 probe` takes those of some rules, or with
- * some words; `--json` prints one line for each. A rule that no test misses makes the command fail, and so does one that
- * cannot be taken out.
+ * some words; `--json` prints one line for each. Rules of connections need the Postgres that `SAGA_TEST_PG_URL` names. A rule
+ * that no test misses makes the command fail, and so does one that cannot be taken out.
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -38,8 +38,11 @@ const root = fileURLToPath(new URL("../../", import.meta.url))
 const patience = 5 * 60_000
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: "boolean" } } })
+const hasServer = process.env.SAGA_TEST_PG_URL !== undefined
 const chosen = mutants.filter(
-  ({ rule, what }) => positionals.length === 0 || positionals.some((word) => rule === word || what.includes(word))
+  ({ needsServer = false, rule, what }) =>
+    (hasServer || !needsServer) &&
+    (positionals.length === 0 || positionals.some((word) => rule === word || what.includes(word)))
 )
 if (chosen.length === 0) {
   console.error(`no such rule: ${positionals.join(" ")}`)

@@ -65,14 +65,21 @@ const makeProcess = Effect.fnUntraced(function* (
   }
 })
 
-/** Runs a test with a client of its own, beside those that it makes. */
+/**
+ * Runs a test with a client of its own, beside those that it makes. A process that stands still does not even end: it is
+ * left alone then.
+ */
 const withSchema = (
   name: string,
   test: (schema: string) => Effect.Effect<void, unknown, SqlClient.SqlClient | Scope.Scope>
 ) =>
-  Effect.suspend(() => {
+  Effect.gen(function* () {
     const schema = schemaOf(name)
-    return Effect.scoped(test(schema)).pipe(Effect.provide(server(schema, 2)))
+    const running = yield* Effect.forkDetach(Effect.scoped(test(schema)).pipe(Effect.provide(server(schema, 2))))
+    yield* Effect.raceFirst(
+      Fiber.join(running),
+      Effect.andThen(Effect.sleep("1 minute"), Effect.die(new Error("It stands still")))
+    )
   })
 
 /** How many sessions the server has for a client. */

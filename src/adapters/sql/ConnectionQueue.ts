@@ -8,7 +8,7 @@ import { SqlError, UnknownError } from "effect/sql/SqlError"
 /** How many may wait for a connection; more are refused. */
 export const maxWaiting = 10_000
 
-/** `use`: "statement" for single statements, "transaction" for transactional steps and participants' units. */
+/** `use`: "transaction" for transactional steps and participants' units, "any" for these and single statements. */
 export const inUse = Metric.gauge("effect_saga_connections_in_use", {
   description: "Connections of the shared part of the pool that are in use, by use"
 })
@@ -30,7 +30,7 @@ export interface ConnectionQueue {
   readonly resize: (connections: number) => Effect.Effect<void>
 }
 
-export const make = (use: "statement" | "transaction", connections: number, most = maxWaiting): ConnectionQueue => {
+export const make = (use: "any" | "transaction", connections: number, most = maxWaiting): ConnectionQueue => {
   const semaphore = Semaphore.makeUnsafe(connections)
   const gauges = { inUse: Metric.withAttributes(inUse, { use }), waiting: Metric.withAttributes(waiting, { use }) }
   const counts = { inUse: 0, waiting: 0 }

@@ -11,6 +11,7 @@ import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Setting from "../../ports/Setting.ts"
 import * as ConnectionQueue from "./ConnectionQueue.ts"
+import { codeOf } from "./SqlErrors.ts"
 import * as SqlListener from "./SqlListener.ts"
 import * as SqlSession from "./SqlSession.ts"
 
@@ -84,17 +85,17 @@ const poolOf = (client: SqlClient.SqlClient) =>
       : undefined
   )
 
-const shareOut = (pool: PgClient.PgClient, client: SqlClient.SqlClient): Shares => {
+const shareOut = (pool: PgClient.PgClient, client: SqlClient.SqlClient, context: Context.Context<never>): Shares => {
   const known = sharesOf.get(pool)
   if (known !== undefined) return known
   const { config } = pool
   const given = "maxConnections" in config ? config.maxConnections : undefined
   const size = typeof given === "number" ? given : defaultSize
   const shares: Shares = {
-    source: new SqlSession.SessionSource(client),
+    source: new SqlSession.SessionSource(client, context),
     size,
     reserved: 0,
-    statements: ConnectionQueue.make("statement", Math.max(1, size)),
+    statements: ConnectionQueue.make("any", Math.max(1, size)),
     transactions: ConnectionQueue.make("transaction", Math.max(1, size - 1))
   }
   sharesOf.set(pool, shares)
@@ -187,14 +188,16 @@ export const make = Effect.fnUntraced(function* (
     most: "1 hour"
   })
   const pool = yield* poolOf(client)
-  return pool === undefined ? undivided(client, millis) : divided(client, shareOut(pool, client), millis)
+  return pool === undefined
+    ? undivided(client, millis)
+    : divided(client, shareOut(pool, client, yield* Effect.context<never>()), millis)
 })
 
 /** Fails where the pool of the client is too small to reserve connections of it. */
 export const checkPool = Effect.gen(function* () {
   const client = yield* SqlClient.SqlClient
   const pool = yield* poolOf(client)
-  if (pool !== undefined) yield* checkSize(shareOut(pool, client))
+  if (pool !== undefined) yield* checkSize(shareOut(pool, client, yield* Effect.context<never>()))
 })
 
 /** The same connections, and some that are only for this layer. They are taken now, and given back when the scope closes. */
@@ -206,7 +209,7 @@ export const reserve = Effect.fnUntraced(function* (
   const client = yield* SqlClient.SqlClient
   const pool = yield* poolOf(client)
   if (pool === undefined) return { ...connections, lease: shared, write: shared, notifications: Stream.empty }
-  const shares = shareOut(pool, client)
+  const shares = shareOut(pool, client, yield* Effect.context<never>())
   yield* checkSize(shares)
   yield* Effect.acquireRelease(changeReserved(shares, reservedByOne), () => changeReserved(shares, -reservedByOne))
   const listener = SqlListener.make()
@@ -214,14 +217,21 @@ export const reserve = Effect.fnUntraced(function* (
   const writes = Array.from({ length: writers }, () => new Reserved(shares.source, listener.renew))
   const all = [lease, ...writes]
   yield* Effect.addFinalizer(() => Effect.forEach(all, ({ close }) => close, { concurrency: "unbounded" }))
-  yield* Effect.forEach(all, (it) => it.open(reserveMillis), { concurrency: "unbounded", discard: true })
+  yield* Effect.catchIf(
+    Effect.forEach(all, (it) => it.open(reserveMillis), { concurrency: "unbounded", discard: true }),
+    (error: SqlError) => codeOf(error) === "NoConnection",
+    () =>
+      Effect.fail(
+        invalid("its pool has not given the connections that are reserved: it has only one, or all are in use")
+      )
+  )
   return {
     ...connections,
-    notifications: yield* listener.run(pool, channel, reserveMillis),
+    notifications: yield* listener.run(pool, channel, { first: reserveMillis, again: statementMillis }),
     lease: runner(client, statementMillis, (statement, millis) => lease.use(millis, statement)),
     write: runner(client, statementMillis, (statement, millis) => {
       // There are as many as the group commit has statements in flight, so one is free.
-      const writer = writes.find(({ isBusy }) => !isBusy) ?? lease
+      const writer = writes.find(({ isBusy }) => !isBusy) ?? writes[0]!
       return writer.use(millis, statement)
     })
   }
@@ -232,12 +242,13 @@ const checkSize = ({ reserved, size }: Shares): Effect.Effect<void, Setting.Inva
   return size >= least
     ? Effect.void
     : Effect.fail(
-        new Setting.InvalidSetting({
-          setting: "PgClient.maxConnections",
-          issue: `it must be at least ${least}, and is ${size}: the lease takes 1, writes take ${writers}, the listener takes 1, and at least ${leastShared} are for everything else. Set it as in PgClient.layer({ url, maxConnections: 10 })`
-        })
+        invalid(
+          `it must be at least ${least}, and is ${size}: the lease takes 1, writes take ${writers}, the listener takes 1, and at least ${leastShared} are for everything else. Set it as in PgClient.layer({ url, maxConnections: 10 })`
+        )
       )
 }
+
+const invalid = (issue: string) => new Setting.InvalidSetting({ setting: "PgClient.maxConnections", issue })
 
 /** A connection that is always taken. It is replaced when it is lost. */
 class Reserved {

@@ -25,42 +25,39 @@ interface Listening {
   readonly close: Effect.Effect<void>
 }
 
-/** Hands what it has opened to `keep`, even when it is interrupted. */
+/**
+ * Listens on a connection of the pool, and hands what it has opened to `keep`. The connection may be silent, so nobody waits for
+ * the end of a `LISTEN` that was given up.
+ */
 const listen = (
   client: PgClient.PgClient,
   channel: string,
   millis: number,
   keep: (opened: Listening) => void
-): Effect.Effect<Listening, SqlError> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.suspend(() => {
-      // In parallel: the client says `UNLISTEN` at the end, and gives the connection up beside it instead of after it.
-      const scope = Scope.makeUnsafe("parallel")
-      const close = Scope.close(scope, Exit.void)
-      return restore(
-        Effect.timeoutOrElse(Scope.provide(client.listen(channel), scope), {
-          duration: millis,
-          orElse: () => Effect.fail(SqlSession.lost("NoConnection"))
-        })
-      ).pipe(
-        Effect.onError(() => close),
-        Effect.map((queue) => {
-          const opened = { queue, close }
-          keep(opened)
-          return opened
-        })
-      )
+): Effect.Effect<void, SqlError> =>
+  Effect.suspend(() => {
+    // In parallel: the client says `UNLISTEN` at the end, and gives the connection up beside it instead of after it.
+    const scope = Scope.makeUnsafe("parallel")
+    const close = Scope.close(scope, Exit.void)
+    const opening = Effect.callback<void, SqlError>((resume) => {
+      const opened = Effect.map(Scope.provide(client.listen(channel), scope), (queue) => keep({ queue, close }))
+      Effect.runFork(Effect.onError(opened, () => close)).addObserver(resume)
+      return close
     })
-  )
+    return Effect.timeoutOrElse(opening, {
+      duration: millis,
+      orElse: () => Effect.fail(SqlSession.lost("NoConnection"))
+    })
+  })
 
 export interface SqlListener {
   /** Asks for another connection. */
   readonly renew: () => void
-  /** Listens from now on, while the scope is open. */
+  /** Listens from now on, while the scope is open. `millis`: how long it may take to begin, and to begin again. */
   readonly run: (
     client: PgClient.PgClient,
     channel: string,
-    millis: number
+    millis: { readonly first: number; readonly again: number }
   ) => Effect.Effect<Stream.Stream<string>, SqlError, Scope.Scope>
 }
 
@@ -73,14 +70,16 @@ export const make = (): SqlListener => {
     run: Effect.fnUntraced(function* (client, channel, millis) {
       const news = yield* PubSub.sliding<string>(most)
       let listening: Listening | undefined
-      const open = listen(client, channel, millis, (opened) => {
-        listening = opened
-      })
+      const open = (millis: number) =>
+        listen(client, channel, millis, (opened) => {
+          listening = opened
+        })
       yield* Effect.addFinalizer(() => Effect.suspend(() => listening?.close ?? Effect.void))
-      yield* open
+      yield* open(millis.first)
       const turn = Effect.gen(function* () {
         suspected = Deferred.makeUnsafe()
-        const { close, queue } = listening ?? (yield* Effect.retry(open, again))
+        if (listening === undefined) yield* Effect.retry(open(millis.again), again)
+        const { close, queue } = listening!
         yield* Stream.fromQueue(queue).pipe(
           Stream.runForEach(({ payload }) => PubSub.publish(news, payload)),
           Effect.catch((error) => Effect.logWarning("The listener has lost its connection", { reason: codeOf(error) })),

@@ -38,14 +38,20 @@ const suspicionMillis = 60_000
 /** A client, and whether connections that its pool keeps may be silent. */
 export class SessionSource {
   readonly client: SqlClient.SqlClient
+  private readonly context: Context.Context<never>
   private suspectedUntil = 0
 
-  constructor(client: SqlClient.SqlClient) {
+  /** `context`: for the log. */
+  constructor(client: SqlClient.SqlClient, context: Context.Context<never>) {
     this.client = client
+    this.context = context
   }
 
   /** A statement has run into its limit: the same may have happened to connections that nobody uses. */
-  suspect(): void {
+  suspect(millis: number): void {
+    Effect.runForkWith(this.context)(
+      Effect.logWarning("A statement was not answered in time, and its connection is closed", { millis })
+    )
     this.suspectedUntil = realClock.currentTimeMillisUnsafe() + suspicionMillis
   }
 
@@ -130,7 +136,7 @@ export class SqlSession implements Connection {
           Effect.andThen(
             Effect.sleep(millis),
             Effect.sync(() => {
-              this.source.suspect()
+              this.source.suspect(millis)
               this.abandon(fiber, lost("StatementTimeout"))
               resume(Effect.fail(lost("StatementTimeout")))
             })

@@ -97,7 +97,7 @@ const conclude = (
   outcome: Handled,
   leave: () => void
 ): Effect.Effect<void, never, ParticipantStore> => {
-  if (outcome === "Defect" || outcome === "UnitTimeout") return giveUp(taker, delivery, message, outcome)
+  if (outcome === "Defect" || outcome === "UnitTimeout") return giveUp(taker, delivery, message, outcome, leave)
   if (outcome._tag === "ParticipantStoreError") return putAway(delivery, outcome._tag)
   const done =
     outcome._tag === "putAway"
@@ -116,13 +116,15 @@ const giveUp = Effect.fnUntraced(function* (
   taker: Taker,
   delivery: Broker.Delivery,
   message: Incoming,
-  reason: GivenUp
+  reason: GivenUp,
+  leave: () => void
 ) {
   const answer = HandleMessage.giveUp(taker.code, message, reason === "Defect" ? "Died" : "TimedOut")
   const refused = yield* Effect.orElseSucceed(
     Effect.catchDefect(answer, () => Effect.succeed(undefined)),
     () => undefined
   )
+  leave()
   if (refused?.body !== undefined) yield* Effect.ignore(sendReply(taker, message.envelope, refused.body))
   yield* putAway(delivery, reason)
 })

@@ -44,8 +44,8 @@ export const connecting: ReadonlyArray<Mutant> = [
     rule: "F2",
     what: "a statement has no time limit: a silent connection stops the process for ever",
     file: "src/adapters/sql/SqlSession.ts",
-    find: "if (Number.isFinite(millis)) {",
-    replace: "if (Number.isNaN(millis)) {",
+    find: "if (isLimited) {",
+    replace: "if (isLimited && millis < 0) {",
     needsServer: true,
     tests: [connections]
   },
@@ -89,8 +89,8 @@ export const connecting: ReadonlyArray<Mutant> = [
     rule: "F2",
     what: "a reserved connection that is lost is not replaced",
     file: "src/adapters/sql/SqlConnections.ts",
-    find: "if (this.session !== undefined && !this.session.isLost)",
-    replace: "if (this.session !== undefined)",
+    find: "return this.session !== undefined && !this.session.isLost ?",
+    replace: "return this.session !== undefined ?",
     needsServer: true,
     tests: [connections]
   },
@@ -116,7 +116,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     rule: "F2",
     what: "a handler cannot go on with its connection after a statement that it has given up",
     file: "src/adapters/sql/SqlSession.ts",
-    find: "Number.isFinite(millis) ? 0 : cancelOfOthersMillis",
+    find: "isLimited ? 0 : cancelOfOthersMillis",
     replace: "0",
     needsServer: true,
     tests: [connections]

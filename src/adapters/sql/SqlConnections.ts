@@ -110,16 +110,21 @@ const changeReserved = (shares: Shares, change: number): Effect.Effect<void> =>
     return Effect.andThen(shares.statements.resize(left), shares.transactions.resize(left - 1))
   })
 
-/** Runs work as in an open transaction of the connection. `depth` -1: before the transaction begins. */
+/**
+ * Runs work as in an open transaction of the connection. `depth` -1: before the transaction begins. `millis`: the limit of its
+ * statements, where the work is the library's.
+ */
 const on = <A, E, R>(
   client: SqlClient.SqlClient,
   session: SqlSession.SqlSession,
   depth: -1 | 0,
-  work: Effect.Effect<A, E, R>
+  work: Effect.Effect<A, E, R>,
+  millis?: number
 ): Effect.Effect<A, E, R> =>
-  Effect.updateContext(work, (context: Context.Context<R>) =>
-    Context.add(context, client.transactionService, [session, depth])
-  )
+  Effect.updateContext(work, (context: Context.Context<R>) => {
+    const inside = Context.add(context, client.transactionService, [session, depth])
+    return millis === undefined ? inside : Context.add(inside, SqlSession.StatementLimit, millis)
+  })
 
 /** Runs a statement in the transaction of the context if there is one, else as `otherwise` says. */
 const runner =
@@ -131,9 +136,9 @@ const runner =
   (statement, millis = usual) =>
     Effect.withFiber((fiber) => {
       const open = Context.getOrUndefined(fiber.context, client.transactionService)
-      const limited = Effect.provideService(statement, SqlSession.StatementLimit, millis)
-      if (open === undefined) return otherwise(limited, millis)
-      if (open[0] instanceof SqlSession.SqlSession) return limited
+      if (open === undefined) return otherwise(statement, millis)
+      if (open[0] instanceof SqlSession.SqlSession)
+        return Effect.provideService(statement, SqlSession.StatementLimit, millis)
       // A transaction of the caller, on a connection that is not the library's to close.
       return Effect.timeoutOrElse(statement, {
         duration: millis,
@@ -147,7 +152,7 @@ const divided = (client: SqlClient.SqlClient, shares: Shares, statementMillis: n
       SqlSession.use(
         shares.source,
         Math.min(millis, statementMillis),
-        (session) => on(client, session, 0, statement),
+        (session) => on(client, session, 0, statement, millis),
         millis > statementMillis
       )
     )
@@ -231,7 +236,7 @@ export const reserve = Effect.fnUntraced(function* (
     lease: runner(client, statementMillis, (statement, millis) => lease.use(millis, statement)),
     write: runner(client, statementMillis, (statement, millis) => {
       // There are as many as the group commit has statements in flight, so one is free.
-      const writer = writes.find(({ isBusy }) => !isBusy) ?? writes[0]!
+      const writer = writes.reduce((least, writer) => (writer.users < least.users ? writer : least))
       return writer.use(millis, statement)
     })
   }
@@ -254,11 +259,12 @@ const invalid = (issue: string) => new Setting.InvalidSetting({ setting: "PgClie
 class Reserved {
   private readonly source: SqlSession.SessionSource
   private readonly onLost: () => void
-  /** Its statements come one after the other. */
-  private readonly turn = Semaphore.makeUnsafe(1)
+  /** One is opened at a time. */
+  private readonly opening = Semaphore.makeUnsafe(1)
   private session: SqlSession.SqlSession | undefined
   private isClosed = false
-  isBusy = false
+  /** Statements that are under way. */
+  users = 0
 
   constructor(source: SqlSession.SessionSource, onLost: () => void) {
     this.source = source
@@ -267,26 +273,32 @@ class Reserved {
 
   /** The connection; another one where it is lost. */
   open(millis: number): Effect.Effect<SqlSession.SqlSession, SqlError> {
-    return Effect.suspend(() => {
-      if (this.isClosed) return Effect.fail(SqlSession.lost("NoConnection"))
-      if (this.session !== undefined && !this.session.isLost) return Effect.succeed(this.session)
-      return SqlSession.open(this.source, millis, (session) => {
-        this.session = session
-        if (this.isClosed) Effect.runFork(session.close)
-      })
+    const opened = Effect.suspend(() => this.present ?? this.take(millis))
+    return Effect.suspend(() => this.present ?? this.opening.withPermit(opened))
+  }
+
+  private get present(): Effect.Effect<SqlSession.SqlSession, SqlError> | undefined {
+    if (this.isClosed) return Effect.fail(SqlSession.lost("NoConnection"))
+    return this.session !== undefined && !this.session.isLost ? Effect.succeed(this.session) : undefined
+  }
+
+  private take(millis: number): Effect.Effect<SqlSession.SqlSession, SqlError> {
+    return SqlSession.open(this.source, millis, (session) => {
+      this.session = session
+      if (this.isClosed) Effect.runFork(session.close)
     })
   }
 
   use<A>(millis: number, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
-    const used = Effect.suspend(() => {
-      this.isBusy = true
-      return Effect.flatMap(this.open(millis), (session) => on(this.source.client, session, 0, statement))
-    })
+    this.users++
     const after = Effect.sync(() => {
-      this.isBusy = false
+      this.users--
       if (this.session?.isLost === true) this.onLost()
     })
-    return this.turn.withPermit(Effect.ensuring(used, after))
+    return Effect.ensuring(
+      Effect.flatMap(this.open(millis), (session) => on(this.source.client, session, 0, statement, millis)),
+      after
+    )
   }
 
   /** A statement under way is not awaited: the database may stand still. */

@@ -48,9 +48,9 @@ export class SessionSource {
   }
 
   /** A statement has run into its limit: the same may have happened to connections that nobody uses. */
-  suspect(millis: number): void {
+  suspect(): void {
     Effect.runForkWith(this.context)(
-      Effect.logWarning("A statement was not answered in time, and its connection is closed", { millis })
+      Effect.logWarning("A statement was not answered in time, and its connection is closed")
     )
     this.suspectedUntil = realClock.currentTimeMillisUnsafe() + suspicionMillis
   }
@@ -60,6 +60,14 @@ export class SessionSource {
   }
 }
 
+interface Flight {
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  /** When its time is over, in milliseconds since the epoch. */
+  readonly until: number
+  /** Tells its caller that the time is over. */
+  readonly give: () => void
+}
+
 export class SqlSession implements Connection {
   private readonly source: SessionSource
   private readonly connection: Connection
@@ -67,6 +75,10 @@ export class SqlSession implements Connection {
   /** The time limit of statements around the work of others. */
   private readonly limit: number
   private lostBy: SqlError | undefined
+  /** Statements under way that have a time limit. */
+  private readonly flights = new Set<Flight>()
+  private readonly watchers = new Set<Fiber.Fiber<void>>()
+  private watchedUntil = Number.POSITIVE_INFINITY
   /** It was lost because the caller gave up, and not in a commit, which nobody can interrupt. */
   private isInterrupted = false
 
@@ -100,7 +112,10 @@ export class SqlSession implements Connection {
   readonly release: Effect.Effect<void> = Effect.suspend(() => (this.isLost ? Effect.void : this.close))
 
   /** Ends the use at once. The client closes a connection that is given back in the middle of a statement. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => Scope.close(this.scope, Exit.void))
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    for (const watcher of this.watchers) watcher.interruptUnsafe()
+    return Scope.close(this.scope, Exit.void)
+  })
 
   private limited<A>(sql: string, statement: Effect.Effect<A, SqlError>, nothing: A): Effect.Effect<A, SqlError> {
     return Effect.withFiber((fiber) => {
@@ -119,34 +134,55 @@ export class SqlSession implements Connection {
    */
   private within<A>(statement: Effect.Effect<A, SqlError>, millis: number): Effect.Effect<A, SqlError> {
     return Effect.callback<A, SqlError>((resume) => {
-      let timer: Fiber.Fiber<void> | undefined
       const fiber = Effect.runFork(statement)
+      const flight: Flight = {
+        fiber,
+        until: realClock.currentTimeMillisUnsafe() + millis,
+        give: () => resume(Effect.fail(lost("StatementTimeout")))
+      }
       fiber.addObserver((exit) => {
-        timer?.interruptUnsafe()
-        const error = Exit.findErrorOption(exit)
-        if (error._tag === "Some" && isLost(error.value) && !this.isLost) {
-          this.lostBy = error.value
-          Effect.runFork(this.close)
-        }
+        this.flights.delete(flight)
+        if (Exit.isFailure(exit)) this.failed(exit)
         resume(exit)
       })
       if (fiber.pollUnsafe() !== undefined) return
-      if (Number.isFinite(millis)) {
-        timer = Effect.runFork(
-          Effect.andThen(
-            Effect.sleep(millis),
-            Effect.sync(() => {
-              this.source.suspect(millis)
-              this.abandon(fiber, lost("StatementTimeout"))
-              resume(Effect.fail(lost("StatementTimeout")))
-            })
-          )
-        )
+      const isLimited = Number.isFinite(millis)
+      if (isLimited) {
+        this.flights.add(flight)
+        if (flight.until < this.watchedUntil) this.watch(flight.until, millis)
       }
-      return Effect.suspend(() => {
-        timer?.interruptUnsafe()
-        return this.interrupt(fiber, Number.isFinite(millis) ? 0 : cancelOfOthersMillis)
-      })
+      return Effect.suspend(() => this.interrupt(fiber, isLimited ? 0 : cancelOfOthersMillis))
+    })
+  }
+
+  private failed(exit: Exit.Failure<unknown, SqlError>): void {
+    const error = Exit.findErrorOption(exit)
+    if (error._tag === "None" || !isLost(error.value) || this.isLost) return
+    this.lostBy = error.value
+    Effect.runFork(this.close)
+  }
+
+  /** Looks at the statements under way at that time. One timer serves all of them: most statements end long before. */
+  private watch(until: number, millis: number): void {
+    this.watchedUntil = until
+    const watcher = Effect.runFork(Effect.sleep(millis))
+    this.watchers.add(watcher)
+    watcher.addObserver((exit) => {
+      this.watchers.delete(watcher)
+      if (Exit.isFailure(exit)) return
+      this.watchedUntil = Number.POSITIVE_INFINITY
+      const now = realClock.currentTimeMillisUnsafe()
+      let next = Number.POSITIVE_INFINITY
+      for (const flight of this.flights) {
+        if (flight.until > now) next = Math.min(next, flight.until)
+        else {
+          this.flights.delete(flight)
+          this.source.suspect()
+          this.abandon(flight.fiber, lost("StatementTimeout"))
+          flight.give()
+        }
+      }
+      if (Number.isFinite(next)) this.watch(next, next - now)
     })
   }
 

@@ -46,7 +46,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   const grace = yield* ShutdownGrace.make(config.shutdownGrace)
   // Joined first, so left last: when nothing runs any more.
   const joined = yield* Scope.make()
-  yield* Effect.addFinalizer((exit) => grace.briefly(Scope.close(joined, exit)))
+  yield* Effect.addFinalizer((exit) => ShutdownGrace.briefly(Scope.close(joined, exit)))
   const join = ownership.join({
     id: `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`,
     service,

@@ -3,7 +3,8 @@
  * the loop goes on after a second (SPEC C20, I29). Every loop of the library is started here, and a test gives a defect to
  * each of them.
  */
-import { Context, type Duration, Effect, type Scope } from "effect"
+import { Context, type Duration, Effect, Fiber, type Scope } from "effect"
+import * as ShutdownGrace from "./ShutdownGrace.ts"
 
 /** Every loop of the library. */
 export const names = [
@@ -37,12 +38,17 @@ export const run = <R>(
 ): Effect.Effect<void, never, R | Scope.Scope> =>
   Effect.asVoid(Effect.forkScoped(undying(name, Effect.andThen(faultOf(name), work))))
 
-/** Runs a turn again and again. The turn waits by itself. */
+/** Runs a turn again and again. The turn waits by itself. A turn that cannot be interrupted does not hold up a stop. */
 export const repeat = <R>(
   name: Name,
   turn: Effect.Effect<unknown, never, R>
 ): Effect.Effect<void, never, R | Scope.Scope> =>
-  Effect.asVoid(Effect.forkScoped(undying(name, Effect.forever(Effect.andThen(faultOf(name), turn)))))
+  Effect.asVoid(
+    Effect.acquireRelease(
+      Effect.forkDetach(undying(name, Effect.forever(Effect.andThen(faultOf(name), turn)))),
+      (fiber) => ShutdownGrace.briefly(Fiber.interrupt(fiber))
+    )
+  )
 
 /** Runs a turn after each interval. */
 export const every = <R>(

@@ -76,21 +76,27 @@ export class ShutdownGrace {
       const wait = until - reserve - now
       const ended = wait > 0 ? Effect.timeoutOption(work, wait) : Effect.void
       return ended.pipe(
-        Effect.andThen(Effect.suspend(() => this.briefly(interrupt, until - reserve / 2))),
+        Effect.andThen(
+          Effect.suspend(() => {
+            const left = until - reserve / 2 - this.clock.currentTimeMillisUnsafe()
+            return briefly(interrupt, Math.max(least, left))
+          })
+        ),
         Effect.ensuring(Effect.sync(() => this.program.hasStopped(this.clock.currentTimeMillisUnsafe())))
       )
     })
   }
-
-  /** Waits for what a process does at its end, but not for long: a database or a broker may stand still. */
-  briefly(work: Effect.Effect<unknown>, until = Number.NEGATIVE_INFINITY): Effect.Effect<void> {
-    if (this.isCut) return Effect.asVoid(work)
-    const millis = Math.max(least, until - this.clock.currentTimeMillisUnsafe())
-    return Effect.flatMap(Effect.forkDetach(work, { startImmediately: true }), (fiber) =>
-      Effect.asVoid(Effect.timeoutOption(Fiber.await(fiber), millis))
-    )
-  }
 }
+
+/** Waits for what a process does at its end, but not for long: a database or a broker may stand still. */
+export const briefly = (work: Effect.Effect<unknown>, millis: number = least): Effect.Effect<void> =>
+  Effect.withFiber((fiber) =>
+    fiber.getRef(Clock.Clock) !== realClock
+      ? Effect.asVoid(work)
+      : Effect.flatMap(Effect.forkDetach(work, { startImmediately: true }), (working) =>
+          Effect.asVoid(Effect.timeoutOption(Fiber.await(working), millis))
+        )
+  )
 
 /** The grace of a part of the program: at most `millis` milliseconds. */
 export const make = Effect.fnUntraced(function* (millis: number) {

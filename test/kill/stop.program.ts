@@ -76,7 +76,12 @@ const programs = {
   "one on the other": Layer.provideMerge(Orders, BankLive)
 }
 
-const database = PgClient.layer({ url: Redacted.make(order.database), maxConnections: 8 })
+const database = PgClient.layer({
+  url: Redacted.make(order.database),
+  maxConnections: 8,
+  // The client closes after a connection that it is about to open.
+  connectTimeout: "500 millis"
+})
 
 const Live = (programs[order.programs] as typeof Orders).pipe(
   Layer.provide([

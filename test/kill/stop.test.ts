@@ -98,12 +98,25 @@ describe.skipIf(url === undefined)("SIGTERM", () => {
     Effect.gen(function* () {
       const start = yield* world
       const line = yield* behind
-      const first = yield* start({ sagas: ["Pay"], database: line.database, grace: 1_000 })
+      const first = yield* start({ sagas: ["Pay"], database: line.database, grace: 2_000 })
       yield* Program.printed(first, "begun step")
       yield* line.close
       const { said, took } = yield* stopped(first)
       assert.deepStrictEqual(said, ["charged step", "closed"])
-      assert.isBelow(took, 1_000 + slack)
+      assert.isBelow(took, 2_000 + slack)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("F3 a process whose database stands still when it stops takes the grace at most", () =>
+    Effect.gen(function* () {
+      const start = yield* world
+      const line = yield* behind
+      const first = yield* start({ sagas: ["Pay"], database: line.database, grace: 2_000 })
+      yield* Program.printed(first, "begun step")
+      yield* line.freeze
+      const { said, took } = yield* stopped(first)
+      assert.deepStrictEqual(said, ["charged step", "closed"])
+      assert.isBelow(took, 2_000 + slack)
     }).pipe(Effect.scoped)
   )
 
@@ -140,19 +153,30 @@ describe.skipIf(url === undefined)("SIGTERM", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.live("F3 a process whose broker stands still when it stops takes the grace at most", () =>
-      Effect.gen(function* () {
-        const start = yield* world
-        const broker = yield* Mosquitto.started()
-        const order = { sagas: ["Pay", "PayBank"], broker: broker.url, grace: 1_500, takes: 600 } as const
-        const first = yield* start({ ...order, programs: "side by side" })
-        yield* Program.printed(first, "begun step")
-        yield* Program.printed(first, "begun handler")
-        yield* broker.freeze
-        const { said, took } = yield* stopped(first)
-        assert.deepStrictEqual(said.toSorted(), ["charged handler", "charged step", "closed"])
-        assert.isBelow(took, 1_500 + slack)
-      }).pipe(Effect.scoped)
-    )
+    for (const still of ["broker", "broker, with its database,"] as const) {
+      it.live(`F3 a process whose ${still} stands still when it stops takes the grace at most`, () =>
+        Effect.gen(function* () {
+          const start = yield* world
+          const line = yield* behind
+          const broker = yield* Mosquitto.started()
+          const programs = "side by side"
+          const first = yield* start({
+            programs,
+            sagas: ["Pay", "PayBank"],
+            broker: broker.url,
+            database: line.database,
+            grace: 2_000,
+            takes: 600
+          })
+          yield* Program.printed(first, "begun step")
+          yield* Program.printed(first, "begun handler")
+          yield* broker.freeze
+          if (still !== "broker") yield* line.freeze
+          const { said, took } = yield* stopped(first)
+          assert.deepStrictEqual(said.toSorted(), ["charged handler", "charged step", "closed"])
+          assert.isBelow(took, 2_000 + slack)
+        }).pipe(Effect.scoped)
+      )
+    }
   })
 })

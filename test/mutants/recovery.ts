@@ -495,8 +495,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a process that stops waits for work that cannot be interrupted",
     file: "src/ports/ShutdownGrace.ts",
-    find: "if (this.isCut) return Effect.asVoid(work)",
-    replace: "if (this.millis >= 0) return Effect.asVoid(work)",
+    find: "fiber.getRef(Clock.Clock) !== realClock",
+    replace: "fiber.getRef(Clock.Clock) !== undefined",
     tests: ["test/ports/ShutdownGrace.test.ts"]
   },
   {

@@ -28,6 +28,6 @@ it.live("F3 work that cannot be interrupted is left alone when the grace is over
     const grace = yield* ShutdownGrace.make(0)
     const stubborn = Effect.uninterruptible(Effect.sleep(millis))
     assert.isBelow(yield* timed(grace.end(stubborn, stubborn)), millis)
-    assert.isBelow(yield* timed(grace.briefly(stubborn)), millis)
+    assert.isBelow(yield* timed(ShutdownGrace.briefly(stubborn)), millis)
   }).pipe(Effect.provide(ShutdownGrace.layer))
 )

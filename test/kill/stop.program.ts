@@ -79,9 +79,10 @@ const programs = {
 const database = PgClient.layer({
   url: Redacted.make(order.database),
   maxConnections: 8,
-  // The client closes after a connection that it is about to open.
-  connectTimeout: "500 millis"
+  // The client closes after a connection that it is about to open, and after a commit that is under way.
+  connectTimeout: "1 second"
 })
+const tables = { schema: order.schema, statementTimeout: "1 second" } as const
 
 const Live = (programs[order.programs] as typeof Orders).pipe(
   Layer.provide([
@@ -97,12 +98,7 @@ const Live = (programs[order.programs] as typeof Orders).pipe(
       ? Broker.layerMemory
       : MqttBroker.layer({ url: order.broker, ...(order.clientId !== undefined && { clientId: order.clientId }) })
   ]),
-  Layer.provide(
-    Layer.merge(
-      SqlSagaExecutionRepository.layer({ schema: order.schema }),
-      SqlParticipantStore.layer({ schema: order.schema })
-    )
-  ),
+  Layer.provide(Layer.merge(SqlSagaExecutionRepository.layer(tables), SqlParticipantStore.layer(tables))),
   Layer.provide(database)
 )
 

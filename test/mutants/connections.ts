@@ -78,15 +78,6 @@ export const connecting: ReadonlyArray<Mutant> = [
   },
   {
     rule: "F2",
-    what: "the connection of a statement that has run into its time limit goes back to the pool",
-    file: "src/adapters/sql/SqlSession.ts",
-    find: `          Effect.runFork(Effect.ignore(this.connection.executeRaw("select 1", [])))\n`,
-    replace: "",
-    needsServer: true,
-    tests: [connections]
-  },
-  {
-    rule: "F2",
     what: "a reserved connection that is lost is not replaced",
     file: "src/adapters/sql/SqlConnections.ts",
     find: "return this.session !== undefined && !this.session.isLost ?",

@@ -449,26 +449,34 @@ describe.runIf(url !== undefined)("a silent connection", () => {
         const context = yield* Layer.build(repositoryOn(proxy.url, schema, 8))
         const { store } = Context.get(context, SagaExecutionRepository.SagaExecutionRepository)
         const created = SampleExecutions.started(SampleExecutions.created())
-        const closed = proxy.closed()
+        const pids = (sessions: "waiting" | "all") =>
+          Effect.map(
+            sql<{ pid: number }>`select pid from pg_stat_activity where application_name = ${schema}
+              ${sessions === "all" ? sql`` : sql`and wait_event_type = 'Lock'`}`,
+            (rows) => rows.map(({ pid }) => pid)
+          )
+        let waited: ReadonlyArray<number> = []
         yield* sql.withTransaction(
           Effect.gen(function* () {
             yield* sql`lock table ${sql(`${schema}.saga_event`)} in access exclusive mode`
-            const error = yield* Effect.flip(store(created))
-            assert.deepInclude(error, { _tag: "SagaExecutionRepositoryError", reason: "unavailable" })
+            const storing = yield* Effect.forkChild(Effect.flip(store(created)))
             // Outside of the transaction, which would see the sessions as they were at its begin.
-            yield* Effect.updateContext(
-              until(
-                Effect.map(
-                  sql<{ n: number }>`select count(*)::int as n from pg_stat_activity
-                    where application_name = ${schema} and wait_event_type = 'Lock'`,
-                  ([row]) => row?.n === 0
-                )
-              ),
-              (context: Context.Context<SqlClient.SqlClient>) => Context.omit(sql.transactionService)(context)
+            const outside = (happened: Effect.Effect<boolean, unknown>) =>
+              Effect.updateContext(until(happened), (context: Context.Context<SqlClient.SqlClient>) =>
+                Context.omit(sql.transactionService)(context)
+              )
+            yield* outside(
+              Effect.map(pids("waiting"), (found) => {
+                waited = found
+                return found.length > 0
+              })
             )
+            const error = yield* Fiber.join(storing)
+            assert.deepInclude(error, { _tag: "SagaExecutionRepositoryError", reason: "unavailable" })
+            yield* outside(Effect.map(pids("waiting"), (found) => found.length === 0))
           })
         )
-        yield* until(Effect.sync(() => proxy.closed() >= closed + 2))
+        yield* until(Effect.map(pids("all"), (found) => !found.some((pid) => waited.includes(pid))))
         assert.strictEqual((yield* store(created)).revision, 1)
       })
     )

@@ -73,6 +73,10 @@ export interface TakeRequest {
   readonly now: number
   /** As in `Hint`. Absent: the owner works on it from now on. */
   readonly wakeAt?: number
+  /** It stays with another owner that works on it, though its lease be over; as in `ClaimRequest`. */
+  readonly spares?: boolean
+  /** A name that the owner had: what names it is the owner's. */
+  readonly former?: string
 }
 
 /** The hint that a `take` leaves. */
@@ -132,7 +136,12 @@ const nothing: Omit<Claimed, "lapsed"> = { executions: [], lost: [], inbox: [] }
 
 /** Which instances count as alive, and until when. */
 export class Leases {
-  private readonly until = new Map<string, number>()
+  /** The end of each owner's lease, in milliseconds since the epoch. */
+  readonly until: Map<string, number>
+
+  constructor(until: ReadonlyMap<string, number> = new Map()) {
+    this.until = new Map(until)
+  }
 
   /**
    * Renews the owner's lease, and gives it due executions that no living instance has or that name the owner, in the order
@@ -194,9 +203,9 @@ export class Leases {
   }
 
   /** The instance that has an execution after a `take`: the one that asks, unless another living one works on it. */
-  holder(hint: Hint | undefined, { now, owner }: Omit<TakeRequest, "uuid">): string {
-    if (hint?.owner === undefined) return owner
-    return hint.wakeAt === undefined && this.isAlive(hint.owner, now) ? hint.owner : owner
+  holder(hint: Hint | undefined, { former, now, owner, spares }: Omit<TakeRequest, "uuid">): string {
+    if (hint?.owner === undefined || hint.owner === former) return owner
+    return hint.wakeAt === undefined && (spares === true || this.isAlive(hint.owner, now)) ? hint.owner : owner
   }
 
   private isAlive(owner: string, now: number): boolean {

@@ -225,17 +225,39 @@ interface Kept extends KeptExecution {
   inbox: ReadonlyMap<string, SagaInbox.InboxRow> | undefined
 }
 
-const makeMemory = (keep: number): SagaExecutionRepository["Service"] => {
+/** All that the memory store keeps. A copy goes its own way: tests explore several ways on from one state. */
+export class MemoryStorage {
   /** The latest state of each execution, in the order of their first writes. States are immutable. */
-  const kept = new Map<string, Kept>()
-  const startKeys = new Map<string, string>()
+  readonly kept = new Map<string, Kept>()
+  readonly startKeys = new Map<string, string>()
   /** Tombstones by uuid and by `startKey`: neither may start an execution again. */
-  const retiredUuids = new Map<string, Tombstone>()
-  const retiredStartKeys = new Map<string, Tombstone>()
+  readonly retiredUuids = new Map<string, Tombstone>()
+  readonly retiredStartKeys = new Map<string, Tombstone>()
   /** Settled executions that are kept, oldest first. */
-  const settled = new Set<string>()
-  const leases = new Leases()
-  const inputs = Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))
+  readonly settled = new Set<string>()
+  readonly leases: Leases
+  /** Listeners hear of inputs in every copy. */
+  readonly inputs: PubSub.PubSub<string>
+
+  constructor(leases = new Leases(), inputs = Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))) {
+    this.leases = leases
+    this.inputs = inputs
+  }
+
+  copy(): MemoryStorage {
+    const copy = new MemoryStorage(new Leases(this.leases.until), this.inputs)
+    for (const [uuid, kept] of this.kept) copy.kept.set(uuid, { ...kept })
+    for (const [key, uuid] of this.startKeys) copy.startKeys.set(key, uuid)
+    for (const [uuid, left] of this.retiredUuids) copy.retiredUuids.set(uuid, left)
+    for (const [key, left] of this.retiredStartKeys) copy.retiredStartKeys.set(key, left)
+    for (const uuid of this.settled) copy.settled.add(uuid)
+    return copy
+  }
+}
+
+/** The memory store on what it keeps. */
+export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRepository["Service"] => {
+  const { inputs, kept, leases, retiredStartKeys, retiredUuids, settled, startKeys } = storage
 
   const write = (
     execution: SagaExecution,
@@ -372,7 +394,7 @@ export const uuidOf = (target: string | SagaExecution): string =>
  * executions that are over. Uuids and `startKey`s that callers have given are remembered for ever.
  */
 export const layerMemoryWith = (options: { readonly keep: number }): Layer.Layer<SagaExecutionRepository> =>
-  Layer.sync(SagaExecutionRepository, () => makeMemory(options.keep))
+  Layer.sync(SagaExecutionRepository, () => memoryOn(new MemoryStorage(), options.keep))
 
 /** In the memory of this process. An execution is removed when it is settled. */
 export const layerMemory: Layer.Layer<SagaExecutionRepository> = layerMemoryWith({ keep: 0 })

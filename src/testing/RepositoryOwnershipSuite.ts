@@ -233,6 +233,12 @@ export const ownership = (test: Suite.Test<Repository.SagaExecutionRepository>):
         ...nothing,
         given: [waits.uuid, held.uuid, forgotten.uuid]
       })
+      const { take } = yield* repository
+      const asked = { uuid: theirs.uuid, owner, now: Sample.time }
+      assert.strictEqual(yield* take({ ...asked, spares: true }), dead)
+      const mine = yield* written({ owner: former })
+      assert.strictEqual(yield* take({ ...asked, uuid: mine.uuid, spares: true, former }), owner)
+      assert.strictEqual(yield* take({ ...asked, uuid: held.uuid, spares: true }), owner)
       assert.deepStrictEqual((yield* claimed(all, { owner, holds: [waits, held, forgotten] })).given, [theirs.uuid])
     }))
 

@@ -95,16 +95,16 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "an execution is taken from somebody alive who is at work on it (memory)",
     file: "src/ports/Leases.ts",
-    find: "hint.wakeAt === undefined && this.isAlive(hint.owner, now) ?",
-    replace: "hint.wakeAt !== undefined && this.isAlive(hint.owner, now) ?",
+    find: "hint.wakeAt === undefined && (spares === true || this.isAlive(hint.owner, now))",
+    replace: "hint.wakeAt !== undefined && (spares === true || this.isAlive(hint.owner, now))",
     tests: [repository]
   },
   {
     rule: "C7",
     what: "an execution is taken from somebody alive who is at work on it (SQL)",
     file: "src/adapters/sql/OwnershipStatements.ts",
-    find: "not (seen.wake_at is not distinct from 0 and exists (",
-    replace: "not (seen.wake_at is null and exists (",
+    find: "not (seen.wake_at is not distinct from 0 and (exists (",
+    replace: "not (seen.wake_at is null and (exists (",
     tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
   },
   {

@@ -57,10 +57,15 @@ export interface OwnershipStatements {
   /** Takes the owner off executions, so that another owner may claim them at once. */
   readonly disown: (owner: string, uuids: ReadonlyArray<string>) => Statement<void>
   /**
-   * Gives the execution to the owner, unless another living owner works on it. Gives the owner it has then; undefined
-   * where there is no such execution.
+   * Gives the execution to the owner, unless another living owner works on it. `sparing`: unless any owner works on it that
+   * is none of these. Gives the owner it has then; undefined where there is no such execution.
    */
-  readonly take: (uuid: string, owner: string, wakeAt: number) => Statement<string | undefined>
+  readonly take: (
+    uuid: string,
+    owner: string,
+    wakeAt: number,
+    sparing: ReadonlyArray<string> | undefined
+  ) => Statement<string | undefined>
   /** The executions among these that another owner has. */
   readonly lost: (owner: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
   /**
@@ -148,17 +153,17 @@ const claiming = (
               returning h.uuid, due.due_at as "dueAt"`,
     disown: (owner, uuids) =>
       Effect.asVoid(sql`update ${execution} set owner = null where uuid = any(${uuids}::uuid[]) and owner = ${owner}`),
-    take: (uuid, owner, wakeAt) =>
+    take: (uuid, owner, wakeAt, sparing) =>
       Effect.map(
         // The row is locked before it is read: of two that come at once the second sees the owner that the first has made.
         sql<{ readonly owner: string }>`with seen as (
                   select uuid, owner, wake_at from ${execution} where uuid = ${uuid}::uuid for update
                 ), taken as (
                   update ${execution} h set owner = ${owner}, wake_at = ${whole(wakeAt)} from seen
-                  where h.uuid = seen.uuid and not (seen.wake_at is not distinct from 0 and exists (
+                  where h.uuid = seen.uuid and not (seen.wake_at is not distinct from 0 and (exists (
                     select from ${instance} i
                     where i.id = seen.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
-                  ))
+                  ) ${sparing === undefined ? sql`` : sql`or seen.owner <> all(${sparing}::text[])`}))
                   returning h.owner
                 )
                 select coalesce(taken.owner, seen.owner) as owner from seen left join taken on true`,

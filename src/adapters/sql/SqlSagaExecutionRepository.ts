@@ -374,11 +374,14 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       return rows.length > limit && last !== undefined ? { items, next: ExecutionSummary.cursor(last) } : { items }
     }),
     claim,
-    take: ({ owner, uuid, wakeAt = 0 }) =>
-      Effect.map(call("take", statements.take(uuid, owner, wakeAt)), (holder = owner) => {
-        summaries.delete(uuid)
-        return holder
-      }),
+    take: ({ former, owner, spares, uuid, wakeAt = 0 }) =>
+      Effect.map(
+        call("take", statements.take(uuid, owner, wakeAt, spares === true ? [owner, former ?? owner] : undefined)),
+        (holder = owner) => {
+          summaries.delete(uuid)
+          return holder
+        }
+      ),
     giveBack: (request) => {
       summaries.delete(request.uuid)
       return givingBack.write(request)

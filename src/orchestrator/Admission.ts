@@ -4,6 +4,7 @@
  * (SPEC C13).
  */
 import { Deferred, Effect } from "effect"
+import type { Held } from "../ports/SagaExecutionRepository.ts"
 import { RunnerQueue, type Urgency } from "./RunnerQueue.ts"
 import { isActive, type Slot } from "./Slot.ts"
 
@@ -12,6 +13,9 @@ interface Turn {
   readonly come: Deferred.Deferred<void>
   isPromised: boolean
 }
+
+/** Above all revisions. */
+const anyRevision = 2 ** 31 - 2
 
 export class Admission {
   private readonly slots = new Map<string, Slot>()
@@ -45,6 +49,18 @@ export class Admission {
   /** Executions that have a runner. One that waits for its place is not among them. */
   get running(): ReadonlyArray<string> {
     return Array.from(this.slots).flatMap(([uuid, slot]) => (isActive(slot) && !this.queue.has(uuid) ? [uuid] : []))
+  }
+
+  get uuids(): ReadonlyArray<string> {
+    return [...this.slots.keys()]
+  }
+
+  /** The executions that this process has. One whose runner has failed is not given to it again meanwhile. */
+  get holds(): ReadonlyArray<Held> {
+    return Array.from(this.slots, ([uuid, slot]) => ({
+      uuid,
+      revision: (isActive(slot) && slot.inbox.revision) || anyRevision
+    }))
   }
 
   get isFull(): boolean {

@@ -3,7 +3,7 @@
  * end, or to where it waits for a reply or a time. What a turn does is decided in `LoopPlan`; the result of a step and the
  * intent of the next one are one write.
  */
-import { Clock, type Context, Effect, type Fiber, Result } from "effect"
+import { Clock, type Context, type Duration, Effect, type Fiber, Result } from "effect"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
@@ -16,8 +16,8 @@ import type { Membership } from "../ports/SagaOwnership.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
-import { type Act, type Hints, plan } from "./LoopPlan.ts"
-import { gain, judgeInputs, type Progress, postpone, unnamed, type Work } from "./Progress.ts"
+import { type Act, type Hints, hintOf, plan } from "./LoopPlan.ts"
+import { gain, judgeInputs, type Observer, type Progress, postpone, unnamed, type Work } from "./Progress.ts"
 import * as Record from "./RecordFacts.ts"
 import type { StorageError, StoreError } from "./RunError.ts"
 import { SagaConfig } from "./SagaConfig.ts"
@@ -38,15 +38,19 @@ export interface LoopResult {
 
 /**
  * Takes an execution as far as it goes. `since`: when it was looked at last (`-Infinity` after a restart: everything that is
- * not answered is sent again). `elsewhere`: the instance that works on it; then only the facts of inputs are stored.
- * A conflict on the first write fails; on a later one the newer state is loaded and the work goes on from there.
+ * not answered is sent again). `isHeld`: what is stored says that this instance is at work on it; it is given back then.
+ * A conflict on the first write fails; on a later one the newer state is loaded and the work goes on from there, unless
+ * another instance owns the execution: then the loop ends, and its inputs are handed on.
  */
 export type ExecutionLoop = (
   execution: SagaExecution,
   since: number,
   inbox: Inbox.Inbox,
-  elsewhere?: string
+  isHeld?: boolean
 ) => Effect.Effect<LoopResult, StorageError>
+
+/** How often a loop whose lease is over looks whether it was renewed. */
+const untilRenewed: Duration.Input = "200 millis"
 
 /** One run of the loop. */
 interface Run extends Progress {
@@ -74,6 +78,7 @@ export const make = Effect.fnUntraced(function* (
   const record = Record.make({
     repository,
     broker,
+    membership,
     onStored,
     onAway,
     takeUp: Takeover.make(membership, schedule)
@@ -97,47 +102,53 @@ export const make = Effect.fnUntraced(function* (
   }
 
   /** Plan, store, act, repeat. A write that fails ends it; `self` keeps how far it has come. */
-  const turn = (self: Run, now: number): Effect.Effect<LoopResult, StoreError> => {
+  const turn = (self: Run, now: number): Effect.Effect<LoopResult, StorageError> => {
     if (self.inbox.inputs.length > 0) judgeInputs(self, now, policy)
     if (self.inbox.stop === "asked") self.inbox.stop = "seen"
     const { execution, next } = plan(self, self.inFlight, now, schedule, hints)
     self.execution = execution
     self.since = now
-    if (next._tag !== "Store") return answer(self, next, now)
-    const { then } = next
+    if (next._tag !== "Store") return answer(self, next, now, false)
+    const { hint, then } = next
+    self.hint = hint
     self.inbox.isWriting = true
-    return Effect.flatMap(repository.store(execution, next.hint), (stored) => {
+    return Effect.flatMap(repository.store(execution, hint), (stored) => {
       self.inbox.isWriting = false
       const announced = record.recorded(self, stored)
       return announced === undefined
-        ? answer(self, then, now)
-        : Effect.flatMap(announced, () => answer(self, then, now))
+        ? answer(self, then, now, true)
+        : Effect.flatMap(announced, () => answer(self, then, now, true))
     })
   }
 
-  /** Completes the inputs whose facts are stored. A sender may come back with another input at once: that is judged first. */
-  const answer = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StoreError> => {
+  /**
+   * Completes the inputs whose facts are stored; those of the stored inbox only with a write, which takes them out of it. A
+   * sender may come back with another input at once: that is judged first.
+   */
+  const answer = (self: Run, act: Act, now: number, isWritten: boolean): Effect.Effect<LoopResult, StorageError> => {
     const { inbox } = self
     if (inbox.judged.length > 0 && self.execution.state.unstored === 0) {
-      Inbox.complete(inbox.judged, self.execution)
-      inbox.judged = []
+      if (isWritten || Inbox.reads(inbox).length === 0) {
+        Inbox.complete(inbox.judged, self.execution)
+        inbox.judged = []
+      }
     }
     if (inbox.inputs.length === 0) return follow(self, act, now)
     postpone(self, act.work)
     return Effect.suspend(() => turn(self, now))
   }
 
-  const follow = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StoreError> => {
+  const follow = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StorageError> => {
     // The process has stopped while the intent of this work was being stored.
     if (self.inbox.stop === "over" && act._tag !== "Done")
-      return Effect.succeed({ execution: self.execution, wakeAt: now, elsewhere: self.elsewhere })
+      return Effect.succeed({ execution: self.execution, wakeAt: now, elsewhere: undefined })
+    if (act.work.length > 0 && membership?.isAlive() === false) return untilAlive(self, act, now)
     if (self.unbegun !== undefined) for (const { path } of act.work) self.unbegun.delete(path)
     switch (act._tag) {
-      case "Done": {
-        const { elsewhere, execution } = self
-        const result = { execution, wakeAt: act.wakeAt, elsewhere }
-        return act.isRetried ? Effect.as(giveBack(execution.uuid, now, act.wakeAt), result) : Effect.succeed(result)
-      }
+      case "Done":
+        return self.isHeld && self.inbox.stop === undefined && !self.execution.settled
+          ? giveBack(self, act.wakeAt)
+          : Effect.succeed({ execution: self.execution, wakeAt: act.wakeAt, elsewhere: undefined })
       case "Perform":
         return Effect.flatMap(perform(scopeOf(self), act.work[0]), (facts) => {
           // The context of a callback is not for the work that follows.
@@ -151,9 +162,24 @@ export const make = Effect.fnUntraced(function* (
     }
   }
 
-  /** Says that this instance no longer works on the execution, although nothing was written. */
-  const giveBack = (uuid: string, now: number, wakeAt: number): Effect.Effect<void> =>
-    membership === undefined ? Effect.void : Effect.ignore(membership.take({ uuid, now, wakeAt }))
+  /** Keeps the execution until what is stored says that nobody has it; goes on where there is something to do first. */
+  const giveBack = (self: Run, wakeAt: number): Effect.Effect<LoopResult, StorageError> =>
+    Effect.flatMap(record.giveBack(self, wakeAt), (isGiven) => {
+      self.isHeld = !isGiven
+      return isGiven
+        ? Effect.succeed({ execution: self.execution, wakeAt, elsewhere: undefined })
+        : Effect.flatMap(record.reload(self, observe(self)), () => next(self))
+    })
+
+  /** The lease is over: nothing begins before it is renewed. By then another instance may have taken the execution. */
+  const untilAlive = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StorageError> => {
+    postpone(self, act.work)
+    const isOver = () => membership?.isAlive() !== false || self.inbox.stop !== undefined
+    const wait: Effect.Effect<void> = Effect.suspend(() =>
+      isOver() ? Effect.void : Effect.andThen(Effect.sleep(untilRenewed), wait)
+    )
+    return Effect.flatMap(wait, () => turn(self, Math.max(now, self.clock.currentTimeMillisUnsafe())))
+  }
 
   const scopeOf = ({ clock, definition, execution, fiberContext }: Run): PerformStep.ExecutionScope => ({
     definition,
@@ -173,7 +199,10 @@ export const make = Effect.fnUntraced(function* (
     for (const instruction of work) {
       yield* TransactionalStep.isTransactional(instruction)
         ? inFlight.startJoint(instruction, (join) =>
-            TransactionalStep.perform(repository, perform(inTransaction, instruction), join, hints.atWork())
+            TransactionalStep.perform(repository, perform(inTransaction, instruction), join, () => {
+              self.hint = hintOf(self, undefined, false, hints)
+              return self.hint
+            })
           )
         : inFlight.start(instruction, perform(scope, instruction))
     }
@@ -189,23 +218,40 @@ export const make = Effect.fnUntraced(function* (
     return now
   })
 
+  const observe = (self: Run): Observer => ({
+    isNamed: membership !== undefined,
+    isRunning: (path) => self.inFlight?.isRunning(path) === true,
+    policy
+  })
+
   /** Runs turns until the loop ends; after a write that failed, from where that leads. */
   const run = (self: Run): Effect.Effect<LoopResult, StorageError> =>
     Effect.catch(turn(self, self.clock.currentTimeMillisUnsafe()), (error) => {
-      const hint = self.elsewhere === undefined ? hints.atWork() : { owner: self.elsewhere }
       self.inbox.isWriting = false
-      const isRunning = (path: string) => self.inFlight?.isRunning(path) === true
-      const recovered = record.recover(self, error, hint, { isNamed: membership !== undefined, isRunning, policy })
-      return Effect.flatMap(recovered, () => run(self))
+      return Effect.flatMap(record.recover(self, error, observe(self)), () => next(self))
     })
 
-  return (execution, since, inbox, elsewhere) =>
+  /** Goes on from what was loaded, unless another instance owns the execution. */
+  const next = (self: Run): Effect.Effect<LoopResult, StorageError> => {
+    const { elsewhere, execution, inbox } = self
+    if (elsewhere === undefined) return run(self)
+    if (membership === undefined) {
+      // By hand there is nobody to hand them on to, and they bring nothing.
+      judgeInputs(self, self.clock.currentTimeMillisUnsafe(), policy)
+      Inbox.complete(inbox.judged, execution)
+      inbox.judged = []
+    }
+    return Effect.succeed({ execution, wakeAt: Number.POSITIVE_INFINITY, elsewhere })
+  }
+
+  return (execution, since, inbox, isHeld = false) =>
     Effect.withFiber<LoopResult, StorageError>((fiber) => {
       const { definition } = execution
       if (definition === undefined) {
         return Effect.die(new Error(`execution ${execution.uuid} is not bound to its saga`))
       }
       // A runner by hand is the only sign of who has a half-done step: the facts that it starts with stand.
+      inbox.revision = execution.revision
       const gains = membership === undefined ? [{ facts: Execution.unstored(execution), judged: undefined }] : []
       return run({
         execution,
@@ -215,7 +261,9 @@ export const make = Effect.fnUntraced(function* (
         fiberContext: fiber.context,
         since,
         inbox,
-        elsewhere,
+        elsewhere: undefined,
+        isHeld,
+        hint: undefined,
         gains,
         unbegun: undefined,
         failedCommits: 0,
@@ -225,17 +273,18 @@ export const make = Effect.fnUntraced(function* (
     })
 })
 
-/** Hints for recovery: this instance works on an execution, or looks at it at a time. A runner by hand has no name. */
+/** Hints for recovery: this instance works on an execution, or nobody has it until a time. A runner by hand has no name. */
 const hintsOf = (membership: Membership | undefined): Hints => {
   const byHand: Hint = { owner: unnamed, wakeAt: Number.POSITIVE_INFINITY }
-  if (membership === undefined) return { atWork: () => byHand, waiting: () => byHand }
+  if (membership === undefined) return { isNamed: false, atWork: () => byHand, waiting: () => byHand }
   let atWork: Hint = { owner: membership.owner }
   return {
+    isNamed: true,
     atWork: () => {
       const { owner } = membership
       if (atWork.owner !== owner) atWork = { owner }
       return atWork
     },
-    waiting: (wakeAt) => ({ owner: membership.owner, wakeAt })
+    waiting: (wakeAt) => ({ wakeAt, closes: true })
   }
 }

@@ -3,34 +3,28 @@
  * `Slot`; here runners are launched and interrupted, and waiters are resumed. A runner lives only while there is something
  * to do; an execution that waits costs a slot and a wake-up, and no fiber.
  */
-import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
+import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, type Scope } from "effect"
 import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as OpenTransaction from "../ports/OpenTransaction.ts"
-import { conflict } from "../ports/SagaExecutionRepository.ts"
-import type { ShutdownGrace } from "../ports/ShutdownGrace.ts"
+import { conflict, type Held } from "../ports/SagaExecutionRepository.ts"
 import { Admission } from "./Admission.ts"
-import type { ExecutionLoop, LoopResult } from "./ExecutionLoop.ts"
+import type { LoopResult } from "./ExecutionLoop.ts"
+import { type HandOn, handOn } from "./HandOn.ts"
 import * as Inbox from "./Inbox.ts"
-import type { Urgency } from "./RunnerQueue.ts"
+import { SagaOverloaded } from "./Overloaded.ts"
+import { urgencyOf } from "./RunnerQueue.ts"
 import { isActive, type Moment, type Output, type RunError, reduce, type SlotEvent } from "./Slot.ts"
 import { StepWaits } from "./StepWaits.ts"
-import { afterCrash, type TakenUp, type TakeUp } from "./Takeover.ts"
-import { type Until, Waiters } from "./Waiters.ts"
+import type { Options } from "./SupervisorOptions.ts"
+import { afterCrash, type TakenUp } from "./Takeover.ts"
+import { isReached, type Until, Waiters, type Wish } from "./Waiters.ts"
 import * as WakeUps from "./WakeUps.ts"
 
+export { SagaOverloaded } from "./Overloaded.ts"
 export type { RunError } from "./Slot.ts"
+export type { Options } from "./SupervisorOptions.ts"
 export type { Until } from "./Waiters.ts"
-
-/** Too much is pending in this process; nothing of the new execution is stored. */
-export class SagaOverloaded extends Schema.TaggedError<SagaOverloaded>()("SagaOverloaded", {
-  limit: Schema.Literals(["maxPending", "inbox"]),
-  value: Schema.Int
-}) {
-  override get message(): string {
-    return `Refused: ${this.limit} is ${this.value}`
-  }
-}
 
 /** Why an input from outside was not taken. */
 export type ControlError = RunError | SagaOverloaded
@@ -58,10 +52,20 @@ export interface ExecutionSupervisor {
   /** Loads an execution that is waited for, and resumes its waiters if another process has brought it that far. */
   readonly look: (uuid: string) => Effect.Effect<void>
   readonly waitedFor: () => ReadonlyArray<string>
-  /** Goes on with an execution that recovery has claimed. */
-  readonly resume: (execution: SagaExecution, since: number) => void
+  /** Goes on with an execution that recovery has claimed, and with the inputs that wait for it. */
+  readonly resume: (execution: SagaExecution, since: number, inputs: ReadonlyArray<Inbox.PendingInput>) => void
+  /** Gives inputs from the stored inbox to the runner of their execution, if it has one. */
+  readonly offer: (uuid: string, inputs: ReadonlyArray<Inbox.PendingInput>) => void
+  /** Whether the execution has a runner. */
+  readonly isRunning: (uuid: string) => boolean
   /** Executions that have a runner. */
   readonly running: () => ReadonlyArray<string>
+  /** The executions that this process has, as it knows them. */
+  readonly holds: () => ReadonlyArray<Held>
+  /** There are no other instances: an execution that waits is looked at again without a claim. */
+  readonly goAlone: () => void
+  /** Ends the work on executions that are another instance's from now on, and waits until none of it runs. */
+  readonly leave: (isGone: (uuid: string) => boolean) => Effect.Effect<void>
   /** Stops the runner of an execution that another instance has taken. Its callers wait for that one (SPEC C7). */
   readonly lose: (uuid: string) => void
   /** How many more executions may run. */
@@ -83,51 +87,6 @@ const maxInbox = 1_024
 /** The end of an execution is stored. One value for all of them. */
 const over: SlotEvent = { _tag: "Over" }
 
-/** `patience`: how long a caller waits for the acknowledgements of a commit, in milliseconds. */
-const isReached = ({ state }: SagaExecution, until: Until, clock: Clock.Clock, patience: number): boolean => {
-  switch (state.status) {
-    case "errored":
-      return true
-    case "finished":
-      return (
-        state.commitState === "committed" ||
-        (state.commitState === "none" && !state.autocommit) ||
-        (state.commitState === "committing" &&
-          state.phase !== undefined &&
-          state.phase.at + patience <= clock.currentTimeMillisUnsafe())
-      )
-    case "paused":
-      return until === "pause"
-    default:
-      return false
-  }
-}
-
-/** Inputs of people and compensations come before replies, and replies before what is due (SPEC C13). */
-const urgencyOf = (from: TakenUp | undefined, { inputs }: Inbox.Inbox): Urgency => {
-  if (from?.execution.state.direction === "backward") return "decision"
-  const tag = inputs.at(-1)?.input._tag
-  if (tag === undefined || tag === "Look") return "due"
-  return tag === "Reply" || tag === "Response" ? "reply" : "decision"
-}
-
-export interface Options {
-  readonly drive: ExecutionLoop
-  readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
-  readonly takeUp: TakeUp
-  /** Parks an execution as a whole, with its cause. */
-  readonly setAside: (uuid: string, cause: Cause.Cause<RunError>) => Effect.Effect<void>
-  /** After how many milliseconds an execution is looked at again whose runner has failed. */
-  readonly recoveryInterval: number
-  readonly maxRunning: number
-  readonly maxPending: number
-  /** How long a caller waits for the acknowledgements of a commit, in milliseconds. */
-  readonly commitWait: number
-  /** How long steps may go on when the process stops. */
-  readonly grace: ShutdownGrace
-  readonly services: Context.Context<never>
-}
-
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ExecutionSupervisor, never, Scope.Scope> {
@@ -141,7 +100,7 @@ class Supervisor implements ExecutionSupervisor {
   private readonly options: Options
   private readonly clock: Clock.Clock
   /** Most events need no time: the clock is read when it is asked for. */
-  private readonly moment: Moment
+  private readonly moment: Omit<Moment, "isAlone"> & { isAlone: boolean }
   private readonly admission: Admission
   private readonly waiters: Waiters<RunError>
   private readonly fibers = new Map<string, Fiber.Fiber<LoopResult, RunError>>()
@@ -158,7 +117,8 @@ class Supervisor implements ExecutionSupervisor {
       get now() {
         return clock.currentTimeMillisUnsafe()
       },
-      recoveryInterval: options.recoveryInterval
+      recoveryInterval: options.recoveryInterval,
+      isAlone: false
     }
     this.admission = new Admission(options)
     this.waiters = new Waiters(this.isReached)
@@ -172,7 +132,7 @@ class Supervisor implements ExecutionSupervisor {
   start(): Effect.Effect<void, never, Scope.Scope> {
     return Effect.gen({ self: this }, function* () {
       this.wakeUps = yield* WakeUps.make({
-        fire: ({ since, uuid }) => Effect.sync(() => this.on(uuid, { _tag: "Due", since }))
+        fire: ({ since, uuid }) => Effect.sync(() => this.due(uuid, since))
       })
       yield* Effect.addFinalizer(() => this.close)
     })
@@ -213,6 +173,12 @@ class Supervisor implements ExecutionSupervisor {
 
   // ---- events --------------------------------------------------------------------------------------------------
 
+  /** Of what waits, one instance goes on: the one that claims it. What this process has, it looks at itself. */
+  private due(uuid: string, since: number): void {
+    if (this.moment.isAlone || this.admission.get(uuid) !== undefined) this.on(uuid, { _tag: "Due", since })
+    else this.options.claim()
+  }
+
   private on(uuid: string, event: SlotEvent): void {
     const before = this.admission.get(uuid)
     const { outputs, slot } = reduce(before, event, this.moment)
@@ -227,8 +193,10 @@ class Supervisor implements ExecutionSupervisor {
         const { from, inbox, since } = output
         this.wakeUps.cancel(uuid)
         const takenUp = from === undefined ? this.loaded(uuid) : Effect.succeed(from)
-        const run = Effect.flatMap(takenUp, ({ elsewhere, execution }) =>
-          this.options.drive(execution, since, inbox, elsewhere)
+        const run = Effect.flatMap(takenUp, ({ elsewhere, execution, isHeld }) =>
+          elsewhere === undefined
+            ? this.options.drive(execution, since, inbox, isHeld)
+            : Effect.succeed({ execution, wakeAt: Number.POSITIVE_INFINITY, elsewhere })
         )
         const launch = () => void this.launch(uuid, run, inbox, this.options.services)
         if (this.admission.hasRoom || this.isClosed || this.stepWaits.has(uuid)) return launch()
@@ -242,6 +210,8 @@ class Supervisor implements ExecutionSupervisor {
         if (this.admission.leave(uuid) !== undefined) return this.on(uuid, { _tag: "Ended", exit: Exit.interrupt() })
         return this.fibers.get(uuid)?.interruptUnsafe()
       case "Schedule":
+        // More of them are found by the next claims: a little later, and without a place in memory.
+        if (!this.moment.isAlone && this.wakeUps.size() >= this.options.maxPending) return
         return this.wakeUps.schedule({ uuid, at: output.at, since: output.since })
       case "Tell":
         return this.waiters.tell(uuid, output.result.execution)
@@ -249,6 +219,8 @@ class Supervisor implements ExecutionSupervisor {
         return this.waiters.fail(uuid, output.exit, output.onlyStarters)
       case "SetAside":
         return this.fork(this.options.setAside(uuid, output.cause))
+      case "HandOn":
+        return Inbox.handOn(output.inbox, output.execution)
       case "Abandon":
         return Inbox.abandon(output.inbox, output.exit)
     }
@@ -297,9 +269,10 @@ class Supervisor implements ExecutionSupervisor {
   /** Loads an execution to go on with it. Where no other instance works on it, a step stored as running was left half done. */
   private loaded(uuid: string): Effect.Effect<TakenUp, RunError> {
     const { load, takeUp } = this.options
-    return Effect.map(takeUp(load(uuid)), ({ elsewhere, execution }) => ({
+    return Effect.map(takeUp(load(uuid)), ({ elsewhere, execution, isHeld }) => ({
       execution: elsewhere === undefined ? afterCrash(execution, this.clock.currentTimeMillisUnsafe()) : execution,
-      elsewhere
+      elsewhere,
+      isHeld
     }))
   }
 
@@ -353,7 +326,7 @@ class Supervisor implements ExecutionSupervisor {
 
   // ---- doors ---------------------------------------------------------------------------------------------------
 
-  readonly isReached: ExecutionSupervisor["isReached"] = (execution, until) =>
+  readonly isReached = (execution: SagaExecution, until: Wish): boolean =>
     isReached(execution, until, this.clock, this.options.commitWait)
 
   readonly wait: ExecutionSupervisor["wait"] = (uuid, until) =>
@@ -366,7 +339,14 @@ class Supervisor implements ExecutionSupervisor {
   readonly look: ExecutionSupervisor["look"] = (uuid) =>
     Effect.suspend(() =>
       this.waiters.has(uuid) && !isActive(this.admission.get(uuid))
-        ? Effect.ignore(Effect.map(this.options.load(uuid), (execution) => this.waiters.tell(uuid, execution)))
+        ? this.options.load(uuid).pipe(
+            Effect.map((execution) => this.waiters.tell(uuid, execution)),
+            // It was settled and removed: nothing more will be known of it.
+            Effect.catchTag("SagaExecutionNotFound", (error) =>
+              Effect.sync(() => this.waiters.fail(uuid, Exit.fail(error)))
+            ),
+            Effect.ignore
+          )
         : Effect.void
     )
 
@@ -383,18 +363,68 @@ class Supervisor implements ExecutionSupervisor {
       return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
     }
     if (!isActive(slot) && this.admission.isQueueFull) return this.overloaded()
+    const { isMine } = this.options.membership
+    if (!isMine(uuid)) {
+      return Effect.flatMap(this.options.load(uuid), (execution) => handOn(this.handingOn, execution, input))
+    }
     const pending = Inbox.pending(input)
     this.on(uuid, { _tag: "Input", input: pending })
     // The input has mostly been judged and stored by now.
-    return pending.done.effect ?? Deferred.await(pending.done)
+    return Effect.catchIf(
+      pending.done.effect ?? Deferred.await(pending.done),
+      (error) => error instanceof Inbox.Elsewhere,
+      ({ execution }) => handOn(this.handingOn, execution, input)
+    )
   }
 
-  readonly resume: ExecutionSupervisor["resume"] = (execution, since) =>
-    this.on(execution.uuid, { _tag: "Claimed", takenUp: { execution, elsewhere: undefined }, since })
+  private get handingOn(): HandOn {
+    const { load, membership, policy, repository } = this.options
+    return {
+      load,
+      membership,
+      policy,
+      repository,
+      awaitOutcome: (uuid, id, begin) =>
+        this.waiters.awaitWhile(uuid, { outcomeOf: id }, () =>
+          Effect.tap(begin, () => {
+            // The owner may have given the execution back by now: then it is claimed here, or by another.
+            this.options.claim()
+            return this.look(uuid)
+          })
+        )
+    }
+  }
+
+  readonly resume: ExecutionSupervisor["resume"] = (execution, since, inputs) => {
+    const { uuid } = execution
+    if (this.isRunning(uuid)) return this.offer(uuid, inputs)
+    const takenUp = { execution, elsewhere: undefined, isHeld: true }
+    this.on(uuid, { _tag: "Claimed", takenUp, since, inputs })
+  }
+
+  readonly offer: ExecutionSupervisor["offer"] = (uuid, inputs) => {
+    const slot = this.admission.get(uuid)
+    if (slot?._tag === "Running") Inbox.offerStored(slot.inbox, inputs)
+  }
+
+  readonly isRunning = (uuid: string): boolean => this.admission.get(uuid)?._tag === "Running"
+
+  readonly goAlone = (): void => {
+    this.moment.isAlone = true
+  }
+
+  readonly leave: ExecutionSupervisor["leave"] = (isGone) =>
+    Effect.suspend(() => {
+      const gone = this.admission.uuids.filter(isGone)
+      const fibers = gone.flatMap((uuid) => this.fibers.get(uuid) ?? [])
+      for (const uuid of gone) this.on(uuid, { _tag: "Lost" })
+      return Fiber.awaitAll(fibers)
+    })
 
   readonly lose: ExecutionSupervisor["lose"] = (uuid) => this.on(uuid, { _tag: "Lost" })
 
   readonly stored: ExecutionSupervisor["stored"] = (execution) => {
+    if (this.waiters.hasOutcomes) this.waiters.tell(execution.uuid, execution)
     if (!this.isReached(execution, "end")) return
     this.on(execution.uuid, over)
     this.waiters.tell(execution.uuid, execution)
@@ -409,6 +439,8 @@ class Supervisor implements ExecutionSupervisor {
   readonly waitedFor = (): ReadonlyArray<string> => this.waiters.uuids
 
   readonly running = (): ReadonlyArray<string> => this.admission.running
+
+  readonly holds = (): ReadonlyArray<Held> => this.admission.holds
 
   readonly room = (): number => (this.isClosed ? 0 : this.admission.room)
 }

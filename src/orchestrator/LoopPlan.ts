@@ -6,10 +6,10 @@
 import { type Instruction, needsIntent } from "../execution/rules/Instruction.ts"
 import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
-import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint } from "../ports/SagaExecutionRepository.ts"
+import * as Inbox from "./Inbox.ts"
 import type { Progress, Work } from "./Progress.ts"
 
 /** Facts and intents are stored before anything that they announce happens (SPEC W1, W7). */
@@ -24,8 +24,8 @@ export type Act =
   | { readonly _tag: "Perform"; readonly work: readonly [Instruction] }
   /** Work on fibers of its own. The loop goes on with the first that ends, with an input, or at `wakeAt`. */
   | { readonly _tag: "Await"; readonly work: Work; readonly wakeAt: number }
-  /** Nothing to do before an input comes, or `wakeAt`. `isRetried`: a hook of the own service has failed and is called again then. */
-  | { readonly _tag: "Done"; readonly work: readonly []; readonly wakeAt: number; readonly isRetried: boolean }
+  /** Nothing to do before an input comes, or `wakeAt`. */
+  | { readonly _tag: "Done"; readonly work: readonly []; readonly wakeAt: number }
 
 export interface Plan {
   readonly execution: SagaExecution
@@ -42,10 +42,12 @@ export interface UnderWay {
   readonly notUnderWay: (instructions: Work) => Work
 }
 
-/** Hints for recovery: this instance works on the execution, or the execution waits. */
+/** Hints for recovery: this instance works on the execution, or the execution waits and nobody has it. */
 export interface Hints {
   readonly atWork: () => Hint
   readonly waiting: (wakeAt: number) => Hint
+  /** False for a runner by hand: nobody else knows of its executions. */
+  readonly isNamed: boolean
 }
 
 /** The next turn, from what is known at `now`. `inFlight` undefined: nothing was started yet. */
@@ -57,16 +59,20 @@ export const plan = (
   hints: Hints
 ): Plan => {
   if (self.inbox.stop !== undefined) return stopping(self, inFlight, hints)
-  const { decision, execution } = decide(self, now, schedule)
+  const { closes, decision, execution } = decide(self, now, schedule)
   const isJoint = inFlight?.isJoint === true
   const work = isJoint ? none : (inFlight?.notUnderWay(decision.instructions) ?? decision.instructions)
   const isAwaited = inFlight?.isAwaited(decision) === true
-  const act = actOf(self, execution, work, isAwaited, decision.wakeAt)
+  const act = actOf(work, isAwaited, decision.wakeAt)
   const needsNoWrite = work.length > 0 && !work.some(needsIntent) && !holdsBack(self, execution, work)
-  if (isJoint || needsNoWrite || execution.state.unstored === 0) return { execution, next: act }
-  const isWaiting = work.length === 0 && !isAwaited
-  return { execution, next: { _tag: "Store", hint: hintOf(self, isWaiting, decision.wakeAt, hints), then: act } }
+  if (isJoint || needsNoWrite || isStored(self, execution)) return { execution, next: act }
+  const wakeAt = work.length === 0 && !isAwaited ? decision.wakeAt : undefined
+  return { execution, next: { _tag: "Store", hint: hintOf(self, wakeAt, closes, hints), then: act } }
 }
+
+/** Nothing is to be written: no fact was gained, and no input is to be taken out of the stored inbox. */
+const isStored = ({ inbox }: Progress, { state }: SagaExecution): boolean =>
+  state.unstored === 0 && Inbox.reads(inbox).length === 0
 
 const none: readonly [] = []
 
@@ -80,35 +86,39 @@ const stopping = (self: Progress, inFlight: UnderWay | undefined, hints: Hints):
   const act: Act =
     inFlight?.isBusy === true && self.inbox.stop !== "over"
       ? { _tag: "Await", work: none, wakeAt }
-      : { _tag: "Done", work: none, wakeAt, isRetried: false }
-  if (inFlight?.isJoint === true || execution.state.unstored === 0) return { execution, next: act }
-  return { execution, next: { _tag: "Store", hint: hintOf(self, false, wakeAt, hints), then: act } }
+      : { _tag: "Done", work: none, wakeAt }
+  if (inFlight?.isJoint === true || isStored(self, execution)) return { execution, next: act }
+  return { execution, next: { _tag: "Store", hint: hintOf(self, undefined, false, hints), then: act } }
 }
 
-const decide = ({ definition, elsewhere, execution, since }: Progress, now: number, schedule: ScheduleConfig) => {
-  // The instance that works on the execution decides; here only the facts of inputs are stored.
-  if (elsewhere !== undefined) return { decision: Decision.nothing, execution }
-  const { decision, state } = Decision.advance(execution.state, { definition, now, since, schedule })
-  return { decision, execution: state === execution.state ? execution : new SagaExecution(state, definition) }
+const decide = ({ definition, execution, since }: Progress, now: number, schedule: ScheduleConfig) => {
+  const { state: before } = execution
+  const { decision, state } = Decision.advance(before, { definition, now, since, schedule })
+  // Without an input or a result only a deadline turns an execution back, or parks a step.
+  const closes = state.direction !== before.direction || state.parked !== before.parked
+  return { closes, decision, execution: state === before ? execution : new SagaExecution(state, definition) }
 }
 
-const actOf = (self: Progress, execution: SagaExecution, work: Work, isAwaited: boolean, wakeAt: number): Act => {
+const actOf = (work: Work, isAwaited: boolean, wakeAt: number): Act => {
   const [only] = work
   if (isAwaited) return { _tag: "Await", work, wakeAt }
-  if (only === undefined) return { _tag: "Done", work: none, wakeAt, isRetried: isRetried(self, execution) }
+  if (only === undefined) return { _tag: "Done", work: none, wakeAt }
   return work.length === 1 && isDoneInPlace(only, wakeAt)
     ? { _tag: "Perform", work: [only] }
     : { _tag: "Await", work, wakeAt }
 }
 
-const hintOf = ({ elsewhere }: Progress, isWaiting: boolean, wakeAt: number, { atWork, waiting }: Hints): Hint => {
-  if (elsewhere !== undefined) return { owner: elsewhere }
-  return isWaiting ? waiting(wakeAt) : atWork()
+/** `wakeAt` undefined: this instance goes on at once. `closes`: see `Hint`. */
+export const hintOf = (self: Progress, wakeAt: number | undefined, closes: boolean, hints: Hints): Hint => {
+  const hint = wakeAt === undefined ? hints.atWork() : hints.waiting(wakeAt)
+  if (!hints.isNamed) return hint
+  const { inbox, execution, isHeld } = self
+  const takes = !isHeld && execution.revision > 0
+  const reads = Inbox.reads(inbox)
+  return takes || reads.length > 0 || closes
+    ? { ...hint, ...(takes && { takes }), ...(reads.length > 0 && { reads }), ...(closes && { closes }) }
+    : hint
 }
-
-/** The own service is asked, and its hook is not being called: it has failed, and is called again later. */
-const isRetried = ({ elsewhere }: Progress, { state }: SagaExecution): boolean =>
-  elsewhere === undefined && TwoPhaseCommit.pending(state.phase).includes(state.service ?? "")
 
 /** A callback may take long, and the message of another branch would leave only after it. */
 const holdsBack = ({ announces }: Progress, execution: SagaExecution, work: Work): boolean =>

@@ -2,7 +2,7 @@
  * The manager of a process: its parts put together, and its background work started. The order matters: what a process
  * left is taken up before any reply is taken, and leases are given back when nothing runs any more.
  */
-import { Clock, Effect, Option, Result, Scope, Stream } from "effect"
+import { Clock, Effect, Latch, Option, Result, Scope, Stream } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
@@ -29,6 +29,7 @@ import * as ReplyConsumer from "./ReplyConsumer.ts"
 import * as SagaConfig from "./SagaConfig.ts"
 import * as SetAside from "./SetAside.ts"
 import * as StartExecution from "./StartExecution.ts"
+import * as StoredInput from "./StoredInput.ts"
 import * as Takeover from "./Takeover.ts"
 
 /** The manager, and what stops with its scope. `hooks`: those of the own service, where it takes part. */
@@ -37,7 +38,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   const repository = yield* SagaExecutionRepository
   const { enrols } = yield* TransactionCommitter
   const config = yield* SagaConfig.SagaConfig
-  const { schedule, service } = config
+  const { relatedServices, schedule, service } = config
   const clock = yield* Clock.Clock
   if (hooks !== undefined) yield* checkOwnService(registry.sagas, service)
   const ownership = Option.getOrElse(yield* Effect.serviceOption(SagaOwnership.SagaOwnership), () =>
@@ -47,12 +48,13 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   // Joined first, so left last: when nothing runs any more.
   const joined = yield* Scope.make()
   yield* Effect.addFinalizer((exit) => ShutdownGrace.briefly(Scope.close(joined, exit)))
+  const wanted = Latch.makeUnsafe(false)
   const join = ownership.join({
     id: `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`,
     service,
     lease: config.lease,
-    leave: () => Effect.void,
-    look: Effect.void
+    leave: (isGone) => supervisor.leave(isGone),
+    look: Effect.sync(() => wanted.openUnsafe())
   })
   const membership = yield* Scope.provide(join, joined)
 
@@ -76,11 +78,19 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     "changes of executions",
     Stream.runForEach(repository.changes, (uuid) => supervisor.look(uuid))
   )
+  yield* Loop.run(
+    "inputs of executions",
+    Stream.runForEach(repository.inputs, (uuid) => readInputs(repository, supervisor, uuid))
+  )
   const supervisor: ExecutionSupervisor.ExecutionSupervisor = yield* ExecutionSupervisor.make({
     ...config,
     grace,
     commitWait: schedule.commitWait,
     drive,
+    repository,
+    membership,
+    policy: { schedule, ...(relatedServices !== undefined && { relatedServices }) },
+    claim: () => wanted.openUnsafe(),
     load,
     takeUp: Takeover.make(membership, schedule),
     setAside: yield* SetAside.make(repository),
@@ -104,9 +114,23 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     find: repository.find,
     events: feed.events
   })
-  yield* startBackground(sagas, { registry, bound, supervisor, membership, clock, manager })
+  yield* startBackground(sagas, { registry, bound, supervisor, membership, wanted, clock, manager })
   return manager
 })
+
+/** Reads the stored inbox of an execution that runs here. What is missed here comes with the next claim. */
+const readInputs = (
+  repository: SagaExecutionRepository["Service"],
+  supervisor: ExecutionSupervisor.ExecutionSupervisor,
+  uuid: string
+): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    supervisor.isRunning(uuid)
+      ? Effect.ignore(
+          Effect.map(repository.inbox(uuid), (rows) => supervisor.offer(uuid, rows.map(StoredInput.pendingOf)))
+        )
+      : Effect.void
+  )
 
 type Bound = Recovery.Options["bound"]
 
@@ -148,11 +172,12 @@ const startBackground = Effect.fnUntraced(function* (
     readonly bound: Bound
     readonly supervisor: ExecutionSupervisor.ExecutionSupervisor
     readonly membership: SagaOwnership.Membership
+    readonly wanted: Latch.Latch
     readonly clock: Clock.Clock
     readonly manager: SagaManager["Service"]
   }
 ) {
-  const { bound, clock, manager, membership, registry, supervisor } = options
+  const { bound, clock, manager, membership, registry, supervisor, wanted } = options
   const { recoveryInterval } = yield* SagaConfig.SagaConfig
   yield* Recovery.run({
     membership,
@@ -160,6 +185,7 @@ const startBackground = Effect.fnUntraced(function* (
     active: supervisor,
     fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
     interval: recoveryInterval,
+    wanted,
     clock
   })
   // Stopped before the recovery: it renews the lease while steps are let end.

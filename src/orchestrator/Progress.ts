@@ -11,7 +11,9 @@ import { evolve } from "../execution/rules/SagaEvolution.ts"
 import { type Arrival, judge, type Policy } from "../execution/rules/SagaInput.ts"
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
-import type * as Inbox from "./Inbox.ts"
+import type { Hint } from "../ports/SagaExecutionRepository.ts"
+import * as Inbox from "./Inbox.ts"
+import * as StoredInput from "./StoredInput.ts"
 import * as Takeover from "./Takeover.ts"
 
 export interface Progress {
@@ -20,8 +22,12 @@ export interface Progress {
   /** When the execution was looked at last, in milliseconds since the epoch. */
   since: number
   readonly inbox: Inbox.Inbox
-  /** The other instance that works on the execution; undefined: this one does. */
+  /** The other instance that owns the execution: this loop ends. */
   elsewhere: string | undefined
+  /** What is stored says that this instance is at work on the execution. */
+  isHeld: boolean
+  /** The hint of the write that was tried last. */
+  hint: Hint | undefined
   /** Facts since the last write that came from work and inputs, in order. Facts that were only decided are not among them. */
   gains: ReadonlyArray<Gain>
   /** Paths of local steps whose intent is stored and that have not begun. */
@@ -54,15 +60,26 @@ export const gain = (self: Progress, facts: ReadonlyArray<SagaEvent>, judged?: I
 /** Judges the inputs that wait against the state as it is now. */
 export const judgeInputs = (self: Progress, now: number, policy: Policy): void => {
   const { definition, inbox } = self
-  const judged = inbox.inputs.splice(0).map((input): Inbox.Judged => {
-    const verdict = judge(self.execution.state, input.input, { ...policy, definition, now })
-    if (Result.isFailure(verdict)) return { input, refused: Result.fail(verdict.failure) }
-    const judged = { input, refused: Result.void }
-    gain(self, verdict.success, judged)
-    return judged
-  })
+  const moment: Arrival = { ...policy, definition, now }
+  const judged = inbox.inputs.splice(0).map((input) => judgeOne(self, input, moment))
   inbox.judged = [...inbox.judged, ...judged]
 }
+
+const judgeOne = (self: Progress, input: Inbox.PendingInput, moment: Arrival): Inbox.Judged => {
+  const { stored } = input
+  // A row that is read again before it has left the inbox: its facts are stored.
+  if (stored !== undefined && StoredInput.readOutcome(self.execution, stored.id) !== undefined) {
+    return { input, refused: Result.void }
+  }
+  const verdict = judge(self.execution.state, input.input, moment)
+  const judged = { input, refused: Result.map(verdict, () => undefined) }
+  const outcome = stored && StoredInput.outcomeOf(input, verdict, moment.now)
+  const facts = Result.isSuccess(verdict) ? verdict.success : none
+  gain(self, outcome === undefined ? facts : [...facts, outcome], judged)
+  return judged
+}
+
+const none: ReadonlyArray<never> = []
 
 /** Takes back what was planned and has not begun, because an input came: the next turn decides it again. */
 export const postpone = (self: Progress, work: Work): void => {
@@ -70,12 +87,6 @@ export const postpone = (self: Progress, work: Work): void => {
     if (instruction._tag === "RunStep") self.unbegun = new Set(self.unbegun).add(instruction.path)
     else if (instruction._tag === "Resend" || "services" in instruction) self.since = Number.NEGATIVE_INFINITY
   }
-}
-
-/** The newest stored state of an execution, and the other instance that works on it. */
-export interface Newer {
-  readonly execution: SagaExecution
-  readonly elsewhere: string | undefined
 }
 
 export interface Observer {
@@ -91,15 +102,21 @@ export const unnamed = ""
 
 /**
  * Goes on from a newer state after a lost race. Facts of work are offered to it one by one; those of an input wholly or
- * not at all, and an input that no longer stands is judged again. Everything else is decided anew (SPEC W5).
+ * not at all, and an input that no longer stands, or was refused, is judged again. Everything else is decided anew
+ * (SPEC W5). Where another instance owns the execution, nothing is offered: only the owner writes facts (SPEC C20).
  */
-export const reconcile = (self: Progress, newer: Newer, now: number, observer: Observer): void => {
+export const reconcile = (self: Progress, newer: Takeover.TakenUp, now: number, observer: Observer): void => {
   const { isNamed, isRunning, policy } = observer
   const { definition, inbox } = self
   const latest = newer.execution
+  self.announces = true
+  self.elsewhere = newer.elsewhere
+  self.isHeld = newer.isHeld
+  if (newer.elsewhere !== undefined) return leave(self, latest)
   let { state } = latest
   const standing = new Set<Inbox.Judged>()
   self.gains = self.gains.filter(({ facts, judged }) => {
+    if (judged !== undefined && Result.isFailure(judged.refused)) return false
     const next = judged === undefined ? facts.reduce(evolve, state) : withAll(facts, state)
     if (next === undefined || next === state) return false
     state = next
@@ -109,16 +126,21 @@ export const reconcile = (self: Progress, newer: Newer, now: number, observer: O
   inbox.inputs.unshift(...inbox.judged.filter((one) => !standing.has(one)).map(({ input }) => input))
   inbox.judged = inbox.judged.filter((one) => standing.has(one))
   const rebased = state === latest.state ? latest : new SagaExecution(state, definition)
-  self.announces = true
-  self.elsewhere = newer.elsewhere
   self.execution = rebased
-  // Without names, facts of this runner that still count are the only sign that the execution is its own.
-  if (!isNamed)
-    self.elsewhere = rebased === latest && !brings(inbox, rebased, { ...policy, definition, now }) ? unnamed : undefined
-  else if (newer.elsewhere === undefined) {
+  if (isNamed) {
     const isMine = (path: string) => isRunning(path) || self.unbegun?.has(path) === true
     self.execution = Takeover.afterCrash(rebased, now, isMine)
+    return
   }
+  // Without names, facts of this runner that still count are the only sign that the execution is its own.
+  const isMine = rebased !== latest || brings(inbox, rebased, { ...policy, definition, now })
+  self.elsewhere = isMine ? undefined : unnamed
+}
+
+const leave = (self: Progress, latest: SagaExecution): void => {
+  Inbox.unjudge(self.inbox)
+  self.gains = none
+  self.execution = latest
 }
 
 /** The state with all of the facts, if it admits every one. */

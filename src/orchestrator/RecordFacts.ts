@@ -7,13 +7,16 @@ import type { Definition } from "../definition/SagaStep.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
-import type { Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import type { Hint, SagaExecutionRepository, SagaRepositoryUnsupported } from "../ports/SagaExecutionRepository.ts"
+import type { Membership } from "../ports/SagaOwnership.ts"
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
+import * as Inbox from "./Inbox.ts"
 import { type Observer, type Progress, reconcile } from "./Progress.ts"
 import type { StorageError, StoreError } from "./RunError.ts"
+import * as StoredInput from "./StoredInput.ts"
 import type { TakeUp } from "./Takeover.ts"
 
-export const isUnavailable = (error: StorageError): boolean =>
+export const isUnavailable = (error: StorageError | SagaRepositoryUnsupported): boolean =>
   error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"
 
 /** 50 ms, doubled up to 2 s, ten times (SPEC C8). */
@@ -35,17 +38,18 @@ export interface RecordFacts {
   /** After a transaction that has not said whether it committed: goes on from its record, or waits before the next try. */
   readonly notCommitted: (self: Progress, record: SagaExecution, error: StoreError) => Effect.Effect<void, StoreError>
   /** After a write that failed: goes on from the own write or the newer state; fails where nothing can be done. */
-  readonly recover: (
-    self: Progress,
-    error: StoreError,
-    hint: Hint,
-    observer: Observer
-  ) => Effect.Effect<void, StorageError>
+  readonly recover: (self: Progress, error: StorageError, observer: Observer) => Effect.Effect<void, StorageError>
+  /** Goes on from what is stored, and from the inputs that wait there. */
+  readonly reload: (self: Progress, observer: Observer) => Effect.Effect<void, StorageError>
+  /** Gives the execution back until `wakeAt`. False: there is something to do first, or another instance has it. */
+  readonly giveBack: (self: Progress, wakeAt: number) => Effect.Effect<boolean, StorageError>
 }
 
 export const make = (options: {
   readonly repository: SagaExecutionRepository["Service"]
   readonly broker: Broker.Broker["Service"]
+  /** Undefined: a runner by hand. */
+  readonly membership: Membership | undefined
   readonly takeUp: TakeUp
   /** Called after each write with the execution before and after it. */
   readonly onStored: (written: SagaExecution, stored: SagaExecution) => void
@@ -55,16 +59,19 @@ export const make = (options: {
    */
   readonly onAway: ((uuid: string, error: StoreError) => void) | undefined
 }): RecordFacts => {
-  const { broker, onAway, onStored, repository, takeUp } = options
+  const { broker, membership, onAway, onStored, repository, takeUp } = options
 
   const recorded = (self: Progress, stored: SagaExecution): Effect.Effect<void> | undefined => {
     const written = self.execution
     onStored(written, stored)
     self.execution = stored
+    self.inbox.revision = stored.revision
+    self.isHeld = self.hint?.wakeAt === undefined
     self.gains = none
     if (!self.announces) return undefined
     self.announces = false
-    return announce(broker, written)
+    // Another instance may have the execution by now: it sends the message when that is due again.
+    return membership?.isAlive() === false ? undefined : announce(broker, written)
   }
 
   const written = (self: Progress, stored: SagaExecution): Effect.Effect<void> => {
@@ -89,19 +96,29 @@ export const make = (options: {
     return isMine ? Execution.bind(latest.success, definition) : undefined
   })
 
-  const rebase = Effect.fnUntraced(function* (self: Progress, observer: Observer) {
+  const rebase = Effect.fnUntraced(function* (self: Progress, observer: Observer, isContested: boolean) {
     const load = Effect.map(repository.load(self.execution.uuid), (latest) => Execution.bind(latest, self.definition))
-    const newer = yield* Effect.retry(takeUp(load), { schedule: untilStored, while: isUnavailable })
+    const newer = yield* Effect.retry(takeUp(load, isContested), { schedule: untilStored, while: isUnavailable })
+    self.inbox.revision = newer.execution.revision
     reconcile(self, newer, yield* Clock.currentTimeMillis, observer)
+  })
+
+  const reload: RecordFacts["reload"] = Effect.fnUntraced(function* (self, observer) {
+    yield* rebase(self, observer, true)
+    if (self.elsewhere !== undefined) return
+    const rows = repository.inbox(self.execution.uuid).pipe(
+      Effect.retry({ schedule: untilStored, while: (error) => isUnavailable(error) }),
+      Effect.catchTag("SagaRepositoryUnsupported", () => Effect.succeed(none))
+    )
+    Inbox.offerAll(self.inbox, (yield* rows).map(StoredInput.pendingOf))
   })
 
   const storeAgain = Effect.fnUntraced(function* (
     self: Progress,
-    hint: Hint,
     observer: Observer
   ): Effect.fn.Return<void, StorageError> {
     const { execution } = self
-    const store = repository.store(execution, hint)
+    const store = Effect.suspend(() => repository.store(execution, hintOfNow(self)))
     let stored = yield* Effect.result(Effect.retry(store, { schedule: untilStored, while: isUnavailable }))
     // Before the first write nothing has happened: such a start fails, and leaves nothing.
     const holds = execution.revision > 0 && onAway !== undefined
@@ -114,21 +131,29 @@ export const make = (options: {
     if (isUnavailable(stored.failure)) return yield* Effect.fail(stored.failure)
     const mine =
       stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined
-    return yield* mine === undefined ? recover(self, stored.failure, hint, observer) : written(self, mine)
+    return yield* mine === undefined ? recover(self, stored.failure, observer) : written(self, mine)
   })
 
-  const recover: RecordFacts["recover"] = (self, error, hint, observer) => {
-    if (isUnavailable(error)) {
-      return self.failedCommits > maxFailedCommits ? Effect.fail(error) : storeAgain(self, hint, observer)
+  /** The instance may have a new name since the write was planned. */
+  const hintOfNow = ({ hint = {} }: Progress): Hint =>
+    membership === undefined || hint.owner === undefined ? hint : { ...hint, owner: membership.owner }
+
+  const recover: RecordFacts["recover"] = (self, error, observer) => {
+    if (error._tag === "SagaExecutionRepositoryError" && isUnavailable(error)) {
+      return self.failedCommits > maxFailedCommits ? Effect.fail(error) : storeAgain(self, observer)
     }
     if (error._tag !== "SagaExecutionConflict") return Effect.fail(error)
-    if (self.execution.revision > 0) return rebase(self, observer)
+    if (error.unread === true) return reload(self, observer)
+    if (self.execution.revision > 0) return rebase(self, observer, self.hint?.takes === true)
     // The execution exists already: inputs that came meanwhile are for the one that does.
-    const { inbox } = self
-    inbox.inputs.unshift(...inbox.judged.map(({ input }) => input))
-    inbox.judged = []
+    Inbox.unjudge(self.inbox)
     return Effect.fail(error)
   }
+
+  const giveBack: RecordFacts["giveBack"] = ({ execution: { revision, uuid } }, wakeAt) =>
+    membership === undefined
+      ? Effect.succeed(true)
+      : Effect.retry(membership.giveBack({ uuid, revision, wakeAt }), { schedule: untilStored, while: isUnavailable })
 
   return {
     recorded,
@@ -143,7 +168,9 @@ export const make = (options: {
       if (++self.failedCommits > maxFailedCommits) return yield* Effect.fail(error)
       yield* Effect.sleep(Math.min(2_000, 50 * 2 ** self.failedCommits))
     }),
-    recover
+    recover,
+    reload,
+    giveBack
   }
 }
 

@@ -1,14 +1,19 @@
 /**
  * Goes on with the executions of dead instances (SPEC C7), once before any reply is taken and then at every interval. Half-done
- * local steps are treated as their `onCrash` says, and unanswered messages are sent again. A claim also renews the lease of
- * this instance. After a lapse, this instance stops the executions that others have taken, and only those.
+ * local steps are treated as their `onCrash` says, and unanswered messages are sent again. What waits belongs to nobody: when it
+ * is due, the instance whose claim comes first goes on with it. A claim also renews the lease, tells which executions others
+ * have, and brings the inputs that wait for the executions of this instance.
  */
-import { type Clock, Effect, type Result, type Scope } from "effect"
+import { type Clock, Effect, type Latch, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Loop from "../ports/Loop.ts"
+import type { Claimed } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
+import type { PendingInput } from "./Inbox.ts"
+import { never } from "./Slot.ts"
+import { pendingOf } from "./StoredInput.ts"
 import { afterCrash } from "./Takeover.ts"
 
 /** Executions that are claimed at once. */
@@ -20,27 +25,31 @@ const maxUnreadable = 10_000
 export interface Options {
   readonly membership: Membership
   readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
-  readonly active: Pick<ExecutionSupervisor, "resume" | "room" | "running" | "lose">
+  readonly active: Pick<ExecutionSupervisor, "goAlone" | "holds" | "lose" | "offer" | "resume" | "room">
   /** The fingerprints of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
   readonly interval: number
+  /** Open when something is due: the next claim comes at once. */
+  readonly wanted: Latch.Latch
   readonly clock: Clock.Clock
 }
 
-/** Executions that this process works on are not given to it again, whatever their revision. */
-const anyRevision = 2 ** 31 - 2
-
-/** Claims once, and then at every interval while the scope is open. */
+/** Claims once, and then at every interval, and when something is due, while the scope is open. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
-  const self: Self = { ...options, doubts: 0, unreadable: new Set() }
+  const self: Self = { ...options, isFirst: true, unreadable: new Set() }
+  const { interval, wanted } = options
+  const next = Effect.andThen(
+    Effect.raceFirst(Effect.sleep(interval), wanted.await),
+    Effect.sync(() => wanted.closeUnsafe())
+  )
   if (yield* Loop.aside(round(self), { loop: "recovery" }, true)) {
-    yield* Loop.every("recovery", options.interval, round(self))
+    yield* Loop.repeat("recovery", Effect.andThen(next, round(self)))
   }
 })
 
 interface Self extends Options {
-  /** How many of the next claims must say which executions this process holds. */
-  doubts: number
+  /** The process has just begun: a former one may have ended before it sent what it had stored. */
+  isFirst: boolean
   /** Executions that this process does not claim again: it cannot read them (SPEC C20). */
   readonly unreadable: Set<string>
 }
@@ -59,54 +68,69 @@ const leave = ({ unreadable }: Self, uuids: ReadonlyArray<string>) =>
 /** Claims as many executions as there is room for. False: the repository cannot list executions. */
 const round = Effect.fnUntraced(
   function* (self: Self) {
-    const { active, bound, clock, fingerprints, interval, membership } = self
+    const { active, clock, fingerprints, interval, membership } = self
     while (true) {
       const limit = Math.max(0, Math.min(batch, active.room()))
       const now = clock.currentTimeMillisUnsafe()
-      // A claim whose answer was lost may have taken executions all the same (SPEC A1).
-      const doubts = self.doubts
-      self.doubts = Math.max(1, doubts)
-      // Executions that are due before the next round are claimed now: wake-ups in memory are more exact.
-      const { unreadable = [], ...claimed } = yield* membership.claim({
+      // A claim whose answer was lost may have taken executions all the same (SPEC A1): all that is held is said.
+      const claimed = yield* membership.claim({
         limit,
         now,
-        dueBy: now + interval,
+        dueBy: self.isFirst ? now + interval : now,
         fingerprints,
-        ...(doubts > 0 && { holds: active.running().map((uuid) => ({ uuid, revision: anyRevision })) }),
+        holds: active.holds(),
         ...(self.unreadable.size > 0 && { except: [...self.unreadable] })
       })
-      const { executions, lapsed, lost } = claimed
+      const { executions, lost, unreadable = [] } = claimed
       yield* leave(self, unreadable)
-      self.doubts = Math.max(0, doubts - 1)
-      if (lapsed) {
-        yield* Effect.logWarning("The lease of this process was over: others may have taken what it ran")
-        // In this claim and the next one: another instance may be claiming at this moment.
-        self.doubts = 2
-        // Claimed now, and possibly run by an instance in between: go on from the stored state.
-        for (const { uuid } of executions) active.lose(uuid)
-      }
       for (const uuid of lost) active.lose(uuid)
-      for (const execution of executions) {
-        // An execution that makes no sense stays claimed and is not looked at again here: the others go on.
-        yield* Loop.aside(
-          Effect.sync(() => {
-            const known = bound(execution)
-            if (known._tag === "Success") active.resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)
-          }),
-          { uuid: execution.uuid },
-          undefined
-        )
-      }
-      if (!lapsed && (executions.length + unreadable.length < limit || limit === 0)) return true
+      yield* goOn(self, claimed, now)
+      if (executions.length + unreadable.length < limit || limit === 0) break
     }
+    self.isFirst = false
+    return true
   },
-  Effect.catchTags({
-    SagaRepositoryUnsupported: () =>
-      Effect.as(
-        Effect.logInfo("The repository cannot list executions: what a crash leaves half done is not taken up again"),
-        false
-      ),
-    SagaExecutionRepositoryError: ({ reason }) =>
-      Effect.as(Effect.logError("Executions of a former process could not be claimed", { reason }), true)
-  })
+  (claims, { active }) =>
+    Effect.catchTags(claims, {
+      SagaRepositoryUnsupported: () => {
+        active.goAlone()
+        return Effect.as(
+          Effect.logInfo("The repository cannot list executions: what a crash leaves half done is not taken up again"),
+          false
+        )
+      },
+      SagaExecutionRepositoryError: ({ reason }) =>
+        Effect.as(Effect.logError("Executions of a former process could not be claimed", { reason }), true)
+    })
 )
+
+/** Runs the executions that were claimed, and gives the inputs that wait for those that run already. */
+const goOn = Effect.fnUntraced(function* (
+  { active, bound, isFirst }: Self,
+  { dueAt, executions, inbox }: Claimed,
+  now: number
+) {
+  const inputs = new Map<string, Array<PendingInput>>()
+  for (const row of inbox) {
+    const others = inputs.get(row.uuid)
+    if (others === undefined) inputs.set(row.uuid, [pendingOf(row)])
+    else others.push(pendingOf(row))
+  }
+  for (const execution of executions) {
+    const { uuid } = execution
+    const waiting = inputs.get(uuid) ?? []
+    inputs.delete(uuid)
+    // What waited was looked at until it was due. What was left half done sends again everything that is not answered.
+    const since = isFirst ? never : (dueAt?.get(uuid) ?? never) - 1
+    // An execution that makes no sense stays claimed and is not looked at again here: the others go on.
+    yield* Loop.aside(
+      Effect.sync(() => {
+        const known = bound(execution)
+        if (known._tag === "Success") active.resume(afterCrash(known.success, now), since, waiting)
+      }),
+      { uuid },
+      undefined
+    )
+  }
+  for (const [uuid, waiting] of inputs) active.offer(uuid, waiting)
+})

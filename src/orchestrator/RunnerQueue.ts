@@ -2,6 +2,8 @@
  * Runners that wait for a place, in the order of SPEC C13: what people decide and compensations first, then replies, then
  * what is due. New starts come after all of these; they wait in `Admission`.
  */
+import type { Inbox } from "./Inbox.ts"
+import type { TakenUp } from "./Takeover.ts"
 
 /** How early a runner gets its place. */
 export type Urgency = "decision" | "reply" | "due"
@@ -58,4 +60,12 @@ export class RunnerQueue {
     const launch = this.remove(uuid)
     if (launch !== undefined) this.add(uuid, urgency, launch)
   }
+}
+
+/** Inputs of people and compensations come before replies, and replies before what is due (SPEC C13). */
+export const urgencyOf = (from: TakenUp | undefined, { inputs }: Inbox): Urgency => {
+  if (from?.execution.state.direction === "backward") return "decision"
+  const tag = inputs.at(-1)?.input._tag
+  if (tag === undefined || tag === "Look") return "due"
+  return tag === "Reply" || tag === "Response" ? "reply" : "decision"
 }

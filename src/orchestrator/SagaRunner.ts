@@ -132,7 +132,7 @@ const drive = Effect.fnUntraced(function* (
     yield* Effect.sleep(Math.max(0, result.wakeAt - since))
     result = yield* Effect.provideContext(loop(result.execution, since, Inbox.make()), services)
   }
-  for (const { done } of pending) yield* Deferred.await(done)
+  for (const { done } of pending) yield* Effect.catchTag(Deferred.await(done), "Elsewhere", Effect.die) // has no owners
   return result.execution
 })
 

@@ -4,6 +4,7 @@
  * process's, or is over.
  */
 import { Cause, Exit } from "effect"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { LoopResult } from "./ExecutionLoop.ts"
 import * as Inbox from "./Inbox.ts"
 import type { RunError } from "./RunError.ts"
@@ -12,7 +13,10 @@ import type { TakenUp } from "./Takeover.ts"
 export type { RunError } from "./RunError.ts"
 
 export type Slot =
-  /** Not over, and no runner is needed: the execution waits for a reply or a time. */
+  /**
+   * This process has the execution, and no runner is needed now: a runner has failed and is tried again. Where there are no
+   * other instances, also an execution that waits for a reply or a time.
+   */
   | { readonly _tag: "Waiting"; readonly deaths: number }
   /**
    * `isOver`: the end is stored, and the runner is about to end. `deaths`: runners before this one that have died in a row.
@@ -35,7 +39,13 @@ export type SlotEvent =
   /** The time has come to look at the execution; `since`: when it was looked at last. */
   | { readonly _tag: "Due"; readonly since: number }
   /** Recovery has claimed the execution for this instance. */
-  | { readonly _tag: "Claimed"; readonly takenUp: TakenUp; readonly since: number }
+  | {
+      readonly _tag: "Claimed"
+      readonly takenUp: TakenUp
+      readonly since: number
+      /** Those that wait in the stored inbox. */
+      readonly inputs: ReadonlyArray<Inbox.PendingInput>
+    }
   | { readonly _tag: "Lost" }
   /** The end of the execution is stored. */
   | { readonly _tag: "Over" }
@@ -52,6 +62,8 @@ export type Output =
   | { readonly _tag: "Fail"; readonly exit: Exit.Exit<never, RunError>; readonly onlyStarters: boolean }
   /** Park the execution as a whole: each of its runners dies, or its write can never work. */
   | { readonly _tag: "SetAside"; readonly cause: Cause.Cause<RunError> }
+  /** Hand on the inputs: another instance owns the execution. */
+  | { readonly _tag: "HandOn"; readonly inbox: Inbox.Inbox; readonly execution: SagaExecution }
   /** Fail the inputs that nobody judges any more. */
   | { readonly _tag: "Abandon"; readonly inbox: Inbox.Inbox; readonly exit: Exit.Exit<never, RunError> }
 
@@ -64,6 +76,8 @@ export interface Moment {
   readonly now: number
   /** After how many milliseconds an execution is looked at again whose runner has failed. */
   readonly recoveryInterval: number
+  /** The repository knows no other instances: an execution that waits is this process's. */
+  readonly isAlone: boolean
 }
 
 /** Since when an execution counts as looked at that was left half done: everything that is not answered is sent again. */
@@ -90,9 +104,10 @@ export const reduce = (slot: Slot | undefined, event: SlotEvent, moment: Moment)
         ? { slot, outputs: [{ _tag: "Schedule", at: moment.now + moment.recoveryInterval, since: event.since }] }
         : run(undefined, event.since, none, deathsOf(slot))
     case "Claimed":
-      if (!isActive(slot)) return run(event.takenUp, event.since, none, deathsOf(slot))
+      if (!isActive(slot)) return run(event.takenUp, event.since, event.inputs, deathsOf(slot))
       return slot._tag === "Leaving" ? { slot: { ...slot, isBack: true }, outputs: none } : unchanged(slot)
     case "Lost":
+      if (slot?._tag === "Waiting") return { slot: undefined, outputs: none }
       return slot?._tag === "Running"
         ? {
             slot: { _tag: "Leaving", inbox: slot.inbox, isOver: slot.isOver, isBack: false },
@@ -127,6 +142,7 @@ const run = (
   deaths = 0
 ): Change => {
   const inbox = Inbox.make(inputs)
+  inbox.revision = from?.execution.revision ?? 0
   return { slot: running(inbox, deaths, false), outputs: [{ _tag: "Run", inbox, from, since }] }
 }
 
@@ -139,13 +155,14 @@ const ended = (
   if (Exit.isFailure(exit)) return failed(slot, exit.cause, moment)
   const { inbox } = slot
   const { elsewhere, execution, wakeAt } = exit.value
-  if (inbox.inputs.length > 0) return run(exit.value, moment.now, inbox.inputs)
+  const tell: Output = { _tag: "Tell", result: exit.value }
+  if (elsewhere !== undefined) return { slot: undefined, outputs: [{ _tag: "HandOn", inbox, execution }, tell] }
+  if (inbox.inputs.length > 0) return run({ ...exit.value, isHeld: false }, moment.now, inbox.inputs)
   const isAsleep = wakeAt === Number.POSITIVE_INFINITY
   // An execution that is over may still have to tell others of it.
   const isOver = (execution.status === "finished" || execution.status === "errored") && isAsleep
-  const tell: Output = { _tag: "Tell", result: exit.value }
   return {
-    slot: elsewhere !== undefined || isOver ? undefined : waiting,
+    slot: isOver || !moment.isAlone ? undefined : waiting,
     outputs: isAsleep ? [tell] : [{ _tag: "Schedule", at: wakeAt, since: moment.now }, tell]
   }
 }
@@ -154,7 +171,7 @@ const waiting: Slot = { _tag: "Waiting", deaths: 0 }
 
 /** Inputs that came meanwhile are judged again, on what the other instance has made of the execution. */
 const handOver = (inbox: Inbox.Inbox, isBack: boolean, { now }: Moment): Change => {
-  const inputs = [...inbox.judged.map(({ input }) => input), ...inbox.inputs]
+  const inputs = Inbox.waiting(inbox)
   return !isBack && inputs.length === 0
     ? { slot: undefined, outputs: none }
     : run(undefined, isBack ? never : now, inputs)

@@ -9,7 +9,7 @@ import * as Decision from "../execution/rules/SagaDecision.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
-import type { SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
+import { isClaimable, type SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 
 export interface TakenUp {
@@ -17,33 +17,45 @@ export interface TakenUp {
   readonly execution: SagaExecution
   /** The other instance that works on it; undefined: this one may. */
   readonly elsewhere: string | undefined
+  /** What is stored says that this instance is at work on it. */
+  readonly isHeld: boolean
 }
 
-/** Loads an execution to go on with it. */
+/**
+ * Loads an execution to go on with it. A paused one waits and has no owner, so it is not taken but by the next write; where
+ * such a write was refused (`isContested`), another instance may be at work on it all the same.
+ */
 export type TakeUp = <E>(
-  load: Effect.Effect<SagaExecution, E>
+  load: Effect.Effect<SagaExecution, E>,
+  isContested?: boolean
 ) => Effect.Effect<TakenUp, E | SagaExecutionRepositoryError>
 
 /** `membership` undefined: a runner by hand, which knows no other instances. */
 export const make = (membership: Membership | undefined, schedule: RetrySchedule.ScheduleConfig): TakeUp => {
-  const take = Effect.fnUntraced(function* <E>(found: SagaExecution, load: Effect.Effect<SagaExecution, E>) {
+  const take = Effect.fnUntraced(function* <E>(
+    found: SagaExecution,
+    load: Effect.Effect<SagaExecution, E>,
+    isContested: boolean
+  ) {
     let execution = found
     while (membership !== undefined) {
       const now = yield* Clock.currentTimeMillis
-      if (!isUnderWay(execution, now, schedule)) break
+      if (!(isContested ? isClaimable(execution.state) : isUnderWay(execution, now, schedule))) break
       const holder = yield* membership.take({ uuid: execution.uuid, now })
-      if (holder !== membership.owner) return { execution, elsewhere: holder }
+      if (holder !== membership.owner) return { execution, elsewhere: holder, isHeld: false }
       // Another instance may have written between the load and the takeover.
       const latest = yield* load
       const isNewest = latest.revision === execution.revision
       execution = latest
-      if (isNewest) break
+      if (isNewest) return { execution, elsewhere: undefined, isHeld: true }
     }
-    return { execution, elsewhere: undefined }
+    return { execution, elsewhere: undefined, isHeld: false }
   })
-  return (load) =>
+  return (load, isContested = false) =>
     Effect.flatMap(load, (execution) =>
-      execution.status === "paused" ? Effect.succeed({ execution, elsewhere: undefined }) : take(execution, load)
+      execution.status === "paused" && !isContested
+        ? Effect.succeed({ execution, elsewhere: undefined, isHeld: false })
+        : take(execution, load, isContested)
     )
 }
 

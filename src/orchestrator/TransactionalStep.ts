@@ -22,12 +22,12 @@ export const perform = (
   repository: SagaExecutionRepository["Service"],
   work: Effect.Effect<ReadonlyArray<SagaEvent>>,
   join: Join,
-  hint: Hint
+  hint: () => Hint
 ): Effect.Effect<Done, StoreError> =>
   Effect.gen(function* () {
     const facts = yield* work
     if (facts.some(isFailure)) return yield* Effect.fail({ _tag: "Failed" as const, facts: facts.map(withoutEffect) })
-    return { facts, stored: yield* repository.store(yield* join(facts), hint) }
+    return { facts, stored: yield* repository.store(yield* join(facts), hint()) }
   }).pipe(
     repository.atomically,
     // The transaction is rolled back by now. The failure of the step is recorded like any other.

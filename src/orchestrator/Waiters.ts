@@ -1,27 +1,59 @@
 /** Callers of this process that wait for an execution, whichever instance runs it. A caller that gives up is forgotten. */
-import { Deferred, Effect, Exit } from "effect"
+import { type Clock, Deferred, Effect, Exit } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as StoredInput from "./StoredInput.ts"
 
 /** A caller waits for the end, or also for a forward pause. */
 export type Until = "end" | "pause"
 
+/** Inside: the outcome of an input that was handed on, by its id. */
+export type Wish = Until | { readonly outcomeOf: string }
+
 export interface Waiter<E> {
-  readonly until: Until
+  readonly until: Wish
   /** The caller has started the execution. */
   readonly starts: boolean
   readonly reached: Deferred.Deferred<SagaExecution, E>
 }
 
+/** `patience`: how long a caller waits for the acknowledgements of a commit, in milliseconds. */
+export const isReached = (execution: SagaExecution, until: Wish, clock: Clock.Clock, patience: number): boolean => {
+  const { state } = execution
+  if (typeof until === "object") return StoredInput.readOutcome(execution, until.outcomeOf) !== undefined
+  switch (state.status) {
+    case "errored":
+      return true
+    case "finished":
+      return (
+        state.commitState === "committed" ||
+        (state.commitState === "none" && !state.autocommit) ||
+        (state.commitState === "committing" &&
+          state.phase !== undefined &&
+          state.phase.at + patience <= clock.currentTimeMillisUnsafe())
+      )
+    case "paused":
+      return until === "pause"
+    default:
+      return false
+  }
+}
+
 export class Waiters<E> {
   private readonly waiters = new Map<string, Array<Waiter<E>>>()
-  private readonly isReached: (execution: SagaExecution, until: Until) => boolean
+  private readonly isReached: (execution: SagaExecution, until: Wish) => boolean
+  private outcomes = 0
 
-  constructor(isReached: (execution: SagaExecution, until: Until) => boolean) {
+  constructor(isReached: (execution: SagaExecution, until: Wish) => boolean) {
     this.isReached = isReached
   }
 
   get uuids(): ReadonlyArray<string> {
     return [...this.waiters.keys()]
+  }
+
+  /** Whether anybody waits for the outcome of an input. */
+  get hasOutcomes(): boolean {
+    return this.outcomes > 0
   }
 
   has(uuid: string): boolean {
@@ -37,7 +69,7 @@ export class Waiters<E> {
   /** Waits from before something is begun, so that an end that this brings at once is not missed. */
   awaitWhile<E2>(
     uuid: string,
-    until: Until,
+    until: Wish,
     begin: () => Effect.Effect<unknown, E2>
   ): Effect.Effect<SagaExecution, E | E2> {
     return Effect.suspend(() => {
@@ -70,8 +102,9 @@ export class Waiters<E> {
     for (const uuid of this.uuids) this.fail(uuid, Exit.interrupt())
   }
 
-  private add(uuid: string, until: Until, starts: boolean): Waiter<E> {
+  private add(uuid: string, until: Wish, starts: boolean): Waiter<E> {
     const waiter: Waiter<E> = { until, starts, reached: Deferred.makeUnsafe() }
+    if (typeof until === "object") this.outcomes++
     const others = this.waiters.get(uuid)
     if (others === undefined) this.waiters.set(uuid, [waiter])
     else others.push(waiter)
@@ -83,6 +116,7 @@ export class Waiters<E> {
   }
 
   private keep(uuid: string, waiters: Array<Waiter<E>>): void {
+    this.outcomes -= outcomesIn(this.waiters.get(uuid)) - outcomesIn(waiters)
     if (waiters.length === 0) this.waiters.delete(uuid)
     else this.waiters.set(uuid, waiters)
   }
@@ -99,3 +133,6 @@ export class Waiters<E> {
     for (const { reached } of told) Deferred.doneUnsafe(reached, exit)
   }
 }
+
+const outcomesIn = (waiters: ReadonlyArray<Pick<Waiter<never>, "until">> | undefined): number =>
+  waiters === undefined ? 0 : waiters.filter(({ until }) => typeof until === "object").length

@@ -11,6 +11,7 @@ export const names = [
   "recovery",
   "waiting callers",
   "changes of executions",
+  "inputs of executions",
   "wake-ups",
   "replies",
   "questions for decisions",

@@ -225,6 +225,8 @@ interface Kept extends KeptExecution {
   inbox: ReadonlyMap<string, SagaInbox.InboxRow> | undefined
 }
 
+const announcements = () => Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))
+
 /** All that the memory store keeps. A copy goes its own way: tests explore several ways on from one state. */
 export class MemoryStorage {
   /** The latest state of each execution, in the order of their first writes. States are immutable. */
@@ -238,14 +240,17 @@ export class MemoryStorage {
   readonly leases: Leases
   /** Listeners hear of inputs in every copy. */
   readonly inputs: PubSub.PubSub<string>
+  /** Senders of inputs wait for the write that has their outcome. */
+  readonly changes: PubSub.PubSub<string>
 
-  constructor(leases = new Leases(), inputs = Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))) {
+  constructor(leases = new Leases(), inputs = announcements(), changes = announcements()) {
     this.leases = leases
     this.inputs = inputs
+    this.changes = changes
   }
 
   copy(): MemoryStorage {
-    const copy = new MemoryStorage(new Leases(this.leases.until), this.inputs)
+    const copy = new MemoryStorage(new Leases(this.leases.until), this.inputs, this.changes)
     for (const [uuid, kept] of this.kept) copy.kept.set(uuid, { ...kept })
     for (const [key, uuid] of this.startKeys) copy.startKeys.set(key, uuid)
     for (const [uuid, left] of this.retiredUuids) copy.retiredUuids.set(uuid, left)
@@ -257,7 +262,7 @@ export class MemoryStorage {
 
 /** The memory store on what it keeps. */
 export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRepository["Service"] => {
-  const { inputs, kept, leases, retiredStartKeys, retiredUuids, settled, startKeys } = storage
+  const { changes, inputs, kept, leases, retiredStartKeys, retiredUuids, settled, startKeys } = storage
 
   const write = (
     execution: SagaExecution,
@@ -282,6 +287,7 @@ export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRep
       known.state = next.state
       known.inbox = SagaInbox.without(known.inbox, hint?.reads)
       known.hint = hint
+      if (hint?.reads !== undefined) PubSub.publishUnsafe(changes, next.uuid)
     }
     if (next.settled) settle(next)
     return Effect.succeed(next)
@@ -376,7 +382,7 @@ export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRep
     giveBack: (request) => Effect.sync(() => giveBack(request)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
-    changes: Stream.empty,
+    changes: Stream.fromPubSub(changes),
     inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,
     durable: false,

@@ -66,12 +66,18 @@ const nanosPerMilli = 1_000_000n
 
 /** A member by lease: what it works on is its own, as long as it renews its lease; what waits belongs to nobody. */
 class Lease implements Membership {
-  owner: string
+  private epoch = 1
+  /** The name under which the lease was over. What is held still names it, until a claim has renamed it. */
+  private former: string | undefined
+  /** Until when, in nanoseconds, executions of others are spared: they may have been without the repository too. */
+  private sparesUntil = 0n
+  private readonly id: string
   private readonly repository: SagaExecutionRepository["Service"]
   private readonly clock: Clock.Clock
   private readonly millis: number
   /** When the lease was renewed last: by the monotonic clock in nanoseconds, and by the other one in milliseconds. */
   private renewed: { readonly nanos: bigint; readonly at: number }
+  owner: string
   /** The repository knows no leases, so there are no other instances. */
   private isAlone = false
 
@@ -79,8 +85,13 @@ class Lease implements Membership {
     this.repository = repository
     this.clock = clock
     this.millis = lease
-    this.owner = id
+    this.id = id
+    this.owner = this.named()
     this.renewed = this.moment()
+  }
+
+  private named(): string {
+    return `${this.id}#${this.epoch}`
   }
 
   private moment() {
@@ -90,8 +101,17 @@ class Lease implements Membership {
   readonly isAlive = (): boolean => {
     // Asked before every step. The clock of the day is cheap; where it has jumped, the monotonic clock decides.
     const since = this.clock.currentTimeMillisUnsafe() - this.renewed.at
-    if (this.isAlone || (since >= 0 && since < this.millis)) return true
-    return Number(this.clock.monotonicTimeNanosUnsafe() - this.renewed.nanos) < this.millis * Number(nanosPerMilli)
+    return (
+      this.isAlone || (since >= 0 && since < this.millis) || this.isWithinLease(this.clock.monotonicTimeNanosUnsafe())
+    )
+  }
+
+  private isWithinLease(nanos: bigint): boolean {
+    return nanos - this.renewed.nanos < this.nanos
+  }
+
+  private get nanos(): bigint {
+    return BigInt(Math.ceil(this.millis)) * nanosPerMilli
   }
 
   readonly isMine = (): boolean => true
@@ -100,13 +120,52 @@ class Lease implements Membership {
     Effect.suspend(() => {
       // The lease counts from before the claim: its answer may take long.
       const begun = this.moment()
-      return this.repository.claim({ ...request, owner: this.owner, leaseMillis: this.millis, renews: true }).pipe(
-        Effect.tap(() => Effect.sync(() => (this.renewed = begun))),
-        Effect.tapError(({ _tag }) => Effect.sync(() => (this.isAlone = _tag === "SagaRepositoryUnsupported")))
+      if (!this.isWithinLease(begun.nanos)) this.sparesUntil = begun.nanos + this.nanos
+      return Effect.tap(this.claimNow(request, begun.nanos < this.sparesUntil), () =>
+        Effect.sync(() => {
+          this.renewed = begun
+          this.former = undefined
+        })
       )
     })
 
-  readonly take: Membership["take"] = (request) => this.repository.take({ ...request, owner: this.owner })
+  private claimNow(
+    request: Parameters<Membership["claim"]>[0],
+    spares: boolean
+  ): Effect.Effect<Claimed, SagaExecutionRepositoryError | SagaRepositoryUnsupported> {
+    const { former, millis, owner, repository } = this
+    const claim = repository.claim({
+      ...request,
+      owner,
+      leaseMillis: millis,
+      ...(former !== undefined && { former }),
+      ...(spares && { spares })
+    })
+    return claim.pipe(
+      Effect.tapError(({ _tag }) => Effect.sync(() => (this.isAlone = _tag === "SagaRepositoryUnsupported"))),
+      Effect.flatMap((claimed) => {
+        if (!claimed.lapsed) return Effect.succeed(claimed)
+        this.former = owner
+        this.epoch++
+        this.owner = this.named()
+        return Effect.andThen(
+          Effect.logWarning("The lease of this process was over: others may have taken what it ran"),
+          this.claimNow(request, true)
+        )
+      })
+    )
+  }
+
+  readonly take: Membership["take"] = (request) =>
+    Effect.suspend(() => {
+      const { former, owner, sparesUntil } = this
+      return this.repository.take({
+        ...request,
+        owner,
+        ...(former !== undefined && { former }),
+        ...(sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil && { spares: true })
+      })
+    })
 
   readonly giveBack: Membership["giveBack"] = (request) => this.repository.giveBack({ ...request, owner: this.owner })
 

@@ -146,6 +146,9 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
         return parked.size === 0
           ? "errored: everything that was done is compensated"
           : `errored: everything is compensated but ${[...parked].map(nameOf).join(", ")}`
+      case "ActionRefused":
+        return `an input was refused: ${tagOf(event.why) ?? String(event.why)}`
+      case "ActionApplied":
       case "ExecutionStarted":
       case "AutocommitChanged":
       case "TransactionSettled":

@@ -55,8 +55,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery does not look at half-done steps",
     file: "src/orchestrator/Recovery.ts",
-    find: "resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)",
-    replace: "resume(known.success, Number.NEGATIVE_INFINITY)",
+    find: "active.resume(afterCrash(known.success, now), since, waiting)",
+    replace: "active.resume(known.success, since, waiting)",
     tests: [crash]
   },
   {
@@ -71,8 +71,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a reply goes on with an execution that somebody alive is at work on",
     file: "src/orchestrator/Takeover.ts",
-    find: "if (holder !== membership.owner) return { execution, elsewhere: holder }",
-    replace: "if (holder !== membership.owner) return { execution, elsewhere: undefined }",
+    find: "if (holder !== membership.owner) return { execution, elsewhere: holder, isHeld: false }",
+    replace: "if (holder !== membership.owner) return { execution, elsewhere: undefined, isHeld: false }",
     tests: [instances]
   },
   {
@@ -82,14 +82,6 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: '(TwoPhaseCommit.pending(state.phase).includes(state.service ?? "") ||',
     replace: "(false ||",
     tests: [overtaken]
-  },
-  {
-    rule: "C7",
-    what: "whoever stores a reply for somebody at work on the execution takes it away",
-    file: "src/orchestrator/LoopPlan.ts",
-    find: "  if (elsewhere !== undefined) return { owner: elsewhere }\n",
-    replace: "",
-    tests: [instances]
   },
   {
     rule: "C7",
@@ -111,8 +103,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "after a crash what is not answered waits for its next resend",
     file: "src/orchestrator/Recovery.ts",
-    find: "resume(afterCrash(known.success, now), Number.NEGATIVE_INFINITY)",
-    replace: "resume(afterCrash(known.success, now), now)",
+    find: "const since = isFirst ? never : (dueAt?.get(uuid) ?? never) - 1",
+    replace: "const since = now",
     tests: [crash]
   },
   {
@@ -144,7 +136,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery looks once only, when it starts",
     file: "src/orchestrator/Recovery.ts",
-    find: `yield* Loop.every("recovery", options.interval, round(self))`,
+    find: `yield* Loop.repeat("recovery", Effect.andThen(next, round(self)))`,
     replace: "yield* Effect.void",
     tests: [crash, "test/orchestrator/regressions.test.ts"]
   },

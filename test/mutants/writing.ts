@@ -106,12 +106,12 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message leaves before it is stored",
     file: "src/orchestrator/ExecutionLoop.ts",
-    find: "return Effect.flatMap(repository.store(execution, next.hint), (stored) => {",
+    find: "return Effect.flatMap(repository.store(execution, hint), (stored) => {",
     replace: `const early = Effect.forEach(Execution.unstoredMessages(execution) ?? [], ({ command, message }) =>
       Broker.publishOrWarn(broker, message, command)
     )
     self.announces = false
-    return Effect.flatMap(Effect.andThen(early, repository.store(execution, next.hint)), (stored) => {`,
+    return Effect.flatMap(Effect.andThen(early, repository.store(execution, hint)), (stored) => {`,
     tests: [twoPhase, crash]
   },
   {
@@ -129,10 +129,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message that was stored is not sent",
     file: "src/orchestrator/RecordFacts.ts",
-    find: `    self.announces = false
-    return announce(broker, written)`,
-    replace: `    self.announces = false
-    return undefined`,
+    find: "return membership?.isAlive() === false ? undefined : announce(broker, written)",
+    replace: "return undefined",
     tests: ["test/orchestrator/steps/remote.test.ts", crash]
   },
 
@@ -299,8 +297,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W5",
     what: "a runner by hand goes on with what another one is at work on",
     file: "src/orchestrator/Progress.ts",
-    find: "rebased === latest && !brings(inbox, rebased, { ...policy, definition, now })",
-    replace: "rebased === latest && inbox.inputs.length === 0",
+    find: "rebased !== latest || brings(inbox, rebased, { ...policy, definition, now })",
+    replace: "rebased !== latest || inbox.inputs.length > 0",
     tests: [overtaken]
   },
   {

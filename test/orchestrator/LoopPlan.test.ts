@@ -18,7 +18,11 @@ const saga = Saga.make("Order", { context: {} }).pipe(
   Saga.remote("two", { execute: { command: Bank.commands.Charge, payload: () => ({}) } }),
   Saga.commit
 )
-const hints = { atWork: () => ({ owner: "me" }), waiting: (wakeAt: number) => ({ owner: "me", wakeAt }) }
+const hints = {
+  isNamed: true,
+  atWork: () => ({ owner: "me" }),
+  waiting: (wakeAt: number) => ({ wakeAt, closes: true })
+}
 
 const created = Effect.runSync(SagaExecution.fromDefinition(saga, { context: {} }))
 const begun = started(created, { service: "orders", autocommit: true, transactional: false, headers: undefined, now })
@@ -27,6 +31,28 @@ const withFacts = (self: SagaExecution.SagaExecution, facts: ReadonlyArray<SagaE
 
 const stepStarted: SagaEvent = { _tag: "StepStarted", path: "0", name: "one", at: now }
 const stepSucceeded: SagaEvent = { _tag: "StepSucceeded", path: "0", result: "done", at: now }
+
+const deadline = now + 60_000
+const requestSent: SagaEvent = {
+  _tag: "RequestSent",
+  path: "1",
+  name: "two",
+  command: "Charge",
+  message: {
+    v: 1,
+    id: `${created.uuid}:1:execute`,
+    op: "execute",
+    saga: created.uuid,
+    path: "1",
+    service: "bank",
+    coordinator: "orders",
+    relatedServices: [],
+    transactions: [],
+    notAfter: deadline
+  },
+  deadline,
+  at: now
+}
 
 const progress = (
   execution: SagaExecution.SagaExecution,
@@ -37,6 +63,8 @@ const progress = (
   since: now,
   inbox: Inbox.make(inputs),
   elsewhere: undefined,
+  isHeld: true,
+  hint: undefined,
   gains: [],
   unbegun: undefined,
   failedCommits: 0,
@@ -76,17 +104,24 @@ describe("a turn of the loop", () => {
   it("waits for work that is under way, and ends where nothing is", () => {
     const self = progress(withFacts(begun, [stepStarted]))
     assert.strictEqual(tell(turn(self, running("0"))), "await")
-    self.elsewhere = "another"
-    assert.strictEqual(tell(turn(self)), "done", "another instance decides")
   })
 
-  it("says to recovery who works on the execution, also for another instance (C7)", () => {
-    const self = progress(begun)
-    const { next } = turn(self)
-    assert.deepStrictEqual(next._tag === "Store" && next.hint, { owner: "me" })
-    self.elsewhere = "another"
-    const { next: theirs } = turn(self)
-    assert.deepStrictEqual(theirs._tag === "Store" && theirs.hint, { owner: "another" })
+  it("says to recovery who works on the execution, and takes it with a write where nobody had it (C7, C20)", () => {
+    const hintOf = ({ next }: Plan) => next._tag === "Store" && next.hint
+    assert.deepStrictEqual(hintOf(turn(progress(begun))), { owner: "me" }, "a start needs no taking")
+    const found = { ...progress(withFacts(begun, [])), isHeld: false }
+    assert.deepStrictEqual(hintOf(turn(found)), { owner: "me", takes: true })
+    found.isHeld = true
+    assert.deepStrictEqual(hintOf(turn(found)), { owner: "me" })
+  })
+
+  it("closes the inbox with a wait, an end, and a deadline (C16)", () => {
+    const asked = Internals.evolve(withFacts(begun, [stepStarted, stepSucceeded]), requestSent)
+    const { next } = turn(progress(asked))
+    assert.isTrue(next._tag === "Store" && next.then._tag === "Done" && next.hint.closes === true)
+    assert.isTrue(next._tag === "Store" && next.hint.owner === undefined, "nobody has what waits")
+    const late = plan(progress(Internals.stored(asked)), undefined, deadline, defaults, hints)
+    assert.isTrue(late.next._tag === "Store" && late.next.hint.closes === true)
   })
 
   it("of a process that stops begins nothing: not even an intent is stored (C7)", () => {
@@ -130,7 +165,7 @@ describe("after a lost race (W5)", () => {
     gain(self, [stepSucceeded])
     // Another instance has cancelled the execution meanwhile: the step's effect must be compensated.
     const newer = withFacts(before, [{ _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: now }])
-    reconcile(self, { execution: newer, elsewhere: undefined }, now, {
+    reconcile(self, { execution: newer, elsewhere: undefined, isHeld: true }, now, {
       isNamed: true,
       isRunning: (path) => path === "0",
       policy
@@ -147,7 +182,7 @@ describe("after a lost race (W5)", () => {
     judgeInputs(self, now, policy)
     assert.strictEqual(self.inbox.judged.length, 1)
     const newer = withFacts(before, [{ _tag: "RollbackStarted", failure: { _tag: "Rejected" }, at: now }])
-    reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
+    reconcile(self, { execution: newer, elsewhere: undefined, isHeld: true }, now, me)
     assert.deepStrictEqual([self.inbox.inputs.length, self.inbox.judged.length, self.gains.length], [1, 0, 0])
     judgeInputs(self, now, policy)
     assert.isTrue(self.inbox.judged.every(({ refused }) => Result.isFailure(refused)))
@@ -158,7 +193,7 @@ describe("after a lost race (W5)", () => {
     const self = progress(before, [Inbox.pending({ _tag: "Cancel" })])
     judgeInputs(self, now, policy)
     const newer = withFacts(before, [stepSucceeded])
-    reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
+    reconcile(self, { execution: newer, elsewhere: undefined, isHeld: true }, now, me)
     assert.deepStrictEqual([self.inbox.inputs.length, self.inbox.judged.length], [0, 1])
     assert.strictEqual(self.execution.state.direction, "backward")
   })
@@ -166,10 +201,10 @@ describe("after a lost race (W5)", () => {
   it("a step that is stored as running and that this loop does not run was left half done", () => {
     const self = progress(begun)
     const newer = withFacts(begun, [stepStarted])
-    reconcile(self, { execution: newer, elsewhere: undefined }, now, me)
+    reconcile(self, { execution: newer, elsewhere: undefined, isHeld: true }, now, me)
     assert.deepStrictEqual(self.execution.parked, ["0"], "its onCrash is park")
     const mine = progress(begun)
-    reconcile(mine, { execution: newer, elsewhere: undefined }, now, { ...me, isRunning: () => true })
+    reconcile(mine, { execution: newer, elsewhere: undefined, isHeld: true }, now, { ...me, isRunning: () => true })
     assert.deepStrictEqual(mine.execution.parked, [])
   })
 })

@@ -246,18 +246,24 @@ describe("sagas", () => {
 describe("limits", () => {
   it.effect("over maxPending a start is refused and nothing of it is stored; one that ends makes room", () =>
     Effect.gen(function* () {
-      const { manager, use, wire } = yield* start({ maxPending: 2 })
-      const run = use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
-      yield* run
-      yield* run
+      const gate = Latch.makeUnsafe(false)
+      const slow = Saga.make("Slow", { context: {} }).pipe(
+        Saga.local("wait", { execute: () => gate.await }),
+        Saga.commit
+      )
+      const { manager, use, wire } = yield* start({ maxPending: 2, sagas: [slow, CreateOrder] })
+      const run = use(SagaManager.run(slow, { context: {} }))
+      // An execution that waits has no place here: it is no instance's (SPEC C13).
+      for (let i = 0; i < 3; i++) yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      const first = yield* Effect.forkChild(run, { startImmediately: true })
+      yield* Effect.forkChild(run, { startImmediately: true })
       const error = yield* Effect.flip(run)
       assert.strictEqual(error._tag, "SagaOverloaded")
       if (error._tag === "SagaOverloaded") assert.deepStrictEqual([error.limit, error.value], ["maxPending", 2])
-      assert.strictEqual((yield* manager.find({})).items.length, 2)
-      assert.strictEqual(wire.sent.length, 2)
-      wire.answer = agreeable
-      yield* wire.reply(wire.sent[0]!, reserved)
-      yield* until("the first one is over", () => wire.acknowledged === 2)
+      assert.strictEqual((yield* manager.find({ saga: "Slow" })).items.length, 2)
+      assert.strictEqual(wire.sent.length, 3)
+      yield* gate.open
+      assert.strictEqual((yield* Fiber.join(first)).status, "finished")
       assert.strictEqual((yield* run).status, "finished")
     })
   )

@@ -1,7 +1,8 @@
 /** Waiters of an execution in this process: a waiter that is interrupted is forgotten. */
 import { assert, it } from "@effect/vitest"
 import { Context, Effect, Result, Scheduler } from "effect"
-import { Saga, SagaExecution } from "effect-saga"
+import { Saga, SagaExecution, SagaExecutionRepository } from "effect-saga"
+import { defaults } from "../../src/execution/rules/RetrySchedule.ts"
 import * as ExecutionSupervisor from "../../src/orchestrator/ExecutionSupervisor.ts"
 import * as Inbox from "../../src/orchestrator/Inbox.ts"
 import * as ShutdownGrace from "../../src/ports/ShutdownGrace.ts"
@@ -23,7 +24,11 @@ for (const how of ["wait", "submit"] as const) {
             return { execution, wakeAt: Number.POSITIVE_INFINITY, elsewhere: undefined }
           }),
         load: () => Effect.as(Effect.yieldNow, execution),
-        takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined })),
+        repository: yield* SagaExecutionRepository.SagaExecutionRepository,
+        membership: { isMine: () => true, wake: () => Effect.void },
+        policy: { schedule: defaults },
+        claim: () => undefined,
+        takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined, isHeld: true })),
         setAside: () => Effect.void,
         recoveryInterval: 3_000,
         maxRunning: 10,
@@ -44,6 +49,6 @@ for (const how of ["wait", "submit"] as const) {
           assert.deepStrictEqual(active.waitedFor(), [], `in turns of ${turn}, ${later} turns later`)
         }
       }
-    })
+    }).pipe(Effect.provide(SagaExecutionRepository.layerMemory))
   )
 }

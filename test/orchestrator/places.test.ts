@@ -13,6 +13,7 @@ import {
   SagaTransaction,
   TransactionCommitter
 } from "effect-saga"
+import { defaults } from "../../src/execution/rules/RetrySchedule.ts"
 import type { SagaInput } from "../../src/execution/rules/SagaInput.ts"
 import type { LoopResult, StorageError } from "../../src/orchestrator/ExecutionLoop.ts"
 import * as ExecutionSupervisor from "../../src/orchestrator/ExecutionSupervisor.ts"
@@ -30,6 +31,7 @@ const supervised = Effect.fnUntraced(function* (options: {
   readonly maxRunning: number
   readonly maxPending?: number
 }) {
+  const context = yield* Layer.build(SagaExecutionRepository.layerMemory)
   const running = new Map<string, Deferred.Deferred<LoopResult, StorageError>>()
   const begun: Array<string> = []
   const drive: ExecutionSupervisor.Options["drive"] = ({ uuid }, _, inbox) =>
@@ -48,7 +50,11 @@ const supervised = Effect.fnUntraced(function* (options: {
   const supervisor = yield* ExecutionSupervisor.make({
     drive,
     load: (uuid) => Effect.succeed(named(uuid)),
-    takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined })),
+    takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined, isHeld: true })),
+    repository: Context.get(context, SagaExecutionRepository.SagaExecutionRepository),
+    membership: { isMine: () => true, wake: () => Effect.void },
+    policy: { schedule: defaults },
+    claim: () => undefined,
     setAside: () => Effect.void,
     recoveryInterval: 500,
     maxRunning: options.maxRunning,
@@ -80,7 +86,7 @@ describe("places of runners", () => {
       const { begun, end, running, submit, supervisor } = yield* supervised({ maxRunning: 2 })
       const replies = []
       for (const uuid of ["a", "b", "c", "d"]) replies.push(yield* submit(uuid, reply))
-      for (const uuid of ["e", "f"]) supervisor.resume(named(uuid), 0)
+      for (const uuid of ["e", "f"]) supervisor.resume(named(uuid), 0, [])
       assert.deepStrictEqual([[...running.keys()], supervisor.room() <= 0], [["a", "b"], true])
       assert.deepStrictEqual(supervisor.running(), ["a", "b"])
       for (const uuid of ["b", "a", "c", "d", "e"]) {
@@ -99,10 +105,10 @@ describe("places of runners", () => {
       yield* submit("first", reply)
       const start = supervisor.startUnsafe(named("start"), "pause", Context.empty())
       yield* Effect.forkChild(start, { startImmediately: true })
-      supervisor.resume(named("due"), 0)
+      supervisor.resume(named("due"), 0, [])
       yield* submit("look", { _tag: "Look" })
       yield* submit("reply", reply)
-      supervisor.resume(named("rollback", { direction: "backward" }), 0)
+      supervisor.resume(named("rollback", { direction: "backward" }), 0, [])
       yield* submit("commit", { _tag: "Commit" })
       // A person decides on one that waits to send again: it is no longer the last.
       yield* submit("look", { _tag: "Reject" })

@@ -45,6 +45,10 @@ export const SagaEvent = Schema.Union([
   /** A resume asks for the other way of ending. */
   Schema.TaggedStruct("AutocommitChanged", { autocommit: Schema.Boolean, at }),
 
+  /** The outcome of an input that came through the inbox, for its sender: `why` is the encoded refusal. */
+  Schema.TaggedStruct("ActionApplied", { id: Schema.String, at }),
+  Schema.TaggedStruct("ActionRefused", { id: Schema.String, why: Json, at }),
+
   // Forward.
   Schema.TaggedStruct("StepStarted", { ...step, deadline: Schema.optionalKey(Schema.Int) }),
   Schema.TaggedStruct("RequestSent", { ...step, ...message, deadline: Schema.Int }),

@@ -51,6 +51,9 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
         : self
     case "AutocommitChanged":
       return admitsAutocommit(self, event) ? { ...self, autocommit: event.autocommit } : self
+    case "ActionApplied":
+    case "ActionRefused":
+      return { ...self }
 
     case "StepStarted": {
       const next = Forward.start(self, event, "local", "running-on-execute", { deadline: event.deadline })

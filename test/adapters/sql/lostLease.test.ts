@@ -154,8 +154,13 @@ for (const { name, repository } of repositories) {
         yield* Deferred.await(begun[1]!)
         slow.standsStill = false
         yield* Deferred.await(stopped)
-        assert.strictEqual((yield* Fiber.join(cancel)).state.direction, "backward")
+        // It is handed on. Only the owner applies it, when its step is over (SPEC C20).
+        const { inbox } = yield* Repository
+        yield* Effect.repeat(Effect.andThen(Effect.sleep("10 millis"), inbox(items[0]!.uuid)), {
+          until: (rows) => rows.length > 0
+        })
         yield* Deferred.succeed(end, undefined)
+        assert.strictEqual((yield* Fiber.join(cancel)).state.direction, "backward")
         assert.strictEqual((yield* Fiber.join(caller))._tag, "SagaFailedExecution")
       })
     )

@@ -85,10 +85,10 @@ describe("generated sagas", () => {
     if (process.env.SEED !== undefined) return
     assert.deepStrictEqual([...kinds].sort(), ["Conditional", "Local", "Nested", "Parallel", "Remote"])
     const all = SagaEvent.members.map(({ fields }) => fields._tag.schema.literal)
-    // Only a resume asks for another way of ending.
+    // Only a resume asks for another way of ending, and only an inbox has outcomes for senders.
     assert.deepStrictEqual(
       all.filter((tag) => !tags.has(tag)),
-      ["AutocommitChanged"]
+      ["AutocommitChanged", "ActionApplied", "ActionRefused"]
     )
   })
 })

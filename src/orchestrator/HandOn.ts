@@ -1,0 +1,80 @@
+/**
+ * Hands an input on to the instance that owns the execution: stores it in the inbox, and waits for the outcome among the
+ * facts (SPEC C16). A reply has no outcome: it counts as taken once it is in the inbox.
+ */
+import { Clock, Effect, Result } from "effect"
+import * as SagaInput from "../execution/rules/SagaInput.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { type SagaExecutionRepository, SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
+import type { InboxRow } from "../ports/SagaInbox.ts"
+import type { Membership } from "../ports/SagaOwnership.ts"
+import { SagaOverloaded } from "./Overloaded.ts"
+import type { RunError } from "./RunError.ts"
+import * as StoredInput from "./StoredInput.ts"
+
+export interface HandOn {
+  readonly repository: Pick<SagaExecutionRepository["Service"], "submit">
+  readonly membership: Pick<Membership, "wake">
+  readonly policy: SagaInput.Policy
+  readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
+  /** Waits for an execution whose facts say the outcome of an input. Begins with the effect, and gives the execution. */
+  readonly awaitOutcome: <E>(
+    uuid: string,
+    id: string,
+    begin: Effect.Effect<unknown, E>
+  ) => Effect.Effect<SagaExecution, E | RunError>
+}
+
+/** `execution`: as it was found, with another owner. */
+export const handOn = Effect.fnUntraced(function* (
+  self: HandOn,
+  execution: SagaExecution,
+  input: SagaInput.SagaInput
+): Effect.fn.Return<SagaExecution, SagaInput.Refusal | RunError | SagaOverloaded> {
+  if (input._tag === "Look") return execution
+  const { uuid } = execution
+  const row = StoredInput.rowOf(uuid, input, yield* Clock.currentTimeMillis)
+  if (input._tag === "Reply") {
+    return yield* Effect.as(
+      Effect.catchTag(submit(self, row), "Settled", () => Effect.fail(stale)),
+      execution
+    )
+  }
+  const reached = yield* self
+    .awaitOutcome(uuid, row.id, submit(self, row))
+    .pipe(Effect.catchTag("Settled", () => Effect.flatMap(self.load(uuid), (settled) => judged(self, settled, input))))
+  const outcome = StoredInput.readOutcome(reached, row.id)
+  if (outcome === undefined || Result.isSuccess(outcome)) return reached
+  return yield* Effect.fail(outcome.failure === StoredInput.unreadable ? notUnderstood : outcome.failure)
+})
+
+const stale: SagaInput.Dropped = "stale"
+
+/** The execution is over for good, so nobody would read the input. */
+const settled = { _tag: "Settled" } as const
+
+const submit = ({ membership, repository }: HandOn, row: InboxRow) =>
+  repository.submit(row).pipe(
+    Effect.catchTags({
+      SagaInboxFull: ({ rows }) => Effect.fail(new SagaOverloaded({ limit: "inbox", value: rows })),
+      SagaRepositoryUnsupported: () =>
+        Effect.fail(new SagaExecutionRepositoryError({ reason: "rejected", operation: "submit" }))
+    }),
+    Effect.flatMap((answer) => (answer === "settled" ? Effect.fail(settled) : membership.wake(row.uuid)))
+  )
+
+/** An execution that is over changes no more: the input is refused, or changes nothing. */
+const judged = (
+  { policy }: HandOn,
+  execution: SagaExecution,
+  input: SagaInput.SagaInput
+): Effect.Effect<SagaExecution, SagaInput.Refusal> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const { definition } = execution
+    if (definition === undefined) return Effect.succeed(execution)
+    const verdict = SagaInput.judge(execution.state, input, { ...policy, definition, now })
+    return Result.isFailure(verdict) ? Effect.fail(verdict.failure) : Effect.succeed(execution)
+  })
+
+/** The owner runs an older release that does not know the input. */
+const notUnderstood = new SagaExecutionRepositoryError({ reason: "rejected", operation: "submit" })

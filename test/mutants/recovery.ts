@@ -700,5 +700,23 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: `reason.error.reason !== "unavailable")`,
     replace: `reason.error.reason === "rejected")`,
     tests: ["test/orchestrator/outage.test.ts"]
+  },
+  {
+    rule: "F7",
+    what: "every instance that has seen an execution wait goes on with it by itself",
+    file: "src/orchestrator/ExecutionSupervisor.ts",
+    find: "if (this.moment.isAlone || this.admission.get(uuid) !== undefined) this",
+    replace: "if (uuid !== undefined) this",
+    tests: ["test/orchestrator/ownership.test.ts"]
+  },
+  {
+    rule: "C16",
+    what: "the refusal of an input that was handed on is not written",
+    file: "src/orchestrator/StoredInput.ts",
+    find: `  if (!isReadable) return { _tag: "ActionRefused", id, why: unreadable, at }
+  return Result.isFailure(refused)`,
+    replace: `  if (!isReadable) return { _tag: "ActionRefused", id, why: unreadable, at }
+  return Result.isFailure(refused) && id === ""`,
+    tests: ["test/orchestrator/ownership.test.ts"]
   }
 ]

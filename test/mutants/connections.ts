@@ -120,5 +120,21 @@ export const connecting: ReadonlyArray<Mutant> = [
     replace: "mustAnswer && !source.isSuspected",
     needsServer: true,
     tests: [connections]
+  },
+  {
+    rule: "F1",
+    what: "work that is interrupted while it waits keeps its place in the line",
+    file: "src/adapters/sql/ConnectionQueue.ts",
+    find: "Effect.sync(() => move(undefined))",
+    replace: "Effect.void",
+    tests: [queue]
+  },
+  {
+    rule: "C20",
+    what: "the retention reads the whole table once a minute, and runs into the limit of its statement where it is large",
+    file: "src/adapters/sql/SagaExecutionStatements.ts",
+    find: " and created_at < ${whole(before)}\n              order by created_at, uuid limit",
+    replace: " order by updated_at limit",
+    tests: ["test/adapters/sql/inbox.test.ts"]
   }
 ]

@@ -43,19 +43,25 @@ export const make = (use: "any" | "transaction", connections: number, most = max
   return {
     resize: (connections) => semaphore.resize(connections),
     within: <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-      Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
-        if (counts.waiting >= most) return Effect.fail(refused())
-        count("waiting", 1)
-        let inside = false
+      Effect.suspend(() => {
+        let counted: "inUse" | "waiting" | undefined
+        const move = (to: typeof counted): void => {
+          if (counted !== undefined) count(counted, -1)
+          counted = to
+          if (to !== undefined) count(to, 1)
+        }
         const entered = Effect.suspend(() => {
-          inside = true
-          count("waiting", -1)
-          count("inUse", 1)
+          move("inUse")
           return work
         })
+        // The handler stands before the work is counted: an interruption in between would leave a place that is nobody's.
         return Effect.ensuring(
-          semaphore.withPermit(entered),
-          Effect.sync(() => count(inside ? "inUse" : "waiting", -1))
+          Effect.suspend((): Effect.Effect<A, E | SqlError, R> => {
+            if (counts.waiting >= most) return Effect.fail(refused())
+            move("waiting")
+            return semaphore.withPermit(entered)
+          }),
+          Effect.sync(() => move(undefined))
         )
       })
   }

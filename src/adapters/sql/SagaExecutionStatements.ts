@@ -140,6 +140,8 @@ const removing = (
             )
             delete from ${event} e using gone g where e.uuid = g.uuid`),
   over: (before, limit) =>
+    // By the time of the start, which has an index: no execution is written before it is started.
     uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
-              where settled and updated_at < ${whole(before)} order by updated_at limit ${limit}`)
+              where settled and updated_at < ${whole(before)} and created_at < ${whole(before)}
+              order by created_at, uuid limit ${limit}`)
 })

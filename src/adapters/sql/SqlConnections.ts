@@ -222,8 +222,12 @@ export const reserve = Effect.fnUntraced(function* (
   const writes = Array.from({ length: writers }, () => new Reserved(shares.source, listener.renew))
   const all = [lease, ...writes]
   yield* Effect.addFinalizer(() => Effect.forEach(all, ({ close }) => close, { concurrency: "unbounded" }))
-  yield* Effect.catchIf(
+  const taken = Effect.andThen(
     Effect.forEach(all, (it) => it.open(reserveMillis), { concurrency: "unbounded", discard: true }),
+    listener.run(pool, channel, { first: reserveMillis, again: statementMillis })
+  )
+  const notifications = yield* Effect.catchIf(
+    taken,
     (error: SqlError) => codeOf(error) === "NoConnection",
     () =>
       Effect.fail(
@@ -232,7 +236,7 @@ export const reserve = Effect.fnUntraced(function* (
   )
   return {
     ...connections,
-    notifications: yield* listener.run(pool, channel, { first: reserveMillis, again: statementMillis }),
+    notifications,
     lease: runner(client, statementMillis, (statement, millis) => lease.use(millis, statement)),
     write: runner(client, statementMillis, (statement, millis) => {
       // There are as many as the group commit has statements in flight, so one is free.

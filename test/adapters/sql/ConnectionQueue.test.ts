@@ -1,6 +1,6 @@
 /** The line in front of shared connections: who waits, who is refused, and what the metrics say. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Metric } from "effect"
+import { Deferred, Effect, Fiber, Metric, References } from "effect"
 import * as ConnectionQueue from "../../../src/adapters/sql/ConnectionQueue.ts"
 import { codeOf } from "../../../src/adapters/sql/SqlErrors.ts"
 
@@ -45,6 +45,22 @@ describe("the line in front of shared connections", () => {
         assert.strictEqual(begun, 5)
         assert.deepStrictEqual(yield* counts, { inUse: 0, waiting: 0 })
       })
+  )
+
+  it.effect("F1 work that is interrupted at any moment leaves no place that is nobody's", () =>
+    Effect.gen(function* () {
+      const queue = ConnectionQueue.make("transaction", 1)
+      // A fiber that gives way after so few operations can be interrupted between any two of them.
+      for (const operations of [3, 4, 5, 6]) {
+        const work = Effect.provideService(queue.within(Effect.void), References.MaxOpsBeforeYield, operations)
+        for (let turns = 0; turns < 20; turns++) {
+          const fiber = yield* Effect.forkChild(work)
+          for (let n = 0; n < turns; n++) yield* Effect.yieldNow
+          yield* Fiber.interrupt(fiber)
+          assert.deepStrictEqual(yield* counts, { inUse: 0, waiting: 0 }, `${operations} operations, ${turns} turns`)
+        }
+      }
+    })
   )
 
   it.effect("F1 a connection that is reserved later is taken from those that are shared", () =>

@@ -133,6 +133,28 @@ describe.runIf(url !== undefined)("connections of the library", () => {
     )
   )
 
+  it.live("F1 a pool whose connections are in use is refused by name, whichever of those to be reserved it lacks", () =>
+    withSchema("inuse", (schema) =>
+      Effect.gen(function* () {
+        // One is left of the four that a repository reserves, and then three: only the listener has none.
+        const refusals = yield* Effect.forEach(
+          [5, 3],
+          (held) =>
+            Effect.gen(function* () {
+              const { reserve } = yield* SqlClient.SqlClient
+              yield* Effect.replicateEffect(reserve, held)
+              return yield* Effect.flip(Layer.build(SqlSagaExecutionRepository.layer({ schema })))
+            }).pipe(Effect.scoped, Effect.provide(pool(url ?? "", 6, schema))),
+          { concurrency: "unbounded" }
+        )
+        for (const refused of refusals) {
+          assert.deepInclude(refused, { _tag: "InvalidSetting", setting: "PgClient.maxConnections" })
+          assert.match(String(refused), /all are in use/)
+        }
+      })
+    )
+  )
+
   it.live("F1 two repositories on one client need what both reserve", () =>
     withSchema("two", (schema) =>
       Effect.gen(function* () {

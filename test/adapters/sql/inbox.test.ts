@@ -7,6 +7,7 @@ import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import { SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import { postgres } from "../../../src/adapters/sql/SagaExecutionStatements.ts"
 import * as SqlConnections from "../../../src/adapters/sql/SqlConnections.ts"
 import * as SqlTables from "../../../src/adapters/sql/SqlTables.ts"
 import type { SagaExecution } from "../../../src/execution/view/SagaExecution.ts"
@@ -74,7 +75,7 @@ for (const { layer, name, schema } of databases("inbox")) {
       })
     )
 
-    it.effect("C16 C20 the statements of the inbox and of owners use indexes", () =>
+    it.effect("C16 C20 the statements of the inbox, of owners and of the retention use indexes", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const schema = schemaOf("plans")
@@ -102,9 +103,17 @@ for (const { layer, name, schema } of databases("inbox")) {
           yield* claim({ ...request, owner: "a2", former: "a", holds: [other] })
           yield* store(Sample.finished(other), { owner: "a2", reads: ["x"], closes: true })
           yield* giveBack({ uuid: other.uuid, owner: "a2", revision: 3, wakeAt: Sample.time })
+          const { over } = postgres(sql, { of: (table) => `${schema}.${table}`, space: schema, schema })
+          for (const before of [0, 1_000]) assert.strictEqual((yield* over(before, 10)).length, before === 0 ? 0 : 10)
         }).pipe(recorded)
         const asked = statements.filter(([text]) => /saga_(execution|inbox)"/.test(text))
-        for (const part of ["insert into .*saga_inbox", "delete from .*saga_inbox", "skip locked", "owner = null"])
+        for (const part of [
+          "insert into .*saga_inbox",
+          "delete from .*saga_inbox",
+          "skip locked",
+          "owner = null",
+          "where settled"
+        ])
           assert.isTrue(
             asked.some(([text]) => new RegExp(part).test(text)),
             part

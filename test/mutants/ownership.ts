@@ -2,6 +2,7 @@
 import type { Mutant } from "./Mutant.ts"
 
 const repository = "test/ports/SagaExecutionRepository.test.ts"
+const model = "test/ownership/model.test.ts"
 const keyValue = "test/adapters/keyvalue/KeyValueRepository.test.ts"
 const sql = "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
 const memory = "src/ports/SagaExecutionRepository.ts"
@@ -244,5 +245,21 @@ export const ownership: ReadonlyArray<Mutant> = [
     find: "and (h.owner is null or h.owner = any($",
     replace: "and (true or h.owner = any($",
     tests: [sql]
+  },
+  {
+    rule: "C20",
+    what: "after an outage an input takes an execution from its instance before that could renew (memory)",
+    file: leases,
+    find: "(spares === true || this.isAlive(hint.owner, now))",
+    replace: "this.isAlive(hint.owner, now)",
+    tests: [repository, model]
+  },
+  {
+    rule: "C20",
+    what: "what names a former name of the instance is not its own (memory)",
+    file: leases,
+    find: "hint.owner === former) return owner",
+    replace: 'hint.owner === "") return owner',
+    tests: [repository]
   }
 ]

@@ -16,7 +16,7 @@ import { never } from "./Slot.ts"
 import { pendingOf } from "./StoredInput.ts"
 import { afterCrash } from "./Takeover.ts"
 
-/** Executions that are claimed at once. */
+/** Executions that are claimed at once, at most. */
 const batch = 256
 
 /** Executions that this process cannot read and remembers. More of them are claimed, and given back, again and again. */
@@ -36,7 +36,7 @@ export interface Options {
 
 /** Claims once, and then at every interval, and when something is due, while the scope is open. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
-  const self: Self = { ...options, isFirst: true, unreadable: new Set() }
+  const self: Self = { ...options, isFirst: true, batch, unreadable: new Set() }
   const { interval, wanted } = options
   const next = Effect.andThen(
     Effect.raceFirst(Effect.sleep(interval), wanted.await),
@@ -50,6 +50,11 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
 interface Self extends Options {
   /** The process has just begun: a former one may have ended before it sent what it had stored. */
   isFirst: boolean
+  /**
+   * Executions that are claimed at once. Fewer after each claim that has failed: many large executions may take longer to be
+   * read than a claim may take, and would never be taken up.
+   */
+  batch: number
   /** Executions that this process does not claim again: it cannot read them (SPEC C20). */
   readonly unreadable: Set<string>
 }
@@ -70,7 +75,7 @@ const round = Effect.fnUntraced(
   function* (self: Self) {
     const { active, clock, fingerprints, interval, membership } = self
     while (true) {
-      const limit = Math.max(0, Math.min(batch, active.room()))
+      const limit = Math.max(0, Math.min(self.batch, active.room()))
       const now = clock.currentTimeMillisUnsafe()
       // A claim whose answer was lost may have taken executions all the same (SPEC A1): all that is held is said.
       const claimed = yield* membership.claim({
@@ -81,6 +86,7 @@ const round = Effect.fnUntraced(
         holds: active.holds(),
         ...(self.unreadable.size > 0 && { except: [...self.unreadable] })
       })
+      self.batch = Math.min(batch, self.batch * 2)
       const { executions, lost, unreadable = [] } = claimed
       yield* leave(self, unreadable)
       for (const uuid of lost) active.lose(uuid)
@@ -90,17 +96,19 @@ const round = Effect.fnUntraced(
     self.isFirst = false
     return true
   },
-  (claims, { active }) =>
+  (claims, self) =>
     Effect.catchTags(claims, {
       SagaRepositoryUnsupported: () => {
-        active.goAlone()
+        self.active.goAlone()
         return Effect.as(
           Effect.logInfo("The repository cannot list executions: what a crash leaves half done is not taken up again"),
           false
         )
       },
-      SagaExecutionRepositoryError: ({ reason }) =>
-        Effect.as(Effect.logError("Executions of a former process could not be claimed", { reason }), true)
+      SagaExecutionRepositoryError: ({ reason }) => {
+        self.batch = Math.max(1, self.batch >> 1)
+        return Effect.as(Effect.logError("Executions of a former process could not be claimed", { reason }), true)
+      }
     })
 )
 

@@ -133,8 +133,8 @@ export const connecting: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "the retention reads the whole table once a minute, and runs into the limit of its statement where it is large",
     file: "src/adapters/sql/SagaExecutionStatements.ts",
-    find: " and created_at < ${whole(before)}\n              order by created_at, uuid limit",
-    replace: " order by updated_at limit",
+    find: "and created_at <",
+    replace: "and created_at + 0 <",
     tests: ["test/adapters/sql/inbox.test.ts"]
   }
 ]

@@ -718,5 +718,13 @@ export const recovery: ReadonlyArray<Mutant> = [
     replace: `  if (!isReadable) return { _tag: "ActionRefused", id, why: unreadable, at }
   return Result.isFailure(refused) && id === ""`,
     tests: ["test/orchestrator/ownership.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "executions that take too long to be read together are claimed together, again and again",
+    file: "src/orchestrator/Recovery.ts",
+    find: "Math.max(1, self.batch >> 1)",
+    replace: "self.batch",
+    tests: ["test/orchestrator/Recovery.test.ts"]
   }
 ]

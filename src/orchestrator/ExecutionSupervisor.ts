@@ -1,7 +1,7 @@
 /**
  * The executions that this process works on: at most one runner for each. What follows from each event is decided in
  * `Slot`; here runners are launched and interrupted, and waiters are resumed. A runner lives only while there is something
- * to do; an execution that waits costs a slot and a wake-up, and no fiber.
+ * to do; an execution that waits costs at most a wake-up, and no fiber.
  */
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, type Scope } from "effect"
 import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"

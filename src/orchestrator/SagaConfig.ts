@@ -68,8 +68,9 @@ export interface SagaConfigOptions {
    */
   readonly maxRunning?: number
   /**
-   * How many unsettled executions this process may have; a start over it fails with `SagaOverloaded`. Default 100,000.
-   * It bounds the memory of the process.
+   * How many executions this process may have at the same time: those that run and those that wait for a place. A start over
+   * it fails with `SagaOverloaded`. An execution that waits for a reply or a time has no place in any process. Default
+   * 100,000. It bounds the memory of the process.
    */
   readonly maxPending?: number
   /** How many replies, and how many questions about decisions, are handled at the same time. Default 64 of each. */

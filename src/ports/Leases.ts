@@ -57,8 +57,6 @@ export interface ClaimRequest {
    * once. The lease under this name ends.
    */
   readonly former?: string
-  /** A lease that is over is renewed under its name, and executions are claimed. Only until the owner has new names. */
-  readonly renews?: true
   /** Executions of other owners whose lease is over are not given: after an outage they renew first (SPEC C20). */
   readonly spares?: boolean
   /** Executions that are not given: the owner has found that it cannot read them. */
@@ -150,7 +148,7 @@ export class Leases {
   claim(kept: Iterable<KeptExecution>, request: ClaimRequest): Claimed {
     const { dueBy, fingerprints, former, holds, limit, now, owner } = request
     const lapsed = this.isOver(request)
-    if (lapsed && request.renews !== true) return { ...nothing, lapsed }
+    if (lapsed) return { ...nothing, lapsed }
     this.renew(request)
     const executions: Array<SagaExecution> = []
     const lost: Array<string> = []
@@ -185,9 +183,9 @@ export class Leases {
   }
 
   /** A first claim that already holds executions follows a lease that is forgotten. */
-  private isOver({ former, holds = [], now, owner, renews }: ClaimRequest): boolean {
+  private isOver({ former, holds = [], now, owner }: ClaimRequest): boolean {
     const until = this.until.get(owner)
-    return until === undefined ? holds.length > 0 && former === undefined && renews !== true : until <= now
+    return until === undefined ? holds.length > 0 && former === undefined : until <= now
   }
 
   private renew({ former, leaseMillis, now, owner }: ClaimRequest): void {

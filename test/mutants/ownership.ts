@@ -170,16 +170,16 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a lease that is over is renewed under its name (memory)",
     file: leases,
-    find: "if (lapsed && request.renews !== true) return",
-    replace: "if (lapsed && limit < 0) return",
+    find: "if (lapsed) return {",
+    replace: "if (lapsed && limit < 0) return {",
     tests: [repository]
   },
   {
     rule: "C20",
     what: "a lease that is over is renewed under its name (SQL)",
     file: owners,
-    find: " or i.lease_until > clock_timestamp()\n                returning",
-    replace: " or true\n                returning",
+    find: "where i.lease_until > clock_timestamp()\n                returning",
+    replace: "where true\n                returning",
     tests: [sql]
   },
   {

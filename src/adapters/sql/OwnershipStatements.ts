@@ -39,14 +39,10 @@ export type Submitted = SagaInbox.Submitted | "full" | undefined
 
 export interface OwnershipStatements {
   /**
-   * Renews the lease of an owner by the clock of the database. Tells whether the lease was over; then it is renewed only
-   * with `always`. A first lease is given only with `begins`.
+   * Renews the lease of an owner by the clock of the database. Tells whether the lease was over; then it is not renewed. A
+   * first lease is given only with `begins`.
    */
-  readonly renew: (
-    owner: string,
-    leaseMillis: number,
-    options: { readonly begins: boolean; readonly always: boolean }
-  ) => Statement<boolean>
+  readonly renew: (owner: string, leaseMillis: number, begins: boolean) => Statement<boolean>
   /**
    * Gives the owner those of the executions that name its former name, and ends the lease of that name. Gives the uuids of
    * the others.
@@ -95,7 +91,7 @@ const leasing = (
   sql: SqlClient.SqlClient,
   { execution, instance }: TableNames
 ): Pick<OwnershipStatements, "renew" | "adopt" | "release" | "forget"> => ({
-  renew: (owner, leaseMillis, { always, begins }) =>
+  renew: (owner, leaseMillis, begins) =>
     Effect.map(
       sql<{ readonly lapsed: boolean }>`with before as (
                 select lease_until <= clock_timestamp() as lapsed from ${instance} where id = ${owner}
@@ -105,7 +101,7 @@ const leasing = (
                 where ${begins} or exists (select from before)
                 on conflict (id) do update set lease_until = excluded.lease_until,
                   epoch = i.epoch + (i.lease_until <= clock_timestamp())::int
-                where ${always} or i.lease_until > clock_timestamp()
+                where i.lease_until > clock_timestamp()
                 returning i.id
               )
               select coalesce((select lapsed from before), false) or not exists (select from renewed) as lapsed`,

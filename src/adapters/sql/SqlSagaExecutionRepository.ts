@@ -264,12 +264,11 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
 
   const claim = Effect.fnUntraced(function* (request: Port.ClaimRequest) {
     const { dueBy = request.now, except = [], fingerprints, former, holds = [], leaseMillis, limit, owner } = request
-    const { renews = false } = request
-    const begins = holds.length === 0 || former !== undefined || renews
-    const lapsed = yield* call("claim", statements.renew(owner, leaseMillis, { begins, always: renews }))
+    const begins = holds.length === 0 || former !== undefined
+    const lapsed = yield* call("claim", statements.renew(owner, leaseMillis, begins))
     // After a lapse other processes may have written any of them.
     if (lapsed || former !== undefined) summaries.clear()
-    if (lapsed && !renews) return { executions: [], lapsed, lost: [], inbox: [] }
+    if (lapsed) return { executions: [], lapsed, lost: [], inbox: [] }
     const held = holds.map(({ uuid }) => uuid)
     const lost =
       former !== undefined

@@ -349,8 +349,9 @@ const take = (world: World, self: Instance, former = ""): string => {
 const offer = (world: World, id: "A" | "B", rows: ReadonlyArray<Pending>): void => {
   const loop = world.instances[id].loop
   if (loop === undefined) return
-  const known = new Set([...loop.inputs, ...loop.judged].map((one) => one.id))
-  const fresh = rows.filter((row) => !known.has(row.id))
+  const of = ({ id, source }: Pending): string => `${source} ${id}`
+  const known = new Set([...loop.inputs, ...loop.judged].map(of))
+  const fresh = rows.filter((row) => !known.has(of(row)))
   if (fresh.length > 0) setLoop(world, id, { ...loop, inputs: [...loop.inputs, ...fresh] })
 }
 

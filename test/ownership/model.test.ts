@@ -59,7 +59,8 @@ const scenarios: ReadonlyArray<readonly [name: string, Budget, states: number]> 
   ["a local step, and a crash", { ...nothing, saga: "local", crashes: 1 }, 6_000],
   ["a local step, and a lost answer", { ...nothing, saga: "local", lost: 1 }, 3_000],
   ["a local step, and a cancel at any instance", { ...nothing, saga: "local", cancels: 1 }, 15_000],
-  ["a remote step, and a reply to any instance", { ...nothing, saga: "remote", replies: 1 }, 2_000]
+  ["a remote step, and a reply to any instance", { ...nothing, saga: "remote", replies: 1 }, 2_000],
+  ["a remote step, a reply, and a lost answer", { ...nothing, saga: "remote", replies: 1, lost: 1 }, 8_000]
 ]
 
 /** The scenario in which each sentence is missed. */

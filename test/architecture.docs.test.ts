@@ -19,7 +19,12 @@ it("docs/architecture.md names functions that are declared in the files beside t
 
 it("docs/architecture.md says how many files each walk leads through (npm run docs)", () => {
   assert.strictEqual(page, numbered(page))
-  assert.lengthOf(page.match(/leads through \d+ files/g) ?? [], 2)
+  assert.lengthOf(page.match(/leads through \d+ files/g) ?? [], 3)
+})
+
+it("control goes from `run` to a handler and back through at most 12 files", () => {
+  const [, files] = page.match(/way of control leads through (\d+) files/) ?? []
+  assert.isAtMost(Number(files), 12)
 })
 
 it("a walk counts each file once, and tells new files from those of the walk before", () => {

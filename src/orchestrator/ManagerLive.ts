@@ -20,8 +20,6 @@ import * as ExecutionLoop from "./ExecutionLoop.ts"
 import * as ExecutionSupervisor from "./ExecutionSupervisor.ts"
 import * as FirstWrites from "./FirstWrites.ts"
 import * as ManagerControl from "./ManagerControl.ts"
-import type { Until } from "./ManagerOptions.ts"
-import * as ManagerResult from "./ManagerResult.ts"
 import { SagaManager } from "./ManagerService.ts"
 import * as Recovery from "./Recovery.ts"
 import { checkOwnService, register } from "./Registration.ts"
@@ -98,7 +96,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   })
 
   const manager = SagaManager.of({
-    ...doorsToStart({
+    ...StartExecution.doors({
       registry,
       supervisor,
       firstWrites,
@@ -141,28 +139,6 @@ const boundIn =
     Result.map(registry.find(execution.saga, execution.state.fingerprint), (definition) =>
       Execution.bind(execution, definition)
     )
-
-const doorsToStart = (starter: StartExecution.Starter): Pick<SagaManager["Service"], "run" | "start" | "execute"> => ({
-  run: (saga, options) =>
-    Effect.withFiber((fiber) => {
-      const until: Until = options.pauseOnDisk === true ? "pause" : "end"
-      return Effect.flatMap(StartExecution.runUnsafe(starter, saga, options, until, fiber), (execution) => {
-        const result: ReturnType<SagaManager["Service"]["run"]> = ManagerResult.execution(
-          execution,
-          options.raiseOnError
-        )
-        return options.returnExecution === false ? Effect.as(result, execution.uuid) : result
-      })
-    }),
-  start: (saga, options) =>
-    Effect.withFiber((fiber) =>
-      Effect.map(StartExecution.storedOnce(starter, saga, options, fiber), ({ uuid }) => uuid)
-    ),
-  execute: (saga, options) =>
-    Effect.withFiber((fiber) =>
-      Effect.flatMapEager(StartExecution.runUnsafe(starter, saga, options, "end", fiber), ManagerResult.context)
-    )
-})
 
 /** Recovery first, so that what a former process left is taken up before a reply is taken. */
 const startBackground = Effect.fnUntraced(function* (

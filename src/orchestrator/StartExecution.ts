@@ -17,6 +17,8 @@ import type { ControlError, ExecutionSupervisor, RunError, Until } from "./Execu
 import type { FirstWrites } from "./FirstWrites.ts"
 import { SagaStartConflict, type StartError } from "./ManagerErrors.ts"
 import type { UntypedStart } from "./ManagerOptions.ts"
+import * as ManagerResult from "./ManagerResult.ts"
+import type { SagaManager } from "./ManagerService.ts"
 
 export interface Starter {
   readonly registry: SagaRegistry.SagaRegistry
@@ -33,11 +35,32 @@ export interface Starter {
   readonly takesPart: boolean
 }
 
+/** The doors of the manager that start an execution. They differ in what their caller waits for. */
+export const doors = (starter: Starter): Pick<SagaManager["Service"], "run" | "start" | "execute"> => ({
+  run: (saga, options) =>
+    Effect.withFiber((fiber) => {
+      const until: Until = options.pauseOnDisk === true ? "pause" : "end"
+      return Effect.flatMap(runUnsafe(starter, saga, options, until, fiber), (execution) => {
+        const result: ReturnType<SagaManager["Service"]["run"]> = ManagerResult.execution(
+          execution,
+          options.raiseOnError
+        )
+        return options.returnExecution === false ? Effect.as(result, execution.uuid) : result
+      })
+    }),
+  start: (saga, options) =>
+    Effect.withFiber((fiber) => Effect.map(storedOnce(starter, saga, options, fiber), ({ uuid }) => uuid)),
+  execute: (saga, options) =>
+    Effect.withFiber((fiber) =>
+      Effect.flatMapEager(runUnsafe(starter, saga, options, "end", fiber), ManagerResult.context)
+    )
+})
+
 /**
  * Starts an execution at once, and gives the effect that waits for it: for its end, or also for a pause. The effect is
  * done already where the saga has run by then.
  */
-export const runUnsafe = (
+const runUnsafe = (
   self: Starter,
   saga: Definition,
   options: UntypedStart,
@@ -63,7 +86,7 @@ export const runUnsafe = (
 }
 
 /** Starts an execution and gives it as its first write has stored it. */
-export const storedOnce = (
+const storedOnce = (
   self: Starter,
   saga: Definition,
   options: UntypedStart,

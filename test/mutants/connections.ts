@@ -136,5 +136,13 @@ export const connecting: ReadonlyArray<Mutant> = [
     find: "and created_at <",
     replace: "and created_at + 0 <",
     tests: ["test/adapters/sql/inbox.test.ts"]
+  },
+  {
+    rule: "F2",
+    what: "the caller of a statement that has run into its limit is interrupted, and its facts are lost",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: "    tell()\n    fiber.interruptUnsafe()\n",
+    replace: "    fiber.interruptUnsafe()\n    tell()\n",
+    tests: ["test/adapters/sql/SqlSession.test.ts"]
   }
 ]

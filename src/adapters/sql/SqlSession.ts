@@ -35,6 +35,9 @@ const realClock = Context.get(Context.empty(), Clock.Clock)
 /** How long connections of a pool are asked whether they work, after one of them has not answered. */
 const suspicionMillis = 60_000
 
+/** A statement is known by how it begins. Its text has no values. */
+const maxStatement = 80
+
 /** A client, and whether connections that its pool keeps may be silent. */
 export class SessionSource {
   readonly client: SqlClient.SqlClient
@@ -48,9 +51,11 @@ export class SessionSource {
   }
 
   /** A statement has run into its limit: the same may have happened to connections that nobody uses. */
-  suspect(): void {
+  suspect(sql: string): void {
     Effect.runForkWith(this.context)(
-      Effect.logWarning("A statement was not answered in time, and its connection is closed")
+      Effect.logWarning("A statement was not answered in time, and its connection is closed", {
+        statement: sql.trim().replace(/\s+/g, " ").slice(0, maxStatement)
+      })
     )
     this.suspectedUntil = realClock.currentTimeMillisUnsafe() + suspicionMillis
   }
@@ -61,6 +66,7 @@ export class SessionSource {
 }
 
 interface Flight {
+  readonly sql: string
   readonly fiber: Fiber.Fiber<unknown, unknown>
   /** When its time is over, in milliseconds since the epoch. */
   readonly until: number
@@ -124,7 +130,7 @@ export class SqlSession implements Connection {
         return this.isInterrupted && rollback.test(sql) ? Effect.succeed(nothing) : Effect.fail(this.lostBy)
       }
       const limit = fiber.getRef(StatementLimit)
-      return this.within(statement, control.test(sql) ? Math.min(limit, this.limit) : limit)
+      return this.within(sql, statement, control.test(sql) ? Math.min(limit, this.limit) : limit)
     })
   }
 
@@ -132,10 +138,11 @@ export class SqlSession implements Connection {
    * Runs one statement beside its caller. A caller whose time is over goes on at once: to wait until the client has cancelled a
    * statement on a silent connection takes seconds.
    */
-  private within<A>(statement: Effect.Effect<A, SqlError>, millis: number): Effect.Effect<A, SqlError> {
+  private within<A>(sql: string, statement: Effect.Effect<A, SqlError>, millis: number): Effect.Effect<A, SqlError> {
     return Effect.callback<A, SqlError>((resume) => {
       const fiber = Effect.runFork(statement)
       const flight: Flight = {
+        sql,
         fiber,
         until: realClock.currentTimeMillisUnsafe() + millis,
         give: () => resume(Effect.fail(lost("StatementTimeout")))
@@ -177,9 +184,8 @@ export class SqlSession implements Connection {
         if (flight.until > now) next = Math.min(next, flight.until)
         else {
           this.flights.delete(flight)
-          this.source.suspect()
-          this.abandon(flight.fiber, lost("StatementTimeout"))
-          flight.give()
+          this.source.suspect(flight.sql)
+          this.abandon(flight.fiber, lost("StatementTimeout"), flight.give)
         }
       }
       if (Number.isFinite(next)) this.watch(next, next - now)
@@ -203,9 +209,12 @@ export class SqlSession implements Connection {
    * Asks the database to cancel the statement, as it would go on there and hold its locks. Then the connection is closed,
    * whether the database has answered or not.
    */
-  private abandon(fiber: Fiber.Fiber<unknown, unknown>, error: SqlError): void {
-    if (this.lostBy !== undefined) return
+  private abandon(fiber: Fiber.Fiber<unknown, unknown>, error: SqlError, tell: () => void = () => {}): void {
+    if (this.lostBy !== undefined) return tell()
     this.lostBy = error
+    // Told in between: the caller may go on at once, and must find the connection lost. And a statement that ends at once when
+    // it is interrupted would tell its caller of an interruption.
+    tell()
     fiber.interruptUnsafe()
     Effect.runFork(
       Effect.andThen(

@@ -28,6 +28,8 @@ export class Admission {
   /** Runners whose execution is over: they are about to end, and hold no place of a new one. */
   private over = 0
   private isHandingOut = false
+  /** Executions whose runners have ended since a claim was sent. Undefined: no claim is under way. */
+  private endedSince: Set<string> | undefined
 
   constructor(options: { readonly maxRunning: number; readonly maxPending: number }) {
     this.maxRunning = options.maxRunning
@@ -56,11 +58,27 @@ export class Admission {
   }
 
   /** The executions that this process has. One whose runner has failed is not given to it again meanwhile. */
-  get holds(): ReadonlyArray<Held> {
+  private get holds(): ReadonlyArray<Held> {
     return Array.from(this.slots, ([uuid, slot]) => ({
       uuid,
       revision: (isActive(slot) && slot.inbox.revision) || anyRevision
     }))
+  }
+
+  /** A claim is sent. Gives the executions that this process has. */
+  claimBegins(): ReadonlyArray<Held> {
+    this.endedSince = new Set()
+    return this.holds
+  }
+
+  /** The executions that a claim has brought are taken up. */
+  claimEnds(): void {
+    this.endedSince = undefined
+  }
+
+  /** A runner of this process has ended since the claim was sent: the claim may bring the execution as it was before. */
+  isStale(uuid: string): boolean {
+    return this.endedSince?.has(uuid) === true
   }
 
   get isFull(): boolean {
@@ -90,8 +108,9 @@ export class Admission {
   }
 
   /** A runner has ended. */
-  gone(): void {
+  gone(uuid: string): void {
     this.taken--
+    this.endedSince?.add(uuid)
   }
 
   /** Launches a runner when its turn has come. */

@@ -14,7 +14,7 @@ import { type HandOn, handOn } from "./HandOn.ts"
 import * as Inbox from "./Inbox.ts"
 import { SagaOverloaded } from "./Overloaded.ts"
 import { urgencyOf } from "./RunnerQueue.ts"
-import { isActive, type Moment, type Output, type RunError, reduce, type SlotEvent } from "./Slot.ts"
+import { isActive, type Moment, never, type Output, type RunError, reduce, type SlotEvent } from "./Slot.ts"
 import { StepWaits } from "./StepWaits.ts"
 import type { Options } from "./SupervisorOptions.ts"
 import { afterCrash, type TakenUp } from "./Takeover.ts"
@@ -60,8 +60,10 @@ export interface ExecutionSupervisor {
   readonly isRunning: (uuid: string) => boolean
   /** Executions that have a runner. */
   readonly running: () => ReadonlyArray<string>
-  /** The executions that this process has, as it knows them. */
-  readonly holds: () => ReadonlyArray<Held>
+  /** A claim is sent: gives the executions that this process has, as it knows them. */
+  readonly claimBegins: () => ReadonlyArray<Held>
+  /** The executions that the claim has brought are taken up, or it has failed. */
+  readonly claimEnds: () => void
   /** There are no other instances: an execution that waits is looked at again without a claim. */
   readonly goAlone: () => void
   /** Ends the work on executions that are another instance's from now on, and waits until none of it runs. */
@@ -257,7 +259,7 @@ class Supervisor implements ExecutionSupervisor {
     if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
       this.fork(Effect.logWarning("A saga runner died", { uuid }, exit.cause))
     }
-    this.admission.gone()
+    this.admission.gone(uuid)
     this.on(uuid, { _tag: "Ended", exit })
     this.admission.next()
   }
@@ -398,8 +400,11 @@ class Supervisor implements ExecutionSupervisor {
   readonly resume: ExecutionSupervisor["resume"] = (execution, since, inputs) => {
     const { uuid } = execution
     if (this.isRunning(uuid)) return this.offer(uuid, inputs)
-    const takenUp = { execution, elsewhere: undefined, isHeld: true }
-    this.on(uuid, { _tag: "Claimed", takenUp, since, inputs })
+    // Begun again from an older state, a step would run twice (SPEC I28).
+    const isStale = this.admission.isStale(uuid)
+    const takenUp = isStale ? undefined : { execution, elsewhere: undefined, isHeld: true }
+    const from = isStale && since === never ? this.moment.now : since
+    this.on(uuid, { _tag: "Claimed", takenUp, since: from, inputs })
   }
 
   readonly offer: ExecutionSupervisor["offer"] = (uuid, inputs) => {
@@ -408,7 +413,6 @@ class Supervisor implements ExecutionSupervisor {
   }
 
   readonly isRunning = (uuid: string): boolean => this.admission.get(uuid)?._tag === "Running"
-
   readonly goAlone = (): void => {
     this.moment.isAlone = true
   }
@@ -437,10 +441,8 @@ class Supervisor implements ExecutionSupervisor {
   }
 
   readonly waitedFor = (): ReadonlyArray<string> => this.waiters.uuids
-
   readonly running = (): ReadonlyArray<string> => this.admission.running
-
-  readonly holds = (): ReadonlyArray<Held> => this.admission.holds
-
+  readonly claimBegins = (): ReadonlyArray<Held> => this.admission.claimBegins()
+  readonly claimEnds = (): void => this.admission.claimEnds()
   readonly room = (): number => (this.isClosed ? 0 : this.admission.room)
 }

@@ -25,7 +25,10 @@ const maxUnreadable = 10_000
 export interface Options {
   readonly membership: Membership
   readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
-  readonly active: Pick<ExecutionSupervisor, "goAlone" | "holds" | "lose" | "offer" | "resume" | "room">
+  readonly active: Pick<
+    ExecutionSupervisor,
+    "claimBegins" | "claimEnds" | "goAlone" | "lose" | "offer" | "resume" | "room"
+  >
   /** The fingerprints of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
   readonly interval: number
@@ -83,7 +86,7 @@ const round = Effect.fnUntraced(
         now,
         dueBy: self.isFirst ? now + interval : now,
         fingerprints,
-        holds: active.holds(),
+        holds: active.claimBegins(),
         ...(self.unreadable.size > 0 && { except: [...self.unreadable] })
       })
       self.batch = Math.min(batch, self.batch * 2)
@@ -97,7 +100,7 @@ const round = Effect.fnUntraced(
     return true
   },
   (claims, self) =>
-    Effect.catchTags(claims, {
+    Effect.catchTags(Effect.ensuring(claims, Effect.sync(self.active.claimEnds)), {
       SagaRepositoryUnsupported: () => {
         self.active.goAlone()
         return Effect.as(

@@ -41,7 +41,8 @@ export type SlotEvent =
   /** Recovery has claimed the execution for this instance. */
   | {
       readonly _tag: "Claimed"
-      readonly takenUp: TakenUp
+      /** Undefined: what the claim has read may be old, so the execution is loaded again. */
+      readonly takenUp: TakenUp | undefined
       readonly since: number
       /** Those that wait in the stored inbox. */
       readonly inputs: ReadonlyArray<Inbox.PendingInput>

@@ -726,5 +726,13 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: "Math.max(1, self.batch >> 1)",
     replace: "self.batch",
     tests: ["test/orchestrator/Recovery.test.ts"]
+  },
+  {
+    rule: "I28",
+    what: "a claim whose answer comes late runs an execution again from the state that it has read",
+    file: "src/orchestrator/ExecutionSupervisor.ts",
+    find: "const isStale = this.admission.isStale(uuid)",
+    replace: "const isStale = false",
+    tests: ["test/orchestrator/ownership.test.ts"]
   }
 ]

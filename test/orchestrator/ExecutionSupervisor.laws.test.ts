@@ -315,7 +315,7 @@ it.effect("every caller is told once, places are given back, and a stop leaves n
             assert.strictEqual(loop.twice(), 0, `SEED=${seed}: two runners of one execution`)
             assert.isAtMost(loop.running.size, 2, `SEED=${seed}: more runners than places (I20)`)
             assert.includeMembers(
-              active.holds().map(({ uuid }) => uuid),
+              active.claimBegins().map(({ uuid }) => uuid),
               [...loop.running.keys()]
             )
           }

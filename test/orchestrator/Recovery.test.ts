@@ -40,8 +40,9 @@ it.effect("C7 a claim that is too large to be answered in time is made with fewe
             )
           : Result.succeed(execution),
       active: {
+        claimBegins: () => [],
+        claimEnds: () => {},
         goAlone: () => {},
-        holds: () => [],
         lose: () => {},
         offer: () => {},
         resume: () => {},

@@ -54,3 +54,38 @@ it.effect("C16 an input that comes to another instance is refused by the owner, 
     assert.strictEqual((yield* Fiber.join(running)).status, "finished")
   })
 )
+
+it.effect("I28 a claim that brings an execution as it was before does not run its step again", () =>
+  Effect.gen(function* () {
+    const gate = Deferred.makeUnsafe<void>()
+    const answer = Deferred.makeUnsafe<void>()
+    const slow = Saga.make("Slow", { context: {} }).pipe(
+      Saga.local("wait", { execute: () => Effect.andThen(write("begun"), Deferred.await(gate)) }),
+      Saga.commit
+    )
+    const world = yield* makeWorld({ keep: 10 })
+    const { repository } = world.store
+    const { claim } = repository
+    let brought: ReadonlyArray<string> = []
+    const one = yield* open(world, { ...config, sagas: [slow] })
+    const running = yield* Effect.forkChild(one.use(SagaManager.run(slow, { context: {} })))
+    yield* until("the step runs", () => lines(world).length === 1)
+    // The claim was sent before the execution began, so it does not say that this process has it; its answer comes late.
+    Object.assign(repository, {
+      claim: (request: Parameters<typeof claim>[0]) =>
+        Effect.tap(claim({ ...request, holds: [] }), ({ executions }) => {
+          brought = executions.map(({ status }) => status)
+          Object.assign(repository, { claim })
+          return Deferred.await(answer)
+        })
+    })
+    yield* TestClock.adjust("3 seconds")
+    yield* until("the claim has read it", () => brought.length === 1)
+    assert.deepStrictEqual(brought, ["running"])
+    yield* Deferred.succeed(gate, undefined)
+    assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+    yield* Deferred.succeed(answer, undefined)
+    yield* quiet
+    assert.deepStrictEqual(lines(world), ["begun"])
+  })
+)

@@ -110,7 +110,10 @@ const round = Effect.fnUntraced(
       },
       SagaExecutionRepositoryError: ({ reason }) => {
         self.batch = Math.max(1, self.batch >> 1)
-        return Effect.as(Effect.logError("Executions of a former process could not be claimed", { reason }), true)
+        return Effect.as(
+          Effect.logError("The lease could not be renewed, and no executions were claimed", { reason }),
+          true
+        )
       }
     })
 )

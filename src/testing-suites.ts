@@ -4,6 +4,7 @@
  */
 export * as BrokerSuite from "./testing/BrokerSuite.ts"
 export * as CommitterSuite from "./testing/CommitterSuite.ts"
+export * as OwnershipSuite from "./testing/OwnershipSuite.ts"
 export * as ParticipantStoreSuite from "./testing/ParticipantStoreSuite.ts"
 export * as RepositorySuite from "./testing/RepositorySuite.ts"
 export type * as Suite from "./testing/Suite.ts"

@@ -6,6 +6,7 @@ import { Clock, Effect, Latch, Option, Result, Scope, Stream } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Loop from "../ports/Loop.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
@@ -58,16 +59,12 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
 
   const feed = yield* EventFeed.make
   const firstWrites = FirstWrites.make()
-  const drive = yield* ExecutionLoop.make(
-    (written, stored) => {
-      supervisor.stored(stored)
-      firstWrites.stored(stored)
-      feed.publish(written)
-    },
-    membership,
-    hooks,
-    (uuid, error) => supervisor.away(uuid, error)
-  )
+  const onStored = (written: SagaExecution, stored: SagaExecution): void => {
+    supervisor.stored(stored)
+    firstWrites.stored(stored)
+    feed.publish(written)
+  }
+  const drive = yield* ExecutionLoop.make(onStored, membership, hooks, (uuid, error) => supervisor.away(uuid, error))
   const bound = boundIn(registry)
   const load = (uuid: string) =>
     Effect.flatMap(repository.load(uuid), (execution) => Effect.fromResult(bound(execution)))
@@ -103,6 +100,12 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
       load,
       clock,
       service,
+      membership,
+      startElsewhere: (execution) =>
+        Effect.tap(repository.store(execution, { wakeAt: execution.state.updatedAt }), (stored) => {
+          onStored(execution, stored)
+          return membership.wake(stored.uuid)
+        }),
       transactional: enrols,
       takesPart: hooks !== undefined
     }),

@@ -2,7 +2,7 @@
  * How the manager starts an execution: makes it, hands it to the supervisor, and finds the execution that has its name
  * already. The memory repository stores at once, so a saga of local steps has often run before anything is waited for.
  */
-import { type Clock, Effect, type Fiber, Ref } from "effect"
+import { type Clock, type Context, Effect, type Fiber, Ref } from "effect"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
@@ -11,6 +11,7 @@ import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as RequestContext from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
+import type { Membership } from "../ports/SagaOwnership.ts"
 import { UuidGenerator } from "../wire/Uuid.ts"
 import { started, submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor, RunError, Until } from "./ExecutionSupervisor.ts"
@@ -33,6 +34,9 @@ export interface Starter {
   readonly transactional: boolean
   /** The own service has hooks. */
   readonly takesPart: boolean
+  readonly membership: Pick<Membership, "drawsOwn" | "isMine">
+  /** Stores a new execution for the instance that runs it, and tells that one. */
+  readonly startElsewhere: (execution: SagaExecution) => Effect.Effect<SagaExecution, RunError>
 }
 
 /** The doors of the manager that start an execution. They differ in what their caller waits for. */
@@ -56,6 +60,9 @@ export const doors = (starter: Starter): Pick<SagaManager["Service"], "run" | "s
     )
 })
 
+/** A uuid is drawn so often, at most, until its execution runs here. */
+const maxDraws = 10_000
+
 /**
  * Starts an execution at once, and gives the effect that waits for it: for its end, or also for a pause. The effect is
  * done already where the saga has run by then.
@@ -71,19 +78,30 @@ const runUnsafe = (
   const execution = create(self, saga, options, request, fiber.getRef(UuidGenerator))
   if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
   const { supervisor } = self
-  const waiting = supervisor.startUnsafe(execution, until, fiber.context)
+  const waiting = begin(self, execution, until, fiber.context)
   const reached = isNamed(options)
     ? Effect.catchTag(waiting, "SagaExecutionConflict", (conflict) =>
         Effect.flatMap(existing(self, execution, conflict), (theirs) =>
           supervisor.isReached(theirs, until) ? Effect.succeed(theirs) : supervisor.wait(theirs.uuid, until)
         ).pipe(
           // The execution was removed while it was looked at: it is started again, and the store says what became of it.
-          Effect.catchTag("SagaExecutionNotFound", () => supervisor.startUnsafe(execution, until, fiber.context))
+          Effect.catchTag("SagaExecutionNotFound", () => begin(self, execution, until, fiber.context))
         )
       )
     : waiting
   return servedBy(request, options.user, reached)
 }
+
+/** The caller may have named an execution that another instance runs. */
+const begin = (
+  { membership, startElsewhere, supervisor }: Starter,
+  execution: SagaExecution,
+  until: Until,
+  caller: Context.Context<never>
+): ReturnType<ExecutionSupervisor["startUnsafe"]> =>
+  membership.drawsOwn === true && !membership.isMine(execution.uuid)
+    ? Effect.flatMap(startElsewhere(execution), ({ uuid }) => supervisor.wait(uuid, until))
+    : supervisor.startUnsafe(execution, until, caller)
 
 /** Starts an execution and gives it as its first write has stored it. */
 const storedOnce = (
@@ -95,8 +113,8 @@ const storedOnce = (
   const request = fiber.getRef(RequestContext.RequestContext)
   const execution = create(self, saga, options, request, fiber.getRef(UuidGenerator))
   if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
-  const begin = Effect.suspend(() => self.supervisor.startUnsafe(execution, "end", fiber.context))
-  const stored = self.firstWrites.await(execution.uuid, begin)
+  const run = Effect.suspend(() => begin(self, execution, "end", fiber.context))
+  const stored = self.firstWrites.await(execution.uuid, run)
   if (!isNamed(options)) return withWarning(request, options.user, stored)
   const same = Effect.flatMap(stored, (theirs) => unlessOther(execution, theirs)).pipe(
     Effect.catchTag("SagaExecutionConflict", (conflict) =>
@@ -111,7 +129,7 @@ const isNamed = ({ startKey, uuid }: UntypedStart): boolean => startKey !== unde
 
 /** A new execution, started and not stored yet. */
 const create = (
-  { clock, registry, service, takesPart, transactional }: Starter,
+  { clock, membership, registry, service, takesPart, transactional }: Starter,
   saga: Definition,
   options: UntypedStart,
   { headers, user = options.user }: RequestContext.RequestContext,
@@ -126,7 +144,7 @@ const create = (
     return new SagaRegistry.SagaNotRegistered({ saga: saga.name, known: registry.sagas.map(({ name }) => name) })
   }
   const now = clock.currentTimeMillisUnsafe()
-  const uuid = options.uuid === undefined ? generator.next(now) : Execution.callerUuid(options.uuid)
+  const uuid = options.uuid === undefined ? newUuid(generator, now, membership) : Execution.callerUuid(options.uuid)
   if (typeof uuid !== "string") return uuid
   const { context, startKey } = options
   const created = Execution.creation(saga, { context, uuid, user, startKey }, now)
@@ -140,6 +158,21 @@ const create = (
         now
       })
     : created
+}
+
+/** A new uuid whose execution runs here. Where every execution does, nobody is asked. */
+const newUuid = (
+  { next }: typeof UuidGenerator.Service,
+  now: number,
+  { drawsOwn, isMine }: Starter["membership"]
+): string => {
+  if (drawsOwn !== true) return next(now)
+  for (let draws = 0; draws < maxDraws; draws++) {
+    const uuid = next(now)
+    if (isMine(uuid)) return uuid
+  }
+  // A defect: an instance that has no executions is not to be given new ones.
+  throw new Error(`none of ${maxDraws} new uuids is for this instance: its ownership gives it no executions`)
 }
 
 /** The execution that has the name of mine. It is an error if it was started with something else (SPEC C9). */

@@ -38,6 +38,8 @@ export interface Membership {
   readonly isAlive: () => boolean
   /** Whether inputs for the execution are judged here, and a new one of this uuid is run here. */
   readonly isMine: (uuid: string) => boolean
+  /** Not every execution is this instance's: new ones get a uuid that is. Absent: any uuid will do. */
+  readonly drawsOwn?: boolean
   /** Takes executions to go on with, and renews the lease. */
   readonly claim: (
     request: Omit<ClaimRequest, "owner" | "leaseMillis" | "former" | "spares">

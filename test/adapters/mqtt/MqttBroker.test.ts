@@ -257,7 +257,7 @@ describe("overload", () => {
     Saga.commit
   )
 
-  it.live("C13 starts are refused while the broker is away for long, and accepted when it is back", () =>
+  it.live("C13 an execution that waits for a broker that is away holds no place, and ends when it is back", () =>
     Effect.gen(function* () {
       const port = yield* laterPort
       const transport = yield* Layer.build(MqttBroker.layer({ url: `mqtt://127.0.0.1:${port}`, protocol: 4 }))
@@ -274,11 +274,9 @@ describe("overload", () => {
       )
       const order = Effect.provideContext(SagaManager.execute(Order, { context: { sku: "book" } }), services)
       const pending = yield* Effect.forEach([1, 2, 3, 4, 5], () => Effect.forkChild(order, { startImmediately: true }))
-      const error = yield* Effect.flip(order)
-      assert.deepInclude(error, { _tag: "SagaOverloaded", limit: "maxPending", value: 5 })
+      const more = yield* Effect.forkChild(order, { startImmediately: true })
       yield* EmbeddedBroker.make({ port })
-      yield* Effect.forEach(pending, Fiber.join)
-      yield* order
+      yield* Effect.forEach([...pending, more], Fiber.join)
     }).pipe(quietly)
   )
 })

@@ -3,6 +3,7 @@ import { connecting } from "./connections.ts"
 import { execution } from "./execution.ts"
 import type { Mutant } from "./Mutant.ts"
 import { ownership } from "./ownership.ts"
+import { owning } from "./owning.ts"
 import { participants } from "./participant.ts"
 import { recovery } from "./recovery.ts"
 import { writing } from "./writing.ts"
@@ -13,5 +14,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...participants,
   ...recovery,
   ...ownership,
+  ...owning,
   ...connecting
 ]

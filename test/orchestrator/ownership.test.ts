@@ -1,8 +1,9 @@
 /** C20: who runs an execution. What waits has no owner, and one instance goes on with it when it is due. */
-import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Saga, SagaManager } from "effect-saga"
+import { SagaExecution } from "effect-saga/internals"
 import { CreateOrder, context, lines, makeWorld, open, quiet, reserved, until, write } from "../fixtures/manager.ts"
 
 const config = { recoveryInterval: "3 seconds", lease: "9 seconds" } as const
@@ -87,5 +88,122 @@ it.effect("I28 a claim that brings an execution as it was before does not run it
     yield* Deferred.succeed(answer, undefined)
     yield* quiet
     assert.deepStrictEqual(lines(world), ["begun"])
+  })
+)
+
+/** Nobody tells an instance of inputs: it finds them when it claims, or when a write is refused. */
+const deaf = Effect.fnUntraced(function* (saga: Saga.AnyCommitted) {
+  const world = yield* makeWorld({ keep: 10 })
+  Object.assign(world.store.repository, { inputs: Stream.never })
+  const instance = yield* open(world, { sagas: [saga] })
+  return { world, ...instance }
+})
+
+const ask = { target: "stock/Count", content: () => null } as const
+
+/** A step that ends when the gate opens. */
+const gated = (name: string, gate: Deferred.Deferred<void>) => ({
+  execute: () => Effect.andThen(write(name), Deferred.await(gate))
+})
+
+describe("inputs that nobody has told of", () => {
+  it.effect("C16 no wait begins over an input that was not read", () => {
+    const gate = Deferred.makeUnsafe<void>()
+    const saga = Saga.make("Waits", { context: {} }).pipe(
+      Saga.local("one", gated("one", gate)),
+      Saga.remote("two", { execute: ask }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const { use, world } = yield* deaf(saga)
+      const running = yield* Effect.forkChild(Effect.exit(use(SagaManager.run(saga, { context: {} }))))
+      yield* until("the step runs", () => lines(world).length === 1)
+      const { repository } = world.store
+      const [{ uuid } = { uuid: "" }] = (yield* repository.find({})).items
+      assert.strictEqual(yield* repository.submit({ uuid, id: "c", input: { _tag: "Cancel" }, at: 0 }), "stored")
+      yield* Deferred.succeed(gate, undefined)
+      // No time passes, so nothing but the refused write has made it read its inbox.
+      yield* until("it is cancelled", () => running.pollUnsafe() !== undefined)
+      const writes = world.story.filter((line) => line.startsWith("stored"))
+      assert.strictEqual(writes.length, 2)
+      assert.include(writes[1], "RollbackStarted")
+    })
+  })
+
+  it.effect("C16 no deadline is applied over a reply that was not read", () => {
+    const gate = Deferred.makeUnsafe<void>()
+    const saga = Saga.make("Late", { context: {} }).pipe(
+      Saga.parallel("both", {
+        asked: Saga.remote("asked", { execute: ask, timeout: "10 seconds" }),
+        here: Saga.local("here", gated("here", gate))
+      }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const { use, world } = yield* deaf(saga)
+      const running = yield* Effect.forkChild(use(SagaManager.run(saga, { context: {} })))
+      yield* until("it has asked", () => world.wire.sent.length === 1 && lines(world).length === 1)
+      const { saga: uuid, ...envelope } = world.wire.sent[0]!.envelope
+      const input = { _tag: "Reply", inReplyTo: envelope.id, sender: "stock", status: 200, relatedServices: [] }
+      yield* world.store.repository.submit({ uuid, id: "r", input, at: 1_000 })
+      yield* TestClock.adjust("11 seconds")
+      yield* Deferred.succeed(gate, undefined)
+      yield* quiet
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+    })
+  })
+})
+
+it.effect("C20 an instance whose lease is over by its own clock begins no step before it has renewed", () => {
+  const gate = Deferred.makeUnsafe<void>()
+  const saga = Saga.make("Lapsed", { context: {} }).pipe(
+    Saga.local("one", gated("one", gate)),
+    Saga.local("two", { execute: () => write("two") }),
+    Saga.commit
+  )
+  return Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10 })
+    const { use } = yield* open(world, { ...config, sagas: [saga] })
+    const running = yield* Effect.forkChild(use(SagaManager.run(saga, { context: {} })))
+    yield* until("the step runs", () => lines(world).length === 1)
+    // It can write, but it cannot say that it lives.
+    world.store.fault = (operation) => (operation === "claim" ? { reason: "unavailable" } : undefined)
+    yield* TestClock.adjust("13 seconds")
+    yield* Deferred.succeed(gate, undefined)
+    yield* quiet
+    yield* TestClock.adjust("1 second")
+    assert.deepStrictEqual(lines(world), ["one"])
+    world.store.fault = () => undefined
+    yield* TestClock.adjust("4 seconds")
+    assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+    assert.deepStrictEqual(lines(world), ["one", "two"])
+  })
+})
+
+it.effect("C20 a reply to an execution that another instance has just claimed goes into the inbox of that one", () =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10 })
+    const { repository } = world.store
+    const { store } = repository
+    const [owner, now] = ["another", 0]
+    yield* repository.claim({ owner, now, limit: 0, leaseMillis: 60_000, holds: [] })
+    // The claim of the other one comes between the load and the write of this one.
+    Object.assign(repository, {
+      store: (...[execution, hint]: Parameters<typeof store>) => {
+        const isReply = SagaExecution.unstored(execution).some(({ _tag }) => _tag === "ReplyReceived")
+        const claimed = isReply ? repository.take({ uuid: execution.uuid, owner, now }) : Effect.void
+        return Effect.andThen(claimed, store(execution, hint))
+      }
+    })
+    const { manager, use } = yield* open(world, config)
+    const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+    const { envelope } = world.wire.sent[0]!
+    const reply = { inReplyTo: envelope.id, sender: envelope.service, relatedServices: [], ...reserved } as const
+    assert.strictEqual(yield* manager.reply(uuid, reply), "applied")
+    yield* quiet
+    const { events, revision } = yield* manager.load(uuid)
+    assert.strictEqual(revision, 1)
+    assert.strictEqual(events.at(-1)?._tag, "RequestSent")
+    assert.strictEqual((yield* repository.inbox(uuid)).length, 1)
   })
 )

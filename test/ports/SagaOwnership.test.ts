@@ -1,11 +1,94 @@
-/** The suite of the ownership, by leases and by buckets. */
-import { Layer } from "effect"
+/** The suite of the ownership, by leases and by buckets, and what a member by lease does as time passes. */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Context, Effect, Layer } from "effect"
+import { TestClock } from "effect/testing"
 import { SagaExecutionRepository, SagaOwnership } from "effect-saga"
 import { OwnershipSuite } from "effect-saga/testing/suites"
+import * as Sample from "../../src/testing/SampleExecutions.ts"
 import * as Buckets from "../fixtures/buckets.ts"
 
-OwnershipSuite.suite(
-  "leases in memory",
-  Layer.provideMerge(SagaOwnership.layerLease, SagaExecutionRepository.layerMemory)
-)
-OwnershipSuite.suite("buckets in memory", Layer.provideMerge(Buckets.layer, SagaExecutionRepository.layerMemory))
+const memory = SagaExecutionRepository.layerMemory
+
+OwnershipSuite.suite("leases in memory", Layer.provideMerge(SagaOwnership.layerLease, memory))
+OwnershipSuite.suite("buckets in memory", Layer.provideMerge(Buckets.layer, memory))
+
+type Repository = SagaExecutionRepository.SagaExecutionRepository["Service"]
+
+/** Members by leases of nine seconds on one repository. `claims` may hold a claim back. */
+const world = Effect.fnUntraced(function* (claims: (claim: Repository["claim"]) => Repository["claim"] = (it) => it) {
+  const { SagaExecutionRepository: Port } = SagaExecutionRepository
+  const inner = Context.get(yield* Layer.build(Layer.fresh(memory)), Port)
+  const repository: Repository = { ...inner, claim: claims(inner.claim) }
+  const built = yield* Layer.build(Layer.provide(SagaOwnership.layerLease, Layer.succeed(Port, repository)))
+  const { join } = Context.get(built, SagaOwnership.SagaOwnership)
+  const member = (id: string) =>
+    join({ id, service: "orders", lease: 9_000, leave: () => Effect.void, look: Effect.void })
+  return { repository, one: yield* member("one"), two: yield* member("two") }
+})
+
+const claimed = Effect.fnUntraced(function* (
+  { claim }: SagaOwnership.Membership,
+  holds: ReadonlyArray<SagaExecutionRepository.Held> = []
+) {
+  const { executions } = yield* claim({ limit: 10, now: yield* Clock.currentTimeMillis, holds })
+  return executions.map(({ uuid }) => uuid)
+})
+
+describe("a member by lease", () => {
+  it.effect("C20 is alive by its own clock for one lease, and again once it has renewed", () =>
+    Effect.gen(function* () {
+      const { one } = yield* world()
+      yield* claimed(one)
+      yield* TestClock.adjust("8999 millis")
+      assert.isTrue(one.isAlive())
+      yield* TestClock.adjust("1 millis")
+      assert.isFalse(one.isAlive())
+      yield* claimed(one)
+      assert.isTrue(one.isAlive())
+    })
+  )
+
+  it.effect("C20 has a lease that counts from before the claim: its answer may take long", () =>
+    Effect.gen(function* () {
+      const { one } = yield* world((claim) => (request) => Effect.tap(claim(request), () => Effect.sleep("6 seconds")))
+      const claiming = yield* Effect.forkChild(claimed(one))
+      yield* TestClock.adjust("6 seconds")
+      assert.deepStrictEqual(claiming.pollUnsafe()?._tag, "Success")
+      assert.isTrue(one.isAlive())
+      yield* TestClock.adjust("3 seconds")
+      assert.isFalse(one.isAlive())
+    })
+  )
+
+  it.effect("C20 has a new name after its lease was over, with all that nobody took", () =>
+    Effect.gen(function* () {
+      const { one, repository, two } = yield* world()
+      for (const member of [one, two]) yield* claimed(member)
+      const { owner } = one
+      const held = yield* repository.store(Sample.started(Sample.created()), { owner })
+      yield* TestClock.adjust("10 seconds")
+      yield* claimed(one, [held])
+      assert.strictEqual(owner, "one#1")
+      assert.strictEqual(one.owner, "one#2")
+      const now = yield* Clock.currentTimeMillis
+      yield* claimed(two)
+      assert.strictEqual(yield* two.take({ uuid: held.uuid, now }), "one#2")
+    })
+  )
+
+  it.effect("C20 takes nothing from others for one lease after it was without the repository itself", () =>
+    Effect.gen(function* () {
+      const { one, repository, two } = yield* world()
+      for (const member of [one, two]) yield* claimed(member)
+      const { uuid } = yield* repository.store(Sample.started(Sample.created()), { owner: two.owner })
+      // Both were away. The one that comes first does not know whether the other one lives.
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* claimed(one), [])
+      assert.strictEqual(yield* one.take({ uuid, now: yield* Clock.currentTimeMillis }), "two#1")
+      yield* TestClock.adjust("8 seconds")
+      assert.deepStrictEqual(yield* claimed(one), [])
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(yield* claimed(one), [uuid])
+    })
+  )
+})

@@ -1,0 +1,113 @@
+/** SPEC C16 and C20 on the side of the orchestrator: who writes, who begins, and what is read before a wait. */
+import type { Mutant } from "./Mutant.ts"
+
+const ownership = "test/orchestrator/ownership.test.ts"
+const buckets = "test/orchestrator/buckets.test.ts"
+const member = "test/ports/SagaOwnership.test.ts"
+const port = "src/ports/SagaOwnership.ts"
+const loop = "src/orchestrator/ExecutionLoop.ts"
+const plan = "src/orchestrator/LoopPlan.ts"
+const start = "src/orchestrator/StartExecution.ts"
+
+export const owning: ReadonlyArray<Mutant> = [
+  // ---- C16 -----------------------------------------------------------------------------------------------------
+  {
+    rule: "C16",
+    what: "a wait begins over an input that was not read",
+    file: loop,
+    find: "waiting: (wakeAt) => ({ wakeAt, closes: true })",
+    replace: "waiting: (wakeAt) => ({ wakeAt })",
+    tests: [ownership]
+  },
+  {
+    rule: "C16",
+    what: "a deadline is applied over a reply that was not read",
+    file: plan,
+    find: "const closes = state.direction !== before.direction || state.parked !== before.parked",
+    replace: "const closes = false",
+    tests: [ownership]
+  },
+  {
+    rule: "C16",
+    what: "an input that comes to an instance that does not have the execution is judged there",
+    file: "src/orchestrator/ExecutionSupervisor.ts",
+    find: "    if (!isMine(uuid)) {",
+    replace: '    if (uuid === "") {',
+    tests: [buckets]
+  },
+  // ---- C20: who has it -----------------------------------------------------------------------------------------
+  {
+    rule: "C20",
+    what: "a write takes an execution from an instance that is at work on it",
+    file: plan,
+    find: "const takes = !isHeld && execution.revision > 0",
+    replace: "const takes = !isHeld && execution.revision < 0",
+    tests: [ownership]
+  },
+  {
+    rule: "C20",
+    what: "a new execution gets a uuid that is another instance's",
+    file: start,
+    find: "    if (isMine(uuid)) return uuid",
+    replace: '    if (isMine(uuid) || uuid !== "") return uuid',
+    tests: [buckets]
+  },
+  {
+    rule: "C20",
+    what: "an execution that its caller has named runs at two instances",
+    file: start,
+    find: "membership.drawsOwn === true && !membership.isMine(execution.uuid)",
+    replace: 'membership.drawsOwn === true && execution.uuid === ""',
+    tests: [buckets]
+  },
+  // ---- C20: epochs ---------------------------------------------------------------------------------------------
+  {
+    rule: "C20",
+    what: "an instance with a new name does not say its former one",
+    file: port,
+    find: "        this.former = owner\n",
+    replace: "        this.former = this.id\n",
+    tests: [member]
+  },
+  {
+    rule: "C20",
+    what: "an instance that was away takes from others at once",
+    file: port,
+    find: "      if (!this.isWithinLease(begun.nanos)) this.sparesUntil = begun.nanos + this.nanos\n",
+    replace: "",
+    tests: [member]
+  },
+  {
+    rule: "C20",
+    what: "an instance that was away spares others by claims, and not by what it takes",
+    file: port,
+    find: "...(sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil && { spares: true })",
+    replace: "",
+    tests: [member]
+  },
+  {
+    rule: "C20",
+    what: "a lease counts from the answer to the claim",
+    file: port,
+    find: "          this.renewed = begun\n",
+    replace: "          this.renewed = this.moment()\n",
+    tests: [member]
+  },
+  // ---- C20: nothing begins without a lease -----------------------------------------------------------------------
+  {
+    rule: "C20",
+    what: "an instance counts itself as alive for ever",
+    file: port,
+    find: "return nanos - this.renewed.nanos < this.nanos",
+    replace: "return nanos - this.renewed.nanos < this.nanos || nanos > 0n",
+    tests: [member]
+  },
+  {
+    rule: "C20",
+    what: "a step begins although the lease is over",
+    file: loop,
+    find: "    if (act.work.length > 0 && membership?.isAlive() === false) return untilAlive(self, act, now)\n",
+    replace: "",
+    tests: [ownership]
+  }
+]

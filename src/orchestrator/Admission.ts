@@ -30,6 +30,8 @@ export class Admission {
   private isHandingOut = false
   /** Executions whose runners have ended since a claim was sent. Undefined: no claim is under way. */
   private endedSince: Set<string> | undefined
+  /** The revisions of the executions that this process had when the last claim was sent. */
+  private listed: ReadonlyMap<string, number> = new Map()
 
   constructor(options: { readonly maxRunning: number; readonly maxPending: number }) {
     this.maxRunning = options.maxRunning
@@ -59,16 +61,15 @@ export class Admission {
 
   /** The executions that this process has. One whose runner has failed is not given to it again meanwhile. */
   private get holds(): ReadonlyArray<Held> {
-    return Array.from(this.slots, ([uuid, slot]) => ({
-      uuid,
-      revision: (isActive(slot) && slot.inbox.revision) || anyRevision
-    }))
+    return Array.from(this.slots, ([uuid, slot]) => ({ uuid, revision: revisionOf(slot) }))
   }
 
   /** A claim is sent. Gives the executions that this process has. */
   claimBegins(): ReadonlyArray<Held> {
+    const { holds } = this
     this.endedSince = new Set()
-    return this.holds
+    this.listed = new Map(holds.map(({ revision, uuid }) => [uuid, revision]))
+    return holds
   }
 
   /** The executions that a claim has brought are taken up. */
@@ -79,6 +80,12 @@ export class Admission {
   /** A runner of this process has ended since the claim was sent: the claim may bring the execution as it was before. */
   isStale(uuid: string): boolean {
     return this.endedSince?.has(uuid) === true
+  }
+
+  /** The execution was written or loaded since the claim was sent: who had it when the claim read it says nothing. */
+  isNewer(uuid: string): boolean {
+    const slot = this.slots.get(uuid)
+    return slot !== undefined && this.listed.has(uuid) && this.listed.get(uuid) !== revisionOf(slot)
   }
 
   get isFull(): boolean {
@@ -191,3 +198,5 @@ export class Admission {
     turn.isPromised = false
   }
 }
+
+const revisionOf = (slot: Slot): number => (isActive(slot) && slot.inbox.revision) || anyRevision

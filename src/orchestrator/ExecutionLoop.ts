@@ -103,6 +103,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Plan, store, act, repeat. A write that fails ends it; `self` keeps how far it has come. */
   const turn = (self: Run, now: number): Effect.Effect<LoopResult, StorageError> => {
+    if (isLeft(self)) return takeAgain(self, now)
     if (self.inbox.inputs.length > 0) judgeInputs(self, now, policy)
     if (self.inbox.stop === "asked") self.inbox.stop = "seen"
     const { execution, next } = plan(self, self.inFlight, now, schedule, hints)
@@ -111,6 +112,8 @@ export const make = Effect.fnUntraced(function* (
     if (next._tag !== "Store") return answer(self, next, now, false)
     const { hint, then } = next
     self.hint = hint
+    // What was gained is kept until the lease is renewed, as while the store is away. Nobody has a new execution.
+    if (execution.revision > 0 && membership?.isAlive() === false) return Effect.fail(Record.notRenewed)
     self.inbox.isWriting = true
     return Effect.flatMap(repository.store(execution, hint), (stored) => {
       self.inbox.isWriting = false
@@ -133,7 +136,7 @@ export const make = Effect.fnUntraced(function* (
         inbox.judged = []
       }
     }
-    if (inbox.inputs.length === 0) return follow(self, act, now)
+    if (inbox.inputs.length === 0 && !isLeft(self)) return follow(self, act, now)
     postpone(self, act.work)
     return Effect.suspend(() => turn(self, now))
   }
@@ -179,6 +182,21 @@ export const make = Effect.fnUntraced(function* (
       isOver() ? Effect.void : Effect.andThen(Effect.sleep(untilRenewed), wait)
     )
     return Effect.flatMap(wait, () => turn(self, Math.max(now, self.clock.currentTimeMillisUnsafe())))
+  }
+
+  /** What is stored may be another instance's by now. A process that stops begins nothing, and leaves it as it is. */
+  const isLeft = (self: Run): boolean =>
+    (self.isUnsure || (self.isHeld && record.isFormerly(self))) &&
+    self.inbox.stop === undefined &&
+    self.inFlight?.isJoint !== true
+
+  /** Takes the execution again before anything begins or is written. What is to begin is not half done. */
+  const takeAgain = (self: Run, now: number): Effect.Effect<LoopResult, StorageError> => {
+    if (self.execution.state.unstored === 0) {
+      const planned = plan(self, self.inFlight, now, schedule, hints).next
+      postpone(self, planned._tag === "Store" ? planned.then.work : planned.work)
+    }
+    return Effect.flatMap(record.claimAgain(self, observe(self)), () => next(self))
   }
 
   const scopeOf = ({ clock, definition, execution, fiberContext }: Run): PerformStep.ExecutionScope => ({
@@ -263,6 +281,7 @@ export const make = Effect.fnUntraced(function* (
         inbox,
         elsewhere: undefined,
         isHeld,
+        isUnsure: false,
         hint: undefined,
         gains,
         unbegun: undefined,

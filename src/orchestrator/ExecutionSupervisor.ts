@@ -68,7 +68,7 @@ export interface ExecutionSupervisor {
   readonly goAlone: () => void
   /** Ends the work on executions that are another instance's from now on, and waits until none of it runs. */
   readonly leave: (isGone: (uuid: string) => boolean) => Effect.Effect<void>
-  /** Stops the runner of an execution that another instance has taken. Its callers wait for that one (SPEC C7). */
+  /** Stops the runner of an execution that the claim has found with another instance. Its callers wait for that one (SPEC C7). */
   readonly lose: (uuid: string) => void
   /** How many more executions may run. */
   readonly room: () => number
@@ -425,7 +425,9 @@ class Supervisor implements ExecutionSupervisor {
       return Fiber.awaitAll(fibers)
     })
 
-  readonly lose: ExecutionSupervisor["lose"] = (uuid) => this.on(uuid, { _tag: "Lost" })
+  readonly lose: ExecutionSupervisor["lose"] = (uuid) => {
+    if (!this.admission.isNewer(uuid)) this.on(uuid, { _tag: "Lost" })
+  }
 
   readonly stored: ExecutionSupervisor["stored"] = (execution) => {
     if (this.waiters.hasOutcomes) this.waiters.tell(execution.uuid, execution)

@@ -26,6 +26,8 @@ export interface Progress {
   elsewhere: string | undefined
   /** What is stored says that this instance is at work on the execution. */
   isHeld: boolean
+  /** Another instance may have taken the execution since the last write: it is taken again before anything else. */
+  isUnsure: boolean
   /** The hint of the write that was tried last. */
   hint: Hint | undefined
   /** Facts since the last write that came from work and inputs, in order. Facts that were only decided are not among them. */
@@ -112,6 +114,7 @@ export const reconcile = (self: Progress, newer: Takeover.TakenUp, now: number, 
   self.announces = true
   self.elsewhere = newer.elsewhere
   self.isHeld = newer.isHeld
+  self.isUnsure = false
   if (newer.elsewhere !== undefined) return leave(self, latest)
   let { state } = latest
   const standing = new Set<Inbox.Judged>()

@@ -7,7 +7,12 @@ import type { Definition } from "../definition/SagaStep.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
-import type { Hint, SagaExecutionRepository, SagaRepositoryUnsupported } from "../ports/SagaExecutionRepository.ts"
+import {
+  type Hint,
+  type SagaExecutionRepository,
+  SagaExecutionRepositoryError,
+  type SagaRepositoryUnsupported
+} from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
 import * as Inbox from "./Inbox.ts"
@@ -41,6 +46,10 @@ export interface RecordFacts {
   readonly recover: (self: Progress, error: StorageError, observer: Observer) => Effect.Effect<void, StorageError>
   /** Goes on from what is stored, and from the inputs that wait there. */
   readonly reload: (self: Progress, observer: Observer) => Effect.Effect<void, StorageError>
+  /** Takes an execution again that another instance may have taken since the last write, and goes on as `reload`. */
+  readonly claimAgain: (self: Progress, observer: Observer) => Effect.Effect<void, StorageError>
+  /** Whether the last write names this instance by a name that it had before its lease was over. */
+  readonly isFormerly: (self: Progress) => boolean
   /** Gives the execution back until `wakeAt`. False: there is something to do first, or another instance has it. */
   readonly giveBack: (self: Progress, wakeAt: number) => Effect.Effect<boolean, StorageError>
 }
@@ -67,6 +76,7 @@ export const make = (options: {
     self.execution = stored
     self.inbox.revision = stored.revision
     self.isHeld = self.hint?.wakeAt === undefined
+    self.isUnsure = false
     self.gains = none
     if (!self.announces) return undefined
     self.announces = false
@@ -118,7 +128,12 @@ export const make = (options: {
     observer: Observer
   ): Effect.fn.Return<void, StorageError> {
     const { execution } = self
-    const store = Effect.suspend(() => repository.store(execution, hintOfNow(self)))
+    const { hint: planned } = self
+    const store = Effect.suspend(() => {
+      if (execution.revision > 0 && membership?.isAlive() === false) return Effect.fail(notRenewed)
+      self.hint = hintOfNow(self)
+      return repository.store(execution, self.hint)
+    })
     let stored = yield* Effect.result(Effect.retry(store, { schedule: untilStored, while: isUnavailable }))
     // Before the first write nothing has happened: such a start fails, and leaves nothing.
     const holds = execution.revision > 0 && onAway !== undefined
@@ -131,8 +146,21 @@ export const make = (options: {
     if (isUnavailable(stored.failure)) return yield* Effect.fail(stored.failure)
     const mine =
       stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined
-    return yield* mine === undefined ? recover(self, stored.failure, observer) : written(self, mine)
+    if (mine === undefined) return yield* recover(self, stored.failure, observer)
+    self.hint = planned
+    yield* writtenLongAgo(self, mine)
   })
+
+  /** The write has landed at an earlier time than now: another instance may have claimed the execution since (SPEC C20). */
+  const writtenLongAgo = (self: Progress, mine: SagaExecution): Effect.Effect<void> =>
+    Effect.andThen(
+      written(self, mine),
+      Effect.sync(() => (self.isUnsure = membership !== undefined && self.isHeld))
+    )
+
+  /** Whether the last write names the instance as it was called before its lease was over. */
+  const isFormerly = ({ hint }: Progress): boolean =>
+    membership !== undefined && hint?.owner !== undefined && hint.owner !== membership.owner
 
   /** The instance may have a new name since the write was planned. */
   const hintOfNow = ({ hint = {} }: Progress): Hint =>
@@ -158,12 +186,22 @@ export const make = (options: {
   return {
     recorded,
     written,
+    isFormerly,
+    claimAgain: Effect.fnUntraced(function* (self, observer) {
+      // What was written is in the log: its senders are told, and it is not judged again.
+      if (self.execution.state.unstored === 0) {
+        Inbox.complete(self.inbox.judged, self.execution)
+        self.inbox.judged = none
+      }
+      yield* Effect.retry(reload(self, observer), { schedule: whileAway, while: isUnavailable })
+      self.hint = undefined
+    }),
     notCommitted: Effect.fnUntraced(function* (self, record, error) {
       if (!isUnavailable(error)) return yield* Effect.fail(error)
       const mine = yield* ownWrite(record, self.definition)
       if (mine !== undefined) {
         self.execution = record
-        return yield* written(self, mine)
+        return yield* writtenLongAgo(self, mine)
       }
       if (++self.failedCommits > maxFailedCommits) return yield* Effect.fail(error)
       yield* Effect.sleep(Math.min(2_000, 50 * 2 ** self.failedCommits))
@@ -175,6 +213,9 @@ export const make = (options: {
 }
 
 const none: ReadonlyArray<never> = []
+
+/** An instance whose lease is over writes nothing: another one may have claimed the execution (SPEC C20). */
+export const notRenewed = new SagaExecutionRepositoryError({ operation: "store", reason: "unavailable" })
 
 /** Publishes the messages of a write. Most writes have none. */
 const announce = (broker: Broker.Broker["Service"], written: SagaExecution): Effect.Effect<void> | undefined => {

@@ -80,6 +80,8 @@ class Lease implements Membership {
   /** When the lease was renewed last: by the monotonic clock in nanoseconds, and by the other one in milliseconds. */
   private renewed: { readonly nanos: bigint; readonly at: number }
   owner: string
+  /** Executions taken while a claim is under way, which may have found them before: they are not lost. */
+  private taken: Set<string> | undefined
   /** The repository knows no leases, so there are no other instances. */
   private isAlone = false
 
@@ -123,12 +125,14 @@ class Lease implements Membership {
       // The lease counts from before the claim: its answer may take long.
       const begun = this.moment()
       if (!this.isWithinLease(begun.nanos)) this.sparesUntil = begun.nanos + this.nanos
-      return Effect.tap(this.claimNow(request, begun.nanos < this.sparesUntil), () =>
-        Effect.sync(() => {
-          this.renewed = begun
-          this.former = undefined
-        })
-      )
+      const taken = new Set<string>()
+      this.taken = taken
+      return Effect.map(this.claimNow(request, begun.nanos < this.sparesUntil), (claimed) => {
+        this.renewed = begun
+        this.former = undefined
+        this.taken = undefined
+        return taken.size === 0 ? claimed : { ...claimed, lost: claimed.lost.filter((uuid) => !taken.has(uuid)) }
+      })
     })
 
   private claimNow(
@@ -159,15 +163,34 @@ class Lease implements Membership {
   }
 
   readonly take: Membership["take"] = (request) =>
-    Effect.suspend(() => {
-      const { former, owner, sparesUntil } = this
+    Effect.tap(
+      Effect.flatMap(this.takeNow(request, this.former), (holder) =>
+        // A write under a name that the instance had before has landed late: it is its own all the same.
+        this.isFormer(holder) ? this.takeNow(request, holder) : Effect.succeed(holder)
+      ),
+      (holder) => Effect.sync(() => holder === this.owner && this.taken?.add(request.uuid))
+    )
+
+  private takeNow(
+    request: Parameters<Membership["take"]>[0],
+    former: string | undefined
+  ): Effect.Effect<string, SagaExecutionRepositoryError> {
+    return Effect.suspend(() => {
+      const { owner, sparesUntil } = this
+      // Who has not renewed was without the repository, and so were the others, perhaps.
+      const spares = !this.isAlive() || (sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil)
       return this.repository.take({
         ...request,
         owner,
         ...(former !== undefined && { former }),
-        ...(sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil && { spares: true })
+        ...(spares && { spares })
       })
     })
+  }
+
+  private isFormer(holder: string): boolean {
+    return holder !== this.owner && holder.startsWith(`${this.id}#`)
+  }
 
   readonly giveBack: Membership["giveBack"] = (request) => this.repository.giveBack({ ...request, owner: this.owner })
 

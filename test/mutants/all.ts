@@ -1,6 +1,7 @@
 /** Every rule that `npm run mutants` takes out. */
 import { connecting } from "./connections.ts"
 import { execution } from "./execution.ts"
+import { lateWrites } from "./lateWrites.ts"
 import type { Mutant } from "./Mutant.ts"
 import { ownership } from "./ownership.ts"
 import { owning } from "./owning.ts"
@@ -13,6 +14,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...execution,
   ...participants,
   ...recovery,
+  ...lateWrites,
   ...ownership,
   ...owning,
   ...connecting

@@ -64,6 +64,7 @@ const progress = (
   inbox: Inbox.make(inputs),
   elsewhere: undefined,
   isHeld: true,
+  isUnsure: false,
   hint: undefined,
   gains: [],
   unbegun: undefined,

@@ -1,0 +1,85 @@
+/** SPEC C20 and I28: writes and claims that are answered late, and instances whose lease is over. */
+import type { Mutant } from "./Mutant.ts"
+
+const late = "test/orchestrator/lateWrites.test.ts"
+const loop = "src/orchestrator/ExecutionLoop.ts"
+const facts = "src/orchestrator/RecordFacts.ts"
+const port = "src/ports/SagaOwnership.ts"
+const supervisor = "src/orchestrator/ExecutionSupervisor.ts"
+
+export const lateWrites: ReadonlyArray<Mutant> = [
+  {
+    rule: "C20",
+    what: "a write that lands under a former name is not taken again",
+    file: loop,
+    find: "(self.isUnsure || (self.isHeld && record.isFormerly(self))) &&",
+    replace: "self.isUnsure &&",
+    tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "a write found after a lost answer is not taken again",
+    file: facts,
+    find: "(self.isUnsure = membership !== undefined && self.isHeld)",
+    replace: "(self.isUnsure = false)",
+    tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "after a lost answer a step that has not begun counts as half done",
+    file: loop,
+    find: `postpone(self, planned._tag === "Store" ? planned.then.work : planned.work)`,
+    replace: "",
+    tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "an instance whose lease is over writes",
+    file: loop,
+    find: `    if (execution.revision > 0 && membership?.isAlive() === false) return Effect.fail(Record.notRenewed)
+`,
+    replace: "",
+    tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "an instance whose lease is over tries a write again",
+    file: facts,
+    find: `      if (execution.revision > 0 && membership?.isAlive() === false) return Effect.fail(notRenewed)
+`,
+    replace: "",
+    tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "who has not renewed takes executions from others",
+    file: port,
+    find: "!this.isAlive() || (sparesUntil",
+    replace: "(sparesUntil",
+    tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "what names a former name of the instance counts as another's",
+    file: port,
+    find: "this.isFormer(holder) ? this.takeNow(request, holder) : Effect.succeed(holder)",
+    replace: "Effect.succeed(holder)",
+    tests: [late]
+  },
+  {
+    rule: "I28",
+    what: "an execution that was taken since the claim was read is lost",
+    file: port,
+    find: "claimed.lost.filter((uuid) => !taken.has(uuid))",
+    replace: "claimed.lost",
+    tests: [late]
+  },
+  {
+    rule: "I28",
+    what: "an execution that was written since the claim was sent is lost",
+    file: supervisor,
+    find: "if (!this.admission.isNewer(uuid)) this.on",
+    replace: "this.on",
+    tests: [late]
+  }
+]

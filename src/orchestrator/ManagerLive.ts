@@ -102,10 +102,10 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
       service,
       membership,
       startElsewhere: (execution) =>
-        Effect.tap(repository.store(execution, { wakeAt: execution.state.updatedAt }), (stored) => {
-          onStored(execution, stored)
-          return membership.wake(stored.uuid)
-        }),
+        Effect.tap(repository.store(execution, { wakeAt: execution.state.updatedAt }), (stored) =>
+          // Told last: a caller that waits for the first write only gives up this effect then.
+          Effect.map(membership.wake(stored.uuid), () => onStored(execution, stored))
+        ),
       transactional: enrols,
       takesPart: hooks !== undefined
     }),

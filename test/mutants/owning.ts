@@ -81,7 +81,7 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance that was away spares others by claims, and not by what it takes",
     file: port,
-    find: "...(sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil && { spares: true })",
+    find: " || (sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil)",
     replace: "",
     tests: [member]
   },
@@ -89,8 +89,8 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a lease counts from the answer to the claim",
     file: port,
-    find: "          this.renewed = begun\n",
-    replace: "          this.renewed = this.moment()\n",
+    find: "        this.renewed = begun\n",
+    replace: "        this.renewed = this.moment()\n",
     tests: [member]
   },
   // ---- C20: nothing begins without a lease -----------------------------------------------------------------------

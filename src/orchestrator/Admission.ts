@@ -164,18 +164,27 @@ export class Admission {
     // A runner that ends while others are launched has its place handed out by the loop below: the stack does not grow.
     if (this.isHandingOut) return
     this.isHandingOut = true
-    while (this.taken < this.maxRunning) {
-      const launch = this.queue.next()
-      if (launch !== undefined) launch()
-      else {
-        const turn = this.starts.shift()
-        if (turn === undefined) break
-        this.taken++
-        turn.isPromised = true
-        Deferred.doneUnsafe(turn.come, Effect.void)
-      }
+    // A launch that throws is a bug of one execution: others get their places at the next call (SPEC I29).
+    try {
+      while (this.taken < this.maxRunning && this.handOut()) {}
+    } finally {
+      this.isHandingOut = false
     }
-    this.isHandingOut = false
+  }
+
+  /** False: nobody waits for a place. */
+  private handOut(): boolean {
+    const launch = this.queue.next()
+    if (launch !== undefined) {
+      launch()
+      return true
+    }
+    const turn = this.starts.shift()
+    if (turn === undefined) return false
+    this.taken++
+    turn.isPromised = true
+    Deferred.doneUnsafe(turn.come, Effect.void)
+    return true
   }
 
   /** Interrupts the starts that wait, and lets go of the runners: nothing is run here any more. */

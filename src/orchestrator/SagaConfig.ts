@@ -4,8 +4,8 @@
  */
 import { Config, Context, type Duration, Effect, Layer, Schema } from "effect"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
-import type { InvalidSetting } from "../ports/Setting.ts"
 import * as Setting from "../ports/Setting.ts"
+import { InvalidSetting } from "../ports/Setting.ts"
 import { isName } from "../wire/Envelope.ts"
 
 /** The service name cannot be a part of a topic (SPEC C11). */
@@ -120,6 +120,12 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
     })
   const count = (name: "maxRunning" | "maxPending" | "maxInFlight") =>
     Setting.wholeNumber(`SagaConfig.${name}`, all[name], { least: 1 })
+  const recoveryInterval = yield* time("recoveryInterval")
+  const lease = yield* time("lease")
+  if (lease <= recoveryInterval) {
+    const issue = "it must be longer than recoveryInterval, as it is renewed that often; three times as long is good"
+    return yield* new InvalidSetting({ setting: "SagaConfig.lease", issue })
+  }
   return SagaConfig.of({
     service,
     schedule: {
@@ -129,8 +135,8 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
       commitWait: yield* time("commitWait"),
       maxMessageLifetime: yield* time("maxMessageLifetime")
     },
-    recoveryInterval: yield* time("recoveryInterval"),
-    lease: yield* time("lease"),
+    recoveryInterval,
+    lease,
     shutdownGrace: yield* time("shutdownGrace"),
     maxRunning: yield* count("maxRunning"),
     maxPending: yield* count("maxPending"),

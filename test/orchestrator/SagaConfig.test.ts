@@ -71,7 +71,7 @@ describe("settings", () => {
     SAGA_SERVICE: "orders",
     SAGA_REPLY_TIMEOUT: "7 seconds",
     SAGA_MAX_MESSAGE_LIFETIME: "2 hours",
-    SAGA_RECOVERY_INTERVAL: "9 seconds",
+    SAGA_RECOVERY_INTERVAL: "8 seconds",
     SAGA_MAX_RUNNING: "11",
     SAGA_MAX_PENDING: "12",
     SAGA_MAX_IN_FLIGHT: "13"
@@ -82,7 +82,7 @@ describe("settings", () => {
       const config = yield* given(fromEnvironment(names))
       assert.strictEqual(config.service, "orders")
       assert.deepInclude(config.schedule, { replyTimeout: 7_000, maxMessageLifetime: 7_200_000 })
-      assert.deepInclude(config, { recoveryInterval: 9_000, maxRunning: 11, maxPending: 12, maxInFlight: 13 })
+      assert.deepInclude(config, { recoveryInterval: 8_000, maxRunning: 11, maxPending: 12, maxInFlight: 13 })
     })
   )
 
@@ -93,7 +93,7 @@ describe("settings", () => {
           service: "orders",
           replyTimeout: "7 seconds",
           maxMessageLifetime: "2 hours",
-          recoveryInterval: "9 seconds",
+          recoveryInterval: "8 seconds",
           maxRunning: 11,
           maxPending: 12,
           maxInFlight: 13
@@ -184,7 +184,8 @@ describe("a setting", () => {
         [{ maxInFlight: Number.NaN }, "maxInFlight"],
         [{ replyTimeout: "0 seconds" }, "replyTimeout"],
         [{ maxMessageLifetime: Number.POSITIVE_INFINITY }, "maxMessageLifetime"],
-        [{ recoveryInterval: 0 }, "recoveryInterval"]
+        [{ recoveryInterval: 0 }, "recoveryInterval"],
+        [{ lease: "3 seconds" }, "lease"]
       ]
       for (const [options, setting] of refused) {
         const error = (yield* Effect.flip(

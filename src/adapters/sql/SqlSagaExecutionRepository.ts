@@ -226,7 +226,7 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
 
   const together = yield* GroupCommit.make<Row, SagaExecution, StoreError>({
     key: ({ uuid }) => uuid,
-    size: ({ facts }) => facts.length,
+    size: ({ facts }) => Buffer.byteLength(facts),
     writeAll: (rows) => writeAll(rows, false),
     refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "store" })
   })

@@ -101,10 +101,10 @@ describe("ownership by buckets", () => {
       yield* until("the owner has asked for the payment", () => world.wire.sent.length === 2)
       assert.include(lines(world), "handle r-1")
       const refused = yield* Effect.forkChild(Effect.flip(other.manager.retryParked(uuid, "0", { actor: "ada" })))
-      yield* quiet
+      yield* TestClock.adjust("10 seconds")
       assert.deepInclude(yield* Fiber.join(refused), { _tag: "SagaStepNotParked", uuid, path: "0" })
       const cancelled = yield* Effect.forkChild(other.manager.cancel(uuid, { actor: "ada" }))
-      yield* quiet
+      yield* TestClock.adjust("10 seconds")
       const { events } = yield* Fiber.join(cancelled)
       assert.includeMembers(
         events.map(({ _tag }) => _tag),

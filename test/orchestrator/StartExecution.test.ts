@@ -260,6 +260,7 @@ describe("limits", () => {
       const error = yield* Effect.flip(run)
       assert.strictEqual(error._tag, "SagaOverloaded")
       if (error._tag === "SagaOverloaded") assert.deepStrictEqual([error.limit, error.value], ["maxPending", 2])
+      yield* quiet
       assert.strictEqual((yield* manager.find({ saga: "Slow" })).items.length, 2)
       assert.strictEqual(wire.sent.length, 3)
       yield* gate.open

@@ -233,6 +233,7 @@ it.effect("C7 an instance that dies after another one has stored a reply for it 
   return Effect.gen(function* () {
     const { one, two, uuid, world } = yield* inTheMiddle(gate)
     yield* two.manager.reply(uuid, answerTo(world.wire.sent[0]!))
+    yield* quiet
     yield* one.close
     yield* TestClock.adjust("5 seconds")
     yield* quiet

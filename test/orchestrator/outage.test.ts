@@ -325,7 +325,7 @@ describe("a store that is down", () => {
         "CompensationSent",
         "StepCompensated"
       ]
-      for (const fact of wrote) {
+      const check = Effect.fnUntraced(function* (fact: string) {
         const { manager, store, use, wire, world } = yield* start({ keep: 10 })
         wire.answer = refusing
         let failed = false
@@ -346,7 +346,8 @@ describe("a store that is down", () => {
         const stored = yield* manager.load(error.uuid)
         assert.deepStrictEqual([stored.status, stored.alreadyRollback], ["errored", true])
         assert.strictEqual(new Set(wire.sent.map(({ envelope }) => envelope.id)).size, 3)
-      }
+      })
+      for (const fact of wrote) yield* Effect.scoped(check(fact))
     })
   )
 

@@ -246,9 +246,9 @@ it.effect("C7 a cancellation by another instance than the one that runs a step w
   const gate = Deferred.makeUnsafe<void>()
   return Effect.gen(function* () {
     const { running, two, uuid, world } = yield* inTheMiddle(gate)
-    const { direction } = (yield* two.manager.cancel(uuid, { actor: "ada" })).state
-    assert.strictEqual(direction, "backward")
+    const cancelling = yield* Effect.forkChild(two.manager.cancel(uuid, { actor: "ada" }))
     yield* TestClock.adjust("20 seconds")
+    assert.strictEqual((yield* Fiber.join(cancelling)).state.direction, "backward")
     assert.deepStrictEqual(lines(world), ["begun"])
     yield* Deferred.succeed(gate, undefined)
     yield* world.wire.reply(world.wire.sent[0]!, { status: 200 })

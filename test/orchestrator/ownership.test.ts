@@ -51,6 +51,8 @@ it.effect("C16 an input that comes to another instance is refused by the owner, 
       "nobody but the owner writes"
     )
     yield* Deferred.succeed(gate, undefined)
+    // Where nobody is notified, inputs and outcomes are looked for at every interval.
+    yield* TestClock.adjust("10 seconds")
     assert.deepInclude(yield* Fiber.join(parked), { _tag: "SagaStepNotParked", uuid, path: "0" })
     assert.strictEqual((yield* Fiber.join(running)).status, "finished")
   })

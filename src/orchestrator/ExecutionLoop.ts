@@ -113,7 +113,7 @@ export const make = Effect.fnUntraced(function* (
     const { hint, then } = next
     self.hint = hint
     // What was gained is kept until the lease is renewed, as while the store is away. Nobody has a new execution.
-    if (execution.revision > 0 && membership?.isAlive() === false) return Effect.fail(Record.notRenewed)
+    if (execution.revision > 0 && membership?.isAlive(now) === false) return Effect.fail(Record.notRenewed)
     self.inbox.isWriting = true
     return Effect.flatMap(repository.store(execution, hint), (stored) => {
       self.inbox.isWriting = false
@@ -138,7 +138,7 @@ export const make = Effect.fnUntraced(function* (
     }
     if (inbox.inputs.length === 0 && !isLeft(self)) return follow(self, act, now)
     postpone(self, act.work)
-    return Effect.suspend(() => turn(self, now))
+    return Effect.suspend(() => turn(self, self.clock.currentTimeMillisUnsafe()))
   }
 
   const follow = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StorageError> => {

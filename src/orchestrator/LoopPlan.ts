@@ -59,7 +59,10 @@ export const plan = (
   hints: Hints
 ): Plan => {
   if (self.inbox.stop !== undefined) return stopping(self, inFlight, hints)
-  const { closes, decision, execution } = decide(self, now, schedule)
+  const { definition, since } = self
+  const { state: before } = self.execution
+  const { decision, state } = Decision.advance(before, { definition, now, since, schedule })
+  const execution = state === before ? self.execution : new SagaExecution(state, definition)
   const isJoint = inFlight?.isJoint === true
   const work = isJoint ? none : (inFlight?.notUnderWay(decision.instructions) ?? decision.instructions)
   const isAwaited = inFlight?.isAwaited(decision) === true
@@ -67,6 +70,8 @@ export const plan = (
   const needsNoWrite = work.length > 0 && !work.some(needsIntent) && !holdsBack(self, execution, work)
   if (isJoint || needsNoWrite || isStored(self, execution)) return { execution, next: act }
   const wakeAt = work.length === 0 && !isAwaited ? decision.wakeAt : undefined
+  // Without an input or a result only a deadline turns an execution back, or parks a step.
+  const closes = state.direction !== before.direction || state.parked !== before.parked
   return { execution, next: { _tag: "Store", hint: hintOf(self, wakeAt, closes, hints), then: act } }
 }
 
@@ -89,14 +94,6 @@ const stopping = (self: Progress, inFlight: UnderWay | undefined, hints: Hints):
       : { _tag: "Done", work: none, wakeAt }
   if (inFlight?.isJoint === true || isStored(self, execution)) return { execution, next: act }
   return { execution, next: { _tag: "Store", hint: hintOf(self, undefined, false, hints), then: act } }
-}
-
-const decide = ({ definition, execution, since }: Progress, now: number, schedule: ScheduleConfig) => {
-  const { state: before } = execution
-  const { decision, state } = Decision.advance(before, { definition, now, since, schedule })
-  // Without an input or a result only a deadline turns an execution back, or parks a step.
-  const closes = state.direction !== before.direction || state.parked !== before.parked
-  return { closes, decision, execution: state === before ? execution : new SagaExecution(state, definition) }
 }
 
 const actOf = (work: Work, isAwaited: boolean, wakeAt: number): Act => {

@@ -33,9 +33,9 @@ export interface Membership {
   readonly owner: string
   /**
    * Whether the instance has renewed within its lease, by its own clock. If not, it begins nothing and sends nothing: other
-   * instances may have what it holds.
+   * instances may have what it holds. `now`: the time, in milliseconds since the epoch, where the caller has just read it.
    */
-  readonly isAlive: () => boolean
+  readonly isAlive: (now?: number) => boolean
   /** Whether inputs for the execution are judged here, and a new one of this uuid is run here. */
   readonly isMine: (uuid: string) => boolean
   /** Not every execution is this instance's: new ones get a uuid that is. Absent: any uuid will do. */
@@ -102,9 +102,9 @@ class Lease implements Membership {
     return { nanos: this.clock.monotonicTimeNanosUnsafe(), at: this.clock.currentTimeMillisUnsafe() }
   }
 
-  readonly isAlive = (): boolean => {
+  readonly isAlive = (now = this.clock.currentTimeMillisUnsafe()): boolean => {
     // Asked before every step. The clock of the day is cheap; where it has jumped, the monotonic clock decides.
-    const since = this.clock.currentTimeMillisUnsafe() - this.renewed.at
+    const since = now - this.renewed.at
     return (
       this.isAlone || (since >= 0 && since < this.millis) || this.isWithinLease(this.clock.monotonicTimeNanosUnsafe())
     )

@@ -36,7 +36,7 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance whose lease is over writes",
     file: loop,
-    find: `    if (execution.revision > 0 && membership?.isAlive() === false) return Effect.fail(Record.notRenewed)
+    find: `    if (execution.revision > 0 && membership?.isAlive(now) === false) return Effect.fail(Record.notRenewed)
 `,
     replace: "",
     tests: [late]

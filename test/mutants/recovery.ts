@@ -605,8 +605,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C13",
     what: "a start gets a place before a reply that waits",
     file: "src/orchestrator/Admission.ts",
-    find: "      const launch = this.queue.next()\n",
-    replace: "      const launch = this.starts.length > 0 ? undefined : this.queue.next()\n",
+    find: "    const launch = this.queue.next()\n",
+    replace: "    const launch = this.starts.length > 0 ? undefined : this.queue.next()\n",
     tests: [places]
   },
   {

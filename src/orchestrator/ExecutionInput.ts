@@ -26,15 +26,14 @@ export interface StartOptions {
 /** The execution with the fact that starts it. */
 export const started = (self: SagaExecution, options: StartOptions): SagaExecution => {
   const { autocommit, headers, now, service, takesPart, transactional } = options
-  return Execution.evolve(self, {
-    _tag: "ExecutionStarted",
-    service,
-    autocommit,
-    transactional,
-    ...(takesPart === true && transactional && { takesPart }),
-    ...(headers !== undefined && { headers: storable(headers) }),
-    at: now
-  })
+  const fact = { _tag: "ExecutionStarted", service, autocommit, transactional, at: now } as const
+  const isHooked = takesPart === true && transactional
+  return Execution.evolve(
+    self,
+    isHooked || headers !== undefined
+      ? { ...fact, ...(isHooked && { takesPart }), ...(headers !== undefined && { headers: storable(headers) }) }
+      : fact
+  )
 }
 
 /** The content of a trusted response, if it is JSON within the limits (SPEC C11). */

@@ -416,7 +416,6 @@ class Supervisor implements ExecutionSupervisor {
   readonly goAlone = (): void => {
     this.moment.isAlone = true
   }
-
   readonly leave: ExecutionSupervisor["leave"] = (isGone) =>
     Effect.suspend(() => {
       const gone = this.admission.uuids.filter(isGone)
@@ -428,12 +427,13 @@ class Supervisor implements ExecutionSupervisor {
   readonly lose: ExecutionSupervisor["lose"] = (uuid) => {
     if (!this.admission.isNewer(uuid)) this.on(uuid, { _tag: "Lost" })
   }
-
   readonly stored: ExecutionSupervisor["stored"] = (execution) => {
-    if (this.waiters.hasOutcomes) this.waiters.tell(execution.uuid, execution)
-    if (!this.isReached(execution, "end")) return
-    this.on(execution.uuid, over)
-    this.waiters.tell(execution.uuid, execution)
+    const { uuid } = execution
+    if (!this.waiters.has(uuid)) return
+    const isEnd = this.isReached(execution, "end")
+    // A caller that is resumed may start the next one at once: this one no longer holds a place.
+    if (isEnd) this.on(uuid, over)
+    if (isEnd || this.waiters.hasOutcomes) this.waiters.tell(uuid, execution)
   }
 
   readonly away: ExecutionSupervisor["away"] = (uuid, error) => {

@@ -170,17 +170,21 @@ export const creation = (
 ): SagaExecution | SagaContextEncodeError | SagaContextTooLarge => {
   const encoded = JsonCodec.encode(definition.context, options.context ?? {})
   if (JsonCodec.isCodecIssue(encoded)) return new SagaContextEncodeError({ path: "", step: "", issue: encoded.message })
-  const state = State.created({
-    _tag: "ExecutionCreated",
-    uuid: options.uuid,
-    saga: definition.name,
-    ...(definition.version !== undefined && { version: definition.version }),
-    fingerprint: definition.fingerprint,
-    context: encoded ?? {},
-    ...(options.user !== undefined && { user: options.user }),
-    ...(options.startKey !== undefined && { startKey: options.startKey }),
-    at: now
-  })
+  const { startKey, user, uuid } = options
+  const { fingerprint, name, version } = definition
+  const fact = { _tag: "ExecutionCreated", uuid, saga: name, fingerprint, context: encoded ?? {}, at: now } as const
+  // Most have none of the others, and an object that is put together from parts costs more.
+  const isPlain = version === undefined && user === undefined && startKey === undefined
+  const state = State.created(
+    isPlain
+      ? fact
+      : {
+          ...fact,
+          ...(version !== undefined && { version }),
+          ...(user !== undefined && { user }),
+          ...(startKey !== undefined && { startKey })
+        }
+  )
   const { size } = state.root.context
   return size > maxContextSize
     ? new SagaContextTooLarge({ path: "", step: "", issue: `${size} of ${maxContextSize} characters` })

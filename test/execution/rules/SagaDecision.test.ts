@@ -682,6 +682,23 @@ describe("the way of ending", () => {
   })
 })
 
+describe("the outcome of an input", () => {
+  it("stands in the history, and changes nothing else (C16)", () => {
+    for (const fact of [
+      { _tag: "ActionApplied", id: "an-input", at: asked.now },
+      { _tag: "ActionRefused", id: "another", why: "stale", at: asked.now }
+    ] as const) {
+      const after = asked.facts(fact)
+      assert.deepStrictEqual(after.state.history?.head, fact)
+      assert.deepStrictEqual(
+        { ...after.state, history: undefined, unstored: 0, updatedAt: 0 },
+        { ...asked.state, history: undefined, unstored: 0, updatedAt: 0 }
+      )
+      assert.deepStrictEqual(after.next, asked.next)
+    }
+  })
+})
+
 describe("the own service", () => {
   it("takes part with its first local step where it has hooks", () => {
     assert.deepStrictEqual(order.start({ transactional: true }).decided().state.enrolled, [])

@@ -803,6 +803,9 @@ describe("an execution that is set aside as a whole (F13)", () => {
       "SagaStepNotParked"
     )
     assert.strictEqual(refusal(SagaInput.retryParked(asked.state, "execution", who, asked.moment)), "SagaStepNotParked")
+    // A second retry finds nothing that is parked.
+    const again = { _tag: "StepUnparked", path: "execution", at: asked.now, ...who } as const
+    assert.throws(() => asked.facts(again), "is not admitted")
   })
 })
 

@@ -116,12 +116,12 @@ if (whole.verdict !== "survived") {
   console.error(`the code as it is: ${whole.by}`)
   process.exit(1)
 }
-let missed = 0
+let caught = 0
 for (const mutant of chosen) {
   const start = performance.now()
   const outcome = await without(mutant)
-  if (outcome.verdict === "killed") missed++
+  if (outcome.verdict === "killed") caught++
   print(mutant, outcome, Math.round((performance.now() - start) / 1_000))
 }
-if (!values.json) console.log(`\n${missed} of ${chosen.length} rules are missed by a test`)
-process.exitCode = missed === chosen.length ? 0 : 1
+if (!values.json) console.log(`\n${caught} of ${chosen.length} mutants are caught by a test`)
+process.exitCode = caught === chosen.length ? 0 : 1

@@ -734,5 +734,17 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: "const isStale = this.admission.isStale(uuid)",
     replace: "const isStale = false",
     tests: ["test/orchestrator/ownership.test.ts"]
+  },
+  {
+    rule: "I29",
+    what: "a launch that throws keeps all others from their places",
+    file: "src/orchestrator/Admission.ts",
+    find: `    } finally {
+      this.isHandingOut = false
+    }`,
+    replace: `      this.isHandingOut = false
+    } finally {
+    }`,
+    tests: [places]
   }
 ]

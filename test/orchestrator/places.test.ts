@@ -15,6 +15,7 @@ import {
 } from "effect-saga"
 import { defaults } from "../../src/execution/rules/RetrySchedule.ts"
 import type { SagaInput } from "../../src/execution/rules/SagaInput.ts"
+import { Admission } from "../../src/orchestrator/Admission.ts"
 import type { LoopResult, StorageError } from "../../src/orchestrator/ExecutionLoop.ts"
 import * as ExecutionSupervisor from "../../src/orchestrator/ExecutionSupervisor.ts"
 import * as Inbox from "../../src/orchestrator/Inbox.ts"
@@ -252,4 +253,18 @@ it.effect("I20 with one place, steps that run sagas with remote steps come to th
     )
     assert.deepStrictEqual(all, [{ all: "p1" }, { all: "p1" }, { all: "p1" }])
   }).pipe(Effect.provide(Layer.provideMerge(programs, ports)))
+})
+
+describe("a place", () => {
+  it("I29 a launch that throws keeps no other runner from its place", () => {
+    const admission = new Admission({ maxRunning: 1, maxPending: 10 })
+    const launched: Array<string> = []
+    admission.await("a", "due", () => {
+      throw new Error("a bug")
+    })
+    admission.await("b", "due", () => launched.push("b"))
+    assert.throws(() => admission.next(), "a bug")
+    admission.next()
+    assert.deepStrictEqual(launched, ["b"])
+  })
 })

@@ -112,7 +112,7 @@ export const make = Effect.fnUntraced(function* (
     if (next._tag !== "Store") return answer(self, next, now, false)
     const { hint, then } = next
     self.hint = hint
-    // What was gained is kept until the lease is renewed, as while the store is away. Nobody has a new execution.
+    // The facts are kept until the lease is renewed, as while the store is away. A new execution is stored: no other has it.
     if (execution.revision > 0 && membership?.isAlive(now) === false) return Effect.fail(Record.notRenewed)
     self.inbox.isWriting = true
     return Effect.flatMap(repository.store(execution, hint), (stored) => {
@@ -184,7 +184,7 @@ export const make = Effect.fnUntraced(function* (
     return Effect.flatMap(wait, () => turn(self, Math.max(now, self.clock.currentTimeMillisUnsafe())))
   }
 
-  /** What is stored may be another instance's by now. A process that stops begins nothing, and leaves it as it is. */
+  /** Another instance may own the execution by now. A process that stops begins nothing, so it does not ask. */
   const isLeft = (self: Run): boolean =>
     (self.isUnsure || (self.isHeld && record.isFormerly(self))) &&
     self.inbox.stop === undefined &&

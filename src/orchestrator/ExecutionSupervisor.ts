@@ -343,7 +343,7 @@ class Supervisor implements ExecutionSupervisor {
       this.waiters.has(uuid) && !isActive(this.admission.get(uuid))
         ? this.options.load(uuid).pipe(
             Effect.map((execution) => this.waiters.tell(uuid, execution)),
-            // It was settled and removed: nothing more will be known of it.
+            // The execution was settled and removed, so no later look will find it.
             Effect.catchTag("SagaExecutionNotFound", (error) =>
               Effect.sync(() => this.waiters.fail(uuid, Exit.fail(error)))
             ),

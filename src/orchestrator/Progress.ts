@@ -24,7 +24,7 @@ export interface Progress {
   readonly inbox: Inbox.Inbox
   /** The other instance that owns the execution: this loop ends. */
   elsewhere: string | undefined
-  /** What is stored says that this instance is at work on the execution. */
+  /** The stored execution names this instance as its owner. */
   isHeld: boolean
   /** Another instance may have taken the execution since the last write: it is taken again before anything else. */
   isUnsure: boolean

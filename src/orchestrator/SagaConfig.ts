@@ -17,7 +17,10 @@ export class InvalidServiceName extends Schema.TaggedError<InvalidServiceName>()
   }
 }
 
-/** Durations are from 1 ms to 36,500 days, counts are whole numbers from 1; anything else is `InvalidSetting`. */
+/**
+ * Durations are from 1 ms to 36,500 days, counts are whole numbers from 1, and the lease is longer than `recoveryInterval`;
+ * anything else is `InvalidSetting`.
+ */
 export interface SagaConfigOptions {
   /**
    * The own service: a letter, then up to 63 letters, digits, `_`, `.` or `-`; anything else is `InvalidServiceName`. All

@@ -17,7 +17,7 @@ export interface TakenUp {
   readonly execution: SagaExecution
   /** The other instance that works on it; undefined: this one may. */
   readonly elsewhere: string | undefined
-  /** What is stored says that this instance is at work on it. */
+  /** The stored execution names this instance as its owner. */
   readonly isHeld: boolean
 }
 

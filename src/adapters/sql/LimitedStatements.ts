@@ -10,7 +10,7 @@ type Statements = SagaExecutionStatements["Service"]
 
 /** A renewal that hangs, the interval until the next one, and that one together are shorter than a lease. */
 const renewalsInLease = 5
-/** What is claimed after a renewal is cut off before the next renewal is too late. */
+/** A claim has this part of the lease: it is cut off early enough for the next renewal to come in time. */
 const claimsInLease = 3
 /** However short the lease is: a statement that is not given the time to work at all ends nowhere. */
 const leastMillis = 250

@@ -34,7 +34,7 @@ export interface ClaimedRow {
   readonly dueAt: bigint | number | null
 }
 
-/** What became of an input. `full`: the most rows wait for the execution. Undefined: there is no such execution. */
+/** The answer to the sender of an input. `full`: the most rows wait for the execution. Undefined: there is no such execution. */
 export type Submitted = SagaInbox.Submitted | "full" | undefined
 
 export interface OwnershipStatements {

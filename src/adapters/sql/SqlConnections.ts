@@ -1,5 +1,5 @@
 /**
- * Who uses which connection of the client (SPEC C20). The lease, the group commit and the listener have connections that
+ * Shares the connections of the client out (SPEC C20). The lease, the group commit and the listener have connections that
  * nothing else of the library can take; single statements and transactions share the others.
  *
  * Only a pool of `@effect/sql-pg` can be divided. A PGlite has one session for all, and a folder belongs to one process: there
@@ -70,7 +70,7 @@ const writers = 2
 const reservedByOne = writers + 2
 /** A transaction, and a statement beside it. */
 const leastShared = 2
-/** What `long` statements have more. */
+/** A `long` statement, such as `find`, has this many times the limit of the others. */
 const longer = 6
 /** How long the pool has to give the connections that a layer reserves. */
 const reserveMillis = 15_000

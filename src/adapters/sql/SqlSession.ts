@@ -85,7 +85,7 @@ export class SqlSession implements Connection {
   private readonly flights = new Set<Flight>()
   private readonly watchers = new Set<Fiber.Fiber<void>>()
   private watchedUntil = Number.POSITIVE_INFINITY
-  /** It was lost because the caller gave up, and not in a commit, which nobody can interrupt. */
+  /** The connection counts as lost because its caller was interrupted. False in a commit, which nobody can interrupt. */
   private isInterrupted = false
 
   constructor(source: SessionSource, connection: Connection, scope: Scope.Closeable, limit: number) {
@@ -256,7 +256,7 @@ const take = (
 
 /** How many silent connections in a row a pool may give before it counts as away. */
 const maxSilent = 20
-/** What a connection has of the time of a statement to say that it works. */
+/** A connection has the limit of a statement, divided by this, to answer that it works. */
 const checksInLimit = 4
 
 /**

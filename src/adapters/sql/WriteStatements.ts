@@ -41,7 +41,7 @@ export interface NameRow {
   readonly contextHash: string
 }
 
-/** What a write has to do with the inbox of its execution. */
+/** The change that a write makes to the inbox of its execution. */
 export interface InboxEffect {
   readonly uuid: string
   /** The write is refused while other rows wait. */

@@ -17,6 +17,20 @@ export class InvalidServiceName extends Schema.TaggedError<InvalidServiceName>()
   }
 }
 
+/** When a request without an answer is sent again, for as long as its step waits (SPEC C8). A tenth is added at random. */
+export interface ResendOptions {
+  /** The wait before the first repetition. Default 1 second. */
+  readonly initial?: Duration.Input
+  /** Each wait is so many times as long as the one before. At least 1; 1: all are the same. Default 2. */
+  readonly factor?: number
+  /** The longest wait, for the first `slowAfter`. Default 30 seconds. */
+  readonly max?: Duration.Input
+  /** How long after its first sending a message is sent less often. Default 5 minutes. */
+  readonly slowAfter?: Duration.Input
+  /** The longest wait from then on, at least `max`. Default 1 hour: many executions that wait for days cost little. */
+  readonly slowMax?: Duration.Input
+}
+
 /**
  * Durations are from 1 ms to 36,500 days, counts are whole numbers from 1, and the lease is longer than `recoveryInterval`;
  * anything else is `InvalidSetting`.
@@ -32,6 +46,11 @@ export interface SagaConfigOptions {
    * execution rolls back. Default 5 minutes. Set it to the slowest answer that your services give.
    */
   readonly replyTimeout?: Duration.Input
+  /**
+   * When a request without an answer is sent again. Default: after 1 second, then twice as long each time, up to 30 seconds,
+   * and after 5 minutes up to 1 hour.
+   */
+  readonly resend?: ResendOptions
   /**
    * How long the votes of a two-phase commit are awaited. Then the transaction is rejected (SPEC C5). Default 30 seconds.
    */
@@ -110,12 +129,31 @@ const defaults = {
   maxInFlight: 64
 } as const
 
+/** The curve of resends, checked. */
+const curveOf = Effect.fnUntraced(function* (options: ResendOptions) {
+  const { factor, initial, later, max } = RetrySchedule.defaults.resend
+  const all = { initial, factor, max, slowAfter: later.after, slowMax: later.max, ...options }
+  const time = (name: "initial" | "max" | "slowAfter" | "slowMax") =>
+    Setting.duration(`SagaConfig.resend.${name}`, all[name], { least: "1 milli", most: "36500 days" })
+  if (!(all.factor >= 1 && all.factor <= 1_000)) {
+    const issue = `it must be a number from 1 to 1000, and is ${all.factor}`
+    return yield* new InvalidSetting({ setting: "SagaConfig.resend.factor", issue })
+  }
+  const curve = { initial: yield* time("initial"), factor: all.factor, max: yield* time("max") }
+  const slow = { after: yield* time("slowAfter"), max: yield* time("slowMax") }
+  if (slow.max >= curve.max) return { ...curve, later: slow }
+  return yield* new InvalidSetting({ setting: "SagaConfig.resend.slowMax", issue: "it must not be shorter than max" })
+})
+
 const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
-  const { relatedServices, service, ...given } = options
+  const { relatedServices, resend = {}, service, ...given } = options
   if (!isName(service)) return yield* new InvalidServiceName({ service })
   const all = { ...RetrySchedule.defaults, ...defaults, ...given }
   const time = (
-    name: Exclude<keyof SagaConfigOptions, "service" | "relatedServices" | `max${"Running" | "Pending" | "InFlight"}`>
+    name: Exclude<
+      keyof SagaConfigOptions,
+      "service" | "relatedServices" | "resend" | `max${"Running" | "Pending" | "InFlight"}`
+    >
   ) =>
     Setting.duration(`SagaConfig.${name}`, all[name], {
       least: name === "shutdownGrace" ? "0 millis" : "1 milli",
@@ -133,6 +171,7 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
     service,
     schedule: {
       ...RetrySchedule.defaults,
+      resend: yield* curveOf(resend),
       replyTimeout: yield* time("replyTimeout"),
       reserveTimeout: yield* time("reserveTimeout"),
       commitWait: yield* time("commitWait"),
@@ -162,7 +201,8 @@ export const layer = (options: SagaConfigOptions): Layer.Layer<SagaConfig, Inval
 /**
  * The same settings from Effect's `Config`. `SAGA_SERVICE` is required. `SAGA_REPLY_TIMEOUT`, `SAGA_RESERVE_TIMEOUT`,
  * `SAGA_COMMIT_WAIT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_SHUTDOWN_GRACE`, `SAGA_MAX_RUNNING`,
- * `SAGA_MAX_PENDING` and `SAGA_MAX_IN_FLIGHT` have the defaults of the options above. Durations are text such as
+ * `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT`, and for resends `SAGA_RESEND_INITIAL`, `SAGA_RESEND_FACTOR`, `SAGA_RESEND_MAX`,
+ * `SAGA_RESEND_SLOW_AFTER` and `SAGA_RESEND_SLOW_MAX` have the defaults of the options above. Durations are text such as
  * `30 seconds`.
  */
 export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting | Config.ConfigError> =
@@ -182,6 +222,13 @@ export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSe
         maxPending: Config.Int("SAGA_MAX_PENDING"),
         maxInFlight: Config.Int("SAGA_MAX_IN_FLIGHT")
       })
-      return yield* make({ service, ...given })
+      const resend = yield* Setting.optional({
+        initial: Config.Duration("SAGA_RESEND_INITIAL"),
+        factor: Config.Number("SAGA_RESEND_FACTOR"),
+        max: Config.Duration("SAGA_RESEND_MAX"),
+        slowAfter: Config.Duration("SAGA_RESEND_SLOW_AFTER"),
+        slowMax: Config.Duration("SAGA_RESEND_SLOW_MAX")
+      })
+      return yield* make({ service, resend, ...given })
     })
   )

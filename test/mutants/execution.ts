@@ -3,6 +3,7 @@ import type { Mutant } from "./Mutant.ts"
 
 const decision = "test/execution/rules/SagaDecision.test.ts"
 const input = "test/execution/rules/SagaInput.test.ts"
+const schedule = "test/execution/rules/RetrySchedule.test.ts"
 const laws = "test/execution/rules/laws.test.ts"
 const remote = "test/orchestrator/steps/remote.test.ts"
 const twoPhase = "test/orchestrator/twoPhaseCommit.test.ts"
@@ -453,16 +454,16 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C8",
     what: "votes are asked for once only",
     file: "src/execution/rules/SagaDecision.ts",
-    find: `const isDue = status === "new" || (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY`,
-    replace: `const isDue = status === "new" || (tag !== "Reserve" && last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY`,
+    find: `status === "new" || this.isDue(last, at)`,
+    replace: `status === "new" || (tag !== "Reserve" && this.isDue(last, at))`,
     tests: [twoPhase]
   },
   {
     rule: "C8",
     what: "a decision is told once only",
     file: "src/execution/rules/SagaDecision.ts",
-    find: `const isDue = status === "new" || (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY`,
-    replace: `const isDue = status === "new" || (tag === "Reserve" && last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY`,
+    find: `status === "new" || this.isDue(last, at)`,
+    replace: `status === "new" || (tag === "Reserve" && this.isDue(last, at))`,
     tests: [twoPhase]
   },
   {
@@ -488,5 +489,13 @@ export const execution: ReadonlyArray<Mutant> = [
     find: "attempts <= times ? { retryAt: at + RetrySchedule.delay(attempts, backoff) } : {}",
     replace: "{}",
     tests: [input, decision]
+  },
+  {
+    rule: "C8",
+    what: "a request is sent every half minute for as long as it waits (F8)",
+    file: "src/execution/rules/RetrySchedule.ts",
+    find: "const end = isLater ? Number.POSITIVE_INFINITY : later.after",
+    replace: "const end = Number.POSITIVE_INFINITY",
+    tests: [schedule]
   }
 ]

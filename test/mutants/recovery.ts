@@ -111,8 +111,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "after a crash a request is not sent again",
     file: "src/execution/rules/SagaDecision.ts",
-    find: `    else if (this.since === Number.NEGATIVE_INFINITY) this.instructions.push({ _tag: "Resend", path, sent })\n`,
-    replace: "",
+    find: "if (this.isDue(last, sent.at)) this",
+    replace: "if (this.since !== Number.NEGATIVE_INFINITY && this.isDue(last, sent.at)) this",
     tests: [decision, crash]
   },
   {

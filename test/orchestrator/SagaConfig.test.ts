@@ -74,7 +74,12 @@ describe("settings", () => {
     SAGA_RECOVERY_INTERVAL: "8 seconds",
     SAGA_MAX_RUNNING: "11",
     SAGA_MAX_PENDING: "12",
-    SAGA_MAX_IN_FLIGHT: "13"
+    SAGA_MAX_IN_FLIGHT: "13",
+    SAGA_RESEND_INITIAL: "2 seconds",
+    SAGA_RESEND_FACTOR: "3",
+    SAGA_RESEND_MAX: "20 seconds",
+    SAGA_RESEND_SLOW_AFTER: "1 minute",
+    SAGA_RESEND_SLOW_MAX: "2 minutes"
   }
 
   it.effect("settings are read from the environment, each under its name", () =>
@@ -96,9 +101,16 @@ describe("settings", () => {
           recoveryInterval: "8 seconds",
           maxRunning: 11,
           maxPending: 12,
-          maxInFlight: 13
+          maxInFlight: 13,
+          resend: { initial: "2 seconds", factor: 3, max: "20 seconds", slowAfter: "1 minute", slowMax: "2 minutes" }
         })
       )
+      assert.deepStrictEqual(inCode.schedule.resend, {
+        initial: 2_000,
+        factor: 3,
+        max: 20_000,
+        later: { after: 60_000, max: 120_000 }
+      })
       assert.deepStrictEqual(inCode, yield* given(fromEnvironment(names)))
     })
   )
@@ -113,7 +125,7 @@ describe("settings", () => {
         [64, 1_000, 100_000, 3_000, undefined]
       )
       assert.deepStrictEqual(schedule, {
-        resend: { initial: 1_000, factor: 2, max: 30_000 },
+        resend: { initial: 1_000, factor: 2, max: 30_000, later: { after: 300_000, max: 3_600_000 } },
         resendDecision: { initial: 1_000, factor: 2, max: 300_000 },
         reserveTimeout: 30_000,
         commitWait: 30_000,
@@ -185,6 +197,10 @@ describe("a setting", () => {
         [{ replyTimeout: "0 seconds" }, "replyTimeout"],
         [{ maxMessageLifetime: Number.POSITIVE_INFINITY }, "maxMessageLifetime"],
         [{ recoveryInterval: 0 }, "recoveryInterval"],
+        [{ resend: { initial: 0 } }, "resend.initial"],
+        [{ resend: { factor: 0.5 } }, "resend.factor"],
+        [{ resend: { factor: Number.NaN } }, "resend.factor"],
+        [{ resend: { max: "2 hours" } }, "resend.slowMax"],
         [{ lease: "3 seconds" }, "lease"]
       ]
       for (const [options, setting] of refused) {

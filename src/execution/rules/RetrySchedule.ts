@@ -7,10 +7,15 @@ import type { Backoff, Retry } from "../../definition/SagaStep.ts"
 
 export type { Backoff }
 
+/** A backoff whose maximum is another one from a time on, in milliseconds after the event. */
+export interface Curve extends Backoff {
+  readonly later?: { readonly after: number; readonly max: number }
+}
+
 /** The times of one process. `SagaConfig` sets those that have an option; the rest have the values of `defaults`. */
 export interface ScheduleConfig {
   /** When a request without a reply, or a question about votes, is sent again. */
-  readonly resend: Backoff
+  readonly resend: Curve
   /** When a commit or a reject that is not acknowledged is sent again. */
   readonly resendDecision: Backoff
   /** How long votes are waited for, in milliseconds. After that the transaction is rejected. */
@@ -27,61 +32,66 @@ export interface ScheduleConfig {
 
 const minute = 60_000
 
-export const defaults: ScheduleConfig = {
-  resend: { initial: 1_000, factor: 2, max: 30_000 },
+export const defaults = {
+  resend: { initial: 1_000, factor: 2, max: minute / 2, later: { after: 5 * minute, max: 60 * minute } },
   resendDecision: { initial: 1_000, factor: 2, max: 5 * minute },
   reserveTimeout: minute / 2,
   commitWait: minute / 2,
   replyTimeout: 5 * minute,
   maxMessageLifetime: 24 * 60 * minute,
   retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }
-}
+} satisfies ScheduleConfig
 
 /** The wait before the k-th repetition (k from 1), without jitter, in whole milliseconds like the clock. */
-export const delay = (k: number, backoff: Backoff): number => Math.round(grown(k, backoff))
-
-const grown = (k: number, { factor, initial, max }: Backoff): number => Math.min(max, initial * factor ** (k - 1))
+export const delay = (k: number, { factor, initial, max }: Backoff): number =>
+  Math.round(Math.min(max, initial * factor ** (k - 1)))
 
 /**
  * When the k-th repetition is due. The jitter (up to a tenth) is a function of `seed`, so that many messages spread
  * out and each of them keeps its schedule.
  */
-export const dueAt = (at: number, k: number, backoff: Backoff, seed: string): number => {
-  const spread = jitter(seed)
+export const dueAt = (at: number, k: number, curve: Curve, seed: string): number => {
   let due = at
-  for (let i = 1; i <= k; i++) {
-    const pause = wait(i, backoff, spread)
-    // From here on every wait is the same.
-    if (isLast(i, backoff)) return due + (k - i + 1) * pause
-    due += pause
+  let left = k
+  for (let waits = first(curve, seed); ; waits = waits.next()) {
+    const passed = Math.min(left, waits.times)
+    due += passed * waits.pause
+    left -= passed
+    if (left === 0) return due
   }
-  return due
 }
 
 /** The latest repetition that was due by `now` (`at` itself if none was) and the first one after it. */
-export const around = (
-  at: number,
-  now: number,
-  backoff: Backoff,
-  seed: string
-): { readonly last: number; readonly next: number } => {
-  const spread = jitter(seed)
+export const around = (at: number, now: number, curve: Curve, seed: string) => {
   let last = at
-  for (let k = 1; ; k++) {
-    const pause = wait(k, backoff, spread)
-    if (isLast(k, backoff)) {
-      const passed = Math.max(0, Math.floor((now - last) / pause))
-      return { last: last + passed * pause, next: last + (passed + 1) * pause }
-    }
-    if (last + pause > now) return { last, next: last + pause }
-    last += pause
+  for (let waits = first(curve, seed); ; waits = waits.next()) {
+    const { pause, times } = waits
+    const passed = Math.max(0, Math.min(times, Math.floor((now - last) / pause)))
+    last += passed * pause
+    if (passed < times) return { last, next: last + pause }
   }
 }
 
-/** Every wait from the k-th on is the same. */
-const isLast = (k: number, backoff: Backoff): boolean => backoff.factor === 1 || grown(k, backoff) === backoff.max
+/** Equal waits in a row. A schedule has few of them, however long it is. */
+interface Waits {
+  readonly pause: number
+  readonly times: number
+  readonly next: () => Waits
+}
 
-const wait = (k: number, backoff: Backoff, spread: number): number =>
-  Math.max(1, Math.round(grown(k, backoff) * spread))
+/** `passed`: milliseconds since the event. `wait`: the first one, without jitter, where no maximum is lower. */
+const waitsFrom = (curve: Curve, passed: number, wait: number, spread: number): Waits => {
+  const { factor, later = never } = curve
+  const isLater = passed >= later.after
+  const { max } = isLater ? later : curve
+  const plain = Math.min(max, wait)
+  const pause = Math.max(1, Math.round(plain * spread))
+  const end = isLater ? Number.POSITIVE_INFINITY : later.after
+  const times = factor === 1 || plain === max ? Math.ceil((end - passed) / pause) : 1
+  return { pause, times, next: () => waitsFrom(curve, passed + times * pause, plain * factor, spread) }
+}
 
-const jitter = (seed: string): number => 1 + ((Hash.string(seed) >>> 0) % 1_000) / 10_000
+const never = { after: Number.POSITIVE_INFINITY, max: 0 }
+
+const first = (curve: Curve, seed: string): Waits =>
+  waitsFrom(curve, 0, curve.initial, 1 + ((Hash.string(seed) >>> 0) % 1_000) / 10_000)

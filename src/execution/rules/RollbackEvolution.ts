@@ -8,6 +8,7 @@ import { enrol } from "./EnrolmentEvolution.ts"
 import type { Of } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import type { SagaState } from "./SagaState.ts"
+import type { SagaStepStatus } from "./SagaStatus.ts"
 import {
   atFrame,
   type Frame,
@@ -17,6 +18,7 @@ import {
   isUnanswered,
   none,
   push,
+  type Sent,
   type StepCompensation,
   type StepState,
   union
@@ -91,31 +93,20 @@ export const probeAnswered = (self: SagaState, event: Of<"ProbeAnswered">): Saga
 
 export const compensationStarted = (self: SagaState, { path }: Of<"CompensationStarted">): SagaState =>
   inRollback(self, path, (step) =>
-    admitsCompensationStart(step)
-      ? {
-          ...step,
-          status: "running-on-failure",
-          statusBefore: step.statusBefore ?? step.status,
-          compensation: { ...(step.compensation ?? untried), sent: undefined, retryAt: undefined }
-        }
-      : step
+    admitsCompensationStart(step) ? compensating(step, "running-on-failure", undefined) : step
   )
 
-export const compensationSent = (self: SagaState, event: Of<"CompensationSent">): SagaState =>
-  inRollback(self, event.path, (step) =>
-    admitsCompensationRequest(step)
-      ? {
-          ...step,
-          status: "paused-on-failure",
-          statusBefore: step.statusBefore ?? step.status,
-          compensation: {
-            ...(step.compensation ?? untried),
-            retryAt: undefined,
-            sent: { command: event.command, message: event.message, at: event.at }
-          }
-        }
-      : step
+export const compensationSent = (self: SagaState, { at, command, message, path }: Of<"CompensationSent">): SagaState =>
+  inRollback(self, path, (step) =>
+    admitsCompensationRequest(step) ? compensating(step, "paused-on-failure", { command, message, at }) : step
   )
+
+const compensating = (step: StepState, status: SagaStepStatus, sent: Sent | undefined): StepState => ({
+  ...step,
+  status,
+  statusBefore: step.statusBefore ?? step.status,
+  compensation: { ...(step.compensation ?? untried), retryAt: undefined, sent }
+})
 
 /** An attempt to compensate, or to ask for the effect, has failed. */
 export const attemptFailed = (self: SagaState, event: Of<"CompensationFailed">): SagaState =>

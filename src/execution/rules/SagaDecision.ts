@@ -3,7 +3,7 @@
  * instructions for the loop. The rules are pure: after a crash or a conflict the same question gives the same answer.
  */
 import * as SagaPath from "../../definition/SagaPath.ts"
-import type { Definition, Local, Remote, Retry, SagaStep } from "../../definition/SagaStep.ts"
+import type { Definition, Local, Parallel, Remote, Retry, SagaStep } from "../../definition/SagaStep.ts"
 import { messageId } from "../../wire/Envelope.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import type { Instruction } from "./Instruction.ts"
@@ -169,8 +169,7 @@ class Decider implements Decision {
       const id = messageId(uuid, service, op)
       const { last, next } = RetrySchedule.around(at, this.now, stalled === undefined ? backoff : rarely(backoff), id)
       this.wake(next)
-      const isDue = status === "new" || (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY
-      if (isDue) services.push(service)
+      if (status === "new" || this.isDue(last, at)) services.push(service)
       if (tag === "Reserve" || stalled !== undefined) continue
       const end = RetrySchedule.dueAt(at, maxAttempts, backoff, id)
       if (end > this.now) this.wake(end)
@@ -212,13 +211,7 @@ class Decider implements Decision {
         this.instructions.push({ _tag: "MapContext", path, step, context })
         return
       case "Parallel":
-        this.facts.push({
-          _tag: "ParallelStarted",
-          path,
-          name,
-          at,
-          branches: step.branches.map((branch) => ({ name: branch.name, steps: branch.steps.length }))
-        })
+        this.facts.push({ _tag: "ParallelStarted", path, name, branches: step.branches.map(sizeOf), at })
     }
   }
 
@@ -379,11 +372,15 @@ class Decider implements Decision {
     if (at < this.wakeAt) this.wakeAt = at
   }
 
+  /** A repetition has become due since the execution was looked at before. */
+  private isDue(last: number, at: number): boolean {
+    return (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY
+  }
+
   private resend(path: string, sent: Sent, backoff: RetrySchedule.Backoff): void {
     const { last, next } = RetrySchedule.around(sent.at, this.now, backoff, sent.message.id)
     this.wake(next)
-    if (last > this.since && last > sent.at) this.instructions.push({ _tag: "Resend", path, sent })
-    else if (this.since === Number.NEGATIVE_INFINITY) this.instructions.push({ _tag: "Resend", path, sent })
+    if (this.isDue(last, sent.at)) this.instructions.push({ _tag: "Resend", path, sent })
   }
 }
 
@@ -391,6 +388,8 @@ class Decider implements Decision {
 const maxAttempts = 10
 
 const rarely = ({ factor, max }: RetrySchedule.Backoff): RetrySchedule.Backoff => ({ initial: max, factor, max })
+
+const sizeOf = ({ name, steps }: Parallel["branches"][number]) => ({ name, steps: steps.length })
 
 type Composite = Extract<SagaStep, { readonly _tag: "Conditional" | "Nested" | "Parallel" }>
 

@@ -9,7 +9,7 @@ const minute = 60 * second
 describe("the defaults", () => {
   it("the default retry schedule is the one of the specification", () => {
     assert.deepStrictEqual(RetrySchedule.defaults, {
-      resend: { initial: second, factor: 2, max: 30 * second },
+      resend: { initial: second, factor: 2, max: 30 * second, later: { after: 5 * minute, max: 60 * minute } },
       resendDecision: { initial: second, factor: 2, max: 5 * minute },
       reserveTimeout: 30 * second,
       commitWait: 30 * second,
@@ -38,8 +38,12 @@ describe("delay", () => {
 })
 
 const seeds = Array.from({ length: 40 }, (_, i) => `6f1c9a52-58aa-4d0c-9a5e-1a2b3c4d5e6f:${i}:execute`)
-const backoffs: ReadonlyArray<RetrySchedule.Backoff> = [
+const backoffs: ReadonlyArray<RetrySchedule.Curve> = [
   RetrySchedule.defaults.resend,
+  { initial: 7, factor: 1.3, max: 40, later: { after: 300, max: 900 } },
+  { initial: 50, factor: 1, max: minute, later: { after: 300, max: 90 * minute } },
+  { initial: 100, factor: 2, max: minute, later: { after: 300, max: 90 * minute } },
+  { initial: 30 * minute, factor: 2, max: 10 * minute, later: { after: minute, max: 90 * minute } },
   RetrySchedule.defaults.retryCompensate.backoff,
   { initial: 7, factor: 1.3, max: 900 },
   { initial: 250, factor: 1, max: minute },
@@ -78,6 +82,22 @@ describe("dueAt", () => {
     const due = (seed: string) => RetrySchedule.dueAt(0, 1, RetrySchedule.defaults.resend, seed)
     assert.strictEqual(due(seeds[0]!), due(seeds[0]!))
     assert.isAbove(new Set(seeds.map(due)).size, seeds.length / 2)
+  })
+
+  it("C8 F8: after five minutes a request is sent less and less often, at last once an hour", () => {
+    const { resend } = RetrySchedule.defaults
+    // A seed without jitter: the waits are those of the specification.
+    const seed = Array.from({ length: 100_000 }, (_, i) => `${i}`).find(
+      (seed) => RetrySchedule.dueAt(0, 1, resend, seed) === second
+    )!
+    const due = Array.from({ length: 24 }, (_, k) => RetrySchedule.dueAt(0, k, resend, seed) / second)
+    const waits = due.slice(1).map((at, k) => at - due[k]!)
+    assert.deepStrictEqual(waits.slice(0, 5), [1, 2, 4, 8, 16])
+    const fast = waits.lastIndexOf(30)
+    // The last wait of half a minute ends after five minutes, and no other one does.
+    assert.isAtLeast(due[fast + 1]!, 300)
+    assert.isBelow(due[fast]!, 300)
+    assert.deepStrictEqual(waits.slice(fast), [30, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600])
   })
 
   it("dueAt of the millionth repetition is computed without a loop", () => {
@@ -123,7 +143,10 @@ describe("around", () => {
       const backoff = {
         initial: (1 + Chance.below(chance, 2_000)) / 4,
         factor: 1 + Chance.below(chance, 12) / 4,
-        max: Chance.below(chance, 60_000)
+        max: Chance.below(chance, 60_000),
+        ...(Chance.below(chance, 2) === 0 && {
+          later: { after: 1 + Chance.below(chance, 600_000), max: 60_000 + Chance.below(chance, 3_600_000) }
+        })
       }
       const now = Chance.below(chance, 10_000_000)
       const { last, next } = RetrySchedule.around(1_000, now, backoff, `${n}`)

@@ -227,7 +227,8 @@ export const make = Effect.fnUntraced(function* (
     const finished = yield* inFlight.takeFinished(self.inbox, within)
     const now = self.clock.currentTimeMillisUnsafe()
     if (finished.joint !== undefined) {
-      yield* TransactionalStep.commit(self, finished, finished.joint, now, schedule, record)
+      const mayBegin = self.inbox.stop === undefined && membership?.isAlive(now) !== false
+      yield* TransactionalStep.commit(self, finished, finished.joint, now, schedule, record, mayBegin)
       return now
     }
     const facts = yield* Effect.result(finished.exit)

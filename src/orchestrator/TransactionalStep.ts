@@ -34,26 +34,27 @@ export const perform = (
     Effect.catchTag("Failed", ({ facts }) => Effect.succeed({ facts, stored: undefined }))
   )
 
-/** Gives the step its record, which also has the intent of the next step, and waits for the commit. */
+/**
+ * Gives the step its record, which also has the intent of the next step, and waits for the commit. The record commits also
+ * where the lease of the process is over by now: its revision decides whether it counts, and the effect with it (SPEC A3).
+ * `mayBegin`: false in a process that begins nothing, because it stops or has no lease. The intent of the next step is left
+ * out then: whoever goes on would take that step for half done.
+ */
 export const commit = Effect.fnUntraced(function* (
   self: Progress,
   { exit }: FinishedWork<StoreError>,
   joint: Joint<StoreError>,
   now: number,
   schedule: ScheduleConfig,
-  record: RecordFacts
+  record: RecordFacts,
+  mayBegin: boolean
 ) {
   const { execution: before, gains } = self
   gain(self, yield* exit)
   const { definition, since } = self
-  // A process that stops begins nothing: the intent of the next step is left to the next process.
-  const next =
-    self.inbox.stop === undefined
-      ? new SagaExecution(
-          Decision.advance(self.execution.state, { definition, now, since, schedule }).state,
-          definition
-        )
-      : self.execution
+  const next = mayBegin
+    ? new SagaExecution(Decision.advance(self.execution.state, { definition, now, since, schedule }).state, definition)
+    : self.execution
   self.execution = next
   yield* Deferred.succeed(joint.record, next)
   const stored = yield* Effect.result(Deferred.await(joint.stored))

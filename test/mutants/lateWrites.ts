@@ -52,6 +52,14 @@ export const lateWrites: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "a transactional step commits with the intent of a next step although the lease is over",
+    file: loop,
+    find: "self.inbox.stop === undefined && membership?.isAlive(now) !== false",
+    replace: "self.inbox.stop === undefined",
+    tests: [late]
+  },
+  {
+    rule: "C20",
     what: "who has not renewed takes executions from others",
     file: port,
     find: "!this.isAlive() || (sparesUntil",

@@ -145,6 +145,38 @@ it.effect("C20 an instance whose lease is over writes nothing before it has rene
   })
 )
 
+it.effect("C20 a transactional step commits without the intent of the next step where its instance has no lease", () =>
+  Effect.gen(function* () {
+    const gate = Deferred.makeUnsafe<void>()
+    const saga = Saga.make("Deposit", { context: {} }).pipe(
+      Saga.local("one", {
+        transactional: true,
+        execute: () => Effect.andThen(write("one"), Deferred.await(gate))
+      }),
+      Saga.local("two", { execute: () => write("two"), onCrash: "park" }),
+      Saga.commit
+    )
+    const world = yield* makeWorld({ keep: 10 })
+    const first = firstOf(world)
+    const one = yield* open(world, { ...config, sagas: [saga] })
+    const running = yield* Effect.forkChild(one.use(SagaManager.run(saga, { context: {} })))
+    yield* until("the step runs", () => lines(world).length === 1)
+    first.isAway = true
+    yield* TestClock.adjust("12 seconds")
+    yield* Deferred.succeed(gate, undefined)
+    yield* until("the step is stored", () => world.story.at(-1) === "stored StepSucceeded")
+    yield* quiet
+    assert.deepStrictEqual(lines(world), ["one"])
+    // Another instance goes on: it would park a step that had begun.
+    yield* open(world, { ...config, sagas: [saga] })
+    yield* TestClock.adjust("6 seconds")
+    first.isAway = false
+    yield* TestClock.adjust("6 seconds")
+    assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+    assert.deepStrictEqual(lines(world), ["one", "two"])
+  })
+)
+
 it.effect("C20 who has not renewed takes nothing from others, and what names a former name of its own is its own", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld()

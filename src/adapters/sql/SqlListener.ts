@@ -27,7 +27,8 @@ interface Listening {
 
 /**
  * Listens on a connection of the pool, and hands what it has opened to `keep`. The connection may be silent, so nobody waits for
- * the end of a `LISTEN` that was given up.
+ * the end of a `LISTEN` that was given up. It is interrupted: one that came through late would be kept in place of a newer one,
+ * and one that waits for the pool would stay in its line.
  */
 const listen = (
   client: PgClient.PgClient,
@@ -41,8 +42,12 @@ const listen = (
     const close = Scope.close(scope, Exit.void)
     const opening = Effect.callback<void, SqlError>((resume) => {
       const opened = Effect.map(Scope.provide(client.listen(channel), scope), (queue) => keep({ queue, close }))
-      Effect.runFork(Effect.onError(opened, () => close)).addObserver(resume)
-      return close
+      const fiber = Effect.runFork(Effect.onError(opened, () => close))
+      fiber.addObserver(resume)
+      return Effect.sync(() => {
+        fiber.interruptUnsafe()
+        Effect.runFork(close)
+      })
     })
     return Effect.timeoutOrElse(opening, {
       duration: millis,

@@ -32,8 +32,8 @@ const endsSession = /^(25P0[34]|53300|57P)/
 export const isLost = (error: SqlError): boolean =>
   error.reason._tag === "ConnectionError" || endsSession.test(codeOf(error))
 
-/** Codes of a server that is full or has a problem of its own. */
-const blamesServer = /^(53|57|58)/
+/** Codes of a server that is full, has a problem of its own, or only reads, as a standby does until it takes over. */
+const blamesServer = /^(53|57|58|25006)/
 
 /** The statement is not the reason: it may work later. */
 export const isPassing = (error: SqlError): boolean =>

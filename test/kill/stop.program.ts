@@ -35,6 +35,17 @@ const order: Order = JSON.parse(process.argv[2] ?? "")
 
 const say = (line: string) => Effect.sync(() => console.log(line))
 
+let isFirst = true
+
+/** After the first interruption it says "later", in half the time that a second grace would take to the next interruption. */
+const interrupted = (what: string) =>
+  Effect.suspend(() => {
+    const later = (order.grace - 1_000) / 2
+    if (isFirst && later > 0) setTimeout(() => console.log("later"), later).unref()
+    isFirst = false
+    return say(`interrupted ${what}`)
+  })
+
 /** Half of its time before the effect, half after it. */
 const slowly = (what: string) =>
   say(`begun ${what}`).pipe(
@@ -42,7 +53,7 @@ const slowly = (what: string) =>
     Effect.andThen(say(`charged ${what}`)),
     Effect.andThen(Effect.sleep(order.takes / 2)),
     Effect.as(what),
-    Effect.onInterrupt(() => say(`interrupted ${what}`))
+    Effect.onInterrupt(() => interrupted(what))
   )
 
 const Bank = Participant.make("bank", { Charge: { payload: {}, success: Schema.String } })

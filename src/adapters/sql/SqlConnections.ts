@@ -72,8 +72,11 @@ const reservedByOne = writers + 2
 const leastShared = 2
 /** A `long` statement, such as `find`, has this many times the limit of the others. */
 const longer = 6
-/** How long the pool has to give the connections that a layer reserves. */
-const reserveMillis = 15_000
+
+/** How long the pool has to give the connections that a layer reserves, in milliseconds. */
+export class ReserveLimit extends Context.Reference<number>("effect-saga/sql/ReserveLimit", {
+  defaultValue: () => 15_000
+}) {}
 
 /** The pool behind the client, where it can be divided. A program may have put a client of its own around that of the pool. */
 const poolOf = (client: SqlClient.SqlClient) =>
@@ -211,6 +214,7 @@ export const reserve = Effect.fnUntraced(function* (
   channel: string
 ): Effect.fn.Return<ReservedConnections, Setting.InvalidSetting | SqlError, Scope.Scope | SqlClient.SqlClient> {
   const { shared, statementMillis } = connections
+  const reserveMillis = yield* ReserveLimit
   const client = yield* SqlClient.SqlClient
   const pool = yield* poolOf(client)
   if (pool === undefined) return { ...connections, lease: shared, write: shared, notifications: Stream.empty }

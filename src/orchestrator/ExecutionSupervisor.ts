@@ -134,7 +134,7 @@ class Supervisor implements ExecutionSupervisor {
   start(): Effect.Effect<void, never, Scope.Scope> {
     return Effect.gen({ self: this }, function* () {
       this.wakeUps = yield* WakeUps.make({
-        fire: ({ since, uuid }) => Effect.sync(() => this.due(uuid, since))
+        fire: ({ since, uuid }) => Effect.sync(() => this.on(uuid, { _tag: "Due", since }))
       })
       yield* Effect.addFinalizer(() => this.close)
     })
@@ -175,17 +175,12 @@ class Supervisor implements ExecutionSupervisor {
 
   // ---- events --------------------------------------------------------------------------------------------------
 
-  /** Of what waits, one instance goes on: the one that claims it. What this process has, it looks at itself. */
-  private due(uuid: string, since: number): void {
-    if (this.moment.isAlone || this.admission.get(uuid) !== undefined) this.on(uuid, { _tag: "Due", since })
-    else this.options.claim()
-  }
-
   private on(uuid: string, event: SlotEvent): void {
     const before = this.admission.get(uuid)
     const { outputs, slot } = reduce(before, event, this.moment)
     // The slot stands before anything is done: a waiter that is resumed may start the same uuid at once.
     if (slot !== before) this.admission.set(uuid, slot)
+    if (slot === undefined) this.wakeUps.cancel(uuid)
     for (const output of outputs) this.perform(uuid, output)
   }
 
@@ -212,8 +207,8 @@ class Supervisor implements ExecutionSupervisor {
         if (this.admission.leave(uuid) !== undefined) return this.on(uuid, { _tag: "Ended", exit: Exit.interrupt() })
         return this.fibers.get(uuid)?.interruptUnsafe()
       case "Schedule":
-        // More of them are found by the next claims: a little later, and without a place in memory.
-        if (!this.moment.isAlone && this.wakeUps.size() >= this.options.maxPending) return
+        // What waits costs no place in memory: the one that claims it goes on with it.
+        if (this.admission.get(uuid) === undefined) return this.options.dueAt(output.at)
         return this.wakeUps.schedule({ uuid, at: output.at, since: output.since })
       case "Tell":
         return this.waiters.tell(uuid, output.result.execution)

@@ -2,7 +2,7 @@
  * The manager of a process: its parts put together, and its background work started. The order matters: what a process
  * left is taken up before any reply is taken, and leases are given back when nothing runs any more.
  */
-import { Clock, Effect, Latch, Option, Result, Scope, Stream } from "effect"
+import { Clock, Effect, Option, Result, Scope, Stream } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
@@ -22,6 +22,7 @@ import * as ExecutionSupervisor from "./ExecutionSupervisor.ts"
 import * as FirstWrites from "./FirstWrites.ts"
 import * as ManagerControl from "./ManagerControl.ts"
 import { SagaManager } from "./ManagerService.ts"
+import { NextClaim } from "./NextClaim.ts"
 import * as Recovery from "./Recovery.ts"
 import { checkOwnService, register } from "./Registration.ts"
 import * as ReplyConsumer from "./ReplyConsumer.ts"
@@ -47,13 +48,13 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   // Joined first, so left last: when nothing runs any more.
   const joined = yield* Scope.make()
   yield* Effect.addFinalizer((exit) => ShutdownGrace.briefly(Scope.close(joined, exit)))
-  const wanted = Latch.makeUnsafe(false)
+  const nextClaim = new NextClaim(clock)
   const join = ownership.join({
     id: `${service}/${Uuid.v7(clock.currentTimeMillisUnsafe())}`,
     service,
     lease: config.lease,
     leave: (isGone) => supervisor.leave(isGone),
-    look: Effect.sync(() => wanted.openUnsafe())
+    look: Effect.sync(nextClaim.now)
   })
   const membership = yield* Scope.provide(join, joined)
 
@@ -85,7 +86,8 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     repository,
     membership,
     policy: { schedule, ...(relatedServices !== undefined && { relatedServices }) },
-    claim: () => wanted.openUnsafe(),
+    claim: nextClaim.now,
+    dueAt: nextClaim.at,
     load,
     takeUp: Takeover.make(membership, schedule),
     setAside: yield* SetAside.make(repository),
@@ -115,7 +117,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     find: repository.find,
     events: feed.events
   })
-  yield* startBackground(sagas, { registry, bound, supervisor, membership, wanted, clock, manager })
+  yield* startBackground(sagas, { registry, bound, supervisor, membership, nextClaim, clock, manager })
   return manager
 })
 
@@ -151,12 +153,12 @@ const startBackground = Effect.fnUntraced(function* (
     readonly bound: Bound
     readonly supervisor: ExecutionSupervisor.ExecutionSupervisor
     readonly membership: SagaOwnership.Membership
-    readonly wanted: Latch.Latch
+    readonly nextClaim: NextClaim
     readonly clock: Clock.Clock
     readonly manager: SagaManager["Service"]
   }
 ) {
-  const { bound, clock, manager, membership, registry, supervisor, wanted } = options
+  const { bound, clock, manager, membership, nextClaim, registry, supervisor } = options
   const { recoveryInterval } = yield* SagaConfig.SagaConfig
   yield* Recovery.run({
     membership,
@@ -164,7 +166,7 @@ const startBackground = Effect.fnUntraced(function* (
     active: supervisor,
     fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
     interval: recoveryInterval,
-    wanted,
+    next: nextClaim,
     clock
   })
   // Stopped before the recovery: it renews the lease while steps are let end.

@@ -4,7 +4,7 @@
  * is due, the instance whose claim comes first goes on with it. A claim also renews the lease, tells which executions others
  * have, and brings the inputs that wait for the executions of this instance.
  */
-import { type Clock, Effect, type Latch, type Result, type Scope } from "effect"
+import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Loop from "../ports/Loop.ts"
@@ -12,6 +12,7 @@ import type { Claimed } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import type { PendingInput } from "./Inbox.ts"
+import type { NextClaim } from "./NextClaim.ts"
 import { never } from "./Slot.ts"
 import { pendingOf } from "./StoredInput.ts"
 import { afterCrash } from "./Takeover.ts"
@@ -32,19 +33,14 @@ export interface Options {
   /** The fingerprints of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
   readonly interval: number
-  /** Open when something is due: the next claim comes at once. */
-  readonly wanted: Latch.Latch
+  readonly next: NextClaim
   readonly clock: Clock.Clock
 }
 
 /** Claims once, and then at every interval, and when something is due, while the scope is open. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
   const self: Self = { ...options, isFirst: true, batch, unreadable: new Set() }
-  const { interval, wanted } = options
-  const next = Effect.andThen(
-    Effect.raceFirst(Effect.sleep(interval), wanted.await),
-    Effect.sync(() => wanted.closeUnsafe())
-  )
+  const next = options.next.wait(options.interval)
   if (yield* Loop.aside(round(self), { loop: "recovery" }, true)) {
     yield* Loop.repeat("recovery", Effect.andThen(next, round(self)))
   }
@@ -76,7 +72,7 @@ const leave = ({ unreadable }: Self, uuids: ReadonlyArray<string>) =>
 /** Claims as many executions as there is room for. False: the repository cannot list executions. */
 const round = Effect.fnUntraced(
   function* (self: Self) {
-    const { active, clock, fingerprints, interval, membership } = self
+    const { active, clock, fingerprints, interval, membership, next } = self
     while (true) {
       const limit = Math.max(0, Math.min(self.batch, active.room()))
       const now = clock.currentTimeMillisUnsafe()
@@ -90,7 +86,8 @@ const round = Effect.fnUntraced(
         ...(self.unreadable.size > 0 && { except: [...self.unreadable] })
       })
       self.batch = Math.min(batch, self.batch * 2)
-      const { executions, lost, unreadable = [] } = claimed
+      const { executions, lost, nextAt, unreadable = [] } = claimed
+      if (nextAt !== undefined) next.at(nextAt)
       yield* leave(self, unreadable)
       for (const uuid of lost) active.lose(uuid)
       yield* goOn(self, claimed, now)

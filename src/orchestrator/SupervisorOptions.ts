@@ -14,8 +14,10 @@ export interface Options {
   readonly repository: Pick<SagaExecutionRepository["Service"], "submit" | "inbox">
   readonly membership: Pick<Membership, "isMine" | "wake">
   readonly policy: Policy
-  /** Asks for a claim: something is due. */
-  readonly claim: () => unknown
+  /** Asks for a claim at once: something is due. */
+  readonly claim: () => void
+  /** An execution that waits is due at this time, in milliseconds since the epoch: a claim will find it. */
+  readonly dueAt: (at: number) => void
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
   readonly takeUp: TakeUp
   /** Parks an execution as a whole, with its cause. */

@@ -105,6 +105,11 @@ export interface Claimed {
    */
   readonly dueAt?: ReadonlyMap<string, number>
   /**
+   * When the first of the executions that wait is due, in milliseconds since the epoch; `Infinity`: none of them is ever.
+   * Absent: the owner claims at its intervals.
+   */
+  readonly nextAt?: number
+  /**
    * Executions that were due and cannot be read: a fact, or the form of one, is of a newer version, or makes no sense. They
    * have no owner, so that a process that can read them may claim them (SPEC C20). Absent: none.
    */
@@ -154,6 +159,7 @@ export class Leases {
     const lost: Array<string> = []
     const inbox: Array<InboxRow> = []
     const dueAt = new Map<string, number>()
+    let nextAt = Number.POSITIVE_INFINITY
     const known = fingerprints && new Set(fingerprints)
     const left = new Set(request.except)
     const held = new Map(holds?.map(({ revision, uuid }) => [uuid, revision]))
@@ -172,6 +178,7 @@ export class Leases {
         !left.has(state.uuid) &&
         this.isFree(execution.hint, request) &&
         (hint?.wakeAt ?? now) <= (dueBy ?? now)
+      if (hint?.wakeAt !== undefined && hint.wakeAt > (dueBy ?? now)) nextAt = Math.min(nextAt, hint.wakeAt)
       if (isGiven) {
         if (hint?.owner === undefined && hint?.wakeAt !== undefined) dueAt.set(state.uuid, hint.wakeAt)
         execution.hint = { owner }
@@ -179,7 +186,7 @@ export class Leases {
       }
       if (isWaitedFor(execution) && execution.hint?.owner === owner) inbox.push(...execution.inbox!.values())
     }
-    return { executions, lapsed, lost, inbox: inOrder(inbox), dueAt }
+    return { executions, lapsed, lost, inbox: inOrder(inbox), dueAt, nextAt }
   }
 
   /** A first claim that already holds executions follows a lease that is forgotten. */

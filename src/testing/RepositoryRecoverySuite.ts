@@ -34,6 +34,18 @@ const claimed = Effect.fnUntraced(function* (
 })
 
 export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): void => {
+  test("F8 a claim says when the first of the executions that wait is due, so that nothing else has to know", () =>
+    Effect.gen(function* () {
+      const { claim, store } = yield* repository
+      const waiting = Sample.paused(Sample.started(Sample.created()))
+      const now = Sample.time
+      yield* store(waiting, { wakeAt: now + 4 * minute })
+      yield* store(Sample.paused(Sample.started(Sample.created())), { wakeAt: now + 5 * minute })
+      const before = yield* claim({ owner: Sample.uniqueName(), now, leaseMillis: minute, limit: 1_000 })
+      assert.isAbove(before.nextAt ?? 0, now)
+      assert.isAtMost(before.nextAt ?? 0, now + 4 * minute)
+    }))
+
   test("find gives the executions that match all properties of the filter, newest first", () =>
     Effect.gen(function* () {
       const { find, store } = yield* repository

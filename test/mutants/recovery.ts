@@ -672,7 +672,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C20",
     what: "an execution that a process cannot read stays with it",
-    file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
+    file: "src/adapters/sql/ClaimExecutions.ts",
     find: `    if (unreadable.length > 0) yield* call("claim", statements.disown(owner, unreadable))\n`,
     replace: "",
     tests: [unreadable]
@@ -705,8 +705,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "F7",
     what: "every instance that has seen an execution wait goes on with it by itself",
     file: "src/orchestrator/ExecutionSupervisor.ts",
-    find: "if (this.moment.isAlone || this.admission.get(uuid) !== undefined) this",
-    replace: "if (uuid !== undefined) this",
+    find: "if (this.admission.get(uuid) === undefined) return this.options.dueAt(output.at)",
+    replace: "",
     tests: ["test/orchestrator/ownership.test.ts"]
   },
   {
@@ -746,5 +746,21 @@ export const recovery: ReadonlyArray<Mutant> = [
     } finally {
     }`,
     tests: [places]
+  },
+  {
+    rule: "C20",
+    what: "an execution without facts stays claimed in silence",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "        else unreadable.push(uuid)",
+    replace: "        else if (execution !== undefined) unreadable.push(uuid)",
+    tests: [unreadable]
+  },
+  {
+    rule: "I20",
+    what: "a claim reads all inputs that wait, however large they are",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "statements.ofClaim.inbox(mine, maxInboxBytes)",
+    replace: "statements.ofClaim.inbox(mine)",
+    tests: [unreadable]
   }
 ]

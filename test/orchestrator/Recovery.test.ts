@@ -1,8 +1,9 @@
 /** How many executions a process claims at once. */
 import { assert, it } from "@effect/vitest"
-import { Clock, Effect, Latch, Result } from "effect"
+import { Clock, Effect, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { SagaDefinitionDrift } from "../../src/definition/SagaRegistry.ts"
+import { NextClaim } from "../../src/orchestrator/NextClaim.ts"
 import * as Recovery from "../../src/orchestrator/Recovery.ts"
 import { SagaExecutionRepositoryError } from "../../src/ports/SagaExecutionRepository.ts"
 import * as Sample from "../../src/testing/SampleExecutions.ts"
@@ -50,7 +51,7 @@ it.effect("C7 a claim that is too large to be answered in time is made with fewe
       },
       fingerprints: [],
       interval: 1_000,
-      wanted: Latch.makeUnsafe(),
+      next: new NextClaim(yield* Clock.Clock),
       clock: yield* Clock.Clock
     })
     yield* TestClock.adjust("10 seconds")

@@ -1,5 +1,5 @@
 /** Between rows of the database and values of the port: rows are decoded and checked, since another program may write them. */
-import { Result, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
@@ -89,6 +89,11 @@ export const errorOf = (operation: Port.Operation, error: SqlError): Port.SagaEx
     operation,
     cause: causeOf(error)
   })
+
+export const call = <A>(
+  operation: Port.Operation,
+  run: Effect.Effect<A, SqlError>
+): Effect.Effect<A, Port.SagaExecutionRepositoryError> => Effect.mapError(run, (cause) => errorOf(operation, cause))
 
 const parseInput = Schema.decodeUnknownResult(Schema.fromJsonString(Json))
 

@@ -40,11 +40,12 @@ export const make = (
     },
     adopt: (...request) => lease(statements.adopt(...request), claimMillis),
     claim: (...request) => lease(statements.claim(...request), claimMillis),
+    nextDue: (after) => lease(statements.nextDue(after), claimMillis),
     lost: (...request) => lease(statements.lost(...request), claimMillis),
     disown: (...request) => lease(statements.disown(...request), claimMillis),
     ofClaim: {
       events: (uuids) => lease(statements.events(uuids), claimMillis),
-      inbox: (uuids) => lease(statements.inbox(uuids), claimMillis)
+      inbox: (...question) => lease(statements.inbox(...question), claimMillis)
     },
     release: (owner) => lease(statements.release(owner), Math.min(statementMillis, releaseMillis)),
     events: (uuids) => shared(statements.events(uuids)),

@@ -50,6 +50,8 @@ export interface OwnershipStatements {
   readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
   /** Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. */
   readonly claim: (query: ClaimQuery) => Statement<ReadonlyArray<ClaimedRow>>
+  /** When the first execution is due after a time, in milliseconds since the epoch; `Infinity` where there is none. */
+  readonly nextDue: (after: number) => Statement<number>
   /** Takes the owner off executions, so that another owner may claim them at once. */
   readonly disown: (owner: string, uuids: ReadonlyArray<string>) => Statement<void>
   /**
@@ -71,8 +73,11 @@ export interface OwnershipStatements {
   readonly giveBack: (requests: ReadonlyArray<GiveBackRequest>) => Statement<ReadonlyArray<string>>
   /** Adds an input, and makes its execution due at the time of the input unless an owner works on it. */
   readonly submit: (row: InboxRow) => Statement<Submitted>
-  /** The inputs that wait for these executions, in the order in which they are judged. */
-  readonly inbox: (uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<InboxRow>>
+  /**
+   * The inputs that wait for these executions, in the order in which they are judged. With `maxBytes` only whole inboxes of
+   * some of them, those that have waited longest, until they have as many bytes.
+   */
+  readonly inbox: (uuids: ReadonlyArray<string>, maxBytes?: number) => Statement<ReadonlyArray<InboxRow>>
   /** Ends the lease of an owner. */
   readonly release: (owner: string) => Statement<void>
   /** Removes owners whose lease was over a day ago. */
@@ -124,7 +129,7 @@ const leasing = (
 const claiming = (
   sql: SqlClient.SqlClient,
   { event, execution, instance }: TableNames
-): Pick<OwnershipStatements, "claim" | "disown" | "take" | "lost" | "giveBack"> => {
+): Pick<OwnershipStatements, "claim" | "nextDue" | "disown" | "take" | "lost" | "giveBack"> => {
   /** The listed executions that were not written since. */
   const current = (holds: ReadonlyArray<Held>) =>
     sql`select k.uuid from unnest(${holds.map(({ uuid }) => uuid)}::uuid[],
@@ -147,6 +152,12 @@ const claiming = (
               )
               update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
               returning h.uuid, due.due_at as "dueAt"`,
+    nextDue: (after) =>
+      Effect.map(
+        sql<{ readonly wakeAt: bigint | number }>`select wake_at as "wakeAt" from ${execution}
+                where claimable and wake_at > ${whole(after)} order by wake_at limit 1`,
+        ([row]) => (row === undefined ? Number.POSITIVE_INFINITY : Number(row.wakeAt))
+      ),
     disown: (owner, uuids) =>
       Effect.asVoid(sql`update ${execution} set owner = null where uuid = any(${uuids}::uuid[]) and owner = ${owner}`),
     take: (uuid, owner, wakeAt, sparing) =>
@@ -226,6 +237,15 @@ const inboxOf = (
         return row.added ? "stored" : row.full ? "full" : "known"
       }
     ),
-  inbox: (uuids) => sql`select uuid, id, input, actor, reason, at from ${inbox}
-          where uuid = any(${uuids}::uuid[]) order by at, id`
+  inbox: (uuids, maxBytes) => sql`select uuid, id, input, actor, reason, at from ${inbox}
+          where uuid = any(${uuids}::uuid[]) ${
+            maxBytes === undefined
+              ? sql``
+              : sql`and uuid in (select uuid from (
+                  select uuid, sum(bytes) over (order by first, uuid) - bytes as before from (
+                    select uuid, min(at) as first, sum(octet_length(input)) as bytes from ${inbox}
+                    where uuid = any(${uuids}::uuid[]) group by uuid
+                  ) each_inbox
+                ) in_turn where before < ${maxBytes})`
+          } order by at, id`
 })

@@ -15,7 +15,8 @@ import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as SagaInbox from "../../ports/SagaInbox.ts"
 import * as Setting from "../../ports/Setting.ts"
 import * as Uuid from "../../wire/Uuid.ts"
-import { errorOf, executionOf, inputFrom, namesOf, retired, rowOfInput, summaryFrom } from "./ExecutionRows.ts"
+import * as ClaimExecutions from "./ClaimExecutions.ts"
+import { call, errorOf, executionOf, inputFrom, namesOf, retired, rowOfInput, summaryFrom } from "./ExecutionRows.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as LimitedStatements from "./LimitedStatements.ts"
 import { ofInput } from "./OwnershipStatements.ts"
@@ -247,9 +248,6 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
 
   // ---- reading ---------------------------------------------------------------------------------------------------
 
-  const call = <A>(operation: Port.Operation, run: Effect.Effect<A, SqlError>) =>
-    Effect.mapError(run, (cause) => errorOf(operation, cause))
-
   /** Executions by their uuids. One that cannot be read is a failure in the map, and the others are read. */
   const read = Effect.fnUntraced(function* (operation: Port.Operation, uuids: ReadonlyArray<string>) {
     const found = new Map<string, Array<{ readonly revision: number; readonly facts: string }>>()
@@ -262,41 +260,7 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
     return new Map(Array.from(found, ([uuid, rows]) => [uuid, executionOf(operation, rows)] as const))
   })
 
-  const claim = Effect.fnUntraced(function* (request: Port.ClaimRequest) {
-    const { dueBy = request.now, except = [], fingerprints, former, holds = [], leaseMillis, limit, owner } = request
-    const begins = holds.length === 0 || former !== undefined
-    const lapsed = yield* call("claim", statements.renew(owner, leaseMillis, begins))
-    // After a lapse other processes may have written any of them.
-    if (lapsed || former !== undefined) summaries.clear()
-    if (lapsed) return { executions: [], lapsed, lost: [], inbox: [] }
-    const held = holds.map(({ uuid }) => uuid)
-    const lost =
-      former !== undefined
-        ? yield* call("claim", statements.adopt(owner, former, held))
-        : held.length === 0
-          ? []
-          : yield* call("claim", statements.lost(owner, held))
-    const sparing = request.spares === true ? [owner, former ?? owner] : undefined
-    const claims = statements.claim({ owner, limit, dueBy, fingerprints, holds: request.holds, except, sparing })
-    const rows = limit > 0 ? yield* call("claim", claims) : []
-    const uuids = rows.map(({ uuid }) => uuid)
-    const dueAt = new Map(rows.flatMap(({ dueAt, uuid }) => (dueAt === null ? [] : [[uuid, Number(dueAt)] as const])))
-    for (const uuid of uuids) summaries.delete(uuid)
-    const executions: Array<SagaExecution> = []
-    const unreadable: Array<string> = []
-    if (uuids.length > 0) {
-      for (const [uuid, execution] of yield* read("claim", uuids)) {
-        if (Result.isSuccess(execution)) executions.push(execution.success)
-        else unreadable.push(uuid)
-      }
-    }
-    // Another process may have a newer version, which can read them.
-    if (unreadable.length > 0) yield* call("claim", statements.disown(owner, unreadable))
-    const gone = new Set(lost)
-    const mine = [...uuids, ...held.filter((uuid) => !gone.has(uuid))]
-    const inbox = mine.length === 0 ? [] : yield* call("claim", statements.ofClaim.inbox(mine))
-    return { executions, lapsed, lost, inbox: inbox.map(inputFrom), dueAt, unreadable }
-  })
+  const claim = ClaimExecutions.make(statements, (uuids) => read("claim", uuids), summaries)
 
   /** Also where the database notifies nobody. */
   const submittedHere = yield* PubSub.sliding<string>(SagaInbox.maxAnnounced)

@@ -57,6 +57,44 @@ for (const { layer, name, schema } of databases("unreadable")) {
         })
     )
 
+    it.effect(
+      "F35 an execution without a fact is said to be unreadable by a claim, and does not stay claimed in silence",
+      () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const { claim, store } = yield* repository
+          const now = Date.now()
+          const { uuid } = yield* store(Sample.started(Sample.created({ at: now })))
+          yield* sql`delete from ${sql(`${schema}.saga_event`)} where uuid = ${uuid}::uuid`
+          const claimed = yield* claim({ limit: 100, now, leaseMillis: 60_000, owner: "A" })
+          assert.deepStrictEqual([claimed.executions, claimed.unreadable], [[], [uuid]])
+          const [row] = yield* sql`select owner from ${sql(`${schema}.saga_execution`)} where uuid = ${uuid}::uuid`
+          assert.deepStrictEqual(row, { owner: null })
+          yield* sql`delete from ${sql(`${schema}.saga_execution`)}`
+        })
+    )
+
+    it.effect("a claim reads whole inboxes, the oldest first, and not more than a few megabytes of them", () =>
+      Effect.gen(function* () {
+        const { claim, store, submit } = yield* repository
+        const now = Date.now()
+        const stored = yield* Effect.forEach([1, 2, 3], (at) => store(Sample.started(Sample.created({ at }))))
+        const input = "x".repeat(1_000_000)
+        // The oldest of all is the first of the third.
+        for (const [i, uuid] of [stored[2]!, stored[0]!, stored[1]!].map(({ uuid }) => uuid).entries()) {
+          for (let n = 0; n < 5; n++) yield* submit({ uuid, id: `${n}`, input, at: now + 10 * i + n })
+        }
+        const request = { limit: 100, now: now + 100, leaseMillis: 60_000, owner: "A", holds: [] }
+        const { executions, inbox } = yield* claim(request)
+        assert.strictEqual(executions.length, 3)
+        assert.deepStrictEqual(
+          inbox.map(({ id, uuid }) => [stored.findIndex((one) => one.uuid === uuid), id]),
+          [2, 0].flatMap((i) => ["0", "1", "2", "3", "4"].map((id) => [i, id]))
+        )
+        yield* Effect.flatMap(SqlClient.SqlClient, (sql) => sql`delete from ${sql(`${schema}.saga_execution`)}`)
+      })
+    )
+
     it.effect("F36 find lists an execution with words that this version does not know as it is, and the others", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient

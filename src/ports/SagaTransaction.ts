@@ -32,7 +32,11 @@ export interface SagaTransaction {
    * `uuid:path:failure` for a step (SPEC W7), `uuid:service:reserve`, `…:commit` or `…:reject` for a hook.
    */
   readonly idempotencyKey: string
-  /** Revision of the execution when the callback started: a later attempt has a greater one. 0 in a participant. */
+  /**
+   * Revision of the execution when the callback started. A compensation has a greater one than what it compensates, so a system
+   * that keeps the greatest epoch of each step (`uuid` and `path`) refuses a process that stood still and sends too late. A step
+   * that runs again after a crash has the same one: `idempotencyKey` recognizes it. 0 in a participant.
+   */
   readonly epoch: number
   /** The user in whose name the execution runs. */
   readonly user: string | undefined

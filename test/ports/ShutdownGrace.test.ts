@@ -1,33 +1,44 @@
-/** F3: how long a program may take to stop. On the real clock, with times that no machine is too slow for. */
+/** F3: how long a program may take to stop. On the real clock; what counts is the order in which things end. */
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import * as ShutdownGrace from "../../src/ports/ShutdownGrace.ts"
 
-const timed = (effect: Effect.Effect<unknown>) =>
-  Effect.suspend(() => {
-    const before = performance.now()
-    return Effect.map(effect, () => performance.now() - before)
-  })
-
 /** Half of it is for work, and half for what must be done then. */
-const millis = 4_000
-
-const endless = (grace: ShutdownGrace.ShutdownGrace) => timed(grace.end(Effect.never, Effect.void))
+const millis = 1_000
 
 it.live("F3 parts of a program that stop one after the other have one grace", () =>
   Effect.gen(function* () {
+    const order: Array<string> = []
+    /** Stops a part whose work does not end by itself. */
+    const stop = (name: string, grace: ShutdownGrace.ShutdownGrace) =>
+      grace.end(
+        Effect.never,
+        Effect.sync(() => order.push(name))
+      )
     const [first, second] = [yield* ShutdownGrace.make(millis), yield* ShutdownGrace.make(millis)]
-    assert.isAtLeast(yield* endless(first), millis / 2)
-    assert.isBelow(yield* endless(second), millis / 4)
-    assert.isAtLeast(yield* endless(yield* ShutdownGrace.make(millis)), millis / 2, "a part that starts later")
+    const other = yield* ShutdownGrace.make(millis).pipe(Effect.provide(Layer.fresh(ShutdownGrace.layer)))
+    yield* stop("first", first)
+    // Begun before the second part stops, and as long as a grace of its own would be.
+    const alone = yield* Effect.forkChild(stop("another program", other), { startImmediately: true })
+    yield* stop("second", second)
+    yield* Fiber.join(alone)
+    // A part that starts later has nothing to do with those that have stopped.
+    const late = yield* ShutdownGrace.make(millis)
+    const again = yield* Effect.forkChild(stop("late", late), { startImmediately: true })
+    yield* Effect.forkChild(Effect.sync(() => order.push("meanwhile")))
+    yield* Fiber.join(again)
+    assert.deepStrictEqual(order, ["first", "second", "another program", "meanwhile", "late"])
   }).pipe(Effect.provide(ShutdownGrace.layer))
 )
 
 it.live("F3 work that cannot be interrupted is left alone when the grace is over", () =>
   Effect.gen(function* () {
     const grace = yield* ShutdownGrace.make(0)
-    const stubborn = Effect.uninterruptible(Effect.sleep(millis))
-    assert.isBelow(yield* timed(grace.end(stubborn, stubborn)), millis)
-    assert.isBelow(yield* timed(ShutdownGrace.briefly(stubborn)), millis)
+    const end = yield* Deferred.make<void>()
+    // Nobody ends it before the program has stopped.
+    const stubborn = Effect.uninterruptible(Deferred.await(end))
+    yield* grace.end(stubborn, stubborn)
+    yield* ShutdownGrace.briefly(stubborn)
+    yield* Deferred.succeed(end, undefined)
   }).pipe(Effect.provide(ShutdownGrace.layer))
 )

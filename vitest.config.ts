@@ -1,4 +1,10 @@
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import process from "node:process"
 import { defineConfig } from "vitest/config"
+
+// Node keeps what it has compiled for the next file of tests, and for the programs that tests start. It counts less exactly then.
+if (!process.argv.includes("--coverage")) process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), "effect-saga-compiled")
 
 // A file that gets the results as JSON, besides what people read.
 const { SAGA_TEST_REPORT: report } = process.env

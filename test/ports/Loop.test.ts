@@ -13,10 +13,10 @@ import {
   SagaManager,
   TransactionCommitter
 } from "effect-saga"
-import { PgliteClient } from "effect-saga/pglite"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as Loop from "../../src/ports/Loop.ts"
 import { aedes, until } from "../fixtures/mqtt.ts"
+import * as Pglite from "../fixtures/pglite.ts"
 import { schemaOf, server, url } from "../fixtures/postgres.ts"
 
 /** Lets every loop die at its first turn, and says which have died and which have come back. */
@@ -77,8 +77,7 @@ describe("the loops of a process", () => {
         const faults = Layer.succeed(Loop.LoopFault, fault)
         const schema = schemaOf("loops")
         // A PGlite has no other process to hear from.
-        const database: Layer.Layer<SqlClient.SqlClient, unknown> =
-          url === undefined ? PgliteClient.layer() : server(schema)
+        const database: Layer.Layer<SqlClient.SqlClient, unknown> = url === undefined ? Pglite.layer() : server(schema)
         const programs = Layer.merge(
           SagaManager.layer([saga]).pipe(Layer.provide(SagaConfig.layer({ service: "orders" }))),
           Participant.layer(Bank, { Charge: () => Effect.succeed("p1") })

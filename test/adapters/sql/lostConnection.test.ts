@@ -7,9 +7,9 @@ import { assert, layer as withLayer } from "@effect/vitest"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
-import { PgliteClient } from "effect-saga/pglite"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as PgliteServer from "../../../src/adapters/pglite/PgliteServer.ts"
+import * as Pglite from "../../fixtures/pglite.ts"
 import { schemaOf, server, url } from "../../fixtures/postgres.ts"
 
 /** Where the next connection is lost: at what is said in it, before it has gone out or before the answer has come. */
@@ -63,7 +63,7 @@ class Connection extends Duplex {
 }
 
 const pglite = Layer.unwrap(
-  Effect.map(PgliteClient.open(), (database) => {
+  Effect.map(Pglite.open, (database) => {
     const { connect } = PgliteServer.make({
       execute: (batch) => database.execProtocolRawSync(batch),
       lockTimeoutMillis: 30_000

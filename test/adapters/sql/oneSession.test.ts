@@ -5,8 +5,8 @@ import { Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { Broker, Participant, ParticipantStore } from "effect-saga"
 import type { Envelope } from "effect-saga/internals"
-import { PgliteClient } from "effect-saga/pglite"
 import { SqlParticipantStore } from "effect-saga/sql"
+import * as Pglite from "../../fixtures/pglite.ts"
 import { envelopeOf } from "../../participant/byHand.ts"
 
 const Talk = Participant.make("talk", {
@@ -16,7 +16,7 @@ const Talk = Participant.make("talk", {
 
 const live = Layer.provideMerge(
   Layer.merge(SqlParticipantStore.layer({ timeout: "500 millis" }), Broker.layerMemory),
-  PgliteClient.layer({ lockTimeout: "200 millis" })
+  Pglite.layer({ lockTimeout: "200 millis" })
 )
 
 withLayer(live, { timeout: "2 minutes", excludeTestServices: true })("a unit of work that waits, on PGlite", (it) => {

@@ -13,6 +13,7 @@ import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import { PgliteClient } from "../../src/pglite.ts"
 import { below, type Chance, pick } from "../execution/rules/chance.ts"
+import * as Pglite from "../fixtures/pglite.ts"
 import * as Program from "./Program.ts"
 
 /**
@@ -178,7 +179,11 @@ export const suite = (program: URL, audit: Audit, most = Number.POSITIVE_INFINIT
     Math.min(inFlight, most),
     program,
     audit,
-    Effect.sync(() => ({ folder: join(mkdtempSync(join(tmpdir(), "effect-saga-kill-")), "data") })),
+    Effect.gen(function* () {
+      const folder = join(mkdtempSync(join(tmpdir(), "effect-saga-kill-")), "data")
+      yield* Pglite.makeFolder(folder)
+      return { folder }
+    }),
     (database) => PgliteClient.layer("folder" in database ? database : {}),
     (database) =>
       Effect.sync(() => "folder" in database && rmSync(join(database.folder, ".."), { recursive: true, force: true }))

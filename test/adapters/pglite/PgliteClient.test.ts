@@ -11,6 +11,7 @@ import { SqlClient } from "effect/sql"
 import * as PgliteServer from "../../../src/adapters/pglite/PgliteServer.ts"
 import * as Wire from "../../../src/adapters/pglite/wire.ts"
 import { PgliteClient } from "../../../src/pglite.ts"
+import * as Pglite from "../../fixtures/pglite.ts"
 import * as Program from "../../kill/Program.ts"
 
 const folder = Effect.acquireRelease(
@@ -141,11 +142,7 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
 
 it.live("a connection that ends leaves nothing in the shared session", () =>
   Effect.gen(function* () {
-    const { PGlite } = yield* Effect.promise(() => import("@electric-sql/pglite"))
-    const database = yield* Effect.acquireRelease(
-      Effect.promise(() => PGlite.create()),
-      (it) => Effect.promise(() => it.close())
-    )
+    const database = yield* Pglite.open
     const { connect } = PgliteServer.make({
       execute: (batch) => database.execProtocolRawSync(batch),
       lockTimeoutMillis: 1000
@@ -242,6 +239,7 @@ describe("a folder", () => {
   it.live("the folder of a database belongs to one process at a time", () =>
     Effect.gen(function* () {
       const data = yield* folder
+      yield* Pglite.makeFolder(data)
       const error = yield* using(data, Effect.flip(using(data, count)))
       assert.instanceOf(error, PgliteClient.PgliteFolderLocked)
       assert.strictEqual(yield* using(data, count), 1)

@@ -17,6 +17,8 @@ export default defineConfig({
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     // vitest would leave one core to itself, also where there are two.
     maxWorkers: "100%",
+    // Of the tests of a file that say that they may run side by side: a server has a limited number of connections.
+    maxConcurrency: 3,
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // `npm run coverage`: the rules are pure, so their own tests reach every line and branch of them.

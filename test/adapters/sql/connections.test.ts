@@ -47,7 +47,7 @@ const makeProcess = Effect.fnUntraced(function* (
   const scope = yield* Scope.fork(yield* Scope.Scope)
   const context = yield* (SagaManager.layer(sagas) as Layer.Layer<SagaManager.SagaManager, never, never>).pipe(
     Layer.provideMerge([
-      SagaConfig.layer({ service: "orders", lease: "2 seconds", recoveryInterval: "200 millis", ...config }),
+      SagaConfig.layer({ service: "orders", lease: "5 seconds", recoveryInterval: "200 millis", ...config }),
       repositoryOn(through, schema, maxConnections),
       Layer.fresh(Broker.layerMemory),
       TransactionCommitter.layerNone
@@ -116,8 +116,8 @@ const Quick = Saga.make("Quick", { context: {} }).pipe(
   Saga.commit
 )
 
-// Needs a server: the connections of a PGlite share one session.
-describe.runIf(url !== undefined)("connections of the library", () => {
+// Needs a server: the connections of a PGlite share one session. Side by side, as the tests mostly wait.
+describe.runIf(url !== undefined)("connections of the library", { concurrent: true }, () => {
   it.live("F1 a repository has four connections of the pool for itself, and a smaller pool is refused", () =>
     withSchema("reserved", (schema) =>
       Effect.gen(function* () {
@@ -196,7 +196,7 @@ describe.runIf(url !== undefined)("connections of the library", () => {
           const { context, run } = yield* makeProcess([Slow, Quick], {
             schema,
             maxConnections: 7,
-            config: { lease: "1 second", recoveryInterval: "100 millis" }
+            config: { recoveryInterval: "100 millis" }
           })
           const slow = yield* Effect.forkChild(
             Effect.all(
@@ -259,7 +259,7 @@ describe.runIf(url !== undefined)("connections of the library", () => {
   )
 })
 
-describe.runIf(url !== undefined)("a silent connection", () => {
+describe.runIf(url !== undefined)("a silent connection", { concurrent: true }, () => {
   it.live("F2 sagas go on while all connections are silent, and the process keeps its lease", () =>
     withSchema("silent", (schema) =>
       Effect.gen(function* () {

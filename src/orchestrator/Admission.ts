@@ -42,8 +42,8 @@ export class Admission {
     return this.slots.get(uuid)
   }
 
-  set(uuid: string, slot: Slot | undefined): void {
-    const before = this.slots.get(uuid)
+  /** `before`: the slot that stands there. */
+  set(uuid: string, slot: Slot | undefined, before = this.slots.get(uuid)): void {
     if (isActive(before) && before.isOver) this.over--
     if (isActive(slot) && slot.isOver) this.over++
     if (slot === undefined) this.slots.delete(uuid)

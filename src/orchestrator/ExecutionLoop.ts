@@ -136,16 +136,18 @@ export const make = Effect.fnUntraced(function* (
         inbox.judged = []
       }
     }
-    if (inbox.inputs.length === 0 && !isLeft(self)) return follow(self, act, now)
+    if (inbox.inputs.length === 0 && !isLeft(self)) return follow(self, act, now, isWritten && repository.durable)
     postpone(self, act.work)
     return Effect.suspend(() => turn(self, self.clock.currentTimeMillisUnsafe()))
   }
 
-  const follow = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StorageError> => {
+  /** `isLater`: time has passed since `now`. */
+  const follow = (self: Run, act: Act, now: number, isLater: boolean): Effect.Effect<LoopResult, StorageError> => {
     // The process has stopped while the intent of this work was being stored.
     if (self.inbox.stop === "over" && act._tag !== "Done")
       return Effect.succeed({ execution: self.execution, wakeAt: now, elsewhere: undefined })
-    if (act.work.length > 0 && membership?.isAlive() === false) return untilAlive(self, act, now)
+    if (act.work.length > 0 && membership?.isAlive(isLater ? undefined : now) === false)
+      return untilAlive(self, act, now)
     if (self.unbegun !== undefined) for (const { path } of act.work) self.unbegun.delete(path)
     switch (act._tag) {
       case "Done":

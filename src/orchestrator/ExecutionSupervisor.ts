@@ -179,7 +179,7 @@ class Supervisor implements ExecutionSupervisor {
     const before = this.admission.get(uuid)
     const { outputs, slot } = reduce(before, event, this.moment)
     // The slot stands before anything is done: a waiter that is resumed may start the same uuid at once.
-    if (slot !== before) this.admission.set(uuid, slot)
+    if (slot !== before) this.admission.set(uuid, slot, before)
     if (slot === undefined) this.wakeUps.cancel(uuid)
     for (const output of outputs) this.perform(uuid, output)
   }

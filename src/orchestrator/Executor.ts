@@ -50,7 +50,7 @@ export const at = Effect.fnUntraced(function* <const Name extends string>(
 ): Effect.fn.Return<StepScope<Name>, SagaDefinitionDrift, SagaConfig | TransactionCommitter> {
   const { definition, saga, state } = execution
   if (definition === undefined)
-    return yield* new SagaDefinitionDrift({ saga, fingerprint: state.fingerprint, known: [] })
+    return yield* new SagaDefinitionDrift({ saga, fingerprint: state.creation.fingerprint, known: [] })
   const { service, schedule } = yield* SagaConfig
   const committer = yield* TransactionCommitter
   const { headers } = yield* RequestContext.RequestContext
@@ -77,7 +77,9 @@ export const call = <Args extends ReadonlyArray<any>, A, E, R>(
   Effect.catchCause(
     runCallback(scope, path, "execute", () => f(...args)) as Effect.Effect<A, E, R>, // it erases the services of a step
     (cause) =>
-      Effect.fail(new SagaFailedExecutionStep({ saga: scope.state.saga, path, step: name, cause: defectOf(cause) }))
+      Effect.fail(
+        new SagaFailedExecutionStep({ saga: scope.state.creation.saga, path, step: name, cause: defectOf(cause) })
+      )
   )
 
 /** A context with the result of one more step. A callback without a result leaves the context as it is. */
@@ -126,7 +128,8 @@ export const request: <Ctx extends object, P>(
     context: scope.state.root.context
   })
   if (fact?._tag !== "RequestSent") {
-    const failure = fact?._tag === "StepFailed" ? toError(fact.failure, scope.state.saga, scope.definition) : undefined
+    const failure =
+      fact?._tag === "StepFailed" ? toError(fact.failure, scope.state.creation.saga, scope.definition) : undefined
     return yield* failure instanceof SagaFailedExecutionStep ? failure : Effect.die(failure)
   }
   yield* publishOrWarn(yield* Broker, fact.message, fact.command)

@@ -141,7 +141,7 @@ type Bound = Recovery.Options["bound"]
 const boundIn =
   (registry: SagaRegistry): Bound =>
   (execution) =>
-    Result.map(registry.find(execution.saga, execution.state.fingerprint), (definition) =>
+    Result.map(registry.find(execution.saga, execution.state.creation.fingerprint), (definition) =>
       Execution.bind(execution, definition)
     )
 

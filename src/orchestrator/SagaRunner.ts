@@ -115,7 +115,8 @@ const drive = Effect.fnUntraced(function* (
   input?: SagaInput.SagaInput
 ): Effect.fn.Return<SagaExecution, SagaInput.Refusal | RunError> {
   const definition =
-    execution.definition ?? (yield* Effect.fromResult(registry.find(execution.saga, execution.state.fingerprint)))
+    execution.definition ??
+    (yield* Effect.fromResult(registry.find(execution.saga, execution.state.creation.fingerprint)))
   const now = yield* Clock.currentTimeMillis
   // Nobody else runs the execution: a local step that is stored as running was left half done.
   const bound = afterCrash(Execution.bind(execution, definition), now)

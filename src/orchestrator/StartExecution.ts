@@ -198,7 +198,7 @@ const existing = (
 const unlessOther = (mine: SagaExecution, theirs: SagaExecution): Effect.Effect<SagaExecution, SagaStartConflict> => {
   const isSame =
     theirs.saga === mine.saga &&
-    theirs.state.fingerprint === mine.state.fingerprint &&
+    theirs.state.creation.fingerprint === mine.state.creation.fingerprint &&
     Repository.contextHash(theirs) === Repository.contextHash(mine)
   if (isSame) return Effect.succeed(theirs)
   const { startKey } = mine

@@ -66,7 +66,7 @@ const isUnderWay = (
   schedule: RetrySchedule.ScheduleConfig
 ): boolean =>
   definition !== undefined &&
-  (TwoPhaseCommit.pending(state.phase).includes(state.service ?? "") ||
+  (TwoPhaseCommit.pending(state.phase).includes(state.start?.service ?? "") ||
     Decision.advance(state, { definition, now, since: now, schedule }).decision.instructions.length > 0)
 
 /** Treats half-done local steps as their `onCrash` says. `isGoingOn` names the steps that this process is still running. */

@@ -36,23 +36,23 @@ export const ExecutionSummary = Schema.Struct({
 })
 export type ExecutionSummary = typeof ExecutionSummary.Type
 
-export const of = ({ parked, settled, state }: SagaExecution): ExecutionSummary => ({
+export const of = ({ parked, saga, settled, startKey, state, user }: SagaExecution): ExecutionSummary => ({
   uuid: state.uuid,
-  ...(state.startKey !== undefined && { startKey: state.startKey }),
-  saga: state.saga,
-  fingerprint: state.fingerprint,
+  ...(startKey !== undefined && { startKey }),
+  saga,
+  fingerprint: state.creation.fingerprint,
   status: state.status,
   direction: state.direction,
   decision: state.decision,
   commitState: state.commitState,
-  ...(state.user !== undefined && { user: state.user }),
+  ...(user !== undefined && { user }),
   parked: parked.length > 0,
   ...(state.failure !== undefined
     ? { failure: { tag: state.failure._tag, ...("path" in state.failure && { path: state.failure.path }) } }
     : state.setAside === "parked" && { failure: { tag: "SetAside" } }),
   revision: state.revision,
   settled,
-  createdAt: state.createdAt,
+  createdAt: state.creation.at,
   updatedAt: state.updatedAt
 })
 
@@ -143,7 +143,7 @@ export const census = (states: Iterable<SagaState>): ReadonlyArray<Census> => {
   const counts = new Map<string, Census>()
   for (const state of states) {
     if (isSettled(state)) continue
-    const { fingerprint, saga } = state
+    const { fingerprint, saga } = state.creation
     const key = `${saga} ${fingerprint}`
     counts.set(key, { saga, fingerprint, count: (counts.get(key)?.count ?? 0) + 1 })
   }

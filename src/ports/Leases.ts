@@ -174,7 +174,7 @@ export class Leases {
         executions.length < limit &&
         (seen === undefined || state.revision > seen) &&
         (isClaimable(state) || isWaitedFor(execution)) &&
-        known?.has(state.fingerprint) !== false &&
+        known?.has(state.creation.fingerprint) !== false &&
         !left.has(state.uuid) &&
         this.isFree(execution.hint, request) &&
         (hint?.wakeAt ?? now) <= (dueBy ?? now)

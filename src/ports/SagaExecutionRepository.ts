@@ -321,7 +321,7 @@ export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRep
     if (state === undefined) return
     kept.delete(uuid)
     settled.delete(uuid)
-    if (state.startKey !== undefined) startKeys.delete(state.startKey)
+    if (state.creation.startKey !== undefined) startKeys.delete(state.creation.startKey)
     const left = tombstone(new SagaExecution(state, undefined))
     if (left === undefined) return
     if (isCallerGiven(uuid)) retiredUuids.set(uuid, left)

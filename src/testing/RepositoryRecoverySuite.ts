@@ -101,7 +101,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
         failure: { tag: "StepRefused", path: "1" },
         revision: 2,
         settled: false,
-        createdAt: stored.state.createdAt,
+        createdAt: stored.state.creation.at,
         updatedAt: stored.state.updatedAt
       })
       assert.notInclude(JSON.stringify(head), Sample.secret)
@@ -125,7 +125,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
         if (pages.length === 1) yield* repo.delete(pages[0]!.at(-1)!)
       } while (after !== undefined)
       const expected = [...all].sort(
-        (a, b) => b.state.createdAt - a.state.createdAt || (a.uuid < b.uuid ? 1 : a.uuid > b.uuid ? -1 : 0)
+        (a, b) => b.state.creation.at - a.state.creation.at || (a.uuid < b.uuid ? 1 : a.uuid > b.uuid ? -1 : 0)
       )
       assert.deepStrictEqual(pages.flat(), uuids(expected))
       assert.deepStrictEqual(
@@ -234,7 +234,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       const { census, claim, store } = yield* repository
       const saga = Sample.uniqueName()
       const known = yield* store(Sample.started(Sample.created({ saga })))
-      const { fingerprint } = known.state
+      const { fingerprint } = known.state.creation
       const take = (fingerprints: ReadonlyArray<string>) =>
         claim({ owner: Sample.uniqueName(), now: Sample.time, leaseMillis: minute, limit: 100_000, fingerprints })
       const none = yield* take(["another"])

@@ -84,7 +84,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "without two-phase commit services are enrolled all the same",
     file: "src/execution/rules/EnrolmentEvolution.ts",
-    find: "const enrolled = next.transactional ? union(next.enrolled, services) : next.enrolled",
+    find: "const enrolled = next.start?.transactional === true ? union(next.enrolled, services) : next.enrolled",
     replace: "const enrolled = union(next.enrolled, services)",
     tests: [decision]
   },
@@ -289,7 +289,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a failure without autocommit is told to all at once",
     file: "src/execution/rules/RollbackEvolution.ts",
-    find: `const tells = self.autocommit || !self.transactional || self.commitState !== "none"`,
+    find: `const tells = self.autocommit || self.start?.transactional !== true || self.commitState !== "none"`,
     replace: "const tells = true",
     tests: [decision, twoPhase]
   },

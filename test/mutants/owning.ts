@@ -106,7 +106,9 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a step begins although the lease is over",
     file: loop,
-    find: "    if (act.work.length > 0 && membership?.isAlive() === false) return untilAlive(self, act, now)\n",
+    find: `    if (act.work.length > 0 && membership?.isAlive(isLater ? undefined : now) === false)
+      return untilAlive(self, act, now)
+`,
     replace: "",
     tests: [ownership]
   }

@@ -79,7 +79,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a hook of the own service is called by two instances at once",
     file: "src/orchestrator/Takeover.ts",
-    find: '(TwoPhaseCommit.pending(state.phase).includes(state.service ?? "") ||',
+    find: '(TwoPhaseCommit.pending(state.phase).includes(state.start?.service ?? "") ||',
     replace: "(false ||",
     tests: [overtaken]
   },
@@ -200,7 +200,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery takes what belongs to another program",
     file: "src/ports/Leases.ts",
-    find: "        known?.has(state.fingerprint) !== false &&\n",
+    find: "        known?.has(state.creation.fingerprint) !== false &&\n",
     replace: "",
     tests: [repository]
   },

@@ -70,7 +70,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a transaction is opened where nobody ends it",
     file: "src/orchestrator/steps/RemoteStep.ts",
-    find: "transactions: transactional ? [...ambient, uuid] : ambient",
+    find: "transactions: start?.transactional === true ? [...ambient, uuid] : ambient",
     replace: "transactions: [...ambient, uuid]",
     tests: ["test/orchestrator/steps/remote.test.ts"]
   },

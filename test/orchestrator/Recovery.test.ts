@@ -37,7 +37,11 @@ it.effect("C7 a claim that is too large to be answered in time is made with fewe
       bound: (execution) =>
         resumed.push(execution.uuid) > 0
           ? Result.fail(
-              new SagaDefinitionDrift({ saga: execution.saga, fingerprint: execution.state.fingerprint, known: [] })
+              new SagaDefinitionDrift({
+                saga: execution.saga,
+                fingerprint: execution.state.creation.fingerprint,
+                known: []
+              })
             )
           : Result.succeed(execution),
       active: {

@@ -12,7 +12,7 @@ export const enrol = (
   at: number
 ): SagaState => {
   if (next === before) return next
-  const enrolled = next.transactional ? union(next.enrolled, services) : next.enrolled
+  const enrolled = next.start?.transactional === true ? union(next.enrolled, services) : next.enrolled
   if (enrolled === next.enrolled && notAfter <= next.notAfter) return next
   // A service that joins during the rollback must be told of the rejection as well.
   const tells = enrolled !== next.enrolled && (next.commitState === "rejecting" || next.commitState === "rejected")

@@ -87,7 +87,7 @@ const started = (
   kind,
   status,
   statusBefore: undefined,
-  relatedServices: self.service === undefined || (kind !== "local" && kind !== "remote") ? none : [self.service],
+  relatedServices: self.start === undefined || (kind !== "local" && kind !== "remote") ? none : [self.start.service],
   alreadyRollback: false,
   startedAt: event.at,
   deadline: known.deadline,

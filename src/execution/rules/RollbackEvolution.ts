@@ -65,7 +65,7 @@ const isStillOpen = (step: StepState | undefined): step is StepState =>
 // ---- changes ---------------------------------------------------------------------------------------------------
 
 export const start = (self: SagaState, failure: SagaFailure, at: number): SagaState => {
-  const tells = self.autocommit || !self.transactional || self.commitState !== "none"
+  const tells = self.autocommit || self.start?.transactional !== true || self.commitState !== "none"
   return {
     ...self,
     direction: "backward",

@@ -122,9 +122,9 @@ class Decider implements Decision {
   }
 
   private end(): void {
-    const { phase, autocommit, commitState, decision, enrolled, status, transactional } = this.self
+    const { phase, autocommit, commitState, decision, enrolled, start, status } = this.self
     const at = this.now
-    const isAlone = !transactional || enrolled.length === 0
+    const isAlone = start?.transactional !== true || enrolled.length === 0
     if (commitState === "none") {
       if (status === "finished" && !(autocommit && isAlone)) return
       if (autocommit && !isAlone) this.facts.push({ _tag: "ReservationStarted", at })

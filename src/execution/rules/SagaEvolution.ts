@@ -39,15 +39,7 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return self
     case "ExecutionStarted":
       return admitsExecutionStart(self)
-        ? {
-            ...self,
-            status: "running",
-            service: event.service,
-            headers: event.headers,
-            autocommit: event.autocommit,
-            transactional: event.transactional,
-            takesPart: event.takesPart === true
-          }
+        ? { ...self, status: "running", start: event, autocommit: event.autocommit }
         : self
     case "AutocommitChanged":
       return admitsAutocommit(self, event) ? { ...self, autocommit: event.autocommit } : self
@@ -57,7 +49,7 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
 
     case "StepStarted": {
       const next = Forward.start(self, event, "local", "running-on-execute", { deadline: event.deadline })
-      return self.takesPart && self.service !== undefined ? enrol(next, self, [self.service], 0, event.at) : next
+      return self.start?.takesPart === true ? enrol(next, self, [self.start.service], 0, event.at) : next
     }
     case "RequestSent":
       return enrol(

@@ -399,7 +399,7 @@ export const reject = (
   const failure = { _tag: "Rejected" as const, ...by(who) }
   const started: ReadonlyArray<SagaEvent> = [{ _tag: "RollbackStarted", failure, at: now }]
   return Result.succeed(
-    self.autocommit || !self.transactional ? started : [...started, { _tag: "RejectRequested", at: now }]
+    self.autocommit || self.start?.transactional !== true ? started : [...started, { _tag: "RejectRequested", at: now }]
   )
 }
 

@@ -12,17 +12,10 @@ import type * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
 export interface SagaState {
   readonly uuid: string
-  readonly saga: string
-  readonly version: string | undefined
-  readonly fingerprint: string
-  readonly user: string | undefined
-  readonly startKey: string | undefined
-  readonly service: string | undefined
-  readonly headers: Readonly<Record<string, string>> | undefined
+  /** The facts that it began with. Every change copies the fields of a state, so what never changes is not among them. */
+  readonly creation: Of<"ExecutionCreated">
+  readonly start: Of<"ExecutionStarted"> | undefined
   readonly autocommit: boolean
-  readonly transactional: boolean
-  /** The own service has hooks for transactions: the first local step enrols it. */
-  readonly takesPart: boolean
   readonly status: SagaStatus
   readonly direction: "forward" | "backward"
   readonly decision: Decision | null
@@ -45,7 +38,6 @@ export interface SagaState {
   readonly alreadyRollback: boolean
   /** The greatest `notAfter` of an execute message: that of everything sent later. */
   readonly notAfter: number
-  readonly createdAt: number
   readonly updatedAt: number
   /** Number of writes; the next one is stored under `revision + 1`. */
   readonly revision: number
@@ -60,16 +52,9 @@ export const whole = "execution"
 /** The state that the first fact makes. */
 export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   uuid: event.uuid,
-  saga: event.saga,
-  version: event.version,
-  fingerprint: event.fingerprint,
-  user: event.user,
-  startKey: event.startKey,
-  service: undefined,
-  headers: undefined,
+  creation: event,
+  start: undefined,
   autocommit: true,
-  transactional: false,
-  takesPart: false,
   status: "created",
   direction: "forward",
   decision: null,
@@ -83,7 +68,6 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   setAside: undefined,
   alreadyRollback: false,
   notAfter: 0,
-  createdAt: event.at,
   updatedAt: event.at,
   revision: 0,
   history: push(event, undefined),

@@ -112,8 +112,7 @@ export interface Transaction {
 /** The part of an execution that questions need. */
 interface Coordinated {
   readonly uuid: string
-  /** The own service. */
-  readonly service: string | undefined
+  readonly start: { readonly service: string } | undefined
   readonly root: Frame
   readonly notAfter: number
 }
@@ -121,7 +120,7 @@ interface Coordinated {
 export const transaction = (self: Coordinated, services: ReadonlyArray<string>): Transaction => ({
   uuid: self.uuid,
   // An execution that asks others was started, and so knows its own service.
-  coordinator: self.service!,
+  coordinator: self.start!.service,
   services: [...services].sort(),
   effects: Object.fromEntries(services.map((service) => [service, effects(self, service)])),
   notAfter: self.notAfter

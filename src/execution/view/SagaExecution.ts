@@ -41,13 +41,13 @@ export class SagaExecution {
   }
   /** Name of the saga. */
   get saga(): string {
-    return this.state.saga
+    return this.state.creation.saga
   }
   get user(): string | undefined {
-    return this.state.user
+    return this.state.creation.user
   }
   get startKey(): string | undefined {
-    return this.state.startKey
+    return this.state.creation.startKey
   }
   get status(): SagaStatus {
     return this.state.status
@@ -98,12 +98,12 @@ export class SagaExecution {
   }
   /** The first failure: the error its step declares, or a `SagaSystemError`. */
   get cause(): unknown {
-    const { failure, saga } = this.state
-    return failure === undefined ? undefined : toError(failure, saga, this.definition)
+    const { failure } = this.state
+    return failure === undefined ? undefined : toError(failure, this.saga, this.definition)
   }
   /** The errors of the rollback: those of the latest attempt at each step. */
   get later(): ReadonlyArray<unknown> {
-    return State.laterFailures(this.state).map((failure) => toError(failure, this.state.saga, this.definition))
+    return State.laterFailures(this.state).map((failure) => toError(failure, this.saga, this.definition))
   }
   /** All events, oldest first. */
   get events(): ReadonlyArray<SagaEvent> {
@@ -305,7 +305,8 @@ export const Raw = Schema.Struct({
 export type Raw = typeof Raw.Type
 
 export const raw = (self: SagaExecution): Raw => {
-  const { fingerprint, revision, root, saga, status, unstored, user, uuid, version } = self.state
+  const { creation, revision, root, status, unstored, uuid } = self.state
+  const { fingerprint, saga, user, version } = creation
   return {
     v: 1,
     definition: { name: saga, version: version ?? null, fingerprint },
@@ -353,7 +354,7 @@ export const fromRaw = Effect.fnUntraced(function* (
   const count = raw.unstored >= 0 && raw.unstored <= raw.events.length ? raw.unstored : 0
   const execution = fromEvents(raw.revision, raw.events, count)
   if (execution instanceof SagaDecodeError) return yield* execution
-  const { fingerprint, saga } = execution.state
+  const { fingerprint, saga } = execution.state.creation
   if (raw.revision < 0) return yield* new SagaDecodeError({ issue: "$.revision: less than 0" })
   if (raw.unstored < 0 || raw.unstored > execution.events.length)
     return yield* new SagaDecodeError({ issue: "$.unstored: not a number of events" })

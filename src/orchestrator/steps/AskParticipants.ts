@@ -66,12 +66,13 @@ const answerFacts = (
 
 const callOwnHook = (scope: ExecutionScope, phase: Phase, hooks: Hooks): Effect.Effect<Facts> => {
   const { service, state } = scope
-  const { headers, revision, saga, user, uuid } = state
+  const { creation, revision, start, uuid } = state
+  const { saga, user } = creation
   const hook = hooks[phase]
   const answer = (against?: string): Facts => answerFacts(phase, service, against, now(scope))
   if (hook === undefined) return Effect.sync(() => answer())
   const idempotencyKey = messageId(uuid, service, phase)
-  const transaction = make({ uuid, saga, idempotencyKey, epoch: revision, user, headers })
+  const transaction = make({ uuid, saga, idempotencyKey, epoch: revision, user, headers: start?.headers })
   return Effect.flatMap(Effect.exit(runInside<void, unknown>(transaction, () => hook({ uuid }))), (exit) => {
     if (Exit.isSuccess(exit)) return Effect.succeed(answer())
     const died = Cause.hasDies(exit.cause)

@@ -22,22 +22,12 @@ export const runStep = (
   const view = contextView(scope.definition, context)
   if (view instanceof SagaContextDecodeError) return Effect.succeed([facts.rejected("decode", view.issue)])
   const { deadline } = state
-  const enrolled: Array<string> = []
-  const attempt = runCallback(scope, path, "execute", () => step.execute(view), enrolInto(enrolled))
+  const outcome = new Outcome(facts, context)
+  const attempt = runCallback(scope, path, "execute", () => step.execute(view), enrolInto(outcome.enrolled))
   const { retry } = step.policies
   const tried = Effect.matchCause(
     retry === undefined ? attempt : retried(scope.atomically?.(attempt) ?? attempt, retry, 0),
-    {
-      onSuccess: (value): Facts => {
-        const fact = facts.succeeded(value, context)
-        return [
-          fact._tag === "StepSucceeded" && enrolled.length > 0
-            ? { ...fact, relatedServices: [...new Set(enrolled)] }
-            : fact
-        ]
-      },
-      onFailure: (cause): Facts => [facts.failed(cause)]
-    }
+    outcome
   )
   return deadline === undefined
     ? tried
@@ -45,6 +35,31 @@ export const runStep = (
         duration: Math.max(0, deadline - now(scope)),
         orElse: () => Effect.sync((): Facts => [facts.timedOut(deadline)])
       })
+}
+
+/** The facts of a step that has run. A class, so that the usual step makes no functions. */
+class Outcome {
+  /** Services that have joined the transaction. */
+  readonly enrolled: Array<string> = []
+  private readonly facts: StepFacts<Local>
+  private readonly context: SagaContext.SagaContext
+
+  constructor(facts: StepFacts<Local>, context: SagaContext.SagaContext) {
+    this.facts = facts
+    this.context = context
+  }
+
+  onSuccess(value: unknown): Facts {
+    const { enrolled } = this
+    const fact = this.facts.succeeded(value, this.context)
+    return [
+      fact._tag === "StepSucceeded" && enrolled.length > 0 ? { ...fact, relatedServices: [...new Set(enrolled)] } : fact
+    ]
+  }
+
+  onFailure(cause: Cause.Cause<unknown>): Facts {
+    return [this.facts.failed(cause)]
+  }
 }
 
 const retried = <A, E>(attempt: Effect.Effect<A, E>, retry: Retry, failures: number): Effect.Effect<A, E> =>

@@ -88,7 +88,7 @@ const viewWithReply = (view: SagaContext.View, step: Remote, reply: unknown): Sa
 
 /** SPEC C3: probes and compensations must be accepted for as long as the request that they follow. */
 const lifetime = ({ state }: ExecutionScope, { request }: StepState): number =>
-  state.transactional ? state.notAfter : (request?.message.notAfter ?? state.notAfter)
+  state.start?.transactional === true ? state.notAfter : (request?.message.notAfter ?? state.notAfter)
 
 const envelope = (
   scope: ExecutionScope,
@@ -98,7 +98,9 @@ const envelope = (
   content: Json | undefined,
   notAfter: number
 ): Envelope => {
-  const { headers, transactional, user, uuid } = scope.state
+  const { creation, start, uuid } = scope.state
+  const { user } = creation
+  const headers = start?.headers
   const ambient = RequestHeaders.transactions(headers)
   const passedOn = RequestHeaders.passedOn(headers)
   return {
@@ -111,7 +113,7 @@ const envelope = (
     coordinator: scope.service,
     ...(content !== undefined && { content }),
     relatedServices: [],
-    transactions: transactional ? [...ambient, uuid] : ambient,
+    transactions: start?.transactional === true ? [...ambient, uuid] : ambient,
     ...(user !== undefined && { user }),
     ...(passedOn !== undefined && { headers: passedOn }),
     notAfter

@@ -19,9 +19,10 @@ export const runCallback = <A, E>(
   callback: () => Effect.Effect<A, E, any>,
   enrol?: SagaTransaction["enrol"]
 ): Effect.Effect<A, E> => {
-  const { headers, revision, saga, user, uuid } = scope.state
+  const { creation, revision, start, uuid } = scope.state
+  const { saga, user } = creation
   const idempotencyKey = messageId(uuid, path, op)
-  const transaction = make({ uuid, saga, path, idempotencyKey, epoch: revision, user, headers, enrol })
+  const transaction = make({ uuid, saga, path, idempotencyKey, epoch: revision, user, headers: start?.headers, enrol })
   return runInside(transaction, callback, scope.fiberContext)
 }
 

@@ -143,7 +143,7 @@ for (const { layer, name, schema } of databases("inbox")) {
             {
               uuid: execution.uuid,
               saga: execution.saga,
-              fingerprint: execution.state.fingerprint,
+              fingerprint: execution.state.creation.fingerprint,
               status: execution.status,
               direction: "forward",
               commit_state: "none",

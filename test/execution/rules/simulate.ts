@@ -355,7 +355,7 @@ export class Simulation {
     }
     if (commitState !== "none" || undecided === undefined) return false
     if (status === "finished" && undecided === "commit") this.take(SagaInput.commit(this.state, this.moment()))
-    else if (status === "finished" || (direction === "backward" && this.state.transactional))
+    else if (status === "finished" || (direction === "backward" && this.state.start?.transactional === true))
       this.take(SagaInput.reject(this.state, undefined, this.moment()))
     else return false
     return true
@@ -510,7 +510,9 @@ export class Simulation {
   }
 
   private lifetime(state: StepState): number {
-    return this.state.transactional ? this.state.notAfter : (state.request?.message.notAfter ?? this.state.notAfter)
+    return this.state.start?.transactional === true
+      ? this.state.notAfter
+      : (state.request?.message.notAfter ?? this.state.notAfter)
   }
 
   private envelope(path: string, op: Op, to: string, content: Json | undefined, notAfter: number): Envelope {
@@ -524,7 +526,7 @@ export class Simulation {
       coordinator: service,
       ...(content !== undefined && { content }),
       relatedServices: [],
-      transactions: this.state.transactional ? [uuid] : [],
+      transactions: this.state.start?.transactional === true ? [uuid] : [],
       notAfter
     }
   }

@@ -294,9 +294,9 @@ export class Story {
       saga: this.state.uuid,
       path,
       service,
-      coordinator: this.state.service ?? "",
+      coordinator: this.state.start?.service ?? "",
       relatedServices: [],
-      transactions: this.state.transactional ? [this.state.uuid] : [],
+      transactions: this.state.start?.transactional === true ? [this.state.uuid] : [],
       notAfter
     }
   }

@@ -4,20 +4,13 @@
  */
 import process from "node:process"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, Redacted, Schedule, Schema } from "effect"
+import { Effect, Layer, Redacted, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
-import {
-  Broker,
-  Participant,
-  Saga,
-  SagaConfig,
-  SagaManager,
-  SagaTransaction,
-  TransactionCommitter
-} from "../../src/index.ts"
-import { FaultPoint } from "../../src/internals.ts"
-import { PgliteClient } from "../../src/pglite.ts"
-import { SqlParticipantStore, SqlSagaExecutionRepository } from "../../src/sql.ts"
+import { Broker, SagaConfig, SagaManager, SagaTransaction, TransactionCommitter } from "effect-saga"
+import { FaultPoint } from "effect-saga/internals"
+import { PgliteClient } from "effect-saga/pglite"
+import { SqlParticipantStore, SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as Orders from "./Orders.ts"
 import type { Order } from "./suffer.ts"
 
 const order: Order = JSON.parse(process.argv[2] ?? "")
@@ -33,52 +26,15 @@ const did = (step: string, op: "execute" | "failure") =>
       values (${uuid}, ${step}, ${op}, ${idempotencyKey}, ${epoch})`
   }).pipe(Effect.retry({ times: 5, schedule: Schedule.spaced("50 millis") }), Effect.orDie)
 
+const pause = Effect.suspend(() => Effect.sleep(Math.random() * 20))
 /** Time in which a process can be killed before and after an effect. */
 const slowly = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.andThen(
     pause,
     Effect.tap(effect, () => pause)
   )
-const pause = Effect.suspend(() => Effect.sleep(Math.random() * 20))
 
-const Payments = Participant.make("payments", {
-  Charge: { payload: { n: Schema.Int }, success: Schema.Struct({ paymentId: Schema.String }) },
-  Refund: { payload: { paymentId: Schema.String } }
-})
-
-class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", {}) {}
-
-const local = (step: string) => ({
-  success: Schema.String,
-  execute: () => Effect.as(slowly(did(step, "execute")), step),
-  compensate: () => slowly(did(step, "failure"))
-})
-
-const PlaceOrder = Saga.make("PlaceOrder", { context: { n: Schema.Int, courier: Schema.Boolean } }).pipe(
-  Saga.local("stock", local("stock")),
-  Saga.remote("payment", {
-    execute: { command: Payments.commands.Charge, payload: ({ n }) => ({ n }) },
-    compensate: { command: Payments.commands.Refund, payload: ({ payment }) => payment },
-    timeout: "1 hour"
-  }),
-  Saga.local("ledger", { ...local("ledger"), transactional: true }),
-  Saga.parallel("papers", {
-    bill: Saga.local("invoice", local("invoice")),
-    post: Saga.local("label", { ...local("label"), transactional: true })
-  }),
-  Saga.local("parcel", {
-    success: Schema.String,
-    error: NoCourier,
-    execute: ({ courier }) =>
-      courier ? Effect.as(slowly(did("parcel", "execute")), "parcel") : Effect.fail(new NoCourier())
-  }),
-  Saga.commit
-)
-
-const PaymentsLive = Participant.layer(Payments, {
-  Charge: ({ n }) => Effect.as(slowly(did("payment", "execute")), { paymentId: `p-${n}` }),
-  Refund: () => slowly(did("payment", "failure"))
-})
+const { PaymentsLive, PlaceOrder } = Orders.make(({ op, step }) => slowly(did(step, op)))
 
 const unsettled = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

@@ -1,0 +1,57 @@
+/**
+ * The order that the programs of these tests run: local, remote, transactional and parallel steps, and a last one that fails
+ * for some. What a step does is the program's.
+ */
+import { Effect, Schema } from "effect"
+import type { SqlClient } from "effect/sql"
+import { Participant, Saga } from "effect-saga"
+
+export interface Work {
+  readonly step: string
+  readonly op: "execute" | "failure"
+  /** The work is done in one database transaction with its record. */
+  readonly isTransactional: boolean
+}
+
+class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", {}) {}
+
+export const make = (perform: (work: Work) => Effect.Effect<void, never, SqlClient.SqlClient>) => {
+  const Payments = Participant.make("payments", {
+    Charge: { payload: { n: Schema.Int }, success: Schema.Struct({ paymentId: Schema.String }) },
+    Refund: { payload: { paymentId: Schema.String } }
+  })
+
+  const local = (step: string, isTransactional = false) => ({
+    success: Schema.String,
+    execute: () => Effect.as(perform({ step, op: "execute", isTransactional }), step),
+    compensate: () => perform({ step, op: "failure", isTransactional })
+  })
+
+  const PlaceOrder = Saga.make("PlaceOrder", { context: { n: Schema.Int, courier: Schema.Boolean } }).pipe(
+    Saga.local("stock", local("stock")),
+    Saga.remote("payment", {
+      execute: { command: Payments.commands.Charge, payload: ({ n }) => ({ n }) },
+      compensate: { command: Payments.commands.Refund, payload: ({ payment }) => payment },
+      timeout: "1 hour"
+    }),
+    Saga.local("ledger", { ...local("ledger", true), transactional: true }),
+    Saga.parallel("papers", {
+      bill: Saga.local("invoice", local("invoice")),
+      post: Saga.local("label", { ...local("label", true), transactional: true })
+    }),
+    Saga.local("parcel", {
+      success: Schema.String,
+      error: NoCourier,
+      execute: ({ courier }) => (courier ? local("parcel").execute() : Effect.fail(new NoCourier()))
+    }),
+    Saga.commit
+  )
+
+  const payment = (op: Work["op"]) => perform({ step: "payment", op, isTransactional: true })
+  const PaymentsLive = Participant.layer(Payments, {
+    Charge: ({ n }) => Effect.as(payment("execute"), { paymentId: `p-${n}` }),
+    Refund: () => payment("failure")
+  })
+
+  return { PlaceOrder, PaymentsLive }
+}

@@ -1,0 +1,124 @@
+/**
+ * Compares what processes have done with what the executions say, as after kills, and more: while all processes live, each
+ * step outside of the database runs once. Only a process that was killed or stood still longer than its lease excuses a
+ * second run.
+ */
+import { Effect } from "effect"
+import { SqlClient } from "effect/sql"
+import * as Kill from "../kill/audit.ts"
+import * as Journal from "./Journal.ts"
+
+/** When a process stood still, by the clock of the journal. One that was killed stands still for ever. */
+export interface Stop {
+  readonly pid: number
+  readonly from: number
+  readonly to: number
+}
+
+export interface Report {
+  readonly committed: number
+  readonly rejected: number
+  /** Steps that ran again, as a process was stopped. */
+  readonly excused: number
+  /** How often a process stood still by itself, as the machine was busy. */
+  readonly stalls: number
+  /** The time from the start to the end of an execution, in seconds: of one in the middle, and of the slowest. */
+  readonly median: number
+  readonly longest: number
+  readonly wrong: ReadonlyArray<string>
+}
+
+interface Run extends Journal.Effect {
+  readonly pid: number
+  readonly at: number
+}
+
+const isLonger =
+  (lease: number) =>
+  ({ from, to }: Stop): boolean =>
+    to - from > lease
+
+/** The runs of each step, from all journals. */
+const runsOf = (journals: ReadonlyMap<number, ReadonlyArray<Journal.Line>>, tag: "began" | "did") =>
+  [...journals].flatMap(([pid, lines]) =>
+    lines.flatMap((line): Array<Run> => (line._tag === tag ? [{ ...line, pid }] : []))
+  )
+
+const stallsOf = (journals: ReadonlyMap<number, ReadonlyArray<Journal.Line>>) =>
+  [...journals].flatMap(([pid, lines]) =>
+    lines.flatMap((line): Array<Stop> => (line._tag === "stood" ? [{ pid, from: line.from, to: line.at }] : []))
+  )
+
+/** A second run is excused by the stop of a process that had begun the step and not come to its end by then. */
+const again = (runs: ReadonlyArray<Run>, stops: ReadonlyArray<Stop>) => {
+  const wrong: Array<string> = []
+  let excused = 0
+  const bySteps = Map.groupBy(runs, ({ op, step, uuid }) => `${uuid} ${op} of ${step}`)
+  for (const [what, all] of bySteps) {
+    const inOrder = all.toSorted((a, b) => a.at - b.at)
+    for (const [i, next] of inOrder.slice(1).entries()) {
+      const { at, pid } = inOrder[i]!
+      const isExcused = stops.some((stop) => stop.pid === pid && stop.to >= at && stop.from <= next.at)
+      if (isExcused) excused++
+      else {
+        const apart = `${at.toFixed(0)} in ${pid}, epoch ${inOrder[i]!.epoch}, and ${next.at.toFixed(0)} in ${next.pid}, epoch ${next.epoch}`
+        wrong.push(`${what} ran at ${apart}`)
+      }
+    }
+  }
+  return { wrong, excused }
+}
+
+/** Puts the journals into the table of effects, in the order of time. */
+const load = Effect.fnUntraced(function* (schema: string, effects: ReadonlyArray<Run>) {
+  const sql = yield* SqlClient.SqlClient
+  const table = sql(`${schema}.effect`)
+  for (let i = 0; i < effects.length; i += 5_000) {
+    const rows = JSON.stringify(effects.slice(i, i + 5_000))
+    yield* sql`insert into ${table} (uuid, step, op, key, epoch, pid, at)
+      select uuid, step, op, key, epoch, pid, at from json_to_recordset(${rows}::json)
+        as r (uuid text, step text, op text, key text, epoch int, pid int, at float8)`
+  }
+  // One order for all of them.
+  yield* sql`update ${table} e set seq = r.n
+    from (select seq, row_number() over (order by at) as n from ${table}) r where r.seq = e.seq`
+})
+
+export const audit = Effect.fnUntraced(function* ({
+  folder,
+  lease,
+  schema,
+  stops
+}: {
+  readonly folder: string
+  readonly lease: number
+  readonly schema: string
+  readonly stops: ReadonlyArray<Stop>
+}) {
+  const sql = yield* SqlClient.SqlClient
+  const journals = Journal.read(folder)
+  yield* load(schema, runsOf(journals, "did"))
+  const { committed, rejected, wrong } = yield* Kill.audit(schema)
+  const stalls = stallsOf(journals).filter(isLonger(lease))
+  const { excused, wrong: twice } = again(runsOf(journals, "began"), [...stops, ...stalls].filter(isLonger(lease)))
+
+  const stored = yield* sql<{ uuid: string; millis: number }>`
+    select uuid::text as uuid, (updated_at - created_at)::int as millis from ${sql(`${schema}.saga_execution`)}`
+  const known = new Set(stored.map(({ uuid }) => uuid))
+  const lost = [...journals.values()].flatMap((lines) =>
+    lines.flatMap((line) =>
+      line._tag === "started" && !known.has(line.uuid) ? [`${line.uuid} was started and is lost`] : []
+    )
+  )
+  const times = stored.map(({ millis }) => millis / 1_000).toSorted((a, b) => a - b)
+  const report: Report = {
+    committed,
+    rejected,
+    excused,
+    stalls: stalls.length,
+    median: times[times.length >> 1] ?? 0,
+    longest: times.at(-1) ?? 0,
+    wrong: [...wrong, ...twice, ...lost]
+  }
+  return report
+})

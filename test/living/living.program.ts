@@ -1,0 +1,158 @@
+/**
+ * One of several processes that run orders and answer their commands, until it is told to stop by SIGTERM. It keeps its share
+ * of a number of orders in flight. Lines on its input change that:
+ *
+ * - `keep 500`: so many are in flight, over all processes
+ * - `hold 3000`: each transactional step keeps its connection for so long, in milliseconds
+ * - `finish`: starts none, and prints `settled` when all are
+ */
+import { appendFileSync } from "node:fs"
+import { join } from "node:path"
+import process from "node:process"
+import { createInterface } from "node:readline"
+import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Layer, Logger, Redacted, Runtime } from "effect"
+import { SqlClient } from "effect/sql"
+import { Broker, ParticipantConfig, SagaConfig, SagaManager, SagaTransaction, TransactionCommitter } from "effect-saga"
+import { MqttBroker } from "effect-saga/mqtt"
+import { PgliteClient } from "effect-saga/pglite"
+import { SqlParticipantStore, SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as Orders from "../kill/Orders.ts"
+import * as Journal from "./Journal.ts"
+
+/** What the program is told. Times are in milliseconds. */
+export interface Order {
+  /** A folder, or the address of a server. */
+  readonly database: { readonly folder: string } | { readonly url: string }
+  readonly schema: string
+  /** The address of a server. Undefined: a broker in memory, so that each process answers its own commands. */
+  readonly broker?: string
+  /** Where its journal and its log are. */
+  readonly folder: string
+  readonly lease: number
+  readonly grace: number
+  /** How long a step takes at most that is not transactional. */
+  readonly pace: number
+  /** How many processes share the work. */
+  readonly processes: number
+}
+
+const order: Order = JSON.parse(process.argv[2] ?? "")
+
+const note = Journal.open(order.folder)
+Journal.watch(order.lease / 2, (from, at) => note({ _tag: "stood", from, at }))
+
+const table = (name: string) => SqlClient.SqlClient.use((sql) => Effect.succeed(sql(`${order.schema}.${name}`)))
+
+let hold = 0
+
+/** In the transaction of the step, and of nothing else. */
+const inTransaction = ({ op, step }: Orders.Work) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { epoch, idempotencyKey, uuid } = yield* SagaTransaction
+    yield* sql`insert into ${yield* table("effect")} (uuid, step, op, key, epoch, pid, at)
+      values (${uuid}, ${step}, ${op}, ${idempotencyKey}, ${epoch}, ${process.pid}, ${Journal.now()})`
+    if (step === "ledger" && hold > 0) yield* Effect.sleep(hold)
+  }).pipe(Effect.orDie)
+
+const pause = Effect.suspend(() => Effect.sleep((Math.random() * order.pace) / 2))
+
+const outside = ({ op, step }: Orders.Work) =>
+  Effect.gen(function* () {
+    const { epoch, idempotencyKey: key, uuid } = yield* SagaTransaction
+    const say = (_tag: "began" | "did" | "ended") =>
+      Effect.sync(() => note({ _tag, uuid, step, op, key, epoch, at: Journal.now() }))
+    yield* say("began")
+    yield* pause
+    yield* say("did")
+    yield* pause
+    yield* say("ended")
+  })
+
+const { PaymentsLive, PlaceOrder } = Orders.make((work) => (work.isTransactional ? inTransaction(work) : outside(work)))
+
+const database =
+  "url" in order.database
+    ? PgClient.layer({ url: Redacted.make(order.database.url), maxConnections: 12, connectTimeout: "2 seconds" })
+    : PgliteClient.layer(order.database)
+
+const effects = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`create table if not exists ${yield* table("effect")} (seq bigserial, uuid text not null, step text not null,
+      op text not null, key text not null, epoch int not null, pid int not null, at float8 not null)`
+  })
+)
+
+const tables = { schema: order.schema, statementTimeout: Math.min(5_000, order.lease * 0.8) }
+
+const Live = Layer.merge(SagaManager.layer([PlaceOrder]), PaymentsLive).pipe(
+  Layer.provide(order.broker === undefined ? TransactionCommitter.layerNone : TransactionCommitter.layerTwoPhase),
+  Layer.provideMerge(
+    Layer.mergeAll(
+      SagaConfig.layer({
+        service: "orders",
+        maxRunning: 20_000,
+        lease: order.lease,
+        recoveryInterval: order.lease / 3,
+        shutdownGrace: order.grace
+      }),
+      ParticipantConfig.layer({ shutdownGrace: order.grace }),
+      order.broker === undefined ? Broker.layerMemory : MqttBroker.layer({ url: order.broker })
+    )
+  ),
+  Layer.provide(effects),
+  Layer.provideMerge(Layer.merge(SqlSagaExecutionRepository.layer(tables), SqlParticipantStore.layer(tables))),
+  Layer.provideMerge(database)
+)
+
+const unsettled = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [row] = yield* sql<{ n: number }>`
+    select count(*)::int as n from ${yield* table("saga_execution")} where not settled`
+  return row?.n ?? 0
+})
+
+let kept = 0
+let isFinishing = false
+let n = 0
+
+const start = Effect.suspend(() =>
+  SagaManager.start(PlaceOrder, { context: { n: n++, courier: Math.random() < 0.7 } })
+).pipe(Effect.tap((uuid) => Effect.sync(() => note({ _tag: "started", uuid, at: Journal.now() }))))
+
+/** A share of those that are missing. While the database is away nobody knows how many are. */
+const feed = Effect.gen(function* () {
+  if (kept > 0) {
+    const missing = kept - (yield* unsettled)
+    for (let i = 0; i < missing; i += order.processes) yield* Effect.forkChild(Effect.ignore(start))
+  }
+  if (isFinishing && (yield* unsettled) === 0) {
+    isFinishing = false
+    console.log("settled")
+  }
+}).pipe(Effect.ignore, Effect.delay("200 millis"))
+
+createInterface({ input: process.stdin }).on("line", (line) => {
+  const [what, value] = line.split(" ")
+  if (what === "keep") kept = Number(value)
+  if (what === "hold") hold = Number(value)
+  if (what === "finish") {
+    kept = 0
+    isFinishing = true
+  }
+})
+
+const log = Logger.layer([
+  Logger.map(Logger.formatLogFmt, (line) => appendFileSync(join(order.folder, `${process.pid}.log`), `${line}\n`))
+])
+
+Effect.sync(() => console.log("up")).pipe(
+  Effect.andThen(Effect.forever(feed)),
+  Effect.provide(Live),
+  Effect.provide(log),
+  Effect.ensuring(Effect.sync(() => process.stdin.destroy())),
+  NodeRuntime.runMain({ teardown: (exit) => Runtime.defaultTeardown(exit, process.exit) })
+)

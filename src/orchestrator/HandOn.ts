@@ -12,9 +12,12 @@ import { SagaOverloaded } from "./Overloaded.ts"
 import type { RunError } from "./RunError.ts"
 import * as StoredInput from "./StoredInput.ts"
 
-export interface HandOn {
+export interface Keeper {
   readonly repository: Pick<SagaExecutionRepository["Service"], "submit">
   readonly membership: Pick<Membership, "wake">
+}
+
+export interface HandOn extends Keeper {
   readonly policy: SagaInput.Policy
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
   /** Waits for an execution whose facts say the outcome of an input. Begins with the effect, and gives the execution. */
@@ -33,13 +36,8 @@ export const handOn = Effect.fnUntraced(function* (
 ): Effect.fn.Return<SagaExecution, SagaInput.Refusal | RunError | SagaOverloaded> {
   if (input._tag === "Look") return execution
   const { uuid } = execution
+  if (input._tag === "Reply") return yield* Effect.as(keep(self, uuid, input), execution)
   const row = StoredInput.rowOf(uuid, input, yield* Clock.currentTimeMillis)
-  if (input._tag === "Reply") {
-    return yield* Effect.as(
-      Effect.catchTag(submit(self, row), "Settled", () => Effect.fail(stale)),
-      execution
-    )
-  }
   const reached = yield* self
     .awaitOutcome(uuid, row.id, submit(self, row))
     .pipe(Effect.catchTag("Settled", () => Effect.flatMap(self.load(uuid), (settled) => judged(self, settled, input))))
@@ -48,12 +46,18 @@ export const handOn = Effect.fnUntraced(function* (
   return yield* Effect.fail(outcome.failure === StoredInput.unreadable ? notUnderstood : outcome.failure)
 })
 
+/** Keeps a reply in the inbox, for the owner or for a program that can read the execution. */
+export const keep = Effect.fnUntraced(function* (self: Keeper, uuid: string, reply: SagaInput.Of<"Reply">) {
+  const row = StoredInput.rowOf(uuid, reply, yield* Clock.currentTimeMillis)
+  return yield* Effect.catchTag(submit(self, row), "Settled", () => Effect.fail(stale))
+})
+
 const stale: SagaInput.Dropped = "stale"
 
 /** The execution is over for good, so nobody would read the input. */
 const settled = { _tag: "Settled" } as const
 
-const submit = ({ membership, repository }: HandOn, row: InboxRow) =>
+const submit = ({ membership, repository }: Keeper, row: InboxRow) =>
   repository.submit(row).pipe(
     Effect.catchTags({
       SagaInboxFull: ({ rows }) => Effect.fail(new SagaOverloaded({ limit: "inbox", value: rows })),

@@ -1,8 +1,10 @@
 /** The doors of the manager that hand an input to an execution: replies, responses, and what people do by hand. */
 import { Effect } from "effect"
+import type { Dropped, Of } from "../execution/rules/SagaInput.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import { responding, submit } from "./ExecutionInput.ts"
-import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
+import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
+import * as HandOn from "./HandOn.ts"
 import { SagaResponseUnaddressed } from "./ManagerErrors.ts"
 import * as ManagerResult from "./ManagerResult.ts"
 import type { SagaManager } from "./ManagerService.ts"
@@ -13,7 +15,7 @@ export type Control = Pick<
   "resume" | "cancel" | "commit" | "reject" | "retryParked" | "resolveParked" | "reply"
 >
 
-export const make = (supervisor: ExecutionSupervisor): Control => ({
+export const make = (supervisor: ExecutionSupervisor, keeper: HandOn.Keeper): Control => ({
   resume: Effect.fnUntraced(function* (response, { autocommit, raiseOnError, until = "end" } = {}) {
     const { uuid } = response
     if (uuid === undefined) return yield* new SagaResponseUnaddressed({})
@@ -28,7 +30,7 @@ export const make = (supervisor: ExecutionSupervisor): Control => ({
   retryParked: (uuid, path, who) => submit(supervisor, uuid, { _tag: "RetryParked", path, ...who }),
   resolveParked: (uuid, path, who) => submit(supervisor, uuid, { _tag: "ResolveParked", path, ...who }),
   reply: (uuid, reply) =>
-    Effect.matchEffect(submit(supervisor, uuid, { _tag: "Reply", ...reply }), {
+    Effect.matchEffect(takeReply(supervisor, keeper, uuid, { _tag: "Reply", ...reply }), {
       onSuccess: () => Effect.succeed("applied" as const),
       onFailure: (error) => {
         if (error === "stale" || error === "sender-mismatch") return Effect.succeed(error)
@@ -38,3 +40,18 @@ export const make = (supervisor: ExecutionSupervisor): Control => ({
       }
     })
 })
+
+/** A reply to an execution that only another release can read waits for a process of that release (SPEC C20). */
+const takeReply = (
+  supervisor: ExecutionSupervisor,
+  keeper: HandOn.Keeper,
+  uuid: string,
+  reply: Of<"Reply">
+): Effect.Effect<unknown, Dropped | ControlError> =>
+  Effect.catch(submit(supervisor, uuid, reply), (error): Effect.Effect<void, Dropped | ControlError> => {
+    const isOfOthers =
+      typeof error === "object" &&
+      (error._tag === "SagaDefinitionDrift" ||
+        (error._tag === "SagaExecutionRepositoryError" && error.reason === "corrupt"))
+    return isOfOthers ? HandOn.keep(keeper, uuid, reply) : Effect.fail(error)
+  })

@@ -111,7 +111,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
       transactional: enrols,
       takesPart: hooks !== undefined
     }),
-    ...ManagerControl.make(supervisor),
+    ...ManagerControl.make(supervisor, { repository, membership }),
     load: (uuid) =>
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
     find: repository.find,

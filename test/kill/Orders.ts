@@ -27,25 +27,29 @@ export const make = (perform: (work: Work) => Effect.Effect<void, never, SqlClie
     compensate: () => perform({ step, op: "failure", isTransactional })
   })
 
-  const PlaceOrder = Saga.make("PlaceOrder", { context: { n: Schema.Int, courier: Schema.Boolean } }).pipe(
-    Saga.local("stock", local("stock")),
-    Saga.remote("payment", {
-      execute: { command: Payments.commands.Charge, payload: ({ n }) => ({ n }) },
-      compensate: { command: Payments.commands.Refund, payload: ({ payment }) => payment },
-      timeout: "1 hour"
-    }),
-    Saga.local("ledger", { ...local("ledger", true), transactional: true }),
-    Saga.parallel("papers", {
-      bill: Saga.local("invoice", local("invoice")),
-      post: Saga.local("label", { ...local("label", true), transactional: true })
-    }),
-    Saga.local("parcel", {
-      success: Schema.String,
-      error: NoCourier,
-      execute: ({ courier }) => (courier ? local("parcel").execute() : Effect.fail(new NoCourier()))
-    }),
-    Saga.commit
-  )
+  const order = <const Name extends string>(name: Name) =>
+    Saga.make(name, { context: { n: Schema.Int, courier: Schema.Boolean } }).pipe(
+      // A reply comes while the same execution is at work, in this process or in another one.
+      Saga.parallel("goods", {
+        shelf: Saga.local("stock", local("stock")),
+        money: Saga.remote("payment", {
+          execute: { command: Payments.commands.Charge, payload: ({ n }) => ({ n }) },
+          compensate: { command: Payments.commands.Refund, payload: ({ payment }) => payment },
+          timeout: "1 hour"
+        })
+      }),
+      Saga.local("ledger", { ...local("ledger", true), transactional: true }),
+      Saga.parallel("papers", {
+        bill: Saga.local("invoice", local("invoice")),
+        post: Saga.local("label", { ...local("label", true), transactional: true })
+      }),
+      Saga.local("parcel", {
+        success: Schema.String,
+        error: NoCourier,
+        execute: ({ courier }) => (courier ? local("parcel").execute() : Effect.fail(new NoCourier()))
+      }),
+      Saga.commit
+    )
 
   const payment = (op: Work["op"]) => perform({ step: "payment", op, isTransactional: true })
   const PaymentsLive = Participant.layer(Payments, {
@@ -53,5 +57,6 @@ export const make = (perform: (work: Work) => Effect.Effect<void, never, SqlClie
     Refund: () => payment("failure")
   })
 
-  return { PlaceOrder, PaymentsLive }
+  /** The second one is the same under another name: a program may know only the first. */
+  return { PlaceOrder: order("PlaceOrder"), PlaceLater: order("PlaceLater"), PaymentsLive }
 }

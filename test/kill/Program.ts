@@ -38,15 +38,17 @@ export const printed = ({ ended, lines }: Program, start: string) =>
     Effect.raceFirst(Effect.flatMap(ended, (how) => Effect.die(new Error(`It ended (${how}) before "${start}"`))))
   )
 
-/** A program that still runs is killed when the scope closes. */
+/** A program of this checkout. One that still runs is killed when the scope closes. */
 export const start = (program: URL, ...args: ReadonlyArray<string>) =>
+  startBy(process.execPath, ...options, fileURLToPath(program), ...args)
+
+/** A program by its command. */
+export const startBy = (command: string, ...args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.gen(function* () {
       const lines = yield* Queue.unbounded<string>()
       const ended = yield* Deferred.make<number | string>()
-      const child = spawn(process.execPath, [...options, fileURLToPath(program), ...args], {
-        stdio: ["pipe", "pipe", "inherit"]
-      })
+      const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] })
       // A line said to a program that has just been killed.
       child.stdin.on("error", () => {})
       const reader = createInterface({ input: child.stdout })

@@ -29,7 +29,7 @@ interface Did {
 /** In one transaction with their record; that of the payment is its participant's. */
 const transactional = new Set(["ledger", "label", "payment"])
 /** In the order of execution; the steps of an inner list are concurrent. */
-const steps = [["stock"], ["payment"], ["ledger"], ["invoice", "label"], ["parcel"]]
+const steps = [["stock", "payment"], ["ledger"], ["invoice", "label"], ["parcel"]]
 const undone = steps.slice(0, -1).flat()
 
 export const audit = (

@@ -29,6 +29,13 @@ export const clientOf = ({ database }: Pick<Order, "database">) =>
     ? PgClient.layer({ url: Redacted.make(database.url), maxConnections: 2, connectTimeout: "2 seconds" })
     : PgliteClient.layer(database)
 
+/** Drops the schema of a place. */
+export const dropped = (place: Place) =>
+  SqlClient.SqlClient.use((sql) => sql`drop schema if exists ${sql(place.schema)} cascade`).pipe(
+    Effect.provide(Layer.fresh(clientOf(place))),
+    Effect.orDie
+  )
+
 /** How long a process may take to end, besides its grace, on a busy machine. */
 const slack = "30 seconds"
 

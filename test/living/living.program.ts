@@ -36,6 +36,8 @@ export interface Order {
   readonly pace: number
   /** How many processes share the work. */
   readonly processes: number
+  /** It knows a second saga, which a former release of the program does not. Default: it does not. */
+  readonly isLater?: boolean
 }
 
 const order: Order = JSON.parse(process.argv[2] ?? "")
@@ -71,7 +73,11 @@ const outside = ({ op, step }: Orders.Work) =>
     yield* say("ended")
   })
 
-const { PaymentsLive, PlaceOrder } = Orders.make((work) => (work.isTransactional ? inTransaction(work) : outside(work)))
+const { PaymentsLive, PlaceLater, PlaceOrder } = Orders.make((work) =>
+  work.isTransactional ? inTransaction(work) : outside(work)
+)
+
+const sagas = order.isLater === true ? [PlaceOrder, PlaceLater] : [PlaceOrder]
 
 const database =
   "url" in order.database
@@ -88,7 +94,7 @@ const effects = Layer.effectDiscard(
 
 const tables = { schema: order.schema, statementTimeout: Math.min(5_000, order.lease * 0.8) }
 
-const Live = Layer.merge(SagaManager.layer([PlaceOrder]), PaymentsLive).pipe(
+const Live = Layer.merge(SagaManager.layer(sagas), PaymentsLive).pipe(
   Layer.provide(order.broker === undefined ? TransactionCommitter.layerNone : TransactionCommitter.layerTwoPhase),
   Layer.provideMerge(
     Layer.mergeAll(
@@ -97,7 +103,9 @@ const Live = Layer.merge(SagaManager.layer([PlaceOrder]), PaymentsLive).pipe(
         maxRunning: 20_000,
         lease: order.lease,
         recoveryInterval: order.lease / 3,
-        shutdownGrace: order.grace
+        shutdownGrace: order.grace,
+        // A vote may be lost while servers are away: it is asked for again, and counts.
+        reserveTimeout: "1 hour"
       }),
       ParticipantConfig.layer({ shutdownGrace: order.grace }),
       order.broker === undefined ? Broker.layerMemory : MqttBroker.layer({ url: order.broker })
@@ -120,7 +128,7 @@ let isFinishing = false
 let n = 0
 
 const start = Effect.suspend(() =>
-  SagaManager.start(PlaceOrder, { context: { n: n++, courier: Math.random() < 0.7 } })
+  SagaManager.start(sagas[n % sagas.length] ?? PlaceOrder, { context: { n: n++, courier: Math.random() < 0.7 } })
 ).pipe(Effect.tap((uuid) => Effect.sync(() => note({ _tag: "started", uuid, at: Journal.now() }))))
 
 /** A share of those that are missing. While the database is away nobody knows how many are. */

@@ -10,7 +10,6 @@ import { join } from "node:path"
 import process from "node:process"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { SqlClient } from "effect/sql"
 import { afterAll } from "vitest"
 import { below, type Chance } from "../execution/rules/chance.ts"
 import * as Mosquitto from "../fixtures/mosquitto.ts"
@@ -156,12 +155,7 @@ const suiteOfProcesses = () => {
           schema,
           ...(broker !== undefined && { broker: broker.url })
         }
-        yield* Effect.addFinalizer(() =>
-          SqlClient.SqlClient.use((sql) => sql`drop schema if exists ${sql(schema)} cascade`).pipe(
-            Effect.provide(Fleet.clientOf(place)),
-            Effect.orDie
-          )
-        )
+        yield* Effect.addFinalizer(() => Fleet.dropped(place))
         yield* both(place, { ...small, processes: 3 })
       }).pipe(Effect.scoped),
     timeoutOf(1)

@@ -352,19 +352,26 @@ describe("replies that do not count", () => {
     )
   )
 
-  it.effect("a reply to an execution of a saga that is not registered here is a dead letter", () =>
+  it.effect("C20 a reply to an execution of a saga that is not registered here waits for a program that has it", () =>
     counting(
       Effect.gen(function* () {
         const { close, use, wire, world } = yield* start()
         yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
         yield* close
-        const { manager } = yield* open(world, { sagas: [], maxInFlight: 1 })
+        const { saga: uuid } = wire.sent[0]!.envelope
+        const { close: end, manager } = yield* open(world, { sagas: [], maxInFlight: 1 })
         const right = messageOf(wire.sent[0]!.envelope, reserved)
         for (let i = 0; i < 3; i++) yield* wire.deliver(right)
         yield* until("they are acknowledged", () => wire.acknowledged === 3)
-        assert.deepStrictEqual(yield* outcomes, { SagaDefinitionDrift: 3 })
-        const kept = yield* manager.load(wire.sent[0]!.envelope.saga)
+        assert.deepStrictEqual(yield* outcomes, { applied: 3 })
+        const kept = yield* manager.load(uuid)
         assert.deepStrictEqual([kept.status, kept.definition, lines(world)], ["paused", undefined, []])
+        yield* end
+        yield* open(world)
+        yield* until("the next step runs", () => lines(world).length > 0)
+        // The request was answered, so it is not sent again.
+        const [first] = wire.sent
+        assert.strictEqual(wire.sent.filter(({ envelope }) => envelope.id === first?.envelope.id).length, 1)
       })
     )
   )

@@ -1,0 +1,83 @@
+/**
+ * Former releases of the package, made from the history of this repository: packed as npm packs them, with the packages that
+ * are installed here. Each is made once, in a folder that git ignores.
+ */
+import { execFileSync } from "node:child_process"
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import process from "node:process"
+import { fileURLToPath } from "node:url"
+import * as Program from "../kill/Program.ts"
+import type { Start } from "../living/Fleet.ts"
+
+export interface Release {
+  readonly name: string
+  readonly revision: string
+}
+
+/**
+ * Releases whose tables and facts a later one has widened. A change that adds a migration, or a fact, gets the revision
+ * before it here.
+ */
+export const releases: ReadonlyArray<Release> = [
+  // The last revision of 0.1.0 before the series that brought the inbox, the epochs and the facts of actions: it has the
+  // first migration only, and each of its processes stores what comes from outside by itself.
+  { name: "0.1.0 without inbox", revision: "50cbc8458ae9ed0e63f16a9c2c8f0ae2098b148c" },
+  // The first two migrations.
+  { name: "0.1.0", revision: "d2297c4737462ade00b3b0b8f27d8b262d5dfb63" }
+]
+
+const root = fileURLToPath(new URL("../../", import.meta.url))
+const git = (...args: ReadonlyArray<string>) =>
+  execFileSync("git", ["-C", root, ...args], { stdio: ["ignore", "pipe", "ignore"] })
+
+/** Git has the revision: a clone may be shallow, and a package has no history. */
+export const isThere = ({ revision }: Release): boolean => {
+  try {
+    git("cat-file", "-e", `${revision}^{commit}`)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The packed release in a folder of its own, beside the program of these tests. */
+const make = (release: Release): string => {
+  const { revision } = release
+  if (!isThere(release))
+    throw new Error(`This clone has no revision ${revision}: fetch the history (git fetch --unshallow)`)
+  const folder = join(root, ".data", `former-${revision.slice(0, 12)}`)
+  const installed = join(folder, "node_modules", "effect-saga")
+  if (!existsSync(installed)) {
+    const work = `${folder}.${process.pid}`
+    const source = join(work, "source")
+    mkdirSync(source, { recursive: true })
+    const tar = (args: ReadonlyArray<string>, input?: Uint8Array) =>
+      execFileSync("tar", args, { ...(input !== undefined && { input }), stdio: ["pipe", "ignore", "inherit"] })
+    tar(["-x", "-C", source], execFileSync("git", ["-C", root, "archive", revision], { maxBuffer: 2 ** 28 }))
+    execFileSync("npm", ["pack", "--silent", "--pack-destination", work], {
+      cwd: source,
+      stdio: ["ignore", "ignore", "inherit"]
+    })
+    rmSync(source, { recursive: true })
+    const packed = readdirSync(work).find((name) => name.endsWith(".tgz")) ?? ""
+    const modules = join(work, "node_modules")
+    mkdirSync(modules)
+    tar(["-xzf", join(work, packed), "-C", modules])
+    renameSync(join(modules, "package"), join(modules, "effect-saga"))
+    // Not a part of the package of this checkout, whose name would be found first.
+    writeFileSync(join(work, "package.json"), '{ "name": "former", "private": true, "type": "module" }\n')
+    rmSync(folder, { recursive: true, force: true })
+    renameSync(work, folder)
+  }
+  for (const file of ["living/living.program.ts", "living/Journal.ts", "kill/Orders.ts"]) {
+    cpSync(join(root, "test", file), join(folder, "test", file))
+  }
+  return folder
+}
+
+/** Starts the program of these tests on a former release, on the Node that is installed here. */
+export const start = (release: Release): Start => {
+  const program = join(make(release), "test/living/living.program.ts")
+  return (order) => Program.startBy(join(root, "node_modules/.bin/node"), program, JSON.stringify(order))
+}

@@ -1,0 +1,89 @@
+/**
+ * Processes of a former release beside processes of this one, on one database and one broker, under load: nothing is lost,
+ * and what one of them cannot read is not kept from the other. `npm run upgrade` does it with all former releases and more
+ * load.
+ */
+import process from "node:process"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as Mosquitto from "../fixtures/mosquitto.ts"
+import { schemaOf, url } from "../fixtures/postgres.ts"
+import { audit } from "../living/audit.ts"
+import * as Fleet from "../living/Fleet.ts"
+import * as Former from "./former.ts"
+
+const isLong = process.env.SAGA_UPGRADE !== undefined
+
+const settings: Fleet.Settings = { inFlight: isLong ? 300 : 60, processes: 2, lease: 3_000, grace: 10_000, pace: 1_000 }
+/** How many processes of a release there are. */
+const size = isLong ? 2 : 1
+/** How long processes work together. */
+const together = isLong ? 8_000 : 1_000
+
+const later: Fleet.Start = (order) => Fleet.program({ ...order, isLater: true })
+
+/** All processes are replaced by those of another release, one by one. */
+const replace = Effect.fnUntraced(function* (fleet: Fleet.Fleet, next: Fleet.Start) {
+  for (const old of [...fleet.members]) {
+    yield* fleet.start(next)
+    yield* Effect.sleep(together)
+    yield* fleet.stop(old)
+    yield* Effect.sleep(together)
+  }
+})
+
+const upgraded = Effect.fnUntraced(function* (
+  url: string,
+  ...stages: readonly [Fleet.Start, ...ReadonlyArray<Fleet.Start>]
+) {
+  const broker = yield* Mosquitto.started()
+  const schema = schemaOf("upgrade")
+  const place: Fleet.Place = { database: { url }, schema, broker: broker.url }
+  const client = Layer.fresh(Fleet.clientOf(place))
+  yield* Effect.addFinalizer(() => Fleet.dropped(place))
+  const fleet = yield* Fleet.make(place, settings)
+  const [first, ...others] = stages
+  for (let n = 0; n < size; n++) yield* fleet.start(first)
+  yield* fleet.keep(settings.inFlight)
+  yield* Effect.sleep(together)
+  for (const next of others) yield* replace(fleet, next)
+  yield* fleet.settle
+  const { folder, stops } = fleet
+  const report = yield* Effect.provide(audit({ folder, lease: settings.lease, schema, stops }), client)
+  if (isLong) yield* Effect.log(report)
+  assert.deepStrictEqual(report.wrong, [])
+  assert.isAtLeast(report.committed, 1)
+  assert.isAtLeast(report.rejected, 1)
+})
+
+describe.skipIf(url === undefined || Mosquitto.binary === undefined)("a rolling upgrade", () => {
+  const server = url ?? ""
+  const timeout = 900_000
+  for (const release of isLong ? Former.releases : Former.releases.slice(0, 1)) {
+    // A clone without the history is not worth a failure, but where everything must be there.
+    describe.skipIf(!Former.isThere(release) && process.env.CI === undefined)(`of ${release.name}`, () => {
+      if (!isLong) {
+        it.live(
+          "the former release is replaced, comes back, and goes again",
+          () =>
+            Effect.suspend(() => {
+              const former = Former.start(release)
+              return upgraded(server, former, later, former, later)
+            }).pipe(Effect.scoped),
+          timeout
+        )
+        return
+      }
+      it.live(
+        "the former release is replaced",
+        () => Effect.scoped(Effect.suspend(() => upgraded(server, Former.start(release), later))),
+        timeout
+      )
+      it.live(
+        "the former release comes back, and goes again",
+        () => Effect.scoped(Effect.suspend(() => upgraded(server, later, Former.start(release), later))),
+        timeout
+      )
+    })
+  }
+})

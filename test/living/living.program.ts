@@ -36,7 +36,10 @@ export interface Order {
   readonly pace: number
   /** How many processes share the work. */
   readonly processes: number
-  /** It knows a second saga, which a former release of the program does not. Default: it does not. */
+  /**
+   * It knows a second saga, and asks for what is refused, which leaves a fact. A former release of the program does not know
+   * the saga, and perhaps not the fact. Default: it does neither.
+   */
   readonly isLater?: boolean
 }
 
@@ -127,6 +130,18 @@ let kept = 0
 let isFinishing = false
 let n = 0
 
+/** No step is parked, so the answer is no, wherever the execution runs. */
+const ask = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const { retryParked } = yield* SagaManager.SagaManager
+  const rows = yield* sql<{ uuid: string }>`
+    select uuid::text as uuid from ${yield* table("saga_execution")} where not settled order by random() limit 3`
+  yield* Effect.forEach(rows, ({ uuid }) => Effect.exit(retryParked(uuid, "1", { actor: "nobody" })), {
+    concurrency: "unbounded",
+    discard: true
+  })
+})
+
 const start = Effect.suspend(() =>
   SagaManager.start(sagas[n % sagas.length] ?? PlaceOrder, { context: { n: n++, courier: Math.random() < 0.7 } })
 ).pipe(Effect.tap((uuid) => Effect.sync(() => note({ _tag: "started", uuid, at: Journal.now() }))))
@@ -141,6 +156,7 @@ const feed = Effect.gen(function* () {
     isFinishing = false
     console.log("settled")
   }
+  if (order.isLater === true && kept > 0) yield* Effect.forkChild(Effect.ignore(ask))
 }).pipe(Effect.ignore, Effect.delay("200 millis"))
 
 createInterface({ input: process.stdin }).on("line", (line) => {

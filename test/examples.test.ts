@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { programs, run } from "./examples.ts"
 
-describe("examples", () => {
+// Side by side: some of them wait.
+describe("examples", { concurrent: true }, () => {
   for (const program of programs) {
     it(`${program}.ts prints ${program}.out`, async () => {
       const expected = readFileSync(new URL(`../${program}.out`, import.meta.url), "utf8")

@@ -7,7 +7,12 @@ import { audit } from "./audit.ts"
 import * as Bank from "./bank.audit.ts"
 import { suite, suiteTogether } from "./suffer.ts"
 
-describe("orders", () => suite(new URL("./orders.program.ts", import.meta.url), audit))
-describe("orders", () => suiteTogether(new URL("./orders.program.ts", import.meta.url), audit))
-// Of a PGlite there is one session: its participant does one thing at a time.
-describe("a participant", () => suite(new URL("./bank.program.ts", import.meta.url), Bank.audit, 100))
+const orders = new URL("./orders.program.ts", import.meta.url)
+
+// Side by side: a process that ends or starts is awaited most of the time.
+describe("kills", { concurrent: true }, () => {
+  describe("orders", () => suite(orders, audit))
+  describe("orders", () => suiteTogether(orders, audit))
+  // Of a PGlite there is one session: its participant does one thing at a time.
+  describe("a participant", () => suite(new URL("./bank.program.ts", import.meta.url), Bank.audit, 100))
+})

@@ -67,6 +67,8 @@ export const make = Effect.fnUntraced(function* (
   membership: Membership | undefined,
   /** Of the own service, where it takes part in the two-phase commit. */
   hooks: Hooks | undefined,
+  /** Since when this process is there, as `Presence.since`. */
+  presentSince: (now: number) => number,
   /** Called when the store has been away for long; see `RecordFacts`. */
   onAway?: (uuid: string, error: StoreError) => void
 ): Effect.fn.Return<ExecutionLoop, never, SagaExecutionRepository | Broker.Broker | TransactionCommitter | SagaConfig> {
@@ -104,6 +106,8 @@ export const make = Effect.fnUntraced(function* (
   /** Plan, store, act, repeat. A write that fails ends it; `self` keeps how far it has come. */
   const turn = (self: Run, now: number): Effect.Effect<LoopResult, StorageError> => {
     if (isLeft(self)) return takeAgain(self, now)
+    self.presentSince = presentSince(now)
+    if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = now
     if (self.inbox.inputs.length > 0) judgeInputs(self, now, policy)
     if (self.inbox.stop === "asked") self.inbox.stop = "seen"
     const { execution, next } = plan(self, self.inFlight, now, schedule, hints)
@@ -281,6 +285,8 @@ export const make = Effect.fnUntraced(function* (
         clock: fiber.getRef(Clock.Clock),
         fiberContext: fiber.context,
         since,
+        presentSince: never,
+        attemptSince: never,
         inbox,
         elsewhere: undefined,
         isHeld,
@@ -294,6 +300,8 @@ export const make = Effect.fnUntraced(function* (
       })
     })
 })
+
+const never = Number.NEGATIVE_INFINITY
 
 /** Hints for recovery: this instance works on an execution, or nobody has it until a time. A runner by hand has no name. */
 const hintsOf = (membership: Membership | undefined): Hints => {

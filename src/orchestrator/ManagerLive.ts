@@ -23,6 +23,7 @@ import * as FirstWrites from "./FirstWrites.ts"
 import * as ManagerControl from "./ManagerControl.ts"
 import { SagaManager } from "./ManagerService.ts"
 import { NextClaim } from "./NextClaim.ts"
+import { Presence } from "./Presence.ts"
 import * as Recovery from "./Recovery.ts"
 import { checkOwnService, register } from "./Registration.ts"
 import * as ReplyConsumer from "./ReplyConsumer.ts"
@@ -57,6 +58,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     look: Effect.sync(nextClaim.now)
   })
   const membership = yield* Scope.provide(join, joined)
+  const presence = new Presence(membership)
 
   const feed = yield* EventFeed.make
   const firstWrites = FirstWrites.make()
@@ -65,7 +67,9 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     firstWrites.stored(stored)
     feed.publish(written)
   }
-  const drive = yield* ExecutionLoop.make(onStored, membership, hooks, (uuid, error) => supervisor.away(uuid, error))
+  const drive = yield* ExecutionLoop.make(onStored, membership, hooks, presence.since, (uuid, error) =>
+    supervisor.away(uuid, error)
+  )
   const bound = boundIn(registry)
   const load = (uuid: string) =>
     Effect.flatMap(repository.load(uuid), (execution) => Effect.fromResult(bound(execution)))
@@ -118,6 +122,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     events: feed.events
   })
   yield* startBackground(sagas, { registry, bound, supervisor, membership, nextClaim, clock, manager })
+  presence.begin(clock.currentTimeMillisUnsafe())
   return manager
 })
 

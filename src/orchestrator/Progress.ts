@@ -21,6 +21,9 @@ export interface Progress {
   readonly definition: Definition
   /** When the execution was looked at last, in milliseconds since the epoch. */
   since: number
+  /** As in `Moment`, like `attemptSince`. */
+  presentSince: number
+  attemptSince: number
   readonly inbox: Inbox.Inbox
   /** The other instance that owns the execution: this loop ends. */
   elsewhere: string | undefined

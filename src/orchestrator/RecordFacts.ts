@@ -84,13 +84,15 @@ export const make = (options: {
     return membership?.isAlive() === false ? undefined : announce(broker, written)
   }
 
-  const written = (self: Progress, stored: SagaExecution): Effect.Effect<void> => {
+  const written = Effect.fnUntraced(function* (self: Progress, stored: SagaExecution) {
     self.failedCommits = 0
+    // The store may have been away for long: a message of this write has its time from now on.
+    self.attemptSince = yield* Clock.currentTimeMillis
     // The plan of this write is gone: the questions that it was to put are put by the next one.
     const { phase } = self.execution.state
     if (phase?.asks.some(({ status }) => status === "new") === true) self.since = Number.NEGATIVE_INFINITY
-    return recorded(self, stored) ?? Effect.void
-  }
+    yield* recorded(self, stored) ?? Effect.void
+  })
 
   /** The stored execution, if the write that failed is what stands there: it has happened all the same (SPEC A1). */
   const ownWrite = Effect.fnUntraced(function* (execution: SagaExecution, definition: Definition) {

@@ -19,6 +19,7 @@ import { responding, started } from "./ExecutionInput.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
 import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
 import * as Inbox from "./Inbox.ts"
+import * as Presence from "./Presence.ts"
 import { register, type SetUpError } from "./Registration.ts"
 import type { RunError, StorageError } from "./RunError.ts"
 import { SagaConfig } from "./SagaConfig.ts"
@@ -152,7 +153,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const committer = yield* TransactionCommitter
   const parts: Parts = {
     registry: yield* register(sagas),
-    loop: yield* ExecutionLoop.make(() => undefined, undefined, undefined),
+    loop: yield* ExecutionLoop.make(() => undefined, undefined, undefined, Presence.always),
     policy: { schedule, ...(relatedServices !== undefined && { relatedServices }) },
     services: yield* Effect.context<never>()
   }

@@ -67,7 +67,11 @@ const isUnderWay = (
 ): boolean =>
   definition !== undefined &&
   (TwoPhaseCommit.pending(state.phase).includes(state.start?.service ?? "") ||
-    Decision.advance(state, { definition, now, since: now, schedule }).decision.instructions.length > 0)
+    Decision.advance(state, { definition, now, since: now, presentSince: always, attemptSince: always, schedule })
+      .decision.instructions.length > 0)
+
+/** The other instance may have been there all the time. */
+const always = Number.NEGATIVE_INFINITY
 
 /** Treats half-done local steps as their `onCrash` says. `isGoingOn` names the steps that this process is still running. */
 export const afterCrash = (

@@ -51,9 +51,10 @@ export const commit = Effect.fnUntraced(function* (
 ) {
   const { execution: before, gains } = self
   gain(self, yield* exit)
-  const { definition, since } = self
+  const { attemptSince, definition, presentSince, since } = self
+  const moment = { definition, now, since, presentSince, attemptSince, schedule }
   const next = mayBegin
-    ? new SagaExecution(Decision.advance(self.execution.state, { definition, now, since, schedule }).state, definition)
+    ? new SagaExecution(Decision.advance(self.execution.state, moment).state, definition)
     : self.execution
   self.execution = next
   yield* Deferred.succeed(joint.record, next)

@@ -36,6 +36,11 @@ export interface Membership {
    * instances may have what it holds. `now`: the time, in milliseconds since the epoch, where the caller has just read it.
    */
   readonly isAlive: (now?: number) => boolean
+  /**
+   * When the instance has renewed its lease for the first time after it was over, in milliseconds since the epoch. Deadlines
+   * that have passed by then wait for the time of one attempt (SPEC C20). Absent: it was never over.
+   */
+  readonly presentSince?: number
   /** Whether inputs for the execution are judged here, and a new one of this uuid is run here. */
   readonly isMine: (uuid: string) => boolean
   /** Not every execution is this instance's: new ones get a uuid that is. Absent: any uuid will do. */
@@ -80,6 +85,7 @@ class Lease implements Membership {
   /** When the lease was renewed last: by the monotonic clock in nanoseconds, and by the other one in milliseconds. */
   private renewed: { readonly nanos: bigint; readonly at: number }
   owner: string
+  presentSince?: number
   /** Executions taken while a claim is under way, which may have found them before: they are not lost. */
   private taken: Set<string> | undefined
   /** The repository knows no leases, so there are no other instances. */
@@ -124,11 +130,13 @@ class Lease implements Membership {
     Effect.suspend(() => {
       // The lease counts from before the claim: its answer may take long.
       const begun = this.moment()
-      if (!this.isWithinLease(begun.nanos)) this.sparesUntil = begun.nanos + this.nanos
+      const wasAway = !this.isWithinLease(begun.nanos)
+      if (wasAway) this.sparesUntil = begun.nanos + this.nanos
       const taken = new Set<string>()
       this.taken = taken
       return Effect.map(this.claimNow(request, begun.nanos < this.sparesUntil), (claimed) => {
         this.renewed = begun
+        if (wasAway) this.presentSince = this.clock.currentTimeMillisUnsafe()
         this.former = undefined
         this.taken = undefined
         return taken.size === 0 ? claimed : { ...claimed, lost: claimed.lost.filter((uuid) => !taken.has(uuid)) }

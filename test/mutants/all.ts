@@ -1,4 +1,5 @@
 /** Every rule that `npm run mutants` takes out. */
+import { absence } from "./absence.ts"
 import { connecting } from "./connections.ts"
 import { execution } from "./execution.ts"
 import { lateWrites } from "./lateWrites.ts"
@@ -17,5 +18,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...lateWrites,
   ...ownership,
   ...owning,
-  ...connecting
+  ...connecting,
+  ...absence
 ]

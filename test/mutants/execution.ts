@@ -52,24 +52,16 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a step waits for its reply beyond its deadline",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "} else if (deadline !== undefined && deadline <= this.now) {",
-    replace: "} else if (deadline !== undefined && deadline < 0) {",
+    find: "} else if (this.isOver(deadline!, request!.at, this.schedule.resend)) {",
+    replace: "} else if (this.isOver(Number.MAX_SAFE_INTEGER, request!.at, this.schedule.resend)) {",
     tests: [decision]
   },
   {
     rule: "C5",
     what: "a step whose reply never came counts as one without effect",
     file: "src/execution/rules/SagaDecision.ts",
-    find: `        effect: "unknown",
-        failure,
-        at: this.now
-      })
-    } else {`,
-    replace: `        effect: "none",
-        failure,
-        at: this.now
-      })
-    } else {`,
+    find: `this.failed(path, "unknown"`,
+    replace: `this.failed(path, "none"`,
     tests: [decision, outage]
   },
   {
@@ -223,7 +215,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "votes are waited for without an end",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "phase!.at + this.schedule.reserveTimeout",
+    find: "phase!.at + reserveTimeout",
     replace: "phase!.at + Number.POSITIVE_INFINITY",
     tests: [twoPhase]
   },
@@ -379,8 +371,8 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a compensation that is not answered is never parked",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "if (end <= this.now) return this.park(",
-    replace: "if (end <= this.now) return void (",
+    find: "if (this.isOver(end, sent.at, retry.backoff)) return this.park(",
+    replace: "if (this.isOver(end, sent.at, retry.backoff)) return void (",
     tests: [laws]
   },
   {
@@ -454,24 +446,24 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C8",
     what: "votes are asked for once only",
     file: "src/execution/rules/SagaDecision.ts",
-    find: `status === "new" || this.isDue(last, at)`,
-    replace: `status === "new" || (tag !== "Reserve" && this.isDue(last, at))`,
+    find: `if (isDue || status === "new")`,
+    replace: `if ((tag !== "Reserve" && isDue) || status === "new")`,
     tests: [twoPhase]
   },
   {
     rule: "C8",
     what: "a decision is told once only",
     file: "src/execution/rules/SagaDecision.ts",
-    find: `status === "new" || this.isDue(last, at)`,
-    replace: `status === "new" || (tag === "Reserve" && this.isDue(last, at))`,
+    find: `if (isDue || status === "new")`,
+    replace: `if ((tag === "Reserve" && isDue) || status === "new")`,
     tests: [twoPhase]
   },
   {
     rule: "C8",
     what: "nobody is told of a service that does not answer to a decision",
     file: "src/execution/rules/SagaDecision.ts",
-    find: `else this.facts.push({ _tag: "ServiceStalled", service,`,
-    replace: `else if (end < 0) this.facts.push({ _tag: "ServiceStalled", service,`,
+    find: "RetrySchedule.dueAt(at, maxAttempts, backoff, id)",
+    replace: "Number.MAX_SAFE_INTEGER",
     tests: [twoPhase]
   },
   {

@@ -73,7 +73,7 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance that was away takes from others at once",
     file: port,
-    find: "      if (!this.isWithinLease(begun.nanos)) this.sparesUntil = begun.nanos + this.nanos\n",
+    find: "      if (wasAway) this.sparesUntil = begun.nanos + this.nanos\n",
     replace: "",
     tests: [member]
   },

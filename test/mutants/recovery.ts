@@ -111,16 +111,17 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "after a crash a request is not sent again",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "if (this.isDue(last, sent.at)) this",
-    replace: "if (this.since !== Number.NEGATIVE_INFINITY && this.isDue(last, sent.at)) this",
+    find: "if (this.isDue(sent.at, sent.message.id, backoff)) this",
+    replace:
+      "if (this.moment.since !== Number.NEGATIVE_INFINITY && this.isDue(sent.at, sent.message.id, backoff)) this",
     tests: [decision, crash]
   },
   {
     rule: "C7",
     what: "after a crash nobody is asked or told of the phase again",
     file: "src/execution/rules/SagaDecision.ts",
-    find: " || this.since === Number.NEGATIVE_INFINITY\n",
-    replace: "\n",
+    find: `if (isDue || status === "new")`,
+    replace: `if ((isDue && this.moment.since !== Number.NEGATIVE_INFINITY) || status === "new")`,
     tests: [twoPhase]
   },
   {

@@ -61,6 +61,8 @@ const progress = (
   execution,
   definition: saga,
   since: now,
+  presentSince: now,
+  attemptSince: now,
   inbox: Inbox.make(inputs),
   elsewhere: undefined,
   isHeld: true,

@@ -50,6 +50,8 @@ const schedule: RetrySchedule.ScheduleConfig = {
 /** What else happens, at most. */
 export interface Budget {
   readonly saga: keyof typeof sagas
+  /** B is never there: when A is not, nobody is. */
+  readonly isAlone?: true
   /** The time at which the exploration ends. */
   readonly until: number
   readonly crashes: number
@@ -71,7 +73,8 @@ export const sentences = {
   ownClock: "who has not renewed within its lease by its own clock begins nothing and sends nothing",
   spares: "who was without storage claims from others only one lease after its own first renewal",
   adopts: "a lapsed lease that nobody took from is renewed with all it held",
-  keepsResults: "the result of a step is held and offered when storage is back"
+  keepsResults: "the result of a step is held and offered when storage is back",
+  waitsAfterAbsence: "after an absence a message is sent once more, and has the time of one attempt"
 } as const
 export type Sentence = keyof typeof sentences
 export type Rules = { readonly [S in Sentence]: boolean }
@@ -88,6 +91,7 @@ interface Pending {
 interface Loop {
   readonly execution: SagaExecution
   readonly since: number
+  readonly attemptSince: number
   readonly isHeld: boolean
   readonly inputs: ReadonlyArray<Pending>
   /** Their facts are not stored yet. */
@@ -110,6 +114,8 @@ interface Instance {
   readonly former: string | undefined
   /** When it has renewed its lease, by its own clock. */
   readonly renewed: number | undefined
+  /** Since when it has been there without a gap. */
+  readonly presentSince: number
   /** Until when it takes nothing from others. */
   readonly spares: number
   readonly loop: Loop | undefined
@@ -152,18 +158,27 @@ export interface World {
   consumed: ReadonlyArray<string>
   /** Who has begun the step last, and whether another instance had the execution since. */
   begun: { readonly life: string; readonly isTaken: boolean } | undefined
+  /** Since when some instance has been there; undefined: none is. */
+  thereSince: number | undefined
+  /** Since when some instance had been there when the request was stored. */
+  storedIn: number | undefined
+  /** When a message was sent last. */
+  sentAt: number
   violation: string | undefined
 }
 
+const always = Number.NEGATIVE_INFINITY
+
 const ids = ["A", "B"] as const
 
-const instance = (id: "A" | "B"): Instance => ({
+const instance = (id: "A" | "B", presentSince = 0): Instance => ({
   id,
   isUp: true,
   life: 1,
   epoch: 1,
   former: undefined,
   renewed: undefined,
+  presentSince,
   spares: 0,
   loop: undefined,
   timer: undefined
@@ -186,9 +201,13 @@ export const begin = (budget: Budget, rules: Rules): World => {
     acknowledged: [],
     consumed: [],
     begun: undefined,
+    thereSince: undefined,
+    storedIn: undefined,
+    sentAt: 0,
     violation: undefined
   }
-  for (const id of ids) claim(world, id)
+  if (budget.isAlone) set(world, "B", { isUp: false })
+  for (const id of ids) if (world.instances[id].isUp) claim(world, id)
   const definition = sagas[budget.saga]
   const created = Execution.creation(definition, { uuid, context: {} }, 0)
   if (!(created instanceof SagaExecution)) throw created
@@ -201,7 +220,8 @@ export const copy = (world: World): World => ({ ...world, storage: world.storage
 
 const loopOf = (execution: SagaExecution, more: Partial<Loop> = {}): Loop => ({
   execution,
-  since: Number.NEGATIVE_INFINITY,
+  since: always,
+  attemptSince: always,
   isHeld: true,
   inputs: [],
   judged: [],
@@ -222,6 +242,12 @@ const nameOf = ({ epoch, id, life }: Instance): string => `${id}${life}#${epoch}
 
 /** Whether it has renewed its lease in time, by its own clock. */
 const hasRenewed = ({ now }: World, { renewed }: Instance): boolean => renewed !== undefined && now - renewed < lease
+
+/** Notes whether anybody is there. */
+const look = (world: World): void => {
+  const isThere = Object.values(world.instances).some((self) => self.isUp && hasRenewed(world, self))
+  world.thereSince = isThere ? (world.thereSince ?? world.now) : undefined
+}
 
 const isAlive = (world: World, self: Instance): boolean => !world.rules.ownClock || hasRenewed(world, self)
 
@@ -296,7 +322,7 @@ const add = (list: ReadonlyArray<string>, one: string): ReadonlyArray<string> =>
 
 // ---- claims ----------------------------------------------------------------------------------------------------
 
-const claimOf = (world: World, id: "A" | "B") => {
+const claimOf = (world: World, id: "A" | "B", isFirst = false) => {
   const { instances, now, rules } = world
   const self = instances[id]
   const { former, loop, spares } = self
@@ -306,6 +332,7 @@ const claimOf = (world: World, id: "A" | "B") => {
       owner: nameOf(self),
       limit: 1,
       now,
+      ...(isFirst && { dueBy: now + tick }),
       leaseMillis: lease,
       ...(rules.takesUpItsOwn && { holds: holds.map(({ revision }) => ({ uuid, revision })) }),
       ...(rules.adopts && former !== undefined && { former }),
@@ -314,8 +341,9 @@ const claimOf = (world: World, id: "A" | "B") => {
   )
 }
 
-const claim = (world: World, id: "A" | "B"): void => {
-  const claimed = claimOf(world, id)
+/** The first claim of a life also brings what is due soon: a former life may have ended before it sent what it had stored. */
+const claim = (world: World, id: "A" | "B", isFirst = false): void => {
+  const claimed = claimOf(world, id, isFirst)
   if (Result.isFailure(claimed)) throw claimed.failure
   const { dueAt, executions, inbox, lapsed, lost } = claimed.success
   const self = world.instances[id]
@@ -326,13 +354,15 @@ const claim = (world: World, id: "A" | "B"): void => {
     set(world, id, { epoch: self.epoch + 1, former: name, spares })
     return claim(world, id)
   }
-  set(world, id, { renewed: world.now, former: undefined })
+  const presentSince = hasRenewed(world, self) ? self.presentSince : world.now
+  set(world, id, { renewed: world.now, former: undefined, presentSince })
+  look(world)
   if (lost.includes(uuid)) lose(world, id)
   const loop = world.instances[id].loop
   const rows = inbox.map(({ id }): Pending => ({ id, source: "inbox" }))
   const [execution] = executions
   if (execution !== undefined && loop === undefined) {
-    const since = (dueAt?.get(uuid) ?? Number.NEGATIVE_INFINITY) - 1
+    const since = isFirst ? always : (dueAt?.get(uuid) ?? always) - 1
     const bound = afterCrash(Execution.bind(execution, sagas[world.budget.saga]), world.now)
     setLoop(world, id, loopOf(bound, { since, inputs: rows }))
   } else if (loop !== undefined) offer(world, id, rows)
@@ -375,8 +405,17 @@ const perform = (world: World, { state, definition }: SagaExecution, instruction
 }
 
 /** Judges what waits, decides, and does what needs no write, as far as it goes. */
-const decide = (world: World, loop: Loop) => {
-  const moment = { definition: sagas[world.budget.saga], now: world.now, since: loop.since, schedule }
+const decide = (world: World, self: Instance, loop: Loop) => {
+  const { now, rules } = world
+  const presentSince = isAlive(world, self) ? self.presentSince : now
+  const moment = {
+    definition: sagas[world.budget.saga],
+    now,
+    since: loop.since,
+    presentSince: rules.waitsAfterAbsence ? presentSince : always,
+    attemptSince: loop.inputs.length > 0 || loop.since < presentSince ? now : loop.attemptSince,
+    schedule
+  }
   let { execution } = loop
   for (const { id } of loop.inputs) {
     const verdict = judge(execution.state, inputOf(id), moment)
@@ -391,7 +430,7 @@ const decide = (world: World, loop: Loop) => {
     const inPlace = decision.instructions.find(
       ({ _tag }) => _tag !== "RunStep" && _tag !== "Compensate" && _tag !== "Resend"
     )
-    if (inPlace === undefined) return { appliesDeadline, decision, execution }
+    if (inPlace === undefined) return { appliesDeadline, attemptSince: moment.attemptSince, decision, execution }
     execution = withFacts(execution, perform(world, execution, inPlace))
   }
 }
@@ -402,10 +441,11 @@ const isWork = ({ _tag }: Instruction): boolean => _tag === "RunStep" || _tag ==
 const turn = (world: World, id: "A" | "B"): void => {
   const self = world.instances[id]
   const loop = self.loop!
-  const { appliesDeadline, decision, execution } = decide(world, loop)
+  const { appliesDeadline, attemptSince, decision, execution } = decide(world, self, loop)
+  if (appliesDeadline) checkAbsence(world)
   const judged = [...loop.judged, ...loop.inputs]
   const reads = judged.flatMap((one) => (one.source === "inbox" ? one.id : []))
-  const next = { ...loop, execution, judged, inputs: [], since: world.now }
+  const next = { ...loop, execution, judged, inputs: [], since: world.now, attemptSince }
   const isAtWork = loop.isRunningStep || decision.instructions.some(isWork)
   if (execution.state.unstored > 0 || reads.length > 0) {
     const owner = nameOf(self)
@@ -428,6 +468,16 @@ const turn = (world: World, id: "A" | "B"): void => {
   if (loop.isRunningStep) return setLoop(world, id, idle)
   if (!loop.isHeld || execution.settled) return setLoop(world, id, undefined)
   fly(world, id, idle, "giveBack", { wakeAt: decision.wakeAt }, [])
+}
+
+/** A deadline is applied: the service has had the time of one attempt since somebody is there to hear it. */
+const checkAbsence = (world: World): void => {
+  const deadline = stateOf(world)?.root.current?.deadline
+  const { now, sentAt, storedIn, thereSince = now } = world
+  // Only a request that is stored can have been sent. One that was stored late, by a writer that is gone, is not known at first.
+  if (deadline === undefined || deadline > thereSince || storedIn === thereSince) return
+  const isTimely = sentAt >= thereSince && now >= thereSince + tick
+  if (!isTimely) fail(world, "F10 a deadline that passed in an absence is applied before the service was asked again")
 }
 
 const fly = (
@@ -474,6 +524,7 @@ const send = (world: World, self: Instance, message: string): void => {
   if (leaseAtStore(world, self) <= world.now) fail(world, `${self.id} sends although its lease is over`)
   if (!world.isDisturbed && world.sent.includes(message)) fail(world, `F7 what was ${message} is sent twice`)
   world.sent = add(world.sent, message)
+  world.sentAt = world.now
 }
 
 const beginStep = (world: World, self: Instance, { _tag }: Instruction): void => {
@@ -517,7 +568,10 @@ const land = (world: World, flight: Flight, isLost: boolean): void => {
   }
   const unread = waiting(world).filter((id) => hint.reads?.includes(id) !== true)
   const result = run(world, ({ store }) => store(execution, hint))
-  if (Result.isSuccess(result)) afterWrite(world, flight, unread)
+  if (Result.isSuccess(result)) {
+    if (Execution.unstored(execution).some(({ _tag }) => _tag === "RequestSent")) world.storedIn = world.thereSince
+    afterWrite(world, flight, unread)
+  }
   if (!isWaitedFor) return
   if (isLost) return doubt(world, by, loop)
   const isOwn = loop.isDoubtful && Result.isFailure(result) && isOwnWrite(world, execution)
@@ -557,7 +611,16 @@ const written = (world: World, id: "A" | "B", loop: Loop, { execution, hint, own
   if (hint.owner !== undefined && owner !== nameOf(self))
     return reload(world, id, { ...loop, flight: undefined }, owner)
   const isHeld = hint.wakeAt === undefined
-  const next = { ...loop, execution: after, judged: [], result: [], isHeld, isDoubtful: false, flight: undefined }
+  const next = {
+    ...loop,
+    execution: after,
+    judged: [],
+    result: [],
+    isHeld,
+    isDoubtful: false,
+    flight: undefined,
+    attemptSince: world.now
+  }
   if (!world.rules.dueIsClaimed && hint.wakeAt !== undefined) set(world, id, { timer: hint.wakeAt })
   setLoop(world, id, isHeld || loop.inputs.length > 0 ? next : undefined)
 }
@@ -578,7 +641,12 @@ const reload = (world: World, id: "A" | "B", loop: Loop, former?: string): void 
   const isMine = () => loop.isRunningStep || loop.result.length > 0
   const execution = withFacts(afterCrash(latest, world.now, isMine), result)
   const isOpen = stateOf(world)?.root.current?.status === "running-on-execute"
-  const next = loopOf(execution, { since: loop.since, result, isRunningStep: loop.isRunningStep && isOpen })
+  const next = loopOf(execution, {
+    since: loop.since,
+    attemptSince: loop.attemptSince,
+    result,
+    isRunningStep: loop.isRunningStep && isOpen
+  })
   setLoop(world, id, {
     ...next,
     isHeld: isClaimable(latest.state),
@@ -634,11 +702,12 @@ const ofInstance = (world: World, id: "A" | "B"): ReadonlyArray<Action> => {
   const self = world.instances[id]
   const { budget } = world
   const actions: Array<Action> = []
+  if (budget.isAlone && id === "B") return actions
   const can = (name: string, run: Action["run"]) => actions.push({ name: `${id} ${name}`, run })
   if (!self.isUp) {
     can("starts", (next) => {
-      set(next, id, { ...instance(id), life: self.life + 1 })
-      claim(next, id)
+      set(next, id, { ...instance(id, next.now), life: self.life + 1 })
+      claim(next, id, true)
     })
     return actions
   }
@@ -681,6 +750,7 @@ const ofInstance = (world: World, id: "A" | "B"): ReadonlyArray<Action> => {
         if (one.source === "direct" && one.id === "reply" && !next.consumed.includes("reply")) next.replies--
       }
       set(next, id, { isUp: false, loop: undefined, timer: undefined })
+      look(next)
     })
   if (world.lost < budget.lost)
     can("claims, and the answer is lost", (next) => {
@@ -697,6 +767,8 @@ const endStep = (world: World, id: "A" | "B"): void => {
     definition: sagas[world.budget.saga],
     now: world.now,
     since: loop.since,
+    presentSince: always,
+    attemptSince: always,
     schedule
   })
   const instruction = decision.instructions.find(isWork)
@@ -727,6 +799,7 @@ export const actions = (world: World): ReadonlyArray<Action> => {
 
 const pass = (world: World): void => {
   world.now += tick
+  look(world)
   for (const self of Object.values(world.instances))
     if (self.isUp && leaseAtStore(world, self) <= world.now) world.isDisturbed = true
 }
@@ -758,8 +831,10 @@ export const settles = (from: World): string | undefined => {
       }
       for (const id of ids) {
         if (!world.instances[id].isUp) {
-          set(world, id, { ...instance(id), life: world.instances[id].life + 1 })
-          claim(world, id)
+          // An instance that starts sends again what it takes up: a former life may not have sent it.
+          world.isDisturbed = true
+          set(world, id, { ...instance(id, world.now), life: world.instances[id].life + 1 })
+          claim(world, id, true)
           busy = true
         }
         if (world.instances[id].loop?.isRunningStep === true && world.instances[id].loop?.flight === undefined) {
@@ -817,7 +892,10 @@ export const textOf = (world: World): string => {
     lost,
     now,
     replies,
-    sent
+    sent,
+    sentAt,
+    storedIn,
+    thereSince
   } = world
   const of = ({ loop, ...self }: Instance) => [self, loop && { ...loop, execution: numberOf(loop.execution) }]
   return JSON.stringify([
@@ -827,6 +905,6 @@ export const textOf = (world: World): string => {
     of(instances.A),
     of(instances.B),
     flights.map((flight) => ({ ...flight, execution: numberOf(flight.execution) })),
-    [acknowledged, begun, cancels, consumed, crashes, isDisturbed, lost, replies, sent]
+    [acknowledged, begun, cancels, consumed, crashes, isDisturbed, lost, replies, sent, sentAt, storedIn, thereSince]
   ])
 }

@@ -60,7 +60,8 @@ const scenarios: ReadonlyArray<readonly [name: string, Budget, states: number]> 
   ["a local step, and a lost answer", { ...nothing, saga: "local", lost: 1 }, 3_000],
   ["a local step, and a cancel at any instance", { ...nothing, saga: "local", cancels: 1 }, 15_000],
   ["a remote step, and a reply to any instance", { ...nothing, saga: "remote", replies: 1 }, 2_000],
-  ["a remote step, a reply, and a lost answer", { ...nothing, saga: "remote", replies: 1, lost: 1 }, 8_000]
+  ["a remote step, a reply, and a lost answer", { ...nothing, saga: "remote", replies: 1, lost: 1 }, 8_000],
+  ["a remote step, and an absence", { ...nothing, saga: "remote", isAlone: true, until: 5 * tick, crashes: 1 }, 1_000]
 ]
 
 /** The scenario in which each sentence is missed. */
@@ -74,7 +75,8 @@ const missed: ReadonlyArray<readonly [Sentence, Budget]> = [
   ["ownClock", { ...nothing, saga: "local" }],
   ["spares", { ...nothing, saga: "local" }],
   ["adopts", { ...nothing, saga: "local" }],
-  ["keepsResults", { ...nothing, saga: "local", cancels: 1 }]
+  ["keepsResults", { ...nothing, saga: "local", cancels: 1 }],
+  ["waitsAfterAbsence", { ...nothing, saga: "remote", isAlone: true, until: 5 * tick, crashes: 1 }]
 ]
 
 describe("C20 two instances on one store, in every order of what can happen", () => {

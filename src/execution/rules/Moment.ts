@@ -11,5 +11,12 @@ export interface Moment {
    * restart) sends everything again that is not answered.
    */
   readonly since: number
+  /**
+   * Since when this process has been there to take replies, without a gap; `-Infinity`: always. What was sent before is sent
+   * once more at the first look after that, and has the time of one attempt before it is given up (SPEC C20).
+   */
+  readonly presentSince: number
+  /** From when on that attempt counts: the first look after `presentSince`, or a look that an input has brought about. */
+  readonly attemptSince: number
   readonly schedule: ScheduleConfig
 }

@@ -96,15 +96,15 @@ class Decider implements Decision {
   private readonly self: SagaState
   private readonly definition: Definition
   private readonly now: number
-  private readonly since: number
+  private readonly moment: Moment
   private readonly schedule: RetrySchedule.ScheduleConfig
 
-  constructor(self: SagaState, { definition, now, schedule, since }: Moment) {
+  constructor(self: SagaState, moment: Moment) {
     this.self = self
-    this.definition = definition
-    this.now = now
-    this.since = since
-    this.schedule = schedule
+    this.definition = moment.definition
+    this.now = moment.now
+    this.moment = moment
+    this.schedule = moment.schedule
   }
 
   whole(): void {
@@ -149,14 +149,13 @@ class Decider implements Decision {
 
   private reserve(): void {
     const { phase } = this.self
-    const deadline = phase!.at + this.schedule.reserveTimeout
-    if (deadline <= this.now) {
+    const { reserveTimeout, resend } = this.schedule
+    if (this.isOver(phase!.at + reserveTimeout, phase!.at, resend)) {
       const reason = `no vote from ${TwoPhaseCommit.pending(phase).join(", ")}`
       this.facts.push({ _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason }, at: this.now })
       return
     }
-    this.wake(deadline)
-    this.agree("Reserve", this.schedule.resend)
+    this.agree("Reserve", resend)
   }
 
   /** Asks the services that have not answered, when it is due. A service that does not answer a decision for long is stalled. */
@@ -167,13 +166,11 @@ class Decider implements Decision {
     for (const { at, service, stalled, status } of asks) {
       if (status === "answered") continue
       const id = messageId(uuid, service, op)
-      const { last, next } = RetrySchedule.around(at, this.now, stalled === undefined ? backoff : rarely(backoff), id)
-      this.wake(next)
-      if (status === "new" || this.isDue(last, at)) services.push(service)
+      const isDue = this.isDue(at, id, stalled === undefined ? backoff : rarely(backoff))
+      if (isDue || status === "new") services.push(service)
       if (tag === "Reserve" || stalled !== undefined) continue
-      const end = RetrySchedule.dueAt(at, maxAttempts, backoff, id)
-      if (end > this.now) this.wake(end)
-      else this.facts.push({ _tag: "ServiceStalled", service, reason: `no answer to ${op}`, at: this.now })
+      if (this.isOver(RetrySchedule.dueAt(at, maxAttempts, backoff, id), at, backoff))
+        this.facts.push({ _tag: "ServiceStalled", service, reason: `no answer to ${op}`, at: this.now })
     }
     this.asking = tag
     if (services.length > 0) this.instructions.push({ _tag: tag, path: services.sort().join(), services })
@@ -241,29 +238,16 @@ class Decider implements Decision {
     if (status === "running-on-success" || status === "running-on-error") {
       this.instructions.push({ _tag: "HandleReply", path, step, state, context })
     } else if (status === "errored-by-on-execute") {
-      const failure: SagaFailure = {
-        _tag: "StepRefused",
-        path,
-        step: step.name,
-        status: 500,
-        content: state.reply?.content ?? null
-      }
-      this.facts.push({ _tag: "StepFailed", path, status, effect: "none", failure, at: this.now })
-    } else if (deadline !== undefined && deadline <= this.now) {
-      const failure: SagaFailure = { _tag: "StepTimedOut", path, step: step.name, deadline }
-      this.facts.push({
-        _tag: "StepFailed",
-        path,
-        status: "errored-by-on-execute",
-        effect: "unknown",
-        failure,
-        at: this.now
-      })
-    } else {
+      const content = state.reply?.content ?? null
+      this.failed(path, "none", { _tag: "StepRefused", path, step: step.name, status: 500, content })
       // The fact that starts a remote step has its request and its deadline.
-      this.wake(deadline!)
-      this.resend(path, request!, this.schedule.resend)
-    }
+    } else if (this.isOver(deadline!, request!.at, this.schedule.resend)) {
+      this.failed(path, "unknown", { _tag: "StepTimedOut", path, step: step.name, deadline: deadline! })
+    } else this.resend(path, request!, this.schedule.resend)
+  }
+
+  private failed(path: string, effect: "none" | "unknown", failure: SagaFailure): void {
+    this.facts.push({ _tag: "StepFailed", path, status: "errored-by-on-execute", effect, failure, at: this.now })
   }
 
   // ---- rollback ------------------------------------------------------------------------------------------------
@@ -349,8 +333,7 @@ class Decider implements Decision {
 
   private awaitCompensation(state: StepState, sent: Sent, retry: Retry): void {
     const end = RetrySchedule.dueAt(sent.at, retry.times + 1, retry.backoff, sent.message.id)
-    if (end <= this.now) return this.park(state.path, `no answer to ${sent.message.op}`)
-    this.wake(end)
+    if (this.isOver(end, sent.at, retry.backoff)) return this.park(state.path, `no answer to ${sent.message.op}`)
     this.resend(state.path, sent, retry.backoff)
   }
 
@@ -372,15 +355,25 @@ class Decider implements Decision {
     if (at < this.wakeAt) this.wakeAt = at
   }
 
-  /** A repetition has become due since the execution was looked at before. */
-  private isDue(last: number, at: number): boolean {
-    return (last > this.since && last > at) || this.since === Number.NEGATIVE_INFINITY
+  private resend(path: string, sent: Sent, backoff: RetrySchedule.Backoff): void {
+    if (this.isDue(sent.at, sent.message.id, backoff)) this.instructions.push({ _tag: "Resend", path, sent })
   }
 
-  private resend(path: string, sent: Sent, backoff: RetrySchedule.Backoff): void {
-    const { last, next } = RetrySchedule.around(sent.at, this.now, backoff, sent.message.id)
+  /** Whether a message that was first sent at a time is sent now: its time has come, or this process has been away since. */
+  private isDue(at: number, id: string, backoff: RetrySchedule.Backoff): boolean {
+    const { presentSince, since } = this.moment
+    const { last, next } = RetrySchedule.around(at, this.now, backoff, id)
     this.wake(next)
-    if (this.isDue(last, sent.at)) this.instructions.push({ _tag: "Resend", path, sent })
+    const seen = Math.max(at, since)
+    return last > seen || seen < presentSince || since === Number.NEGATIVE_INFINITY
+  }
+
+  /** Whether the answer to a message comes too late: after an absence it has the time of one attempt (SPEC C20). */
+  private isOver(end: number, at: number, { initial }: RetrySchedule.Backoff): boolean {
+    const { attemptSince, now, presentSince } = this.moment
+    const last = at < presentSince ? Math.max(end, Math.max(attemptSince, presentSince) + initial) : end
+    if (last > now) this.wake(last)
+    return last <= now
   }
 }
 

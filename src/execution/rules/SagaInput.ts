@@ -171,7 +171,7 @@ export interface Policy {
 }
 
 /** The moment in which a reply arrives, and the config of the process. */
-export type Arrival = Omit<Moment, "since"> & Policy
+export type Arrival = Pick<Moment, "definition" | "now"> & Policy
 
 type Now = Pick<Moment, "now">
 
@@ -318,7 +318,7 @@ const attemptFailed = (
   self: SagaState,
   path: string,
   content: Json | undefined,
-  { definition, now, schedule }: Omit<Moment, "since">
+  { definition, now, schedule }: Arrival
 ): SagaEvent => {
   const { step: state } = stepAt(self.root, path)!
   const failure = { _tag: "StepRefused", path, step: state.name, status: 500, content: content ?? null } as const

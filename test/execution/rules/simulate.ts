@@ -144,6 +144,8 @@ export class Simulation {
   execution: Execution.SagaExecution
   now: number
   since = Number.NEGATIVE_INFINITY
+  presentSince = Number.NEGATIVE_INFINITY
+  attemptSince = Number.NEGATIVE_INFINITY
   /** Every state there was, and the event that led to it. */
   readonly trace: Array<{ readonly event: SagaEvent; readonly state: SagaState }> = []
   readonly deeds: Array<Deed> = []
@@ -195,6 +197,8 @@ export class Simulation {
       execution,
       now: this.now,
       since: this.since,
+      presentSince: this.presentSince,
+      attemptSince: this.attemptSince,
       trace: [...this.trace],
       deeds: [...this.deeds],
       accepted: new Map(this.accepted),
@@ -261,7 +265,14 @@ export class Simulation {
   }
 
   moment(now = this.now, since = this.now): Moment {
-    return { definition: this.definition, now, since, schedule }
+    return {
+      definition: this.definition,
+      now,
+      since,
+      presentSince: this.presentSince,
+      attemptSince: this.attemptSince,
+      schedule
+    }
   }
 
   private advance(): Decision.Decision {
@@ -300,6 +311,8 @@ export class Simulation {
     // Facts that were not stored never happened.
     this.trace.length = this.log.length
     this.since = Number.NEGATIVE_INFINITY
+    this.presentSince = this.now
+    this.attemptSince = this.now
     for (const fact of interrupted(this.state, this.moment())) this.admit(fact)
   }
 

@@ -39,20 +39,34 @@ export class Story {
   /** When this execution was looked at last. */
   readonly since: number
   readonly policy: SagaInput.Policy
+  /** Since when the process has been there. */
+  readonly presentSince: number
+  /** From when on the attempt counts that waits after an absence. */
+  readonly attemptSince: number
 
-  constructor(definition: Definition, state: SagaState, now: number, since: number, policy: SagaInput.Policy) {
+  constructor(
+    definition: Definition,
+    state: SagaState,
+    now: number,
+    since: number,
+    policy: SagaInput.Policy,
+    presentSince = Number.NEGATIVE_INFINITY,
+    attemptSince = Number.NEGATIVE_INFINITY
+  ) {
     this.definition = definition
     this.state = deepFreeze(state)
     this.now = now
     this.since = since
     this.policy = policy
+    this.presentSince = presentSince
+    this.attemptSince = since < presentSince ? now : attemptSince
   }
 
   // ---- what is read
 
   get moment(): Moment & SagaInput.Policy {
-    const { definition, now, policy, since } = this
-    return { ...policy, definition, now, since }
+    const { attemptSince, definition, now, policy, presentSince, since } = this
+    return { ...policy, definition, now, since, presentSince, attemptSince }
   }
 
   get execution(): Execution.SagaExecution {
@@ -98,7 +112,26 @@ export class Story {
   }
 
   later(millis: number): Story {
-    return new Story(this.definition, this.state, this.now + millis, this.now, this.policy)
+    return this.at(this.now + millis, this.now)
+  }
+
+  /** Time passes, and nobody looks at it. */
+  unseen(millis: number): Story {
+    return this.at(this.now + millis, this.since)
+  }
+
+  /** It is looked at because an input has come. */
+  broughtByInput(): Story {
+    return this.at(this.now, this.now, this.now)
+  }
+
+  private at(now: number, since: number, attemptSince = this.attemptSince, state = this.state): Story {
+    return new Story(this.definition, state, now, since, this.policy, this.presentSince, attemptSince)
+  }
+
+  /** Nobody was there since the last look, until now. */
+  afterAbsence(): Story {
+    return new Story(this.definition, this.state, this.now, this.since, this.policy, this.now)
   }
 
   /** Another process takes over: it does not know when the execution was looked at last. */
@@ -108,7 +141,12 @@ export class Story {
 
   /** The state after the decided facts. */
   decided(): Story {
-    return new Story(this.definition, this.decision.state, this.now, this.now, this.policy)
+    return this.at(this.now, this.now, this.attemptSince, this.decision.state)
+  }
+
+  /** The same facts, stored. */
+  stored(): Story {
+    return this.at(this.now, this.since, this.attemptSince, Execution.stored(this.execution).state)
   }
 
   /** Facts that somebody hands in. */
@@ -119,7 +157,7 @@ export class Story {
       if (next === state) throw new Error(`${event._tag} is not admitted`)
       state = next
     }
-    return new Story(this.definition, state, this.now, this.now, this.policy)
+    return this.at(this.now, this.now, this.attemptSince, state)
   }
 
   took<E>(verdict: (state: SagaState, moment: SagaInput.Arrival) => SagaInput.Verdict<E>): Story {

@@ -289,13 +289,16 @@ describe("a remote step that is awaited", () => {
     }).pipe(Effect.provide(ports()))
   )
 
-  it.effect("a remote step whose deadline passed while no process ran is probed at once", () =>
+  it.effect("a remote step whose deadline passed while no process ran is asked once more, and then probed", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       yield* stoppedWhen(saga, "the request is sent", () => wire.sent().length === 1)
       yield* TestClock.adjust("1 hour")
       yield* Effect.gen(function* () {
         const fiber = yield* Effect.forkChild(failure(SagaManager.run(saga, { context, uuid })))
+        yield* until("the request is sent once more", () => wire.sent().length === 2)
+        yield* idle
+        yield* TestClock.adjust("1 second")
         yield* reply(yield* sentTo("probe flights/Book"), { status: 404 })
         const failed = yield* Fiber.join(fiber)
         assert.deepNestedInclude(failed, {

@@ -1,0 +1,66 @@
+/** SPEC C7 and C20: what passed while nobody was there, and clocks that are set. */
+import type { Mutant } from "./Mutant.ts"
+
+const absent = "test/execution/rules/absence.test.ts"
+const model = "test/ownership/model.test.ts"
+const away = "test/orchestrator/absence.test.ts"
+const member = "test/ports/SagaOwnership.test.ts"
+
+export const absence: ReadonlyArray<Mutant> = [
+  {
+    rule: "C20",
+    what: "a deadline that passed in an absence is applied at once",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: "at < presentSince ? Math.max(end, Math.max(attemptSince, presentSince) + initial) : end",
+    replace: "end",
+    tests: [absent, model, away]
+  },
+  {
+    rule: "C20",
+    what: "after an absence nothing is sent once more",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: " || seen < presentSince ||",
+    replace: " ||",
+    tests: [absent, model, away]
+  },
+  {
+    rule: "C20",
+    what: "a process that starts applies deadlines before it takes replies",
+    file: "src/orchestrator/Presence.ts",
+    find: "return begunAt === undefined || !membership",
+    replace: "return !membership",
+    tests: [away]
+  },
+  {
+    rule: "C20",
+    what: "a process without a lease counts as there",
+    file: "src/orchestrator/Presence.ts",
+    find: " || !membership.isAlive(now)",
+    replace: "",
+    tests: [away]
+  },
+  {
+    rule: "C20",
+    what: "a process that was without storage counts as having been there",
+    file: "src/ports/SagaOwnership.ts",
+    find: "if (wasAway) this.presentSince",
+    replace: "if (!wasAway) this.presentSince",
+    tests: [member, away]
+  },
+  {
+    rule: "C20",
+    what: "the reply of another branch brings a deadline forward that passed in an absence",
+    file: "src/orchestrator/ExecutionLoop.ts",
+    find: "if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = now",
+    replace: "if (self.since < self.presentSince) self.attemptSince = now",
+    tests: [away]
+  },
+  {
+    rule: "C20",
+    what: "an execution that is looked at late after an absence has no time left for its attempt",
+    file: "src/orchestrator/ExecutionLoop.ts",
+    find: "if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = now",
+    replace: "if (self.inbox.inputs.length > 0) self.attemptSince = now",
+    tests: [away]
+  }
+]

@@ -15,6 +15,14 @@ export const ownership: ReadonlyArray<Mutant> = [
   // ---- C16 -----------------------------------------------------------------------------------------------------
   {
     rule: "C16",
+    what: "an input that a former release has not seen is left behind (SQL)",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "    if (limit > 0) yield* remind(request.now)\n",
+    replace: "",
+    tests: ["test/adapters/sql/inbox.test.ts"]
+  },
+  {
+    rule: "C16",
     what: "an execution ends while inputs wait (memory)",
     file: memory,
     find: "if (hint?.closes === true && SagaInbox",

@@ -8,6 +8,9 @@ import type { LimitedStatements } from "./LimitedStatements.ts"
 /** Bytes of the inputs that a claim reads, about. The others come with the next claims. */
 const maxInboxBytes = 8 * 1024 * 1024
 
+/** How often inputs that were left behind are looked for, in milliseconds. */
+const remindMillis = 10_000
+
 type Read = (
   uuids: ReadonlyArray<string>
 ) => Effect.Effect<
@@ -20,8 +23,16 @@ export const make = (
   statements: LimitedStatements,
   read: Read,
   summaries: Pick<Map<string, unknown>, "delete" | "clear">
-) =>
-  Effect.fnUntraced(function* (
+) => {
+  let remindedAt = Number.NEGATIVE_INFINITY
+  /** Only a process of a former release leaves inputs behind, so this is done now and then. */
+  const remind = (now: number) =>
+    Effect.suspend(() => {
+      if (Math.abs(now - remindedAt) < remindMillis) return Effect.void
+      remindedAt = now
+      return call("claim", statements.remind(now))
+    })
+  return Effect.fnUntraced(function* (
     request: Port.ClaimRequest
   ): Effect.fn.Return<Port.Claimed, Port.SagaExecutionRepositoryError> {
     const { dueBy = request.now, except = [], fingerprints, former, holds = [], leaseMillis, limit, owner } = request
@@ -39,6 +50,7 @@ export const make = (
           : yield* call("claim", statements.lost(owner, held))
     const sparing = request.spares === true ? [owner, former ?? owner] : undefined
     const claims = statements.claim({ owner, limit, dueBy, fingerprints, holds: request.holds, except, sparing })
+    if (limit > 0) yield* remind(request.now)
     const rows = limit > 0 ? yield* call("claim", claims) : []
     const uuids = rows.map(({ uuid }) => uuid)
     // A full claim is followed by another one.
@@ -71,3 +83,4 @@ export const make = (
       unreadable
     }
   })
+}

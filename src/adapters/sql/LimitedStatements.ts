@@ -40,6 +40,7 @@ export const make = (
     },
     adopt: (...request) => lease(statements.adopt(...request), claimMillis),
     claim: (...request) => lease(statements.claim(...request), claimMillis),
+    remind: (now) => lease(statements.remind(now), claimMillis),
     nextDue: (after) => lease(statements.nextDue(after), claimMillis),
     lost: (...request) => lease(statements.lost(...request), claimMillis),
     disown: (...request) => lease(statements.disown(...request), claimMillis),

@@ -74,6 +74,11 @@ export interface OwnershipStatements {
   /** Adds an input, and makes its execution due at the time of the input unless an owner works on it. */
   readonly submit: (row: InboxRow) => Statement<Submitted>
   /**
+   * Makes executions due whose inputs would be left behind: a process of the release before the inbox says when an execution is
+   * due, or that it never is, without a look at its inputs. At most a thousand inputs are looked at.
+   */
+  readonly remind: (now: number) => Statement<void>
+  /**
    * The inputs that wait for these executions, in the order in which they are judged. With `maxBytes` only whole inboxes of
    * some of them, those that have waited longest, until they have as many bytes.
    */
@@ -210,7 +215,12 @@ const inboxOf = (
   sql: SqlClient.SqlClient,
   { execution, inbox }: TableNames,
   channel: string
-): Pick<OwnershipStatements, "submit" | "inbox"> => ({
+): Pick<OwnershipStatements, "submit" | "inbox" | "remind"> => ({
+  // The uuids are an array, so that no plan begins with the executions.
+  remind: (now) =>
+    Effect.asVoid(sql`update ${execution} set claimable = true, wake_at = least(wake_at, ${whole(now)})
+              where uuid = any(array(select uuid from ${inbox} order by uuid limit 1000)) and inbox > 0 and not settled
+                and (not claimable or wake_at is null or wake_at > ${whole(now)})`),
   submit: ({ actor, at, id, input, reason, uuid }) =>
     Effect.map(
       sql<{ readonly settled: boolean; readonly added: boolean; readonly full: boolean }>`with head as (

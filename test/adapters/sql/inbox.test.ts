@@ -184,6 +184,27 @@ for (const { layer, name, schema } of databases("inbox")) {
         const closing = yield* Effect.flip(store(Sample.finished(mine), { closes: true }))
         assert.propertyVal(closing, "unread", true)
         assert.strictEqual((yield* store(Sample.finished(mine), { reads: ["x"], closes: true })).revision, 2)
+        // The former release begins a wait, with or without a time, over an input that it does not know of.
+        for (const values of [
+          { claimable: true, owner: null, wake_at: Sample.time + 30 * minute },
+          { claimable: true, owner: null, wake_at: null },
+          { claimable: false, owner: null, wake_at: null }
+        ]) {
+          const { claim, store, submit } = yield* repositoryOf(schema)
+          const left = yield* store(Sample.paused(Sample.started(Sample.created())), { wakeAt: Sample.time + minute })
+          yield* submit(input(left, "x"))
+          yield* former(left, values)
+          const later = { ...request, now: Sample.time + minute + 1 }
+          const { executions, inbox } = yield* claim(later)
+          assert.include(
+            executions.map(({ uuid }) => uuid),
+            left.uuid
+          )
+          assert.include(
+            inbox.map(({ uuid }) => uuid),
+            left.uuid
+          )
+        }
       })
     )
   })

@@ -122,7 +122,8 @@ it("has orders of every kind", () => {
   assert.deepStrictEqual(kinds(lines), kinds(all))
 })
 
-describe("npm start", () => {
+// The runs of the program go side by side, as they wait for processes.
+describe("npm start", { concurrent: true }, () => {
   it(
     "gives each order the outcome it has without crashes when the orchestrator is killed twice",
     async () => {
@@ -220,7 +221,7 @@ const withDatabase = (use: (url: string) => Promise<void>) => {
   return Effect.runPromise(Effect.provide(alone, Layer.fresh(server)))
 }
 
-describe.skipIf(pg === undefined || mqtt === undefined)("npm start on servers", () => {
+describe.skipIf(pg === undefined || mqtt === undefined)("npm start on servers", { concurrent: true }, () => {
   it(
     "gives each order the same outcome in three processes that are killed, and finds all settled afterwards",
     { timeout: 3 * timeout },

@@ -2,7 +2,8 @@
  * Processes that live while things happen to them and to the servers that they use: everything settles, nothing is parked,
  * and what is outside of the database runs once. A few things happen by default; `npm run chaos:living` is the real thing:
  * SAGA_EVENTS events of each kind with SAGA_IN_FLIGHT executions in flight, on servers of its own. SAGA_KINDS names the kinds
- * that happen, and SAGA_REPORT a file that gets a line of JSON for each.
+ * that happen, SAGA_PACE is how long a step takes at most, in milliseconds, and SAGA_REPORT is a file that gets a line of JSON
+ * for each kind.
  */
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -20,7 +21,7 @@ import * as Events from "./events.ts"
 import * as Fleet from "./Fleet.ts"
 import * as Journal from "./Journal.ts"
 
-const { SAGA_EVENTS, SAGA_IN_FLIGHT = "1000", SAGA_KINDS, SAGA_REPORT } = process.env
+const { SAGA_EVENTS, SAGA_IN_FLIGHT = "1000", SAGA_KINDS, SAGA_PACE = "8000", SAGA_REPORT } = process.env
 
 interface Row extends Report {
   readonly kind: string
@@ -51,7 +52,7 @@ const happening = Effect.fnUntraced(function* (
   yield* Effect.sleep(settings.pace)
   let back = 0
   for (let event = 0; event < events; event++) {
-    yield* Effect.sleep(below(random, settings.pace))
+    yield* Effect.sleep(below(random, Math.min(settings.pace, 4_000)))
     yield* happen(fleet, random)
     const over = Journal.now()
     if (isServer) {
@@ -86,12 +87,13 @@ const timeoutOf = (events: number) => 600_000 + events * 120_000
 
 // ---- the real thing ----------------------------------------------------------------------------------------------
 
+const pace = Number(SAGA_PACE)
 const large: Fleet.Settings = {
   inFlight: Number(SAGA_IN_FLIGHT),
   processes: 3,
   lease: 3_000,
-  grace: 10_000,
-  pace: 8_000
+  grace: pace + 2_000,
+  pace
 }
 
 const suiteOfServers = () => {

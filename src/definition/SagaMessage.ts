@@ -3,6 +3,7 @@
  * request is data: its `content` may be a function of the context, which is called when the step runs.
  */
 import { Effect, Equal, Hash, Schema } from "effect"
+import { line } from "../wire/OneLine.ts"
 
 /** The service and the command: `"payments/charge"`. */
 export type Target = `${string}/${string}`
@@ -76,6 +77,11 @@ export class SagaResponseError extends Schema.TaggedError<SagaResponseError>()("
   content: Schema.Unknown
 }) {
   override get message(): string {
-    return `the service answered ${this.status}`
+    return line`the service answered ${this.status}`
+  }
+
+  /** Without the content: it belongs to the program, and not into a log. */
+  override toJSON(): unknown {
+    return { _tag: this._tag, status: this.status, message: this.message }
   }
 }

@@ -5,6 +5,7 @@
  * Register an old version of a saga beside the new one until its executions have ended.
  */
 import { Result, Schema } from "effect"
+import { line } from "../wire/OneLine.ts"
 import type { Definition } from "./SagaStep.ts"
 import * as SagaValidation from "./SagaValidation.ts"
 
@@ -23,7 +24,7 @@ export class SagaNotRegistered extends Schema.TaggedError<SagaNotRegistered>()("
   known: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `saga "${this.saga}" is not registered, only ${this.known.join(", ") || "none"}`
+    return line`saga "${this.saga}" is not registered, only ${this.known.join(", ") || "none"}`
   }
 }
 
@@ -35,7 +36,7 @@ export class SagaDefinitionDrift extends Schema.TaggedError<SagaDefinitionDrift>
   known: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `saga "${this.saga}" with fingerprint ${this.fingerprint} is not registered, only ${this.known.join(", ") || "none"}`
+    return line`saga "${this.saga}" with fingerprint ${this.fingerprint} is not registered, only ${this.known.join(", ") || "none"}`
   }
 }
 

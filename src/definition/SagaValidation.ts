@@ -7,6 +7,7 @@
 import { Predicate, Schema } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { isHostileKey } from "../wire/JsonLimits.ts"
+import { line } from "../wire/OneLine.ts"
 import type * as Participant from "./ParticipantContract.ts"
 import * as SagaPath from "./SagaPath.ts"
 import * as Step from "./SagaStep.ts"
@@ -21,7 +22,7 @@ const place = { saga: Schema.String, path: Schema.String }
 const stepPlace = { ...place, step: Schema.String }
 
 const say = ({ path, saga, step }: { saga: string; path: string; step?: string }, rule: string): string =>
-  `saga "${saga}"${path === "" ? "" : `, step ${path}`}${step === undefined ? "" : ` "${step}"`}: ${rule}`
+  line`saga "${saga}"${path === "" ? "" : `, step ${path}`}${step === undefined ? "" : ` "${step}"`}: ${rule}`
 
 export class EmptySaga extends Schema.TaggedError<EmptySaga>()("EmptySaga", place) {
   override get message(): string {
@@ -40,7 +41,7 @@ export class TooManySteps extends Schema.TaggedError<TooManySteps>()("TooManySte
   steps: Schema.Int
 }) {
   override get message(): string {
-    return say(this, `a saga can have ${limits.steps} steps, nested ones included; these are ${this.steps}`)
+    return say(this, line`a saga can have ${limits.steps} steps, nested ones included; these are ${this.steps}`)
   }
 }
 
@@ -50,7 +51,7 @@ export class InvalidName extends Schema.TaggedError<InvalidName>()("InvalidName"
   name: Schema.String
 }) {
   override get message(): string {
-    return say(this, `"${this.name}" cannot be the name of a ${this.kind}`)
+    return say(this, line`"${this.name}" cannot be the name of a ${this.kind}`)
   }
 }
 
@@ -80,7 +81,7 @@ export class StepNameAlreadyUsed extends Schema.TaggedError<StepNameAlreadyUsed>
   override get message(): string {
     return say(
       this,
-      `the name is already used by ${this.usedBy === "" ? "the initial context" : `step ${this.usedBy}`}`
+      line`the name is already used by ${this.usedBy === "" ? "the initial context" : `step ${this.usedBy}`}`
     )
   }
 }
@@ -103,13 +104,13 @@ export class UnknownParticipant extends Schema.TaggedError<UnknownParticipant>()
   known: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return say(this, `there is no participant "${this.service}", only ${this.known.join(", ") || "none"}`)
+    return say(this, line`there is no participant "${this.service}", only ${this.known.join(", ") || "none"}`)
   }
 }
 
 export class NestingTooDeep extends Schema.TaggedError<NestingTooDeep>()("NestingTooDeep", stepPlace) {
   override get message(): string {
-    return say(this, `steps can be nested ${limits.nesting} deep`)
+    return say(this, line`steps can be nested ${limits.nesting} deep`)
   }
 }
 
@@ -119,7 +120,7 @@ export class InvalidPolicy extends Schema.TaggedError<InvalidPolicy>()("InvalidP
   rule: Schema.String
 }) {
   override get message(): string {
-    return say(this, `'${this.option}' ${this.rule}`)
+    return say(this, line`'${this.option}' ${this.rule}`)
   }
 }
 
@@ -129,7 +130,7 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
   expected: Schema.String
 }) {
   override get message(): string {
-    return say(this, `'${this.option}' must be ${this.expected}`)
+    return say(this, line`'${this.option}' must be ${this.expected}`)
   }
 }
 

@@ -4,6 +4,7 @@ import type * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type * as SagaInput from "../execution/rules/SagaInput.ts"
 import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
 import type { SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
+import { line } from "../wire/OneLine.ts"
 import type { StorageError } from "./ExecutionLoop.ts"
 import type { ControlError, SagaOverloaded } from "./ExecutionSupervisor.ts"
 
@@ -21,8 +22,8 @@ export class SagaStartConflict extends Schema.TaggedError<SagaStartConflict>()("
   startKey: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
-    const named = this.startKey === undefined ? "uuid" : `start key ${JSON.stringify(this.startKey)}`
-    return `The ${named} belongs to execution ${this.uuid} of saga ${this.saga}, which was started with something else`
+    const named = this.startKey === undefined ? "uuid" : line`start key ${JSON.stringify(this.startKey)}`
+    return line`The ${named} belongs to execution ${this.uuid} of saga ${this.saga}, which was started with something else`
   }
 }
 

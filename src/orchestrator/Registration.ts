@@ -5,6 +5,7 @@ import * as SagaPath from "../definition/SagaPath.ts"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import { line } from "../wire/OneLine.ts"
 
 /** A `transactional` step needs a repository that commits the effect of the step and its record together. */
 export class SagaTransactionUnsupported extends Schema.TaggedError<SagaTransactionUnsupported>()(
@@ -12,7 +13,7 @@ export class SagaTransactionUnsupported extends Schema.TaggedError<SagaTransacti
   { saga: Schema.String, path: Schema.String, step: Schema.String }
 ) {
   override get message(): string {
-    return `Step ${this.step} (${this.path}) of saga ${this.saga} is transactional, and the repository cannot be`
+    return line`Step ${this.step} (${this.path}) of saga ${this.saga} is transactional, and the repository cannot be`
   }
 }
 
@@ -24,7 +25,7 @@ export class SagaOwnServiceRequested extends Schema.TaggedError<SagaOwnServiceRe
   service: Schema.String
 }) {
   override get message(): string {
-    return `Step ${this.step} (${this.path}) of saga ${this.saga} asks the own service ${this.service}, which has hooks in this process`
+    return line`Step ${this.step} (${this.path}) of saga ${this.saga} asks the own service ${this.service}, which has hooks in this process`
   }
 }
 

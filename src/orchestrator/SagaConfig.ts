@@ -7,13 +7,14 @@ import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
 import * as Setting from "../ports/Setting.ts"
 import { InvalidSetting } from "../ports/Setting.ts"
 import { isName } from "../wire/Envelope.ts"
+import { line } from "../wire/OneLine.ts"
 
 /** The service name cannot be a part of a topic (SPEC C11). */
 export class InvalidServiceName extends Schema.TaggedError<InvalidServiceName>()("InvalidServiceName", {
   service: Schema.String
 }) {
   override get message(): string {
-    return `The service name ${JSON.stringify(this.service)} does not match ^[A-Za-z][A-Za-z0-9_.-]{0,63}$`
+    return line`The service name ${JSON.stringify(this.service)} does not match ^[A-Za-z][A-Za-z0-9_.-]{0,63}$`
   }
 }
 

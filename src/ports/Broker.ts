@@ -7,6 +7,7 @@ import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } fro
 import { decode as decodeEnvelope, type Envelope, isName, stringify } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import * as JsonLimits from "../wire/JsonLimits.ts"
+import { json, line } from "../wire/OneLine.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
 // ---- addresses -------------------------------------------------------------------------------------------------
@@ -110,7 +111,11 @@ export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError"
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return `The broker could not ${this.operation}: ${this.reason}`
+    return line`The broker could not ${this.operation}: ${this.reason}`
+  }
+
+  override toJSON(): unknown {
+    return json(this)
   }
 }
 
@@ -143,7 +148,7 @@ export class MessageTooLarge extends Schema.TaggedError<MessageTooLarge>()("Mess
   bytes: Schema.Int
 }) {
   override get message(): string {
-    return `A message from ${this.from} has ${this.bytes} bytes, more than ${maxMessageBytes}`
+    return line`A message from ${this.from} has ${this.bytes} bytes, more than ${maxMessageBytes}`
   }
 }
 
@@ -153,7 +158,7 @@ export class MessageMalformed extends Schema.TaggedError<MessageMalformed>()("Me
   issue: Schema.String
 }) {
   override get message(): string {
-    return `A message from ${this.from} cannot be read: ${this.issue}`
+    return line`A message from ${this.from} cannot be read: ${this.issue}`
   }
 }
 
@@ -164,7 +169,7 @@ export class SenderMismatch extends Schema.TaggedError<SenderMismatch>()("Sender
   id: Schema.String
 }) {
   override get message(): string {
-    return `Message ${this.id} from ${this.from} says it comes from ${this.claimed}`
+    return line`Message ${this.id} from ${this.from} says it comes from ${this.claimed}`
   }
 }
 

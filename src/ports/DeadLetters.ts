@@ -4,6 +4,7 @@
  */
 import { Clock, Context, Effect, Schema } from "effect"
 import { sha256OfText } from "../wire/CanonicalJson.ts"
+import { json, line } from "../wire/OneLine.ts"
 import { type Message, topic } from "./Broker.ts"
 import { untilHandled } from "./Consumer.ts"
 
@@ -26,7 +27,11 @@ export class DeadLettersError extends Schema.TaggedError<DeadLettersError>()("De
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return `The dead letters could not ${this.operation}`
+    return line`The dead letters could not ${this.operation}`
+  }
+
+  override toJSON(): unknown {
+    return json(this)
   }
 }
 

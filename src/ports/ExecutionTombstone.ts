@@ -6,6 +6,7 @@ import { Schema } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
 import { Uuid as UuidText } from "../wire/Envelope.ts"
+import { line } from "../wire/OneLine.ts"
 import * as Uuid from "../wire/Uuid.ts"
 
 export const Outcome = Schema.Literals(["committed", "rejected", "deleted"])
@@ -27,7 +28,7 @@ export class SagaExecutionRetired extends Schema.TaggedError<SagaExecutionRetire
   Tombstone.fields
 ) {
   override get message(): string {
-    return `Execution ${this.uuid} of saga ${this.saga}${this.startKey === undefined ? "" : ` (startKey ${this.startKey})`} is over (${this.outcome}) and no longer kept`
+    return line`Execution ${this.uuid} of saga ${this.saga}${this.startKey === undefined ? "" : ` (startKey ${this.startKey})`} is over (${this.outcome}) and no longer kept`
   }
 }
 

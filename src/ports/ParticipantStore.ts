@@ -6,6 +6,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import type { EffectMode } from "../definition/Command.ts"
 import type { ReplyStatus } from "../wire/Envelope.ts"
+import { json, line } from "../wire/OneLine.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import * as KeyedLock from "./KeyedLock.ts"
 
@@ -105,7 +106,7 @@ export class TransactionRefused extends Schema.TaggedError<TransactionRefused>()
   status: Schema.Literals(["reserved", "committed", "rejected"])
 }) {
   override get message(): string {
-    return `Transaction ${this.uuid} is ${this.status}: nothing can join it`
+    return line`Transaction ${this.uuid} is ${this.status}: nothing can join it`
   }
 }
 
@@ -120,7 +121,11 @@ export class ParticipantStoreError extends Schema.TaggedError<ParticipantStoreEr
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return `The participant store could not do ${this.operation}: ${this.reason}`
+    return line`The participant store could not do ${this.operation}: ${this.reason}`
+  }
+
+  override toJSON(): unknown {
+    return json(this)
   }
 }
 

@@ -7,6 +7,7 @@ import { Clock, Context, Effect, type Fiber, Layer, PubSub, Schema, Stream } fro
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { json, line } from "../wire/OneLine.ts"
 import * as Uuid from "../wire/Uuid.ts"
 import * as ExecutionSummary from "./ExecutionSummary.ts"
 import { isCallerGiven, SagaExecutionRetired, type Tombstone, of as tombstone } from "./ExecutionTombstone.ts"
@@ -54,10 +55,10 @@ export class SagaExecutionConflict extends Schema.TaggedError<SagaExecutionConfl
 }) {
   override get message(): string {
     if (this.unread === true)
-      return `Inputs wait for execution ${this.uuid}, which cannot pause or end before they are read`
+      return line`Inputs wait for execution ${this.uuid}, which cannot pause or end before they are read`
     return this.existing === undefined
-      ? `Revision ${this.revision} of execution ${this.uuid} was written by another writer, or the execution is gone`
-      : `Execution ${this.uuid} cannot start: ${this.existing === this.uuid ? "it exists" : `its startKey belongs to execution ${this.existing}`}`
+      ? line`Revision ${this.revision} of execution ${this.uuid} was written by another writer, or the execution is gone`
+      : line`Execution ${this.uuid} cannot start: ${this.existing === this.uuid ? "it exists" : `its startKey belongs to execution ${this.existing}`}`
   }
 }
 
@@ -65,7 +66,7 @@ export class SagaExecutionNotFound extends Schema.TaggedError<SagaExecutionNotFo
   uuid: Schema.String
 }) {
   override get message(): string {
-    return `There is no execution ${this.uuid}`
+    return line`There is no execution ${this.uuid}`
   }
 }
 
@@ -97,7 +98,11 @@ export class SagaExecutionRepositoryError extends Schema.TaggedError<SagaExecuti
   }
 ) {
   override get message(): string {
-    return `The repository could not ${this.operation}: ${this.reason}`
+    return line`The repository could not ${this.operation}: ${this.reason}`
+  }
+
+  override toJSON(): unknown {
+    return json(this)
   }
 }
 
@@ -107,7 +112,7 @@ export class SagaRepositoryUnsupported extends Schema.TaggedError<SagaRepository
   { operation: Operation }
 ) {
   override get message(): string {
-    return `The repository cannot ${this.operation} executions`
+    return line`The repository cannot ${this.operation} executions`
   }
 }
 

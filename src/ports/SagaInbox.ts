@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect"
 import { Json } from "../wire/JsonLimits.ts"
+import { line } from "../wire/OneLine.ts"
 
 export const InboxRow = Schema.Struct({
   /** The execution that the input is for. */
@@ -38,7 +39,7 @@ export class SagaInboxFull extends Schema.TaggedError<SagaInboxFull>()("SagaInbo
   rows: Schema.Int
 }) {
   override get message(): string {
-    return `Execution ${this.uuid} has ${this.rows} inputs that wait, and takes no more`
+    return line`Execution ${this.uuid} has ${this.rows} inputs that wait, and takes no more`
   }
 }
 

@@ -5,6 +5,7 @@
  * Casts: the keys of a record are lost in `Object.entries`.
  */
 import { Config, Duration, Effect, Option, Schema } from "effect"
+import { line } from "../wire/OneLine.ts"
 
 /**
  * A setting cannot be used. `setting` is the module and the option, such as `SagaConfig.maxRunning`; `issue` says what is
@@ -15,7 +16,7 @@ export class InvalidSetting extends Schema.TaggedError<InvalidSetting>()("Invali
   issue: Schema.String
 }) {
   override get message(): string {
-    return `The setting ${this.setting} cannot be used: ${this.issue}`
+    return line`The setting ${this.setting} cannot be used: ${this.issue}`
   }
 }
 

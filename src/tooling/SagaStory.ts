@@ -5,6 +5,7 @@
 import type { Of, SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../execution/rules/SagaFailure.ts"
 import { whole } from "../execution/rules/SagaState.ts"
+import { oneLine } from "../wire/OneLine.ts"
 
 /** A `SagaExecution`, or another value with the facts of one execution, the oldest first. */
 export interface Told {
@@ -123,11 +124,11 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
         return `${step} compensated`
       case "StepParked":
         // The message of a defect may hold a value.
-        return `${step} is parked for a person: ${event.path === whole && !values ? "it cannot go on" : event.reason}`
+        return `${step} is parked for a person: ${event.path === whole && !values ? "it cannot go on" : oneLine(event.reason)}`
       case "StepUnparked":
-        return `${step} is tried again by ${event.actor}${given(event.reason)}`
+        return `${step} is tried again by ${oneLine(event.actor)}${given(event.reason)}`
       case "StepResolved":
-        return `${step} is declared compensated by ${event.actor}${given(event.reason)}`
+        return `${step} is declared compensated by ${oneLine(event.actor)}${given(event.reason)}`
       case "ReservationStarted":
         return "everybody is asked whether to commit"
       case "VoteReceived":
@@ -179,9 +180,9 @@ const reasonOf = (failure: SagaFailure): string => {
     case "CommitFailed":
       return "the commit failed"
     case "Cancelled":
-      return failure.actor === undefined ? "cancelled" : `cancelled by ${failure.actor}`
+      return failure.actor === undefined ? "cancelled" : `cancelled by ${oneLine(failure.actor)}`
     case "Rejected":
-      return failure.actor === undefined ? "rejected by its caller" : `rejected by ${failure.actor}`
+      return failure.actor === undefined ? "rejected by its caller" : `rejected by ${oneLine(failure.actor)}`
   }
 }
 

@@ -244,7 +244,7 @@ describe("messages", () => {
     [new SagaInput.SagaExecutionNotFinished({ uuid: nobody, status: "paused" }), /paused, not finished/],
     [new SagaInput.SagaAlreadyDecided({ uuid: nobody, decision: "commit" }), /already decided: commit/],
     [new SagaInput.SagaNotCancellable({ uuid: nobody, status: "finished" }), /no longer be cancelled/],
-    [new SagaInput.SagaRollbackExecution({ uuid: nobody, reason: "already-done", causes: [] }), /already-done/],
+    [new SagaInput.SagaRollbackExecution({ uuid: nobody, reason: "already-done" }), /already-done/],
     [new SagaInput.SagaStepNotParked({ uuid: nobody, path: "7" }), /Step 7 .*not parked/],
     [new SagaInput.SagaResponseAmbiguous({ uuid: nobody, awaited: ["0", "1"] }), /2 replies/],
     [new SagaManager.SagaStartConflict({ uuid: nobody, saga: "S", startKey: "k" }), /start key "k"/],
@@ -289,7 +289,10 @@ describe("a failed step", () => {
       assert.instanceOf(step, SagaError.SagaFailedExecutionStep)
       assert.strictEqual((step as Error).cause, original)
       assert.strictEqual((step as Error).message, "Step entry (0) of saga Dies failed: TypeError: the ledger is closed")
-      assert.match(failed.message, /^Saga Dies \([0-9a-f-]{36}\) failed: SagaFailedExecutionStep$/)
+      assert.match(
+        failed.message,
+        /^Saga Dies \([0-9a-f-]{36}\) failed at step entry \(0\): TypeError: the ledger is closed$/
+      )
     })
   )
 
@@ -338,7 +341,7 @@ describe("a failed step", () => {
       assert.strictEqual(failed.later.length, 1)
       assert.instanceOf(failed.later[0], SagaError.SagaFailedExecutionStep)
       assert.deepStrictEqual(failed.parked, ["0"])
-      assert.match(failed.message, /failed: CardDeclined; parked: 0$/)
+      assert.match(failed.message, /failed at step payment \(2, payments\/Charge\): CardDeclined; parked: 0$/)
       assert.deepStrictEqual([reserved.status, failed.execution.alreadyRollback], [200, false])
     })
   )

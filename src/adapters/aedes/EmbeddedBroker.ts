@@ -8,6 +8,7 @@ import { Aedes } from "aedes"
 import { Context, Effect, Layer, Schema, type Scope } from "effect"
 import type { InvalidSetting } from "../../ports/Setting.ts"
 import * as Setting from "../../ports/Setting.ts"
+import { json, line } from "../../wire/OneLine.ts"
 
 /** The broker cannot listen on the address: another program has the port, for example. */
 export class EmbeddedBrokerUnavailable extends Schema.TaggedError<EmbeddedBrokerUnavailable>()(
@@ -15,7 +16,11 @@ export class EmbeddedBrokerUnavailable extends Schema.TaggedError<EmbeddedBroker
   { host: Schema.String, port: Schema.Number, cause: Schema.optionalKey(Schema.Defect()) }
 ) {
   override get message(): string {
-    return `No MQTT broker can listen on ${this.host}:${this.port}`
+    return line`No MQTT broker can listen on ${this.host}:${this.port}`
+  }
+
+  override toJSON(): unknown {
+    return json(this)
   }
 }
 

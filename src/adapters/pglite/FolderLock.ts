@@ -8,6 +8,7 @@ import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:
 import { hostname } from "node:os"
 import process from "node:process"
 import { Effect, Option, Result, Schema } from "effect"
+import { line } from "../../wire/OneLine.ts"
 
 const Holder = Schema.Struct({
   token: Schema.String,
@@ -27,7 +28,7 @@ export class PgliteFolderLocked extends Schema.TaggedError<PgliteFolderLocked>()
   host: Schema.String
 }) {
   override get message(): string {
-    return `The folder ${this.folder} is used by process ${this.pid} on ${this.host} (${this.file})`
+    return line`The folder ${this.folder} is used by process ${this.pid} on ${this.host} (${this.file})`
   }
 }
 

@@ -12,6 +12,7 @@ import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import type { InvalidSetting } from "../../ports/Setting.ts"
 import * as Setting from "../../ports/Setting.ts"
+import { json, line } from "../../wire/OneLine.ts"
 import * as FolderLock from "./FolderLock.ts"
 import * as PgliteServer from "./PgliteServer.ts"
 
@@ -33,7 +34,11 @@ export class PgliteUnavailable extends Schema.TaggedError<PgliteUnavailable>()("
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return `PGlite cannot be used${this.folder === undefined ? "" : ` in ${this.folder}`}: ${issues[this.reason]}`
+    return line`PGlite cannot be used${this.folder === undefined ? "" : ` in ${this.folder}`}: ${issues[this.reason]}`
+  }
+
+  override toJSON(): unknown {
+    return json(this)
   }
 }
 

@@ -8,6 +8,7 @@ import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Remote } from "../../definition/SagaStep.ts"
 import { messageId, type Op, ReplyStatus } from "../../wire/Envelope.ts"
 import { Json } from "../../wire/JsonLimits.ts"
+import { line } from "../../wire/OneLine.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import type { Moment } from "./Moment.ts"
 import type * as RetrySchedule from "./RetrySchedule.ts"
@@ -27,7 +28,7 @@ export class SagaExecutionAlreadyExecuted extends Schema.TaggedError<SagaExecuti
   { uuid: Schema.String, status: SagaStatus }
 ) {
   override get message(): string {
-    return `Execution ${this.uuid} is already ${this.status}`
+    return line`Execution ${this.uuid} is already ${this.status}`
   }
 }
 
@@ -40,7 +41,7 @@ export class SagaResponseAmbiguous extends Schema.TaggedError<SagaResponseAmbigu
   awaited: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `Execution ${this.uuid} awaits ${this.awaited.length} replies: the response must say which request it answers`
+    return line`Execution ${this.uuid} awaits ${this.awaited.length} replies: the response must say which request it answers`
   }
 }
 
@@ -56,7 +57,7 @@ export class SagaExecutionNotFinished extends Schema.TaggedError<SagaExecutionNo
   }
 ) {
   override get message(): string {
-    return `Execution ${this.uuid} is ${this.status}, not finished: it cannot be committed`
+    return line`Execution ${this.uuid} is ${this.status}, not finished: it cannot be committed`
   }
 }
 
@@ -69,7 +70,7 @@ export class SagaAlreadyDecided extends Schema.TaggedError<SagaAlreadyDecided>()
   decision: Schema.Literals(["commit", "reject"])
 }) {
   override get message(): string {
-    return `Execution ${this.uuid} is already decided: ${this.decision}`
+    return line`Execution ${this.uuid} is already decided: ${this.decision}`
   }
 }
 
@@ -82,21 +83,20 @@ export class SagaNotCancellable extends Schema.TaggedError<SagaNotCancellable>()
   status: SagaStatus
 }) {
   override get message(): string {
-    return `Execution ${this.uuid} is ${this.status} and can no longer be cancelled`
+    return line`Execution ${this.uuid} is ${this.status} and can no longer be cancelled`
   }
 }
 
 /**
  * `rollback` changed nothing. `nothing-to-do`: the execution has not started. `already-done`: it is rolled back, or its
- * commit is decided. `failed`, with its `causes`, is reserved: no version gives it yet. Compensations that fail are in `SagaExecution.later`.
+ * commit is decided. A compensation that fails is no error of `rollback`: it is in `later` and `parked` of the execution.
  */
 export class SagaRollbackExecution extends Schema.TaggedError<SagaRollbackExecution>()("SagaRollbackExecution", {
   uuid: Schema.String,
-  reason: Schema.Literals(["already-done", "failed", "nothing-to-do"]),
-  causes: Schema.Array(Schema.Defect())
+  reason: Schema.Literals(["already-done", "nothing-to-do"])
 }) {
   override get message(): string {
-    return `Execution ${this.uuid} was not rolled back: ${this.reason}`
+    return line`Execution ${this.uuid} was not rolled back: ${this.reason}`
   }
 }
 
@@ -109,7 +109,7 @@ export class SagaStepNotParked extends Schema.TaggedError<SagaStepNotParked>()("
   path: Schema.String
 }) {
   override get message(): string {
-    return `Step ${this.path} of execution ${this.uuid} is not parked`
+    return line`Step ${this.path} of execution ${this.uuid} is not parked`
   }
 }
 
@@ -407,7 +407,7 @@ export const reject = (
 export const rollback = (self: SagaState, { now }: Now): Verdict<SagaRollbackExecution> => {
   const fact: SagaEvent = { _tag: "RollbackStarted", failure: { _tag: "Rejected" }, at: now }
   const refuse = (reason: "already-done" | "nothing-to-do") =>
-    Result.fail(new SagaRollbackExecution({ uuid: self.uuid, reason, causes: [] }))
+    Result.fail(new SagaRollbackExecution({ uuid: self.uuid, reason }))
   if (self.status === "created") return refuse("nothing-to-do")
   return self.direction === "backward" || evolve(self, fact) === self ? refuse("already-done") : Result.succeed([fact])
 }

@@ -8,6 +8,7 @@ import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition } from "../../definition/SagaStep.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
+import { describe, json, line } from "../../wire/OneLine.ts"
 import { isDeclared, type SagaFailure } from "../rules/SagaFailure.ts"
 
 /**
@@ -20,7 +21,7 @@ export class SagaStepTimedOut extends Schema.TaggedError<SagaStepTimedOut>()("Sa
   deadline: Schema.Int
 }) {
   override get message(): string {
-    return `Step ${this.step} (${this.path}) had no result at its deadline ${new Date(this.deadline).toISOString()}`
+    return line`Step ${this.step} (${this.path}) had no result at its deadline ${new Date(this.deadline).toISOString()}`
   }
 }
 
@@ -33,7 +34,7 @@ export class SagaStepInterrupted extends Schema.TaggedError<SagaStepInterrupted>
   step: Schema.String
 }) {
   override get message(): string {
-    return `Step ${this.step} (${this.path}) was left half done by a crash`
+    return line`Step ${this.step} (${this.path}) was left half done by a crash`
   }
 }
 
@@ -49,8 +50,8 @@ export class SagaContextEncodeError extends Schema.TaggedError<SagaContextEncode
 }) {
   override get message(): string {
     return this.path === ""
-      ? `The initial context cannot be stored: ${this.issue}`
-      : `The value of step ${this.step} (${this.path}) cannot be stored or sent: ${this.issue}`
+      ? line`The initial context cannot be stored: ${this.issue}`
+      : line`The value of step ${this.step} (${this.path}) cannot be stored or sent: ${this.issue}`
   }
 }
 
@@ -64,7 +65,7 @@ export class SagaContextDecodeError extends Schema.TaggedError<SagaContextDecode
   issue: Schema.String
 }) {
   override get message(): string {
-    return `The value of ${this.step === "" ? "the initial context" : `step ${this.step} (${this.path})`} cannot be read: ${this.issue}`
+    return line`The value of ${this.step === "" ? "the initial context" : `step ${this.step} (${this.path})`} cannot be read: ${this.issue}`
   }
 }
 
@@ -78,7 +79,7 @@ export class SagaContextTooLarge extends Schema.TaggedError<SagaContextTooLarge>
   issue: Schema.String
 }) {
   override get message(): string {
-    return `${this.path === "" ? "The initial context" : `The result of step ${this.step} (${this.path})`} is too large: ${this.issue}`
+    return line`${this.path === "" ? "The initial context" : `The result of step ${this.step} (${this.path})`} is too large: ${this.issue}`
   }
 }
 
@@ -91,7 +92,7 @@ export class SagaRelatedServicesRefused extends Schema.TaggedError<SagaRelatedSe
   { path: Schema.String, step: Schema.String, issue: Schema.String }
 ) {
   override get message(): string {
-    return `The reply to step ${this.step} (${this.path}) names services that are not allowed: ${this.issue}`
+    return line`The reply to step ${this.step} (${this.path}) names services that are not allowed: ${this.issue}`
   }
 }
 
@@ -104,12 +105,22 @@ export class SagaFailedExecutionStep extends Schema.TaggedError<SagaFailedExecut
   saga: Schema.String,
   path: Schema.String,
   step: Schema.String,
+  /** Of a remote step, where the program knows the saga. */
+  service: Schema.optionalKey(Schema.String),
+  command: Schema.optionalKey(Schema.String),
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return `Step ${this.step} (${this.path}) of saga ${this.saga} failed: ${describe(this.cause)}`
+    return line`Step ${this.step} (${placeText(this)}) of saga ${this.saga} failed: ${describe(this.cause)}`
+  }
+  override toJSON(): unknown {
+    return json(this)
   }
 }
+
+/** The place of a step for a message: its path, and the service and command of a remote one. */
+export const placeText = (at: { readonly path: string; readonly service?: string; readonly command?: string }) =>
+  at.service === undefined ? at.path : `${at.path}, ${at.service}/${at.command}`
 
 /**
  * The transaction was rejected, because a participant voted against it or did not vote in time (`decision: "reject"`); or
@@ -127,8 +138,8 @@ export class SagaFailedCommitCallback extends Schema.TaggedError<SagaFailedCommi
 ) {
   override get message(): string {
     return this.decision === "commit"
-      ? `The commit is decided and not yet acknowledged by ${this.pending.join(", ")}: ${this.reason}`
-      : `The transaction was rejected: ${this.reason}`
+      ? line`The commit is decided and not yet acknowledged by ${this.pending.join(", ")}: ${this.reason}`
+      : line`The transaction was rejected: ${this.reason}`
   }
 }
 
@@ -138,7 +149,7 @@ export class SagaCancelled extends Schema.TaggedError<SagaCancelled>()("SagaCanc
   reason: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
-    return `The execution was cancelled${said(this)}`
+    return line`The execution was cancelled${said(this)}`
   }
 }
 
@@ -150,7 +161,7 @@ export class SagaRejected extends Schema.TaggedError<SagaRejected>()("SagaReject
   override get message(): string {
     return this.actor === undefined
       ? "The execution was rejected by its caller"
-      : `The execution was rejected${said(this)}`
+      : line`The execution was rejected${said(this)}`
   }
 }
 
@@ -192,8 +203,30 @@ export const toError = (self: SagaFailure, saga: string, definition: Definition 
     case "StepRefused":
       if (isDeclared(self)) return new SagaResponseError({ status: 400, content: self.content })
   }
-  return new SagaFailedExecutionStep({ saga, path: self.path, step: self.step, cause: causeOf(self) })
+  return new SagaFailedExecutionStep({ saga, ...placeOf(self, definition), cause: causeOf(self) })
 }
+
+/** The step that a failure is about, with the service that it asks and the command. */
+export interface Place {
+  readonly path: string
+  readonly step: string
+  readonly service?: string
+  readonly command?: string
+}
+
+const placeOf = (
+  { path, step: name }: Omit<Place, "service" | "command">,
+  definition: Definition | undefined
+): Place => {
+  const step = definition === undefined ? undefined : SagaPath.at(definition, path)
+  if (step?._tag !== "Remote") return { path, step: name }
+  const { command, service } = step.execute
+  return { path, step: name, service, command }
+}
+
+/** The place of the step that failed first; undefined where no step did: the execution was cancelled or rejected. */
+export const failedStep = (self: SagaFailure | undefined, definition: Definition | undefined): Place | undefined =>
+  self !== undefined && "path" in self ? placeOf(self, definition) : undefined
 
 const by = ({ actor, reason }: { readonly actor?: string; readonly reason?: string }) => ({
   ...(actor !== undefined && { actor }),
@@ -242,17 +275,8 @@ const declaredError = (
   return JsonCodec.isCodecIssue(decoded)
     ? new SagaFailedExecutionStep({
         saga,
-        path,
-        step: name,
+        ...placeOf({ path, step: name }, definition),
         cause: new SagaContextDecodeError({ path, step: name, issue: decoded.message })
       })
     : decoded
 }
-
-/** A short description of an error for a message: its tag or name and its own message. */
-const describe = (cause: unknown): string =>
-  cause instanceof Error
-    ? `${cause.name}: ${cause.message}`
-    : typeof cause === "object" && cause !== null && "_tag" in cause
-      ? String(cause._tag)
-      : String(cause)

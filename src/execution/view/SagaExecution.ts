@@ -2,12 +2,13 @@
  * One run of a saga: an immutable value. Its truth is the list of its events; everything else is read from the state
  * that they fold to. `SagaRunner` gives the next execution, `SagaExecutionRepository` stores the events gained.
  */
-import { Clock, Effect, Schema } from "effect"
+import { Clock, Effect, Inspectable, Schema } from "effect"
 import type { Definition } from "../../definition/SagaStep.ts"
 import * as SagaValidation from "../../definition/SagaValidation.ts"
 import { Uuid as UuidText } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import { check, Json, limits, maxContextSize } from "../../wire/JsonLimits.ts"
+import { line, summary } from "../../wire/OneLine.ts"
 import * as Uuid from "../../wire/Uuid.ts"
 import * as Context from "../rules/SagaContext.ts"
 import { SagaEvent } from "../rules/SagaEvent.ts"
@@ -113,6 +114,19 @@ export class SagaExecution {
   get settled(): boolean {
     return State.isSettled(this.state)
   }
+
+  /** For logs: how far the execution is, without its context and its messages. `raw` gives all of it as JSON. */
+  toJSON(): unknown {
+    const { alreadyRollback, cause, commitState, decision, parked, revision, saga, status, uuid } = this
+    const why = cause === undefined ? {} : { cause: summary(cause) }
+    return { uuid, saga, status, revision, decision, commitState, alreadyRollback, parked, ...why }
+  }
+  toString(): string {
+    return line`SagaExecution(${this.saga} ${this.uuid}: ${this.status})`
+  }
+  [Inspectable.NodeInspectSymbol](): unknown {
+    return this.toJSON()
+  }
 }
 
 /** Every step has succeeded: the context is complete. */
@@ -151,7 +165,7 @@ export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("Saga
   reason: Schema.Literals(["not a uuid", "version 7 is reserved for executions named by the library"])
 }) {
   override get message(): string {
-    return `The uuid is refused: ${this.reason}`
+    return line`The uuid is refused: ${this.reason}`
   }
 }
 
@@ -328,7 +342,7 @@ export class SagaDecodeError extends Schema.TaggedError<SagaDecodeError>()("Saga
   issue: Schema.String
 }) {
   override get message(): string {
-    return `The encoded form of an execution cannot be read: ${this.issue}`
+    return line`The encoded form of an execution cannot be read: ${this.issue}`
   }
 }
 

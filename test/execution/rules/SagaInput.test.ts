@@ -419,10 +419,7 @@ it("errors of inputs have a message with the values that a person needs", () => 
     new SagaInput.SagaExecutionAlreadyExecuted({ uuid, status: "finished" }).message,
     "is already finished"
   )
-  assert.include(
-    new SagaInput.SagaRollbackExecution({ uuid, reason: "nothing-to-do", causes: [] }).message,
-    "nothing-to-do"
-  )
+  assert.include(new SagaInput.SagaRollbackExecution({ uuid, reason: "nothing-to-do" }).message, "nothing-to-do")
 })
 
 describe("an input as data", () => {

@@ -21,7 +21,7 @@ export const absence: ReadonlyArray<Mutant> = [
     file: "src/execution/rules/SagaDecision.ts",
     find: " || seen < presentSince ||",
     replace: " ||",
-    tests: [absent, model, away]
+    tests: [absent]
   },
   {
     rule: "C20",

@@ -3,7 +3,7 @@
  * what had its last attempt is sent once more before it is given up (SPEC C7, C20).
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Schema } from "effect"
+import { Effect, Fiber, Latch, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Saga, SagaManager } from "effect-saga"
 import {
@@ -167,6 +167,42 @@ describe("F10 C7 a process that starts", () => {
 })
 
 describe("F10 C20 a process whose store was away", () => {
+  it.effect("F10 C20 applies no deadline while it has no lease, though it has the execution", () =>
+    Effect.gen(function* () {
+      const end = Latch.makeUnsafe(false)
+      const Busy = Saga.make("Busy", { context: { sku: Schema.String, amount: Schema.Int } }).pipe(
+        Saga.parallel("both", {
+          one: (branch) => branch.pipe(Saga.local("long", { execute: () => end.await })),
+          two: (branch) =>
+            branch.pipe(
+              Saga.remote("stock", {
+                execute: { command: Stock.commands.Reserve, payload: ({ sku }) => ({ sku }) }
+              })
+            )
+        }),
+        Saga.commit
+      )
+      const { store, use, wire } = yield* start({
+        keep: 1,
+        sagas: [Busy],
+        resend: { initial: "10 minutes", max: "10 minutes" }
+      })
+      const running = yield* Effect.forkChild(use(run(Busy)))
+      yield* until("the request", () => wire.sent.length === 1)
+      yield* quiet
+      let isAway = true
+      store.fault = () => (isAway ? { reason: "unavailable" } : undefined)
+      // The lease is over after 3 minutes, and the deadline comes after 5. Nothing is due to be sent in between.
+      yield* TestClock.adjust("7 minutes")
+      isAway = false
+      wire.answer = agreeable
+      yield* TestClock.adjust("2 minutes")
+      yield* quiet
+      yield* end.open
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+    })
+  )
+
   it.effect("F10 C20 gives what has passed meanwhile the time of one attempt from when it has renewed its lease", () =>
     Effect.gen(function* () {
       const { store, use, wire } = yield* start({ keep: 1 })

@@ -53,6 +53,12 @@ describe("F10 C20 after an absence", () => {
     })
   }
 
+  it("F10 C20 a request is sent once more, though no repetition has become due in the absence", () => {
+    const due = asked.later(left(asked) - 1)
+    assert.deepStrictEqual(due.later(2).next.slice(0, 1), ["StepFailed payment"])
+    assert.deepStrictEqual(due.looked().unseen(2).afterAbsence().next, ["resend the execute of payment"])
+  })
+
   it("F10 C20 a request that was sent after the absence ends in its time", () => {
     const back = begin(PlaceOrder, { orderId: "o-1", sku: "book", quantity: 1, amount: 120 }).afterAbsence()
     const fresh = back.start().succeeds("0", "r-1").requests("1")

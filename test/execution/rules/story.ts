@@ -120,6 +120,11 @@ export class Story {
     return this.at(this.now + millis, this.since)
   }
 
+  /** It is looked at. */
+  looked(): Story {
+    return this.later(0)
+  }
+
   /** It is looked at because an input has come. */
   broughtByInput(): Story {
     return this.at(this.now, this.now, this.now)

@@ -28,6 +28,10 @@ export class Admission {
   /** Runners whose execution is over: they are about to end, and hold no place of a new one. */
   private over = 0
   private isHandingOut = false
+  /** Executions that wait for a reply or a time: they hold nothing. */
+  private asleep = 0
+  /** Called once, when there is room for more executions that recovery brings. */
+  private tellRoom: (() => void) | undefined
   /** Executions whose runners have ended since a claim was sent. Undefined: no claim is under way. */
   private endedSince: Set<string> | undefined
   /** The revisions of the executions that this process had when the last claim was sent. */
@@ -46,6 +50,8 @@ export class Admission {
   set(uuid: string, slot: Slot | undefined, before = this.slots.get(uuid)): void {
     if (isActive(before) && before.isOver) this.over--
     if (isActive(slot) && slot.isOver) this.over++
+    if (isAsleep(before)) this.asleep--
+    if (isAsleep(slot)) this.asleep++
     if (slot === undefined) this.slots.delete(uuid)
     else this.slots.set(uuid, slot)
   }
@@ -89,7 +95,7 @@ export class Admission {
   }
 
   get isFull(): boolean {
-    return this.slots.size - this.over + this.starts.length >= this.maxPending
+    return this.held - this.over + this.starts.length >= this.maxPending
   }
 
   /** Too many runners wait for a place. */
@@ -101,10 +107,33 @@ export class Admission {
     return this.taken < this.maxRunning && this.queue.size === 0
   }
 
-  /** How many more executions recovery may bring. */
+  private get held(): number {
+    return this.slots.size - this.asleep
+  }
+
+  /**
+   * How many more executions recovery may bring. They get places before new starts do (SPEC C13): where starts wait, a few may
+   * come although no place is free.
+   */
   get room(): number {
-    const places = this.maxRunning - this.taken - this.queue.size - this.starts.length
-    return Math.min(places, this.maxPending - this.slots.size)
+    const free = this.maxRunning - this.taken
+    const ahead = this.starts.length > 0 ? this.few : 0
+    return Math.min(Math.max(free, ahead) - this.queue.size, this.maxPending - this.held)
+  }
+
+  /** A claim is worth its statements where there is room for so many. */
+  private get few(): number {
+    return Math.min(64, Math.ceil(this.maxRunning / 4))
+  }
+
+  /** Calls back once, when there is room for a few more executions. */
+  whenRoom(tell: () => void): void {
+    this.tellRoom = tell
+  }
+
+  /** Runners are under way. */
+  get isBusy(): boolean {
+    return this.taken > 0
   }
 
   // ---- runners -------------------------------------------------------------------------------------------------
@@ -170,6 +199,10 @@ export class Admission {
     } finally {
       this.isHandingOut = false
     }
+    if (this.tellRoom === undefined || this.room < this.few) return
+    const tell = this.tellRoom
+    this.tellRoom = undefined
+    tell()
   }
 
   /** False: nobody waits for a place. */
@@ -207,5 +240,7 @@ export class Admission {
     turn.isPromised = false
   }
 }
+
+const isAsleep = (slot: Slot | undefined): boolean => slot?._tag === "Waiting" && slot.isAsleep === true
 
 const revisionOf = (slot: Slot): number => (isActive(slot) && slot.inbox.revision) || anyRevision

@@ -12,6 +12,7 @@ import { Admission } from "./Admission.ts"
 import type { LoopResult } from "./ExecutionLoop.ts"
 import { type HandOn, handOn } from "./HandOn.ts"
 import * as Inbox from "./Inbox.ts"
+import * as Lookout from "./Lookout.ts"
 import { SagaOverloaded } from "./Overloaded.ts"
 import { urgencyOf } from "./RunnerQueue.ts"
 import { isActive, type Moment, never, type Output, type RunError, reduce, type SlotEvent } from "./Slot.ts"
@@ -52,6 +53,8 @@ export interface ExecutionSupervisor {
   /** Loads an execution that is waited for, and resumes its waiters if another process has brought it that far. */
   readonly look: (uuid: string) => Effect.Effect<void>
   readonly waitedFor: () => ReadonlyArray<string>
+  /** Looks at all executions that are waited for, those with news. */
+  readonly lookAtAll: Effect.Effect<void>
   /** Goes on with an execution that recovery has claimed, and with the inputs that wait for it. */
   readonly resume: (execution: SagaExecution, since: number, inputs: ReadonlyArray<Inbox.PendingInput>) => void
   /** Gives inputs from the stored inbox to the runner of their execution, if it has one. */
@@ -70,8 +73,14 @@ export interface ExecutionSupervisor {
   readonly leave: (isGone: (uuid: string) => boolean) => Effect.Effect<void>
   /** Stops the runner of an execution that the claim has found with another instance. Its callers wait for that one (SPEC C7). */
   readonly lose: (uuid: string) => void
-  /** How many more executions may run. */
+  /** How many more executions recovery may bring. */
   readonly room: () => number
+  /** Calls back once, when there is room for a few. */
+  readonly whenRoom: (tell: () => void) => void
+  /** Runners are under way. */
+  readonly isBusy: () => boolean
+  /** There is no runner of the execution, and none has ended since the claim was sent. */
+  readonly isIdle: (uuid: string) => boolean
   /**
    * Stops in good order (SPEC C7): nothing new begins; a step that is under way may end, and its result is stored, within
    * `shutdownGrace`; then it is interrupted.
@@ -105,6 +114,7 @@ class Supervisor implements ExecutionSupervisor {
   private readonly moment: Omit<Moment, "isAlone"> & { isAlone: boolean }
   private readonly admission: Admission
   private readonly waiters: Waiters<RunError>
+  private readonly lookout: Lookout.Lookout
   private readonly fibers = new Map<string, Fiber.Fiber<LoopResult, RunError>>()
   private readonly stepWaits: StepWaits
   private wakeUps!: WakeUps.WakeUps
@@ -124,6 +134,7 @@ class Supervisor implements ExecutionSupervisor {
     }
     this.admission = new Admission(options)
     this.waiters = new Waiters(this.isReached)
+    this.lookout = Lookout.make(options, this.waiters, (uuid) => isActive(this.admission.get(uuid)))
     this.stepWaits = new StepWaits(
       (uuid) => isActive(this.admission.get(uuid)),
       (uuid) => this.admission.leave(uuid)?.()
@@ -333,19 +344,8 @@ class Supervisor implements ExecutionSupervisor {
       )
     )
 
-  readonly look: ExecutionSupervisor["look"] = (uuid) =>
-    Effect.suspend(() =>
-      this.waiters.has(uuid) && !isActive(this.admission.get(uuid))
-        ? this.options.load(uuid).pipe(
-            Effect.map((execution) => this.waiters.tell(uuid, execution)),
-            // The execution was settled and removed, so no later look will find it.
-            Effect.catchTag("SagaExecutionNotFound", (error) =>
-              Effect.sync(() => this.waiters.fail(uuid, Exit.fail(error)))
-            ),
-            Effect.ignore
-          )
-        : Effect.void
-    )
+  readonly look: ExecutionSupervisor["look"] = (uuid) => this.lookout.look(uuid)
+  readonly lookAtAll: ExecutionSupervisor["lookAtAll"] = Effect.suspend(() => this.lookout.lookAtAll)
 
   readonly submit: ExecutionSupervisor["submit"] = (uuid, input, until) =>
     this.stepWaits.wait(uuid, () =>
@@ -442,4 +442,7 @@ class Supervisor implements ExecutionSupervisor {
   readonly claimBegins = (): ReadonlyArray<Held> => this.admission.claimBegins()
   readonly claimEnds = (): void => this.admission.claimEnds()
   readonly room = (): number => (this.isClosed ? 0 : this.admission.room)
+  readonly whenRoom = (tell: () => void): void => this.admission.whenRoom(tell)
+  readonly isBusy = (): boolean => this.admission.isBusy
+  readonly isIdle = (uuid: string): boolean => this.admission.get(uuid) === undefined && !this.admission.isStale(uuid)
 }

@@ -8,6 +8,7 @@ import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
+import { Broker } from "../ports/Broker.ts"
 import * as Loop from "../ports/Loop.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SagaOwnership from "../ports/SagaOwnership.ts"
@@ -27,6 +28,7 @@ import { Presence } from "./Presence.ts"
 import * as Recovery from "./Recovery.ts"
 import { checkOwnService, register } from "./Registration.ts"
 import * as ReplyConsumer from "./ReplyConsumer.ts"
+import * as Resends from "./Resends.ts"
 import * as SagaConfig from "./SagaConfig.ts"
 import * as SetAside from "./SetAside.ts"
 import * as StartExecution from "./StartExecution.ts"
@@ -121,7 +123,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     find: repository.find,
     events: feed.events
   })
-  yield* startBackground(sagas, { registry, bound, supervisor, membership, nextClaim, clock, manager })
+  yield* startBackground(sagas, { registry, bound, supervisor, membership, presence, nextClaim, clock, manager })
   presence.begin(clock.currentTimeMillisUnsafe())
   return manager
 })
@@ -158,13 +160,14 @@ const startBackground = Effect.fnUntraced(function* (
     readonly bound: Bound
     readonly supervisor: ExecutionSupervisor.ExecutionSupervisor
     readonly membership: SagaOwnership.Membership
+    readonly presence: Presence
     readonly nextClaim: NextClaim
     readonly clock: Clock.Clock
     readonly manager: SagaManager["Service"]
   }
 ) {
-  const { bound, clock, manager, membership, nextClaim, registry, supervisor } = options
-  const { recoveryInterval } = yield* SagaConfig.SagaConfig
+  const { bound, clock, manager, membership, nextClaim, presence, registry, supervisor } = options
+  const { recoveryInterval, schedule } = yield* SagaConfig.SagaConfig
   yield* Recovery.run({
     membership,
     bound,
@@ -172,6 +175,9 @@ const startBackground = Effect.fnUntraced(function* (
     fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
     interval: recoveryInterval,
     next: nextClaim,
+    resends: Resends.make(yield* Broker, membership),
+    schedule,
+    presentSince: presence.since,
     clock
   })
   // Stopped before the recovery: it renews the lease while steps are let end.
@@ -180,10 +186,7 @@ const startBackground = Effect.fnUntraced(function* (
   yield* Loop.run("questions for decisions", DecisionConsumer.consume)
   yield* Effect.forkScoped(warnOfDrift(sagas))
   // A notification of a change may be missed: executions that callers wait for are looked at now and then.
-  const lookAtAll = Effect.suspend(() =>
-    Effect.forEach(supervisor.waitedFor(), supervisor.look, { concurrency: 16, discard: true })
-  )
-  yield* Loop.every("waiting callers", recoveryInterval, lookAtAll)
+  yield* Loop.every("waiting callers", recoveryInterval, supervisor.lookAtAll)
 })
 
 /** Says once which stored executions this process will not touch. */

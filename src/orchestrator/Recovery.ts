@@ -1,11 +1,12 @@
 /**
  * Goes on with the executions of dead instances (SPEC C7), once before any reply is taken and then at every interval. Half-done
  * local steps are treated as their `onCrash` says, and unanswered messages are sent again. What waits belongs to nobody: when it
- * is due, the instance whose claim comes first goes on with it. A claim also renews the lease, tells which executions others
+ * is due, the instance whose claim comes first goes on with it; what only has to be sent again costs no runner. A claim also renews the lease, tells which executions others
  * have, and brings the inputs that wait for the executions of this instance.
  */
 import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
+import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Loop from "../ports/Loop.ts"
 import type { Claimed } from "../ports/SagaExecutionRepository.ts"
@@ -13,6 +14,7 @@ import type { Membership } from "../ports/SagaOwnership.ts"
 import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import type { PendingInput } from "./Inbox.ts"
 import type { NextClaim } from "./NextClaim.ts"
+import * as Resends from "./Resends.ts"
 import { never } from "./Slot.ts"
 import { pendingOf } from "./StoredInput.ts"
 import { afterCrash } from "./Takeover.ts"
@@ -28,8 +30,12 @@ export interface Options {
   readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
   readonly active: Pick<
     ExecutionSupervisor,
-    "claimBegins" | "claimEnds" | "goAlone" | "lose" | "offer" | "resume" | "room"
+    "claimBegins" | "claimEnds" | "goAlone" | "isBusy" | "isIdle" | "lose" | "offer" | "resume" | "room" | "whenRoom"
   >
+  readonly resends: Resends.Resends
+  readonly schedule: ScheduleConfig
+  /** Since when this process is there, as `Presence.since`. */
+  readonly presentSince: (now: number) => number
   /** The fingerprints of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
   readonly interval: number
@@ -74,6 +80,7 @@ const round = Effect.fnUntraced(
   function* (self: Self) {
     const { active, clock, fingerprints, interval, membership, next } = self
     while (true) {
+      const begun = clock.monotonicTimeNanosUnsafe()
       const limit = Math.max(0, Math.min(self.batch, active.room()))
       const now = clock.currentTimeMillisUnsafe()
       // A claim whose answer was lost may have taken executions all the same (SPEC A1): all that is held is said.
@@ -90,8 +97,20 @@ const round = Effect.fnUntraced(
       if (nextAt !== undefined) next.at(nextAt)
       yield* leave(self, unreadable)
       for (const uuid of lost) active.lose(uuid)
-      yield* goOn(self, claimed, now)
-      if (executions.length + unreadable.length < limit || limit === 0) break
+      const resent = yield* goOn(self, claimed, now)
+      if (executions.length + unreadable.length < limit) break
+      if (limit === 0) {
+        // There may be more: it is claimed when there is room, and not at the next interval only (F12).
+        active.whenRoom(next.now)
+        break
+      }
+      if (resent === 0) continue
+      // Of what only waits a former process has left nothing half done: replies are taken before more of it is sent.
+      if (self.isFirst && resent === executions.length) {
+        next.now()
+        break
+      }
+      if (!self.isFirst && active.isBusy()) yield* Effect.sleep(Resends.restAfter(begun, clock))
     }
     self.isFirst = false
     return true
@@ -115,21 +134,23 @@ const round = Effect.fnUntraced(
     })
 )
 
-/** Runs the executions that were claimed, and gives the inputs that wait for those that run already. */
-const goOn = Effect.fnUntraced(function* (
-  { active, bound, isFirst }: Self,
-  { dueAt, executions, inbox }: Claimed,
-  now: number
-) {
+/**
+ * Runs the executions that were claimed, and gives the inputs that wait for those that run already. Gives the number of those
+ * that had only something to send again.
+ */
+const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox }: Claimed, now: number) {
+  const { active, bound, isFirst, next, resends, schedule } = self
+  const presentSince = self.presentSince(now)
   const inputs = new Map<string, Array<PendingInput>>()
   for (const row of inbox) {
     const others = inputs.get(row.uuid)
     if (others === undefined) inputs.set(row.uuid, [pendingOf(row)])
     else others.push(pendingOf(row))
   }
+  const waiting: Array<Resends.Resend> = []
   for (const execution of executions) {
     const { uuid } = execution
-    const waiting = inputs.get(uuid) ?? []
+    const given = inputs.get(uuid)
     inputs.delete(uuid)
     // What waited was looked at until it was due. What was left half done sends again everything that is not answered.
     const since = isFirst ? never : (dueAt?.get(uuid) ?? never) - 1
@@ -137,11 +158,18 @@ const goOn = Effect.fnUntraced(function* (
     yield* Loop.aside(
       Effect.sync(() => {
         const known = bound(execution)
-        if (known._tag === "Success") active.resume(afterCrash(known.success, now), since, waiting)
+        if (known._tag === "Failure") return
+        const isQuiet = given === undefined && active.isIdle(uuid)
+        const resend = isQuiet ? Resends.resendOf(known.success, { now, since, presentSince, schedule }) : undefined
+        if (resend === undefined) active.resume(afterCrash(known.success, now), since, given ?? [])
+        else waiting.push(resend)
       }),
       { uuid },
       undefined
     )
   }
-  for (const [uuid, waiting] of inputs) active.offer(uuid, waiting)
+  for (const [uuid, given] of inputs) active.offer(uuid, given)
+  if (!(yield* resends.send(waiting))) next.now()
+  for (const { wakeAt } of waiting) next.at(wakeAt)
+  return waiting.length
 })

@@ -15,9 +15,9 @@ export type { RunError } from "./RunError.ts"
 export type Slot =
   /**
    * This process has the execution, and no runner is needed now: a runner has failed and is tried again. Where there are no
-   * other instances, also an execution that waits for a reply or a time.
+   * other instances, also an execution that waits for a reply or a time (`isAsleep`).
    */
-  | { readonly _tag: "Waiting"; readonly deaths: number }
+  | { readonly _tag: "Waiting"; readonly deaths: number; readonly isAsleep?: true }
   /**
    * `isOver`: the end is stored, and the runner is about to end. `deaths`: runners before this one that have died in a row.
    * `waited`: a start has met an execution that waits here.
@@ -168,7 +168,7 @@ const ended = (
   }
 }
 
-const waiting: Slot = { _tag: "Waiting", deaths: 0 }
+const waiting: Slot = { _tag: "Waiting", deaths: 0, isAsleep: true }
 
 /** Inputs that came meanwhile are judged again, on what the other instance has made of the execution. */
 const handOver = (inbox: Inbox.Inbox, isBack: boolean, { now }: Moment): Change => {

@@ -51,6 +51,18 @@ export class Waiters<E> {
     return [...this.waiters.keys()]
   }
 
+  /** The executions that are waited for, by what would be news to one of them: most for an outcome, less for a pause. */
+  byWish(isWanted: (uuid: string) => boolean): Readonly<Record<"end" | "pause" | "outcome", ReadonlyArray<string>>> {
+    const found = { end: [] as string[], pause: [] as string[], outcome: [] as string[] }
+    for (const [uuid, waiters] of this.waiters) {
+      if (!isWanted(uuid)) continue
+      const wishes = waiters.map(({ until }) => until)
+      if (wishes.some((until) => typeof until === "object")) found.outcome.push(uuid)
+      else found[wishes.includes("pause") ? "pause" : "end"].push(uuid)
+    }
+    return found
+  }
+
   /** Whether anybody waits for the outcome of an input. */
   get hasOutcomes(): boolean {
     return this.outcomes > 0

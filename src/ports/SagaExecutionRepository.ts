@@ -81,7 +81,8 @@ export const Operation = Schema.Literals([
   "take",
   "giveBack",
   "release",
-  "census"
+  "census",
+  "ended"
 ])
 export type Operation = typeof Operation.Type
 
@@ -181,6 +182,14 @@ export class SagaExecutionRepository extends Context.Service<
       ReadonlyArray<ExecutionSummary.Census>,
       SagaExecutionRepositoryError | SagaRepositoryUnsupported
     >
+    /**
+     * Those of the executions that have ended, or that are not there; with `orPaused` also those that wait. For callers that wait
+     * for executions of other instances: it finds those with news, however many there are.
+     */
+    readonly ended: (
+      uuids: ReadonlyArray<string>,
+      orPaused: boolean
+    ) => Effect.Effect<ReadonlyArray<string>, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
     /**
      * Uuids of executions that any process has written and that a caller may wait for: paused, woken, decided, parked,
      * ended. Some may be missing. Empty for a repository of one process.
@@ -387,6 +396,8 @@ export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRep
     giveBack: (request) => Effect.sync(() => giveBack(request)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
+    ended: (uuids, orPaused) =>
+      Effect.sync(() => uuids.filter((uuid) => !isUnderWay(kept.get(uuidOf(uuid))?.state.status, orPaused))),
     changes: Stream.fromPubSub(changes),
     inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,
@@ -395,6 +406,9 @@ export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRep
     transactional: true
   })
 }
+
+const isUnderWay = (status: SagaState["status"] | undefined, orPaused: boolean): boolean =>
+  status === "created" || status === "running" || (status === "paused" && !orPaused)
 
 /** The uuid in the form in which it is stored. Other text is given back as it is: no execution has such an id. */
 export const uuidOf = (target: string | SagaExecution): string =>

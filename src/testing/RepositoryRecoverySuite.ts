@@ -46,6 +46,19 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.isAtMost(before.nextAt ?? 0, now + 4 * minute)
     }))
 
+  test("F8 of many executions those that have ended or are not there are found in one call", () =>
+    Effect.gen(function* () {
+      const { ended, store } = yield* repository
+      const running = yield* store(Sample.started(Sample.created()))
+      const paused = yield* store(Sample.paused(Sample.started(Sample.created())))
+      const errored = yield* store(Sample.parked(Sample.refused(Sample.paused(Sample.started(Sample.created())))))
+      const { uuid: unknown } = Sample.created()
+      const all = [...uuids([running, paused, errored]), unknown]
+      assert.deepStrictEqual(new Set(yield* ended(all, false)), new Set([errored.uuid, unknown]))
+      assert.deepStrictEqual(new Set(yield* ended(all, true)), new Set([paused.uuid, errored.uuid, unknown]))
+      assert.deepStrictEqual(yield* ended([], true), [])
+    }))
+
   test("find gives the executions that match all properties of the filter, newest first", () =>
     Effect.gen(function* () {
       const { find, store } = yield* repository

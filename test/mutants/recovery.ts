@@ -55,8 +55,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery does not look at half-done steps",
     file: "src/orchestrator/Recovery.ts",
-    find: "active.resume(afterCrash(known.success, now), since, waiting)",
-    replace: "active.resume(known.success, since, waiting)",
+    find: "active.resume(afterCrash(known.success, now), since, given ?? [])",
+    replace: "active.resume(known.success, since, given ?? [])",
     tests: [crash]
   },
   {

@@ -3,6 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { Clock, Effect, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { SagaDefinitionDrift } from "../../src/definition/SagaRegistry.ts"
+import { defaults } from "../../src/execution/rules/RetrySchedule.ts"
 import { NextClaim } from "../../src/orchestrator/NextClaim.ts"
 import * as Recovery from "../../src/orchestrator/Recovery.ts"
 import { SagaExecutionRepositoryError } from "../../src/ports/SagaExecutionRepository.ts"
@@ -51,8 +52,14 @@ it.effect("C7 a claim that is too large to be answered in time is made with fewe
         lose: () => {},
         offer: () => {},
         resume: () => {},
-        room: () => 1_000
+        room: () => 1_000,
+        whenRoom: () => {},
+        isBusy: () => false,
+        isIdle: () => true
       },
+      resends: { send: () => Effect.succeed(true) },
+      schedule: defaults,
+      presentSince: () => 0,
       fingerprints: [],
       interval: 1_000,
       next: new NextClaim(yield* Clock.Clock),

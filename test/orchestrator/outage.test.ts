@@ -427,10 +427,11 @@ describe("a store that is down", () => {
         const running = yield* Effect.forkChild(Effect.exit(use(SagaManager.run(CreateOrder, { context }))))
         yield* until("the caller is told", () => running.pollUnsafe() !== undefined)
         assert.isTrue(Exit.isFailure(yield* Fiber.join(running)))
-        // Once more in vain. An execution that cannot be read is not tried again.
+        // Once more in vain. An execution that cannot be read is not tried again, except for a reply to its resends.
         yield* TestClock.adjust("1 minute")
         const [failing] = (yield* manager.find({})).items
-        assert.deepStrictEqual([failing?.settled, loads > 0], [false, reason === "bug"])
+        assert.strictEqual(failing?.settled, false)
+        if (reason === "bug") assert.isAbove(loads, 0)
         store.fault = () => undefined
         // It has been repaired, and an input comes to it.
         if (reason === "corrupt") yield* Effect.exit(manager.commit(failing!.uuid))

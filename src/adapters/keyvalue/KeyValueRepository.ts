@@ -378,6 +378,7 @@ export const make = (
       }),
     giveBack: (request) => giveBack(request).pipe(alone(request.uuid)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
+    ended: () => Effect.fail(new Port.SagaRepositoryUnsupported({ operation: "ended" })),
     census: Effect.map(
       Effect.suspend(() => access.all("census")),
       ({ executions }) => ExecutionSummary.census(executions.map(({ execution }) => execution.state))

@@ -51,10 +51,8 @@ export const make = (
     const sparing = request.spares === true ? [owner, former ?? owner] : undefined
     const claims = statements.claim({ owner, limit, dueBy, fingerprints, holds: request.holds, except, sparing })
     if (limit > 0) yield* remind(request.now)
-    const rows = limit > 0 ? yield* call("claim", claims) : []
+    const { nextAt, rows } = limit > 0 ? yield* call("claim", claims) : { rows: [] }
     const uuids = rows.map(({ uuid }) => uuid)
-    // A full claim is followed by another one.
-    const nextAt = rows.length < limit ? yield* call("claim", statements.nextDue(dueBy)) : undefined
     const dueAt = new Map(rows.flatMap(({ dueAt, uuid }) => (dueAt === null ? [] : [[uuid, Number(dueAt)] as const])))
     for (const uuid of uuids) summaries.delete(uuid)
     const executions: Array<SagaExecution> = []

@@ -1,6 +1,7 @@
 /**
- * Writes of one process that come at the same time are sent in one statement: they share a round trip and a flush of the
- * log. A single write does not wait. At most two statements are in flight: one is sent while the other is answered.
+ * Requests of one process that come at the same time are sent in one statement: writes share a round trip and a flush of the
+ * log, and loads a round trip. A single one does not wait. At most two statements are in flight: one is sent while the other is
+ * answered.
  */
 import { Effect, Exit, type Scope } from "effect"
 
@@ -40,8 +41,14 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   /** Writes all rows. Gives one exit for each row, in the same order. */
   readonly writeAll: (rows: ReadonlyArray<Row>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>>
   readonly refused: () => E
+  /**
+   * What comes in one turn of the event loop leaves together, at its end: for requests that come many at a time. So many are in
+   * one statement, at most. Absent: the first leaves at once.
+   */
+  readonly together?: number
 }): Effect.fn.Return<GroupCommit<Row, A, E>, never, Scope.Scope> {
-  const { key, refused, size, writeAll } = options
+  const { key, refused, size, together, writeAll } = options
+  const most = together ?? maxRows
   const context = yield* Effect.context<never>()
   const fork = Effect.runForkWith(context)
   let queue: Array<Waiting<Row, A, E>> = []
@@ -50,6 +57,7 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   /** True while answers are given: a caller that gets one may write again at once. */
   let answering = false
   let impatient = false
+  let gathering = false
   let closed = false
 
   yield* Effect.addFinalizer(() =>
@@ -81,7 +89,8 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
       // Fewer rows than are in flight wait for those, to be sent together with the next writes of their callers.
       if (inFlight > 0 && queue.length < rowsInFlight && !hurry) return growImpatient()
       const rows = queue.length + rowsInFlight
-      const batch = take(rows < enoughForTwo ? maxRows : Math.min(maxRows, Math.ceil(rows / 2)))
+      const isShared = together === undefined && rows >= enoughForTwo
+      const batch = take(isShared ? Math.min(most, Math.ceil(rows / 2)) : most)
       inFlight++
       rowsInFlight += batch.length
       fork(writeAll(batch.map(({ row }) => row))).addObserver((exit) => {
@@ -112,7 +121,13 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
       Effect.callback<A, E>((resume) => {
         if (closed || queue.length >= maxQueued) return resume(Effect.fail(refused()))
         queue.push({ row, resume })
-        depart()
+        if (together === undefined) return depart()
+        if (gathering) return
+        gathering = true
+        queueMicrotask(() => {
+          gathering = false
+          depart()
+        })
       })
   }
 })

@@ -41,7 +41,6 @@ export const make = (
     adopt: (...request) => lease(statements.adopt(...request), claimMillis),
     claim: (...request) => lease(statements.claim(...request), claimMillis),
     remind: (now) => lease(statements.remind(now), claimMillis),
-    nextDue: (after) => lease(statements.nextDue(after), claimMillis),
     lost: (...request) => lease(statements.lost(...request), claimMillis),
     disown: (...request) => lease(statements.disown(...request), claimMillis),
     ofClaim: {
@@ -51,6 +50,7 @@ export const make = (
     release: (owner) => lease(statements.release(owner), Math.min(statementMillis, releaseMillis)),
     events: (uuids) => shared(statements.events(uuids)),
     inbox: (uuids) => shared(statements.inbox(uuids)),
+    ended: (...question) => shared(statements.ended(...question)),
     submit: (row) => shared(statements.submit(row)),
     take: (...request) => shared(statements.take(...request)),
     giveBack: (requests) => shared(statements.giveBack(requests)),

@@ -48,10 +48,13 @@ export interface OwnershipStatements {
    * the others.
    */
   readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
-  /** Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. */
-  readonly claim: (query: ClaimQuery) => Statement<ReadonlyArray<ClaimedRow>>
-  /** When the first execution is due after a time, in milliseconds since the epoch; `Infinity` where there is none. */
-  readonly nextDue: (after: number) => Statement<number>
+  /**
+   * Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. `nextAt`: when the first
+   * one is due after that, in milliseconds since the epoch; `Infinity` where there is none.
+   */
+  readonly claim: (
+    query: ClaimQuery
+  ) => Statement<{ readonly rows: ReadonlyArray<ClaimedRow>; readonly nextAt: number }>
   /** Takes the owner off executions, so that another owner may claim them at once. */
   readonly disown: (owner: string, uuids: ReadonlyArray<string>) => Statement<void>
   /**
@@ -134,7 +137,7 @@ const leasing = (
 const claiming = (
   sql: SqlClient.SqlClient,
   { event, execution, instance }: TableNames
-): Pick<OwnershipStatements, "claim" | "nextDue" | "disown" | "take" | "lost" | "giveBack"> => {
+): Pick<OwnershipStatements, "claim" | "disown" | "take" | "lost" | "giveBack"> => {
   /** The listed executions that were not written since. */
   const current = (holds: ReadonlyArray<Held>) =>
     sql`select k.uuid from unnest(${holds.map(({ uuid }) => uuid)}::uuid[],
@@ -142,7 +145,8 @@ const claiming = (
         where not exists (select from ${event} e where e.uuid = k.uuid and e.revision = k.revision + 1)`
   return {
     claim: ({ dueBy, except, fingerprints, holds, limit, owner, sparing }) =>
-      sql`with due as (
+      Effect.map(
+        sql<Omit<ClaimedRow, "uuid"> & { readonly uuid: string | null }>`with due as (
                 select h.uuid, case when h.owner is null and h.wake_at > 0 then h.wake_at end as due_at from ${execution} h
                 where h.claimable and h.wake_at <= ${whole(dueBy)}
                   ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid not in (${current(holds)})`}
@@ -154,14 +158,17 @@ const claiming = (
                     where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
                   )
                 order by h.wake_at limit ${limit} for update of h skip locked
+              ), given as (
+                update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
+                returning h.uuid, due.due_at
               )
-              update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
-              returning h.uuid, due.due_at as "dueAt"`,
-    nextDue: (after) =>
-      Effect.map(
-        sql<{ readonly wakeAt: bigint | number }>`select wake_at as "wakeAt" from ${execution}
-                where claimable and wake_at > ${whole(after)} order by wake_at limit 1`,
-        ([row]) => (row === undefined ? Number.POSITIVE_INFINITY : Number(row.wakeAt))
+              select uuid, due_at as "dueAt" from given union all (
+                select null, wake_at from ${execution} where claimable and wake_at > ${whole(dueBy)} order by wake_at limit 1
+              )`,
+        (found) => ({
+          rows: found.flatMap(({ dueAt, uuid }) => (uuid === null ? [] : [{ uuid, dueAt }])),
+          nextAt: Number(found.find(({ uuid }) => uuid === null)?.dueAt ?? Number.POSITIVE_INFINITY)
+        })
       ),
     disown: (owner, uuids) =>
       Effect.asVoid(sql`update ${execution} set owner = null where uuid = any(${uuids}::uuid[]) and owner = ${owner}`),

@@ -44,6 +44,8 @@ export interface StoredSummary {
 interface ReadStatements {
   /** The facts of executions, in the order of their revisions. */
   readonly events: (uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<Omit<EventRow, "writeId">>>
+  /** Those of the executions that have ended or are not there; with `orPaused` also those that wait. */
+  readonly ended: (uuids: ReadonlyArray<string>, orPaused: boolean) => Statement<ReadonlyArray<string>>
   /** Up to `limit` summaries that match the filter and come after `from`, newest first. */
   readonly find: (
     filter: ExecutionSummary.Filter,
@@ -92,13 +94,20 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Statement
 
 // ---- Postgres --------------------------------------------------------------------------------------------------
 
+const underWay: ReadonlyArray<string> = ["created", "running"]
+
 const reading = (
   sql: SqlClient.SqlClient,
   { event, execution }: TableNames
-): Pick<Statements, "events" | "find" | "census"> => ({
+): Pick<Statements, "events" | "ended" | "find" | "census"> => ({
   events: (uuids) => sql`select e.uuid, e.revision, e.facts from ${event} e
           where e.uuid = any(${uuids}::uuid[]) and exists (select from ${execution} h where h.uuid = e.uuid)
           order by e.uuid, e.revision`,
+  ended: (uuids, orPaused) =>
+    // The offset keeps the planner from hashing the whole table.
+    uuidsOf(sql<{ readonly uuid: string }>`select u.uuid from unnest(${uuids}::uuid[]) as u (uuid)
+          where not exists (select from ${execution} h where h.uuid = u.uuid
+            and h.status = any(${orPaused ? underWay : [...underWay, "paused"]}::text[]) offset 0)`),
   find: (filter, from, limit) => {
     const conditions: Array<Fragment> = []
     if (filter.saga !== undefined) conditions.push(sql`saga = ${filter.saga}`)

@@ -52,6 +52,11 @@ export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOption
 
 type StoreError = Port.SagaExecutionConflict | Port.SagaExecutionRetired | Port.SagaExecutionRepositoryError
 
+type LoadError = Port.SagaExecutionNotFound | Port.SagaExecutionRepositoryError
+
+/** Executions that one statement loads, at most: each may have a long history. */
+const loadsTogether = 64
+
 /** All rows of one write. */
 interface Row extends Statements.EventRow {
   readonly execution: SagaExecution
@@ -260,6 +265,28 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
     return new Map(Array.from(found, ([uuid, rows]) => [uuid, executionOf(operation, rows)] as const))
   })
 
+  const loadedFrom = (
+    found: ReadonlyMap<string, Result.Result<SagaExecution, Port.SagaExecutionRepositoryError>>,
+    uuid: string
+  ): Exit.Exit<SagaExecution, LoadError> => {
+    const execution = found.get(uuid)
+    return execution === undefined
+      ? Exit.fail(new Port.SagaExecutionNotFound({ uuid }))
+      : Result.match(execution, { onFailure: Exit.fail, onSuccess: Exit.succeed })
+  }
+
+  const loading = yield* GroupCommit.make<string, SagaExecution, LoadError>({
+    key: (uuid) => uuid,
+    size: (uuid) => uuid.length,
+    writeAll: (uuids) =>
+      Effect.match(read("load", uuids), {
+        onFailure: (error) => uuids.map(() => Exit.fail(error)),
+        onSuccess: (found) => uuids.map((uuid) => loadedFrom(found, uuid))
+      }),
+    refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "load" }),
+    together: loadsTogether
+  })
+
   const claim = ClaimExecutions.make(statements, (uuids) => read("claim", uuids), summaries)
 
   /** Also where the database notifies nobody. */
@@ -283,7 +310,8 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
         onFailure: (error) => requests.map(() => Exit.fail(errorOf("giveBack", error))),
         onSuccess: (given) => requests.map(({ uuid }) => Exit.succeed(given.includes(uuid)))
       }),
-    refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "giveBack" })
+    refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "giveBack" }),
+    together: 512
   })
 
   const purge = Effect.gen(function* () {
@@ -304,12 +332,13 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       FaultPoint.around("store", ({ context }) =>
         write(execution, hint, context.mapUnsafe.has(client.transactionService.key))
       ),
-    load: Effect.fnUntraced(function* (text) {
-      const uuid = Uuid.normalize(text)
-      const found = uuid === undefined ? undefined : (yield* read("load", [uuid])).get(uuid)
-      if (found === undefined) return yield* new Port.SagaExecutionNotFound({ uuid: uuid ?? text })
-      return yield* Effect.fromResult(found)
-    }),
+    load: (text) =>
+      Effect.withFiber(({ context }) => {
+        const uuid = Uuid.normalize(text)
+        if (uuid === undefined) return Effect.fail(new Port.SagaExecutionNotFound({ uuid: text }))
+        if (!context.mapUnsafe.has(client.transactionService.key)) return loading.write(uuid)
+        return Effect.flatMap(read("load", [uuid]), (found) => loadedFrom(found, uuid))
+      }),
     delete: (target) => {
       const uuid = Uuid.normalize(typeof target === "string" ? target : target.uuid)
       if (uuid === undefined) return Effect.void
@@ -351,6 +380,7 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
     },
     release: (owner) => call("release", statements.release(owner)),
     census: call("census", statements.census),
+    ended: (uuids, orPaused) => call("ended", statements.ended(uuids, orPaused)),
     changes: Stream.filter(notifications, (payload) => !payload.startsWith(ofInput)),
     inputs: Stream.merge(
       Stream.fromPubSub(submittedHere),

@@ -54,6 +54,27 @@ describe("group commit", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("F12 requests of one turn leave together where they are to, and so many at most", () =>
+    Effect.gen(function* () {
+      const batches: Array<number> = []
+      const group = yield* GroupCommit.make<number, number, never>({
+        key: String,
+        size: () => 1,
+        refused: () => assert.fail("refused"),
+        writeAll: (rows) =>
+          Effect.sync(() => {
+            batches.push(rows.length)
+            return rows.map((row) => Exit.succeed(row))
+          }),
+        together: 64
+      })
+      const rows = Array.from({ length: 150 }, (_, i) => i)
+      assert.deepStrictEqual(yield* Effect.forEach(rows, group.write, { concurrency: "unbounded" }), rows)
+      assert.deepStrictEqual(batches, [64, 64, 22])
+      assert.strictEqual(yield* group.write(7), 7)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("sends at most 4 MiB in one statement, and a larger row alone", () =>
     Effect.gen(function* () {
       const { batches, gates, write } = yield* slow

@@ -6,7 +6,7 @@ import { SagaContextEncodeError } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { storable } from "../ports/RequestHeaders.ts"
-import { check, type Json } from "../wire/JsonLimits.ts"
+import { check, copyOf, type Json } from "../wire/JsonLimits.ts"
 import { normalize } from "../wire/Uuid.ts"
 import type { ControlError, ExecutionSupervisor, Until } from "./ExecutionSupervisor.ts"
 
@@ -41,7 +41,7 @@ export const contentOf = (content: unknown): Json | undefined | SagaContextEncod
   if (content === undefined) return undefined
   const checked = check(content)
   return typeof checked === "number"
-    ? (content as Json) // `check` has walked it
+    ? copyOf(content as Json) // `check` has walked it
     : new SagaContextEncodeError({ path: "", step: "", issue: checked.message })
 }
 

@@ -5,7 +5,7 @@
  * A refusal here is no error: it means that the schema has to decide, and to say what is wrong.
  */
 import { Schema, type SchemaAST } from "effect"
-import { check, isHostileKey, type Json, limits } from "./JsonLimits.ts"
+import { check, copyOf, isHostileKey, type Json, type Limits, limits } from "./JsonLimits.ts"
 
 /** Gives the value or a copy of it if it fits; undefined if the schema has to decide. */
 export type FastCodec = (value: unknown) => Json | undefined
@@ -35,13 +35,13 @@ const at = (ast: SchemaAST.AST, depth: number, copies: boolean): FastCodec | und
   if ("encodingChecks" in ast && ast.encodingChecks !== undefined) return undefined
   switch (ast._tag) {
     case "Declaration":
-      return json(ast, depth)
+      return json(ast, depth, copies)
     case "String":
       return text(ast)
     case "Boolean":
       return ast.checks === undefined ? (value) => (typeof value === "boolean" ? value : undefined) : undefined
     case "Number":
-      return number(ast)
+      return number(ast, copies)
     case "Literal":
       return typeof ast.literal === "bigint" || ast.checks !== undefined ? undefined : oneOf([ast.literal])
     case "Union":
@@ -60,10 +60,17 @@ const rulesOf = ({ checks }: SchemaAST.AST) => (checks ?? []).map(({ annotations
 
 const isJson = Schema.is(Schema.Struct({ id: Schema.Literal("effect/schema/Json") }))
 
-const json = ({ annotations, checks }: SchemaAST.Declaration, depth: number): FastCodec | undefined => {
+const json = (
+  { annotations, checks }: SchemaAST.Declaration,
+  depth: number,
+  copies: boolean
+): FastCodec | undefined => {
   if (!isJson(annotations?.representation) || checks !== undefined) return undefined
-  const bounds = { ...limits, maxDepth: limits.maxDepth + 1 - depth }
-  return (value) => (typeof check(value, bounds) === "number" ? (value as Json) : undefined) // cast: `check` has walked it
+  const bounds: Limits = { ...limits, maxDepth: limits.maxDepth + 1 - depth, ...(!copies && { isKept: true }) }
+  return (value) => {
+    if (typeof check(value, bounds) !== "number") return undefined
+    return copies ? copyOf(value as Json) : (value as Json) // casts: `check` has walked it
+  }
 }
 
 const text = (ast: SchemaAST.String): FastCodec | undefined => {
@@ -84,11 +91,16 @@ const text = (ast: SchemaAST.String): FastCodec | undefined => {
 
 const isPattern = Schema.is(Schema.Struct({ source: Schema.String, flags: Schema.String }))
 
-const number = (ast: SchemaAST.Number): FastCodec | undefined => {
+const number = (ast: SchemaAST.Number, copies: boolean): FastCodec | undefined => {
   const rules = rulesOf(ast).map((rule) => rule?.id)
   if (!rules.every((rule) => rule === "effect/schema/isInt" || rule === "effect/schema/isFinite")) return undefined
   const isOne = rules.includes("effect/schema/isInt") ? Number.isSafeInteger : Number.isFinite
-  return (value) => (typeof value === "number" && isOne(value) && !Object.is(value, -0) ? value : undefined)
+  return (value) => {
+    if (typeof value !== "number" || !isOne(value)) return undefined
+    // -0 is 0 in JSON.
+    if (value === 0) return copies || Object.is(value, 0) ? 0 : undefined
+    return value
+  }
 }
 
 const literals = ({ checks, types }: SchemaAST.Union): FastCodec | undefined => {

@@ -4,7 +4,7 @@
  */
 import { Exit, Schema, type SchemaIssue } from "effect"
 import { exactCodecOf, type FastCodec, fastCodecOf } from "./FastCodec.ts"
-import { check, type Json, JsonIssue } from "./JsonLimits.ts"
+import { check, copyOf, type Json, JsonIssue } from "./JsonLimits.ts"
 
 /** A schema that needs no services to encode or decode. */
 export type Codec<A> = Schema.Codec<A, any>
@@ -29,6 +29,8 @@ interface Compiled {
   /** `Unknown` and `Any` accept undefined too, which JSON does not have. */
   readonly isUnknown: boolean
   readonly plain: FastCodec | undefined
+  /** Decoded values are JSON, so that they can be frozen. */
+  readonly isJson: boolean
   readonly exact: FastCodec | undefined
 }
 
@@ -38,12 +40,16 @@ const compile = (codec: Codec<unknown>): Compiled => {
   const known = compiled.get(codec)
   if (known !== undefined) return known
   const json = Schema.toCodecJson(codec)
+  const isVoid = codec.ast._tag === "Void" || codec.ast._tag === "Undefined"
+  const isUnknown = codec.ast._tag === "Unknown" || codec.ast._tag === "Any"
+  const plain = fastCodecOf(json.ast)
   const made: Compiled = {
     encode: Schema.encodeUnknownExit(json),
     decode: Schema.decodeUnknownExit(json),
-    isVoid: codec.ast._tag === "Void" || codec.ast._tag === "Undefined",
-    isUnknown: codec.ast._tag === "Unknown" || codec.ast._tag === "Any",
-    plain: fastCodecOf(json.ast),
+    isVoid,
+    isUnknown,
+    isJson: isVoid || isUnknown || plain !== undefined,
+    plain,
     exact: exactCodecOf(json.ast)
   }
   compiled.set(codec, made)
@@ -58,16 +64,19 @@ export const encode = (codec: Codec<any>, value: unknown): Json | undefined | Co
   if (own !== undefined) return own
   const exit = encode(value)
   if (Exit.isFailure(exit)) return issueOf(exit)
-  const checked = checkedOf(exit.value)
-  // `check` has walked the value: it is JSON.
-  return typeof checked === "number" ? (exit.value as Json) : new CodecIssue(checked.message)
+  const copy = checkedCopy(exit.value)
+  return copy instanceof JsonIssue ? new CodecIssue(copy.message) : copy
 }
 
-/** `check`, also for a value that throws when it is read: `Schema.Any` lets one pass. */
-const checkedOf = (value: unknown): number | JsonIssue => {
+/**
+ * The value if it is JSON, as a copy: a schema such as `Schema.Unknown` gives what it gets, which its author may change
+ * later, and which may throw when it is read.
+ */
+const checkedCopy = (value: unknown): Json | JsonIssue => {
   // A getter of the author's value may throw.
   try {
-    return check(value)
+    const checked = check(value)
+    return typeof checked === "number" ? copyOf(value as Json) : checked // cast: `check` has walked it
   } catch {
     return new JsonIssue("cannot be read", "$")
   }
@@ -80,8 +89,19 @@ export const decode = <A>(codec: Codec<A>, encoded: unknown): A | CodecIssue => 
   if (isVoid || (isUnknown && encoded === undefined)) return undefined as A
   const own = plain?.(encoded)
   if (own !== undefined) return own as A
-  const exit = decode(encoded)
+  const copy = checkedCopy(encoded)
+  const exit = decode(copy instanceof JsonIssue ? encoded : copy)
   return Exit.isSuccess(exit) ? (exit.value as A) : issueOf(exit)
+}
+
+/** Whether decoded values are JSON: only of such a value is it known that it can be frozen as a whole. */
+export const isJson = (codec: Codec<any>): boolean => compile(codec).isJson
+
+/** Freezes JSON, so that everybody who reads it sees the same. */
+export const freeze = <A>(value: A): A => {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value
+  for (const inner of Object.values(value)) freeze(inner)
+  return Object.freeze(value)
 }
 
 /** The JSON itself, where it already is the value and has no unknown key; undefined where `decode` has to decide. */

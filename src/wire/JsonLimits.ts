@@ -1,6 +1,7 @@
 /**
  * The limits of everything that is stored or sent: plain JSON of SPEC C11. One walk checks a value and measures its
- * encoded size. Values that JSON would silently change are refused: a bigint, `NaN`, a cycle, `undefined`, an instance.
+ * encoded size. Values that JSON would silently change are refused: a bigint, `NaN`, a cycle, `undefined`, an instance. Only -0
+ * is not: JSON has one zero, and no program means the other.
  */
 import { Schema } from "effect"
 
@@ -14,12 +15,14 @@ export interface Limits {
   readonly maxDepth: number
   /** How many keys one record may have. */
   readonly maxKeys: number
+  /** -0 is refused: the value itself is to be kept, and not a copy in which it is 0. */
+  readonly isKept?: true
 }
 
 /** The limits of SPEC C11. */
 export const limits: Limits = { maxDepth: 32, maxKeys: 1_000 }
 
-/** The context of an execution may not be larger than this many characters of JSON (SPEC C11). */
+/** The context of an execution may not be larger than this many bytes of JSON (SPEC C11). */
 export const maxContextSize = 1_048_576
 
 /** The reason why a value is refused, and the place: `"$.items[3].price is NaN"`. Never the value itself (SPEC C12). */
@@ -40,21 +43,20 @@ export const isHostileKey = (key: string): boolean =>
   key === "__proto__" || key === "prototype" || key === "constructor"
 
 /**
- * The size of the JSON text of a value, in UTF-16 units; or the reason why the value is refused. An escaped character
- * counts as one unit: to look for them would take longer than the rest of the walk.
+ * The size of the JSON text of a value, in bytes of UTF-8; or the reason why the value is refused. An escape counts as the
+ * character that it stands for.
  */
 export const check = (value: unknown, bounds: Limits = limits): number | JsonIssue => walk(value, bounds, 1, "$")
 
 const walk = (value: unknown, bounds: Limits, depth: number, at: string): number | JsonIssue => {
   switch (typeof value) {
     case "string":
-      return value.length + 2
+      return bytesOf(value) + 2
     case "boolean":
       return value ? 4 : 5
     case "number":
-      return Number.isFinite(value) && !Object.is(value, -0)
-        ? String(value).length
-        : new JsonIssue(`is ${Object.is(value, -0) ? "-0" : value}`, at)
+      if (!Number.isFinite(value)) return new JsonIssue(`is ${value}`, at)
+      return bounds.isKept === true && Object.is(value, -0) ? new JsonIssue("is -0", at) : String(value).length
     case "object":
       if (value === null) return 4
       if (depth > bounds.maxDepth) return new JsonIssue(`is nested deeper than ${bounds.maxDepth}`, at)
@@ -83,9 +85,38 @@ const record = (value: object, bounds: Limits, depth: number, at: string): numbe
   for (const key of keys) {
     if (isHostileKey(key)) return new JsonIssue("has a key that is not allowed", at)
     const entry = (value as { readonly [key: string]: unknown })[key] // cast: an own key
-    const inner = typeof entry === "string" ? entry.length + 2 : walk(entry, bounds, depth + 1, `${at}.${key}`)
+    const inner = typeof entry === "string" ? bytesOf(entry) + 2 : walk(entry, bounds, depth + 1, `${at}.${key}`)
     if (typeof inner !== "number") return inner
-    size += key.length + 3 + inner
+    size += bytesOf(key) + 3 + inner
   }
   return size
 }
+
+/** Bytes of a text in UTF-8. Half a surrogate counts as the character that replaces it. */
+const bytesOf = (text: string): number => {
+  let bytes = text.length
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < 0x80) continue
+    bytes += unit < 0x800 ? 1 : 2
+    // A pair has four bytes, and is two units.
+    if (isHigh(unit) && isLow(text.charCodeAt(i + 1))) i++
+  }
+  return bytes
+}
+
+const isHigh = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00
+const isLow = (unit: number): boolean => unit >= 0xdc00 && unit < 0xe000
+
+/** A copy of JSON as its text would give it: it shares nothing with the value, and -0 is 0. */
+export const copyOf = (value: Json): Json => {
+  if (value === 0) return 0
+  if (typeof value !== "object" || value === null) return value
+  // A class of lists makes more of its kind in `map`.
+  if (isList(value)) return Array.from(value, copyOf)
+  const copy: Record<string, Json> = {}
+  for (const key of Object.keys(value)) copy[key] = copyOf(value[key]!) // not undefined: an own key
+  return copy
+}
+
+const isList = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)

@@ -8,10 +8,12 @@ import { ownership } from "./ownership.ts"
 import { owning } from "./owning.ts"
 import { participants } from "./participant.ts"
 import { recovery } from "./recovery.ts"
+import { values } from "./values.ts"
 import { writing } from "./writing.ts"
 
 export const mutants: ReadonlyArray<Mutant> = [
   ...writing,
+  ...values,
   ...execution,
   ...participants,
   ...recovery,

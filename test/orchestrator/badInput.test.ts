@@ -35,7 +35,6 @@ const refused: ReadonlyArray<readonly [string, () => unknown]> = [
   ["undefined in a list", () => [undefined]],
   ["NaN", () => Number.NaN],
   ["infinity", () => Number.POSITIVE_INFINITY],
-  ["-0", () => -0],
   ["a date", () => new Date(0)],
   ["a map", () => new Map()],
   ["a cycle", cycle],
@@ -131,7 +130,7 @@ describe("the result of a local step", () => {
     )
 
   for (const [what, value] of refused) {
-    it.effect(`${what} as a result fails its step, which is compensated as far as its effect is known`, () =>
+    it.effect(`${what} as a result fails its step, which is compensated with the value in hand (F27)`, () =>
       Effect.gen(function* () {
         const saga = Make(value)
         const { use, world } = yield* start({ sagas: [saga] })
@@ -141,7 +140,7 @@ describe("the result of a local step", () => {
         assert.strictEqual(tagOf(cause), "SagaFailedExecutionStep")
         assert.strictEqual(tagOf((cause as Error).cause), "SagaContextEncodeError")
         assert.match((cause as Error).message, /stored or sent: \$/)
-        assert.deepStrictEqual(lines(world), ["before", "undo unknown value", "undo before"])
+        assert.deepStrictEqual(lines(world), ["before", "undo value", "undo before"])
       })
     )
   }
@@ -154,7 +153,7 @@ describe("the result of a local step", () => {
       const { cause } = error as unknown as SagaRunner.SagaFailedExecution
       assert.strictEqual(tagOf((cause as Error).cause), "SagaContextTooLarge")
       assert.isBelow((cause as Error).message.length, 300)
-      assert.deepStrictEqual(lines(world), ["before", "undo unknown value", "undo before"])
+      assert.deepStrictEqual(lines(world), ["before", "undo value", "undo before"])
     })
   )
 })

@@ -63,7 +63,9 @@ const bySchema = (
 ): unknown => {
   const exit = run(value)
   if (Exit.isFailure(exit)) return "refused"
-  return isEncoding && typeof check(exit.value) !== "number" ? "refused" : exit.value
+  if (!isEncoding) return exit.value
+  // What a reader of the text gets: -0 is 0 (F27).
+  return typeof check(exit.value) === "number" ? JSON.parse(JSON.stringify(exit.value)) : "refused"
 }
 
 const refusedOr = (value: unknown): unknown => (JsonCodec.isCodecIssue(value) ? "refused" : value)

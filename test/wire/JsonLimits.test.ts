@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as JsonCodec from "../../src/wire/JsonCodec.ts"
-import { check, type JsonIssue, limits } from "../../src/wire/JsonLimits.ts"
+import { check, copyOf, type JsonIssue, limits } from "../../src/wire/JsonLimits.ts"
 import * as Chance from "../execution/rules/chance.ts"
 
 const issue = (value: unknown): string => {
@@ -57,10 +57,28 @@ describe("check", () => {
     })
   })
 
+  it("F40: the check counts bytes, not UTF-16 units", () => {
+    for (const text of ["é", "€", "😀", "a😀é€", "\ud83d", "\ude00\ud83d", "x".repeat(100)]) {
+      const bytes = new TextEncoder().encode(text).length
+      assert.strictEqual(check(text), bytes + 2, JSON.stringify(text))
+      assert.strictEqual(check({ [text]: [text] }), 2 * (bytes + 2) + 5, JSON.stringify(text))
+    }
+  })
+
+  it("a copy shares nothing with the value, and its -0 is 0 (F27)", () => {
+    const value = { a: [1, { b: -0 }], c: null, d: "x" }
+    const copy = copyOf(value)
+    assert.deepStrictEqual(copy, { a: [1, { b: 0 }], c: null, d: "x" })
+    value.a.push(2)
+    assert.deepStrictEqual(copy, { a: [1, { b: 0 }], c: null, d: "x" })
+  })
+
   it("the check refuses values that JSON would change silently, and says where", () => {
     assert.strictEqual(issue(Number.NaN), "$ is NaN")
     assert.strictEqual(issue({ a: [1, Number.POSITIVE_INFINITY] }), "$.a[1] is Infinity")
-    assert.strictEqual(issue([-0]), "$[0] is -0")
+    assert.strictEqual(issue([-0]), "none")
+    const kept = check([-0], { ...limits, isKept: true })
+    assert.strictEqual(typeof kept === "number" ? "none" : kept.message, "$[0] is -0")
     assert.strictEqual(issue({ a: { b: undefined } }), "$.a.b is undefined")
     assert.strictEqual(issue(undefined), "$ is undefined")
     assert.strictEqual(issue([1n]), "$[0] is bigint")

@@ -15,7 +15,7 @@ export interface SagaContext {
   readonly encoded: Json | undefined
   /** The chain of the saga that ran inside the step: its view is the decoded entry. */
   readonly inner: SagaContext | undefined
-  /** Length of the encoded entries up to this one, in characters (SPEC C11 limits it). */
+  /** Length of the encoded entries up to this one, in bytes (SPEC C11 limits it). */
   readonly size: number
   /** The view, at the newest entry that was read. */
   cache: View | undefined
@@ -46,7 +46,7 @@ export const join = (base: SagaContext, chains: ReadonlyArray<SagaContext>): Sag
   return joined
 }
 
-/** The length after one more entry. */
+/** The length after one more entry, in bytes. */
 export const sizeWith = (self: SagaContext, name: string, encoded: Json): number => self.size + sizeOf(name, encoded)
 
 /** The context as callbacks read it. */
@@ -90,7 +90,7 @@ const move = (from: SagaContext | undefined, to: SagaContext, target: View): Vie
 /** The context as it is stored and shown. */
 export const encoded = (self: SagaContext): { readonly [name: string]: Json } => {
   const target: Record<string, Json> = Object.create(null)
-  for (const entry of since(self, undefined)) {
+  for (const entry of entries(self)) {
     if (entry.parent === undefined) Object.assign(target, entry.encoded)
     else if (entry.inner !== undefined) target[entry.name] = encoded(entry.inner)
     else if (entry.encoded !== undefined) target[entry.name] = entry.encoded
@@ -106,6 +106,9 @@ const make = (
   inner: SagaContext | undefined,
   own: number
 ): SagaContext => ({ parent, path, name, encoded, inner, size: (parent?.size ?? 0) + own, cache: undefined })
+
+/** All entries, oldest first. That of a nested saga has `inner`. */
+export const entries = (self: SagaContext): ReadonlyArray<SagaContext> => since(self, undefined)
 
 /** The entries after `base`, oldest first. */
 const since = (self: SagaContext, base: SagaContext | undefined): ReadonlyArray<SagaContext> => {

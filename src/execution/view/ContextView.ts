@@ -1,6 +1,7 @@
 /**
  * The context of an execution as callbacks read it: decoded by the schemas of its saga. `SagaContext` keeps the decoded
- * object, so each entry is decoded once.
+ * object, so each entry is decoded once. What a callback does to its view is seen by no other (F26): JSON is frozen, and
+ * everything else, such as a Date, is decoded anew for each.
  */
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition } from "../../definition/SagaStep.ts"
@@ -13,32 +14,65 @@ export const contextView = (
   definition: Definition,
   context: Context.SagaContext
 ): Context.View | SagaContextDecodeError => {
-  if (context.cache !== undefined) return context.cache
+  const reader = readerOf(definition)
+  if (context.cache !== undefined && reader.changeable.size === 0) return context.cache
   // `Context.view` is total but for the decoder given to it, which reports through this exception only.
   try {
-    return Context.view(context, decoderOf(definition))
+    const view = Context.view(context, reader.decode)
+    return reader.changeable.size === 0 ? view : anew(view, context, reader)
   } catch (error) {
     if (error instanceof SagaContextDecodeError) return error
     throw error
   }
 }
 
-const decoders = new WeakMap<Definition, Context.Decode>()
+interface Reader {
+  readonly decode: Context.Decode
+  /** The entries whose values a callback could change, by their paths; of a nested saga also the path of its step. */
+  readonly changeable: ReadonlySet<string>
+}
 
-const decoderOf = (definition: Definition): Context.Decode => {
-  const known = decoders.get(definition)
-  if (known !== undefined) return known
+const readers = new WeakMap<Definition, Reader>()
+/** The last look-up: the callbacks of one saga mostly follow each other. */
+let last: { readonly definition: Definition; readonly reader: Reader } | undefined
+
+const readerOf = (definition: Definition): Reader => {
+  if (last?.definition === definition) return last.reader
+  const reader = readers.get(definition) ?? makeReader(definition)
+  readers.set(definition, reader)
+  last = { definition, reader }
+  return reader
+}
+
+const makeReader = (definition: Definition): Reader => {
   const codecs = codecsOf(definition)
+  const changeable = new Set<string>()
+  for (const [path, codec] of codecs) if (!JsonCodec.isJson(codec)) changeable.add(path)
+  for (const { path, step } of SagaPath.steps(definition)) {
+    const holds = (inner: string) => inner.startsWith(`${path}/n/`)
+    if (step._tag === "Nested" && [...changeable].some(holds)) changeable.add(path)
+  }
   const decode: Context.Decode = (path, encoded) => {
     const codec = codecs.get(path)
-    if (codec === undefined) return encoded
+    if (codec === undefined) return JsonCodec.freeze(encoded)
     const decoded = JsonCodec.decode(codec, encoded)
-    if (!JsonCodec.isCodecIssue(decoded)) return decoded
+    if (!JsonCodec.isCodecIssue(decoded)) return changeable.has(path) ? decoded : JsonCodec.freeze(decoded)
     const step = SagaPath.at(definition, path)?.name ?? ""
     throw new SagaContextDecodeError({ path, step, issue: decoded.message })
   }
-  decoders.set(definition, decode)
-  return decode
+  return { decode, changeable }
+}
+
+/** A copy of the view, with values of its own where a callback could change them. */
+const anew = (view: Context.View, context: Context.SagaContext, { changeable, decode }: Reader): Context.View => {
+  const copy: Record<string, unknown> = Object.assign(Object.setPrototypeOf({}, null), view)
+  for (const { encoded, inner, name, parent, path } of Context.entries(context)) {
+    if (!changeable.has(path)) continue
+    if (inner !== undefined) copy[name] = anew(Context.view(inner, decode), inner, { changeable, decode })
+    else if (parent === undefined) Object.assign(copy, decode(path, encoded))
+    else copy[name] = decode(path, encoded)
+  }
+  return copy
 }
 
 /** The schema of each context entry: of a step's result by its path, of initial values by the prefix of their saga. */

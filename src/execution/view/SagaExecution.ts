@@ -201,7 +201,7 @@ export const creation = (
   )
   const { size } = state.root.context
   return size > maxContextSize
-    ? new SagaContextTooLarge({ path: "", step: "", issue: `${size} of ${maxContextSize} characters` })
+    ? new SagaContextTooLarge({ path: "", step: "", issue: `${size} of ${maxContextSize} bytes` })
     : new SagaExecution(state, definition)
 }
 

@@ -4,6 +4,7 @@ import type { Local, Retry } from "../../definition/SagaStep.ts"
 import * as CompensationRetry from "../../execution/rules/CompensationRetry.ts"
 import * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
 import type * as SagaContext from "../../execution/rules/SagaContext.ts"
+import type { SagaFailure } from "../../execution/rules/SagaFailure.ts"
 import type { StepState } from "../../execution/rules/StepTree.ts"
 import { contextView } from "../../execution/view/ContextView.ts"
 import { defectOf, SagaContextDecodeError } from "../../execution/view/ExecutionErrors.ts"
@@ -37,6 +38,12 @@ export const runStep = (
       })
 }
 
+/**
+ * Results that cannot be stored, by the failures of their steps. The process that has one compensates with the value in hand:
+ * nobody else will ever have it (F27).
+ */
+const lostResults = new WeakMap<SagaFailure, { readonly value: unknown }>()
+
 /** The facts of a step that has run. A class, so that the usual step makes no functions. */
 class Outcome {
   /** Services that have joined the transaction. */
@@ -52,6 +59,7 @@ class Outcome {
   onSuccess(value: unknown): Facts {
     const { enrolled } = this
     const fact = this.facts.succeeded(value, this.context)
+    if (fact._tag === "StepFailed") lostResults.set(fact.failure, { value })
     return [
       fact._tag === "StepSucceeded" && enrolled.length > 0 ? { ...fact, relatedServices: [...new Set(enrolled)] } : fact
     ]
@@ -87,12 +95,24 @@ export const compensate = (
   scope: ExecutionScope,
   { context, path, state, step }: InstructionOf<"Compensate">
 ): Effect.Effect<Facts> => {
-  const compensation = state.effect === "unknown" ? step.compensate?.unknown : step.compensate?.run
-  const view = viewWithResult(scope, context, step, state)
+  const { effect, failure } = state
+  // It failed although it has its effect: its result cannot be stored. After a crash nobody has it.
+  const isLost = effect === "exists" && failure !== undefined && !lostResults.has(failure)
+  const compensation = isLost || effect === "unknown" ? step.compensate?.unknown : step.compensate?.run
+  if (compensation === undefined) {
+    // Another attempt would have no result either: a person has to look.
+    const gone = defectFailure(path, step.name, new Error("its result could not be stored, and is gone"))
+    return Effect.sync((): Facts => [{ _tag: "CompensationFailed", path, failure: gone, at: now(scope) }])
+  }
+  const shared = contextView(scope.definition, context)
+  const view =
+    shared instanceof SagaContextDecodeError || isLost || effect === "unknown"
+      ? shared
+      : withResult(shared, step, state)
   const attempt: Effect.Effect<void> =
     view instanceof SagaContextDecodeError
       ? Effect.die(view)
-      : runCallback(scope, path, "failure", () => compensation?.(view) ?? Effect.void)
+      : runCallback(scope, path, "failure", () => compensation(view))
   return Effect.map(Effect.exit(attempt), (exit): Facts => {
     const at = now(scope)
     if (Exit.isSuccess(exit)) return [{ _tag: "StepCompensated", path, at }]
@@ -102,18 +122,18 @@ export const compensate = (
 }
 
 /** The context with the step's own result, as its compensation reads it. */
-const viewWithResult = (
-  scope: ExecutionScope,
-  context: SagaContext.SagaContext,
-  step: Local,
-  state: StepState
+const withResult = (
+  view: SagaContext.View,
+  { name, success }: Local,
+  { failure, path, result }: StepState
 ): SagaContext.View | SagaContextDecodeError => {
-  const view = contextView(scope.definition, context)
-  if (view instanceof SagaContextDecodeError || state.effect === "unknown" || step.name in view) return view
-  const result = JsonCodec.decode(step.success, state.result)
-  return JsonCodec.isCodecIssue(result)
-    ? new SagaContextDecodeError({ path: state.path, step: step.name, issue: result.message })
-    : overlay(view, step.name, result)
+  const lost = failure && lostResults.get(failure)
+  if (lost !== undefined) return overlay(view, name, lost.value)
+  if (name in view) return view
+  const decoded = JsonCodec.decode(success, result)
+  return JsonCodec.isCodecIssue(decoded)
+    ? new SagaContextDecodeError({ path, step: name, issue: decoded.message })
+    : overlay(view, name, decoded)
 }
 
 /** Chooses the alternative: the first whose condition holds. */

@@ -27,7 +27,7 @@ export interface ResultCallback {
 export const onExecute: ResultCallback = {
   status: "errored-on-execute",
   effect: "none",
-  effectOfLostResult: "unknown",
+  effectOfLostResult: "exists",
   recovers: false
 }
 
@@ -83,7 +83,7 @@ export class StepFacts<out Step extends Local | Remote> {
     if (result !== undefined) {
       const size = SagaContext.sizeWith(context, step.name, result)
       if (size > maxContextSize) {
-        const issue = `the context would have ${size} of ${maxContextSize} characters`
+        const issue = `the context would have ${size} of ${maxContextSize} bytes`
         return this.rejected("context-size", issue, callback.effectOfLostResult)
       }
     }

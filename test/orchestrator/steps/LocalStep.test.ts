@@ -148,27 +148,33 @@ describe("execute", () => {
     }).pipe(Effect.provide(runner([saga])))
   })
 
-  it.effect("a result that its schema refuses fails the step; its effect is unknown and compensated as such", () => {
-    const story = makeStory()
-    const saga = trip.pipe(
-      Saga.local("seat", {
-        success: Schema.Int,
-        // what the types forbid, and untyped code can do
-        execute: () => Effect.succeed("not a number" as any),
-        compensate: { run: () => story.tell("run"), unknown: ({ trip }) => story.tell(`unknown ${trip}`) }
-      }),
-      Saga.commit
-    )
-    return Effect.gen(function* () {
-      const failed = yield* failure(begin(saga, { context }))
-      assert.deepNestedInclude(failed, {
-        "cause._tag": "SagaFailedExecutionStep",
-        "cause.cause._tag": "SagaContextEncodeError"
-      })
-      assert.deepStrictEqual(story.lines, ["unknown Gent"])
-      assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
-    }).pipe(Effect.provide(runner([saga])))
-  })
+  it.effect(
+    "a result that its schema refuses fails the step, which is compensated with the value in hand (F27)",
+    () => {
+      const story = makeStory()
+      const saga = trip.pipe(
+        Saga.local("seat", {
+          success: Schema.Int,
+          // what the types forbid, and untyped code can do
+          execute: () => Effect.succeed("not a number" as any),
+          compensate: {
+            run: ({ seat }) => story.tell(`run ${seat}`),
+            unknown: ({ trip }) => story.tell(`unknown ${trip}`)
+          }
+        }),
+        Saga.commit
+      )
+      return Effect.gen(function* () {
+        const failed = yield* failure(begin(saga, { context }))
+        assert.deepNestedInclude(failed, {
+          "cause._tag": "SagaFailedExecutionStep",
+          "cause.cause._tag": "SagaContextEncodeError"
+        })
+        assert.deepStrictEqual(story.lines, ["run not a number"])
+        assert.deepInclude(failed.execution, { status: "errored", alreadyRollback: true })
+      }).pipe(Effect.provide(runner([saga])))
+    }
+  )
 
   it("LOC-007 the kind of a step execution is that of its step; no other form is read", () => {
     const kinds = ["local", "remote", "conditional", "nested", "parallel"] as const

@@ -21,11 +21,14 @@ export const programs: ReadonlyArray<string> = readdirSync(new URL("examples", r
 /** Node and Bun are told to read the sources of the library; Deno finds them by `deno.json`. */
 const flags = "deno" in process.versions ? ["run", "-A"] : ["--conditions=effect-saga:source"]
 
+/** A program that hangs is ended, in milliseconds. It takes a few seconds on a quiet machine. */
+export const timeout = 10 * 60_000
+
 /** Runs a program on the runtime that this one runs on. Fails if it fails. */
 export const run = async (program: string): Promise<string> => {
   const { stdout } = await promisify(execFile)(process.execPath, [...flags, `${program}.ts`], {
     cwd: fileURLToPath(root),
-    timeout: 90_000
+    timeout
   })
   return stdout
 }

@@ -25,6 +25,8 @@ export interface Order {
   readonly grace: number
   /** How long a step and a handler take, in milliseconds. */
   readonly takes: number
+  /** When a request without an answer is sent again, in milliseconds. */
+  readonly resendAfter?: number
   /** The sagas that are started, or met where they exist already. */
   readonly sagas?: ReadonlyArray<"Pay" | "PayBank" | "PayUninterruptible">
   /** The sessions of the broker. */
@@ -100,6 +102,7 @@ const Live = (programs[order.programs] as typeof Orders).pipe(
     SagaConfig.layer({
       service: "orders",
       shutdownGrace: order.grace,
+      ...(order.resendAfter !== undefined && { resend: { initial: order.resendAfter } }),
       lease: "1500 millis",
       recoveryInterval: "500 millis"
     }),

@@ -143,7 +143,9 @@ describe.skipIf(url === undefined)("SIGTERM", { concurrent: true }, () => {
         const start = yield* world
         const { url: broker } = yield* Mosquitto.started()
         const bank = yield* start({ programs: "bank", broker, clientId: "bank-1" })
-        const orders = yield* start({ sagas: ["PayBank"], broker })
+        yield* Program.printed(bank, "up")
+        // A second request would be a message of its own at the broker.
+        const orders = yield* start({ sagas: ["PayBank"], broker, resendAfter: 600_000 })
         yield* Program.printed(bank, "begun handler")
         assert.deepStrictEqual(yield* stopped(bank), ["charged handler", "closed"])
         yield* Program.printed(orders, "PayBank finished []")

@@ -100,8 +100,7 @@ export const connecting: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/SqlSession.ts",
     find: "const cancelOfOthersMillis = 1_000",
     replace: "const cancelOfOthersMillis = 60_000",
-    needsServer: true,
-    tests: [connections]
+    tests: ["test/adapters/sql/SqlSession.test.ts"]
   },
   {
     rule: "F2",
@@ -144,5 +143,22 @@ export const connecting: ReadonlyArray<Mutant> = [
     find: "    tell()\n    fiber.interruptUnsafe()\n",
     replace: "    fiber.interruptUnsafe()\n    tell()\n",
     tests: ["test/adapters/sql/SqlSession.test.ts"]
+  },
+  {
+    rule: "F2",
+    what: "a LISTEN that was given up is kept when its answer comes, in place of a newer one",
+    file: "src/adapters/sql/SqlListener.ts",
+    find: "        fiber.interruptUnsafe()\n        Effect.runFork(close)",
+    replace: "        Effect.runFork(close)",
+    tests: ["test/adapters/sql/SqlListener.test.ts"]
+  },
+  {
+    rule: "C8",
+    what: "the answer of a handler that may not write for now is recorded as its failure",
+    file: "src/adapters/sql/SqlErrors.ts",
+    find: "53|57|58|25006",
+    replace: "53|57|58",
+    needsServer: true,
+    tests: ["test/adapters/sql/readOnly.test.ts"]
   }
 ]

@@ -110,7 +110,7 @@ export const owning: ReadonlyArray<Mutant> = [
       return untilAlive(self, act, now)
 `,
     replace: "",
-    tests: [ownership]
+    tests: ["test/orchestrator/lateWrites.test.ts"]
   },
   {
     rule: "C20",

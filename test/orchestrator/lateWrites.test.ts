@@ -69,6 +69,42 @@ it.effect("C20 a write that lands under a former name is taken again before its 
   })
 )
 
+it.effect("C20 a step whose intent was stored too late begins when the lease is renewed, and not before", () =>
+  Effect.gen(function* () {
+    const late = Deferred.makeUnsafe<void>()
+    const saga = Saga.make("Late", { context: {} }).pipe(
+      Saga.local("one", { execute: () => write("one") }),
+      Saga.commit
+    )
+    const world = yield* makeWorld({ keep: 10 })
+    const { repository } = world.store
+    // In memory a write takes no time.
+    Object.assign(repository, { durable: true })
+    const first = firstOf(world)
+    const one = yield* open(world, { ...config, sagas: [saga] })
+    const { store } = repository
+    Object.assign(repository, {
+      store: (...args: Parameters<Repository["store"]>) => {
+        Object.assign(repository, { store })
+        return Effect.andThen(Deferred.await(late), store(...args))
+      }
+    })
+    const running = yield* Effect.forkChild(one.use(SagaManager.run(saga, { context: {} })))
+    yield* quiet
+    first.isAway = true
+    yield* TestClock.adjust("12 seconds")
+    yield* Deferred.succeed(late, undefined)
+    yield* until("the intent is stored", () => world.story.length > 0)
+    yield* TestClock.adjust("3 seconds")
+    yield* quiet
+    assert.deepStrictEqual(lines(world), [])
+    first.isAway = false
+    yield* TestClock.adjust("6 seconds")
+    assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+    assert.deepStrictEqual(lines(world), ["one"])
+  })
+)
+
 it.effect(
   "C20 after a write whose answer was lost nothing begins that another instance has taken meanwhile (I28)",
   () =>

@@ -1,6 +1,6 @@
 /** F3: how long a program may take to stop. On the real clock; what counts is the order in which things end. */
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer } from "effect"
 import * as ShutdownGrace from "../../src/ports/ShutdownGrace.ts"
 
 /** Half of it is for work, and half for what must be done then. */
@@ -33,12 +33,16 @@ it.live("F3 parts of a program that stop one after the other have one grace", ()
 
 it.live("F3 work that cannot be interrupted is left alone when the grace is over", () =>
   Effect.gen(function* () {
+    const order: Array<string> = []
     const grace = yield* ShutdownGrace.make(0)
-    const end = yield* Deferred.make<void>()
-    // Nobody ends it before the program has stopped.
-    const stubborn = Effect.uninterruptible(Deferred.await(end))
+    const stubborn = Effect.uninterruptible(
+      Effect.andThen(
+        Effect.sleep("10 seconds"),
+        Effect.sync(() => order.push("it ends by itself"))
+      )
+    )
     yield* grace.end(stubborn, stubborn)
     yield* ShutdownGrace.briefly(stubborn)
-    yield* Deferred.succeed(end, undefined)
+    assert.deepStrictEqual(order, [])
   }).pipe(Effect.provide(ShutdownGrace.layer))
 )

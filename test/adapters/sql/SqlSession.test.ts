@@ -1,6 +1,6 @@
 /** What a caller and a person are told of a statement that runs into its time limit. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Logger } from "effect"
+import { Effect, Fiber, Logger } from "effect"
 import type { SqlClient } from "effect/sql"
 import { codeOf } from "../../../src/adapters/sql/SqlErrors.ts"
 import * as SqlSession from "../../../src/adapters/sql/SqlSession.ts"
@@ -23,4 +23,22 @@ it.live(
       assert.isBelow(JSON.stringify(logged).length, 200)
     }).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => logged.push(message))])))
   }
+)
+
+it.live("F2 work that is interrupted goes on before its client has given up a silent connection", () =>
+  Effect.gen(function* () {
+    const order: Array<string> = []
+    // The client asks the server to cancel the statement, and waits five seconds for that.
+    const givingUp = Effect.andThen(
+      Effect.sleep("5 seconds"),
+      Effect.sync(() => order.push("the client gives up"))
+    )
+    const silent = { execute: () => Effect.uninterruptible(givingUp), executeRaw: () => Effect.never }
+    const client = { reserve: Effect.succeed(silent) } as unknown as SqlClient.SqlClient
+    const source = new SqlSession.SessionSource(client, yield* Effect.context<never>())
+    const used = SqlSession.use(source, 1_000, (session) => session.execute("select 1", [], undefined))
+    const working = yield* Effect.forkChild(used, { startImmediately: true })
+    yield* Fiber.interrupt(working)
+    assert.deepStrictEqual(order, [])
+  })
 )

@@ -74,13 +74,14 @@ for (const { layer, name, schema } of databases("transactional")) {
     )
   )
   const base = Layer.provideMerge(Layer.provideMerge(table, repository), layer)
-  const managed = SagaManager.layer([Straight, Retried, Several, Late]).pipe(
-    // A process ends here as if it were killed.
-    Layer.provide([
-      SagaConfig.layer({ service: "bank", recoveryInterval: "50 millis", lease: "150 millis", shutdownGrace: 0 })
-    ]),
-    Layer.provide([Broker.layerMemory, TransactionCommitter.layerNone])
-  )
+  const managedWith = (config: Partial<SagaConfig.SagaConfigOptions>) =>
+    SagaManager.layer([Straight, Retried, Several, Late]).pipe(
+      Layer.provide([SagaConfig.layer({ service: "bank", shutdownGrace: 0, ...config })]),
+      Layer.provide([Broker.layerMemory, TransactionCommitter.layerNone])
+    )
+  const managed = managedWith({})
+  /** A process that ends as if it were killed, and is soon taken for dead. */
+  const killed = managedWith({ recoveryInterval: "50 millis", lease: "150 millis" })
   const facts = (uuid: string) =>
     Effect.map(
       SagaExecutionRepository.SagaExecutionRepository.use((one) => one.load(uuid)),
@@ -174,11 +175,11 @@ for (const { layer, name, schema } of databases("transactional")) {
               yield* Effect.forkChild(Effect.andThen(run, Deferred.succeed(ended, undefined)))
               yield* Deferred.await(ended)
             }).pipe(
-              Effect.provide(managed),
+              Effect.provide(killed),
               Effect.provideService(FaultPoint, (at) => (at === point && ++seen === stopAt ? freeze : Effect.void))
             )
             // The next process finishes it, and says so under the same key.
-            yield* Effect.provide(run, managed)
+            yield* Effect.provide(run, killed)
             assert.deepStrictEqual(yield* entries, ["first", "second"], `stopped at ${stopAt}`)
             if (seen < stopAt) break
           }

@@ -92,5 +92,7 @@ describe("SagaResponse", () => {
     const error = new SagaResponseError({ status: 500, content: { card: "4111" } })
     assert.strictEqual(error.message, "the service answered 500")
     assert.deepStrictEqual(error.content, { card: "4111" })
+    assert.notInclude(JSON.stringify(error), "4111")
+    assert.include(JSON.stringify(error), "500")
   })
 })

@@ -6,6 +6,7 @@ import { Option, Result, Schema } from "effect"
 import * as Base64Url from "effect/encoding/Base64Url"
 import { isSettled, type SagaState } from "../execution/rules/SagaState.ts"
 import { CommitState, Decision, SagaStatus } from "../execution/rules/SagaStatus.ts"
+import type { Frame, Sent, StepState } from "../execution/rules/StepTree.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import { Uuid } from "../wire/Envelope.ts"
 
@@ -27,6 +28,15 @@ export const ExecutionSummary = Schema.Struct({
   parked: Schema.Boolean,
   /** The tag of the first failure and its step, never its values (SPEC C12). */
   failure: Schema.optionalKey(Schema.Struct({ tag: Schema.String, path: Schema.optionalKey(Schema.String) })),
+  /**
+   * The step that it is at, by name and path: the one that waits, if parallel branches have several. As of the latest write of
+   * the summary, so a later step may run already. Absent where none is begun, and once it is settled.
+   */
+  step: Schema.optionalKey(Schema.Struct({ name: Schema.String, path: Schema.String })),
+  /** Whose answer the step waits for: `service/Command`, as of the latest write of the summary. */
+  waitsFor: Schema.optionalKey(Schema.String),
+  /** Since when, in milliseconds since the epoch. */
+  waitingSince: Schema.optionalKey(Schema.Int),
   /** When the execution is looked at again, in milliseconds since the epoch. Absent where a repository does not know it. */
   wakeAt: Schema.optionalKey(Schema.Int),
   revision: Schema.Int,
@@ -50,11 +60,38 @@ export const of = ({ parked, saga, settled, startKey, state, user }: SagaExecuti
   ...(state.failure !== undefined
     ? { failure: { tag: state.failure._tag, ...("path" in state.failure && { path: state.failure.path }) } }
     : state.setAside === "parked" && { failure: { tag: "SetAside" } }),
+  ...(!settled && placeOf(state)),
   revision: state.revision,
   settled,
   createdAt: state.creation.at,
   updatedAt: state.updatedAt
 })
+
+/** Where an execution is, and what it waits for there. */
+const placeOf = ({ direction, root }: SagaState): Pick<ExecutionSummary, "step" | "waitsFor" | "waitingSince"> => {
+  const at = stepIn(root, direction)
+  const sent = at === undefined ? undefined : sentBy(at, direction)
+  return {
+    ...(at !== undefined && { step: { name: at.name, path: at.path } }),
+    ...(sent !== undefined && { waitsFor: targetOf(sent), waitingSince: sent.at })
+  }
+}
+
+/** The innermost step under way; during a rollback the one that is compensated. One that waits goes before one that runs. */
+const stepIn = ({ current, done }: Frame, direction: SagaState["direction"]): StepState | undefined => {
+  const step = current ?? (direction === "backward" ? done?.head : undefined)
+  const inside = step?.inner.flatMap((frame) => stepIn(frame, direction) ?? []) ?? []
+  return inside.find((one) => sentBy(one, direction) !== undefined) ?? inside[0] ?? step
+}
+
+/** The message whose answer the step waits for. */
+const sentBy = ({ compensation, request, status }: StepState, direction: SagaState["direction"]): Sent | undefined => {
+  if (direction === "backward") return compensation?.sent
+  return status === "paused-by-on-execute" ? request : undefined
+}
+
+const targetOf = ({ command, message }: Sent): string =>
+  command === undefined ? message.service : `${message.service}/${command}`
 
 /** An execution matches if all given properties hold. Times are in milliseconds since the epoch, bounds excluded. */
 export interface Filter {
@@ -135,8 +172,12 @@ export const page = (
 export interface Census {
   readonly saga: string
   readonly fingerprint: string
+  /** Counted up to 1,000 at least. A repository may stop there: then 1,000 means that many or more. */
   readonly count: number
 }
+
+/** How many executions of a definition a database counts: to count a million would take it a second, at every start. */
+export const maxCounted = 1_000
 
 /** Counts the unsettled executions of each definition. */
 export const census = (states: Iterable<SagaState>): ReadonlyArray<Census> => {

@@ -129,12 +129,28 @@ export const connecting: ReadonlyArray<Mutant> = [
     tests: [queue]
   },
   {
-    rule: "C20",
+    rule: "F9",
     what: "the retention reads the whole table once a minute, and runs into the limit of its statement where it is large",
-    file: "src/adapters/sql/SagaExecutionStatements.ts",
-    find: "and created_at <",
-    replace: "and created_at + 0 <",
-    tests: ["test/adapters/sql/inbox.test.ts"]
+    file: "src/adapters/sql/RetentionStatements.ts",
+    find: "order by settled_at limit",
+    replace: "order by settled_at + 0 limit",
+    tests: ["test/adapters/sql/plans.test.ts"]
+  },
+  {
+    rule: "F9",
+    what: "the planner may join keys to a table in any way: a plan made on an empty table scans it for ever",
+    file: "src/adapters/sql/SqlStatements.ts",
+    find: " is not null)::int = 1",
+    replace: " is not null)",
+    tests: ["test/adapters/sql/plans.test.ts"]
+  },
+  {
+    rule: "F9",
+    what: "the census counts every execution that is not settled",
+    file: "src/adapters/sql/ListStatements.ts",
+    find: "ExecutionSummary.maxCounted}",
+    replace: "ExecutionSummary.maxCounted * 1_000}",
+    tests: ["test/adapters/sql/plans.test.ts"]
   },
   {
     rule: "F2",

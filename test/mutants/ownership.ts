@@ -57,7 +57,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "a write that is refused takes inputs out of the inbox (SQL)",
     file: writes,
-    find: " and i.uuid in (select uuid from written)",
+    find: " join written w on w.uuid = f.uuid",
     replace: "",
     tests: [sql]
   },
@@ -162,7 +162,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an execution is given back for which inputs wait (SQL)",
     file: owners,
-    find: " and coalesce(h.inbox, 0) = 0",
+    find: " and (h.inbox > 0) is not true",
     replace: "",
     tests: [sql]
   },
@@ -170,7 +170,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an execution is given back by an instance that does not have it (SQL)",
     file: owners,
-    find: "and h.owner = g.owner",
+    find: " and h.owner = any(array[g.owner])",
     replace: "",
     tests: [sql]
   },
@@ -202,8 +202,8 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance with a new name gets what others have taken (SQL)",
     file: owners,
-    find: "and h.owner = $",
-    replace: "or h.owner = $",
+    find: "former} returning h.uuid",
+    replace: "former} or true returning h.uuid",
     tests: [sql]
   },
   {

@@ -56,6 +56,14 @@ export const summaryFrom = (row: StoredSummary): ExecutionSummary.ExecutionSumma
     failure: { tag: row.failure_tag, ...(row.failure_path !== null && { path: row.failure_path }) }
   }),
   ...(row.wake_at !== null && row.wake_at > 0 && { wakeAt: Number(row.wake_at) }),
+  // The former release leaves these columns as they were.
+  ...(row.step !== null && row.step_path !== null && !row.settled && { step: { name: row.step, path: row.step_path } }),
+  ...(row.waits_for !== null &&
+    (row.status === "paused" || row.direction === "backward") &&
+    !row.settled && {
+      waitsFor: row.waits_for,
+      ...(row.waiting_since !== null && { waitingSince: Number(row.waiting_since) })
+    }),
   revision: row.revision,
   settled: row.settled,
   createdAt: Number(row.created_at),

@@ -57,7 +57,7 @@ export const make = (
     find: (...question) => long(statements.find(...question)),
     census: long(statements.census),
     forget: long(statements.forget),
-    remove: (uuids) => long(statements.remove(uuids)),
-    over: (before, limit) => long(statements.over(before, limit))
+    remove: (uuid) => long(statements.remove(uuid)),
+    purge: (...request) => long(statements.purge(...request))
   }
 }

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { GiveBackRequest, Held } from "../../ports/Leases.ts"
 import * as SagaInbox from "../../ports/SagaInbox.ts"
-import { type Statement, type TableNames, uuidsOf, whole } from "./SqlStatements.ts"
+import { isKey, type Statement, type TableNames, uuidsOf, whole } from "./SqlStatements.ts"
 
 /** A row of `saga_inbox`. The input is JSON text. */
 export interface InboxRow {
@@ -122,14 +122,16 @@ const leasing = (
     ),
   adopt: (owner, former, uuids) =>
     uuidsOf(sql<{ readonly uuid: string }>`with adopted as (
-                update ${execution} h set owner = ${owner}
-                where h.uuid = any(${uuids}::uuid[]) and h.owner = ${former} returning h.uuid
+                update ${execution} h set owner = ${owner} from unnest(${uuids}::uuid[]) as k (uuid)
+                where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.owner = ${former} returning h.uuid
               ), ended as (
                 delete from ${instance} where id = ${former}
               )
-              select h.uuid from ${execution} h
-              where h.uuid = any(${uuids}::uuid[]) and h.owner is distinct from ${owner}
-                and h.uuid not in (select uuid from adopted)`),
+              select h.uuid from unnest(${uuids}::uuid[]) as k (uuid)
+              cross join lateral (
+                select uuid from ${execution} x where x.uuid = k.uuid and x.owner is distinct from ${owner} limit 1
+              ) h
+              where h.uuid not in (select uuid from adopted)`),
   release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),
   forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
 })
@@ -142,7 +144,7 @@ const claiming = (
   const current = (holds: ReadonlyArray<Held>) =>
     sql`select k.uuid from unnest(${holds.map(({ uuid }) => uuid)}::uuid[],
           ${holds.map(({ revision }) => revision)}::int[]) as k (uuid, revision)
-        where not exists (select from ${event} e where e.uuid = k.uuid and e.revision = k.revision + 1)`
+        where not exists (select from ${event} e where e.uuid = k.uuid and e.revision = k.revision + 1 offset 0)`
   return {
     claim: ({ dueBy, except, fingerprints, holds, limit, owner, sparing }) =>
       Effect.map(
@@ -159,7 +161,8 @@ const claiming = (
                   )
                 order by h.wake_at limit ${limit} for update of h skip locked
               ), given as (
-                update ${execution} h set owner = ${owner}, wake_at = 0 from due where h.uuid = due.uuid
+                update ${execution} h set owner = ${owner}, wake_at = 0 from due
+                where ${isKey(sql, sql`h.uuid`, sql`due.uuid`)}
                 returning h.uuid, due.due_at
               )
               select uuid, due_at as "dueAt" from given union all (
@@ -171,7 +174,8 @@ const claiming = (
         })
       ),
     disown: (owner, uuids) =>
-      Effect.asVoid(sql`update ${execution} set owner = null where uuid = any(${uuids}::uuid[]) and owner = ${owner}`),
+      Effect.asVoid(sql`update ${execution} h set owner = null from unnest(${uuids}::uuid[]) as k (uuid)
+              where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.owner = ${owner}`),
     take: (uuid, owner, wakeAt, sparing) =>
       Effect.map(
         // The row is locked before it is read: of two that come at once the second sees the owner that the first has made.
@@ -179,7 +183,7 @@ const claiming = (
                   select uuid, owner, wake_at from ${execution} where uuid = ${uuid}::uuid for update
                 ), taken as (
                   update ${execution} h set owner = ${owner}, wake_at = ${whole(wakeAt)} from seen
-                  where h.uuid = seen.uuid and not (seen.wake_at is not distinct from 0 and (exists (
+                  where h.uuid = ${uuid}::uuid and not (seen.wake_at is not distinct from 0 and (exists (
                     select from ${instance} i
                     where i.id = seen.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
                   ) ${sparing === undefined ? sql`` : sql`or seen.owner <> all(${sparing}::text[])`}))
@@ -189,22 +193,24 @@ const claiming = (
         ([row]) => row?.owner
       ),
     lost: (owner, uuids) =>
-      uuidsOf(sql<{ readonly uuid: string }>`select uuid from ${execution}
-                where uuid = any(${uuids}::uuid[]) and owner <> ${owner}`),
+      uuidsOf(sql<{ readonly uuid: string }>`select h.uuid from unnest(${uuids}::uuid[]) as k (uuid)
+                cross join lateral (
+                  select uuid from ${execution} x where x.uuid = k.uuid and x.owner <> ${owner} limit 1
+                ) h`),
     giveBack: (requests) =>
       // The revision is that of the facts: a write that changes nothing in the summary leaves it as it is.
-      uuidsOf(sql<{ readonly uuid: string }>`with given as (
-                update ${execution} h set owner = null, wake_at = g.wake_at
-                from json_to_recordset(${JSON.stringify(requests.map(givenBack))}::json)
+      uuidsOf(sql<{ readonly uuid: string }>`with unwritten as materialized (
+                select * from json_to_recordset(${JSON.stringify(requests.map(givenBack))}::json)
                   as g (uuid uuid, owner text, revision int, wake_at bigint)
-                where h.uuid = any(${requests.map(({ uuid }) => uuid)}::uuid[]) and h.uuid = g.uuid
-                  and h.owner = g.owner and coalesce(h.inbox, 0) = 0
-                  and not exists (select from ${event} e where e.uuid = g.uuid and e.revision = g.revision + 1)
+                where not exists (select from ${event} e where e.uuid = g.uuid and e.revision = g.revision + 1 offset 0)
+              ), given as (
+                update ${execution} h set owner = null, wake_at = g.wake_at from unwritten g
+                where ${isKey(sql, sql`h.uuid`, sql`g.uuid`)} and h.owner = any(array[g.owner]) and (h.inbox > 0) is not true
                 returning h.uuid
               )
               select uuid from given union all
               select g.uuid from unnest(${requests.map(({ uuid }) => uuid)}::uuid[]) as g (uuid)
-              where not exists (select from ${execution} h where h.uuid = g.uuid)`)
+              where not exists (select from ${execution} h where h.uuid = g.uuid offset 0)`)
   }
 }
 
@@ -218,16 +224,20 @@ const givenBack = ({ owner, revision, uuid, wakeAt }: GiveBackRequest) => ({
 /** Before the uuid in a notification of an input. A notification of a change is the uuid alone. */
 export const ofInput = "input "
 
+/** Inputs that one statement looks at. */
+const maxReminded = 1_000
+
 const inboxOf = (
   sql: SqlClient.SqlClient,
   { execution, inbox }: TableNames,
   channel: string
 ): Pick<OwnershipStatements, "submit" | "inbox" | "remind"> => ({
-  // The uuids are an array, so that no plan begins with the executions.
+  // The limit is a parameter: the planner does not expect that many rows of a table that is nearly empty.
   remind: (now) =>
-    Effect.asVoid(sql`update ${execution} set claimable = true, wake_at = least(wake_at, ${whole(now)})
-              where uuid = any(array(select uuid from ${inbox} order by uuid limit 1000)) and inbox > 0 and not settled
-                and (not claimable or wake_at is null or wake_at > ${whole(now)})`),
+    Effect.asVoid(sql`with waiting as materialized (select uuid from ${inbox} order by uuid limit ${maxReminded})
+              update ${execution} h set claimable = true, wake_at = least(h.wake_at, ${whole(now)}) from waiting w
+              where ${isKey(sql, sql`h.uuid`, sql`w.uuid`)} and (h.inbox > 0) is true and not h.settled
+                and (not h.claimable or h.wake_at is null or h.wake_at > ${whole(now)})`),
   submit: ({ actor, at, id, input, reason, uuid }) =>
     Effect.map(
       sql<{ readonly settled: boolean; readonly added: boolean; readonly full: boolean }>`with head as (
@@ -254,15 +264,17 @@ const inboxOf = (
         return row.added ? "stored" : row.full ? "full" : "known"
       }
     ),
-  inbox: (uuids, maxBytes) => sql`select uuid, id, input, actor, reason, at from ${inbox}
-          where uuid = any(${uuids}::uuid[]) ${
-            maxBytes === undefined
-              ? sql``
-              : sql`and uuid in (select uuid from (
+  inbox: (uuids, maxBytes) => {
+    const asked = sql`unnest(${uuids}::uuid[]) as k (uuid)`
+    const rows = sql`cross join lateral (select * from ${inbox} x where x.uuid = k.uuid offset 0) i`
+    const chosen =
+      maxBytes === undefined
+        ? asked
+        : sql`(select uuid from (
                   select uuid, sum(bytes) over (order by first, uuid) - bytes as before from (
-                    select uuid, min(at) as first, sum(octet_length(input)) as bytes from ${inbox}
-                    where uuid = any(${uuids}::uuid[]) group by uuid
+                    select k.uuid, min(i.at) as first, sum(octet_length(i.input)) as bytes from ${asked} ${rows} group by k.uuid
                   ) each_inbox
-                ) in_turn where before < ${maxBytes})`
-          } order by at, id`
+                ) in_turn where before < ${maxBytes}) k`
+    return sql`select i.uuid, i.id, i.input, i.actor, i.reason, i.at from ${chosen} ${rows} order by i.at, i.id`
+  }
 })

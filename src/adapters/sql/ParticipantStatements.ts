@@ -13,7 +13,7 @@ import type {
   Transaction,
   TransactionStatus
 } from "../../ports/ParticipantStore.ts"
-import { type Statement, uuidsOf, whole } from "./SqlStatements.ts"
+import { isKey, type Statement, uuidsOf, whole } from "./SqlStatements.ts"
 import type { Tables } from "./SqlTables.ts"
 
 /** All records that a unit writes. */
@@ -67,6 +67,10 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
     rejected: sql`status = 'rejected'`
   }
 
+  // With a service that is the same for all keys, the planner would read all rows of the service.
+  const keysOf = (service: string, uuids: ReadonlyArray<string>) =>
+    sql`unnest(${uuids.map(() => service)}::text[], ${uuids}::uuid[]) as k (service, uuid)`
+
   return {
     // A row that exists is locked and not changed; a missing row is inserted, for this transaction only. In one
     // order everywhere, so that no two units wait for each other.
@@ -83,13 +87,17 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
     // A statement of its own: together with the lock it would see the rows from before the wait.
     read: ({ messages, service, transactions }) =>
       Effect.map(
+        // Joins that the planner has no choice about: it would read all records of the service, as there is often only one.
         sql<Stored>`select (
-                select coalesce(json_agg(t), '[]') from ${transaction} t
-                where t.service = ${service} and t.uuid = any(${transactions}::uuid[])
+                select coalesce(json_agg(t), '[]') from unnest(${transactions}::uuid[]) as k (uuid) cross join lateral (
+                  select * from ${transaction} x where x.service = ${service} and x.uuid = k.uuid limit 1
+                ) t
               ) as transactions, (
                 select coalesce(json_agg(b), '[]') from (
-                  select * from ${barrier} where service = ${service} and id = any(${messages}::text[])
-                  order by id ${transactions.length === 0 ? sql`for update` : sql``}
+                  select * from unnest(${messages}::text[]) as m (id) order by id
+                ) k cross join lateral (
+                  select * from ${barrier} x where x.service = ${service} and x.id = k.id
+                  ${transactions.length === 0 ? sql`for update` : sql`limit 1`}
                 ) b
               ) as barriers`,
         ([row]) => row ?? { transactions: [], barriers: [] }
@@ -97,7 +105,8 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
     write: (service, { barriers, known, transactions, unused }) =>
       Effect.map(
         sql<{ readonly id: string }>`with dropped as (
-                delete from ${transaction} where service = ${service} and uuid = any(${unused}::uuid[])
+                delete from ${transaction} t using ${keysOf(service, unused)}
+                where ${isKey(sql, sql`t.service`, sql`k.service`)} and ${isKey(sql, sql`t.uuid`, sql`k.uuid`)}
               ), kept as (
                 insert into ${transaction} (service, uuid, coordinator, status, not_after, heuristic, updated_at)
                 select ${service}, uuid, coordinator, status, "notAfter", heuristic, "updatedAt"
@@ -135,27 +144,32 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
       ),
     purge: ({ before, limit, service }) =>
       uuidsOf(sql<{ readonly uuid: string }>`with gone as (
-                select uuid from ${transaction} t
+                select service, uuid from ${transaction} t
                 where service = ${service} and status in ('committed', 'rejected') and not_after < ${whole(before)}
                   and (status = 'committed' or not exists (
                     select from ${barrier} b where b.service = t.service and b.transaction_uuid = t.uuid and b.open
+                    offset 0
                   ))
                 order by not_after limit ${limit} for update skip locked
               )
-              delete from ${transaction} t using gone where t.service = ${service} and t.uuid = gone.uuid
+              delete from ${transaction} t using gone
+              where ${isKey(sql, sql`t.service`, sql`gone.service`)} and ${isKey(sql, sql`t.uuid`, sql`gone.uuid`)}
               returning t.uuid`),
     purgeBarriers: (service, transactions) =>
       Effect.asVoid(
-        sql`delete from ${barrier} where service = ${service} and transaction_uuid = any(${transactions}::uuid[])`
+        sql`delete from ${barrier} b using ${keysOf(service, transactions)}
+              where ${isKey(sql, sql`b.service`, sql`k.service`)} and ${isKey(sql, sql`b.transaction_uuid`, sql`k.uuid`)}`
       ),
     purgeAlone: ({ alone, limit, service }) =>
       Effect.map(
         sql`with gone as (
-                select id from ${barrier}
+                select service, id from ${barrier}
                 where service = ${service} and transaction_uuid is null and not_after < ${whole(alone)}
                 order by not_after limit ${limit} for update skip locked
               )
-              delete from ${barrier} b using gone where b.service = ${service} and b.id = gone.id returning b.id`,
+              delete from ${barrier} b using gone
+              where ${isKey(sql, sql`b.service`, sql`gone.service`)} and ${isKey(sql, sql`b.id`, sql`gone.id`)}
+              returning b.id`,
         (rows) => rows.length
       )
   }

@@ -7,7 +7,7 @@ import * as Setting from "../../ports/Setting.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import * as SqlConnections from "./SqlConnections.ts"
 import { again, causeOf, isRolledBack } from "./SqlErrors.ts"
-import { whole } from "./SqlStatements.ts"
+import { isKey, whole } from "./SqlStatements.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 export interface SqlDeadLettersOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
@@ -19,6 +19,9 @@ const decode = Schema.decodeUnknownEffect(Schema.Array(Port.DeadLetter))
 
 /** A text in Postgres cannot contain the character 0, and a sender may send it. */
 const storable = (text: string): string => text.replaceAll("\0", "\ufffd")
+
+/** How many a new one removes, at most: more than one are too many only after `keep` was made smaller. */
+const dropped = 100
 
 const make = (
   client: SqlClient.SqlClient,
@@ -46,7 +49,9 @@ const make = (
                 ${whole(size)}, ${sha256})
               returning id
             )
-            delete from ${table} where id <= (select id from kept) - ${keep}::bigint`
+            delete from ${table} t using (
+              select id from ${table} where id <= (select id from kept) - ${keep}::bigint order by id limit ${dropped}
+            ) old where ${isKey(sql, sql`t.id`, sql`old.id`)}`
         )
       ),
     list: ({ limit = 100 } = {}) =>

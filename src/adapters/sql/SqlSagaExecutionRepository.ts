@@ -68,8 +68,8 @@ interface Row extends Statements.EventRow {
 /** How many summaries this process remembers. A summary that is not remembered is written again with the next write. */
 const maxSummaries = 100_000
 
-/** How many settled executions one statement removes. */
-const purgeBatch = 500
+/** How many settled executions one statement removes: one that takes long may be cut off. */
+const purgeBatch = 2_000
 
 const purgeEvery: Duration.Input = "1 minute"
 
@@ -315,10 +315,13 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
   })
 
   const purge = Effect.gen(function* () {
+    const before = clock.currentTimeMillisUnsafe() - retention
+    // From where the last batch has ended: the index still has the entries of what was removed.
+    let from = Number.NEGATIVE_INFINITY
     while (true) {
-      const uuids = yield* statements.over(clock.currentTimeMillisUnsafe() - retention, purgeBatch)
-      if (uuids.length > 0) yield* statements.remove(uuids)
-      if (uuids.length < purgeBatch) break
+      const { count, until } = yield* statements.purge(before, from, purgeBatch)
+      if (count < purgeBatch) break
+      from = until === null ? from : Number(until)
     }
     yield* statements.forget
   }).pipe(
@@ -344,7 +347,7 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       if (uuid === undefined) return Effect.void
       summaries.delete(uuid)
       // A write in between takes the revision of the fence: then the statement is tried again.
-      const remove = Effect.retry(statements.remove([uuid]), {
+      const remove = Effect.retry(statements.remove(uuid), {
         while: (error) => isTaken(error) || isRolledBack(error),
         times: 100
       })

@@ -13,6 +13,15 @@ export const uuidsOf = (rows: Statement<ReadonlyArray<{ readonly uuid: string }>
 export const whole = (millis: number): bigint =>
   BigInt(Math.trunc(Math.max(-8.64e15, Math.min(8.64e15, Number.isNaN(millis) ? 0 : millis))))
 
+/**
+ * The condition that a column has the value of a key, for `update` and `delete` of rows whose keys come from a list. It leaves
+ * the planner nothing but to look each key up in an index: an array is compared by no other kind of join, and the second part,
+ * which always holds, makes the planner expect few keys. A plain `=` gets a plan, made while the table is nearly empty and
+ * kept by its connection, that reads the whole table for ever.
+ */
+export const isKey = (sql: SqlClient.SqlClient, column: Sql.Fragment, key: Sql.Fragment): Sql.Fragment =>
+  sql`${column} = any(array[${key}]) and (${key} is not null)::int = 1`
+
 type TableName = ReturnType<SqlClient.SqlClient>
 
 /** The names of the tables of executions, as parts of statements. */

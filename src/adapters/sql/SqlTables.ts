@@ -176,6 +176,27 @@ export const executions = (tables: Tables) => ({
       at bigint not null,
       primary key (uuid, id)
     )`
+  }),
+  /**
+   * Only adds columns that may be null, and indexes: the former release works on beside this one. `settled_at` is null until
+   * the execution is settled, and in rows of the former release also after that: an index on `updated_at` would cost an entry
+   * in every index with each write of the row. Later releases fill `attributes`, `trace` and `signals`.
+   */
+  "0003_stored": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    const execution = t("saga_execution")
+    yield* sql`alter table ${execution} add column step text, add column step_path text, add column waits_for text,
+      add column waiting_since bigint, add column settled_at bigint, add column attributes jsonb, add column trace text,
+      add column signals text[]`
+    yield* sql`create index ${index("saga_execution", "listed")} on ${execution}
+      (saga, status, settled, created_at desc, uuid desc)`
+    yield* sql`create index ${index("saga_execution", "user")} on ${execution} (user_name, created_at desc, uuid desc)
+      where user_name is not null`
+    yield* sql`create index ${index("saga_execution", "unsettled")} on ${execution} (saga, fingerprint) where not settled`
+    yield* sql`create index ${index("saga_execution", "over")} on ${execution} (settled_at) where settled_at is not null`
+    yield* sql`create index ${index("saga_execution", "former")} on ${execution} (created_at)
+      where settled and settled_at is null`
   })
 })
 

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
-import { type Statement, type TableNames, withFixedText } from "./SqlStatements.ts"
+import { isKey, type Statement, type TableNames, withFixedText } from "./SqlStatements.ts"
 
 // ---- rows ------------------------------------------------------------------------------------------------------
 
@@ -107,7 +107,9 @@ export const writing = (
         direction = excluded.direction, decision = excluded.decision, commit_state = excluded.commit_state,
         parked = excluded.parked, failure_tag = excluded.failure_tag, failure_path = excluded.failure_path,
         revision = excluded.revision, settled = excluded.settled, claimable = excluded.claimable or ${waiting} > 0,
-        owner = excluded.owner, wake_at = excluded.wake_at, updated_at = excluded.updated_at, inbox = ${left}`
+        owner = excluded.owner, wake_at = excluded.wake_at, updated_at = excluded.updated_at, step = excluded.step,
+        step_path = excluded.step_path, waits_for = excluded.waits_for, waiting_since = excluded.waiting_since,
+        settled_at = excluded.settled_at, inbox = ${left}`
   const isTaken = (head: Fragment, owner: Fragment) => sql`${head}.wake_at = 0 and exists (
           select from ${instance} i where i.id = ${head}.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
         )`
@@ -146,17 +148,19 @@ export const writing = (
                       select count(*) from ${inbox} i where i.uuid = f.uuid and i.id = any(f.reads)
                     ) as unread, f.takes is not null and ${isTaken(sql`h`, sql`f.takes`)} as taken
                   from (
+                    select * from ${effectsOf(effects)} order by uuid
+                  ) f cross join lateral (
                     select x.uuid, coalesce(x.inbox, 0) as inbox, x.owner, x.wake_at from ${execution} x
-                    where x.uuid = any(${effects.map(({ uuid }) => uuid)}::uuid[]) order by x.uuid for update
-                  ) h join ${effectsOf(effects)} on f.uuid = h.uuid
+                    where x.uuid = f.uuid for update
+                  ) h
                 ) b where unread or taken
               )`
   const goneOf = (effects: ReadonlyArray<InboxEffect>) =>
     effects.length === 0
       ? sql``
       : sql`, gone as (
-                delete from ${inbox} i using ${effectsOf(effects)}
-                where i.uuid = f.uuid and i.id = any(f.reads) and i.uuid in (select uuid from written)
+                delete from ${inbox} i using ${effectsOf(effects)} join written w on w.uuid = f.uuid
+                where ${isKey(sql, sql`i.uuid`, sql`f.uuid`)} and i.id = any(f.reads)
                 returning i.uuid
               )`
   const left = sql`coalesce(x.inbox, 0) - (select count(*)::int from gone g where g.uuid = x.uuid)`
@@ -199,7 +203,9 @@ export const writing = (
               ) ${blockedOf(writes.inbox)}, named as (
                 insert into ${name} (name, uuid, start_key, saga, context_hash)
                 select name, uuid, "startKey", saga, "contextHash" from given
-                where uuid not in (select g.uuid from given g join ${name} using (name))
+                where uuid not in (
+                  select g.uuid from given g where exists (select from ${name} n where n.name = g.name offset 0)
+                )
                 on conflict do nothing returning name
               ), refused as (
                 select uuid from given where name not in (select name from named)
@@ -223,11 +229,17 @@ export const writing = (
           unread: new Set(rows.flatMap(({ unread, uuid }) => (unread ? [uuid] : [])))
         })
       ),
-    writeIds: (places) => sql`select e.uuid, e.write_id as "writeId" from ${event} e
-          join unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
-            as i (uuid, revision) on e.uuid = i.uuid and e.revision = i.revision`,
-    names: (names) => sql`select name, uuid, start_key as "startKey", saga, context_hash as "contextHash", outcome
-          from ${name} where name = any(${names}::text[])`
+    writeIds: (places) => sql`select e.uuid, e.write_id as "writeId"
+          from unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
+            as k (uuid, revision)
+          cross join lateral (
+            select uuid, write_id from ${event} e where e.uuid = k.uuid and e.revision = k.revision limit 1
+          ) e`,
+    names: (
+      names
+    ) => sql`select n.name, n.uuid, n.start_key as "startKey", n.saga, n.context_hash as "contextHash", n.outcome
+          from unnest(${names}::text[]) as k (name)
+          cross join lateral (select * from ${name} x where x.name = k.name limit 1) n`
   }
 }
 
@@ -261,5 +273,10 @@ const columnsOf = ({ claimable, closes, owner, summary, takes, wakeAt }: Summary
   wake_at: wakeAt,
   created_at: summary.createdAt,
   updated_at: summary.updatedAt,
+  settled_at: summary.settled ? summary.updatedAt : undefined,
+  step: summary.step?.name,
+  step_path: summary.step?.path,
+  waits_for: summary.waitsFor,
+  waiting_since: summary.waitingSince,
   inbox: takes ? (closes ? 2 : 1) : closes ? 0 : undefined
 })

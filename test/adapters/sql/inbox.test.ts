@@ -1,13 +1,12 @@
 /**
- * C16 and C20 on a database: what the inbox costs executions that have none, that its statements use indexes, that a writer
- * and a sender meet at the row of the execution, and that the former release works on beside this one.
+ * C16 and C20 on a database: what the inbox costs executions that have none, that a writer and a sender meet
+ * at the row of the execution, and that the former release works on beside this one.
  */
 import { assert, describe, it, layer as withLayer } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import { SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
-import { postgres } from "../../../src/adapters/sql/SagaExecutionStatements.ts"
 import * as SqlConnections from "../../../src/adapters/sql/SqlConnections.ts"
 import * as SqlTables from "../../../src/adapters/sql/SqlTables.ts"
 import type { SagaExecution } from "../../../src/execution/view/SagaExecution.ts"
@@ -72,57 +71,6 @@ for (const { layer, name, schema } of databases("inbox")) {
           all.map((_, i) => (i === 3 ? "Failure" : "Success"))
         )
         assert.strictEqual((yield* load(all[3]!.uuid)).revision, 1)
-      })
-    )
-
-    it.effect("C16 C20 the statements of the inbox, of owners and of the retention use indexes", () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const schema = schemaOf("plans")
-        yield* Layer.build(dropping(schema))
-        const { recorded, statements } = recording()
-        const { claim, giveBack, inbox, store, submit } = yield* recorded(repositoryOf(schema))
-        const t = (table: string) => sql(`${schema}.${table}`)
-        yield* sql`insert into ${t("saga_execution")} (uuid, saga, fingerprint, status, direction, commit_state, parked,
-            revision, settled, claimable, owner, wake_at, created_at, updated_at)
-          select gen_random_uuid(), 'Order', 'f', 'finished', 'forward', 'committed', false, 3, true, false, null, null, n, n
-          from generate_series(1, 20000) as n`
-        yield* sql`insert into ${t("saga_event")} (uuid, revision, write_id, facts)
-          select uuid, n, 'w', '[]' from ${t("saga_execution")}, generate_series(1, 3) as n`
-        yield* sql`insert into ${t("saga_inbox")} (uuid, id, input, at) select uuid, 'x', '{}', 0 from ${t("saga_execution")}`
-        for (const table of ["saga_execution", "saga_event", "saga_inbox"]) yield* sql`analyze ${t(table)}`
-        const held = yield* store(Sample.started(Sample.created()), { owner: "a" })
-        const other = yield* store(Sample.paused(held), { wakeAt: Sample.time })
-        statements.length = 0
-        yield* Effect.gen(function* () {
-          const request = { now: Sample.time, leaseMillis: minute, limit: 10 }
-          yield* submit(input(other, "x"))
-          yield* inbox(other.uuid)
-          yield* claim({ ...request, owner: "a", holds: [] })
-          yield* claim({ ...request, owner: "a", holds: [held] })
-          yield* claim({ ...request, owner: "a2", former: "a", holds: [other] })
-          yield* store(Sample.finished(other), { owner: "a2", reads: ["x"], closes: true })
-          yield* giveBack({ uuid: other.uuid, owner: "a2", revision: 3, wakeAt: Sample.time })
-          const { over } = postgres(sql, { of: (table) => `${schema}.${table}`, space: schema, schema })
-          for (const before of [0, 1_000]) assert.strictEqual((yield* over(before, 10)).length, before === 0 ? 0 : 10)
-        }).pipe(recorded)
-        const asked = statements.filter(([text]) => /saga_(execution|inbox)"/.test(text))
-        for (const part of [
-          "insert into .*saga_inbox",
-          "delete from .*saga_inbox",
-          "skip locked",
-          "owner = null",
-          "where settled"
-        ])
-          assert.isTrue(
-            asked.some(([text]) => new RegExp(part).test(text)),
-            part
-          )
-        for (const [text, values] of asked) {
-          const plan = yield* sql.unsafe<Record<string, string>>(`explain ${text}`, values)
-          const lines = plan.map((row) => Object.values(row)[0]).join("\n")
-          assert.notMatch(lines, /Seq Scan on saga_(execution|event|inbox)/, `${text}\n${lines}`)
-        }
       })
     )
 

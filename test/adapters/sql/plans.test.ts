@@ -1,0 +1,457 @@
+/**
+ * F9: every statement of executions, participants and dead letters finds its rows by an index. A connection keeps the plan of
+ * a statement, so the plan that is made while the tables are empty and without statistics has to be as good as any other.
+ */
+import { assert, layer as withLayer } from "@effect/vitest"
+import { Context, Effect, Layer } from "effect"
+import { SqlClient, Statement } from "effect/sql"
+import { DeadLetters } from "effect-saga"
+import { type SagaExecutionStatements, SqlDeadLetters } from "effect-saga/sql"
+import * as Participants from "../../../src/adapters/sql/ParticipantStatements.ts"
+import * as Executions from "../../../src/adapters/sql/SagaExecutionStatements.ts"
+import * as SqlConnections from "../../../src/adapters/sql/SqlConnections.ts"
+import * as SqlTables from "../../../src/adapters/sql/SqlTables.ts"
+import * as ExecutionSummary from "../../../src/ports/ExecutionSummary.ts"
+import * as Sample from "../../../src/testing/SampleExecutions.ts"
+import * as Uuid from "../../../src/wire/Uuid.ts"
+import { databases, schemaOf } from "../../fixtures/postgres.ts"
+
+type Statements = SagaExecutionStatements.SagaExecutionStatements["Service"]
+type Run = Effect.Effect<unknown, unknown>
+
+/** Some of the stored rows, to ask for. */
+interface Stored {
+  readonly running: ReadonlyArray<string>
+  readonly paused: ReadonlyArray<string>
+  readonly settled: ReadonlyArray<string>
+}
+
+const far = 9_000_000_000_000
+
+// ---- the statements --------------------------------------------------------------------------------------------
+
+const summary = (uuid: string, revision: number): Executions.SummaryRow => ({
+  summary: { ...ExecutionSummary.of(Sample.started(Sample.created({ uuid }))), revision },
+  claimable: true,
+  owner: "a",
+  wakeAt: 0,
+  announced: revision > 1,
+  closes: false,
+  takes: false
+})
+
+const event = (uuid: string, revision: number): Executions.EventRow => ({ uuid, revision, writeId: "w", facts: "[]" })
+
+const name = (uuid: string): Executions.NameRow => ({
+  name: `uuid ${uuid}`,
+  uuid,
+  startKey: null,
+  saga: "Order",
+  contextHash: "h"
+})
+
+const fresh = () => Array.from({ length: 20 }, () => Uuid.v7(Sample.time))
+
+/** Every filter of `find` alone, the usual pairs, and the page after one. */
+const filters: ReadonlyArray<ExecutionSummary.Filter> = [
+  {},
+  { saga: "Saga 1" },
+  { saga: "no such saga" },
+  { status: "paused" },
+  { status: "created" },
+  { saga: "Saga 1", status: "paused" },
+  { saga: "Saga 1", settled: false },
+  { settled: true },
+  { settled: false },
+  { parked: true },
+  { parked: false },
+  { parked: true, saga: "Saga 2" },
+  { user: "user 7", saga: "Saga 1", status: "paused" },
+  { user: "user 7" },
+  { startKey: "key 7" },
+  { createdBefore: 500 },
+  { createdAfter: 900 },
+  { saga: "Saga 1", createdBefore: 500, createdAfter: 400 }
+]
+
+const pageAfter: ExecutionSummary.Position = { createdAt: 450, uuid: "00000000-0000-4000-8000-000000000000" }
+
+const claim: Executions.ClaimQuery = {
+  owner: "a",
+  limit: 10,
+  dueBy: 10,
+  fingerprints: undefined,
+  holds: undefined,
+  except: [],
+  sparing: undefined
+}
+
+/** Each statement in all its forms. A statement that is missing here is an error of types, and of the test. */
+const executions: {
+  readonly [S in keyof Statements]: (statement: Statements[S], stored: Stored) => ReadonlyArray<Run>
+} = {
+  write: (write, { running }) => {
+    const next = { events: running.map((uuid) => event(uuid, 4)), summaries: running.map((uuid) => summary(uuid, 4)) }
+    const uuids = fresh()
+    return [
+      write({ events: running.map((uuid) => event(uuid, 4)), summaries: [] }),
+      write({ events: uuids.map((uuid) => event(uuid, 1)), summaries: uuids.map((uuid) => summary(uuid, 1)) }),
+      write(next),
+      write({ ...next, summaries: next.summaries.map((row) => ({ ...row, takes: true })) })
+    ]
+  },
+  writeFree: (writeFree, { paused, running }) => {
+    const uuids = fresh()
+    const started = { events: uuids.map((uuid) => event(uuid, 1)), summaries: uuids.map((uuid) => summary(uuid, 1)) }
+    const inbox = (rows: ReadonlyArray<string>) =>
+      rows.map((uuid) => ({ uuid, closes: true, takes: "a", reads: ["x1", "x2"] }))
+    const next = (rows: ReadonlyArray<string>) => ({
+      events: rows.map((uuid) => event(uuid, 4)),
+      summaries: rows.map((uuid) => summary(uuid, 4))
+    })
+    return [
+      writeFree({ ...started, names: uuids.map(name), inbox: [] }),
+      writeFree({ ...next(running), names: [], inbox: [] }),
+      writeFree({ ...next(paused), names: [], inbox: inbox(paused) })
+    ]
+  },
+  writeIds: (writeIds, { settled }) => [writeIds(settled.map((uuid) => ({ uuid, revision: 2 })))],
+  names: (names, { settled }) => [names(settled.map((uuid) => `uuid ${uuid}`))],
+  renew: (renew) => [renew("a", 60_000, true), renew("b", 60_000, false)],
+  adopt: (adopt, { running }) => [adopt("a#2", "a", running)],
+  claim: (claims, { paused, running }) => [
+    claims(claim),
+    claims({ ...claim, holds: [] }),
+    claims({
+      ...claim,
+      fingerprints: ["f1", "f2"],
+      holds: running.map((uuid) => ({ uuid, revision: 3 })),
+      except: paused,
+      sparing: ["a", "b"]
+    })
+  ],
+  disown: (disown, { running }) => [disown("gone", running)],
+  take: (take, { paused }) => [take(paused[0]!, "a", 0, undefined), take(paused[0]!, "a", 0, ["a", "b"])],
+  lost: (lost, { running }) => [lost("a", running)],
+  giveBack: (giveBack, { running }) => [
+    giveBack(running.map((uuid) => ({ uuid, owner: "gone", revision: 3, wakeAt: far })))
+  ],
+  submit: (submit, { paused }) => [
+    submit({ uuid: paused[0]!, id: "z", input: "{}", actor: null, reason: null, at: Sample.time })
+  ],
+  remind: (remind) => [remind(far + 1)],
+  inbox: (inbox, { paused }) => [inbox(paused), inbox(paused, 10_000)],
+  release: (release) => [release("a")],
+  forget: (forget) => [forget],
+  events: (events, { settled }) => [events(settled), events(settled.slice(0, 1))],
+  ended: (ended, { settled }) => [ended(settled, true), ended(settled, false)],
+  find: (find) => [
+    ...filters.map((filter) => find(filter, undefined, 101)),
+    ...filters.map((filter) => find(filter, pageAfter, 101))
+  ],
+  census: (census) => [census],
+  remove: (remove, { paused, settled }) => [remove(settled[0]!), remove(paused[0]!)],
+  purge: (purge) => [purge(300, Number.NEGATIVE_INFINITY, 20), purge(300, 200, 20)]
+}
+
+type Records = typeof Participants.ParticipantStatements.Service
+
+const service = "payments"
+
+const transaction = (uuid: string) => ({
+  uuid,
+  coordinator: "orders",
+  status: "pending" as const,
+  notAfter: far,
+  heuristic: false,
+  updatedAt: 1
+})
+
+const barrier = (id: string, transaction: string | undefined) => ({
+  id,
+  transaction,
+  coordinator: "orders",
+  request: "r",
+  status: 200 as const,
+  reply: "{}",
+  effect: "immediate" as const,
+  open: true,
+  notAfter: far,
+  createdAt: 1
+})
+
+const purge = { service, before: 300, alone: 300, limit: 20 }
+
+const participants: { readonly [S in keyof Records]: (statement: Records[S], stored: Stored) => ReadonlyArray<Run> } = {
+  lock: (lock, { settled }) => [
+    lock({ service, transactions: [...settled.slice(0, 2), ...fresh().slice(0, 2)], messages: [] })
+  ],
+  read: (read, { settled }) => [
+    read({ service, transactions: settled.slice(0, 2), messages: settled.slice(0, 2) }),
+    read({ service, transactions: [], messages: settled.slice(0, 2) })
+  ],
+  write: (write, { settled }) => {
+    const [known = "", unused = ""] = settled
+    const [uuid = ""] = fresh()
+    return [
+      write(service, {
+        transactions: [transaction(uuid), transaction(known)],
+        barriers: [barrier(uuid, uuid), barrier(known, known)],
+        known: [known],
+        unused: [unused]
+      })
+    ]
+  },
+  savepoint: () => [],
+  release: () => [],
+  rollBack: () => [],
+  find: (find) =>
+    (["pending", "reserved", "committed", "rejected"] as const).flatMap((status) => [
+      find({ service, status, before: far, limit: 20 }),
+      find({ service, status, before: far, after: "80000000-0000-4000-8000-000000000000", limit: 20 })
+    ]),
+  purge: (purges) => [purges(purge)],
+  purgeBarriers: (purges, { settled }) => [purges(service, settled)],
+  purgeAlone: (purges) => [purges(purge)]
+}
+
+// ---- rows by SQL -----------------------------------------------------------------------------------------------
+
+/** Times are the numbers of the rows, scaled to 1,000. */
+const fill = (schema: string, rows: number) => {
+  const at = `(n * 1000 / ${rows})`
+  return [
+    `insert into ${schema}.saga_execution (uuid, start_key, saga, fingerprint, status, direction, commit_state, user_name,
+        parked, revision, settled, claimable, owner, wake_at, created_at, updated_at, settled_at, inbox)
+      select gen_random_uuid(), 'key ' || n, 'Saga ' || n % 4, 'f' || n % 4, s.status, 'forward', 'none', 'user ' || n % 500,
+        n % 1000 = 3, 3, s.settled, not s.settled, case when s.status = 'running' then 'gone' end,
+        case s.status when 'running' then 0 when 'paused' then ${far} end, ${at}, ${at},
+        case when s.settled and n % 100 <> 5 then ${at} end, case when s.status = 'paused' and n % 20 = 0 then 10 end
+      from generate_series(0, ${rows - 1}) as n cross join lateral (
+        select case when n % 2000 = 7 then 'running' when n % 10 = 0 then 'paused' when n % 1000 = 3 then 'errored'
+          else 'finished' end as status, n % 2000 <> 7 and n % 10 <> 0 and n % 1000 <> 3 as settled
+      ) s`,
+    `insert into ${schema}.saga_event (uuid, revision, write_id, facts)
+      select uuid, r, 'w', '[]' from ${schema}.saga_execution, generate_series(1, 3) as r`,
+    `insert into ${schema}.saga_name (name, uuid, saga, context_hash)
+      select 'uuid ' || uuid, uuid, saga, 'h' from ${schema}.saga_execution`,
+    `insert into ${schema}.saga_inbox (uuid, id, input, at)
+      select uuid, 'x' || i, '{}', 0 from ${schema}.saga_execution, generate_series(1, 10) as i where inbox = 10`,
+    `insert into ${schema}.saga_instance (id, epoch, lease_until)
+      select 'instance ' || n, 1, now() + interval '1 hour' from generate_series(1, 3) as n`,
+    `insert into ${schema}.saga_transaction (service, uuid, coordinator, status, not_after, heuristic, updated_at)
+      select '${service}', uuid, 'orders', case when created_at % 100 = 1 then 'pending' when created_at % 100 = 2 then 'reserved'
+        when created_at % 100 = 3 then 'rejected' else 'committed' end, created_at, false, created_at
+      from ${schema}.saga_execution`,
+    `insert into ${schema}.saga_barrier (service, id, transaction_uuid, coordinator, request, status, reply, effect, open,
+        not_after, created_at)
+      select '${service}', uuid::text || case when r = 1 then '' else ':' || r end, case when r = 2 then uuid end, 'orders', 'r', 200,
+        '{}', 'immediate', false, created_at, created_at
+      from ${schema}.saga_execution, generate_series(1, 2) as r`,
+    `insert into ${schema}.saga_dead_letter (received_at, topic, sender, reason, size, sha256)
+      select n, 't', 's', 'r', 1, 'h' from generate_series(1, 10000) as n`
+  ]
+}
+
+const tables = [
+  "saga_execution",
+  "saga_event",
+  "saga_name",
+  "saga_inbox",
+  "saga_transaction",
+  "saga_barrier",
+  "saga_dead_letter"
+]
+
+// ---- plans -----------------------------------------------------------------------------------------------------
+
+interface Node {
+  readonly "Node Type": string
+  readonly "Relation Name"?: string
+  readonly "Shared Hit Blocks"?: number
+  readonly "Shared Read Blocks"?: number
+  readonly Plans?: ReadonlyArray<Node>
+}
+
+const scanned = (node: Node): ReadonlyArray<string> => [
+  // One row for each process: there a scan is as good as an index.
+  ...(node["Node Type"] === "Seq Scan" && node["Relation Name"] !== "saga_instance"
+    ? [node["Relation Name"] ?? ""]
+    : []),
+  ...(node.Plans ?? []).flatMap(scanned)
+]
+
+/** A part that writes and that no other part reads is not counted in the whole. */
+const pages = (node: Node): number =>
+  Math.max(
+    (node["Shared Hit Blocks"] ?? 0) + (node["Shared Read Blocks"] ?? 0),
+    (node.Plans ?? []).reduce((sum, part) => sum + pages(part), 0)
+  )
+
+const element = (value: unknown): string =>
+  value === null ? "null" : `"${String(value).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`
+
+/** A parameter as an argument of `execute`, whose types are those that the driver has said. */
+const literal = (value: unknown): string => {
+  if (value === null || value === undefined) return "null"
+  const text = Array.isArray(value) ? `{${value.map(element).join(",")}}` : String(value)
+  return `'${text.replaceAll("'", "''")}'`
+}
+
+/** A statement touches a few pages for each row that it reads, and for each index of a row that it writes. */
+const mostPages = 4_000
+
+/** It looks at a thousand inputs. */
+const mostReminded = 10_000
+
+/** A unit of work of a participant reads and writes two transactions and two answers. */
+const mostInUnit = 60
+
+/** Nobody asks for transactions that are over: only a suite does. */
+const isOver = /status = '(committed|rejected)' and updated_at/
+
+const mostOf = (text: string): number => {
+  if (isOver.test(text)) return Number.POSITIVE_INFINITY
+  if (text.startsWith("with waiting")) return mostReminded
+  return /json_agg|saga_transaction" as t|with dropped/.test(text) ? mostInUnit : mostPages
+}
+
+interface Seen {
+  readonly text: string
+  /** The pages that it may touch. */
+  readonly most: number
+  /** Tables that are read from end to end. */
+  readonly scanned: ReadonlyArray<string>
+  /** Pages that the statement has touched. */
+  readonly pages: number
+}
+
+/** Runs statements, and looks at the plans that their connection keeps for them. What they write is rolled back. */
+const plans = Effect.fn(function* (runs: ReadonlyArray<Run>) {
+  const sql = yield* SqlClient.SqlClient
+  const rolledBack = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+    Effect.gen(function* () {
+      let done: { readonly value: A } | undefined
+      const undone = Effect.flatMap(work, (value) => {
+        done = { value }
+        return Effect.fail("rolled back" as const)
+      })
+      const reason = yield* Effect.flip(sql.withTransaction(undone))
+      return done === undefined ? yield* Effect.fail(reason) : done.value
+    })
+  const seen: Array<Seen> = []
+  for (const run of runs) {
+    const recorded: Array<readonly [string, ReadonlyArray<unknown>]> = []
+    const transformer: Statement.Transformer = (self) =>
+      Effect.sync(() => {
+        recorded.push(self.compile())
+        return self
+      })
+    yield* rolledBack(Effect.provideService(run, Statement.CurrentTransformer, transformer))
+    for (const [text, values] of recorded) {
+      const prepared = yield* sql.unsafe<{ name: string }>(
+        "select name from pg_prepared_statements where statement = $1",
+        [text]
+      ).unprepared
+      assert.isAbove(prepared.length, 0, text)
+      // Several where an empty array has another type than a full one.
+      for (const { name } of prepared) {
+        const call = `"${name}"${values.length === 0 ? "" : `(${values.map(literal).join(", ")})`}`
+        const explain = sql.unsafe<Record<string, unknown>>(`explain (analyze, buffers, format json) execute ${call}`)
+        const [row] = yield* rolledBack(explain.unprepared)
+        const answer = Object.values(row!)[0]
+        const [{ Plan }] = typeof answer === "string" ? JSON.parse(answer) : answer
+        seen.push({
+          text,
+          most: mostOf(text),
+          scanned: scanned(Plan),
+          pages: pages(Plan)
+        })
+      }
+    }
+  }
+  return seen
+})
+
+const pick = (schema: string) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const of = (condition: string) =>
+      Effect.map(
+        sql.unsafe<{ uuid: string }>(
+          `select uuid from ${schema}.saga_execution where ${condition} order by created_at limit 20`
+        ).unprepared,
+        (rows) => (rows.length === 0 ? fresh() : rows.map(({ uuid }) => uuid))
+      )
+    return {
+      running: yield* of("status = 'running'"),
+      paused: yield* of("status = 'paused' and inbox = 10"),
+      settled: yield* of("settled")
+    } satisfies Stored
+  })
+
+/** All tables, in the transaction of the context. */
+const setUp = Effect.fnUntraced(function* (schema: string) {
+  for (const [module, list, migrations] of [
+    ["SqlSagaExecutionRepository", "saga_execution_migration", SqlTables.executions],
+    ["SqlParticipantStore", "saga_participant_migration", SqlTables.participants]
+  ] as const)
+    yield* SqlTables.setUp({ schema }, yield* SqlConnections.make(module, {}), { module, list, migrations })
+  return Context.get(yield* Layer.build(Layer.fresh(SqlDeadLetters.layer({ schema }))), DeadLetters.DeadLetters)
+})
+
+/** Every statement in every form, with the plan that it has now. */
+const lookOf = (
+  own: Statements,
+  records: Records,
+  letters: Context.Service.Shape<typeof DeadLetters.DeadLetters>,
+  schema: string
+) =>
+  Effect.flatMap(pick(schema), (stored) =>
+    plans([
+      ...Object.entries(executions).flatMap(([key, of]) => of(own[key as keyof Statements] as never, stored)),
+      ...Object.entries(participants).flatMap(([key, of]) => of(records[key as keyof Records] as never, stored)),
+      letters.record({ receivedAt: 1, topic: "t", sender: "s", reason: "r", size: 1, sha256: "h" }),
+      letters.list()
+    ])
+  )
+
+const check = (when: string, seen: ReadonlyArray<Seen>) => {
+  assert.isAbove(seen.length, 80)
+  for (const { most, pages, scanned, text } of seen) {
+    assert.deepStrictEqual(scanned, [], `${when}: ${text}`)
+    assert.isAtMost(pages, most, `${when}: ${text}`)
+  }
+}
+
+for (const { layer, name } of databases("plans")) {
+  const rows = name === "Postgres" ? 100_000 : 20_000
+  withLayer(layer, { timeout: "5 minutes", excludeTestServices: true })(`plans: ${name}`, (it) => {
+    it.effect("F9 every statement finds its rows by an index, whenever its plan is made", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const schema = schemaOf("plans")
+        const names = { of: (table: string) => `${schema}.${table}`, space: schema, schema }
+        const [own, records] = [Executions.postgres(sql, names), Participants.postgres(sql, names)]
+        assert.sameMembers(Object.keys(executions), Object.keys(own))
+        assert.sameMembers(Object.keys(participants), Object.keys(records))
+        // One transaction, so that nobody else sees the tables: a server may get statistics of all tables at any time.
+        const inside = Effect.gen(function* () {
+          const look = lookOf(own, records, yield* setUp(schema), schema)
+          yield* sql`set local plan_cache_mode = force_generic_plan`
+          check("on empty tables", yield* look)
+          for (const statement of fill(schema, rows)) yield* sql.unsafe(statement).unprepared
+          check("by the plan that was made on empty tables", yield* look)
+          yield* sql`set local plan_cache_mode = force_custom_plan`
+          check("without statistics", yield* look)
+          for (const table of tables) yield* sql.unsafe(`analyze ${schema}.${table}`).unprepared
+          check("with statistics", yield* look)
+          yield* sql`set local plan_cache_mode = force_generic_plan`
+          check("by the plan that is kept on full tables", yield* look)
+          return yield* Effect.fail("rolled back" as const)
+        })
+        assert.strictEqual(yield* Effect.flip(sql.withTransaction(Effect.scoped(inside))), "rolled back")
+      })
+    )
+  })
+}

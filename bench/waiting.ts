@@ -1,0 +1,196 @@
+/**
+ * What executions that wait for a remote reply cost (`WAITING_EXECUTIONS` of them, default 100,000): to insert them, starts
+ * beside them, what is sent again, and what a process does while nothing is due. The broker counts messages and answers none.
+ */
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Fiber, Layer, Redacted, Schema, Stream } from "effect"
+import { SqlClient, Statement } from "effect/sql"
+import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
+import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as RetrySchedule from "../src/execution/rules/RetrySchedule.ts"
+import type { Report } from "./run.ts"
+
+const url = process.env.SAGA_TEST_PG_URL ?? "postgres://postgres@127.0.0.1:5432/test"
+const schema = `bench_${Math.random().toString(36).slice(2, 10)}`
+const executions = Number(process.env.WAITING_EXECUTIONS ?? 100_000)
+const callers = 5_000
+
+const Approval = Saga.make("Approval", { context: { n: Schema.Int } }).pipe(
+  Saga.local("prepared", { success: Schema.Int, execute: ({ n }) => Effect.succeed(n), compensate: () => Effect.void }),
+  Saga.remote("approved", {
+    execute: { target: "people/approve", content: ({ n }) => ({ n }) },
+    success: Schema.Unknown,
+    timeout: "30 days"
+  }),
+  Saga.commit
+)
+
+const Local = Saga.make("Local", { context: { n: Schema.Int } }).pipe(
+  Saga.local("one", { success: Schema.Int, execute: ({ n }) => Effect.succeed(n) }),
+  Saga.local("two", { success: Schema.Int, execute: ({ n }) => Effect.succeed(n) }),
+  Saga.local("three", { success: Schema.Int, execute: ({ n }) => Effect.succeed(n) }),
+  Saga.commit
+)
+
+let published = 0
+const broker = Layer.succeed(
+  Broker.Broker,
+  Broker.Broker.of({ publish: () => Effect.sync(() => void published++), subscribe: () => Stream.never })
+)
+
+let statements = 0
+const counting = Layer.succeed(Statement.CurrentTransformer, (statement: Statement.Statement<unknown>) =>
+  Effect.sync(() => {
+    statements++
+    return statement
+  })
+)
+
+const manager = (options: Partial<SagaConfig.SagaConfigOptions>) =>
+  SagaManager.layer([Approval, Local]).pipe(
+    Layer.provide([
+      SagaConfig.layer({ service: "bench", ...options }),
+      SqlSagaExecutionRepository.layer({ schema }),
+      broker,
+      TransactionCommitter.layerNone
+    ]),
+    Layer.provide(counting),
+    Layer.fresh
+  )
+
+const database = PgClient.layer({ url: Redacted.make(url), maxConnections: 10 })
+
+// ---- measuring -------------------------------------------------------------------------------------------------
+
+const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
+
+const rounds = 5
+const millis = 2_000
+
+/** Sagas of three local steps that are started and end, a second. */
+const startsPerSecond = Effect.gen(function* () {
+  const rates: Array<number> = []
+  for (let round = 0; round < rounds; round++) {
+    let count = 0
+    const start = performance.now()
+    const one = Effect.gen(function* () {
+      while (performance.now() - start < millis)
+        yield* SagaManager.run(Local, { context: { n: count++ }, returnExecution: false })
+    })
+    yield* Effect.all(
+      Array.from({ length: 64 }, () => one),
+      { concurrency: "unbounded", discard: true }
+    )
+    rates.push((1_000 * count) / (performance.now() - start))
+  }
+  return median(rates)
+})
+
+const inserted = Effect.gen(function* () {
+  const start = performance.now()
+  yield* Effect.forEach(
+    Array.from({ length: executions }, (_, n) => n),
+    (n) => SagaManager.run(Approval, { context: { n }, pauseOnDisk: true, returnExecution: false }),
+    { concurrency: 512, discard: true }
+  )
+  return (performance.now() - start) / 1_000
+})
+
+/** Messages that the curve has in a window, for executions that were started evenly between two times. */
+const predicted = (from: number, to: number, since: number, until: number): number => {
+  const sample = 1_000
+  let due = 0
+  for (let i = 0; i < sample; i++) {
+    const at = from + ((to - from) * i) / sample
+    let { next } = RetrySchedule.around(at, since, RetrySchedule.defaults.resend, `${i}`)
+    for (; next <= until; due++) next = RetrySchedule.around(at, next, RetrySchedule.defaults.resend, `${i}`).next
+  }
+  return (due * executions) / sample
+}
+
+const eventReads = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const [row] = yield* sql<{ readonly reads: number }>`select (seq_scan + coalesce(idx_scan, 0))::float8 as reads
+    from pg_stat_user_tables where schemaname = ${schema} and relname = 'saga_event'`
+  return row?.reads ?? 0
+})
+
+const resending = Effect.gen(function* () {
+  const without = yield* startsPerSecond
+  const from = Date.now()
+  const insert = yield* inserted
+  const to = Date.now()
+  const beside = yield* startsPerSecond
+  const seconds = 15
+  const [since, before] = [Date.now(), published]
+  yield* Effect.sleep(`${seconds} seconds`)
+  const resent = (published - before) / seconds
+  return [
+    { case: "insert", ours: Number(insert.toFixed(1)), executions },
+    {
+      case: "start",
+      ours: Number((beside / without).toFixed(3)),
+      beside: Math.round(beside),
+      without: Math.round(without)
+    },
+    {
+      case: "resends",
+      ours: Math.round(resent),
+      predicted: Math.round(predicted(from, to, since, since + seconds * 1_000) / seconds)
+    }
+  ]
+})
+
+/** What a process makes while nothing is due. */
+const idle = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const seconds = 10
+  yield* Effect.sleep("5 seconds")
+  const [made, read, sent, cpu] = [statements, yield* eventReads(sql), published, process.cpuUsage()]
+  yield* Effect.sleep(`${seconds} seconds`)
+  const { system, user } = process.cpuUsage(cpu)
+  return {
+    statements: Number(((statements - made) / seconds).toFixed(1)),
+    loads: ((yield* eventReads(sql)) - read) / seconds,
+    resends: (published - sent) / seconds,
+    percent: Number(((system + user) / 10_000 / seconds).toFixed(2))
+  }
+})
+
+const waiting = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const quiet = yield* idle(sql)
+  const fibers = yield* Effect.forEach(
+    Array.from({ length: callers }, (_, n) => n),
+    (n) => Effect.forkChild(SagaManager.run(Approval, { context: { n } }), { startImmediately: true })
+  )
+  const waited = sql<{ readonly n: number }>`select count(*)::int as n from ${sql(`${schema}.saga_execution`)}
+    where status = 'paused'`
+  yield* Effect.repeat(Effect.andThen(Effect.sleep("200 millis"), waited), {
+    until: ([row]) => (row?.n ?? 0) >= executions + callers
+  })
+  const called = yield* idle(sql)
+  yield* Fiber.interruptAll(fibers)
+  return [
+    { case: "idle", ours: quiet.statements, loads: quiet.loads, resends: quiet.resends, percent: quiet.percent },
+    {
+      case: "callers",
+      ours: called.percent,
+      loads: called.loads,
+      resends: called.resends,
+      statements: called.statements
+    }
+  ]
+})
+
+const measure = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const busy = yield* Effect.provide(resending, manager({ maxPending: 2 * executions }))
+  const table = sql(`${schema}.saga_execution`)
+  yield* sql`update ${table} set wake_at = wake_at + 86400000, owner = null where status = 'paused'`
+  yield* sql`vacuum analyze ${table}`
+  const day = "1 day"
+  const rare = { initial: day, max: day, slowMax: day } as const
+  const still = yield* Effect.provide(waiting(sql), manager({ resend: rare }))
+  yield* sql`drop schema ${sql(schema)} cascade`
+  return { rows: [...busy, ...still] }
+})
+
+export const run = (): Promise<Report> => Effect.runPromise(Effect.provide(measure, database))

@@ -112,13 +112,12 @@ export class Admission {
   }
 
   /**
-   * How many more executions recovery may bring. They get places before new starts do (SPEC C13): where starts wait, a few may
-   * come although no place is free.
+   * How many more executions recovery may bring. They get places before new starts do (SPEC C13), so a few may come although
+   * none is free. Most have only something to send again, and need none.
    */
   get room(): number {
     const free = this.maxRunning - this.taken
-    const ahead = this.starts.length > 0 ? this.few : 0
-    return Math.min(Math.max(free, ahead) - this.queue.size, this.maxPending - this.held)
+    return Math.min(Math.max(free, this.few) - this.queue.size, this.maxPending - this.held)
   }
 
   /** A claim is worth its statements where there is room for so many. */

@@ -17,6 +17,8 @@ const poison = "test/orchestrator/poison.test.ts"
 const places = "test/orchestrator/places.test.ts"
 const unreadable = "test/adapters/sql/unreadable.test.ts"
 
+const waiting = "test/orchestrator/waiting.test.ts"
+
 export const recovery: ReadonlyArray<Mutant> = [
   // ---- C7 ------------------------------------------------------------------------------------------------------
   {
@@ -763,5 +765,45 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: "statements.ofClaim.inbox(mine, maxInboxBytes)",
     replace: "statements.ofClaim.inbox(mine)",
     tests: [unreadable]
+  },
+  {
+    rule: "C20",
+    what: "each execution that has only something to send again gets a runner (F8)",
+    file: "src/orchestrator/Recovery.ts",
+    find: "const isQuiet = given === undefined && active.isIdle(uuid)",
+    replace: "const isQuiet = false",
+    tests: [waiting]
+  },
+  {
+    rule: "C20",
+    what: "what has more to do than to send again gets no runner",
+    file: "src/orchestrator/Resends.ts",
+    find: "if (next !== state || ",
+    replace: "if (",
+    tests: ["test/orchestrator/outage.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "room that gets free waits for the next interval (F12)",
+    file: "src/orchestrator/Recovery.ts",
+    find: "        active.whenRoom(next.now)\n",
+    replace: "",
+    tests: [waiting]
+  },
+  {
+    rule: "C13",
+    what: "maxPending counts what only waits (F12)",
+    file: "src/orchestrator/Admission.ts",
+    find: "return this.slots.size - this.asleep",
+    replace: "return this.slots.size",
+    tests: [waiting]
+  },
+  {
+    rule: "C7",
+    what: "each execution that callers wait for is loaded in every round (F8)",
+    file: "src/orchestrator/Lookout.ts",
+    find: "Effect.catchTag(repository.ended(uuids, orPaused),",
+    replace: "Effect.catchTag(Effect.as(repository.ended(uuids, orPaused), uuids),",
+    tests: [waiting]
   }
 ]

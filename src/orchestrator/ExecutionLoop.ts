@@ -13,6 +13,7 @@ import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
 import { type Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
+import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
@@ -75,7 +76,7 @@ export const make = Effect.fnUntraced(function* (
   const repository = yield* SagaExecutionRepository
   const broker = yield* Broker.Broker
   const committer = yield* TransactionCommitter
-  const { relatedServices, schedule, service } = yield* SagaConfig
+  const { recoveryInterval, relatedServices, schedule, service } = yield* SagaConfig
   const policy: Policy = { schedule, ...(relatedServices !== undefined && { relatedServices }) }
   const record = Record.make({
     repository,
@@ -167,7 +168,7 @@ export const make = Effect.fnUntraced(function* (
           return turn(self, facts.at(-1)?.at ?? self.clock.currentTimeMillisUnsafe())
         })
       case "Await":
-        return Effect.flatMap(startAndAwait(self, act.work, act.wakeAt - now), (now) => turn(self, now))
+        return Effect.flatMap(startAndAwait(self, act.work, act.wakeAt), (now) => turn(self, now))
     }
   }
 
@@ -214,8 +215,8 @@ export const make = Effect.fnUntraced(function* (
     fiberContext
   })
 
-  /** Starts the work, and waits for the first piece that ends, for an input, or for `within` milliseconds. Gives the time. */
-  const startAndAwait = Effect.fnUntraced(function* (self: Run, work: Work, within: number) {
+  /** Starts the work, and waits for the first piece that ends, for an input, or until a time. Gives the time. */
+  const startAndAwait = Effect.fnUntraced(function* (self: Run, work: Work, until: number) {
     self.inFlight ??= yield* InFlightWork.make<StoreError>()
     const { inFlight } = self
     const scope = scopeOf(self)
@@ -230,7 +231,9 @@ export const make = Effect.fnUntraced(function* (
           )
         : inFlight.start(instruction, perform(scope, instruction))
     }
-    const finished = yield* inFlight.takeFinished(self.inbox, within)
+    const finished = yield* inFlight.takeFinished(self.inbox, until, (at) =>
+      SteadyClock.sleepUntil(self.clock, at, recoveryInterval)
+    )
     const now = self.clock.currentTimeMillisUnsafe()
     if (finished.joint !== undefined) {
       const mayBegin = self.inbox.stop === undefined && membership?.isAlive(now) !== false

@@ -145,6 +145,7 @@ class Supervisor implements ExecutionSupervisor {
   start(): Effect.Effect<void, never, Scope.Scope> {
     return Effect.gen({ self: this }, function* () {
       this.wakeUps = yield* WakeUps.make({
+        longest: this.options.recoveryInterval,
         fire: ({ since, uuid }) => Effect.sync(() => this.on(uuid, { _tag: "Due", since }))
       })
       yield* Effect.addFinalizer(() => this.close)

@@ -114,7 +114,11 @@ export class InFlightWork<E> {
   }
 
   /** Waits for the first work that ends, for an input or a stop, or until it is time to look at what is awaited elsewhere. */
-  takeFinished(inbox: Inbox, within: number): Effect.Effect<FinishedWork<E>> {
+  takeFinished(
+    inbox: Inbox,
+    until: number,
+    pause: (until: number) => Effect.Effect<void>
+  ): Effect.Effect<FinishedWork<E>> {
     const notify = () => Queue.offerUnsafe(this.finished, { keys: [], exit: Exit.succeed([]) })
     inbox.notify = notify
     if (inbox.inputs.length > 0 || inbox.stop === "asked" || inbox.stop === "over") notify()
@@ -126,9 +130,9 @@ export class InFlightWork<E> {
       }
       return finished
     })
-    if (within === Number.POSITIVE_INFINITY) return finished
+    if (until === Number.POSITIVE_INFINITY) return finished
     // Not a race: what has finished must not be lost to a timer that ends at the same moment.
-    const timer = Effect.andThen(Effect.sleep(Math.max(0, within)), Effect.sync(notify))
+    const timer = Effect.andThen(pause(until), Effect.sync(notify))
     return Effect.flatMap(Effect.forkChild(timer), (fiber) => Effect.tap(finished, Fiber.interrupt(fiber)))
   }
 }

@@ -13,6 +13,7 @@ import * as Loop from "../ports/Loop.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SagaOwnership from "../ports/SagaOwnership.ts"
 import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
+import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Uuid from "../wire/Uuid.ts"
 import * as DecisionConsumer from "./DecisionConsumer.ts"
@@ -36,7 +37,10 @@ import * as StoredInput from "./StoredInput.ts"
 import * as Takeover from "./Takeover.ts"
 
 /** The manager, and what stops with its scope. `hooks`: those of the own service, where it takes part. */
-export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, hooks: Hooks | undefined) {
+export const make = (sagas: ReadonlyArray<AnyCommitted>, hooks: Hooks | undefined) =>
+  Effect.flatMap(Clock.Clock, (clock) => Effect.provideService(live(sagas, hooks), Clock.Clock, SteadyClock.of(clock)))
+
+const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, hooks: Hooks | undefined) {
   const registry = yield* register(sagas)
   const repository = yield* SagaExecutionRepository
   const { enrols } = yield* TransactionCommitter
@@ -60,7 +64,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     look: Effect.sync(nextClaim.now)
   })
   const membership = yield* Scope.provide(join, joined)
-  const presence = new Presence(membership)
+  const presence = new Presence(membership, clock)
 
   const feed = yield* EventFeed.make
   const firstWrites = FirstWrites.make()
@@ -124,7 +128,7 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
     events: feed.events
   })
   yield* startBackground(sagas, { registry, bound, supervisor, membership, presence, nextClaim, clock, manager })
-  presence.begin(clock.currentTimeMillisUnsafe())
+  presence.begin()
   return manager
 })
 

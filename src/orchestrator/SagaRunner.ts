@@ -14,6 +14,7 @@ import * as Execution from "../execution/view/SagaExecution.ts"
 import type { Broker } from "../ports/Broker.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import { responding, started } from "./ExecutionInput.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
@@ -105,13 +106,15 @@ interface Parts {
   readonly registry: SagaRegistry.SagaRegistry
   readonly loop: ExecutionLoop.ExecutionLoop
   readonly policy: SagaInput.Policy
+  /** As in `SagaConfig`. */
+  readonly recoveryInterval: number
   /** What the steps require. */
   readonly services: Context.Context<never>
 }
 
 /** Drives an execution as far as it goes by itself, or with one input. */
 const drive = Effect.fnUntraced(function* (
-  { loop, policy, registry, services }: Parts,
+  { loop, policy, recoveryInterval, registry, services }: Parts,
   execution: SagaExecution,
   input?: SagaInput.SagaInput
 ): Effect.fn.Return<SagaExecution, SagaInput.Refusal | RunError> {
@@ -131,7 +134,7 @@ const drive = Effect.fnUntraced(function* (
   // An execution that waits for a time, and for nobody's answer, goes on when it has come.
   while (isOnlyDelayed(result)) {
     const since = yield* Clock.currentTimeMillis
-    yield* Effect.sleep(Math.max(0, result.wakeAt - since))
+    yield* SteadyClock.sleepUntil(yield* Clock.Clock, result.wakeAt, recoveryInterval)
     result = yield* Effect.provideContext(loop(result.execution, since, Inbox.make()), services)
   }
   for (const { done } of pending) yield* Effect.catchTag(Deferred.await(done), "Elsewhere", Effect.die) // has no owners
@@ -149,12 +152,13 @@ const failed = (execution: SagaExecution): Effect.Effect<SagaExecution, SagaFail
   execution.status === "errored" ? Effect.fail(failureOf(execution)) : Effect.succeed(execution)
 
 const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
-  const { relatedServices, schedule, service } = yield* SagaConfig
+  const { recoveryInterval, relatedServices, schedule, service } = yield* SagaConfig
   const committer = yield* TransactionCommitter
   const parts: Parts = {
     registry: yield* register(sagas),
     loop: yield* ExecutionLoop.make(() => undefined, undefined, undefined, Presence.always),
     policy: { schedule, ...(relatedServices !== undefined && { relatedServices }) },
+    recoveryInterval,
     services: yield* Effect.context<never>()
   }
 

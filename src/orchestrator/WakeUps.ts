@@ -1,6 +1,7 @@
 /** Looks at waiting executions again when their time has come. Each has one time; one sleeping fiber serves them all. */
 import { Clock, Effect, Latch, type Scope } from "effect"
 import * as Loop from "../ports/Loop.ts"
+import * as SteadyClock from "../ports/SteadyClock.ts"
 
 interface WakeUp {
   readonly uuid: string
@@ -16,6 +17,8 @@ export interface WakeUps {
 }
 
 export const make = Effect.fnUntraced(function* (options: {
+  /** After how many milliseconds the clock is looked at again, at the latest. */
+  readonly longest: number
   readonly fire: (wakeUp: WakeUp) => Effect.Effect<void>
 }): Effect.fn.Return<WakeUps, never, Scope.Scope> {
   const current = new Map<string, WakeUp>()
@@ -46,7 +49,7 @@ export const make = Effect.fnUntraced(function* (options: {
         yield* earlier.await
         earlier.closeUnsafe()
       } else if (next.at > now) {
-        yield* Effect.raceFirst(Effect.sleep(next.at - now), earlier.await)
+        yield* Effect.raceFirst(SteadyClock.sleepUntil(clock, next.at, options.longest), earlier.await)
         earlier.closeUnsafe()
       } else {
         pop(heap)

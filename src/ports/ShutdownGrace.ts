@@ -4,9 +4,7 @@
  * is for what must be done then: results are stored, interrupted work ends, connections are closed.
  */
 import { Clock, Context, Effect, Fiber, Layer } from "effect"
-
-/** The clock of the machine. */
-const realClock = Context.get(Context.empty(), Clock.Clock)
+import * as SteadyClock from "./SteadyClock.ts"
 
 /** Milliseconds at the end of the grace in which work is interrupted and may end. */
 const last = 1_000
@@ -61,7 +59,7 @@ export class ShutdownGrace {
 
   /** Nobody lets the time pass: the program ends as if it were killed. */
   get isCut(): boolean {
-    return this.clock !== realClock
+    return !SteadyClock.isReal(this.clock)
   }
 
   /**
@@ -91,7 +89,7 @@ export class ShutdownGrace {
 /** Waits for what a process does at its end, but not for long: a database or a broker may stand still. */
 export const briefly = (work: Effect.Effect<unknown>, millis: number = least): Effect.Effect<void> =>
   Effect.withFiber((fiber) =>
-    fiber.getRef(Clock.Clock) !== realClock
+    !SteadyClock.isReal(fiber.getRef(Clock.Clock))
       ? Effect.asVoid(work)
       : Effect.flatMap(Effect.forkDetach(work, { startImmediately: true }), (working) =>
           Effect.asVoid(Effect.timeoutOption(Fiber.await(working), millis))

@@ -4,6 +4,7 @@ import type { Mutant } from "./Mutant.ts"
 const absent = "test/execution/rules/absence.test.ts"
 const model = "test/ownership/model.test.ts"
 const away = "test/orchestrator/absence.test.ts"
+const clock = "test/orchestrator/SteadyClock.test.ts"
 const member = "test/ports/SagaOwnership.test.ts"
 
 export const absence: ReadonlyArray<Mutant> = [
@@ -27,16 +28,16 @@ export const absence: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a process that starts applies deadlines before it takes replies",
     file: "src/orchestrator/Presence.ts",
-    find: "return begunAt === undefined || !membership",
-    replace: "return !membership",
+    find: "if (begunAt === undefined || !membership.isAlive(now)) return now",
+    replace: "if (begunAt === undefined) return 0",
     tests: [away]
   },
   {
     rule: "C20",
     what: "a process without a lease counts as there",
     file: "src/orchestrator/Presence.ts",
-    find: " || !membership.isAlive(now)",
-    replace: "",
+    find: "if (begunAt === undefined || !membership.isAlive(now)) return now",
+    replace: "if (begunAt === undefined) return now",
     tests: [away]
   },
   {
@@ -62,5 +63,30 @@ export const absence: ReadonlyArray<Mutant> = [
     find: "if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = now",
     replace: "if (self.inbox.inputs.length > 0) self.attemptSince = now",
     tests: [away]
+  },
+  // ---- F11 -----------------------------------------------------------------------------------------------------
+  {
+    rule: "C20",
+    what: "the time goes back where the clock of the machine is set back",
+    file: "src/ports/SteadyClock.ts",
+    find: "if (now < this.told) {",
+    replace: "if (now < 0) {",
+    tests: [clock]
+  },
+  {
+    rule: "C20",
+    what: "what a clock leaves out that is set forward counts as heard",
+    file: "src/ports/SteadyClock.ts",
+    find: "this.leapedAt = now",
+    replace: "this.leapedAt = 0",
+    tests: [clock]
+  },
+  {
+    rule: "C20",
+    what: "a sleep goes on while the clock is set forward past its end",
+    file: "src/ports/SteadyClock.ts",
+    find: "isVirtual(clock) ? left : Math.min(left, longest)",
+    replace: "left",
+    tests: [clock]
   }
 ]

@@ -490,7 +490,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a process that stops waits for work that cannot be interrupted",
     file: "src/ports/ShutdownGrace.ts",
-    find: "fiber.getRef(Clock.Clock) !== realClock",
+    find: "!SteadyClock.isReal(fiber.getRef(Clock.Clock))",
     replace: "fiber.getRef(Clock.Clock) !== undefined",
     tests: ["test/ports/ShutdownGrace.test.ts"]
   },

@@ -9,6 +9,7 @@ import { below, type Chance, forSeeds, happens } from "../execution/rules/chance
 const make = Effect.gen(function* () {
   const fired: Array<string> = []
   const timers = yield* WakeUps.make({
+    longest: 3_000,
     fire: ({ at, uuid }) => Effect.sync(() => void fired.push(`${uuid} at ${at}`))
   })
   yield* TestClock.adjust(0)

@@ -171,7 +171,7 @@ const startBackground = Effect.fnUntraced(function* (
   }
 ) {
   const { bound, clock, manager, membership, nextClaim, presence, registry, supervisor } = options
-  const { recoveryInterval, schedule } = yield* SagaConfig.SagaConfig
+  const { lease, recoveryInterval, schedule } = yield* SagaConfig.SagaConfig
   yield* Recovery.run({
     membership,
     bound,
@@ -179,7 +179,8 @@ const startBackground = Effect.fnUntraced(function* (
     fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
     interval: recoveryInterval,
     next: nextClaim,
-    resends: Resends.make(yield* Broker, membership),
+    // The interval and a slow batch together are shorter than a lease.
+    resends: Resends.make(yield* Broker, membership, (lease - recoveryInterval) / 2),
     schedule,
     presentSince: presence.since,
     clock

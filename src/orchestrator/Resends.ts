@@ -52,9 +52,11 @@ export interface Resends {
   readonly send: (resends: ReadonlyArray<Resend>) => Effect.Effect<boolean>
 }
 
+/** `limit`: how long a batch of messages may take to be handed over, in milliseconds. Whoever sends it renews the lease. */
 export const make = (
   broker: Broker.Broker["Service"],
-  { giveBack, isAlive }: Pick<Membership, "giveBack" | "isAlive">
+  { giveBack, isAlive }: Pick<Membership, "giveBack" | "isAlive">,
+  limit: number
 ): Resends => {
   /** The reason why a message was not taken; undefined: it was. */
   const publish = ({ command, message }: Sent) =>
@@ -76,11 +78,12 @@ export const make = (
       Effect.suspend(() => {
         // What this instance has claimed may be another one's by now.
         if (resends.length === 0 || !isAlive()) return Effect.succeed(true)
-        const sent = Effect.forEach(
-          resends.flatMap(({ messages }) => messages),
-          publish,
-          { concurrency }
-        )
+        const messages = resends.flatMap(({ messages }) => messages)
+        const sent = Effect.timeoutOrElse(Effect.forEach(messages, publish, { concurrency }), {
+          duration: limit,
+          // The broker does not come back from one of them: none is waited for, and all are due again in their turn.
+          orElse: () => Effect.succeed(messages.map(() => "unavailable" as const))
+        })
         return Effect.andThen(Effect.flatMap(sent, warnOf), giveAllBack(resends))
       })
   }

@@ -89,5 +89,13 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     find: "if (!this.admission.isNewer(uuid)) this.on",
     replace: "this.on",
     tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "a message that the broker does not come back from keeps an instance from renewing its lease",
+    file: "src/orchestrator/Resends.ts",
+    find: "          duration: limit,",
+    replace: "          duration: limit * 1_000_000,",
+    tests: ["test/orchestrator/slowBroker.test.ts"]
   }
 ]

@@ -61,9 +61,13 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
     return joined
   })
   const sayAll = (line: string) => Effect.forEach(members, ({ say }) => say(line), { discard: true })
-  /** Ends a process in good order, as a deployment does. */
-  const stop = Effect.fnUntraced(function* (member: Member) {
+  /**
+   * Ends a process in good order, as a deployment does. `stands`: it counts as one that stands still from then on, as what it
+   * is at work on may be taken by others.
+   */
+  const stop = Effect.fnUntraced(function* (member: Member, stands = false) {
     members.splice(members.indexOf(member), 1)
+    if (stands) stops.push({ pid: member.pid, from: Journal.now(), to: Number.POSITIVE_INFINITY })
     yield* member.signal("SIGTERM")
     const how = yield* Effect.timeoutOrElse(member.ended, {
       duration: settings.grace,
@@ -107,7 +111,7 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
         concurrency: "unbounded",
         discard: true
       }).pipe(Effect.timeoutOrElse({ duration: "4 minutes", orElse: () => Effect.logError("Not all are settled") }))
-      yield* Effect.forEach([...members], stop, { concurrency: "unbounded", discard: true })
+      yield* Effect.forEach([...members], (member) => stop(member), { concurrency: "unbounded", discard: true })
     })
   }
 })

@@ -14,39 +14,56 @@ import * as Former from "./former.ts"
 
 const isLong = process.env.SAGA_UPGRADE !== undefined
 
-const settings: Fleet.Settings = { inFlight: isLong ? 300 : 60, processes: 2, lease: 3_000, grace: 10_000, pace: 1_000 }
+const settings: Fleet.Settings = {
+  inFlight: isLong ? 300 : 60,
+  processes: 2,
+  lease: 3_000,
+  grace: 10_000,
+  pace: isLong ? 4_000 : 1_000
+}
 /** How many processes of a release there are. */
 const size = isLong ? 2 : 1
 /** How long processes work together. */
 const together = isLong ? 8_000 : 1_000
 
-const later: Fleet.Start = (order) => Fleet.program({ ...order, isLater: true })
+/** A release, as its processes are started and stopped. */
+interface Stage {
+  readonly start: Fleet.Start
+  readonly leavesEarly: boolean
+}
+
+const later: Stage = { start: (order) => Fleet.program({ ...order, isLater: true }), leavesEarly: false }
+const stageOf = (release: Former.Release): Stage => ({
+  start: Former.start(release),
+  leavesEarly: release.leavesEarly === true
+})
 
 /** All processes are replaced by those of another release, one by one. */
-const replace = Effect.fnUntraced(function* (fleet: Fleet.Fleet, next: Fleet.Start) {
+const replace = Effect.fnUntraced(function* (fleet: Fleet.Fleet, { leavesEarly }: Stage, next: Stage) {
   for (const old of [...fleet.members]) {
-    yield* fleet.start(next)
+    yield* fleet.start(next.start)
     yield* Effect.sleep(together)
-    yield* fleet.stop(old)
+    yield* fleet.stop(old, leavesEarly)
     yield* Effect.sleep(together)
   }
 })
 
-const upgraded = Effect.fnUntraced(function* (
-  url: string,
-  ...stages: readonly [Fleet.Start, ...ReadonlyArray<Fleet.Start>]
-) {
+/** Goes from release to release, and compares at the end. */
+const upgraded = Effect.fnUntraced(function* (url: string, first: Stage, ...others: ReadonlyArray<Stage>) {
   const broker = yield* Mosquitto.started()
   const schema = schemaOf("upgrade")
   const place: Fleet.Place = { database: { url }, schema, broker: broker.url }
   const client = Layer.fresh(Fleet.clientOf(place))
   yield* Effect.addFinalizer(() => Fleet.dropped(place))
   const fleet = yield* Fleet.make(place, settings)
-  const [first, ...others] = stages
-  for (let n = 0; n < size; n++) yield* fleet.start(first)
+  for (let n = 0; n < size; n++) yield* fleet.start(first.start)
   yield* fleet.keep(settings.inFlight)
   yield* Effect.sleep(together)
-  for (const next of others) yield* replace(fleet, next)
+  let present = first
+  for (const next of others) {
+    yield* replace(fleet, present, next)
+    present = next
+  }
   yield* fleet.settle
   const { folder, stops } = fleet
   const report = yield* Effect.provide(audit({ folder, lease: settings.lease, schema, stops }), client)
@@ -67,7 +84,7 @@ describe.skipIf(url === undefined || Mosquitto.binary === undefined)("a rolling 
           "the former release is replaced, comes back, and goes again",
           () =>
             Effect.suspend(() => {
-              const former = Former.start(release)
+              const former = stageOf(release)
               return upgraded(server, former, later, former, later)
             }).pipe(Effect.scoped),
           timeout
@@ -76,12 +93,12 @@ describe.skipIf(url === undefined || Mosquitto.binary === undefined)("a rolling 
       }
       it.live(
         "the former release is replaced",
-        () => Effect.scoped(Effect.suspend(() => upgraded(server, Former.start(release), later))),
+        () => Effect.scoped(Effect.suspend(() => upgraded(server, stageOf(release), later))),
         timeout
       )
       it.live(
         "the former release comes back, and goes again",
-        () => Effect.scoped(Effect.suspend(() => upgraded(server, later, Former.start(release), later))),
+        () => Effect.scoped(Effect.suspend(() => upgraded(server, later, stageOf(release), later))),
         timeout
       )
     })

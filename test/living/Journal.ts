@@ -5,6 +5,7 @@
 import { openSync, readdirSync, readFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import process from "node:process"
+import { setInterval } from "node:timers"
 
 /** Times are in milliseconds since the epoch, with fractions: all processes of a machine have the same. */
 export type Line =

@@ -77,7 +77,9 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
           orElse: () => Effect.die(new Error(`${member.pid} does not end`))
         })
     })
-    if (typeof how === "string") return yield* Effect.die(new Error(`${member.pid} was ended by ${how}`))
+    // Deno says the name of the signal also where the program has ended by itself.
+    if (typeof how === "string" && how !== "SIGTERM")
+      return yield* Effect.die(new Error(`${member.pid} was ended by ${how}`))
     yield* Scope.close(member.scope, Exit.void)
   })
   /** A process does not run for so long. */

@@ -238,12 +238,16 @@ export const make = Effect.fnUntraced(function* (
     if (finished.joint !== undefined) {
       const mayBegin = self.inbox.stop === undefined && membership?.isAlive(now) !== false
       yield* TransactionalStep.commit(self, finished, finished.joint, now, schedule, record, mayBegin)
-      return now
+      // The commit may have taken longer than the lease.
+      return self.clock.currentTimeMillisUnsafe()
     }
     const facts = yield* Effect.result(finished.exit)
-    if (Result.isSuccess(facts)) gain(self, facts.success)
-    else yield* record.notCommitted(self, self.execution, facts.failure)
-    return now
+    if (Result.isSuccess(facts)) {
+      gain(self, facts.success)
+      return now
+    }
+    yield* record.notCommitted(self, self.execution, facts.failure)
+    return self.clock.currentTimeMillisUnsafe()
   })
 
   const observe = (self: Run): Observer => ({

@@ -60,6 +60,14 @@ export const lateWrites: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "the time of a commit is not seen before the next step begins",
+    file: loop,
+    find: "the lease.\n      return self.clock.currentTimeMillisUnsafe()\n",
+    replace: "the lease.\n      return now\n",
+    tests: [late]
+  },
+  {
+    rule: "C20",
     what: "who has not renewed takes executions from others",
     file: port,
     find: "!this.isAlive() || (sparesUntil",

@@ -213,6 +213,39 @@ it.effect("C20 a transactional step commits without the intent of the next step 
   })
 )
 
+it.effect(
+  "C20 after a commit that takes longer than the lease the next step begins when the lease is renewed (I28)",
+  () =>
+    Effect.gen(function* () {
+      const late = Deferred.makeUnsafe<void>()
+      const saga = Saga.make("Deposit", { context: {} }).pipe(
+        Saga.local("one", { transactional: true, execute: () => write("one") }),
+        Saga.local("two", { execute: () => write("two") }),
+        Saga.commit
+      )
+      const world = yield* makeWorld({ keep: 10 })
+      const { repository } = world.store
+      const { atomically } = repository
+      Object.assign(repository, {
+        atomically: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.tap(atomically(work), () => Deferred.await(late))
+      })
+      const first = firstOf(world)
+      const one = yield* open(world, { ...config, sagas: [saga] })
+      const running = yield* Effect.forkChild(one.use(SagaManager.run(saga, { context: {} })))
+      yield* until("the step is stored with the intent of the next one", () => world.story.length === 2)
+      first.isAway = true
+      yield* TestClock.adjust("12 seconds")
+      yield* Deferred.succeed(late, undefined)
+      yield* TestClock.adjust("3 seconds")
+      yield* quiet
+      assert.deepStrictEqual(lines(world), ["one"])
+      first.isAway = false
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      assert.deepStrictEqual(lines(world), ["one", "two"])
+    })
+)
+
 it.effect("C20 who has not renewed takes nothing from others, and what names a former name of its own is its own", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld()

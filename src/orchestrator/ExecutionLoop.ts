@@ -93,8 +93,10 @@ export const make = Effect.fnUntraced(function* (
     instruction: Instruction
   ): Effect.Effect<ReadonlyArray<SagaEvent>> => {
     switch (instruction._tag) {
-      case "Resend":
-        return Effect.as(Broker.publishOrWarn(broker, instruction.sent.message, instruction.sent.command), [])
+      case "Resend": {
+        const { command, message } = instruction.sent
+        return Effect.as(Broker.orWarn(Broker.publishAgain(broker, message, command), message), [])
+      }
       case "Reserve":
       case "Commit":
       case "Reject":

@@ -60,7 +60,7 @@ export const make = (
 ): Resends => {
   /** The reason why a message was not taken; undefined: it was. */
   const publish = ({ command, message }: Sent) =>
-    Effect.match(broker.publish(Broker.toMessage(message, command)), {
+    Effect.match(Broker.publishAgain(broker, message, command), {
       onFailure: ({ reason }) => reason,
       onSuccess: () => undefined
     })

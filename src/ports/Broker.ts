@@ -125,6 +125,11 @@ export class Broker extends Context.Service<
     /** Hands a message to the transport. Does not wait for a connection or a receiver. */
     readonly publish: (message: Message) => Effect.Effect<void, BrokerError>
     /**
+     * Asked before a message is published again. False where nobody listens at the address, but for one message now and then, at
+     * last one a minute for each service (SPEC C8). Absent: the transport cannot tell, and all are published.
+     */
+    readonly mayRepeat?: (address: Address) => boolean
+    /**
      * The messages for a service; each goes to one of its subscribers. The subscription begins and ends with the stream.
      * Deliveries that are not acknowledged at its end are delivered again.
      */
@@ -132,11 +137,26 @@ export class Broker extends Context.Service<
   }
 >()("effect-saga/Broker") {}
 
-/** Hands a message to the broker. A refusal is only logged: stored messages are sent again until they are answered. */
-export const publishOrWarn = (broker: Broker["Service"], envelope: Envelope, command?: string): Effect.Effect<void> =>
-  Effect.catch(broker.publish(toMessage(envelope, command)), (error) =>
-    Effect.logWarning("A saga message could not be published now", { id: envelope.id, reason: error.reason })
+/** Hands a message to the broker that it has got before, unless the broker knows that nobody listens. */
+export const publishAgain = (
+  { mayRepeat, publish }: Broker["Service"],
+  envelope: Envelope,
+  command?: string
+): Effect.Effect<void, BrokerError> =>
+  Effect.suspend(() => {
+    const message = toMessage(envelope, command)
+    return mayRepeat?.(message.address) === false ? Effect.void : publish(message)
+  })
+
+/** Where a refusal is only logged: stored messages are sent again until they are answered. */
+export const orWarn = (published: Effect.Effect<void, BrokerError>, { id }: Envelope): Effect.Effect<void> =>
+  Effect.catch(published, ({ reason }) =>
+    Effect.logWarning("A saga message could not be published now", { id, reason })
   )
+
+/** Hands a message to the broker. A refusal is only logged. */
+export const publishOrWarn = (broker: Broker["Service"], envelope: Envelope, command?: string): Effect.Effect<void> =>
+  orWarn(broker.publish(toMessage(envelope, command)), envelope)
 
 // ---- reading ---------------------------------------------------------------------------------------------------
 

@@ -68,8 +68,8 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a request that cannot be published fails its step",
     file: "src/ports/Broker.ts",
-    find: `    Effect.logWarning("A saga message could not be published now", { id: envelope.id, reason: error.reason })`,
-    replace: "    Effect.die(error)",
+    find: `    Effect.logWarning("A saga message could not be published now", { id, reason })`,
+    replace: "    Effect.die(reason)",
     tests: [outage]
   },
   {
@@ -489,5 +489,13 @@ export const execution: ReadonlyArray<Mutant> = [
     find: "const end = isLater ? Number.POSITIVE_INFINITY : later.after",
     replace: "const end = Number.POSITIVE_INFINITY",
     tests: [schedule]
+  },
+  {
+    rule: "C8",
+    what: "a service that nobody listens to is sent everything again",
+    file: "src/adapters/mqtt/MqttOutgoing.ts",
+    find: "if (clock.monotonicTimeNanosUnsafe() - last < restAfter(last - since)) return false",
+    replace: "",
+    tests: ["test/adapters/mqtt/MqttOutgoing.test.ts"]
   }
 ]

@@ -28,10 +28,9 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "C3",
     what: "a message that is sent again may run longer",
-    file: "src/orchestrator/ExecutionLoop.ts",
-    find: "Broker.publishOrWarn(broker, instruction.sent.message, instruction.sent.command)",
-    replace:
-      "Broker.publishOrWarn(broker, { ...instruction.sent.message, notAfter: run.clock.currentTimeMillisUnsafe() }, instruction.sent.command)",
+    file: "src/orchestrator/Resends.ts",
+    find: "Broker.publishAgain(broker, message, command)",
+    replace: "Broker.publishAgain(broker, { ...message, notAfter: Date.now() }, command)",
     tests: [crash, outage]
   },
   {

@@ -154,6 +154,7 @@ const make = Effect.fnUntraced(function* (
     Broker.Broker,
     Broker.Broker.of({
       publish: (message) => FaultPoint.around("publish", () => outgoing.offer(message)),
+      mayRepeat: outgoing.mayRepeat,
       subscribe: (group) => Stream.unwrap(receive(group))
     })
   ).pipe(

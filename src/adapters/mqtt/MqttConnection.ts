@@ -39,7 +39,7 @@ export interface Connection {
   /** Sends a message with QoS 1. No effect on a lost connection. */
   readonly publish: (topic: string, body: string, messageId: number) => void
   /** Sets the one listener, which is called when the broker takes or refuses a message that was sent. */
-  readonly onTaken: (listener: (messageId: number, refusal: string | undefined) => void) => void
+  readonly onTaken: (listener: (messageId: number, refusal: string | undefined, isUnheard: boolean) => void) => void
   /** Fails when the connection is lost. */
   readonly lost: Effect.Effect<never, MqttConnectionLost>
 }
@@ -130,7 +130,7 @@ export const open = Effect.fnUntraced(function* (
     if (packet.cmd === "connack") noDelay(client)
     else if (packet.cmd === "publish") session.receives?.take(takeOver(send, packet))
     else if (packet.cmd === "puback" && packet.messageId !== undefined)
-      taken(packet.messageId, refusalOf(packet.reasonCode))
+      taken(packet.messageId, refusalOf(packet.reasonCode), packet.reasonCode === noSubscribers)
   })
   client.connect()
   const { properties = {}, sessionPresent } = yield* Deferred.await(connected)

@@ -3,11 +3,13 @@
  * again after a lost connection. A crash loses them: a sender that expects an answer has stored its message and sends it
  * again (SPEC W1, C8).
  */
-import { Cause, Effect, Exit, FiberSet, Metric, MutableList, type Scope } from "effect"
+import { Cause, Clock, Effect, Exit, FiberSet, Metric, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import type { Connection, MqttConnectionLost } from "./MqttConnection.ts"
 
 interface OutgoingMessage {
+  /** Where it goes, as far as receivers subscribe to it. */
+  readonly place: string
   readonly topic: string
   readonly body: string
   readonly bytes: number
@@ -28,6 +30,15 @@ const maxInFlight = 1_024
 
 const maxId = 65_535
 
+/**
+ * How long after a message that nobody has got the next one may be sent again to its place, in nanoseconds: as long as nobody
+ * has listened by then, so that a service that only restarts is found again soon.
+ */
+const unheardRest = { least: 1_000_000_000n, most: 60_000_000_000n }
+
+/** Places that are remembered as without a listener, at most: every message to one that is forgotten is sent. */
+const maxUnheard = 1_024
+
 const refused = Metric.counter("effect_saga_mqtt_refused_total", {
   description: "Messages that the broker did not take, by reason",
   incremental: true
@@ -44,6 +55,8 @@ interface Lane {
 
 export interface MqttOutgoing {
   readonly offer: (message: Broker.Message) => Exit.Exit<void, Broker.BrokerError>
+  /** Whether a message is to be sent again: not where nobody listens, but for one a minute at last (SPEC C8). */
+  readonly mayRepeat: (address: Broker.Address) => boolean
   /** Sends over the connection, besides other connections, until it is lost. */
   readonly through: (connection: Connection) => Effect.Effect<never, MqttConnectionLost>
   /** Sends the next messages over this connection, if it has room: an answer then leaves together with an acknowledgement. */
@@ -61,6 +74,9 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
   /** Messages that wait for a first connection. The same message is not added twice. */
   const offline = new Set<string>()
   const idle = new Set<() => void>()
+  /** Places to which nobody listens, as the broker has said: since when, and the last message, by the monotonic clock. */
+  const unheard = new Map<string, { readonly since: bigint; readonly last: bigint }>()
+  const clock = yield* Clock.Clock
   const logged = new Set<string>()
   let bytes = 0
 
@@ -98,10 +114,17 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     }
   }
 
-  const settled = (lane: Lane, id: number, refusal: string | undefined): void => {
+  const askedInVain = (place: string): void => {
+    const last = clock.monotonicTimeNanosUnsafe()
+    unheard.set(place, { since: unheard.get(place)?.since ?? last, last })
+  }
+
+  const settled = (lane: Lane, id: number, refusal: string | undefined, isUnheard: boolean): void => {
     const outgoing = lane.inFlight.get(id)
     if (outgoing === undefined) return
     lane.inFlight.delete(id)
+    if (!isUnheard) unheard.delete(outgoing.place)
+    else if (unheard.size < maxUnheard || unheard.has(outgoing.place)) askedInVain(outgoing.place)
     if (refusal === undefined) done(outgoing)
     else drop(outgoing, refusal)
     pump()
@@ -110,7 +133,7 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
   const attach = (connection: Connection): Lane => {
     const lane: Lane = { connection, inFlight: new Map(), number: ++newest, lastId: 0 }
     lanes.set(connection, lane)
-    connection.onTaken((id, refusal) => settled(lane, id, refusal))
+    connection.onTaken((id, refusal, isUnheard) => settled(lane, id, refusal, isUnheard))
     offline.clear()
     logged.clear()
     pump()
@@ -134,20 +157,32 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     pump()
   }
 
+  const offer: MqttOutgoing["offer"] = ({ address, body }) => {
+    const topic = Broker.topic(address)
+    if (Broker.parseTopic(topic) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
+      return refusal("rejected")
+    const key = lanes.size === 0 ? `${topic} ${body}` : undefined
+    if (key !== undefined && offline.has(key)) return Exit.void
+    const size = body.length + topic.length + overhead
+    if (bytes + size > maxBytes) return refusal(key === undefined ? "full" : "unavailable")
+    if (key !== undefined) offline.add(key)
+    bytes += size
+    MutableList.append(waiting, { place: placeOf(address), topic, body, bytes: size, losses: 0, lostBy: 0 })
+    pump()
+    return Exit.void
+  }
+
   return {
-    offer: ({ address, body }) => {
-      const topic = Broker.topic(address)
-      if (Broker.parseTopic(topic) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
-        return refusal("rejected")
-      const key = lanes.size === 0 ? `${topic} ${body}` : undefined
-      if (key !== undefined && offline.has(key)) return Exit.void
-      const size = body.length + topic.length + overhead
-      if (bytes + size > maxBytes) return refusal(key === undefined ? "full" : "unavailable")
-      if (key !== undefined) offline.add(key)
-      bytes += size
-      MutableList.append(waiting, { topic, body, bytes: size, losses: 0, lostBy: 0 })
-      pump()
-      return Exit.void
+    offer,
+    mayRepeat: (address) => {
+      const place = placeOf(address)
+      const known = unheard.get(place)
+      if (known === undefined) return true
+      const { last, since } = known
+      if (clock.monotonicTimeNanosUnsafe() - last < restAfter(last - since)) return false
+      // Before the broker has said anything about this one: the next ones come in the same moment.
+      askedInVain(place)
+      return true
     },
     through: (connection) =>
       Effect.acquireUseRelease(
@@ -166,6 +201,14 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     })
   }
 })
+
+/** A service subscribes to all messages of a kind. */
+const placeOf = ({ kind, to }: Broker.Address): string => `${to}/${kind}`
+
+const restAfter = (unheardFor: bigint): bigint => {
+  const { least, most } = unheardRest
+  return unheardFor < least ? least : unheardFor > most ? most : unheardFor
+}
 
 const roomOf = ({ connection, inFlight }: Lane): number =>
   Math.min(maxInFlight, connection.receiveMaximum) - inFlight.size

@@ -1,6 +1,7 @@
 /** Messages in flight over several connections, and their fate when connections are lost. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"
 import * as MqttOutgoing from "../../../src/adapters/mqtt/MqttOutgoing.ts"
 import type { Message } from "../../../src/ports/Broker.ts"
@@ -10,6 +11,7 @@ const message: Message = { address: { to: "orders", kind: "reply", from: "paymen
 /** A connection over which nothing comes back, and what was sent over it. */
 const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing) {
   const sent: Array<string> = []
+  let taken: Parameters<Connection.Connection["onTaken"]>[0] = () => {}
   const lost = yield* Deferred.make<never, Connection.MqttConnectionLost>()
   const fiber = yield* Effect.forkChild(
     outgoing.through({
@@ -19,13 +21,17 @@ const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoi
       receiveMaximum: 20,
       fits: () => true,
       publish: (_, body) => sent.push(body),
-      onTaken: () => {},
+      onTaken: (listener) => {
+        taken = listener
+      },
       lost: Deferred.await(lost)
     }),
     { startImmediately: true }
   )
   return {
     sent,
+    /** The broker takes the n-th message. */
+    take: (n: number, isUnheard: boolean) => taken(n, undefined, isUnheard),
     lose: Effect.andThen(
       Deferred.fail(lost, new Connection.MqttConnectionLost({ reason: "the broker is gone" })),
       Fiber.await(fiber)
@@ -45,6 +51,50 @@ describe("MqttOutgoing", () => {
         for (const { lose } of before) yield* lose
         const after = yield* connected(outgoing)
         assert.deepStrictEqual(after.sent, [message.body])
+      })
+  )
+
+  it.effect(
+    "C8 to a service that nobody listens to less and less is sent again, at last one message a minute in all",
+    () =>
+      Effect.gen(function* () {
+        const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+        const { sent, take } = yield* connected(outgoing)
+        const ask = (name: string): Message => ({
+          address: { to: "typo", kind: "command", from: "orders", name },
+          body: name
+        })
+        const repeat = (it: Message) => outgoing.mayRepeat(it.address) && outgoing.offer(it)
+        const again = (count: number) => {
+          for (let i = 0; i < count; i++) repeat(ask(i % 2 === 0 ? "a" : "b"))
+        }
+        // What the broker has not judged is sent, and so is a new message.
+        outgoing.offer(ask("a"))
+        again(1)
+        take(1, true)
+        take(2, true)
+        outgoing.offer(ask("new"))
+        take(3, true)
+        again(5)
+        repeat(message)
+        assert.deepStrictEqual(sent, ["a", "a", "new", "{}"])
+        const times: Array<number> = []
+        for (let second = 1; second <= 300; second++) {
+          yield* TestClock.adjust("1 second")
+          const before = sent.length
+          again(5)
+          if (sent.length > before) times.push(second)
+          if (sent.length > before) take(sent.length, true)
+        }
+        // A service that restarts is found again soon.
+        assert.deepStrictEqual(times, [1, 2, 4, 8, 16, 32, 64, 124, 184, 244])
+        yield* TestClock.adjust("1 minute")
+        const before = sent.length
+        again(5)
+        assert.strictEqual(sent.length, before + 1)
+        take(sent.length, false)
+        again(5)
+        assert.strictEqual(sent.length, before + 6)
       })
   )
 

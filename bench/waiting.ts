@@ -114,11 +114,18 @@ const eventReads = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   return row?.reads ?? 0
 })
 
-const resending = Effect.gen(function* () {
+/** On disk, of all tables and their indexes. */
+const bytes = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const [row] = yield* sql<{ readonly bytes: number }>`select sum(pg_total_relation_size(c.oid))::float8 as bytes
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = ${schema} and c.relkind = 'r'`
+  return row?.bytes ?? 0
+})
+
+const resending = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   const without = yield* startsPerSecond
-  const from = Date.now()
+  const [from, empty] = [Date.now(), yield* bytes(sql)]
   const insert = yield* inserted
-  const to = Date.now()
+  const [to, full] = [Date.now(), yield* bytes(sql)]
   const beside = yield* startsPerSecond
   const seconds = 15
   const [since, before] = [Date.now(), published]
@@ -126,6 +133,7 @@ const resending = Effect.gen(function* () {
   const resent = (published - before) / seconds
   return [
     { case: "insert", ours: Number(insert.toFixed(1)), executions },
+    { case: "size", ours: Math.round((full - empty) / executions) },
     {
       case: "start",
       ours: Number((beside / without).toFixed(3)),
@@ -182,7 +190,7 @@ const waiting = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
 
 const measure = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const busy = yield* Effect.provide(resending, manager({ maxPending: 2 * executions }))
+  const busy = yield* Effect.provide(resending(sql), manager({ maxPending: 2 * executions }))
   const table = sql(`${schema}.saga_execution`)
   yield* sql`update ${table} set wake_at = wake_at + 86400000, owner = null where status = 'paused'`
   yield* sql`vacuum analyze ${table}`

@@ -172,12 +172,12 @@ export const page = (
 export interface Census {
   readonly saga: string
   readonly fingerprint: string
-  /** Counted up to 1,000 at least. A repository may stop there: then 1,000 means that many or more. */
+  /** Counted up to 100 at least. A repository may stop there: then 100 means that many or more. */
   readonly count: number
 }
 
 /** How many executions of a definition a database counts: to count a million would take it a second, at every start. */
-export const maxCounted = 1_000
+export const maxCounted = 100
 
 /** Counts the unsettled executions of each definition. */
 export const census = (states: Iterable<SagaState>): ReadonlyArray<Census> => {

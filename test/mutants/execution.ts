@@ -497,5 +497,13 @@ export const execution: ReadonlyArray<Mutant> = [
     find: "if (clock.monotonicTimeNanosUnsafe() - last < restAfter(last - since)) return false",
     replace: "",
     tests: ["test/adapters/mqtt/MqttOutgoing.test.ts"]
+  },
+  {
+    rule: "C3",
+    what: "a request runs nothing after a day, although its step waits for a month",
+    file: "src/orchestrator/steps/RemoteStep.ts",
+    find: "Math.max(maxMessageLifetime, wait)",
+    replace: "maxMessageLifetime",
+    tests: ["test/orchestrator/steps/remoteOverTime.test.ts"]
   }
 ]

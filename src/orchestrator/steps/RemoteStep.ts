@@ -38,11 +38,13 @@ export const buildRequest = (scope: ExecutionScope, { context, path, step }: Ins
   if (Result.isFailure(payload)) return [didNotStart(scope, path, step, payload.failure)]
   const at = now(scope)
   const { maxMessageLifetime, replyTimeout } = scope.schedule
-  const message = envelope(scope, path, "execute", execute.service, payload.success, at + maxMessageLifetime)
+  const wait = policies.timeout ?? replyTimeout
+  // As long as the step waits for its reply, the request may run (SPEC C3).
+  const notAfter = Math.ceil(at + Math.max(maxMessageLifetime, wait))
+  const message = envelope(scope, path, "execute", execute.service, payload.success, notAfter)
   const refused = unsendable(message)
   if (refused !== undefined) return [didNotStart(scope, path, step, refused)]
-  const deadline = at + (policies.timeout ?? replyTimeout)
-  return [{ _tag: "RequestSent", path, name, command: execute.command, message, deadline, at }]
+  return [{ _tag: "RequestSent", path, name, command: execute.command, message, deadline: at + wait, at }]
 }
 
 /** Asks whether a request whose reply never came has had its effect. */

@@ -111,6 +111,25 @@ describe("resends", () => {
 })
 
 describe("deadline", () => {
+  it.effect("C3 a request may run for as long as its step waits, and for a day at least", () => {
+    const saga = trip.pipe(
+      Saga.remote("flight", { execute: bookFlight, timeout: "30 days" }),
+      Saga.remote("other", { execute: bookFlight, timeout: "10 seconds" }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const wire = yield* Wire
+      const fiber = yield* Effect.forkChild(SagaManager.run(saga, { context }))
+      const first = yield* sentTo("execute flights/Book")
+      assert.strictEqual(JSON.parse(first.body).notAfter, 30 * 86_400_000)
+      yield* reply(first, { content: { ref: "F1" } })
+      yield* idle
+      assert.strictEqual(JSON.parse(wire.sent().at(-1)!.body).notAfter, 86_400_000)
+      yield* reply(wire.sent().at(-1)!, { content: { ref: "F2" } })
+      assert.strictEqual((yield* Fiber.join(fiber)).status, "finished")
+    }).pipe(Effect.provide(manager([saga])))
+  })
+
   it.effect("REM-013 EXR-013 a request that the broker never takes fails its step at the deadline, not before", () => {
     const saga = trip.pipe(Saga.remote("flight", { execute: bookFlight, timeout: "10 seconds" }), Saga.commit)
     return Effect.gen(function* () {

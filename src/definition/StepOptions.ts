@@ -175,6 +175,11 @@ export interface LocalOptions<Ctx, Name extends string, A, E, R, Run, Unknown, F
    * The SQL of `execute` and `compensate` commits together with the record of the step, so that its effect happens exactly
    * once. Default: false. Needs executions in the same database: the layer of the manager fails with
    * `SagaTransactionUnsupported` where they are stored elsewhere.
+   *
+   * Each attempt of `retry` is a savepoint. Where the database ends the whole transaction (a deadlock, a serialization
+   * failure, a lost connection), the step runs again in a new one by itself: after 50 ms, then twice as late, at most 2 s, ten
+   * times (SPEC C8). Then it fails with that error. Let such an error pass: a failed statement that is caught ends the
+   * transaction all the same, unless it runs in a nested `withTransaction`.
    */
   readonly transactional?: boolean
 }

@@ -222,14 +222,20 @@ export const make = Effect.fnUntraced(function* (
     self.inFlight ??= yield* InFlightWork.make<StoreError>()
     const { inFlight } = self
     const scope = scopeOf(self)
-    const inTransaction = { ...scope, fiberContext: undefined, atomically: repository.atomically }
+    const inside = { ...scope, fiberContext: undefined }
     for (const instruction of work) {
       yield* TransactionalStep.isTransactional(instruction)
         ? inFlight.startJoint(instruction, (join) =>
-            TransactionalStep.perform(repository, perform(inTransaction, instruction), join, () => {
-              self.hint = hintOf(self, undefined, false, hints)
-              return self.hint
-            })
+            TransactionalStep.perform(
+              repository,
+              (transaction) => perform({ ...inside, transaction }, instruction),
+              join,
+              () => {
+                self.hint = hintOf(self, undefined, false, hints)
+                return self.hint
+              },
+              self.failedCommits > 0
+            )
           )
         : inFlight.start(instruction, perform(scope, instruction))
     }

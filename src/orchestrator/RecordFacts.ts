@@ -25,7 +25,7 @@ export const isUnavailable = (error: StorageError | SagaRepositoryUnsupported): 
   error._tag === "SagaExecutionRepositoryError" && error.reason === "unavailable"
 
 /** 50 ms, doubled up to 2 s, ten times (SPEC C8). */
-const untilStored = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
+export const untilStored = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
   Schedule.upTo({ times: 10 })
 )
 

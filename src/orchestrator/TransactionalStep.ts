@@ -11,25 +11,58 @@ import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Done, FinishedWork, Join, Joint } from "./InFlightWork.ts"
 import { gain, type Progress } from "./Progress.ts"
-import type { RecordFacts } from "./RecordFacts.ts"
+import { type RecordFacts, untilStored } from "./RecordFacts.ts"
 import type { StoreError } from "./RunError.ts"
+import type { StepTransaction } from "./steps/ExecutionScope.ts"
 
 export const isTransactional = (instruction: Instruction): boolean =>
   (instruction._tag === "RunStep" || instruction._tag === "Compensate") && instruction.step.transactional
 
-/** Performs the step in a transaction, and stores in it the record that the loop gives for its facts. */
+/** One try of a step, in a transaction of its own. */
+class Try implements StepTransaction {
+  isOver = false
+  readonly atomically: StepTransaction["atomically"]
+  readonly watch: StepTransaction["watch"]
+
+  /**
+   * `isRepeated`: the last try could not commit. It may have ignored the failure of a statement, which no later statement
+   * survives; in a savepoint that is found out before the record is written, and fails the step.
+   */
+  constructor({ atomically, isRolledBack }: SagaExecutionRepository["Service"], isRepeated: boolean) {
+    this.atomically = atomically
+    this.watch = (attempt) =>
+      Effect.tapCause(isRepeated ? atomically(attempt) : attempt, (cause) =>
+        Effect.sync(() => {
+          if (isRolledBack?.(cause) === true) this.isOver = true
+        })
+      )
+  }
+}
+
+/**
+ * Performs the step in a transaction, and stores in it the record that the loop gives for its facts. Where the database ends the
+ * transaction (a deadlock, a serialization failure, a lost connection), the step runs again in another one: at most ten times,
+ * within its deadline (SPEC C8).
+ */
 export const perform = (
   repository: SagaExecutionRepository["Service"],
-  work: Effect.Effect<ReadonlyArray<SagaEvent>>,
+  work: (transaction: StepTransaction) => Effect.Effect<ReadonlyArray<SagaEvent>>,
   join: Join,
-  hint: () => Hint
+  hint: () => Hint,
+  isRepeated: boolean
 ): Effect.Effect<Done, StoreError> =>
-  Effect.gen(function* () {
-    const facts = yield* work
-    if (facts.some(isFailure)) return yield* Effect.fail({ _tag: "Failed" as const, facts: facts.map(withoutEffect) })
-    return { facts, stored: yield* repository.store(yield* join(facts), hint()) }
+  Effect.suspend(() => {
+    const transaction = new Try(repository, isRepeated)
+    return Effect.gen(function* () {
+      const facts = yield* work(transaction)
+      if (facts.some(isFailure)) {
+        const { isOver } = transaction
+        return yield* Effect.fail({ _tag: "Failed" as const, isOver, facts: facts.map(withoutEffect) })
+      }
+      return { facts, stored: yield* repository.store(yield* join(facts), hint()) }
+    }).pipe(repository.atomically)
   }).pipe(
-    repository.atomically,
+    Effect.retry({ while: (error) => error._tag === "Failed" && error.isOver, schedule: untilStored }),
     // The transaction is rolled back by now. The failure of the step is recorded like any other.
     Effect.catchTag("Failed", ({ facts }) => Effect.succeed({ facts, stored: undefined }))
   )

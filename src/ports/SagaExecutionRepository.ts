@@ -3,7 +3,7 @@
  * the same revision one is refused. Values are not decoded here, so a repository can keep and list executions of sagas
  * that this program does not know. `layerMemory` shows what a repository does.
  */
-import { Clock, Context, Effect, type Fiber, Layer, PubSub, Schema, Stream } from "effect"
+import { type Cause, Clock, Context, Effect, type Fiber, Layer, PubSub, Schema, Stream } from "effect"
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
@@ -205,6 +205,11 @@ export class SagaExecutionRepository extends Context.Service<
     readonly atomically: <A, E, R>(
       work: Effect.Effect<A, E, R>
     ) => Effect.Effect<A, E | SagaExecutionRepositoryError, R>
+    /**
+     * Whether the database has ended the transaction in which this failure arose, in favour of another one or with its
+     * connection: nothing of it is kept, and the same work may succeed in a new one. Absent: it never does that.
+     */
+    readonly isRolledBack?: (cause: Cause.Cause<unknown>) => boolean
     /** Stored executions survive a restart. */
     readonly durable: boolean
     /** A local step can write in the database transaction that stores its result. */

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Cause, Clock, Effect, Fiber, Layer, Schema } from "effect"
+import { TestClock } from "effect/testing"
 import {
   Broker,
   KeyValueRepository,
@@ -74,5 +75,58 @@ describe("transactional steps", () => {
       const { balance } = yield* SagaManager.execute(Deposit, { context: { amount: 5 } })
       assert.strictEqual(balance, 5)
     }).pipe(Effect.provide(Layer.provide(SagaManager.layer([Deposit]), ports(SagaExecutionRepository.layerMemory))))
+  )
+
+  /** Repeats a step as often as the database ends its transaction, in virtual time. Gives the times of its attempts. */
+  const timesOf = (ends: number) =>
+    Effect.gen(function* () {
+      const deadlock = new Error("deadlock")
+      const times: Array<number> = []
+      const Deadlocked = Saga.make("Deadlocked", { context: {} }).pipe(
+        Saga.local("step", {
+          transactional: true,
+          retry: { times: 20, backoff: "1 millis" },
+          execute: () =>
+            Effect.gen(function* () {
+              times.push(yield* Clock.currentTimeMillis)
+              if (times.length <= ends) yield* Effect.die(deadlock)
+            })
+        }),
+        Saga.commit
+      )
+      const repository = Layer.effect(
+        SagaExecutionRepository.SagaExecutionRepository,
+        Effect.map(SagaExecutionRepository.SagaExecutionRepository, (memory) => ({
+          ...memory,
+          isRolledBack: (cause: Cause.Cause<unknown>) => Cause.squash(cause) === deadlock
+        }))
+      ).pipe(Layer.provide(SagaExecutionRepository.layerMemory))
+      const running = yield* SagaManager.run(Deadlocked, { context: {}, raiseOnError: false }).pipe(
+        Effect.provide(Layer.provide(SagaManager.layer([Deadlocked]), ports(repository))),
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("1 minute")
+      const { cause, status } = yield* Fiber.join(running)
+      return { times, status, cause: (cause as Error | undefined)?.cause, deadlock }
+    })
+
+  it.effect("F28: a step whose transaction is ended runs again after 50 ms, then twice as late, at most 2 s (C8)", () =>
+    Effect.gen(function* () {
+      const { status, times } = yield* timesOf(10)
+      assert.deepStrictEqual(
+        [status, times],
+        ["finished", [0, 50, 150, 350, 750, 1_550, 3_150, 5_150, 7_150, 9_150, 11_150]]
+      )
+    })
+  )
+
+  it.effect(
+    "F28: a step whose transaction is ended eleven times fails with that as its cause, and retry adds nothing",
+    () =>
+      Effect.gen(function* () {
+        const { cause, deadlock, status, times } = yield* timesOf(11)
+        assert.deepStrictEqual([status, times.length], ["errored", 11])
+        assert.strictEqual(cause, deadlock)
+      })
   )
 })

@@ -1,5 +1,5 @@
 /** How to read an error of the database: whether the statement may have had its effect, and whether it can work later. */
-import { Cause, Effect, Schedule } from "effect"
+import { Cause, Effect, Exit, Schedule } from "effect"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 
 /** The code that Postgres gives, or the kind of error. Its message is not used, as it may quote values (SPEC C12). */
@@ -39,19 +39,52 @@ const blamesServer = /^(53|57|58|25006)/
 export const isPassing = (error: SqlError): boolean =>
   error.isRetryable || isLost(error) || blamesServer.test(codeOf(error))
 
+/** How deep an error of the database may stand in the causes of somebody's error. */
+const maxCauses = 8
+
+/** The errors of the database in a failure of somebody's work: a defect or error itself, or the cause of one. */
+export const sqlErrorsOf = (cause: Cause.Cause<unknown>): ReadonlyArray<SqlError> =>
+  cause.reasons.flatMap((reason) => {
+    let error = Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
+    for (let depth = 0; depth < maxCauses && !isSqlError(error) && error instanceof Error; depth++) error = error.cause
+    return isSqlError(error) ? [error] : []
+  })
+
 /** Waits 50 ms, then twice as long each time, at most 2 s, ten times (SPEC C8). */
 export const again = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(
   Schedule.upTo({ times: 10 })
 )
 
+/** The code of each statement after one that has failed. */
+const abortedBefore = "25P02"
+
+/** The work has caught the error of a statement: Postgres keeps nothing of the transaction then. */
+export const ignored = (): Error => new Error("A failed statement was ignored: use a nested transaction for it")
+
 /**
- * Turns the defect of a failed rollback into the error of the connection: a client dies when it cannot roll back, and it
- * cannot where the connection is lost.
+ * Runs work in a transaction. A failure of the work stays what it is, also where it is an error of the database. Another one
+ * is of the transaction around it, and is given as `errorOf` says; a client dies of it when it cannot roll back.
  */
-export const orLost = <A, E, R>(transaction: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-  Effect.catchCause(transaction, (cause): Effect.Effect<never, E | SqlError> => {
-    const lost = cause.reasons.find((reason) => reason._tag === "Die" && isSqlError(reason.defect))
-    return lost?._tag === "Die" && isSqlError(lost.defect) && !Cause.hasInterrupts(cause)
-      ? Effect.fail(lost.defect)
-      : Effect.failCause(cause)
+export const within = <A, E, R, Failed>(
+  transaction: (work: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>,
+  work: Effect.Effect<A, E, R>,
+  errorOf: (error: SqlError) => Failed
+): Effect.Effect<A, E | Failed, R> =>
+  Effect.suspend(() => {
+    let ended: Exit.Exit<A, E> | undefined
+    const noted = Effect.onExit(work, (exit) =>
+      Effect.sync(() => {
+        ended = exit
+      })
+    )
+    return Effect.matchCauseEffect(transaction(noted), {
+      onSuccess: Effect.succeed,
+      onFailure: (cause): Effect.Effect<A, E | Failed> => {
+        if (ended !== undefined && Exit.isFailure(ended)) return ended
+        const [error] = Cause.hasInterrupts(cause) ? [] : sqlErrorsOf(cause)
+        if (error !== undefined && ended !== undefined && codeOf(error) === abortedBefore) return Effect.die(ignored())
+        if (error !== undefined) return Effect.fail(errorOf(error))
+        return Effect.failCause(Cause.fromReasons(cause.reasons.flatMap((it) => (Cause.isFailReason(it) ? [] : [it]))))
+      }
+    })
   })

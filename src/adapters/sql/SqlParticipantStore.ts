@@ -13,7 +13,7 @@ import * as JsonCodec from "../../wire/JsonCodec.ts"
 import * as Statements from "./ParticipantStatements.ts"
 import { ParticipantStatements } from "./ParticipantStatements.ts"
 import * as SqlConnections from "./SqlConnections.ts"
-import { again, causeOf, isLost, isPassing, isRejected, isRolledBack } from "./SqlErrors.ts"
+import { again, causeOf, ignored, isLost, isPassing, isRejected, isRolledBack, sqlErrorsOf } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
@@ -91,8 +91,7 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
             if (reason !== undefined) return yield* Effect.fail(give(reason))
             yield* Effect.mapError(call(statements.rollBack), give)
             if (Exit.isFailure(exit)) return yield* exit
-            // The work has ignored the error of a statement: Postgres keeps nothing of the transaction then.
-            return yield* Effect.die(new Error("A failed statement was ignored: use a nested transaction for it"))
+            return yield* Effect.die(ignored())
           })
         )
 
@@ -286,10 +285,9 @@ const reasonOf = (cause: Cause.Cause<unknown>): RolledBack | undefined => {
     const error = Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : undefined
     if (error instanceof Port.ParticipantStoreError && (error.reason === "unavailable" || error.reason === "timeout"))
       return new RolledBack(error, error.reason === "unavailable")
-    if (isSqlError(error) && isPassing(error))
-      return new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error))
   }
-  return undefined
+  const error = sqlErrorsOf(cause).find(isPassing)
+  return error && new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error))
 }
 
 /** The transaction could not begin or could not be committed. After a lost commit only a rollback is sure (SPEC A1). */

@@ -4,7 +4,7 @@
  */
 import { Clock, type Duration, Effect, Exit, Layer, PubSub, Result, Stream } from "effect"
 import { SqlClient } from "effect/sql"
-import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import type { SqlError } from "effect/sql/SqlError"
 import type { SagaState } from "../../execution/rules/SagaState.ts"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as Execution from "../../execution/view/SagaExecution.ts"
@@ -22,7 +22,7 @@ import * as LimitedStatements from "./LimitedStatements.ts"
 import { ofInput } from "./OwnershipStatements.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
 import * as SqlConnections from "./SqlConnections.ts"
-import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, orLost } from "./SqlErrors.ts"
+import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, sqlErrorsOf, within } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
@@ -391,10 +391,8 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
         payload.startsWith(ofInput) ? Result.succeed(payload.slice(ofInput.length)) : Result.failVoid
       )
     ),
-    atomically: (work) =>
-      Effect.catchIf(orLost(connections.transaction(work)), isSqlError, (cause) =>
-        Effect.fail(errorOf("store", cause))
-      ),
+    atomically: (work) => within(connections.transaction, work, (error) => errorOf("store", error)),
+    isRolledBack: (cause) => sqlErrorsOf(cause).some((error) => isRolledBack(error) || isLost(error)),
     durable: true,
     transactional: true
   })

@@ -1,11 +1,11 @@
 /** The things that every instruction is performed with: the execution as it stands, and the settings and the clock of its runner. */
-import type { Clock, Context } from "effect"
+import type { Clock, Context, Effect } from "effect"
 import type { Definition } from "../../definition/SagaStep.ts"
 import type { Instruction } from "../../execution/rules/Instruction.ts"
 import type * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
 import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaState } from "../../execution/rules/SagaState.ts"
-import type { SagaExecutionRepository } from "../../ports/SagaExecutionRepository.ts"
+import type { SagaExecutionRepository, SagaExecutionRepositoryError } from "../../ports/SagaExecutionRepository.ts"
 
 export interface ExecutionScope {
   readonly definition: Definition
@@ -19,8 +19,18 @@ export interface ExecutionScope {
    * caller, and its context is restored after each callback.
    */
   readonly fiberContext: Context.Context<never> | undefined
-  /** Given to a transactional step: an attempt that fails leaves nothing to the next one. */
-  readonly atomically?: SagaExecutionRepository["Service"]["atomically"]
+  /** Of a transactional step. */
+  readonly transaction?: StepTransaction
+}
+
+/** The transaction in which a transactional step runs. */
+export interface StepTransaction {
+  /** An attempt that fails inside of it leaves nothing to the next one. */
+  readonly atomically: SagaExecutionRepository["Service"]["atomically"]
+  /** Notes where a failure of an attempt ends the transaction itself. */
+  readonly watch: <A, E>(attempt: Effect.Effect<A, E>) => Effect.Effect<A, E | SagaExecutionRepositoryError>
+  /** The transaction has been ended: no further attempt can work in it, and the step runs again in another one. */
+  readonly isOver: boolean
 }
 
 export type Facts = ReadonlyArray<SagaEvent>

@@ -10,7 +10,7 @@ import { contextView } from "../../execution/view/ContextView.ts"
 import { defectOf, SagaContextDecodeError } from "../../execution/view/ExecutionErrors.ts"
 import { enrolInto } from "../../ports/SagaTransaction.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
-import { type ExecutionScope, type Facts, type InstructionOf, now } from "./ExecutionScope.ts"
+import { type ExecutionScope, type Facts, type InstructionOf, now, type StepTransaction } from "./ExecutionScope.ts"
 import { callWithContext, encodeWithContext, overlay, runCallback } from "./StepCallback.ts"
 import { defectFailure, didNotStart, onExecute, StepFacts } from "./StepFacts.ts"
 
@@ -26,8 +26,10 @@ export const runStep = (
   const outcome = new Outcome(facts, context)
   const attempt = runCallback(scope, path, "execute", () => step.execute(view), enrolInto(outcome.enrolled))
   const { retry } = step.policies
+  const { transaction } = scope
+  const watched = transaction?.watch(attempt) ?? attempt
   const tried = Effect.matchCause(
-    retry === undefined ? attempt : retried(scope.atomically?.(attempt) ?? attempt, retry, 0),
+    retry === undefined ? watched : retried(transaction?.atomically(watched) ?? watched, retry, 0, transaction),
     outcome
   )
   return deadline === undefined
@@ -70,14 +72,19 @@ class Outcome {
   }
 }
 
-const retried = <A, E>(attempt: Effect.Effect<A, E>, retry: Retry, failures: number): Effect.Effect<A, E> =>
+const retried = <A, E>(
+  attempt: Effect.Effect<A, E>,
+  retry: Retry,
+  failures: number,
+  transaction: StepTransaction | undefined
+): Effect.Effect<A, E> =>
   failures >= retry.times
     ? attempt
     : Effect.catchCause(attempt, (cause) =>
-        isRetried(cause, retry)
+        isRetried(cause, retry) && transaction?.isOver !== true
           ? Effect.andThen(
               Effect.sleep(RetrySchedule.delay(failures + 1, retry.backoff)),
-              retried(attempt, retry, failures + 1)
+              retried(attempt, retry, failures + 1, transaction)
             )
           : Effect.failCause(cause)
       )
@@ -113,7 +120,7 @@ export const compensate = (
     view instanceof SagaContextDecodeError
       ? Effect.die(view)
       : runCallback(scope, path, "failure", () => compensation(view))
-  return Effect.map(Effect.exit(attempt), (exit): Facts => {
+  return Effect.map(Effect.exit(scope.transaction?.watch(attempt) ?? attempt), (exit): Facts => {
     const at = now(scope)
     if (Exit.isSuccess(exit)) return [{ _tag: "StepCompensated", path, at }]
     const failure = defectFailure(path, step.name, defectOf(exit.cause))

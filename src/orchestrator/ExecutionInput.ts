@@ -67,7 +67,7 @@ export const submit = <Input extends SagaInput>(
   supervisor: ExecutionSupervisor,
   uuid: string,
   input: Input,
-  until?: Until
+  until?: Until | "told"
 ) =>
   supervisor.submit(normalize(uuid) ?? uuid, input, until) as Effect.Effect<
     SagaExecution,

@@ -48,7 +48,7 @@ export interface ExecutionSupervisor {
   readonly submit: (
     uuid: string,
     input: SagaInput,
-    until?: Until
+    until?: Until | "told"
   ) => Effect.Effect<SagaExecution, Refusal | ControlError>
   /** Loads an execution that is waited for, and resumes its waiters if another process has brought it that far. */
   readonly look: (uuid: string) => Effect.Effect<void>
@@ -223,7 +223,7 @@ class Supervisor implements ExecutionSupervisor {
         if (this.admission.get(uuid) === undefined) return this.options.dueAt(output.at)
         return this.wakeUps.schedule({ uuid, at: output.at, since: output.since })
       case "Tell":
-        return this.waiters.tell(uuid, output.result.execution)
+        return this.waiters.tell(uuid, output.result.execution, true)
       case "Fail":
         return this.waiters.fail(uuid, output.exit, output.onlyStarters)
       case "SetAside":
@@ -335,13 +335,13 @@ class Supervisor implements ExecutionSupervisor {
 
   // ---- doors ---------------------------------------------------------------------------------------------------
 
-  readonly isReached = (execution: SagaExecution, until: Wish): boolean =>
-    isReached(execution, until, this.clock, this.options.commitWait)
+  readonly isReached = (execution: SagaExecution, until: Wish, rests?: boolean): boolean =>
+    isReached(execution, until, this.clock, this.options.commitWait, rests)
 
   readonly wait: ExecutionSupervisor["wait"] = (uuid, until) =>
     this.stepWaits.wait(uuid, () =>
       this.waiters.awaitWhile(uuid, until, () =>
-        Effect.map(this.options.load(uuid), (execution) => this.waiters.tell(uuid, execution))
+        Effect.map(this.options.load(uuid), (execution) => this.waiters.tell(uuid, execution, false))
       )
     )
 
@@ -429,7 +429,7 @@ class Supervisor implements ExecutionSupervisor {
     const isEnd = this.isReached(execution, "end")
     // A caller that is resumed may start the next one at once: this one no longer holds a place.
     if (isEnd) this.on(uuid, over)
-    if (isEnd || this.waiters.hasOutcomes) this.waiters.tell(uuid, execution)
+    if (isEnd || this.waiters.hasOutcomes) this.waiters.tell(uuid, execution, false)
   }
 
   readonly away: ExecutionSupervisor["away"] = (uuid, error) => {

@@ -31,7 +31,7 @@ export const make = (
     Effect.suspend(() =>
       waiters.has(uuid) && !isHere(uuid)
         ? load(uuid).pipe(
-            Effect.map((execution) => waiters.tell(uuid, execution)),
+            Effect.map((execution) => waiters.tell(uuid, execution, true)),
             // The execution was settled and removed, so no later look will find it.
             Effect.catchTag("SagaExecutionNotFound", (error) =>
               Effect.sync(() => waiters.fail(uuid, Exit.fail(error)))

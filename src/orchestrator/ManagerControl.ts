@@ -26,7 +26,7 @@ export const make = (supervisor: ExecutionSupervisor, keeper: HandOn.Keeper): Co
   }),
   cancel: (uuid, who) => submit(supervisor, uuid, { _tag: "Cancel", ...who }),
   commit: (uuid) => Effect.flatMap(submit(supervisor, uuid, { _tag: "Commit" }, "end"), ManagerResult.committed),
-  reject: (uuid, who) => submit(supervisor, uuid, { _tag: "Reject", ...who }, "end"),
+  reject: (uuid, who) => submit(supervisor, uuid, { _tag: "Reject", ...who }, "told"),
   retryParked: (uuid, path, who) => submit(supervisor, uuid, { _tag: "RetryParked", path, ...who }),
   resolveParked: (uuid, path, who) => submit(supervisor, uuid, { _tag: "ResolveParked", path, ...who }),
   reply: (uuid, reply) =>

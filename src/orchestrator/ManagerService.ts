@@ -58,7 +58,10 @@ export class SagaManager extends Context.Service<
       SagaExecution,
       SagaInput.SagaExecutionNotFinished | SagaInput.SagaAlreadyDecided | SagaFailedCommitCallback | ControlError
     >
-    /** Rolls back an execution that is not committed, and waits until that is done. A second time changes nothing. */
+    /**
+     * Rolls back an execution that is not committed, and waits until that is done and its participants have been told to
+     * reject; it does not wait for their answers. A second time changes nothing.
+     */
     readonly reject: (
       uuid: string,
       who?: SagaInput.SagaActor

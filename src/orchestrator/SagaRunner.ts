@@ -12,8 +12,9 @@ import { type SagaContextEncodeError, SagaFailedCommitCallback } from "../execut
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import type { Broker } from "../ports/Broker.ts"
+import { contextHash } from "../ports/ExecutionTombstone.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
-import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import { responding, started } from "./ExecutionInput.ts"
@@ -42,7 +43,8 @@ export interface ExecuteOptions {
 
 /**
  * Control by hand. Every operation stores, and gives the execution as it is afterwards; a pause is a value with status
- * `paused`. The caller brings the replies, and sees to it that nobody else runs the same execution.
+ * `paused`. The caller brings the replies, and sees to it that nobody else runs the same execution. What is stored counts,
+ * not the value at hand: a value from before the first write may be used as long as its execution is kept.
  *
  * @example
  * ```ts
@@ -90,7 +92,8 @@ export class SagaRunner extends Context.Service<
     >
     /** Rolls back an execution that is not committed, and tells all participants. A second time changes nothing. */
     readonly reject: (
-      execution: SagaExecution
+      execution: SagaExecution,
+      who?: SagaInput.SagaActor
     ) => Effect.Effect<SagaExecution, SagaInput.SagaAlreadyDecided | SagaRegistry.SagaDefinitionDrift | StorageError>
     /**
      * Rolls back an execution that is not decided, and nothing more. A second time, and for a new execution, it fails with
@@ -99,10 +102,31 @@ export class SagaRunner extends Context.Service<
     readonly rollback: (
       execution: SagaExecution
     ) => Effect.Effect<SagaExecution, SagaInput.SagaRollbackExecution | SagaRegistry.SagaDefinitionDrift | StorageError>
+    /** Rolls back an execution whose outcome is not decided, for the given reason. A second time changes nothing. */
+    readonly cancel: (
+      execution: SagaExecution,
+      who?: SagaInput.SagaActor
+    ) => Effect.Effect<SagaExecution, SagaInput.SagaNotCancellable | SagaRegistry.SagaDefinitionDrift | StorageError>
+    /**
+     * Tries the parked compensation of a step again, when its cause is repaired: finishes a rollback that has failed in part.
+     * The path is one of `SagaExecution.parked`.
+     */
+    readonly retryParked: (
+      execution: SagaExecution,
+      path: string,
+      who: SagaInput.SagaActor
+    ) => Effect.Effect<SagaExecution, SagaInput.SagaStepNotParked | SagaRegistry.SagaDefinitionDrift | StorageError>
+    /** Declares a parked step compensated, because a person has done it by other means. The reason is for the record. */
+    readonly resolveParked: (
+      execution: SagaExecution,
+      path: string,
+      who: SagaInput.SagaActorWithReason
+    ) => Effect.Effect<SagaExecution, SagaInput.SagaStepNotParked | SagaRegistry.SagaDefinitionDrift | StorageError>
   }
 >()("effect-saga/SagaRunner") {}
 
 interface Parts {
+  readonly repository: SagaExecutionRepository["Service"]
   readonly registry: SagaRegistry.SagaRegistry
   readonly loop: ExecutionLoop.ExecutionLoop
   readonly policy: SagaInput.Policy
@@ -111,6 +135,20 @@ interface Parts {
   /** What the steps require. */
   readonly services: Context.Context<never>
 }
+
+/**
+ * The execution as it is stored, for a value from before its first write. Another execution that has taken its uuid is not it:
+ * the first write finds that out.
+ */
+const latest = ({ repository }: Parts, execution: SagaExecution): Effect.Effect<SagaExecution, StorageError> =>
+  execution.revision > 0
+    ? Effect.succeed(execution)
+    : repository.load(execution.uuid).pipe(
+        Effect.map((stored) =>
+          stored.saga === execution.saga && contextHash(stored) === contextHash(execution) ? stored : execution
+        ),
+        Effect.catchTag("SagaExecutionNotFound", () => Effect.succeed(execution))
+      )
 
 /** Drives an execution as far as it goes by itself, or with one input. */
 const drive = Effect.fnUntraced(function* (
@@ -145,6 +183,10 @@ const drive = Effect.fnUntraced(function* (
 const apply = <Input extends SagaInput.SagaInput>(parts: Parts, execution: SagaExecution, input: Input) =>
   drive(parts, execution, input) as Effect.Effect<SagaExecution, SagaInput.Refusals[Input["_tag"]] | RunError> // `judge` has one function for each kind, with its refusals
 
+/** The same for a value that a caller has, which may be older than what is stored. */
+const judge = <Input extends SagaInput.SagaInput>(parts: Parts, given: SagaExecution, input: Input) =>
+  Effect.flatMap(latest(parts, given), (execution) => apply(parts, execution, input))
+
 /** Drives an execution without an input: nothing is refused. */
 const forward = (parts: Parts, execution: SagaExecution) => apply(parts, execution, { _tag: "Look" })
 
@@ -155,6 +197,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const { recoveryInterval, relatedServices, schedule, service } = yield* SagaConfig
   const committer = yield* TransactionCommitter
   const parts: Parts = {
+    repository: yield* SagaExecutionRepository,
     registry: yield* register(sagas),
     loop: yield* ExecutionLoop.make(() => undefined, undefined, undefined, Presence.always),
     policy: { schedule, ...(relatedServices !== undefined && { relatedServices }) },
@@ -162,8 +205,9 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     services: yield* Effect.context<never>()
   }
 
-  const execute: SagaRunner["Service"]["execute"] = Effect.fnUntraced(function* (execution, options = {}) {
+  const execute: SagaRunner["Service"]["execute"] = Effect.fnUntraced(function* (given, options = {}) {
     const { autocommit, response } = options
+    const execution = yield* latest(parts, given)
     if (execution.status === "created") {
       const { headers } = yield* RequestContext
       const next = started(execution, {
@@ -187,22 +231,24 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
 
   return SagaRunner.of({
     execute,
-    commit: Effect.fnUntraced(function* (execution) {
+    commit: Effect.fnUntraced(function* (given) {
+      const execution = yield* latest(parts, given)
       const committed = apply(parts, execution, { _tag: "Commit" })
       const next = yield* Effect.catchTag(committed, "SagaAlreadyDecided", ({ uuid }) =>
         Effect.fail(new SagaInput.SagaExecutionNotFinished({ uuid, status: execution.status }))
       )
       return next.cause instanceof SagaFailedCommitCallback ? yield* Effect.fail(next.cause) : next
     }),
-    reject: (execution) => apply(parts, execution, { _tag: "Reject" }),
-    rollback: (execution) => apply(parts, execution, { _tag: "Rollback" })
+    reject: (execution, who) => judge(parts, execution, { _tag: "Reject", ...who }),
+    rollback: (execution) => judge(parts, execution, { _tag: "Rollback" }),
+    cancel: (execution, who) => judge(parts, execution, { _tag: "Cancel", ...who }),
+    retryParked: (execution, path, who) => judge(parts, execution, { _tag: "RetryParked", path, ...who }),
+    resolveParked: (execution, path, who) => judge(parts, execution, { _tag: "ResolveParked", path, ...who })
   })
 })
 
 const isOnlyDelayed = ({ execution, wakeAt }: ExecutionLoop.LoopResult): boolean =>
-  execution.status === "running" &&
-  wakeAt !== Number.POSITIVE_INFINITY &&
-  SagaInput.awaiting(execution.state).length === 0
+  wakeAt !== Number.POSITIVE_INFINITY && SagaInput.awaiting(execution.state).length === 0
 
 /** A runner for the given sagas. Requires every service that their steps use. */
 export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>>(

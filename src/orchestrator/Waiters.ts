@@ -6,8 +6,11 @@ import * as StoredInput from "./StoredInput.ts"
 /** A caller waits for the end, or also for a forward pause. */
 export type Until = "end" | "pause"
 
-/** Inside: the outcome of an input that was handed on, by its id. */
-export type Wish = Until | { readonly outcomeOf: string }
+/**
+ * Inside: the outcome of an input that was handed on, by its id; or `told`, the end of an execution whose services have been
+ * sent its rejects.
+ */
+export type Wish = Until | "told" | { readonly outcomeOf: string }
 
 export interface Waiter<E> {
   readonly until: Wish
@@ -16,13 +19,22 @@ export interface Waiter<E> {
   readonly reached: Deferred.Deferred<SagaExecution, E>
 }
 
-/** `patience`: how long a caller waits for the acknowledgements of a commit, in milliseconds. */
-export const isReached = (execution: SagaExecution, until: Wish, clock: Clock.Clock, patience: number): boolean => {
+/**
+ * `patience`: how long a caller waits for the acknowledgements of a commit, in milliseconds. `rests`: its runner has ended, so
+ * that what it had to send has left; or another process runs it.
+ */
+export const isReached = (
+  execution: SagaExecution,
+  until: Wish,
+  clock: Clock.Clock,
+  patience: number,
+  rests = false
+): boolean => {
   const { state } = execution
   if (typeof until === "object") return StoredInput.readOutcome(execution, until.outcomeOf) !== undefined
   switch (state.status) {
     case "errored":
-      return true
+      return until !== "told" || rests || state.commitState !== "rejecting"
     case "finished":
       return (
         state.commitState === "committed" ||
@@ -40,10 +52,10 @@ export const isReached = (execution: SagaExecution, until: Wish, clock: Clock.Cl
 
 export class Waiters<E> {
   private readonly waiters = new Map<string, Array<Waiter<E>>>()
-  private readonly isReached: (execution: SagaExecution, until: Wish) => boolean
+  private readonly isReached: (execution: SagaExecution, until: Wish, rests: boolean) => boolean
   private outcomes = 0
 
-  constructor(isReached: (execution: SagaExecution, until: Wish) => boolean) {
+  constructor(isReached: (execution: SagaExecution, until: Wish, rests: boolean) => boolean) {
     this.isReached = isReached
   }
 
@@ -98,10 +110,10 @@ export class Waiters<E> {
     })
   }
 
-  /** Resumes the waiters whose wish is fulfilled. */
-  tell(uuid: string, execution: SagaExecution): void {
+  /** Resumes the waiters whose wish is fulfilled. `rests`: no runner of this process is at work on the execution. */
+  tell(uuid: string, execution: SagaExecution, rests: boolean): void {
     if (this.waiters.size === 0) return
-    this.resume(uuid, Exit.succeed(execution), ({ until }) => this.isReached(execution, until))
+    this.resume(uuid, Exit.succeed(execution), ({ until }) => this.isReached(execution, until, rests))
   }
 
   /** Fails all waiters of an execution, or only the callers that have started it. */

@@ -14,6 +14,7 @@ const repository = "test/ports/SagaExecutionRepository.test.ts"
 const sqlRepository = "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
 const sqlStore = "test/adapters/sql/SqlParticipantStore.test.ts"
 const sqlSteps = "test/adapters/sql/transactionalSteps.test.ts"
+const transactional = "test/orchestrator/TransactionalStep.test.ts"
 
 export const writing: ReadonlyArray<Mutant> = [
   // ---- C3 ------------------------------------------------------------------------------------------------------
@@ -344,18 +345,65 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W7",
     what: "a transactional step is kept though its record is not",
     file: "src/orchestrator/TransactionalStep.ts",
-    find: `  }).pipe(
-    repository.atomically,`,
-    replace: "  }).pipe(",
+    find: "    }).pipe(repository.atomically)",
+    replace: "    })",
     tests: [sqlSteps]
   },
   {
     rule: "W7",
     what: "what a transactional step has written stays when it fails",
     file: "src/orchestrator/TransactionalStep.ts",
-    find: "if (facts.some(isFailure)) return",
-    replace: "if (facts.length === 0) return",
+    find: "if (facts.some(isFailure)) {",
+    replace: "if (facts.length === 0) {",
     tests: [sqlSteps]
+  },
+  {
+    rule: "F25",
+    what: "a value from before the first write is judged by itself",
+    file: "src/orchestrator/SagaRunner.ts",
+    find: "  execution.revision > 0\n",
+    replace: "  execution.revision >= 0\n",
+    tests: ["test/orchestrator/byHand.test.ts"]
+  },
+  {
+    rule: "F25",
+    what: "another execution that has taken the uuid is acted on",
+    file: "src/orchestrator/SagaRunner.ts",
+    find: "stored.saga === execution.saga && contextHash(stored) === contextHash(execution) ? stored : execution",
+    replace: "stored",
+    tests: ["test/orchestrator/byHand.test.ts"]
+  },
+  {
+    rule: "F34",
+    what: "a reject by hand returns before it has left",
+    file: "src/orchestrator/Waiters.ts",
+    find: 'until !== "told" || rests || ',
+    replace: "",
+    tests: ["test/orchestrator/byHand.test.ts"]
+  },
+  {
+    rule: "F28",
+    what: "a step whose transaction the database has ended does not run again",
+    file: "src/orchestrator/TransactionalStep.ts",
+    find: "if (isRolledBack?.(cause) === true) this.isOver = true",
+    replace: "if (isRolledBack?.(cause) === true) this.isOver = false",
+    tests: [transactional]
+  },
+  {
+    rule: "F28",
+    what: "attempts go on in a transaction that has been ended",
+    file: "src/orchestrator/steps/LocalStep.ts",
+    find: " && transaction?.isOver !== true",
+    replace: "",
+    tests: [transactional]
+  },
+  {
+    rule: "F28",
+    what: "a transactional step that ignores a failed statement runs for ever",
+    file: "src/orchestrator/ExecutionLoop.ts",
+    find: "self.failedCommits > 0",
+    replace: "self.failedCommits < 0",
+    tests: ["test/adapters/sql/transactionalRetry.test.ts"]
   },
   {
     rule: "W7",

@@ -1,5 +1,5 @@
 /**
- * Which tests hold which of the 199 behaviours that the library must have (`conformance.json`). A test holds a behaviour
+ * Which tests hold which of the 201 behaviours that the library must have (`conformance.json`). A test holds a behaviour
  * if its title has the id: read from the sources, so that a page can be made of it without running anything.
  */
 import { readdirSync, readFileSync } from "node:fs"

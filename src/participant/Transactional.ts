@@ -22,8 +22,8 @@ export { TransactionRefused } from "../ports/ParticipantStore.ts"
 
 /**
  * Runs a handler of `service` inside the transactions of its request, in one unit of work of the `ParticipantStore`. The
- * transactions are pending afterwards, also when the handler fails; only its effects are gone then. The request loses its
- * `transactions` header, and its `related_services` gain the service and those that the handler has given to
+ * transactions are pending afterwards, also when the handler fails; only its effects are gone then. They are taken out of the
+ * request's header `transactions`, in which others stay, and its `related_services` gain the service and those that the handler has given to
  * `SagaTransaction.enrol`. Without a request, or without transactions, the handler just runs.
  *
  * Fails with `TransactionRefused` before the handler runs, when one of the transactions is no longer pending, and with
@@ -73,7 +73,7 @@ export const transactional =
             )
       return yield* Effect.ensuring(
         work,
-        Ref.update(headers, ({ transactions: _, ...others }) => others).pipe(
+        Ref.update(headers, (after) => RequestHeaders.withoutTransactions(after, uuids)).pipe(
           Effect.andThen(Effect.suspend(() => RequestHeaders.addRelatedServices(request, services)))
         )
       )

@@ -7,9 +7,9 @@ import { Context, Effect, type Ref } from "effect"
 export interface RequestContext {
   /**
    * Headers of the request, by lower-case name. Undefined: no request. Every message of an execution that starts inside
-   * carries them, but for these four, for which a message has fields: `transactions` (uuids of the executions whose
+   * carries them, but for those for which a message has fields: `transactions` (uuids of the executions whose
    * transactions the request belongs to, separated by commas), `related_services` (names of services; the execution adds
-   * those that took part, when it ends), `user` and `saga`.
+   * those that took part, when it ends), `saga`, and `user` where the execution has a user.
    */
   readonly headers: Ref.Ref<Readonly<Record<string, string>>> | undefined
   /** The user in whose name the request runs. It wins over the `user` option of a start. */

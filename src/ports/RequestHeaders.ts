@@ -15,7 +15,7 @@ const namesIn = (text: string | undefined): ReadonlyArray<string> =>
         .filter((name) => name !== "")
 
 /** Headers that a message has fields for. */
-const withFields = ["saga", "transactions", "related_services", "user"]
+const withFields = ["saga", "transactions", "related_services"]
 
 /** Executions whose transactions the request belongs to. Text that is no uuid is left out: no receiver would read the message. */
 export const transactions = (headers: Headers | undefined): ReadonlyArray<string> => [
@@ -32,10 +32,19 @@ export const relatedServices = (headers: Headers): ReadonlyArray<string> => name
 export const storable = (headers: Headers): Headers =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !isHostileKey(name)))
 
-/** Headers that messages carry. */
-export const passedOn = (headers: Headers | undefined): Headers | undefined => {
+/** The headers without these transactions; others may have been added meanwhile. */
+export const withoutTransactions = (headers: Headers, uuids: ReadonlyArray<string>): Headers => {
+  const { transactions, ...others } = headers
+  const left = namesIn(transactions).filter((text) => !uuids.includes(Uuid.normalize(text) ?? text))
+  return left.length === 0 ? others : { ...others, transactions: left.join(",") }
+}
+
+/** Headers that messages carry. A header `user` gives way to the user of the execution, and goes along where it has none. */
+export const passedOn = (headers: Headers | undefined, user: string | undefined): Headers | undefined => {
   if (headers === undefined) return undefined
-  const entries = Object.entries(headers).filter(([name]) => !withFields.includes(name) && !isHostileKey(name))
+  const entries = Object.entries(headers).filter(
+    ([name]) => !withFields.includes(name) && !isHostileKey(name) && (name !== "user" || user === undefined)
+  )
   return entries.length === 0 ? undefined : Object.fromEntries(entries)
 }
 

@@ -68,8 +68,7 @@ describe("headers", () => {
           tenant: "acme",
           saga: parent,
           transactions: `${parent}, ${parent.toUpperCase()},no-uuid,`,
-          related_services: "crm",
-          user: "eve"
+          related_services: "crm"
         })
         yield* Effect.exit(serve(use(SagaManager.run(CreateOrder, { context }))))
         assert.deepStrictEqual(
@@ -86,6 +85,26 @@ describe("headers", () => {
         }
       })
   )
+
+  for (const [user, headers] of [
+    [undefined, { tenant: "acme", user: "eve" }],
+    ["ada", { tenant: "acme" }]
+  ] as const)
+    it.effect(`EXR-017, F33: a header user goes along unless the execution has a user (${user ?? "none"})`, () =>
+      Effect.gen(function* () {
+        const { journal, use, wire } = yield* start()
+        wire.answer = refusing
+        const { serve } = yield* within({ tenant: "acme", user: "eve" }, user)
+        yield* Effect.exit(serve(use(SagaManager.run(CreateOrder, { context }))))
+        assert.strictEqual(wire.sent.length, 3)
+        for (const { envelope } of wire.sent) {
+          assert.deepStrictEqual(envelope.headers, headers)
+          // A header is a claim of the caller: it never becomes the user of the execution.
+          assert.strictEqual(envelope.user, user)
+        }
+        assert.deepStrictEqual(new Set(journal.map((line) => line.user)), new Set([user]))
+      })
+    )
 
   it.effect("an execution in a transaction adds itself to those of the request", () =>
     Effect.gen(function* () {

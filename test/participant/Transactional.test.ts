@@ -72,6 +72,22 @@ describe("transactional", () => {
     })
   )
 
+  it.effect(
+    "MID-008, F33: transactional takes off the transactions that it has joined, and leaves those added since",
+    () =>
+      Effect.gen(function* () {
+        const added = RequestContext.RequestContext.pipe(
+          Effect.flatMap(({ headers }) =>
+            Ref.update(headers!, (before) => ({ ...before, transactions: `${before.transactions},${other}` }))
+          )
+        )
+        const { exit, headers, status } = yield* serve({ transactions: uuid.toUpperCase(), tenant: "acme" }, added)
+        yield* exit
+        assert.deepStrictEqual(headers, { tenant: "acme", transactions: other, related_services: "bank" })
+        assert.deepStrictEqual([yield* status(uuid), yield* status(other)], ["pending", "none"])
+      })
+  )
+
   it.effect("MID-007 transactional runs a handler without a request", () =>
     Effect.gen(function* () {
       const { provide, store } = yield* makeBench()

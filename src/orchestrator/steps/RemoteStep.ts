@@ -104,7 +104,7 @@ const envelope = (
   const { user } = creation
   const headers = start?.headers
   const ambient = RequestHeaders.transactions(headers)
-  const passedOn = RequestHeaders.passedOn(headers)
+  const passedOn = RequestHeaders.passedOn(headers, user)
   return {
     v: 1,
     id: messageId(uuid, path, op),

@@ -122,6 +122,8 @@ const bytes = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
 })
 
 const resending = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  // Until the code is compiled.
+  yield* startsPerSecond
   const without = yield* startsPerSecond
   const [from, empty] = [Date.now(), yield* bytes(sql)]
   const insert = yield* inserted

@@ -92,6 +92,27 @@ describe("executions that wait", () => {
 })
 
 describe("recovery", () => {
+  it.effect(
+    "F8 what waited while no process was there does not hold up a start: replies are taken after the first of it",
+    () =>
+      Effect.gen(function* () {
+        const world = yield* makeWorld()
+        const first = yield* open(world)
+        const count = 1_000
+        yield* Effect.repeat(first.use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true })), {
+          times: count - 1
+        })
+        yield* first.close
+        yield* TestClock.adjust("2 minutes")
+        world.wire.sent.length = 0
+        yield* open(world)
+        const sentBefore = world.wire.sent.length
+        assert.isAbove(sentBefore, 0)
+        assert.isBelow(sentBefore, count)
+        yield* until("all are sent again", () => world.wire.sent.length === count)
+      })
+  )
+
   it.effect("F12 goes on while there is work: a place that gets free is filled at once, not at the next interval", () =>
     Effect.gen(function* () {
       const Slow = Saga.make("Slow", { context: {} }).pipe(

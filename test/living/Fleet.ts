@@ -50,7 +50,8 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
   const stops: Array<Stop> = []
   let inFlight = 0
 
-  const start = Effect.fnUntraced(function* (run: Start = program) {
+  /** `isExcused`: it counts as a process that always stands still, as it is known to let others run what it runs. */
+  const start = Effect.fnUntraced(function* (run: Start = program, isExcused = false) {
     const scope = yield* Scope.fork(outer)
     const { inFlight: _, ...rest } = settings
     const member = yield* Effect.provideService(run({ ...place, ...rest, folder }), Scope.Scope, scope)
@@ -58,16 +59,13 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
     yield* member.say(`keep ${inFlight}`)
     const joined: Member = { ...member, scope }
     members.push(joined)
+    if (isExcused) stops.push({ pid: member.pid, from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY })
     return joined
   })
   const sayAll = (line: string) => Effect.forEach(members, ({ say }) => say(line), { discard: true })
-  /**
-   * Ends a process in good order, as a deployment does. `stands`: it counts as one that stands still from then on, as what it
-   * is at work on may be taken by others.
-   */
-  const stop = Effect.fnUntraced(function* (member: Member, stands = false) {
+  /** Ends a process in good order, as a deployment does. */
+  const stop = Effect.fnUntraced(function* (member: Member) {
     members.splice(members.indexOf(member), 1)
-    if (stands) stops.push({ pid: member.pid, from: Journal.now(), to: Number.POSITIVE_INFINITY })
     yield* member.signal("SIGTERM")
     const how = yield* Effect.timeoutOrElse(member.ended, {
       duration: settings.grace,
@@ -113,7 +111,7 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
         concurrency: "unbounded",
         discard: true
       }).pipe(Effect.timeoutOrElse({ duration: "4 minutes", orElse: () => Effect.logError("Not all are settled") }))
-      yield* Effect.forEach([...members], (member) => stop(member), { concurrency: "unbounded", discard: true })
+      yield* Effect.forEach([...members], stop, { concurrency: "unbounded", discard: true })
     })
   }
 })

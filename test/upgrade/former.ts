@@ -13,8 +13,11 @@ import type { Start } from "../living/Fleet.ts"
 export interface Release {
   readonly name: string
   readonly revision: string
-  /** Its processes let their leases go while their last steps may still end, so that others run these steps too. */
-  readonly leavesEarly?: boolean
+  /**
+   * A step of its processes may run twice: they lose their leases under load, as these share the connections of everything else,
+   * and while they stop.
+   */
+  readonly repeats?: boolean
 }
 
 /**
@@ -24,7 +27,7 @@ export interface Release {
 export const releases: ReadonlyArray<Release> = [
   // The last revision of 0.1.0 before the series that brought the inbox, the epochs and the facts of actions: it has the
   // first migration only, and each of its processes stores what comes from outside by itself.
-  { name: "0.1.0 without inbox", revision: "50cbc8458ae9ed0e63f16a9c2c8f0ae2098b148c", leavesEarly: true },
+  { name: "0.1.0 without inbox", revision: "50cbc8458ae9ed0e63f16a9c2c8f0ae2098b148c", repeats: true },
   // The first two migrations.
   { name: "0.1.0", revision: "d2297c4737462ade00b3b0b8f27d8b262d5dfb63" }
 ]

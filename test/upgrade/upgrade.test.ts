@@ -26,24 +26,24 @@ const size = isLong ? 2 : 1
 /** How long processes work together. */
 const together = isLong ? 8_000 : 1_000
 
-/** A release, as its processes are started and stopped. */
+/** A release, as its processes are started and judged. */
 interface Stage {
   readonly start: Fleet.Start
-  readonly leavesEarly: boolean
+  readonly repeats: boolean
 }
 
-const later: Stage = { start: (order) => Fleet.program({ ...order, isLater: true }), leavesEarly: false }
+const later: Stage = { start: (order) => Fleet.program({ ...order, isLater: true }), repeats: false }
 const stageOf = (release: Former.Release): Stage => ({
   start: Former.start(release),
-  leavesEarly: release.leavesEarly === true
+  repeats: release.repeats === true
 })
 
 /** All processes are replaced by those of another release, one by one. */
-const replace = Effect.fnUntraced(function* (fleet: Fleet.Fleet, { leavesEarly }: Stage, next: Stage) {
+const replace = Effect.fnUntraced(function* (fleet: Fleet.Fleet, next: Stage) {
   for (const old of [...fleet.members]) {
-    yield* fleet.start(next.start)
+    yield* fleet.start(next.start, next.repeats)
     yield* Effect.sleep(together)
-    yield* fleet.stop(old, leavesEarly)
+    yield* fleet.stop(old)
     yield* Effect.sleep(together)
   }
 })
@@ -56,14 +56,10 @@ const upgraded = Effect.fnUntraced(function* (url: string, first: Stage, ...othe
   const client = Layer.fresh(Fleet.clientOf(place))
   yield* Effect.addFinalizer(() => Fleet.dropped(place))
   const fleet = yield* Fleet.make(place, settings)
-  for (let n = 0; n < size; n++) yield* fleet.start(first.start)
+  for (let n = 0; n < size; n++) yield* fleet.start(first.start, first.repeats)
   yield* fleet.keep(settings.inFlight)
   yield* Effect.sleep(together)
-  let present = first
-  for (const next of others) {
-    yield* replace(fleet, present, next)
-    present = next
-  }
+  for (const next of others) yield* replace(fleet, next)
   yield* fleet.settle
   const { folder, stops } = fleet
   const report = yield* Effect.provide(audit({ folder, lease: settings.lease, schema, stops }), client)

@@ -21,7 +21,7 @@ export interface OwnWorld extends World {
 type Event<W> = (world: W) => Effect.Effect<void, unknown, never>
 
 /** Somewhat longer than a lease. */
-const overLease = ({ random, settings }: World) => settings.lease * 1.5 + below(random, settings.lease)
+const overLease = ({ random, settings }: World) => settings.lease * 1.2 + below(random, settings.lease / 2)
 
 /** Every process is replaced by a new one; that of a PGlite folder only after it has ended. */
 const rolling: Event<World> = ({ fleet, settings }) =>

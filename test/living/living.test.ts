@@ -119,7 +119,7 @@ const suiteOfServers = () => {
 
 // ---- the short form ----------------------------------------------------------------------------------------------
 
-const small = { inFlight: 60, lease: 3_000, grace: 10_000, pace: 800 }
+const small = { inFlight: 60, lease: 5_000, grace: 10_000, pace: 800 }
 
 /** Both kinds that need no server of their own, one after the other. */
 const both = (place: Fleet.Place, settings: Fleet.Settings) =>

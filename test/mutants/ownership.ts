@@ -14,6 +14,14 @@ const owners = "src/adapters/sql/OwnershipStatements.ts"
 export const ownership: ReadonlyArray<Mutant> = [
   // ---- C16 -----------------------------------------------------------------------------------------------------
   {
+    rule: "C20",
+    what: "a claim that takes long does not renew the lease (SQL)",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "passed * renewalsInLease < Math.max(leaseMillis, leastMillis)",
+    replace: "passed < Number.POSITIVE_INFINITY",
+    tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
+  },
+  {
     rule: "C16",
     what: "an input that a former release has not seen is left behind (SQL)",
     file: "src/adapters/sql/ClaimExecutions.ts",

@@ -1,5 +1,5 @@
 /** Claims executions: renews the lease, takes what is due, and reads it together with the inputs that wait for it. */
-import { Effect, Result } from "effect"
+import { Clock, Effect, Result } from "effect"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import { call, inputFrom } from "./ExecutionRows.ts"
@@ -10,6 +10,16 @@ const maxInboxBytes = 8 * 1024 * 1024
 
 /** How often inputs that were left behind are looked for, in milliseconds. */
 const remindMillis = 10_000
+
+const nanosPerMilli = 1_000_000
+/** The lease is renewed between two statements of a claim when this part of it has passed. */
+const renewalsInLease = 4
+
+/** A shorter lease is not renewed between statements: it could not last as long as one of them. */
+const leastMillis = 1_000
+
+/** The lease is over. What was claimed by then names the owner, as what it holds does. */
+const overNow: Port.Claimed = { executions: [], lapsed: true, lost: [], inbox: [] }
 
 type Read = (
   uuids: ReadonlyArray<string>
@@ -36,11 +46,22 @@ export const make = (
     request: Port.ClaimRequest
   ): Effect.fn.Return<Port.Claimed, Port.SagaExecutionRepositoryError> {
     const { dueBy = request.now, except = [], fingerprints, former, holds = [], leaseMillis, limit, owner } = request
-    const begins = holds.length === 0 || former !== undefined
-    const lapsed = yield* call("claim", statements.renew(owner, leaseMillis, begins))
+    const clock = yield* Clock.Clock
+    let renewedAt = clock.monotonicTimeNanosUnsafe()
+    const renew = (begins: boolean) =>
+      Effect.suspend(() => {
+        renewedAt = clock.monotonicTimeNanosUnsafe()
+        return call("claim", statements.renew(owner, leaseMillis, begins))
+      })
+    // After an outage there is much to read, and it may take longer than the lease: others would take what runs here.
+    const isOver = Effect.suspend(() => {
+      const passed = Number(clock.monotonicTimeNanosUnsafe() - renewedAt) / nanosPerMilli
+      return passed * renewalsInLease < Math.max(leaseMillis, leastMillis) ? Effect.succeed(false) : renew(false)
+    })
+    const lapsed = yield* renew(holds.length === 0 || former !== undefined)
     // After a lapse other processes may have written any of them.
     if (lapsed || former !== undefined) summaries.clear()
-    if (lapsed) return { executions: [], lapsed, lost: [], inbox: [] }
+    if (lapsed) return overNow
     const held = holds.map(({ uuid }) => uuid)
     const lost =
       former !== undefined
@@ -48,10 +69,12 @@ export const make = (
         : held.length === 0
           ? []
           : yield* call("claim", statements.lost(owner, held))
+    if (yield* isOver) return overNow
     const sparing = request.spares === true ? [owner, former ?? owner] : undefined
     const claims = statements.claim({ owner, limit, dueBy, fingerprints, holds: request.holds, except, sparing })
     if (limit > 0) yield* remind(request.now)
     const { nextAt, rows } = limit > 0 ? yield* call("claim", claims) : { rows: [] }
+    if (yield* isOver) return overNow
     const uuids = rows.map(({ uuid }) => uuid)
     const dueAt = new Map(rows.flatMap(({ dueAt, uuid }) => (dueAt === null ? [] : [[uuid, Number(dueAt)] as const])))
     for (const uuid of uuids) summaries.delete(uuid)
@@ -68,6 +91,7 @@ export const make = (
     }
     // Another process may have a newer version, which can read them.
     if (unreadable.length > 0) yield* call("claim", statements.disown(owner, unreadable))
+    if (yield* isOver) return overNow
     const gone = new Set(lost)
     const mine = [...uuids, ...held.filter((uuid) => !gone.has(uuid))]
     const inbox = mine.length === 0 ? [] : yield* call("claim", statements.ofClaim.inbox(mine, maxInboxBytes))

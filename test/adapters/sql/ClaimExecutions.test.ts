@@ -1,0 +1,67 @@
+/** A claim that takes long (SPEC C20, I28). */
+import { assert, it } from "@effect/vitest"
+import { type Duration, Effect, Result } from "effect"
+import { TestClock } from "effect/testing"
+import * as ClaimExecutions from "../../../src/adapters/sql/ClaimExecutions.ts"
+import type { LimitedStatements } from "../../../src/adapters/sql/LimitedStatements.ts"
+import * as Sample from "../../../src/testing/SampleExecutions.ts"
+
+const lease = 3_000
+
+/** Statements of a database on which each takes so long, and the lease that it has for their owner. */
+const slow = (each: Duration.Input) => {
+  const known = { until: Number.NEGATIVE_INFINITY, renewals: 0, lapses: 0 }
+  const after = <A>(value: () => A) => Effect.andThen(TestClock.adjust(each), Effect.sync(value))
+  const now = TestClock.testClockWith((clock) => Effect.succeed(clock.currentTimeMillisUnsafe()))
+  const execution = Sample.started(Sample.created())
+  const statements = {
+    renew: (_owner: string, leaseMillis: number, begins: boolean) =>
+      Effect.flatMap(now, (at) => {
+        const lapsed = !begins && known.until <= at
+        known.renewals++
+        if (lapsed) known.lapses++
+        else known.until = at + leaseMillis
+        return after(() => lapsed)
+      }),
+    adopt: () => after(() => []),
+    lost: () => after(() => []),
+    remind: () => after(() => undefined),
+    claim: () => after(() => ({ rows: [{ uuid: execution.uuid, dueAt: null }], nextAt: undefined })),
+    disown: () => after(() => undefined),
+    ofClaim: { inbox: () => after(() => []) }
+  } as unknown as LimitedStatements
+  const read = (uuids: ReadonlyArray<string>) =>
+    after(() => new Map(uuids.map((uuid) => [uuid, Result.succeed(execution)] as const)))
+  return { claim: ClaimExecutions.make(statements, read, new Map()), known, execution }
+}
+
+it.effect("C20 a claim whose statements take longer than the lease together renews it between them (I28)", () =>
+  Effect.gen(function* () {
+    const { claim, execution, known } = slow("900 millis")
+    const request = { owner: "a#2", former: "a#1", limit: 10, now: 0, leaseMillis: lease, holds: [execution] }
+    const { executions, lapsed } = yield* claim(request)
+    assert.isFalse(lapsed)
+    assert.strictEqual(executions.length, 1)
+    assert.isAbove(known.renewals, 1)
+    assert.strictEqual(known.lapses, 0)
+    // It is still there when the next renewal is due.
+    const at = yield* TestClock.testClockWith((clock) => Effect.succeed(clock.currentTimeMillisUnsafe()))
+    assert.isAbove(known.until, at)
+  })
+)
+
+it.effect("C20 a claim whose statements are quick renews the lease once", () =>
+  Effect.gen(function* () {
+    const { claim, known } = slow("20 millis")
+    assert.isFalse((yield* claim({ owner: "a#1", limit: 10, now: 0, leaseMillis: lease })).lapsed)
+    assert.strictEqual(known.renewals, 1)
+  })
+)
+
+it.effect("C20 a claim that finds its lease over between two statements gives nothing", () =>
+  Effect.gen(function* () {
+    const { claim, known } = slow("4 seconds")
+    const { executions, lapsed } = yield* claim({ owner: "a#1", limit: 10, now: 0, leaseMillis: lease })
+    assert.deepStrictEqual([lapsed, executions, known.lapses], [true, [], 1])
+  })
+)

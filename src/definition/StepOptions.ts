@@ -177,7 +177,7 @@ export interface LocalOptions<Ctx, Name extends string, A, E, R, Run, Unknown, F
    * `SagaTransactionUnsupported` where they are stored elsewhere.
    *
    * Each attempt of `retry` is a savepoint. Where the database ends the whole transaction (a deadlock, a serialization
-   * failure, a lost connection), the step runs again in a new one by itself: after 50 ms, then twice as late, at most 2 s, ten
+   * failure, a lost connection, a server that only reads for now), the step runs again in a new one by itself: after 50 ms, then twice as late, at most 2 s, ten
    * times (SPEC C8). Then it fails with that error. Let such an error pass: a failed statement that is caught ends the
    * transaction all the same, unless it runs in a nested `withTransaction`.
    */

@@ -172,8 +172,8 @@ export const connecting: ReadonlyArray<Mutant> = [
     rule: "C8",
     what: "the answer of a handler that may not write for now is recorded as its failure",
     file: "src/adapters/sql/SqlErrors.ts",
-    find: "53|57|58|25006",
-    replace: "53|57|58",
+    find: "isLost(error) || isReadOnly(error) || blamesServer",
+    replace: "isLost(error) || blamesServer",
     needsServer: true,
     tests: ["test/adapters/sql/readOnly.test.ts"]
   }

@@ -32,12 +32,15 @@ const endsSession = /^(25P0[34]|53300|57P)/
 export const isLost = (error: SqlError): boolean =>
   error.reason._tag === "ConnectionError" || endsSession.test(codeOf(error))
 
-/** Codes of a server that is full, has a problem of its own, or only reads, as a standby does until it takes over. */
-const blamesServer = /^(53|57|58|25006)/
+/** The server only reads, as a standby does until it takes over: nothing of the transaction can be kept. */
+export const isReadOnly = (error: SqlError): boolean => codeOf(error) === "25006"
+
+/** Codes of a server that is full or has a problem of its own. */
+const blamesServer = /^(53|57|58)/
 
 /** The statement is not the reason: it may work later. */
 export const isPassing = (error: SqlError): boolean =>
-  error.isRetryable || isLost(error) || blamesServer.test(codeOf(error))
+  error.isRetryable || isLost(error) || isReadOnly(error) || blamesServer.test(codeOf(error))
 
 /** How deep an error of the database may stand in the causes of somebody's error. */
 const maxCauses = 8

@@ -22,7 +22,7 @@ import * as LimitedStatements from "./LimitedStatements.ts"
 import { ofInput } from "./OwnershipStatements.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
 import * as SqlConnections from "./SqlConnections.ts"
-import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, sqlErrorsOf, within } from "./SqlErrors.ts"
+import { again, codeOf, isLost, isReadOnly, isRolledBack, isTaken, isUnread, sqlErrorsOf, within } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
@@ -392,7 +392,8 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       )
     ),
     atomically: (work) => within(connections.transaction, work, (error) => errorOf("store", error)),
-    isRolledBack: (cause) => sqlErrorsOf(cause).some((error) => isRolledBack(error) || isLost(error)),
+    isRolledBack: (cause) =>
+      sqlErrorsOf(cause).some((error) => isRolledBack(error) || isLost(error) || isReadOnly(error)),
     durable: true,
     transactional: true
   })

@@ -55,6 +55,13 @@ for (const { layer, name, schema } of databases("retries")) {
     Saga.local("step", { transactional, execute: raises("40001", 3), retry }),
     Saga.commit
   )
+  const ReadOnly = saga("ReadOnly").pipe(
+    Saga.local("step", {
+      transactional,
+      execute: () => attempt("step", 1, Effect.andThen(Effect.orDie(sql("set transaction read only")), write("never")))
+    }),
+    Saga.commit
+  )
   const Wrapped = saga("Wrapped").pipe(
     Saga.local("step", {
       transactional,
@@ -95,7 +102,7 @@ for (const { layer, name, schema } of databases("retries")) {
     sql(`create table ${ledger} (n int generated always as identity, entry text not null)`)
   )
   const base = Layer.provideMerge(Layer.provideMerge(table, SqlSagaExecutionRepository.layer({ schema })), layer)
-  const sagas = [Plain, Sql, Nested, Once, Deadlock, Serialization, Wrapped, Lost, Ignores, Undo] as const
+  const sagas = [Plain, Sql, Nested, Once, Deadlock, Serialization, ReadOnly, Wrapped, Lost, Ignores, Undo] as const
   const managed = SagaManager.layer(sagas).pipe(
     Layer.provide([SagaConfig.layer({ service: "bank", shutdownGrace: 0 })]),
     Layer.provide([Broker.layerMemory, TransactionCommitter.layerNone])
@@ -131,6 +138,7 @@ for (const { layer, name, schema } of databases("retries")) {
     for (const [saga, expected, written] of [
       [Deadlock, 4, ["before", "step 4"]],
       [Serialization, 4, ["step 4"]],
+      [ReadOnly, 2, ["step 2"]],
       [Wrapped, 3, ["step 3"]]
     ] as const)
       it.effect(`F28: a step whose transaction the database has ended runs again by itself (${saga.name})`, () =>

@@ -146,6 +146,22 @@ export const connecting: ReadonlyArray<Mutant> = [
   },
   {
     rule: "F9",
+    what: "every change of an execution wakes all processes",
+    file: "src/adapters/sql/WrittenSummaries.ts",
+    find: "const announced = revision > 1 && !started.has(uuid)",
+    replace: "const announced = revision > 1",
+    tests: ["test/adapters/sql/announce.test.ts"]
+  },
+  {
+    rule: "F9",
+    what: "a caller who starts an execution that another process runs does not hear of its end",
+    file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
+    find: "if (watched.length > 0) yield*",
+    replace: "if (watched.length > 1_000) yield*",
+    tests: ["test/adapters/sql/announce.test.ts"]
+  },
+  {
+    rule: "F9",
     what: "the census counts every execution that is not settled",
     file: "src/adapters/sql/ListStatements.ts",
     find: "ExecutionSummary.maxCounted}",

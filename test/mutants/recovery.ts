@@ -505,7 +505,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C20",
     what: "a summary row stays as another process has written it",
-    file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
+    file: "src/adapters/sql/WrittenSummaries.ts",
     find: "if (known?.key === key && known.revision === revision - 1 && ",
     replace: "if (known?.key === key && ",
     tests: ["test/adapters/sql/summary.test.ts"]

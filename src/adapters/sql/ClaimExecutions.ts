@@ -4,6 +4,7 @@ import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import { call, inputFrom } from "./ExecutionRows.ts"
 import type { LimitedStatements } from "./LimitedStatements.ts"
+import type { WrittenSummaries } from "./WrittenSummaries.ts"
 
 /** Bytes of the inputs that a claim reads, about. The others come with the next claims. */
 const maxInboxBytes = 8 * 1024 * 1024
@@ -32,7 +33,7 @@ type Read = (
 export const make = (
   statements: LimitedStatements,
   read: Read,
-  summaries: Pick<Map<string, unknown>, "delete" | "clear">
+  summaries: Pick<WrittenSummaries, "delete" | "clear">
 ) => {
   let remindedAt = Number.NEGATIVE_INFINITY
   /** Only a process of a former release leaves inputs behind, so this is done now and then. */

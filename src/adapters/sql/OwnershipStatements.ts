@@ -251,7 +251,7 @@ const inboxOf = (
                 where not settled and not head.full
                 on conflict do nothing returning id
               ), due as (
-                update ${execution} h set inbox = coalesce(h.inbox, 0) + 1, claimable = true,
+                update ${execution} h set inbox = coalesce(h.inbox, 0) + 1, claimable = true, watched = true,
                   wake_at = case when h.wake_at = 0 then 0 else least(h.wake_at, ${whole(Number(at))}) end
                 where h.uuid = ${uuid}::uuid and exists (select from added)
               )

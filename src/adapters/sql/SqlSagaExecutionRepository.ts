@@ -25,6 +25,7 @@ import * as SqlConnections from "./SqlConnections.ts"
 import { again, codeOf, isLost, isReadOnly, isRolledBack, isTaken, isUnread, sqlErrorsOf, within } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
+import * as WrittenSummaries from "./WrittenSummaries.ts"
 
 export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
   /**
@@ -65,9 +66,6 @@ interface Row extends Statements.EventRow {
   readonly inbox: Statements.InboxEffect | undefined
 }
 
-/** How many summaries this process remembers. A summary that is not remembered is written again with the next write. */
-const maxSummaries = 100_000
-
 /** How many settled executions one statement removes: one that takes long may be cut off. */
 const purgeBatch = 2_000
 
@@ -79,11 +77,7 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
   const clock = yield* Clock.Clock
   const instance = Uuid.v7(clock.currentTimeMillisUnsafe()).slice(-12)
   let writes = 0
-  /**
-   * The last written summary of each execution, as text, so that only changes are written, with the revision of the last
-   * write of this process: after a write of another process the summary is that one's.
-   */
-  const summaries = new Map<string, { readonly key: string; revision: number }>()
+  const summaries = WrittenSummaries.make()
   /** Writes that have failed and may have happened all the same, with their write ids (SPEC A1). */
   const unknown = new WeakMap<SagaState, string>()
 
@@ -98,44 +92,9 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       revision,
       writeId: unknown.get(state) ?? `${instance}${(writes++).toString(36)}`,
       facts: JSON.stringify(Execution.unstored(execution)),
-      summary: summaryOf(execution, revision, hint),
+      summary: summaries.next(execution, hint),
       names: revision === 1 ? namesOf(execution) : [],
-      inbox: inboxEffect(uuid, hint)
-    }
-  }
-
-  /** Undefined where the write does not change the summary. */
-  const summaryOf = (
-    execution: SagaExecution,
-    revision: number,
-    hint: Port.Hint | undefined
-  ): Statements.SummaryRow | undefined => {
-    const { state, uuid } = execution
-    const claimable = Port.isClaimable(state)
-    const wakeAt = hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null
-    const owner = hint?.owner ?? null
-    const { commitState, decision, direction, failure, status } = state
-    const { parked, settled } = execution
-    const key = `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
-    const known = summaries.get(uuid)
-    if (known?.key === key && known.revision === revision - 1 && inboxEffect(uuid, hint) === undefined) {
-      known.revision = revision
-      return undefined
-    }
-    if (settled) summaries.delete(uuid)
-    else {
-      const oldest = summaries.size < maxSummaries ? undefined : summaries.keys().next().value
-      if (oldest !== undefined) summaries.delete(oldest)
-      summaries.set(uuid, { key, revision })
-    }
-    return {
-      summary: { ...ExecutionSummary.of(execution), revision },
-      claimable,
-      owner,
-      wakeAt,
-      announced: revision > 1,
-      closes: hint?.closes === true,
-      takes: hint?.takes === true && revision > 1
+      inbox: WrittenSummaries.inboxEffect(uuid, hint)
     }
   }
 
@@ -193,8 +152,8 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
             (a, b) => [...a, ...b]
           )
         }
-        for (const { execution, uuid, writeId } of rows) {
-          summaries.delete(uuid)
+        for (const { execution, revision, uuid, writeId } of rows) {
+          summaries.fail(uuid, revision)
           if (error.reason === "unavailable") unknown.set(execution.state, writeId)
         }
         if (mayRepeat && isLost(cause)) return writeAll(rows, inTransaction, false)
@@ -208,20 +167,26 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       const standing = new Map((yield* statements.writeIds(refused)).map(({ uuid, writeId }) => [uuid, writeId]))
       const names = refused.flatMap((row) => row.names.map(({ name }) => name))
       const taken = names.length === 0 ? [] : yield* statements.names(names)
-      return new Map(
+      /** Who starts an execution that is there already waits for it. */
+      const watched: Array<string> = []
+      const reasonOf = new Map(
         refused.map((row): readonly [Row, Exit.Exit<SagaExecution, StoreError>] => {
           const { execution, revision, uuid, writeId } = row
           if (standing.get(uuid) === writeId && unknown.has(execution.state))
             return [row, Exit.succeed(Execution.stored(execution))]
-          summaries.delete(uuid)
+          summaries.fail(uuid, revision)
           const own = new Set(row.names.map(({ name }) => name))
           const holder = taken.find((other) => own.has(other.name))
           if (holder?.outcome != null) return [row, Exit.fail(retired(holder))]
           if (unread.has(uuid) && !standing.has(uuid)) return [row, Exit.fail(Port.unread(execution))]
           const existing = standing.has(uuid) ? uuid : holder?.uuid
+          if (revision === 1) watched.push(existing ?? uuid)
           return [row, Exit.fail(Port.conflict(execution, revision === 1 ? (existing ?? uuid) : undefined))]
         })
       )
+      // A wish that is lost only delays: callers also look by themselves.
+      if (watched.length > 0) yield* Effect.ignore(statements.watch(watched))
+      return reasonOf
     }).pipe(
       Effect.catch((cause) => {
         for (const { execution, writeId } of refused) unknown.set(execution.state, writeId)
@@ -398,12 +363,6 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
     transactional: true
   })
 })
-
-const inboxEffect = (
-  uuid: string,
-  { closes = false, owner = "", reads = [], takes = false }: Port.Hint = {}
-): Statements.InboxEffect | undefined =>
-  closes || takes || reads.length > 0 ? { uuid, closes, takes: takes ? owner : null, reads } : undefined
 
 /** The statements of the options, on the statements for Postgres. */
 const statementsFor = (

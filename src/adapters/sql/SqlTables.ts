@@ -180,7 +180,8 @@ export const executions = (tables: Tables) => ({
   /**
    * Only adds columns that may be null, and indexes: the former release works on beside this one. `settled_at` is null until
    * the execution is settled, and in rows of the former release also after that: an index on `updated_at` would cost an entry
-   * in every index with each write of the row. Later releases fill `attributes`, `trace` and `signals`.
+   * in every index with each write of the row. Later releases fill `attributes`, `trace` and `signals`. `watched`:
+   * a caller in another process than the one that has started the execution waits for it.
    */
   "0003_stored": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -188,7 +189,7 @@ export const executions = (tables: Tables) => ({
     const execution = t("saga_execution")
     yield* sql`alter table ${execution} add column step text, add column step_path text, add column waits_for text,
       add column waiting_since bigint, add column settled_at bigint, add column attributes jsonb, add column trace text,
-      add column signals text[]`
+      add column signals text[], add column watched boolean`
     yield* sql`create index ${index("saga_execution", "listed")} on ${execution}
       (saga, status, settled, created_at desc, uuid desc)`
     yield* sql`create index ${index("saga_execution", "user")} on ${execution} (user_name, created_at desc, uuid desc)

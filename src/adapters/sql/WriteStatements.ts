@@ -24,7 +24,10 @@ export interface SummaryRow {
   readonly owner: string | null
   /** 0: the owner works on it now; null: it waits for no time. In milliseconds since the epoch. */
   readonly wakeAt: number | null
-  /** A caller in another process may wait for this write, so that the write is announced on the channel. */
+  /**
+   * The write is announced on the channel: another process has started the execution, and its caller may wait. A later write of
+   * an execution that is `watched` is announced anyway.
+   */
   readonly announced: boolean
   /** The write is refused while inputs wait that its writer has not read. */
   readonly closes: boolean
@@ -88,6 +91,8 @@ export interface WriteStatements {
   readonly writeIds: (
     rows: ReadonlyArray<{ readonly uuid: string; readonly revision: number }>
   ) => Statement<ReadonlyArray<{ readonly uuid: string; readonly writeId: string }>>
+  /** Says of executions that a caller of this process waits for them: what another process writes of them is announced. */
+  readonly watch: (uuids: ReadonlyArray<string>) => Statement<void>
   /** The names that are in use or used up. */
   readonly names: (names: ReadonlyArray<string>) => Statement<ReadonlyArray<StoredName>>
 }
@@ -169,14 +174,17 @@ export const writing = (
   const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf([[], [], [], []])}`
   const writeEvents = withFixedText(sql, inserted)
   const writeBoth = (takes: boolean) => {
-    const changed = sql`changed as (
-      insert into ${execution} as x select * from ${summariesOf("[]")} where ${isThere} ${unless(takes)})`
+    const changed = sql`insert into ${execution} as x select * from ${summariesOf("[]")} where ${isThere}`
     return {
-      silently: withFixedText(sql, sql`with ${changed} ${inserted}`),
+      silently: withFixedText(sql, sql`with changed as (${changed} ${unless(takes)}) ${inserted}`),
+      // The events first, as in every write: a removal locks the place of the next event before the row of the execution.
       announced: withFixedText(
         sql,
-        sql`with ${changed}, written as (${inserted})
-          select pg_notify(${channel}, uuid) from unnest(${[]}::text[]) as uuid where ${hasListeners}`
+        sql`with written as (${inserted} returning uuid), changed as (
+            ${changed} and (select count(*) from written) >= 0 ${unless(takes)} returning x.uuid, x.watched
+          )
+          select pg_notify(${channel}, uuid::text) from changed
+          where (watched or uuid::text = any(${[]}::text[])) and ${hasListeners}`
       )
     }
   }
@@ -187,12 +195,11 @@ export const writing = (
       const columns = columnsOfEvents(events)
       if (summaries.length === 0) return Effect.asVoid(writeEvents(columns))
       const rows = jsonOf(summaries)
-      const announced = announcedOf(summaries)
       const both = isTaking(summaries) ? taking : plain
+      // Nobody can know an execution that is being started.
+      const isNew = summaries.every(({ summary }) => summary.revision === 1)
       return Effect.asVoid(
-        announced.length === 0
-          ? both.silently([rows, ...columns])
-          : both.announced([rows, ...columns, channel, announced])
+        isNew ? both.silently([rows, ...columns]) : both.announced([...columns, rows, channel, announcedOf(summaries)])
       )
     },
     writeFree: (writes) =>
@@ -218,17 +225,21 @@ export const writing = (
                 insert into ${execution} as x select * from ${summariesOf(jsonOf(writes.summaries))}
                 where (uuid in (select uuid from written)) is true and ${isThere}
                 ${hasEffects(writes) ? changing(left, sql`nullif(${left}, 0)`) : unless(isTaking(writes.summaries))}
+                returning x.uuid, x.watched
               )
-              select uuid, false as unread,
-                case when uuid::text = any(${announcedOf(writes.summaries)}::text[]) and ${hasListeners}
-                  then pg_notify(${channel}, uuid::text) end
-              from written
+              select w.uuid, false as unread,
+                case when (c.watched or w.uuid::text = any(${announcedOf(writes.summaries)}::text[])) and ${hasListeners}
+                  then pg_notify(${channel}, w.uuid::text) end
+              from written w left join changed c on c.uuid = w.uuid
               ${hasEffects(writes) ? sql`union all select uuid, true, null from blocked where unread` : sql``}`,
         (rows) => ({
           written: new Set(rows.flatMap(({ unread, uuid }) => (unread ? [] : [uuid]))),
           unread: new Set(rows.flatMap(({ unread, uuid }) => (unread ? [uuid] : [])))
         })
       ),
+    watch: (uuids) =>
+      Effect.asVoid(sql`update ${execution} h set watched = true from unnest(${uuids}::uuid[]) as k (uuid)
+          where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.watched is not true`),
     writeIds: (places) => sql`select e.uuid, e.write_id as "writeId"
           from unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
             as k (uuid, revision)

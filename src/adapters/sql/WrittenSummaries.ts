@@ -1,0 +1,92 @@
+/**
+ * What this process remembers of the summaries that it has written: the last one of each execution, so that only changes are
+ * written, and which executions it has started, so that only others hear of those.
+ */
+import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
+import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import * as Port from "../../ports/SagaExecutionRepository.ts"
+import type { InboxEffect, SummaryRow } from "./WriteStatements.ts"
+
+/** Executions that are remembered. A summary that is not is written again, and a start that is not is announced. */
+const most = 100_000
+
+interface Written {
+  readonly key: string
+  /** Of the last write of this process: after a write of another process the summary is that one's. */
+  revision: number
+}
+
+export interface WrittenSummaries {
+  /** The row that a write brings. Undefined where the write does not change the summary. */
+  readonly next: (execution: SagaExecution, hint: Port.Hint | undefined) => SummaryRow | undefined
+  /** Another process may have written the summary: the next write writes it again. */
+  readonly delete: (uuid: string) => void
+  /** A write was refused, or its outcome is unknown. */
+  readonly fail: (uuid: string, revision: number) => void
+  /** Forgets the summaries of all executions. */
+  readonly clear: () => void
+}
+
+export const make = (): WrittenSummaries => {
+  const written = new Map<string, Written>()
+  const started = new Set<string>()
+  const remember = (uuid: string, summary: Written): void => {
+    if (written.size >= most) written.delete(oldestOf(written))
+    written.set(uuid, summary)
+    if (summary.revision > 1) return
+    if (started.size >= most) started.delete(oldestOf(started))
+    started.add(uuid)
+  }
+
+  return {
+    next: (execution, hint) => {
+      const { settled, state, uuid } = execution
+      const revision = state.revision + 1
+      const row = rowOf(execution, hint)
+      const known = written.get(uuid)
+      const key = keyOf(execution, row)
+      if (known?.key === key && known.revision === revision - 1 && inboxEffect(uuid, hint) === undefined) {
+        known.revision = revision
+        return undefined
+      }
+      const announced = revision > 1 && !started.has(uuid)
+      if (settled) {
+        written.delete(uuid)
+        started.delete(uuid)
+      } else remember(uuid, { key, revision })
+      return { ...row, summary: { ...ExecutionSummary.of(execution), revision }, announced }
+    },
+    delete: (uuid) => void written.delete(uuid),
+    fail: (uuid, revision) => {
+      written.delete(uuid)
+      // Another process may have been first to start it.
+      if (revision === 1) started.delete(uuid)
+    },
+    clear: () => written.clear()
+  }
+}
+
+const oldestOf = (all: { readonly keys: () => Iterator<string> }): string => all.keys().next().value ?? ""
+
+type Row = Omit<SummaryRow, "summary" | "announced">
+
+const rowOf = ({ state }: SagaExecution, hint: Port.Hint | undefined): Row => ({
+  claimable: Port.isClaimable(state),
+  owner: hint?.owner ?? null,
+  wakeAt: hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null,
+  closes: hint?.closes === true,
+  takes: hint?.takes === true && state.revision > 0
+})
+
+/** What makes one summary another. The step is not in it: no write is added for it. */
+const keyOf = ({ parked, settled, state }: SagaExecution, { claimable, owner, wakeAt }: Row): string => {
+  const { commitState, decision, direction, failure, status } = state
+  return `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
+}
+
+/** What a write does to the inbox of its execution. */
+export const inboxEffect = (
+  uuid: string,
+  { closes = false, owner = "", reads = [], takes = false }: Port.Hint = {}
+): InboxEffect | undefined =>
+  closes || takes || reads.length > 0 ? { uuid, closes, takes: takes ? owner : null, reads } : undefined

@@ -13,6 +13,7 @@ export {
   raw,
   SagaDecodeError,
   SagaExecution,
+  SagaInvalidStart,
   SagaInvalidUuid
 } from "../execution/view/SagaExecution.ts"
 export type { Inner, Raw as RawStep, SagaStepExecution } from "../execution/view/SagaStepExecution.ts"

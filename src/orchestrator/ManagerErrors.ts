@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import type * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type * as SagaInput from "../execution/rules/SagaInput.ts"
 import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
-import type { SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
+import type { SagaInvalidStart, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
 import { line } from "../wire/OneLine.ts"
 import type { StorageError } from "./ExecutionLoop.ts"
 import type { ControlError, SagaOverloaded } from "./ExecutionSupervisor.ts"
@@ -44,6 +44,7 @@ export type StartError =
   | SagaContextEncodeError
   | SagaContextTooLarge
   | SagaInvalidUuid
+  | SagaInvalidStart
   | SagaStartConflict
   | SagaOverloaded
   | StorageError

@@ -19,7 +19,10 @@ export type Identity =
     }
   | {
       readonly uuid?: never
-      /** Any text that names what is done, like `order-17`: so a request that is repeated starts nothing new. */
+      /**
+       * Any text that names what is done, like `order-17`: so a request that is repeated starts nothing new. At most 512 bytes
+       * (else `SagaInvalidStart`). All sagas of a repository share the keys: put the name of the saga in front where needed.
+       */
       readonly startKey?: string
     }
 
@@ -29,7 +32,7 @@ export interface Initial<Context> {
   readonly context: Context
   /**
    * The user on whose behalf the execution runs: callbacks and participants read it in `SagaTransaction`. The user of the
-   * request that the caller serves wins (`RequestContext`). Default: none.
+   * request that the caller serves wins (`RequestContext`). At most 256 bytes (else `SagaInvalidStart`). Default: none.
    */
   readonly user?: string
 }

@@ -136,8 +136,8 @@ const curveOf = Effect.fnUntraced(function* (options: ResendOptions) {
   const all = { initial, factor, max, slowAfter: later.after, slowMax: later.max, ...options }
   const time = (name: "initial" | "max" | "slowAfter" | "slowMax") =>
     Setting.duration(`SagaConfig.resend.${name}`, all[name], { least: "1 milli", most: "36500 days" })
-  if (!(all.factor >= 1 && all.factor <= 1_000)) {
-    const issue = `it must be a number from 1 to 1000, and is ${all.factor}`
+  if (typeof all.factor !== "number" || !(all.factor >= 1 && all.factor <= 1_000)) {
+    const issue = "it must be a number from 1 to 1000"
     return yield* new InvalidSetting({ setting: "SagaConfig.resend.factor", issue })
   }
   const curve = { initial: yield* time("initial"), factor: all.factor, max: yield* time("max") }
@@ -167,6 +167,10 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
   if (lease <= recoveryInterval) {
     const issue = "it must be longer than recoveryInterval, as it is renewed that often; three times as long is good"
     return yield* new InvalidSetting({ setting: "SagaConfig.lease", issue })
+  }
+  if (relatedServices !== undefined && !(Array.isArray(relatedServices) && relatedServices.every(isName))) {
+    const issue = "it must be a list of service names"
+    return yield* new InvalidSetting({ setting: "SagaConfig.relatedServices", issue })
   }
   return SagaConfig.of({
     service,

@@ -28,7 +28,7 @@ import {
   SagaStepInterrupted,
   SagaStepTimedOut
 } from "../execution/view/ExecutionErrors.ts"
-import { SagaDecodeError, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
+import { SagaDecodeError, SagaInvalidStart, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
 import { BrokerError, MessageMalformed, MessageTooLarge, SenderMismatch } from "../ports/Broker.ts"
 import { DeadLettersError } from "../ports/DeadLetters.ts"
 import { ParticipantStoreError, TransactionRefused } from "../ports/ParticipantStore.ts"
@@ -80,6 +80,7 @@ export {
   SagaFailedExecutionStep,
   SagaInboxFull,
   SagaInvalid,
+  SagaInvalidStart,
   SagaInvalidUuid,
   SagaNotCancellable,
   SagaNotRegistered,
@@ -136,6 +137,7 @@ export const SagaExecutionError = Schema.Union([
   SagaResponseUnaddressed,
   SagaStartConflict,
   SagaOverloaded,
+  SagaInvalidStart,
   SagaInvalidUuid,
   SagaDecodeError,
   SagaDefinitionDrift,

@@ -138,6 +138,7 @@ const create = (
   | SagaExecution
   | SagaRegistry.SagaNotRegistered
   | Execution.SagaInvalidUuid
+  | Execution.SagaInvalidStart
   | SagaContextEncodeError
   | SagaContextTooLarge => {
   if (!registry.has(saga)) {
@@ -192,19 +193,23 @@ const existing = (
   return Effect.flatMap(
     Effect.catchTag(load(uuid), "SagaExecutionNotFound", () => stored),
     (theirs) => unlessOther(mine, theirs)
+  ).pipe(
+    // This program need not know the other saga to see that it is another one.
+    Effect.catchTag("SagaDefinitionDrift", (drift) =>
+      Effect.fail(drift.saga === mine.saga ? drift : startConflict(mine, uuid, drift.saga))
+    )
   )
 }
+
+const startConflict = ({ startKey }: SagaExecution, uuid: string, saga: string): SagaStartConflict =>
+  new SagaStartConflict({ uuid, saga, ...(startKey !== undefined && { startKey }) })
 
 const unlessOther = (mine: SagaExecution, theirs: SagaExecution): Effect.Effect<SagaExecution, SagaStartConflict> => {
   const isSame =
     theirs.saga === mine.saga &&
     theirs.state.creation.fingerprint === mine.state.creation.fingerprint &&
     Repository.contextHash(theirs) === Repository.contextHash(mine)
-  if (isSame) return Effect.succeed(theirs)
-  const { startKey } = mine
-  return Effect.fail(
-    new SagaStartConflict({ uuid: theirs.uuid, saga: theirs.saga, ...(startKey !== undefined && { startKey }) })
-  )
+  return isSame ? Effect.succeed(theirs) : Effect.fail(startConflict(mine, theirs.uuid, theirs.saga))
 }
 
 /** Adds the services that took part to the request that the caller serves, once the execution is reached. */

@@ -4,10 +4,11 @@
  * stored; a delivery that is not acknowledged comes again.
  */
 import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
-import { decode as decodeEnvelope, type Envelope, isName, stringify } from "../wire/Envelope.ts"
+import { decode as decodeEnvelope, type Envelope, isName, isPath, stringify } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import * as JsonLimits from "../wire/JsonLimits.ts"
 import { json, line } from "../wire/OneLine.ts"
+import * as Text from "../wire/Text.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
 // ---- addresses -------------------------------------------------------------------------------------------------
@@ -205,8 +206,8 @@ export const read = ({ address, body }: Message): Result.Result<Envelope, Unread
   if (Result.isFailure(parsed)) return malformed("$ is not JSON")
   const envelope = decodeEnvelope(parsed.success)
   if (JsonCodec.isCodecIssue(envelope)) return malformed(envelope.message)
-  const missing = missingField(envelope)
-  if (missing !== undefined) return malformed(`$.${missing} is missing`)
+  const wrong = wrongField(envelope)
+  if (wrong !== undefined) return malformed(wrong.message)
   const expected = addressOf(envelope, address.name)
   if (expected.kind !== address.kind || expected.to !== address.to) return malformed("it is not for its topic")
   if (expected.from !== address.from)
@@ -231,6 +232,8 @@ export const unsendable = (envelope: Envelope): JsonLimits.JsonIssue | { readonl
   // All other fields are bounded by their format. The two are checked as deep as they are in the message.
   const checked = JsonLimits.check({ content: content ?? null, headers: headers ?? null })
   if (typeof checked !== "number") return checked
+  const wrong = wrongField(envelope)
+  if (wrong !== undefined) return wrong
   const text = 2 * id.length + (user?.length ?? 0) + 70 * (relatedServices.length + transactions.length)
   // A character takes at most six bytes, with its escape. So the text of most messages is not made for this check.
   if ((1_024 + text + checked) * 6 <= maxMessageBytes) return undefined
@@ -238,10 +241,19 @@ export const unsendable = (envelope: Envelope): JsonLimits.JsonIssue | { readonl
   return bytes > maxMessageBytes ? { bytes } : undefined
 }
 
-/** The field that the operation needs and the envelope lacks. */
-const missingField = ({ inReplyTo, op, path, status }: Envelope): string | undefined => {
-  if (op === "reply") return inReplyTo === undefined ? "inReplyTo" : status === undefined ? "status" : undefined
-  return (op === "execute" || op === "failure" || op === "probe") && path === undefined ? "path" : undefined
+/**
+ * The field that the operation needs and the envelope lacks, or that is not what it is to be. Checked here and not by the
+ * schema, by which stored messages are read too.
+ */
+const wrongField = ({ content, inReplyTo, op, path, status, user }: Envelope): JsonLimits.JsonIssue | undefined => {
+  const wrong = (field: string, reason = "is missing") => new JsonLimits.JsonIssue(reason, `$.${field}`)
+  if (path !== undefined && !isPath(path)) return wrong("path", "is no path")
+  const issue = user === undefined ? undefined : Text.issueOf(user, Text.maxBytes.user)
+  if (issue !== undefined) return wrong("user", issue)
+  if (op === "reply")
+    return inReplyTo === undefined ? wrong("inReplyTo") : status === undefined ? wrong("status") : undefined
+  if (op === "reserve" && Array.isArray(content) && !content.every(isPath)) return wrong("content", "has no paths")
+  return (op === "execute" || op === "failure" || op === "probe") && path === undefined ? wrong("path") : undefined
 }
 
 // ---- memory ----------------------------------------------------------------------------------------------------

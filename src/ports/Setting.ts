@@ -29,6 +29,11 @@ export interface DurationBounds {
 
 const millisOf = (duration: Duration.Duration): number => Math.ceil(Duration.toMillis(duration))
 
+/** Values that `Duration` takes for 0: no number, and an object without a unit. */
+const isNothing = (input: unknown): boolean =>
+  Number.isNaN(input) ||
+  (typeof input === "object" && input !== null && !Duration.isDuration(input) && Object.keys(input).length === 0)
+
 /** The whole milliseconds of a duration, rounded up; `InvalidSetting` outside of the bounds. */
 export const duration = (
   setting: string,
@@ -36,7 +41,7 @@ export const duration = (
   { least, most }: DurationBounds
 ): Effect.Effect<number, InvalidSetting> =>
   Effect.suspend(() => {
-    const given = Duration.fromInput(input)
+    const given = isNothing(input) ? Option.none() : Duration.fromInput(input)
     const millis = Option.match(given, { onNone: () => Number.NaN, onSome: millisOf })
     const longest = most === undefined ? Number.POSITIVE_INFINITY : millisOf(Duration.fromInputUnsafe(most))
     if (millis >= millisOf(Duration.fromInputUnsafe(least)) && millis <= longest) return Effect.succeed(millis)
@@ -54,7 +59,10 @@ export const wholeNumber = (
   Effect.suspend(() => {
     if (Number.isSafeInteger(value) && value >= least && value <= most) return Effect.succeed(value)
     const expected = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
-    return Effect.fail(new InvalidSetting({ setting, issue: `it must be a whole number ${expected}, and is ${value}` }))
+    const instead = typeof value === "number" ? `${value}` : `a ${typeof value}`
+    return Effect.fail(
+      new InvalidSetting({ setting, issue: `it must be a whole number ${expected}, and is ${instead}` })
+    )
   })
 
 /** The options whose variables are set; an option whose variable is not set is absent, so that its default holds. */

@@ -23,6 +23,19 @@ export const Name = Schema.String.pipe(Schema.check(Schema.isPattern(name)))
 /** Whether a value is a `Name`: the same pattern without a schema. */
 export const isName = (text: unknown): text is string => typeof text === "string" && name.test(text)
 
+/**
+ * An index, and for each level around it the name of the sequence and an index (SPEC C3). The names may be of a newer release.
+ * The bounds are those of a saga: 1,000 steps, and at most 32 levels.
+ */
+const path = /^(?:0|[1-9]\d{0,3})(?:\/[a-z]{1,8}(?:0|[1-9]\d{0,3})?\/(?:0|[1-9]\d{0,3})){0,32}$/u
+
+/** The longest path: the pattern is not tried on a longer text. */
+const maxPathLength = 4 + 32 * 18
+
+/** Whether a value is the path of a step. */
+export const isPath = (text: unknown): text is string =>
+  typeof text === "string" && text.length <= maxPathLength && path.test(text)
+
 /** A UUID in the form that is stored: 36 characters, in lower case. */
 export const Uuid = Schema.String.pipe(
   Schema.check(Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/u))

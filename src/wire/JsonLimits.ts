@@ -93,7 +93,7 @@ const record = (value: object, bounds: Limits, depth: number, at: string): numbe
 }
 
 /** Bytes of a text in UTF-8. Half a surrogate counts as the character that replaces it. */
-const bytesOf = (text: string): number => {
+export const bytesOf = (text: string): number => {
   let bytes = text.length
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i)

@@ -358,6 +358,22 @@ export const writing: ReadonlyArray<Mutant> = [
     tests: [sqlSteps]
   },
   {
+    rule: "F32",
+    what: "a command whose path is none is handled",
+    file: "src/ports/Broker.ts",
+    find: "if (path !== undefined && !isPath(path))",
+    replace: "if (path !== undefined && !isPath(path) && path === op)",
+    tests: [wire]
+  },
+  {
+    rule: "F39",
+    what: "a text is measured in units of UTF-16",
+    file: "src/wire/Text.ts",
+    find: "text.length > limit || bytesOf(text) > limit",
+    replace: "text.length > limit",
+    tests: ["test/wire/Text.test.ts"]
+  },
+  {
     rule: "F25",
     what: "a value from before the first write is judged by itself",
     file: "src/orchestrator/SagaRunner.ts",

@@ -445,6 +445,26 @@ describe("dead letters", () => {
     })
   )
 
+  for (const [what, path] of [
+    ["-1", "-1"],
+    ["../0", "../0"],
+    ["empty", ""],
+    ["01", "01"],
+    ["0/n", "0/n"],
+    ["0/N/0", "0/N/0"],
+    ["with a newline", "0\n"],
+    ["of 100 kB", "1".repeat(100_000)],
+    ["of 33 levels", `0${"/n/0".repeat(33)}`]
+  ] as const)
+    it.effect(`F32: a command whose path is none (${what}) runs nothing and is a dead letter`, () =>
+      Effect.gen(function* () {
+        const { reasons, replies, send, story } = yield* makeWire()
+        for (const op of ["execute", "probe", "failure"] as const) yield* send({ op, path })
+        yield* send({ op: "reserve", paths: [path] })
+        assert.deepStrictEqual([yield* reasons, replies, story], [Array(4).fill("MessageMalformed"), [], []])
+      })
+    )
+
   it.effect("C12 the latest dead letters are listed with sizes and hashes, without their content", () =>
     Effect.gen(function* () {
       const { broker, letters } = yield* makeWire()

@@ -2,6 +2,7 @@
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import { isStorable } from "../../wire/Text.ts"
 import { type Statement, type TableNames, whole } from "./SqlStatements.ts"
 
 /** A summary as the database gives it. Times are in milliseconds since the epoch. */
@@ -99,7 +100,7 @@ const groups = (sql: Sql, execution: TableNames["execution"], { saga }: Executio
   const [isSaga, isNext] =
     saga === undefined
       ? [sql`true`, sql`(saga, status, settled) > (g.group_saga, g.group_status, g.group_settled)`]
-      : [sql`saga = ${saga}`, sql`saga = ${saga} and (status, settled) > (g.group_status, g.group_settled)`]
+      : [is(sql, "saga", saga), sql`${is(sql, "saga", saga)} and (status, settled) > (g.group_status, g.group_settled)`]
   return sql`g (group_saga, group_status, group_settled) as (
               (select saga, status, settled from ${execution} where ${isSaga} ${first})
               union all
@@ -112,16 +113,20 @@ const groups = (sql: Sql, execution: TableNames["execution"], { saga }: Executio
 type Conditions = { readonly [Name in keyof ExecutionSummary.Filter]-?: Fragment | undefined }
 type Ranges = "createdAfter" | "createdBefore"
 
+/** A text that cannot be stored is the text of no execution. Postgres would refuse the statement. */
+const is = (sql: Sql, column: "saga" | "start_key" | "user_name", text: string): Fragment =>
+  isStorable(text) ? sql`${sql(column)} = ${text}` : sql`false`
+
 /** Texts where a partial index has the same text: with a parameter the plan could not use that index. */
 const conditionsOf = (
   sql: Sql,
   { parked, saga, settled, startKey, status, user }: ExecutionSummary.Filter
 ): Omit<Conditions, Ranges> => ({
-  saga: saga === undefined ? undefined : sql`saga = ${saga}`,
+  saga: saga === undefined ? undefined : is(sql, "saga", saga),
   status: status === undefined ? undefined : sql`status = ${status}`,
   parked: parked === undefined ? undefined : parked ? sql`parked` : sql`not parked`,
-  startKey: startKey === undefined ? undefined : sql`start_key = ${startKey}`,
-  user: user === undefined ? undefined : sql`user_name = ${user}`,
+  startKey: startKey === undefined ? undefined : is(sql, "start_key", startKey),
+  user: user === undefined ? undefined : is(sql, "user_name", user),
   settled: settled === undefined ? undefined : settled ? sql`settled` : sql`not settled`
 })
 

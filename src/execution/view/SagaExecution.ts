@@ -9,6 +9,7 @@ import { Uuid as UuidText } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import { check, Json, limits, maxContextSize } from "../../wire/JsonLimits.ts"
 import { line, summary } from "../../wire/OneLine.ts"
+import * as Text from "../../wire/Text.ts"
 import * as Uuid from "../../wire/Uuid.ts"
 import * as Context from "../rules/SagaContext.ts"
 import { SagaEvent } from "../rules/SagaEvent.ts"
@@ -169,6 +170,26 @@ export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("Saga
   }
 }
 
+/**
+ * The start key or the user cannot be stored: it is not a string, is too long (512 and 256 bytes), or has a NUL or half a
+ * surrogate. The same for every repository (SPEC C11).
+ */
+export class SagaInvalidStart extends Schema.TaggedError<SagaInvalidStart>()("SagaInvalidStart", {
+  field: Schema.Literals(["startKey", "user"]),
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return line`An execution cannot start: its ${this.field} ${this.issue}`
+  }
+}
+
+const invalidStart = ({ startKey, user }: Options): SagaInvalidStart | undefined => {
+  const key = startKey === undefined ? undefined : Text.issueOf(startKey, Text.maxBytes.startKey)
+  if (key !== undefined) return new SagaInvalidStart({ field: "startKey", issue: key })
+  const name = user === undefined ? undefined : Text.issueOf(user, Text.maxBytes.user)
+  return name === undefined ? undefined : new SagaInvalidStart({ field: "user", issue: name })
+}
+
 export interface Options {
   readonly context?: unknown
   readonly uuid?: string | undefined
@@ -181,7 +202,9 @@ export const creation = (
   definition: Definition,
   options: Options & { readonly uuid: string },
   now: number
-): SagaExecution | SagaContextEncodeError | SagaContextTooLarge => {
+): SagaExecution | SagaContextEncodeError | SagaContextTooLarge | SagaInvalidStart => {
+  const invalid = invalidStart(options)
+  if (invalid !== undefined) return invalid
   const encoded = JsonCodec.encode(definition.context, options.context ?? {})
   if (JsonCodec.isCodecIssue(encoded)) return new SagaContextEncodeError({ path: "", step: "", issue: encoded.message })
   const { startKey, user, uuid } = options
@@ -220,7 +243,7 @@ export const fromDefinition = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<
   SagaExecution,
-  SagaValidation.SagaDefinitionError | SagaContextEncodeError | SagaContextTooLarge | SagaInvalidUuid
+  SagaValidation.SagaDefinitionError | SagaContextEncodeError | SagaContextTooLarge | SagaInvalidUuid | SagaInvalidStart
 > {
   const issue = SagaValidation.validate(definition)[0]
   if (issue !== undefined) return yield* Effect.fail(issue)

@@ -299,6 +299,7 @@ export const make = Effect.fnUntraced(function* (
         fiber,
         clock: fiber.getRef(Clock.Clock),
         fiberContext: fiber.context,
+        isUnheard: broker.isUnheard,
         since,
         presentSince: never,
         attemptSince: never,

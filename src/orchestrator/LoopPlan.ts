@@ -59,9 +59,10 @@ export const plan = (
   hints: Hints
 ): Plan => {
   if (self.inbox.stop !== undefined) return stopping(self, inFlight, hints)
-  const { attemptSince, definition, presentSince, since } = self
+  const { attemptSince, definition, isUnheard, presentSince, since } = self
   const { state: before } = self.execution
-  const { decision, state } = Decision.advance(before, { definition, now, since, presentSince, attemptSince, schedule })
+  const moment = { definition, now, since, presentSince, attemptSince, schedule, isUnheard }
+  const { decision, state } = Decision.advance(before, moment)
   const execution = state === before ? self.execution : new SagaExecution(state, definition)
   const isJoint = inFlight?.isJoint === true
   const work = isJoint ? none : (inFlight?.notUnderWay(decision.instructions) ?? decision.instructions)

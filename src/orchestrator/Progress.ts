@@ -24,6 +24,8 @@ export interface Progress {
   /** As in `Moment`, like `attemptSince`. */
   presentSince: number
   attemptSince: number
+  /** As in `Moment`. */
+  readonly isUnheard?: ((service: string) => boolean) | undefined
   readonly inbox: Inbox.Inbox
   /** The other instance that owns the execution: this loop ends. */
   elsewhere: string | undefined

@@ -131,6 +131,11 @@ export class Broker extends Context.Service<
      */
     readonly mayRepeat?: (address: Address) => boolean
     /**
+     * Whether the transport knows that nobody takes the commands of the service at the moment: said in the error of a step that
+     * gets no reply. Absent: it cannot tell.
+     */
+    readonly isUnheard?: (service: string) => boolean
+    /**
      * The messages for a service; each goes to one of its subscribers. The subscription begins and ends with the stream.
      * Deliveries that are not acknowledged at its end are delivered again.
      */
@@ -311,6 +316,8 @@ const makeMemory = (capacity: number): Broker["Service"] => {
 
   return Broker.of({
     publish: (message) => FaultPoint.around("publish", () => deliver(message)),
+    isUnheard: (service) =>
+      !Array.from(inboxes.get(service)?.subscriptions ?? []).some(({ kinds }) => kinds.includes("command")),
     subscribe: ({ kinds, maxInFlight = 64, service }) =>
       Effect.acquireRelease(
         Effect.sync(() => {

@@ -170,7 +170,7 @@ const reasonOf = (failure: SagaFailure): string => {
     case "StepDefect":
       return "it died"
     case "StepTimedOut":
-      return "no result at its deadline"
+      return `no result at its deadline${failure.unheard === true ? ": nobody listens to the service" : ""}`
     case "StepRefused":
       return failure.status === 400 ? "it was refused" : "the other side failed"
     case "StepValueRejected":

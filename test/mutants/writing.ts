@@ -358,6 +358,14 @@ export const writing: ReadonlyArray<Mutant> = [
     tests: [sqlSteps]
   },
   {
+    rule: "F37",
+    what: "a step that times out does not say that nobody listens",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: "isUnheard ? { ...late, unheard: true } : late",
+    replace: "isUnheard ? late : late",
+    tests: ["test/orchestrator/unheard.test.ts"]
+  },
+  {
     rule: "F32",
     what: "a command whose path is none is handled",
     file: "src/ports/Broker.ts",

@@ -155,6 +155,7 @@ const make = Effect.fnUntraced(function* (
     Broker.Broker.of({
       publish: (message) => FaultPoint.around("publish", () => outgoing.offer(message)),
       mayRepeat: outgoing.mayRepeat,
+      isUnheard: outgoing.isUnheard,
       subscribe: (group) => Stream.unwrap(receive(group))
     })
   ).pipe(

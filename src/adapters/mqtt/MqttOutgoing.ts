@@ -44,6 +44,11 @@ const refused = Metric.counter("effect_saga_mqtt_refused_total", {
   incremental: true
 })
 
+const unheardMessages = Metric.counter("effect_saga_mqtt_unheard_total", {
+  description: "Messages that the broker took and that nobody got, by service",
+  incremental: true
+})
+
 /** A connection with its messages in flight, by packet id. */
 interface Lane {
   readonly connection: Connection
@@ -57,6 +62,8 @@ export interface MqttOutgoing {
   readonly offer: (message: Broker.Message) => Exit.Exit<void, Broker.BrokerError>
   /** Whether a message is to be sent again: not where nobody listens, but for one a minute at last (SPEC C8). */
   readonly mayRepeat: (address: Broker.Address) => boolean
+  /** Whether the broker has said of the last command for the service that nobody gets it. */
+  readonly isUnheard: (service: string) => boolean
   /** Sends over the connection, besides other connections, until it is lost. */
   readonly through: (connection: Connection) => Effect.Effect<never, MqttConnectionLost>
   /** Sends the next messages over this connection, if it has room: an answer then leaves together with an acknowledgement. */
@@ -119,12 +126,21 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
     unheard.set(place, { since: unheard.get(place)?.since ?? last, last })
   }
 
+  const gotByNobody = (place: string): void => {
+    const [service = ""] = place.split("/")
+    fork(Metric.update(Metric.withAttributes(unheardMessages, { service }), 1))
+    // Logged when it begins: the messages that follow tell nothing new.
+    if (!unheard.has(place))
+      fork(Effect.logWarning("Nobody listens to a service: it does not run, or its name is wrong", { service }))
+    askedInVain(place)
+  }
+
   const settled = (lane: Lane, id: number, refusal: string | undefined, isUnheard: boolean): void => {
     const outgoing = lane.inFlight.get(id)
     if (outgoing === undefined) return
     lane.inFlight.delete(id)
     if (!isUnheard) unheard.delete(outgoing.place)
-    else if (unheard.size < maxUnheard || unheard.has(outgoing.place)) askedInVain(outgoing.place)
+    else if (unheard.size < maxUnheard || unheard.has(outgoing.place)) gotByNobody(outgoing.place)
     if (refusal === undefined) done(outgoing)
     else drop(outgoing, refusal)
     pump()
@@ -184,6 +200,7 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
       askedInVain(place)
       return true
     },
+    isUnheard: (service) => unheard.has(`${service}/command`),
     through: (connection) =>
       Effect.acquireUseRelease(
         Effect.sync(() => attach(connection)),

@@ -19,4 +19,6 @@ export interface Moment {
   /** From when on that attempt counts: the first look after `presentSince`, or a look that an input has brought about. */
   readonly attemptSince: number
   readonly schedule: ScheduleConfig
+  /** Whether nobody takes the commands of a service, as far as the transport can tell. */
+  readonly isUnheard?: ((service: string) => boolean) | undefined
 }

@@ -242,7 +242,9 @@ class Decider implements Decision {
       this.failed(path, "none", { _tag: "StepRefused", path, step: step.name, status: 500, content })
       // The fact that starts a remote step has its request and its deadline.
     } else if (this.isOver(deadline!, request!.at, this.schedule.resend)) {
-      this.failed(path, "unknown", { _tag: "StepTimedOut", path, step: step.name, deadline: deadline! })
+      const isUnheard = this.moment.isUnheard?.(step.execute.service) === true
+      const late = { _tag: "StepTimedOut" as const, path, step: step.name, deadline: deadline! }
+      this.failed(path, "unknown", isUnheard ? { ...late, unheard: true } : late)
     } else this.resend(path, request!, this.schedule.resend)
   }
 

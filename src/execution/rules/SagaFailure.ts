@@ -13,8 +13,12 @@ export const SagaFailure = Schema.Union([
   Schema.TaggedStruct("StepError", { ...at, error: Json }),
   /** A callback died, threw or interrupted itself. */
   Schema.TaggedStruct("StepDefect", { ...at, defect: Json }),
-  /** No result before the deadline. */
-  Schema.TaggedStruct("StepTimedOut", { ...at, deadline: Schema.Int }),
+  /** No result before the deadline. `unheard`: nobody took the commands of the service then. */
+  Schema.TaggedStruct("StepTimedOut", {
+    ...at,
+    deadline: Schema.Int,
+    unheard: Schema.optionalKey(Schema.Literal(true))
+  }),
   /** The other side failed (500), or refused (400) where no error is declared. */
   Schema.TaggedStruct("StepRefused", { ...at, status: ReplyStatus, content: Json }),
   /** A value could not be encoded or decoded, or breaks a limit. `issue` names the place, not the value. */

@@ -18,10 +18,13 @@ import { isDeclared, type SagaFailure } from "../rules/SagaFailure.ts"
 export class SagaStepTimedOut extends Schema.TaggedError<SagaStepTimedOut>()("SagaStepTimedOut", {
   path: Schema.String,
   step: Schema.String,
-  deadline: Schema.Int
+  deadline: Schema.Int,
+  /** The service of a remote step, where nobody took its commands at the deadline: it did not run, or its name is wrong. */
+  unheard: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
-    return line`Step ${this.step} (${this.path}) had no result at its deadline ${new Date(this.deadline).toISOString()}`
+    const why = this.unheard === undefined ? "" : `: nobody listens to the service ${this.unheard}`
+    return line`Step ${this.step} (${this.path}) had no result at its deadline ${new Date(this.deadline).toISOString()}${why}`
   }
 }
 
@@ -203,7 +206,7 @@ export const toError = (self: SagaFailure, saga: string, definition: Definition 
     case "StepRefused":
       if (isDeclared(self)) return new SagaResponseError({ status: 400, content: self.content })
   }
-  return new SagaFailedExecutionStep({ saga, ...placeOf(self, definition), cause: causeOf(self) })
+  return new SagaFailedExecutionStep({ saga, ...placeOf(self, definition), cause: causeOf(self, definition) })
 }
 
 /** The step that a failure is about, with the service that it asks and the command. */
@@ -234,7 +237,8 @@ const by = ({ actor, reason }: { readonly actor?: string; readonly reason?: stri
 })
 
 const causeOf = (
-  self: Exclude<SagaFailure, { readonly _tag: "CommitFailed" | "Cancelled" | "Rejected" | "StepError" }>
+  self: Exclude<SagaFailure, { readonly _tag: "CommitFailed" | "Cancelled" | "Rejected" | "StepError" }>,
+  definition: Definition | undefined
 ): unknown => {
   const { path, step } = self
   switch (self._tag) {
@@ -244,7 +248,12 @@ const causeOf = (
       return JsonCodec.isCodecIssue(defect) ? self.defect : defect
     }
     case "StepTimedOut":
-      return new SagaStepTimedOut({ path, step, deadline: self.deadline })
+      return new SagaStepTimedOut({
+        path,
+        step,
+        deadline: self.deadline,
+        ...(self.unheard === true && { unheard: placeOf(self, definition).service ?? "" })
+      })
     case "StepRefused":
       return new SagaResponseError({ status: self.status === 400 ? 400 : 500, content: self.content })
     case "StepInterrupted":

@@ -1,6 +1,6 @@
 /** Messages in flight over several connections, and their fate when connections are lost. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Logger, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"
 import * as MqttOutgoing from "../../../src/adapters/mqtt/MqttOutgoing.ts"
@@ -96,6 +96,53 @@ describe("MqttOutgoing", () => {
         again(5)
         assert.strictEqual(sent.length, before + 6)
       })
+  )
+
+  it.effect("F37: a service that nobody listens to is logged when that begins, counted, and known", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ message }) => void logged.push(JSON.stringify(message)))
+      const counted = Effect.map(Metric.snapshot, (all) =>
+        all.flatMap(
+          (metric): ReadonlyArray<readonly [string | undefined, number | bigint]> =>
+            metric.type === "Counter" && metric.id === "effect_saga_mqtt_unheard_total"
+              ? [[metric.attributes?.service, metric.state.count]]
+              : []
+        )
+      )
+      yield* Effect.gen(function* () {
+        const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+        const { take } = yield* connected(outgoing)
+        const offer = (to: string) =>
+          outgoing.offer({ address: { to, kind: "command", from: "orders", name: "A" }, body: to })
+        for (let n = 1; n <= 6; n++) {
+          offer(n % 2 === 0 ? "paymnets" : "stokc")
+          take(n, true)
+        }
+        assert.deepStrictEqual([outgoing.isUnheard("paymnets"), outgoing.isUnheard("payments")], [true, false])
+        yield* Effect.yieldNow
+        assert.deepStrictEqual(
+          logged.map((line) => /"service":"(\w+)"/.exec(line)?.[1]),
+          ["stokc", "paymnets"]
+        )
+        assert.include(logged[0], "Nobody listens to a service")
+        assert.deepStrictEqual(
+          new Map(yield* counted),
+          new Map([
+            ["stokc", 3],
+            ["paymnets", 3]
+          ])
+        )
+        // The service runs, and then it is gone again.
+        offer("paymnets")
+        take(7, false)
+        assert.isFalse(outgoing.isUnheard("paymnets"))
+        offer("paymnets")
+        take(8, true)
+        yield* Effect.yieldNow
+        assert.strictEqual(logged.length, 3)
+      }).pipe(Effect.provide(Logger.layer([logger])), Effect.provideService(Metric.MetricRegistry, new Map()))
+    })
   )
 
   it.effect("a message is sent over another connection when the connections that had it are closed", () =>

@@ -161,6 +161,16 @@ describe("forward", () => {
     assert.strictEqual(late.decided().statuses.payment, "errored-by-on-execute")
   })
 
+  it("F37: a step that is late says whether anybody takes the commands of its service", () => {
+    const late = asked.later(seconds(30))
+    for (const heard of ["payments", "others"]) {
+      const isUnheard = (service: string) => service !== heard
+      const { failure } = Decision.advance(late.state, { ...late.moment, isUnheard }).state
+      const isNamed = failure?._tag === "StepTimedOut" && failure.unheard === true
+      assert.deepStrictEqual([failure?._tag, isNamed], ["StepTimedOut", heard === "others"])
+    }
+  })
+
   it("an execution waits five minutes for a step without a timeout", () => {
     const journey = begin(Weekend, { who: "ann" }).start().succeeds("0", "plan").enters("1", { guest: "ann" })
     const key = journey.requests("1/n/0")

@@ -164,8 +164,8 @@ export const connecting: ReadonlyArray<Mutant> = [
     rule: "F9",
     what: "the census counts every execution that is not settled",
     file: "src/adapters/sql/ListStatements.ts",
-    find: "ExecutionSummary.maxCounted}",
-    replace: "ExecutionSummary.maxCounted * 1_000}",
+    find: "number(ExecutionSummary.maxCounted)",
+    replace: "number(ExecutionSummary.maxCounted * 1_000)",
     tests: ["test/adapters/sql/plans.test.ts"]
   },
   {

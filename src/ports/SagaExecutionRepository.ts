@@ -412,7 +412,8 @@ export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRep
   })
 }
 
-const isUnderWay = (status: SagaState["status"] | undefined, orPaused: boolean): boolean =>
+/** Whether an execution with this status goes on by itself, or with a reply. Undefined: there is none. */
+export const isUnderWay = (status: SagaState["status"] | undefined, orPaused: boolean): boolean =>
   status === "created" || status === "running" || (status === "paused" && !orPaused)
 
 /** The uuid in the form in which it is stored. Other text is given back as it is: no execution has such an id. */

@@ -323,15 +323,17 @@ export const make = (
   const holdingName = ({ startKey }: SagaExecution) =>
     startKey === undefined ? <A>(use: A): A => use : alone(keyOfStartKey(startKey))
 
+  const load = Effect.fnUntraced(function* (text: string) {
+    const uuid = Port.uuidOf(text)
+    const value = Uuid.normalize(uuid) === undefined ? undefined : yield* access.value("load", uuid)
+    if (value === undefined) return yield* new Port.SagaExecutionNotFound({ uuid })
+    return yield* Effect.mapError(Execution.fromRaw(value), corrupt("load"))
+  })
+
   return Port.SagaExecutionRepository.of({
     store: (execution, hint) =>
       FaultPoint.around("store", () => write(execution, hint)).pipe(holdingName(execution), alone(execution.uuid)),
-    load: Effect.fnUntraced(function* (text) {
-      const uuid = Port.uuidOf(text)
-      const value = Uuid.normalize(uuid) === undefined ? undefined : yield* access.value("load", uuid)
-      if (value === undefined) return yield* new Port.SagaExecutionNotFound({ uuid })
-      return yield* Effect.mapError(Execution.fromRaw(value), corrupt("load"))
-    }),
+    load,
     delete: Effect.fnUntraced(function* (target) {
       const uuid = Port.uuidOf(target)
       if (Uuid.normalize(uuid) === undefined) return
@@ -378,7 +380,17 @@ export const make = (
       }),
     giveBack: (request) => giveBack(request).pipe(alone(request.uuid)),
     release: (owner) => Effect.sync(() => leases.release(owner)),
-    ended: () => Effect.fail(new Port.SagaRepositoryUnsupported({ operation: "ended" })),
+    // One that cannot be read is no news.
+    ended: (uuids, orPaused) =>
+      Effect.filter(
+        uuids,
+        (uuid) =>
+          Effect.match(load(uuid), {
+            onFailure: ({ _tag }) => _tag === "SagaExecutionNotFound",
+            onSuccess: ({ status }) => !Port.isUnderWay(status, orPaused)
+          }),
+        { concurrency: 16 }
+      ),
     census: Effect.map(
       Effect.suspend(() => access.all("census")),
       ({ executions }) => ExecutionSummary.census(executions.map(({ execution }) => execution.state))

@@ -775,14 +775,6 @@ export const recovery: ReadonlyArray<Mutant> = [
     tests: [waiting]
   },
   {
-    rule: "C20",
-    what: "what has more to do than to send again gets no runner",
-    file: "src/orchestrator/Resends.ts",
-    find: "if (next !== state || ",
-    replace: "if (",
-    tests: ["test/orchestrator/outage.test.ts"]
-  },
-  {
     rule: "C7",
     what: "room that gets free waits for the next interval (F12)",
     file: "src/orchestrator/Recovery.ts",

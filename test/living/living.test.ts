@@ -2,8 +2,8 @@
  * Processes that live while things happen to them and to the servers that they use: everything settles, nothing is parked,
  * and what is outside of the database runs once. A few things happen by default; `npm run chaos:living` is the real thing:
  * SAGA_EVENTS events of each kind with SAGA_IN_FLIGHT executions in flight, on servers of its own. SAGA_KINDS names the kinds
- * that happen, SAGA_PACE is how long a step takes at most, in milliseconds, and SAGA_REPORT is a file that gets a line of JSON
- * for each kind.
+ * that happen, SAGA_PACE is how long a step takes at most and SAGA_LEASE the lease of a process, in milliseconds, and
+ * SAGA_REPORT is a file that gets a line of JSON for each kind.
  */
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -21,7 +21,14 @@ import * as Events from "./events.ts"
 import * as Fleet from "./Fleet.ts"
 import * as Journal from "./Journal.ts"
 
-const { SAGA_EVENTS, SAGA_IN_FLIGHT = "1000", SAGA_KINDS, SAGA_PACE = "8000", SAGA_REPORT } = process.env
+const {
+  SAGA_EVENTS,
+  SAGA_IN_FLIGHT = "1000",
+  SAGA_KINDS,
+  SAGA_LEASE = "9000",
+  SAGA_PACE = "8000",
+  SAGA_REPORT
+} = process.env
 
 interface Row extends Report {
   readonly kind: string
@@ -91,7 +98,8 @@ const pace = Number(SAGA_PACE)
 const large: Fleet.Settings = {
   inFlight: Number(SAGA_IN_FLIGHT),
   processes: 3,
-  lease: 3_000,
+  // By default that of a process without a setting.
+  lease: Number(SAGA_LEASE),
   grace: pace + 2_000,
   pace
 }

@@ -146,11 +146,15 @@ const start = Effect.suspend(() =>
   SagaManager.start(sagas[n % sagas.length] ?? PlaceOrder, { context: { n: n++, courier: Math.random() < 0.7 } })
 ).pipe(Effect.tap((uuid) => Effect.sync(() => note({ _tag: "started", uuid, at: Journal.now() }))))
 
+/** A burst of starts would be an event of its own. */
+const mostStarts = 20
+
 /** A share of those that are missing. While the database is away nobody knows how many are. */
 const feed = Effect.gen(function* () {
   if (kept > 0) {
     const missing = kept - (yield* unsettled)
-    for (let i = 0; i < missing; i += order.processes) yield* Effect.forkChild(Effect.ignore(start))
+    const share = Math.min(Math.ceil(missing / order.processes), mostStarts)
+    for (let i = 0; i < share; i++) yield* Effect.forkChild(Effect.ignore(start))
   }
   if (isFinishing && (yield* unsettled) === 0) {
     isFinishing = false

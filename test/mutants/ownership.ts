@@ -22,6 +22,14 @@ export const ownership: ReadonlyArray<Mutant> = [
     tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
   },
   {
+    rule: "C20",
+    what: "a claim that the server runs late takes what living owners have (SQL)",
+    file: owners,
+    find: " or ${isPresent(owner)})",
+    replace: " or true)",
+    tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
+  },
+  {
     rule: "C16",
     what: "an input that a former release has not seen is left behind (SQL)",
     file: "src/adapters/sql/ClaimExecutions.ts",

@@ -140,6 +140,12 @@ const claiming = (
   sql: SqlClient.SqlClient,
   { event, execution, instance }: TableNames
 ): Pick<OwnershipStatements, "claim" | "disown" | "take" | "lost" | "giveBack"> => {
+  /**
+   * The owner has its lease. A server that stood still runs a claim that was sent before: by its clock all leases are over then,
+   * those of living owners too.
+   */
+  const isPresent = (owner: string) =>
+    sql`exists (select from ${instance} m where m.id = ${owner} and m.lease_until > clock_timestamp())`
   /** The listed executions that were not written since. */
   const current = (holds: ReadonlyArray<Held>) =>
     sql`select k.uuid from unnest(${holds.map(({ uuid }) => uuid)}::uuid[],
@@ -159,6 +165,7 @@ const claiming = (
                     select from ${instance} i
                     where i.id = h.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
                   )
+                  and (h.owner is null or h.owner = ${owner} or ${isPresent(owner)})
                 order by h.wake_at limit ${limit} for update of h skip locked
               ), given as (
                 update ${execution} h set owner = ${owner}, wake_at = 0 from due

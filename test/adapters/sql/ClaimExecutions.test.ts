@@ -1,10 +1,15 @@
 /** A claim that takes long (SPEC C20, I28). */
-import { assert, it } from "@effect/vitest"
-import { type Duration, Effect, Result } from "effect"
+import { assert, it, layer as withLayer } from "@effect/vitest"
+import { Context, type Duration, Effect, Layer, Result } from "effect"
+import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
+import { SagaExecutionRepository } from "effect-saga"
+import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as ClaimExecutions from "../../../src/adapters/sql/ClaimExecutions.ts"
 import type { LimitedStatements } from "../../../src/adapters/sql/LimitedStatements.ts"
+import { postgres } from "../../../src/adapters/sql/SagaExecutionStatements.ts"
 import * as Sample from "../../../src/testing/SampleExecutions.ts"
+import { databases } from "../../fixtures/postgres.ts"
 
 const lease = 3_000
 
@@ -65,3 +70,35 @@ it.effect("C20 a claim that finds its lease over between two statements gives no
     assert.deepStrictEqual([lapsed, executions, known.lapses], [true, [], 1])
   })
 )
+
+for (const { layer, name, schema } of databases("claim")) {
+  withLayer(layer, { timeout: "2 minutes", excludeTestServices: true })(`a claim that is late: ${name}`, (it) => {
+    it.effect("C20 takes nothing from others where its own lease is over by then: they are over all (I28)", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const { store } = Context.get(
+          yield* Layer.build(SqlSagaExecutionRepository.layer({ schema })),
+          SagaExecutionRepository.SagaExecutionRepository
+        )
+        const mine = yield* store(Sample.started(Sample.created()), { owner: "late#1" })
+        const theirs = yield* store(Sample.started(Sample.created()), { owner: "other#1" })
+        const nobodys = yield* store(Sample.paused(Sample.started(Sample.created())), { wakeAt: Sample.time })
+        const { claim, renew } = postgres(sql, { of: (table) => `${schema}.${table}`, space: schema, schema })
+        const query = {
+          limit: 10,
+          dueBy: Sample.time,
+          fingerprints: undefined,
+          holds: [],
+          except: [],
+          sparing: undefined
+        }
+        const given = (owner: string) =>
+          Effect.map(claim({ ...query, owner }), ({ rows }) => new Set(rows.map(({ uuid }) => uuid)))
+        // The claim of a process whose lease, and that of the other, was over before the server ran it.
+        assert.deepStrictEqual(yield* given("late#1"), new Set([mine.uuid, nobodys.uuid]))
+        yield* renew("late#2", 60_000, true)
+        assert.isTrue((yield* given("late#2")).has(theirs.uuid))
+      }).pipe(Effect.scoped)
+    )
+  })
+}

@@ -86,7 +86,7 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
   )
   yield* Loop.run(
     "inputs of executions",
-    Stream.runForEach(repository.inputs, (uuid) => readInputs(repository, supervisor, uuid))
+    Stream.runForEach(repository.inputs, (uuid) => readInputs(repository, supervisor, nextClaim, uuid))
   )
   const supervisor: ExecutionSupervisor.ExecutionSupervisor = yield* ExecutionSupervisor.make({
     ...config,
@@ -136,6 +136,7 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
 const readInputs = (
   repository: SagaExecutionRepository["Service"],
   supervisor: ExecutionSupervisor.ExecutionSupervisor,
+  nextClaim: NextClaim,
   uuid: string
 ): Effect.Effect<void> =>
   Effect.suspend(() =>
@@ -143,7 +144,7 @@ const readInputs = (
       ? Effect.ignore(
           Effect.map(repository.inbox(uuid), (rows) => supervisor.offer(uuid, rows.map(StoredInput.pendingOf)))
         )
-      : Effect.void
+      : Effect.sync(nextClaim.look)
   )
 
 type Bound = Recovery.Options["bound"]
@@ -191,7 +192,10 @@ const startBackground = Effect.fnUntraced(function* (
   yield* Loop.run("questions for decisions", DecisionConsumer.consume)
   yield* Effect.forkScoped(warnOfDrift(sagas))
   // A notification of a change may be missed: executions that callers wait for are looked at now and then.
-  yield* Loop.every("waiting callers", recoveryInterval, supervisor.lookAtAll)
+  yield* Loop.repeat(
+    "waiting callers",
+    Effect.andThen(nextClaim.sleepAmongOthers(recoveryInterval), supervisor.lookAtAll)
+  )
 })
 
 /** Says once which stored executions this process will not touch. */

@@ -90,10 +90,12 @@ const round = Effect.fnUntraced(
         dueBy: self.isFirst ? now + interval : now,
         fingerprints,
         holds: active.claimBegins(),
+        rests: true,
         ...(self.unreadable.size > 0 && { except: [...self.unreadable] })
       })
       self.batch = Math.min(batch, self.batch * 2)
       const { executions, lost, nextAt, unreadable = [] } = claimed
+      next.alone(claimed.isAlone === true && nextAt !== undefined)
       if (nextAt !== undefined) next.at(nextAt)
       yield* leave(self, unreadable)
       for (const uuid of lost) active.lose(uuid)
@@ -126,6 +128,7 @@ const round = Effect.fnUntraced(
       },
       SagaExecutionRepositoryError: ({ reason }) => {
         self.batch = Math.max(1, self.batch >> 1)
+        self.next.alone(false)
         return Effect.as(
           Effect.logError("The lease could not be renewed, and no executions were claimed", { reason }),
           true

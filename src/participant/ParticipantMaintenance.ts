@@ -122,12 +122,13 @@ const round = Effect.fnUntraced(function* (code: ParticipantCode, since: number 
 
 /** Rounds until interrupted. A round that fails or dies is logged, and does not stop the next one. */
 export const run = (code: ParticipantCode) => {
+  const idle = ParticipantStore.use((store) => store.idle?.(code.contract.name) ?? Effect.void)
   const rounds = (since: number | undefined): Effect.Effect<never, never, Broker.Broker | ParticipantStore> =>
     round(code, since).pipe(
       Effect.catchCause((cause) =>
         Effect.as(Effect.logWarning("Looking after the transactions of a participant failed", cause), since)
       ),
-      Effect.tap(Effect.sleep(interval)),
+      Effect.tap(Effect.andThen(Effect.sleep(interval), idle)),
       Effect.flatMap(rounds)
     )
   return rounds(undefined)

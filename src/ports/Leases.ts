@@ -59,6 +59,8 @@ export interface ClaimRequest {
   readonly former?: string
   /** Executions of other owners whose lease is over are not given: after an outage they renew first (SPEC C20). */
   readonly spares?: boolean
+  /** The owner does not renew its lease at intervals where it is told that it is alone (`Claimed.isAlone`). */
+  readonly rests?: boolean
   /** Executions that are not given: the owner has found that it cannot read them. */
   readonly except?: ReadonlyArray<string>
 }
@@ -110,6 +112,11 @@ export interface Claimed {
    */
   readonly nextAt?: number
   /**
+   * No other instance is there, or can come without this one hearing of it by `inputs`: the owner claims at `nextAt`, and keeps
+   * its lease until then. Absent: the owner claims at its intervals.
+   */
+  readonly isAlone?: boolean
+  /**
    * Executions that were due and cannot be read: a fact, or the form of one, is of a newer version, or makes no sense. They
    * have no owner, so that a process that can read them may claim them (SPEC C20). Absent: none.
    */
@@ -141,6 +148,9 @@ const nothing: Omit<Claimed, "lapsed"> = { executions: [], lost: [], inbox: [] }
 export class Leases {
   /** The end of each owner's lease, in milliseconds since the epoch. */
   readonly until: Map<string, number>
+
+  /** The only instance: its lease lasts until another one claims. */
+  private alone: Pick<ClaimRequest, "owner" | "leaseMillis"> | undefined
 
   constructor(until: ReadonlyMap<string, number> = new Map()) {
     this.until = new Map(until)
@@ -186,11 +196,29 @@ export class Leases {
       }
       if (isWaitedFor(execution) && execution.hint?.owner === owner) inbox.push(...execution.inbox!.values())
     }
-    return { executions, lapsed, lost, inbox: inOrder(inbox), dueAt, nextAt }
+    const isAlone = this.isOnly(request)
+    if (this.alone?.owner === owner || isAlone) this.alone = isAlone ? request : undefined
+    return { executions, lapsed, lost, inbox: inOrder(inbox), dueAt, nextAt, isAlone }
+  }
+
+  /** Another instance claims: the only one has to renew its lease again. True where there was one, which must be told. */
+  meet({ former, now, owner }: ClaimRequest): boolean {
+    const { alone } = this
+    if (alone === undefined || alone.owner === owner || alone.owner === former) return false
+    this.until.set(alone.owner, now + alone.leaseMillis)
+    this.alone = undefined
+    return true
+  }
+
+  private isOnly({ now, owner, rests = false }: ClaimRequest): boolean {
+    if (!rests) return false
+    for (const [other, until] of this.until) if (other !== owner && until > now) return false
+    return true
   }
 
   /** A first claim that already holds executions follows a lease that is forgotten. */
   private isOver({ former, holds = [], now, owner }: ClaimRequest): boolean {
+    if (this.alone?.owner === owner) return false
     const until = this.until.get(owner)
     return until === undefined ? holds.length > 0 && former === undefined : until <= now
   }
@@ -214,12 +242,13 @@ export class Leases {
   }
 
   private isAlive(owner: string, now: number): boolean {
-    return (this.until.get(owner) ?? now) > now
+    return this.alone?.owner === owner || (this.until.get(owner) ?? now) > now
   }
 
   /** Ends the owner's lease: any instance may claim the owner's executions. */
   release(owner: string): void {
     this.until.delete(owner)
+    if (this.alone?.owner === owner) this.alone = undefined
   }
 }
 

@@ -3,7 +3,7 @@
  * message and the effects of its handler: both are kept or neither (SPEC W3). On SQL a unit is a transaction in the
  * database of the handler, and the queries of the handler join it.
  */
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Latch, Layer, Schema } from "effect"
 import type { EffectMode } from "../definition/Command.ts"
 import type { ReplyStatus } from "../wire/Envelope.ts"
 import { json, line } from "../wire/OneLine.ts"
@@ -143,12 +143,19 @@ export class ParticipantStore extends Context.Service<
     readonly find: (query: Query) => Effect.Effect<ReadonlyArray<Transaction>, ParticipantStoreError>
     /** Removes old records. Gives the number of transactions, and of barriers without one, that were removed. */
     readonly purge: (request: PurgeRequest) => Effect.Effect<number, ParticipantStoreError>
+    /**
+     * Waits while no transaction of the service is pending or reserved, for an hour at most: nothing has to be looked after.
+     * Absent: other processes may write, so the participant looks at its intervals.
+     */
+    readonly idle?: (service: string) => Effect.Effect<void>
   }
 >()("effect-saga/ParticipantStore") {}
 
 // ---- memory ----------------------------------------------------------------------------------------------------
 
 interface Kept {
+  /** Opened by each write. */
+  readonly written: Latch.Latch
   readonly transactions: Map<string, Transaction>
   readonly barriers: Map<string, Barrier>
 }
@@ -160,7 +167,7 @@ const makeMemory = (): ParticipantStore["Service"] => {
   const keptOf = (service: string): Kept => {
     const known = services.get(service)
     if (known !== undefined) return known
-    const kept: Kept = { transactions: new Map(), barriers: new Map() }
+    const kept: Kept = { written: Latch.makeUnsafe(), transactions: new Map(), barriers: new Map() }
     services.set(service, kept)
     return kept
   }
@@ -195,6 +202,7 @@ const makeMemory = (): ParticipantStore["Service"] => {
             for (const transaction of transactions) kept.transactions.set(transaction.uuid, transaction)
             for (const barrier of barriers) kept.barriers.set(barrier.id, barrier)
           }
+          kept.written.openUnsafe()
         }
         return Effect.flatMap(work(unit), (value) =>
           saved.length === 0
@@ -214,7 +222,8 @@ const makeMemory = (): ParticipantStore["Service"] => {
           .sort((one, other) => (one.uuid < other.uuid ? -1 : 1))
           .slice(0, limit)
       ),
-    purge: (request) => Effect.sync(() => purge(keptOf(request.service), request))
+    purge: (request) => Effect.sync(() => purge(keptOf(request.service), request)),
+    idle: (service) => Effect.suspend(() => idle(keptOf(service)))
   })
 }
 
@@ -229,6 +238,14 @@ const pick = <A>(from: ReadonlyMap<string, A>, keys: ReadonlyArray<string>): Rea
     if (value !== undefined) found = (found ?? new Map<string, A>()).set(key, value)
   }
   return found ?? nothing
+}
+
+/** Only rows that are over: they are purged one day, and a write may open a transaction. */
+const idle = ({ barriers, transactions, written }: Kept): Effect.Effect<void> => {
+  for (const { status } of transactions.values()) if (status === "pending" || status === "reserved") return Effect.void
+  written.closeUnsafe()
+  const isEmpty = transactions.size + barriers.size === 0
+  return isEmpty ? written.await : Effect.raceFirst(written.await, Effect.sleep("1 hour"))
 }
 
 const purge = ({ barriers, transactions }: Kept, { alone, before, limit }: PurgeRequest): number => {

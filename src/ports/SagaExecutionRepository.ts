@@ -195,7 +195,10 @@ export class SagaExecutionRepository extends Context.Service<
      * ended. Some may be missing. Empty for a repository of one process.
      */
     readonly changes: Stream.Stream<string>
-    /** Uuids of executions for which any process has submitted an input. Some may be missing. */
+    /**
+     * Uuids of executions for which any process has submitted an input. Some may be missing. An empty one tells an instance
+     * that was alone (`Claimed.isAlone`) that it is so no more.
+     */
     readonly inputs: Stream.Stream<string>
     /**
      * Runs work in a transaction: what it stores, and what it writes through the repository's own client, is committed
@@ -237,6 +240,9 @@ export const pageStart = ({ after }: ExecutionSummary.PageRequest) =>
         () => new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" })
       )
 
+/** Among `inputs`: another instance has come. */
+const anotherInstance = ""
+
 // ---- memory ----------------------------------------------------------------------------------------------------
 
 interface Kept extends KeptExecution {
@@ -245,6 +251,16 @@ interface Kept extends KeptExecution {
 }
 
 const announcements = () => Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))
+
+export interface MemoryOptions {
+  /** How many settled executions are kept. */
+  readonly keep: number
+  /**
+   * Managers renew their leases at intervals, as on a database: one that stands still loses what it has, for tests of crashes.
+   * Default `false`: a manager that is alone claims only when something is due, so that time that nobody uses costs nothing.
+   */
+  readonly shared?: boolean
+}
 
 /** All that the memory store keeps. A copy goes its own way: tests explore several ways on from one state. */
 export class MemoryStorage {
@@ -280,7 +296,10 @@ export class MemoryStorage {
 }
 
 /** The memory store on what it keeps. */
-export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRepository["Service"] => {
+export const memoryOn = (
+  storage: MemoryStorage,
+  { keep, shared = false }: MemoryOptions
+): SagaExecutionRepository["Service"] => {
   const { changes, inputs, kept, leases, retiredStartKeys, retiredUuids, settled, startKeys } = storage
 
   const write = (
@@ -306,7 +325,8 @@ export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRep
       known.state = next.state
       known.inbox = SagaInbox.without(known.inbox, hint?.reads)
       known.hint = hint
-      if (hint?.reads !== undefined) PubSub.publishUnsafe(changes, next.uuid)
+      // A runner by hand is no instance that anybody knows of.
+      if (hint?.reads !== undefined || hint?.owner === "") PubSub.publishUnsafe(changes, next.uuid)
     }
     if (next.settled) settle(next)
     return Effect.succeed(next)
@@ -390,7 +410,11 @@ export const memoryOn = (storage: MemoryStorage, keep: number): SagaExecutionRep
     inbox: (text) => Effect.sync(() => SagaInbox.inOrder(kept.get(uuidOf(text))?.inbox?.values() ?? [])),
     find: (filter, page = {}) =>
       Effect.map(pageStart(page), (from) => ExecutionSummary.page(summaries(), filter, page, from)),
-    claim: (request) => Effect.sync(() => leases.claim(kept.values(), request)),
+    claim: (request) =>
+      Effect.sync(() => {
+        if (leases.meet(request)) PubSub.publishUnsafe(inputs, anotherInstance)
+        return leases.claim(kept.values(), shared ? { ...request, rests: false } : request)
+      }),
     take: (request) =>
       Effect.sync(() => {
         const known = kept.get(request.uuid)
@@ -424,8 +448,8 @@ export const uuidOf = (target: string | SagaExecution): string =>
  * In the memory of this process. Keeps the last `keep` settled executions: set it where tests or a dashboard look at
  * executions that are over. Uuids and `startKey`s that callers have given are remembered for ever.
  */
-export const layerMemoryWith = (options: { readonly keep: number }): Layer.Layer<SagaExecutionRepository> =>
-  Layer.sync(SagaExecutionRepository, () => memoryOn(new MemoryStorage(), options.keep))
+export const layerMemoryWith = (options: MemoryOptions): Layer.Layer<SagaExecutionRepository> =>
+  Layer.sync(SagaExecutionRepository, () => memoryOn(new MemoryStorage(), options))
 
 /** In the memory of this process. An execution is removed when it is settled. */
 export const layerMemory: Layer.Layer<SagaExecutionRepository> = layerMemoryWith({ keep: 0 })

@@ -88,7 +88,7 @@ class Lease implements Membership {
   presentSince?: number
   /** Executions taken while a claim is under way, which may have found them before: they are not lost. */
   private taken: Set<string> | undefined
-  /** The repository knows no leases, so there are no other instances. */
+  /** There are no other instances, or the repository knows no leases. */
   private isAlone = false
 
   constructor(repository: SagaExecutionRepository["Service"], clock: Clock.Clock, { id, lease }: Instance) {
@@ -130,12 +130,13 @@ class Lease implements Membership {
     Effect.suspend(() => {
       // The lease counts from before the claim: its answer may take long.
       const begun = this.moment()
-      const wasAway = !this.isWithinLease(begun.nanos)
+      const wasAway = !this.isAlone && !this.isWithinLease(begun.nanos)
       if (wasAway) this.sparesUntil = begun.nanos + this.nanos
       const taken = new Set<string>()
       this.taken = taken
       return Effect.map(this.claimNow(request, begun.nanos < this.sparesUntil), (claimed) => {
         this.renewed = begun
+        this.isAlone = claimed.isAlone === true
         if (wasAway) this.presentSince = this.clock.currentTimeMillisUnsafe()
         this.former = undefined
         this.taken = undefined

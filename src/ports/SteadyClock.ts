@@ -82,5 +82,6 @@ export const leapedAt = (clock: Clock.Clock): number =>
 export const sleepUntil = (clock: Clock.Clock, at: number, longest: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     const left = at - clock.currentTimeMillisUnsafe()
+    if (left === Number.POSITIVE_INFINITY && isVirtual(clock)) return Effect.never
     return left <= 0 ? Effect.void : Effect.sleep(isVirtual(clock) ? left : Math.min(left, longest))
   })

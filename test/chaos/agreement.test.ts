@@ -60,7 +60,7 @@ const play = Effect.fnUntraced(function* (seed: number, count: number) {
   const network = yield* Network.make(random)
   const kept = yield* Layer.build(
     Layer.merge(
-      SagaExecutionRepository.layerMemoryWith({ keep: Number.MAX_SAFE_INTEGER }),
+      SagaExecutionRepository.layerMemoryWith({ keep: Number.MAX_SAFE_INTEGER, shared: true }),
       ParticipantStore.layerMemory
     )
   )

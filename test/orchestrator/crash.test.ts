@@ -413,7 +413,8 @@ describe("a process that stops at a named instruction", () => {
         Effect.exit(two.use(SagaManager.run(CreateOrder, { context: { sku: "book", amount }, startKey: "order" })))
       )
     }
-    yield* TestClock.adjust("1 minute")
+    // With few operations in a turn much has to go on between one timer and the next.
+    yield* Effect.repeat(Effect.andThen(TestClock.adjust("5 seconds"), quiet), { times: 11 })
     const { items } = yield* two.manager.find({})
     const label = `${name} ${nth}`
     assert.deepStrictEqual(

@@ -32,7 +32,7 @@ const supervised = Effect.fnUntraced(function* (options: {
   readonly maxRunning: number
   readonly maxPending?: number
 }) {
-  const context = yield* Layer.build(SagaExecutionRepository.layerMemory)
+  const context = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 0, shared: true }))
   const running = new Map<string, Deferred.Deferred<LoopResult, StorageError>>()
   const begun: Array<string> = []
   const drive: ExecutionSupervisor.Options["drive"] = ({ uuid }, _, inbox) =>
@@ -235,7 +235,7 @@ it.effect("I20 with one place, steps that run sagas with remote steps come to th
     Saga.commit
   )
   const ports = Layer.mergeAll(
-    SagaExecutionRepository.layerMemory,
+    SagaExecutionRepository.layerMemoryWith({ keep: 0, shared: true }),
     Broker.layerMemory,
     ParticipantStore.layerMemory,
     TransactionCommitter.layerNone,

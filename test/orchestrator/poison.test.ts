@@ -47,7 +47,7 @@ for (const when of ["at the start of a process", "while it runs"] as const) {
         ran.splice(0)
         const logged: Array<string> = []
         const logger = Logger.make(({ message }) => void logged.push(String([message].flat()[0])))
-        const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10 }))
+        const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10, shared: true }))
         const manager = SagaManager.layer([saga]).pipe(
           Layer.provide([
             SagaConfig.layer({ service: "orders" }),
@@ -103,7 +103,7 @@ for (const when of ["at the start of a process", "while it runs"] as const) {
 
 /** A memory whose writes can be refused for good, by the tags of their facts. */
 const refusing = Effect.gen(function* () {
-  const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10 }))
+  const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10, shared: true }))
   const memory = Context.get(shared, SagaExecutionRepository.SagaExecutionRepository)
   const state = { refused: new Set<string>() }
   const error = new SagaExecutionRepository.SagaExecutionRepositoryError({ reason: "rejected", operation: "store" })
@@ -179,7 +179,7 @@ it.effect("F13 an execution that cannot even be parked is said in the log, and t
 it.effect("F5 a process starts although its first claim dies, and takes up what was left", () =>
   Effect.gen(function* () {
     ran.splice(0)
-    const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10 }))
+    const shared = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 10, shared: true }))
     const memory = Context.get(shared, SagaExecutionRepository.SagaExecutionRepository)
     const good = yield* Effect.provide(left(0), shared)
     let claims = 0

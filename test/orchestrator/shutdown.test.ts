@@ -52,7 +52,7 @@ type Repository = SagaExecutionRepository.SagaExecutionRepository["Service"]
 const processesOn = Effect.fnUntraced(function* (seen: (inner: Repository) => Repository) {
   const shared = yield* Layer.build(
     Layer.mergeAll(
-      SagaExecutionRepository.layerMemoryWith({ keep: 10 }),
+      SagaExecutionRepository.layerMemoryWith({ keep: 10, shared: true }),
       Broker.layerMemory,
       ParticipantStore.layerMemory,
       TransactionCommitter.layerNone

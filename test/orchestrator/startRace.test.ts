@@ -20,7 +20,10 @@ const saga = Saga.make("Endless", { context: { n: Schema.Int } }).pipe(
 
 it.effect("a start whose uuid was stored between two looks does not wait for the step that runs meanwhile", () =>
   Effect.gen(function* () {
-    const memory = Context.get(yield* Layer.build(SagaExecutionRepository.layerMemory), Repository)
+    const memory = Context.get(
+      yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 0, shared: true })),
+      Repository
+    )
     // The first look comes before the write of the other start, and its answer after the step has begun.
     let early = 1
     const repository = Repository.of({

@@ -260,7 +260,7 @@ const fail = (world: World, violation: string): void => {
 const stores = new WeakMap<MemoryStorage, ReturnType<typeof memoryOn>>()
 
 const storeOf = ({ storage }: World): ReturnType<typeof memoryOn> => {
-  const store = stores.get(storage) ?? memoryOn(storage, 10)
+  const store = stores.get(storage) ?? memoryOn(storage, { keep: 10 })
   stores.set(storage, store)
   return store
 }

@@ -367,7 +367,7 @@ export const make = (
       const kept = executions.map(
         ({ execution: { state }, inbox }): KeptExecution => ({ state, hint: hints.get(state.uuid), inbox })
       )
-      const claimed = leases.claim(kept, request)
+      const claimed = leases.claim(kept, { ...request, rests: false })
       for (const { hint, state } of kept) if (hint !== undefined) hints.set(state.uuid, hint)
       const except = new Set(request.except)
       return { ...claimed, unreadable: unreadable.flatMap(({ uuid }) => (except.has(uuid) ? [] : [uuid])) }

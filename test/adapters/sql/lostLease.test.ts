@@ -91,7 +91,7 @@ const makeProcess = Effect.fnUntraced(function* (saga: Saga.AnyCommitted, lease:
 const until = (happened: () => boolean) => Effect.repeat(Effect.sleep("10 millis"), { until: () => happened() })
 
 const repositories = [
-  { name: "memory", repository: SagaExecutionRepository.layerMemoryWith({ keep: 10 }) },
+  { name: "memory", repository: SagaExecutionRepository.layerMemoryWith({ keep: 10, shared: true }) },
   ...databases("lease").map(({ layer, name, schema }) => ({
     name,
     repository: Layer.provide(SqlSagaExecutionRepository.layer({ schema }), layer)

@@ -122,7 +122,12 @@ const round = Effect.fnUntraced(function* (code: ParticipantCode, since: number 
 
 /** Rounds until interrupted. A round that fails or dies is logged, and does not stop the next one. */
 export const run = (code: ParticipantCode) => {
-  const idle = ParticipantStore.use((store) => store.idle?.(code.contract.name) ?? Effect.void)
+  const idle = Effect.gen(function* () {
+    const store = yield* ParticipantStore
+    const { maxSkew, participantRetention } = yield* ParticipantConfig
+    const ages = { service: code.contract.name, inTransaction: maxSkew, alone: maxSkew + participantRetention }
+    yield* store.idle?.(ages) ?? Effect.void
+  })
   const rounds = (since: number | undefined): Effect.Effect<never, never, Broker.Broker | ParticipantStore> =>
     round(code, since).pipe(
       Effect.catchCause((cause) =>

@@ -3,7 +3,7 @@
  * message and the effects of its handler: both are kept or neither (SPEC W3). On SQL a unit is a transaction in the
  * database of the handler, and the queries of the handler join it.
  */
-import { Context, Effect, Latch, Layer, Schema } from "effect"
+import { Clock, Context, Effect, Latch, Layer, Schema } from "effect"
 import type { EffectMode } from "../definition/Command.ts"
 import type { ReplyStatus } from "../wire/Envelope.ts"
 import { json, line } from "../wire/OneLine.ts"
@@ -98,6 +98,15 @@ export interface PurgeRequest {
   readonly limit: number
 }
 
+/** How long after their `notAfter` the records of a service are purged, in milliseconds. */
+export interface PurgeAges {
+  readonly service: string
+  /** Transactions, with their barriers. */
+  readonly inTransaction: number
+  /** Barriers without a transaction. */
+  readonly alone: number
+}
+
 // ---- the port --------------------------------------------------------------------------------------------------
 
 /** The transaction is decided, or has voted yes: nothing can join it any more. */
@@ -144,10 +153,10 @@ export class ParticipantStore extends Context.Service<
     /** Removes old records. Gives the number of transactions, and of barriers without one, that were removed. */
     readonly purge: (request: PurgeRequest) => Effect.Effect<number, ParticipantStoreError>
     /**
-     * Waits while no transaction of the service is pending or reserved, for an hour at most: nothing has to be looked after.
-     * Absent: other processes may write, so the participant looks at its intervals.
+     * Waits while no transaction of the service is pending or reserved, and nothing is old enough to be purged: nothing has to
+     * be looked after. Absent: other processes may write, so the participant looks at its intervals.
      */
-    readonly idle?: (service: string) => Effect.Effect<void>
+    readonly idle?: (ages: PurgeAges) => Effect.Effect<void>
   }
 >()("effect-saga/ParticipantStore") {}
 
@@ -223,7 +232,7 @@ const makeMemory = (): ParticipantStore["Service"] => {
           .slice(0, limit)
       ),
     purge: (request) => Effect.sync(() => purge(keptOf(request.service), request)),
-    idle: (service) => Effect.suspend(() => idle(keptOf(service)))
+    idle: (ages) => Effect.flatMap(Clock.currentTimeMillis, (now) => idle(keptOf(ages.service), ages, now))
   })
 }
 
@@ -240,12 +249,20 @@ const pick = <A>(from: ReadonlyMap<string, A>, keys: ReadonlyArray<string>): Rea
   return found ?? nothing
 }
 
-/** Only rows that are over: they are purged one day, and a write may open a transaction. */
-const idle = ({ barriers, transactions, written }: Kept): Effect.Effect<void> => {
-  for (const { status } of transactions.values()) if (status === "pending" || status === "reserved") return Effect.void
+/** Waits for a write, which may open a transaction, or until the first row may be purged. */
+const idle = ({ barriers, transactions, written }: Kept, ages: PurgeAges, now: number): Effect.Effect<void> => {
+  let first = Number.POSITIVE_INFINITY
+  for (const { notAfter, status } of transactions.values()) {
+    if (status === "pending" || status === "reserved") return Effect.void
+    first = Math.min(first, notAfter + ages.inTransaction)
+  }
+  for (const { notAfter, transaction } of barriers.values())
+    if (transaction === undefined) first = Math.min(first, notAfter + ages.alone)
+  if (first < now) return Effect.void
   written.closeUnsafe()
-  const isEmpty = transactions.size + barriers.size === 0
-  return isEmpty ? written.await : Effect.raceFirst(written.await, Effect.sleep("1 hour"))
+  return first === Number.POSITIVE_INFINITY
+    ? written.await
+    : Effect.raceFirst(written.await, Effect.sleep(first - now + 1))
 }
 
 const purge = ({ barriers, transactions }: Kept, { alone, before, limit }: PurgeRequest): number => {

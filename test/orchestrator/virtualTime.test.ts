@@ -47,7 +47,7 @@ const makePorts = Effect.gen(function* () {
       ...repository,
       claim: (request) => counted("claims", repository.claim(request)),
       load: (uuid) => counted("loads", repository.load(uuid)),
-      ended: (uuids) => counted("loads", repository.ended(uuids))
+      ended: (...args) => counted("loads", repository.ended(...args))
     }),
     Layer.succeed(ParticipantStore.ParticipantStore, {
       ...store,

@@ -240,9 +240,6 @@ export const pageStart = ({ after }: ExecutionSummary.PageRequest) =>
         () => new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" })
       )
 
-/** Among `inputs`: another instance has come. */
-const anotherInstance = ""
-
 // ---- memory ----------------------------------------------------------------------------------------------------
 
 interface Kept extends KeptExecution {
@@ -256,8 +253,8 @@ export interface MemoryOptions {
   /** How many settled executions are kept. */
   readonly keep: number
   /**
-   * Managers renew their leases at intervals, as on a database: one that stands still loses what it has, for tests of crashes.
-   * Default `false`: a manager that is alone claims only when something is due, so that time that nobody uses costs nothing.
+   * Managers renew leases at intervals, as on a database, for tests of crashes. Default `false`: one that is alone claims when
+   * something is due.
    */
   readonly shared?: boolean
 }
@@ -325,7 +322,6 @@ export const memoryOn = (
       known.state = next.state
       known.inbox = SagaInbox.without(known.inbox, hint?.reads)
       known.hint = hint
-      // A runner by hand is no instance that anybody knows of.
       if (hint?.reads !== undefined || hint?.owner === "") PubSub.publishUnsafe(changes, next.uuid)
     }
     if (next.settled) settle(next)
@@ -412,7 +408,7 @@ export const memoryOn = (
       Effect.map(pageStart(page), (from) => ExecutionSummary.page(summaries(), filter, page, from)),
     claim: (request) =>
       Effect.sync(() => {
-        if (leases.meet(request)) PubSub.publishUnsafe(inputs, anotherInstance)
+        if (leases.meet(request)) PubSub.publishUnsafe(inputs, SagaInbox.anotherInstance)
         return leases.claim(kept.values(), shared ? { ...request, rests: false } : request)
       }),
     take: (request) =>

@@ -68,3 +68,6 @@ export const without = (
   for (const id of reads) left.delete(id)
   return left.size === 0 ? undefined : left
 }
+
+/** Among the announced uuids of inputs: another instance has come. */
+export const anotherInstance = ""

@@ -5,6 +5,7 @@ const absent = "test/execution/rules/absence.test.ts"
 const model = "test/ownership/model.test.ts"
 const away = "test/orchestrator/absence.test.ts"
 const clock = "test/orchestrator/SteadyClock.test.ts"
+const virtual = "test/orchestrator/virtualTime.test.ts"
 const member = "test/ports/SagaOwnership.test.ts"
 
 export const absence: ReadonlyArray<Mutant> = [
@@ -88,5 +89,22 @@ export const absence: ReadonlyArray<Mutant> = [
     find: "isVirtual(clock) ? left : Math.min(left, longest)",
     replace: "left",
     tests: [clock]
+  },
+  // ---- F14 -----------------------------------------------------------------------------------------------------
+  {
+    rule: "C20",
+    what: "an instance that was alone does not hear of another one",
+    file: "src/ports/SagaExecutionRepository.ts",
+    find: "if (leases.meet(request)) PubSub",
+    replace: "if (!leases.meet(request)) PubSub",
+    tests: [virtual]
+  },
+  {
+    rule: "C7",
+    what: "an instance claims at every interval, though it is alone",
+    file: "src/orchestrator/Recovery.ts",
+    find: "next.alone(claimed.isAlone === true && nextAt !== undefined)",
+    replace: "next.alone(false)",
+    tests: [virtual]
   }
 ]

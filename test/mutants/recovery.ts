@@ -163,8 +163,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery does not take what a dead process has (memory)",
     file: "src/ports/Leases.ts",
-    find: "return (this.until.get(owner) ?? now) > now",
-    replace: "return this.until.has(owner)",
+    find: "|| (this.until.get(owner) ?? now) > now",
+    replace: "|| this.until.has(owner)",
     tests: [repository]
   },
   {

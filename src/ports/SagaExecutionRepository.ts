@@ -252,10 +252,7 @@ const announcements = () => Effect.runSync(PubSub.sliding<string>(SagaInbox.maxA
 export interface MemoryOptions {
   /** How many settled executions are kept. */
   readonly keep: number
-  /**
-   * Managers renew leases at intervals, as on a database, for tests of crashes. Default `false`: one that is alone claims when
-   * something is due.
-   */
+  /** Managers renew leases at intervals, for tests of crashes. Default `false`: one that is alone claims what is due. */
   readonly shared?: boolean
 }
 

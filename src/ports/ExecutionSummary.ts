@@ -190,3 +190,7 @@ export const census = (states: Iterable<SagaState>): ReadonlyArray<Census> => {
   }
   return [...counts.values()]
 }
+
+/** Whether an execution with this status goes on by itself, or with a reply. Undefined: there is none. */
+export const isUnderWay = (status: SagaState["status"] | undefined, orPaused: boolean): boolean =>
+  status === "created" || status === "running" || (status === "paused" && !orPaused)

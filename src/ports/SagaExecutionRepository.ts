@@ -419,7 +419,9 @@ export const memoryOn = (
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
     ended: (uuids, orPaused) =>
-      Effect.sync(() => uuids.filter((uuid) => !isUnderWay(kept.get(uuidOf(uuid))?.state.status, orPaused))),
+      Effect.sync(() =>
+        uuids.filter((uuid) => !ExecutionSummary.isUnderWay(kept.get(uuidOf(uuid))?.state.status, orPaused))
+      ),
     changes: Stream.fromPubSub(changes),
     inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,
@@ -428,10 +430,6 @@ export const memoryOn = (
     transactional: true
   })
 }
-
-/** Whether an execution with this status goes on by itself, or with a reply. Undefined: there is none. */
-export const isUnderWay = (status: SagaState["status"] | undefined, orPaused: boolean): boolean =>
-  status === "created" || status === "running" || (status === "paused" && !orPaused)
 
 /** The uuid in the form in which it is stored. Other text is given back as it is: no execution has such an id. */
 export const uuidOf = (target: string | SagaExecution): string =>

@@ -387,7 +387,7 @@ export const make = (
         (uuid) =>
           Effect.match(load(uuid), {
             onFailure: ({ _tag }) => _tag === "SagaExecutionNotFound",
-            onSuccess: ({ status }) => !Port.isUnderWay(status, orPaused)
+            onSuccess: ({ status }) => !ExecutionSummary.isUnderWay(status, orPaused)
           }),
         { concurrency: 16 }
       ),

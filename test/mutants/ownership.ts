@@ -25,7 +25,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a claim that the server runs late takes what living owners have (SQL)",
     file: owners,
-    find: " or ${isPresent(owner)})",
+    find: ` or \${isPresent(owner)})`,
     replace: " or true)",
     tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
   },

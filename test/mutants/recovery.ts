@@ -156,7 +156,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     what: "recovery takes what somebody alive has (SQL)",
     file: "src/adapters/sql/OwnershipStatements.ts",
     find: "and i.lease_until > clock_timestamp()\n                  )\n                  and (h.owner is null",
-    replace: "and i.lease_until > clock_timestamp() + interval '1 day'\n                  )\n                  and (h.owner is null",
+    replace:
+      "and i.lease_until > clock_timestamp() + interval '1 day'\n                  )\n                  and (h.owner is null",
     tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
   },
   {

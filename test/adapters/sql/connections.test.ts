@@ -453,13 +453,13 @@ describe.runIf(url !== undefined)("a silent connection", { concurrent: true }, (
           yield* there!.claim({ owner, limit: 0, now: Date.now(), leaseMillis: 60_000 })
         }
         const heard: Array<string> = []
-        yield* Effect.forkScoped(Stream.runForEach(here!.changes, (uuid) => Effect.sync(() => void heard.push(uuid))))
+        yield* Effect.forkScoped(Stream.runForEach(here!.inputs, (uuid) => Effect.sync(() => void heard.push(uuid))))
         yield* Effect.yieldNow
         const news = Effect.gen(function* () {
-          const started = yield* there!.store(SampleExecutions.started(SampleExecutions.created()))
-          yield* there!.store(SampleExecutions.paused(started))
+          const { uuid } = yield* there!.store(SampleExecutions.started(SampleExecutions.created()))
+          yield* there!.submit({ uuid, id: "news", input: {}, at: SampleExecutions.time })
           yield* Effect.sleep("50 millis")
-          return heard.includes(started.uuid)
+          return heard.includes(uuid)
         })
         yield* until(news)
         proxy.silence()

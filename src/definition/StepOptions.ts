@@ -176,10 +176,11 @@ export interface LocalOptions<Ctx, Name extends string, A, E, R, Run, Unknown, F
    * once. Default: false. Needs executions in the same database: the layer of the manager fails with
    * `SagaTransactionUnsupported` where they are stored elsewhere.
    *
-   * Each attempt of `retry` is a savepoint. Where the database ends the whole transaction (a deadlock, a serialization
-   * failure, a lost connection, a server that only reads for now), the step runs again in a new one by itself: after 50 ms, then twice as late, at most 2 s, ten
-   * times (SPEC C8). Then it fails with that error. Let such an error pass: a failed statement that is caught ends the
-   * transaction all the same, unless it runs in a nested `withTransaction`.
+   * Each attempt of `retry` is a savepoint. Where the database ends the whole transaction, the step runs again in a new one by
+   * itself: after a deadlock or a serialization failure ten times, after 50 ms, then twice as late, at most 2 s (SPEC C8), and
+   * then it fails with that error; while the connection is lost or the server only reads, until the database is back or the
+   * `timeout` is over. Let such an error pass: a failed statement that is caught ends the transaction all the same, unless it
+   * runs in a nested `withTransaction`.
    */
   readonly transactional?: boolean
 }

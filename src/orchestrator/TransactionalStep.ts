@@ -8,7 +8,11 @@ import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
-import type { Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import {
+  type Hint,
+  type SagaExecutionRepository,
+  SagaExecutionRepositoryError
+} from "../ports/SagaExecutionRepository.ts"
 import type { Done, FinishedWork, Join, Joint } from "./InFlightWork.ts"
 import { gain, type Progress } from "./Progress.ts"
 import { type RecordFacts, untilStored } from "./RecordFacts.ts"
@@ -20,7 +24,10 @@ export const isTransactional = (instruction: Instruction): boolean =>
 
 /** One try of a step, in a transaction of its own. */
 class Try implements StepTransaction {
-  isOver = false
+  endedBy: "contested" | "away" | undefined
+  get isOver(): boolean {
+    return this.endedBy !== undefined
+  }
   readonly atomically: StepTransaction["atomically"]
   readonly watch: StepTransaction["watch"]
 
@@ -28,12 +35,12 @@ class Try implements StepTransaction {
    * `isRepeated`: the last try could not commit. It may have ignored the failure of a statement, which no later statement
    * survives; in a savepoint that is found out before the record is written, and fails the step.
    */
-  constructor({ atomically, isRolledBack }: SagaExecutionRepository["Service"], isRepeated: boolean) {
+  constructor({ atomically, rolledBackBy }: SagaExecutionRepository["Service"], isRepeated: boolean) {
     this.atomically = atomically
     this.watch = (attempt) =>
       Effect.tapCause(isRepeated ? atomically(attempt) : attempt, (cause) =>
         Effect.sync(() => {
-          if (isRolledBack?.(cause) === true) this.isOver = true
+          this.endedBy ??= rolledBackBy?.(cause)
         })
       )
   }
@@ -42,7 +49,8 @@ class Try implements StepTransaction {
 /**
  * Performs the step in a transaction, and stores in it the record that the loop gives for its facts. Where the database ends the
  * transaction (a deadlock, a serialization failure, a lost connection), the step runs again in another one: at most ten times,
- * within its deadline (SPEC C8).
+ * within its deadline (SPEC C8). A database that is away for longer has said nothing about the step: it is as when the store is
+ * away (F4).
  */
 export const perform = (
   repository: SagaExecutionRepository["Service"],
@@ -56,15 +64,17 @@ export const perform = (
     return Effect.gen(function* () {
       const facts = yield* work(transaction)
       if (facts.some(isFailure)) {
-        const { isOver } = transaction
-        return yield* Effect.fail({ _tag: "Failed" as const, isOver, facts: facts.map(withoutEffect) })
+        const { endedBy } = transaction
+        return yield* Effect.fail({ _tag: "Failed" as const, endedBy, facts: facts.map(withoutEffect) })
       }
       return { facts, stored: yield* repository.store(yield* join(facts), hint()) }
     }).pipe(repository.atomically)
   }).pipe(
-    Effect.retry({ while: (error) => error._tag === "Failed" && error.isOver, schedule: untilStored }),
+    Effect.retry({ while: (error) => error._tag === "Failed" && error.endedBy !== undefined, schedule: untilStored }),
     // The transaction is rolled back by now. The failure of the step is recorded like any other.
-    Effect.catchTag("Failed", ({ facts }) => Effect.succeed({ facts, stored: undefined }))
+    Effect.catchTag("Failed", ({ endedBy, facts }) =>
+      endedBy === "away" ? Effect.fail(isAway) : Effect.succeed({ facts, stored: undefined })
+    )
   )
 
 /**
@@ -97,6 +107,8 @@ export const commit = Effect.fnUntraced(function* (
   self.gains = gains
   yield* record.notCommitted(self, next, stored.failure)
 })
+
+const isAway = new SagaExecutionRepositoryError({ operation: "store", reason: "unavailable" })
 
 const isFailure = ({ _tag }: SagaEvent): boolean => _tag === "StepFailed" || _tag === "CompensationFailed"
 

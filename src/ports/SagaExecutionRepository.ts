@@ -209,10 +209,11 @@ export class SagaExecutionRepository extends Context.Service<
       work: Effect.Effect<A, E, R>
     ) => Effect.Effect<A, E | SagaExecutionRepositoryError, R>
     /**
-     * Whether the database has ended the transaction in which this failure arose, in favour of another one or with its
-     * connection: nothing of it is kept, and the same work may succeed in a new one. Absent: it never does that.
+     * Whether the database has ended the transaction in which this failure arose: nothing of it is kept, and the same work may
+     * succeed in a new one. `contested`: in favour of another one. `away`: with its connection, or because it only reads for
+     * now. Absent: it never does that.
      */
-    readonly isRolledBack?: (cause: Cause.Cause<unknown>) => boolean
+    readonly rolledBackBy?: (cause: Cause.Cause<unknown>) => "contested" | "away" | undefined
     /** Stored executions survive a restart. */
     readonly durable: boolean
     /** A local step can write in the database transaction that stores its result. */

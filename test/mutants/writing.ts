@@ -409,8 +409,16 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "F28",
     what: "a step whose transaction the database has ended does not run again",
     file: "src/orchestrator/TransactionalStep.ts",
-    find: "if (isRolledBack?.(cause) === true) this.isOver = true",
-    replace: "if (isRolledBack?.(cause) === true) this.isOver = false",
+    find: "this.endedBy ??= rolledBackBy?.(cause)",
+    replace: "rolledBackBy?.(cause)",
+    tests: [transactional]
+  },
+  {
+    rule: "F28",
+    what: "a step fails because the database is away",
+    file: "src/orchestrator/TransactionalStep.ts",
+    find: `endedBy === "away" ? Effect.fail(isAway) : Effect.succeed({ facts, stored: undefined })`,
+    replace: "Effect.succeed({ facts, stored: undefined })",
     tests: [transactional]
   },
   {

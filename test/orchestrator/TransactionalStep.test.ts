@@ -78,7 +78,7 @@ describe("transactional steps", () => {
   )
 
   /** Repeats a step as often as the database ends its transaction, in virtual time. Gives the times of its attempts. */
-  const timesOf = (ends: number) =>
+  const timesOf = (ends: number, by: "contested" | "away" = "contested") =>
     Effect.gen(function* () {
       const deadlock = new Error("deadlock")
       const times: Array<number> = []
@@ -98,14 +98,14 @@ describe("transactional steps", () => {
         SagaExecutionRepository.SagaExecutionRepository,
         Effect.map(SagaExecutionRepository.SagaExecutionRepository, (memory) => ({
           ...memory,
-          isRolledBack: (cause: Cause.Cause<unknown>) => Cause.squash(cause) === deadlock
+          rolledBackBy: (cause: Cause.Cause<unknown>) => (Cause.squash(cause) === deadlock ? by : undefined)
         }))
       ).pipe(Layer.provide(SagaExecutionRepository.layerMemory))
       const running = yield* SagaManager.run(Deadlocked, { context: {}, raiseOnError: false }).pipe(
         Effect.provide(Layer.provide(SagaManager.layer([Deadlocked]), ports(repository))),
         Effect.forkChild
       )
-      yield* TestClock.adjust("1 minute")
+      yield* TestClock.adjust(by === "away" ? "10 minutes" : "1 minute")
       const { cause, status } = yield* Fiber.join(running)
       return { times, status, cause: (cause as Error | undefined)?.cause, deadlock }
     })
@@ -117,6 +117,13 @@ describe("transactional steps", () => {
         [status, times],
         ["finished", [0, 50, 150, 350, 750, 1_550, 3_150, 5_150, 7_150, 9_150, 11_150]]
       )
+    })
+  )
+
+  it.effect("F28, F4: a step whose database is away for minutes does not fail for it, and runs when it is back", () =>
+    Effect.gen(function* () {
+      const { status, times } = yield* timesOf(40, "away")
+      assert.deepStrictEqual([status, times.length], ["finished", 41])
     })
   )
 

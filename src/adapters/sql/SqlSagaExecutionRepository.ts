@@ -357,8 +357,11 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       )
     ),
     atomically: (work) => within(connections.transaction, work, (error) => errorOf("store", error)),
-    isRolledBack: (cause) =>
-      sqlErrorsOf(cause).some((error) => isRolledBack(error) || isLost(error) || isReadOnly(error)),
+    rolledBackBy: (cause) => {
+      const errors = sqlErrorsOf(cause)
+      if (errors.some((error) => isLost(error) || isReadOnly(error))) return "away"
+      return errors.some(isRolledBack) ? "contested" : undefined
+    },
     durable: true,
     transactional: true
   })

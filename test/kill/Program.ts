@@ -80,16 +80,21 @@ export const startBy = (command: string, ...args: ReadonlyArray<string>) =>
           child.stdin.end()
         }),
         kill: stop(child),
-        signal: (name) =>
-          Effect.sync(() => {
-            child.kill(name)
-          }),
+        signal: (name) => send(child, name),
         ended: Deferred.await(ended)
       })
     )
   )
 
-const stop = (child: ChildProcess) =>
+/** By its pid: on Deno `child.kill` does nothing after its first signal. A program that has ended gets none. */
+const send = ({ exitCode, pid, signalCode }: ChildProcess, name: NodeJS.Signals) =>
   Effect.sync(() => {
-    child.kill("SIGKILL")
+    if (pid === undefined || exitCode !== null || signalCode !== null) return
+    try {
+      process.kill(pid, name)
+    } catch {
+      // It has ended in between.
+    }
   })
+
+const stop = (child: ChildProcess) => send(child, "SIGKILL")

@@ -80,7 +80,7 @@ const fill = Effect.fnUntraced(function* (schema: string, rows: number) {
     from ${t("saga_execution")} h, ${t("saga_event")} e where e.uuid = ${uuid}::uuid and h.uuid <> ${uuid}::uuid`
   yield* sql`insert into ${t("saga_name")} (name, uuid, start_key, saga, context_hash)
     select 'key ' || start_key, uuid, start_key, saga, 'h' from ${t("saga_execution")} where start_key is not null`
-  // What autovacuum does on most servers.
+  // Most servers have autovacuum, which does the same a little later.
   for (const table of ["saga_execution", "saga_event", "saga_name"]) yield* sql`vacuum analyze ${t(table)}`
 })
 

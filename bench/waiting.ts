@@ -150,7 +150,7 @@ const resending = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   ]
 })
 
-/** What a process makes while nothing is due. */
+/** The statements, loads, resends and CPU of a process while nothing is due. */
 const idle = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   const seconds = 10
   yield* Effect.sleep("5 seconds")

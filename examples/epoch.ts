@@ -13,7 +13,7 @@ import {
 /** The hotel is another system. For each step of a saga it keeps the greatest epoch that it has seen. */
 const epochs = new Map<string, number>()
 
-/** What a request to the hotel carries, besides the idempotency key. */
+/** The fields of a request to the hotel, besides the idempotency key. */
 type Sender = Pick<SagaTransaction, "uuid" | "path" | "epoch">
 
 const hotel = (what: string, { epoch, path, uuid }: Sender) =>

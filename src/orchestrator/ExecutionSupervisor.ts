@@ -219,7 +219,7 @@ class Supervisor implements ExecutionSupervisor {
         if (this.admission.leave(uuid) !== undefined) return this.on(uuid, { _tag: "Ended", exit: Exit.interrupt() })
         return this.fibers.get(uuid)?.interruptUnsafe()
       case "Schedule":
-        // What waits costs no place in memory: the one that claims it goes on with it.
+        // A waiting execution is kept in no memory: the instance whose claim comes first goes on with it.
         if (this.admission.get(uuid) === undefined) return this.options.dueAt(output.at)
         return this.wakeUps.schedule({ uuid, at: output.at, since: output.since })
       case "Tell":

@@ -1,8 +1,9 @@
 /**
  * Goes on with the executions of dead instances (SPEC C7), once before any reply is taken and then at every interval. Half-done
- * local steps are treated as their `onCrash` says, and unanswered messages are sent again. What waits belongs to nobody: when it
- * is due, the instance whose claim comes first goes on with it; what only has to be sent again costs no runner. A claim also renews the lease, tells which executions others
- * have, and brings the inputs that wait for the executions of this instance.
+ * local steps are treated as their `onCrash` says, and unanswered messages are sent again. A waiting execution belongs to nobody:
+ * when it is due, the instance whose claim comes first goes on with it. Where messages are only to be sent again, that takes no
+ * runner (`Resends`). A claim also renews the lease, tells which executions others have, and brings the inputs that wait for
+ * the executions of this instance.
  */
 import { type Clock, Effect, type Result, type Scope } from "effect"
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"

@@ -27,6 +27,17 @@ const firstOf = ({ store: { repository } }: World) => {
   return first
 }
 
+/** The next write lands when the gate opens. */
+const holdNext = (repository: Repository, gate: Gate): void => {
+  const { store } = repository
+  Object.assign(repository, {
+    store: (...args: Parameters<Repository["store"]>) => {
+      Object.assign(repository, { store })
+      return Effect.andThen(Deferred.await(gate), store(...args))
+    }
+  })
+}
+
 const gated = (gate: Deferred.Deferred<void>) =>
   Saga.make("Gated", { context: {} }).pipe(
     Saga.local("one", { execute: () => Effect.andThen(write("one"), Deferred.await(gate)) }),
@@ -44,13 +55,7 @@ it.effect("C20 a write that lands under a former name is taken again before its 
     const first = firstOf(world)
     const one = yield* open(world, { ...config, sagas: [saga] })
     yield* open(world, { ...config, sagas: [saga] })
-    const { store } = repository
-    Object.assign(repository, {
-      store: (...args: Parameters<Repository["store"]>) => {
-        Object.assign(repository, { store })
-        return Effect.andThen(Deferred.await(late), store(...args))
-      }
-    })
+    holdNext(repository, late)
     const running = yield* Effect.forkChild(one.use(SagaManager.run(saga, { context: {} })))
     yield* quiet
     first.isAway = true
@@ -82,13 +87,7 @@ it.effect("C20 a step whose intent was stored too late begins when the lease is 
     Object.assign(repository, { durable: true })
     const first = firstOf(world)
     const one = yield* open(world, { ...config, sagas: [saga] })
-    const { store } = repository
-    Object.assign(repository, {
-      store: (...args: Parameters<Repository["store"]>) => {
-        Object.assign(repository, { store })
-        return Effect.andThen(Deferred.await(late), store(...args))
-      }
-    })
+    holdNext(repository, late)
     const running = yield* Effect.forkChild(one.use(SagaManager.run(saga, { context: {} })))
     yield* quiet
     first.isAway = true

@@ -42,8 +42,8 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   readonly writeAll: (rows: ReadonlyArray<Row>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>>
   readonly refused: () => E
   /**
-   * What comes in one turn of the event loop leaves together, at its end: for requests that come many at a time. So many are in
-   * one statement, at most. Absent: the first leaves at once.
+   * The rows of one statement, at most, where all rows of one turn of the event loop leave together at its end: for requests that
+   * come many at a time. Absent: the first row leaves at once.
    */
   readonly together?: number
 }): Effect.fn.Return<GroupCommit<Row, A, E>, never, Scope.Scope> {

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import { isKey, type Statement, type TableNames, whole } from "./SqlStatements.ts"
 
-/** What a purge has removed: how many, and until when the last of them was settled. */
+/** The result of a purge: the number of removed executions, and the time at which the last of them was settled. */
 export interface Purged {
   readonly count: number
   /** Null where nothing was removed. In milliseconds since the epoch. */

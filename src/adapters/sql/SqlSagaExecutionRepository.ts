@@ -167,7 +167,7 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       const standing = new Map((yield* statements.writeIds(refused)).map(({ uuid, writeId }) => [uuid, writeId]))
       const names = refused.flatMap((row) => row.names.map(({ name }) => name))
       const taken = names.length === 0 ? [] : yield* statements.names(names)
-      /** Who starts an execution that is there already waits for it. */
+      /** Executions that existed when a caller of this process wanted to start them: the caller waits for their end. */
       const watched: Array<string> = []
       const reasonOf = new Map(
         refused.map((row): readonly [Row, Exit.Exit<SagaExecution, StoreError>] => {

@@ -78,13 +78,13 @@ const rowOf = ({ state }: SagaExecution, hint: Port.Hint | undefined): Row => ({
   takes: hint?.takes === true && state.revision > 0
 })
 
-/** What makes one summary another. The step is not in it: no write is added for it. */
+/** The fields whose change is worth a write of the summary. The step is not among them: it goes along with other changes. */
 const keyOf = ({ parked, settled, state }: SagaExecution, { claimable, owner, wakeAt }: Row): string => {
   const { commitState, decision, direction, failure, status } = state
   return `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
 }
 
-/** What a write does to the inbox of its execution. */
+/** The change that a write makes to the inbox of its execution; undefined: none. */
 export const inboxEffect = (
   uuid: string,
   { closes = false, owner = "", reads = [], takes = false }: Port.Hint = {}

@@ -25,6 +25,8 @@ export interface Order {
   readonly grace: number
   /** How long a step and a handler take, in milliseconds. */
   readonly takes: number
+  /** A step goes on only when the process was told to stop, so it cannot end before that on a busy machine. */
+  readonly awaitsStop?: boolean
   /** When a request without an answer is sent again, in milliseconds. */
   readonly resendAfter?: number
   /** The sagas that are started, or met where they exist already. */
@@ -48,9 +50,12 @@ const interrupted = (what: string) =>
     return say(`interrupted ${what}`)
   })
 
+const stopping = new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()))
+
 /** Half of its time before the effect, half after it. */
 const slowly = (what: string) =>
   say(`begun ${what}`).pipe(
+    Effect.andThen(order.awaitsStop === true ? Effect.promise(() => stopping) : Effect.void),
     Effect.andThen(Effect.sleep(order.takes / 2)),
     Effect.andThen(say(`charged ${what}`)),
     Effect.andThen(Effect.sleep(order.takes / 2)),
@@ -93,9 +98,9 @@ const database = PgClient.layer({
   url: Redacted.make(order.database),
   maxConnections: 8,
   // The client closes after a connection that it is about to open, and after a commit that is under way.
-  connectTimeout: "1 second"
+  connectTimeout: "5 seconds"
 })
-const tables = { schema: order.schema, statementTimeout: "1 second" } as const
+const tables = { schema: order.schema, statementTimeout: "5 seconds" } as const
 
 const Live = (programs[order.programs] as typeof Orders).pipe(
   Layer.provide([

@@ -70,7 +70,7 @@ describe.skipIf(url === undefined)("SIGTERM", { concurrent: true }, () => {
   it.live("F3 a step that ends within the grace ran once, and the next process goes on after it", () =>
     Effect.gen(function* () {
       const start = yield* world
-      const first = yield* start({ sagas: ["Pay"] })
+      const first = yield* start({ sagas: ["Pay"], awaitsStop: true })
       yield* Program.printed(first, "begun step")
       assert.deepStrictEqual(yield* stopped(first), ["charged step", "closed"])
       const second = yield* start({ sagas: ["Pay"] })

@@ -12,6 +12,7 @@ import {
 } from "../ports/ParticipantStore.ts"
 import { make, runInside } from "../ports/SagaTransaction.ts"
 import type { Envelope } from "../wire/Envelope.ts"
+import type { Incoming } from "./IncomingMessage.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
 import * as ParticipantDecision from "./ParticipantDecision.ts"
 import {
@@ -44,7 +45,7 @@ const bodyOf = (to: Envelope, reply: ParticipantDecision.ParticipantReply | unde
 /** Handles one message of the service. The services that the author's code requires are erased here: `ParticipantCode`. */
 export const handle = (
   code: ParticipantCode,
-  message: ParticipantDecision.Incoming
+  message: Incoming
 ): Effect.Effect<Outcome, ParticipantStoreError, ParticipantStore> =>
   ParticipantStore.use((store) => {
     const { envelope } = message
@@ -72,7 +73,7 @@ export const handle = (
  */
 export const giveUp = Effect.fnUntraced(function* (
   code: ParticipantCode,
-  message: ParticipantDecision.Incoming,
+  message: Incoming,
   reason: "Died" | "TimedOut"
 ): Effect.fn.Return<Outcome, ParticipantStoreError, ParticipantStore> {
   const { envelope } = message
@@ -98,7 +99,7 @@ export const giveUp = Effect.fnUntraced(function* (
 /** One message in its unit of work. */
 interface Work {
   readonly code: ParticipantCode
-  readonly message: ParticipantDecision.Incoming
+  readonly message: Incoming
   readonly unit: Unit
   readonly now: number
 }

@@ -4,24 +4,10 @@
  * not run is recorded as such before it can come.
  */
 import type { Barrier, Records, Scope, Transaction, Unit } from "../ports/ParticipantStore.ts"
-import * as CanonicalJson from "../wire/CanonicalJson.ts"
-import { canonical, type Envelope, messageId, type ReplyStatus } from "../wire/Envelope.ts"
+import { type Envelope, messageId, type ReplyStatus } from "../wire/Envelope.ts"
 import type { Json } from "../wire/JsonLimits.ts"
+import { type Incoming, isRecordOf } from "./IncomingMessage.ts"
 import type { ParticipantConfig } from "./ParticipantConfig.ts"
-
-export interface Incoming {
-  readonly envelope: Envelope
-  /** The last part of the topic, for a command. */
-  readonly command: string | undefined
-  /** SHA-256 of the message and its command. */
-  readonly request: string
-}
-
-export const incoming = (envelope: Envelope, command: string | undefined): Incoming => ({
-  envelope,
-  command,
-  request: CanonicalJson.sha256OfText(`[${JSON.stringify(command ?? null)},${canonical(envelope)}]`)
-})
 
 /** The parts of a reply that do not follow from the message that is answered. */
 export interface ParticipantReply {
@@ -227,7 +213,7 @@ export const decide = (
   now: number,
   settings: ParticipantConfig
 ): ParticipantAction => {
-  const { envelope, request } = message
+  const { envelope } = message
   const own = known.transactions.get(envelope.saga)
   const recorded = known.barriers.get(envelope.id)
   const isForeign = ({ coordinator }: { readonly coordinator: string | undefined }): boolean =>
@@ -239,7 +225,7 @@ export const decide = (
   if (recorded !== undefined) {
     // The record says that the message never runs, or is of the message that was answered.
     if (recorded.request === undefined || recorded.reply === undefined) return replyWith(500, "Refused")
-    return recorded.request === request
+    return isRecordOf(recorded.request, message)
       ? { _tag: "Repeat", body: recorded.reply }
       : { _tag: "PutAway", fault: "MessageIdReused" }
   }

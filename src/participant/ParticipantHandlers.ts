@@ -14,7 +14,8 @@ import { enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
 import { type Envelope, isName, reply } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
-import { type Incoming, type ParticipantReply, refused } from "./ParticipantDecision.ts"
+import type { Incoming } from "./IncomingMessage.ts"
+import { type ParticipantReply, refused } from "./ParticipantDecision.ts"
 
 /**
  * One handler for each command of a contract. It gets the payload, and gives the result or fails with the error that the

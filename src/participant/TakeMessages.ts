@@ -9,7 +9,7 @@ import * as DeadLetters from "../ports/DeadLetters.ts"
 import type { ParticipantStore, ParticipantStoreError } from "../ports/ParticipantStore.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import * as HandleMessage from "./HandleMessage.ts"
-import { type Incoming, incoming } from "./ParticipantDecision.ts"
+import { type Incoming, incoming } from "./IncomingMessage.ts"
 import type { ParticipantCode } from "./ParticipantHandlers.ts"
 
 /** How often a message is tried that makes the library itself fail, or that runs into the time of its unit (SPEC C8). */

@@ -87,10 +87,12 @@ export const decode = (json: unknown): Envelope | JsonCodec.CodecIssue => {
   return typeof checked === "number" ? JsonCodec.decode(Envelope, json) : new JsonCodec.CodecIssue(checked.message)
 }
 
-/** Names of the fields: in the order of the schema, which is that of the text that is sent, and sorted. */
+/** Names of the fields, in the order of the schema, which is that of the text that is sent. */
 const names = Object.keys(Envelope.fields)
 const unset = Object.fromEntries(names.map((name) => [name, undefined]))
-const sortedUnset = Object.fromEntries(names.toSorted().map((name) => [name, undefined]))
+/** The fields that are plain texts, numbers and lists of them, in the order of their names. */
+const [, , , ...plainNames] = names.toSorted()
+const unsetPlain = Object.fromEntries(plainNames.map((name) => [name, undefined]))
 
 /** Most envelopes were made in this order. To see it takes less time than to copy them. */
 const isInOrder = (envelope: Envelope): boolean => {
@@ -107,14 +109,12 @@ const isInOrder = (envelope: Envelope): boolean => {
 export const stringify = (envelope: Envelope): string =>
   JSON.stringify(isInOrder(envelope) ? envelope : { ...unset, ...envelope })
 
-/** The same text as `CanonicalJson.stringify`, in half the time: the order of the fields is known. */
-export const canonical = (envelope: Envelope): string =>
-  JSON.stringify({
-    ...sortedUnset,
-    ...envelope,
-    content: CanonicalJson.sorted(envelope.content),
-    headers: CanonicalJson.sorted(envelope.headers)
-  })
+/** The same text as `CanonicalJson.stringify`, in half the time: the order of the fields is known, and these three come first. */
+export const canonical = ({ content, coordinator, headers, ...plain }: Envelope): string =>
+  `{${field("content", content)}${field("coordinator", coordinator)}${field("headers", headers)}${JSON.stringify({ ...unsetPlain, ...plain }).slice(1)}`
+
+const field = (name: string, value: Json | undefined): string =>
+  value === undefined ? "" : `"${name}":${CanonicalJson.stringify(value)},`
 
 /** The id of a request. `scope` is the path of a step; in messages about the whole execution, a service. */
 export const messageId = (uuid: string, scope: string, op: Op): string => `${uuid}:${scope}:${op}`

@@ -33,6 +33,14 @@ export const participants: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C6",
+    what: "a message that release 0.1.0 has recorded counts as another one",
+    file: "src/participant/IncomingMessage.ts",
+    find: `CanonicalJson.sha256OfText(CanonicalJson.formerly([command ?? null, envelope]))`,
+    replace: `request`,
+    tests: [table]
+  },
+  {
+    rule: "C6",
     what: "a message with the id of another gets that one's answer",
     file: machine,
     find: `      : { _tag: "PutAway", fault: "MessageIdReused" }`,

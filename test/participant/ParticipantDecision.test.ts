@@ -5,8 +5,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { incoming } from "../../src/participant/IncomingMessage.ts"
+import { defaults } from "../../src/participant/ParticipantConfig.ts"
+import { answeredBarrier, decide } from "../../src/participant/ParticipantDecision.ts"
+import type { Barrier } from "../../src/ports/ParticipantStore.ts"
+import * as CanonicalJson from "../../src/wire/CanonicalJson.ts"
+import type { Json } from "../../src/wire/JsonLimits.ts"
 import { some } from "../fixtures/participantStore.ts"
-import { type Bench, makeBench, maxSkew, notAfter, type Op, participantRetention } from "./byHand.ts"
+import { type Bench, envelopeOf, makeBench, maxSkew, notAfter, type Op, participantRetention } from "./byHand.ts"
 
 type Status = "none" | "pending" | "reserved" | "committed" | "rejected"
 type Answer = 200 | 400 | 404 | 500 | "alarm" | "silent alarm" | "nothing"
@@ -365,4 +371,22 @@ describe("SPEC C6 without a transaction", () => {
       for (const sequence of some([...all.map((one) => [one]), ...pairs, ...triples], 30)) yield* play(sequence)
     })
   )
+})
+
+it("C6 a message that release 0.1.0 has recorded is recognized, whatever its keys are", () => {
+  const recordedBy = (content: Json): Barrier => {
+    const message = incoming(envelopeOf({ op: "execute", changes: { content } }), "Charge")
+    const request = CanonicalJson.sha256OfText(CanonicalJson.formerly([message.command, message.envelope]))
+    return { ...answeredBarrier(message, 200, "the answer", 0), request }
+  }
+  const said = (barrier: Barrier, content: Json) => {
+    const known = { transactions: new Map(), barriers: new Map([[barrier.id, barrier]]) }
+    const message = incoming(envelopeOf({ op: "execute", changes: { content } }), "Charge")
+    const action = decide(known, message, 0, defaults)
+    return action._tag === "Repeat" ? action.body : action
+  }
+  for (const content of [{ b: 1, a: 2 }, { 9: 1, 10: 2, b: [{ 1: 0, 0: 1 }] }, []]) {
+    assert.strictEqual(said(recordedBy(content), content), "the answer")
+    assert.deepStrictEqual(said(recordedBy(content), { 9: 1, 10: 3 }), { _tag: "PutAway", fault: "MessageIdReused" })
+  }
 })

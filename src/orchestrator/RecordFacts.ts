@@ -32,7 +32,7 @@ export const untilStored = Schedule.min([Schedule.exponential("50 millis"), Sche
 /** As often as it takes, once the schedule above is over. */
 const whileAway = Schedule.spaced("2 seconds")
 
-/** Commits in a row that may fail before the loop gives up, as in the schedule above. */
+/** Commits in a row that may fail before callers are told, as in the schedule above. */
 const maxFailedCommits = 10
 
 export interface RecordFacts {
@@ -108,9 +108,25 @@ export const make = (options: {
     return isMine ? Execution.bind(latest.success, definition) : undefined
   })
 
+  /** The facts of a started execution are kept for as long as the process lives: a step that has ended is not run again (F4). */
+  const isKept = ({ execution }: Progress): boolean => execution.revision > 0 && onAway !== undefined
+
+  /** Asks a store that is away again: as the schedule says, and then for as long as the facts are kept. */
+  const persist = <A, E extends StorageError | SagaRepositoryUnsupported>(
+    self: Progress,
+    ask: Effect.Effect<A, E>
+  ): Effect.Effect<A, E> => {
+    const first = Effect.retry(ask, { schedule: untilStored, while: isUnavailable })
+    if (!isKept(self)) return first
+    return Effect.catchIf(first, isUnavailable, () => {
+      onAway?.(self.execution.uuid, unavailable)
+      return Effect.retry(ask, { schedule: whileAway, while: isUnavailable })
+    })
+  }
+
   const rebase = Effect.fnUntraced(function* (self: Progress, observer: Observer, isContested: boolean) {
     const load = Effect.map(repository.load(self.execution.uuid), (latest) => Execution.bind(latest, self.definition))
-    const newer = yield* Effect.retry(takeUp(load, isContested), { schedule: untilStored, while: isUnavailable })
+    const newer = yield* persist(self, takeUp(load, isContested))
     self.inbox.revision = newer.execution.revision
     reconcile(self, newer, yield* Clock.currentTimeMillis, observer)
   })
@@ -118,37 +134,43 @@ export const make = (options: {
   const reload: RecordFacts["reload"] = Effect.fnUntraced(function* (self, observer) {
     yield* rebase(self, observer, true)
     if (self.elsewhere !== undefined) return
-    const rows = repository.inbox(self.execution.uuid).pipe(
-      Effect.retry({ schedule: untilStored, while: (error) => isUnavailable(error) }),
+    const rows = persist(self, repository.inbox(self.execution.uuid)).pipe(
       Effect.catchTag("SagaRepositoryUnsupported", () => Effect.succeed(none))
     )
     Inbox.offerAll(self.inbox, (yield* rows).map(StoredInput.pendingOf))
   })
 
+  /**
+   * Stores the facts again. Only what callbacks have brought is as it was: after an absence, or where inputs have come meanwhile,
+   * deadlines, inputs and what begins next are decided anew (SPEC W5, C20).
+   */
   const storeAgain = Effect.fnUntraced(function* (
     self: Progress,
     observer: Observer
   ): Effect.fn.Return<void, StorageError> {
-    const { execution } = self
-    const { hint: planned } = self
+    const { execution, hint: planned } = self
+    let wasAway = false
     const store = Effect.suspend(() => {
-      if (execution.revision > 0 && membership?.isAlive() === false) return Effect.fail(notRenewed)
+      if (execution.revision > 0 && membership?.isAlive() === false) {
+        wasAway = true
+        return Effect.fail(notRenewed)
+      }
+      if (isKept(self) && (wasAway || self.inbox.inputs.length > 0)) return Effect.undefined
       self.hint = hintOfNow(self)
       return repository.store(execution, self.hint)
     })
-    let stored = yield* Effect.result(Effect.retry(store, { schedule: untilStored, while: isUnavailable }))
-    // Before the first write nothing has happened: such a start fails, and leaves nothing.
-    const holds = execution.revision > 0 && onAway !== undefined
-    if (Result.isFailure(stored) && isUnavailable(stored.failure) && holds) {
-      onAway(execution.uuid, stored.failure)
-      // The facts are kept for as long as the process lives: a step that has ended is not run again (SPEC C20).
-      stored = yield* Effect.result(Effect.retry(store, { schedule: whileAway, while: isUnavailable }))
+    const stored = yield* Effect.result(persist(self, store))
+    if (Result.isSuccess(stored) && stored.success !== undefined) return yield* written(self, stored.success)
+    if (Result.isFailure(stored) && isUnavailable(stored.failure)) return yield* Effect.fail(stored.failure)
+    // An earlier try may have landed all the same, and its messages are to leave.
+    const isRefused = Result.isFailure(stored) && stored.failure._tag !== "SagaExecutionConflict"
+    const mine = isRefused ? undefined : yield* ownWrite(self.execution, self.definition)
+    if (mine === undefined) {
+      if (Result.isFailure(stored)) return yield* recover(self, stored.failure, observer)
+      yield* reload(self, observer)
+      self.hint = undefined
+      return
     }
-    if (Result.isSuccess(stored)) return yield* written(self, stored.success)
-    if (isUnavailable(stored.failure)) return yield* Effect.fail(stored.failure)
-    const mine =
-      stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined
-    if (mine === undefined) return yield* recover(self, stored.failure, observer)
     self.hint = planned
     yield* writtenLongAgo(self, mine)
   })
@@ -170,7 +192,7 @@ export const make = (options: {
 
   const recover: RecordFacts["recover"] = (self, error, observer) => {
     if (error._tag === "SagaExecutionRepositoryError" && isUnavailable(error)) {
-      return self.failedCommits > maxFailedCommits ? Effect.fail(error) : storeAgain(self, observer)
+      return self.failedCommits > maxFailedCommits && !isKept(self) ? Effect.fail(error) : storeAgain(self, observer)
     }
     if (error._tag !== "SagaExecutionConflict") return Effect.fail(error)
     if (error.unread === true) return reload(self, observer)
@@ -180,10 +202,12 @@ export const make = (options: {
     return Effect.fail(error)
   }
 
-  const giveBack: RecordFacts["giveBack"] = ({ execution: { revision, uuid } }, wakeAt) =>
-    membership === undefined
+  const giveBack: RecordFacts["giveBack"] = (self, wakeAt) => {
+    const { revision, uuid } = self.execution
+    return membership === undefined
       ? Effect.succeed(true)
-      : Effect.retry(membership.giveBack({ uuid, revision, wakeAt }), { schedule: untilStored, while: isUnavailable })
+      : persist(self, membership.giveBack({ uuid, revision, wakeAt }))
+  }
 
   return {
     recorded,
@@ -195,7 +219,7 @@ export const make = (options: {
         Inbox.complete(self.inbox.judged, self.execution)
         self.inbox.judged = none
       }
-      yield* Effect.retry(reload(self, observer), { schedule: whileAway, while: isUnavailable })
+      yield* reload(self, observer)
       self.hint = undefined
     }),
     notCommitted: Effect.fnUntraced(function* (self, record, error) {
@@ -205,7 +229,12 @@ export const make = (options: {
         self.execution = record
         return yield* writtenLongAgo(self, mine)
       }
-      if (++self.failedCommits > maxFailedCommits) return yield* Effect.fail(error)
+      self.failedCommits++
+      if (self.failedCommits > maxFailedCommits) {
+        // Other branches may hold results: they are not dropped for a database that is away (F4).
+        if (!isKept(self)) return yield* Effect.fail(error)
+        if (self.failedCommits === maxFailedCommits + 1) onAway?.(self.execution.uuid, error)
+      }
       yield* Effect.sleep(Math.min(2_000, 50 * 2 ** self.failedCommits))
     }),
     recover,
@@ -216,8 +245,10 @@ export const make = (options: {
 
 const none: ReadonlyArray<never> = []
 
+const unavailable = new SagaExecutionRepositoryError({ operation: "store", reason: "unavailable" })
+
 /** An instance whose lease is over writes nothing: another one may have claimed the execution (SPEC C20). */
-export const notRenewed = new SagaExecutionRepositoryError({ operation: "store", reason: "unavailable" })
+export const notRenewed = unavailable
 
 /** Publishes the messages of a write. Most writes have none. */
 const announce = (broker: Broker.Broker["Service"], written: SagaExecution): Effect.Effect<void> | undefined => {

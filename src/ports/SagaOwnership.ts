@@ -134,7 +134,10 @@ class Lease implements Membership {
       if (wasAway) this.sparesUntil = begun.nanos + this.nanos
       const taken = new Set<string>()
       this.taken = taken
-      return Effect.map(this.claimNow(request, begun.nanos < this.sparesUntil), (claimed) => {
+      const claims = Effect.flatMap(this.claimNow(request, begun.nanos < this.sparesUntil), (claimed) =>
+        Effect.map(this.withoutOwn(claimed.lost), (lost) => ({ ...claimed, lost }))
+      )
+      return Effect.map(claims, (claimed) => {
         this.renewed = begun
         this.isAlone = claimed.isAlone === true
         if (wasAway) this.presentSince = this.clock.currentTimeMillisUnsafe()
@@ -160,34 +163,64 @@ class Lease implements Membership {
       Effect.tapError(({ _tag }) => Effect.sync(() => (this.isAlone = _tag === "SagaRepositoryUnsupported"))),
       Effect.flatMap((claimed) => {
         if (!claimed.lapsed) return Effect.succeed(claimed)
-        this.former = owner
-        this.epoch++
-        this.owner = this.named()
+        // What is held may still name the former name: a second new name would leave it behind.
+        const renamed = former === undefined ? this.rename : repository.release(owner)
         return Effect.andThen(
           Effect.logWarning("The lease of this process was over: others may have taken what it ran"),
-          this.claimNow(request, true)
+          Effect.andThen(
+            renamed,
+            Effect.suspend(() => this.claimNow(request, true))
+          )
         )
       })
     )
   }
 
-  readonly take: Membership["take"] = (request) =>
-    Effect.tap(
-      Effect.flatMap(this.takeNow(request, this.former), (holder) =>
-        // A write under a name that the instance had before has landed late: it is its own all the same.
-        this.isFormer(holder) ? this.takeNow(request, holder) : Effect.succeed(holder)
-      ),
-      (holder) => Effect.sync(() => holder === this.owner && this.taken?.add(request.uuid))
+  private readonly rename = Effect.sync(() => {
+    this.former = this.owner
+    this.epoch++
+    this.owner = this.named()
+  })
+
+  /**
+   * A write under a name that the instance had before may have landed after the claim that has renamed what it held. What names
+   * it is the instance's own, and runs here: it is taken, and is not lost (I28). What cannot be asked is said by the next claim.
+   */
+  private withoutOwn(lost: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> {
+    if (this.epoch === 1 || lost.length === 0) return Effect.succeed(lost)
+    return Effect.filter(
+      lost,
+      (uuid) =>
+        Effect.match(this.takeOwn({ uuid, now: this.clock.currentTimeMillisUnsafe() }, true), {
+          onFailure: () => false,
+          onSuccess: (holder) => holder !== this.owner
+        }),
+      { concurrency: 16 }
     )
+  }
+
+  readonly take: Membership["take"] = (request) =>
+    Effect.tap(this.takeOwn(request), (holder) =>
+      Effect.sync(() => holder === this.owner && this.taken?.add(request.uuid))
+    )
+
+  private takeOwn(request: Parameters<Membership["take"]>[0], sparesAll = false) {
+    return Effect.flatMap(this.takeNow(request, this.former, sparesAll), (holder) =>
+      // A write under a name that the instance had before has landed late: it is its own all the same.
+      this.isFormer(holder) ? this.takeNow(request, holder, sparesAll) : Effect.succeed(holder)
+    )
+  }
 
   private takeNow(
     request: Parameters<Membership["take"]>[0],
-    former: string | undefined
+    former: string | undefined,
+    sparesAll: boolean
   ): Effect.Effect<string, SagaExecutionRepositoryError> {
     return Effect.suspend(() => {
       const { owner, sparesUntil } = this
       // Who has not renewed was without the repository, and so were the others, perhaps.
-      const spares = !this.isAlive() || (sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil)
+      const isBack = sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil
+      const spares = sparesAll || isBack || !this.isAlive()
       return this.repository.take({
         ...request,
         owner,

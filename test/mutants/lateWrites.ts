@@ -2,6 +2,7 @@
 import type { Mutant } from "./Mutant.ts"
 
 const late = "test/orchestrator/lateWrites.test.ts"
+const held = "test/orchestrator/heldResults.test.ts"
 const loop = "src/orchestrator/ExecutionLoop.ts"
 const facts = "src/orchestrator/RecordFacts.ts"
 const port = "src/ports/SagaOwnership.ts"
@@ -45,9 +46,68 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance whose lease is over tries a write again",
     file: facts,
-    find: `      if (execution.revision > 0 && membership?.isAlive() === false) return Effect.fail(notRenewed)
+    find: `      if (execution.revision > 0 && membership?.isAlive() === false) {
+        wasAway = true
+        return Effect.fail(notRenewed)
+      }
 `,
     replace: "",
+    tests: [late]
+  },
+  {
+    rule: "F4",
+    what: "a result is dropped where the database of another branch is away for long",
+    file: facts,
+    find: "        if (!isKept(self)) return yield* Effect.fail(error)\n",
+    replace: "        return yield* Effect.fail(error)\n",
+    tests: [held]
+  },
+  {
+    rule: "F4",
+    what: "a result is dropped where the store goes away after a refused write",
+    file: facts,
+    find: "const newer = yield* persist(self, takeUp(load, isContested))",
+    replace: `const newer = yield* Effect.retry(takeUp(load, isContested), { schedule: untilStored, while: isUnavailable })`,
+    tests: [held]
+  },
+  {
+    rule: "W5",
+    what: "a deadline is stored although a reply has come since it was decided",
+    file: facts,
+    find: "wasAway || self.inbox.inputs.length > 0",
+    replace: "false",
+    tests: [held]
+  },
+  {
+    rule: "W5",
+    what: "what was decided before an absence is stored after it",
+    file: facts,
+    find: "wasAway || self.inbox.inputs.length > 0",
+    replace: "self.inbox.inputs.length > 0",
+    tests: [held]
+  },
+  {
+    rule: "I28",
+    what: "what names a former name of the instance is lost",
+    file: port,
+    find: "this.epoch === 1 || lost.length === 0",
+    replace: "lost.length >= 0",
+    tests: [late]
+  },
+  {
+    rule: "I28",
+    what: "what another instance has is not lost",
+    file: port,
+    find: "onSuccess: (holder) => holder !== this.owner",
+    replace: "onSuccess: () => false",
+    tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "a lease that is over twice leaves behind what it held",
+    file: port,
+    find: "former === undefined ? this.rename : repository.release(owner)",
+    replace: "this.rename",
     tests: [late]
   },
   {
@@ -70,15 +130,15 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "who has not renewed takes executions from others",
     file: port,
-    find: "!this.isAlive() || (sparesUntil",
-    replace: "(sparesUntil",
+    find: "sparesAll || isBack || !this.isAlive()",
+    replace: "sparesAll || isBack",
     tests: [late]
   },
   {
     rule: "C20",
     what: "what names a former name of the instance counts as another's",
     file: port,
-    find: "this.isFormer(holder) ? this.takeNow(request, holder) : Effect.succeed(holder)",
+    find: "this.isFormer(holder) ? this.takeNow(request, holder, sparesAll) : Effect.succeed(holder)",
     replace: "Effect.succeed(holder)",
     tests: [late]
   },

@@ -30,6 +30,22 @@ export const ownership: ReadonlyArray<Mutant> = [
     tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
   },
   {
+    rule: "C20",
+    what: "an execution of a living owner is taken by a statement that the server runs late (SQL)",
+    file: owners,
+    find: ` or not \${isPresent(owner)} \${sparing`,
+    replace: ` \${sparing`,
+    tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "an execution of a living owner is taken by a write that the server runs late (SQL)",
+    file: "src/adapters/sql/WriteStatements.ts",
+    find: ` or not \${isPresent(owner)})`,
+    replace: ")",
+    tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
+  },
+  {
     rule: "C16",
     what: "an input that a former release has not seen is left behind (SQL)",
     file: "src/adapters/sql/ClaimExecutions.ts",

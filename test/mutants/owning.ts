@@ -65,8 +65,8 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance with a new name does not say its former one",
     file: port,
-    find: "        this.former = owner\n",
-    replace: "        this.former = this.id\n",
+    find: "    this.former = this.owner\n",
+    replace: "    this.former = this.id\n",
     tests: [member]
   },
   {
@@ -81,8 +81,8 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance that was away spares others by claims, and not by what it takes",
     file: port,
-    find: " || (sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil)",
-    replace: "",
+    find: "sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil",
+    replace: "false",
     tests: [member]
   },
   {

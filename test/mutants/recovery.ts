@@ -499,8 +499,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "facts are given up when the store is away for long",
     file: "src/orchestrator/RecordFacts.ts",
-    find: "const holds = execution.revision > 0 && onAway !== undefined",
-    replace: "const holds = false",
+    find: "if (!isKept(self)) return first",
+    replace: "return first",
     tests: ["test/orchestrator/outage.test.ts"]
   },
   {

@@ -257,7 +257,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W5",
     what: "an own write whose outcome was unknown is taken for somebody else's",
     file: "src/orchestrator/RecordFacts.ts",
-    find: `stored.failure._tag === "SagaExecutionConflict" ? yield* ownWrite(self.execution, self.definition) : undefined`,
+    find: "isRefused ? undefined : yield* ownWrite(self.execution, self.definition)",
     replace: "undefined",
     tests: [outage]
   },

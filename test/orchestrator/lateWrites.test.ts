@@ -291,10 +291,50 @@ it.effect("C20 who has not renewed takes nothing from others, and what names a f
     assert.strictEqual(yield* take, "a#2")
     assert.propertyVal(asked[3], "former", "a#1")
     whileClaiming = Effect.orDie(take)
+    holders = ["a#2", "b#1", "b#1"]
     assert.deepStrictEqual((yield* claim).lost, ["v"], "it was taken since the claim was read")
     whileClaiming = Effect.void
+    // A write under the former name has landed since the name was changed: it is no other's.
+    holders = ["a#1", "a#2", "b#1"]
+    assert.deepStrictEqual((yield* claim).lost, ["v"])
+    assert.isTrue(asked.slice(-3).every(({ spares }) => spares === true))
+    holders = ["b#1", "b#1"]
     assert.deepStrictEqual((yield* claim).lost, ["u", "v"])
   })
+)
+
+it.effect(
+  "C20 a lease that is over twice in a row leaves nothing behind under the name that it had at first (I28)",
+  () =>
+    Effect.gen(function* () {
+      const gate = Deferred.makeUnsafe<void>()
+      const saga = gated(gate)
+      const world = yield* makeWorld({ keep: 10 })
+      const { repository } = world.store
+      const one = yield* open(world, { ...config, sagas: [saga] })
+      const running = yield* Effect.forkChild(one.use(SagaManager.run(saga, { context: {} })))
+      yield* until("the step runs", () => lines(world).length === 1)
+      const { claim } = repository
+      // The lease is over; it begins under a new name, whose claim is cut off before it has renamed what is held.
+      let claims = 0
+      Object.assign(repository, {
+        claim: (request: Parameters<Repository["claim"]>[0]) =>
+          Effect.suspend(() => {
+            claims++
+            if (claims <= 4) return Effect.fail(away)
+            if (request.former === undefined || claims > 6) return claim(request)
+            const cut = claim({ ...request, holds: [], limit: 0 })
+            return Effect.andThen(cut, Effect.delay(Effect.fail(away), "10 seconds"))
+          })
+      })
+      yield* TestClock.adjust("1 minute")
+      yield* quiet
+      assert.deepStrictEqual(lines(world), ["one"])
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      assert.deepStrictEqual(lines(world), ["one", "two"])
+    })
 )
 
 it.effect(

@@ -141,8 +141,8 @@ const claiming = (
   { event, execution, instance }: TableNames
 ): Pick<OwnershipStatements, "claim" | "disown" | "take" | "lost" | "giveBack"> => {
   /**
-   * The owner has its lease. A server that stood still runs a claim that was sent before: by its clock all leases are over then,
-   * those of living owners too.
+   * The owner has its lease. A server that stood still runs what was sent before: by its clock all leases are over then, those of
+   * living owners too.
    */
   const isPresent = (owner: string) =>
     sql`exists (select from ${instance} m where m.id = ${owner} and m.lease_until > clock_timestamp())`
@@ -190,10 +190,9 @@ const claiming = (
                   select uuid, owner, wake_at from ${execution} where uuid = ${uuid}::uuid for update
                 ), taken as (
                   update ${execution} h set owner = ${owner}, wake_at = ${whole(wakeAt)} from seen
-                  where h.uuid = ${uuid}::uuid and not (seen.wake_at is not distinct from 0 and (exists (
-                    select from ${instance} i
-                    where i.id = seen.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
-                  ) ${sparing === undefined ? sql`` : sql`or seen.owner <> all(${sparing}::text[])`}))
+                  where h.uuid = ${uuid}::uuid and not (seen.wake_at is not distinct from 0 and coalesce(seen.owner <> ${owner}, false) and (exists (
+                    select from ${instance} i where i.id = seen.owner and i.lease_until > clock_timestamp()
+                  ) or not ${isPresent(owner)} ${sparing === undefined ? sql`` : sql`or seen.owner <> all(${sparing}::text[])`}))
                   returning h.owner
                 )
                 select coalesce(taken.owner, seen.owner) as owner from seen left join taken on true`,

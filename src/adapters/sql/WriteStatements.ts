@@ -115,9 +115,11 @@ export const writing = (
         owner = excluded.owner, wake_at = excluded.wake_at, updated_at = excluded.updated_at, step = excluded.step,
         step_path = excluded.step_path, waits_for = excluded.waits_for, waiting_since = excluded.waiting_since,
         settled_at = excluded.settled_at, inbox = ${left}`
-  const isTaken = (head: Fragment, owner: Fragment) => sql`${head}.wake_at = 0 and exists (
-          select from ${instance} i where i.id = ${head}.owner and i.id <> ${owner} and i.lease_until > clock_timestamp()
-        )`
+  const isPresent = (owner: Fragment) =>
+    sql`exists (select from ${instance} i where i.id = ${owner} and i.lease_until > clock_timestamp())`
+  /** As for a claim: a server that stood still runs a write for which all leases are over, those of living owners too. */
+  const isTaken = (head: Fragment, owner: Fragment) => sql`${head}.wake_at = 0 and ${head}.owner <> ${owner}
+          and (${isPresent(sql`${head}.owner`)} or not ${isPresent(owner)})`
   // A row says by 0 that its write closes the execution, by 1 that it takes it, by 2 both. The check of the column refuses -1:
   // inputs wait, or another owner has it. The numbers are those of the row under its lock, so an input that comes at the
   // same moment is seen or comes after the write.

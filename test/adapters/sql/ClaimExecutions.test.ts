@@ -83,7 +83,7 @@ for (const { layer, name, schema } of databases("claim")) {
         const mine = yield* store(Sample.started(Sample.created()), { owner: "late#1" })
         const theirs = yield* store(Sample.started(Sample.created()), { owner: "other#1" })
         const nobodys = yield* store(Sample.paused(Sample.started(Sample.created())), { wakeAt: Sample.time })
-        const { claim, renew } = postgres(sql, { of: (table) => `${schema}.${table}`, space: schema, schema })
+        const { claim, renew, take } = postgres(sql, { of: (table) => `${schema}.${table}`, space: schema, schema })
         const query = {
           limit: 10,
           dueBy: Sample.time,
@@ -96,8 +96,20 @@ for (const { layer, name, schema } of databases("claim")) {
           Effect.map(claim({ ...query, owner }), ({ rows }) => new Set(rows.map(({ uuid }) => uuid)))
         // The claim of a process whose lease, and that of the other, was over before the server ran it.
         assert.deepStrictEqual(yield* given("late#1"), new Set([mine.uuid, nobodys.uuid]))
+        // So is what it takes, and what it writes to take it.
+        assert.strictEqual(yield* take(theirs.uuid, "late#1", 0, undefined), "other#1")
+        assert.strictEqual(yield* take(mine.uuid, "late#1", 0, undefined), "late#1")
+        const next = Sample.paused(theirs)
+        const taking = (owner: string) => Effect.result(store(next, { owner, takes: true }))
+        assert.strictEqual((yield* taking("late#1"))._tag, "Failure")
         yield* renew("late#2", 60_000, true)
         assert.isTrue((yield* given("late#2")).has(theirs.uuid))
+        yield* renew("late#3", 60_000, true)
+        yield* renew("late#2", 0, false)
+        assert.strictEqual(yield* take(theirs.uuid, "late#3", 0, undefined), "late#3")
+        yield* renew("late#4", 60_000, true)
+        yield* renew("late#3", 0, false)
+        assert.strictEqual((yield* taking("late#4"))._tag, "Success")
       }).pipe(Effect.scoped)
     )
   })

@@ -239,7 +239,7 @@ const fill = (schema: string, rows: number) => {
     `insert into ${schema}.saga_inbox (uuid, id, input, at)
       select uuid, 'x' || i, '{}', 0 from ${schema}.saga_execution, generate_series(1, 10) as i where inbox = 10`,
     `insert into ${schema}.saga_instance (id, epoch, lease_until)
-      select 'instance ' || n, 1, now() + interval '1 hour' from generate_series(1, 3) as n`,
+      select case when n = 1 then 'a' else 'instance ' || n end, 1, now() + interval '1 hour' from generate_series(1, 3) as n`,
     `insert into ${schema}.saga_transaction (service, uuid, coordinator, status, not_after, heuristic, updated_at)
       select '${service}', uuid, 'orders', case when created_at % 100 = 1 then 'pending' when created_at % 100 = 2 then 'reserved'
         when created_at % 100 = 3 then 'rejected' else 'committed' end, created_at, false, created_at

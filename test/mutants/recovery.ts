@@ -97,8 +97,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "an execution is taken from somebody alive who is at work on it (SQL)",
     file: "src/adapters/sql/OwnershipStatements.ts",
-    find: "not (seen.wake_at is not distinct from 0 and (exists (",
-    replace: "not (seen.wake_at is null and (exists (",
+    find: "not (seen.wake_at is not distinct from 0 and coalesce(",
+    replace: "not (seen.wake_at is null and coalesce(",
     tests: ["test/adapters/sql/SqlSagaExecutionRepository.test.ts"]
   },
   {

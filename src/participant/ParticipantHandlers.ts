@@ -14,6 +14,7 @@ import { enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
 import { type Envelope, isName, reply } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
+import { describe } from "../wire/OneLine.ts"
 import type { Incoming } from "./IncomingMessage.ts"
 import { type ParticipantReply, refused } from "./ParticipantDecision.ts"
 
@@ -186,10 +187,14 @@ const failureReply = Effect.fnUntraced(function* (
   if (reason?._tag === "Fail") {
     if (reason.error instanceof ReplyUnsendable) return refused("ReplyMalformed")
     const content = JsonCodec.encode(command.error, reason.error)
-    if (!JsonCodec.isCodecIssue(content)) {
-      const sent = sendable(envelope, replyWith(400, content, request))
-      return Exit.isSuccess(sent) ? sent.value.reply : refused("ReplyMalformed")
+    if (JsonCodec.isCodecIssue(content)) {
+      // Not the error itself: it may be a payload (SPEC C12), or a value that a logger cannot read.
+      const said = { command: command.tag, error: describe(reason.error), issue: content.message }
+      yield* Effect.logError("A command handler failed with an error that its contract cannot send", said)
+      return refused("ReplyMalformed")
     }
+    const sent = sendable(envelope, replyWith(400, content, request))
+    return Exit.isSuccess(sent) ? sent.value.reply : refused("ReplyMalformed")
   }
   if (Cause.hasInterruptsOnly(cause)) return refused("Interrupted")
   yield* Effect.logError("A command handler died", { command: command.tag }, cause)

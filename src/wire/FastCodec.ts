@@ -5,7 +5,7 @@
  * A refusal here is no error: it means that the schema has to decide, and to say what is wrong.
  */
 import { Schema, type SchemaAST } from "effect"
-import { check, copyOf, isHostileKey, type Json, type Limits, limits } from "./JsonLimits.ts"
+import { check, checkedCopyOf, isHostileKey, type Json, JsonIssue, type Limits, limits } from "./JsonLimits.ts"
 
 /** Gives the value or a copy of it if it fits; undefined if the schema has to decide. */
 export type FastCodec = (value: unknown) => Json | undefined
@@ -68,8 +68,9 @@ const json = (
   if (!isJson(annotations?.representation) || checks !== undefined) return undefined
   const bounds: Limits = { ...limits, maxDepth: limits.maxDepth + 1 - depth, ...(!copies && { isKept: true }) }
   return (value) => {
-    if (typeof check(value, bounds) !== "number") return undefined
-    return copies ? copyOf(value as Json) : (value as Json) // casts: `check` has walked it
+    const own = copies ? checkedCopyOf(value, bounds) : check(value, bounds)
+    if (own instanceof JsonIssue) return undefined
+    return copies ? own : (value as Json) // cast: `check` has walked it
   }
 }
 

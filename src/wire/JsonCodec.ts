@@ -4,7 +4,7 @@
  */
 import { Exit, Schema, type SchemaIssue } from "effect"
 import { exactCodecOf, type FastCodec, fastCodecOf } from "./FastCodec.ts"
-import { check, copyOf, type Json, JsonIssue } from "./JsonLimits.ts"
+import { check, checkedCopyOf, type Json, JsonIssue, maxContextSize } from "./JsonLimits.ts"
 
 /** A schema that needs no services to encode or decode. */
 export type Codec<A> = Schema.Codec<A, any>
@@ -68,6 +68,14 @@ export const encode = (codec: Codec<any>, value: unknown): Json | undefined | Co
   return copy instanceof JsonIssue ? new CodecIssue(copy.message) : copy
 }
 
+/** The JSON of an error; undefined for one that does not fit its schema, or is larger than a context may be. */
+export const encodeError = (codec: Codec<any>, error: unknown): Json | undefined => {
+  const encoded = encode(codec, error) ?? null
+  if (isCodecIssue(encoded)) return undefined
+  const size = check(encoded)
+  return typeof size === "number" && size <= maxContextSize ? encoded : undefined
+}
+
 /**
  * The value if it is JSON, as a copy: a schema such as `Schema.Unknown` gives what it gets, which its author may change
  * later, and which may throw when it is read.
@@ -75,8 +83,7 @@ export const encode = (codec: Codec<any>, value: unknown): Json | undefined | Co
 const checkedCopy = (value: unknown): Json | JsonIssue => {
   // A getter of the author's value may throw.
   try {
-    const checked = check(value)
-    return typeof checked === "number" ? copyOf(value as Json) : checked // cast: `check` has walked it
+    return checkedCopyOf(value)
   } catch {
     return new JsonIssue("cannot be read", "$")
   }

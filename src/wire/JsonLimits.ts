@@ -119,4 +119,16 @@ export const copyOf = (value: Json): Json => {
   return copy
 }
 
+/**
+ * A copy of a value, or why it is refused. The copy is checked again: a getter of the author's value may give something else when it
+ * is read a second time.
+ */
+export const checkedCopyOf = (value: unknown, bounds: Limits = limits): Json | JsonIssue => {
+  const checked = check(value, bounds)
+  if (typeof checked !== "number") return checked
+  const copy = copyOf(value as Json) // cast: `check` has walked it
+  const again = check(copy, bounds)
+  return typeof again === "number" ? copy : again
+}
+
 const isList = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)

@@ -2,6 +2,7 @@
 import type { Mutant } from "./Mutant.ts"
 
 const test = "test/orchestrator/steps/values.test.ts"
+const odd = "test/orchestrator/oddValues.test.ts"
 
 export const values: ReadonlyArray<Mutant> = [
   {
@@ -23,10 +24,26 @@ export const values: ReadonlyArray<Mutant> = [
   {
     rule: "F26",
     what: "a result that its step changes later is stored as it is then",
-    file: "src/wire/JsonCodec.ts",
-    find: `return typeof checked === "number" ? copyOf(value as Json) : checked`,
-    replace: `return typeof checked === "number" ? (value as Json) : checked`,
+    file: "src/wire/JsonLimits.ts",
+    find: `return typeof again === "number" ? copy : again`,
+    replace: `return typeof again === "number" ? (value as Json) : again`,
     tests: [test]
+  },
+  {
+    rule: "C16",
+    what: "a getter that changes makes a fact that cannot be stored",
+    file: "src/wire/JsonLimits.ts",
+    find: "const again = check(copy, bounds)",
+    replace: "const again: number | JsonIssue = checked",
+    tests: [odd]
+  },
+  {
+    rule: "C16",
+    what: "a declared error of any size is stored",
+    file: "src/wire/JsonCodec.ts",
+    find: `return typeof size === "number" && size <= maxContextSize ? encoded : undefined`,
+    replace: "return size !== undefined ? encoded : undefined",
+    tests: [odd]
   },
   {
     rule: "F27",

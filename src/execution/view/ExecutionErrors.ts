@@ -7,7 +7,7 @@ import { SagaResponseError } from "../../definition/SagaMessage.ts"
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition } from "../../definition/SagaStep.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
-import type { Json } from "../../wire/JsonLimits.ts"
+import { check, type Json } from "../../wire/JsonLimits.ts"
 import { describe, json, line } from "../../wire/OneLine.ts"
 import { isDeclared, type SagaFailure } from "../rules/SagaFailure.ts"
 
@@ -181,12 +181,17 @@ export const remember = (self: SagaFailure, error: unknown): void => {
   originals.set(self, error)
 }
 
+/** A larger defect is stored as its tag and the beginning of its message. */
+const maxDefectSize = 65_536
+
 /** The stored form of a defect, or of anything else that was thrown. */
 export const encodeDefect = (defect: unknown): Json => {
   const encoded = JsonCodec.encode(Schema.Defect(), defect)
-  return encoded === undefined || JsonCodec.isCodecIssue(encoded)
-    ? { name: "Error", message: "a defect that is not JSON" }
-    : encoded
+  if (encoded === undefined || JsonCodec.isCodecIssue(encoded)) {
+    return { name: "Error", message: "a defect that is not JSON" }
+  }
+  const size = check(encoded)
+  return typeof size === "number" && size <= maxDefectSize ? encoded : { name: "Error", message: describe(defect) }
 }
 
 export const defectOf = (cause: Cause.Cause<unknown>): unknown =>

@@ -96,13 +96,13 @@ export class StepFacts<out Step extends Local | Remote> {
   failed(cause: Cause.Cause<unknown>): SagaEvent {
     const { path, step } = this
     const [reason, ...others] = cause.reasons
-    const error = reason?._tag === "Fail" && others.length === 0 ? reason.error : undefined
-    const encoded = error === undefined ? undefined : JsonCodec.encode(step.error, error)
-    if (encoded === undefined || JsonCodec.isCodecIssue(encoded)) {
+    const isOne = reason?._tag === "Fail" && others.length === 0
+    const encoded = isOne ? JsonCodec.encodeError(step.error, reason.error) : undefined
+    if (!isOne || encoded === undefined) {
       return this.failedWith(defectFailure(path, step.name, ExecutionErrors.defectOf(cause)))
     }
     const failure: SagaFailure = { _tag: "StepError", path, step: step.name, error: encoded }
-    ExecutionErrors.remember(failure, error)
+    ExecutionErrors.remember(failure, reason.error)
     return this.failedWith(failure)
   }
 

@@ -89,11 +89,12 @@ export interface Given {
   readonly data: Option.Option<string>
   readonly pg: Option.Option<string>
   readonly mqtt: Option.Option<string>
+  readonly namespace: Option.Option<string>
   readonly port: number
 }
 
 /** The orders, and the places to run them in. */
-export const ready = Effect.fnUntraced(function* ({ data, mqtt, orders, pg, port }: Given) {
+export const ready = Effect.fnUntraced(function* ({ data, mqtt, namespace, orders, pg, port }: Given) {
   const list = yield* File.read(orders)
   const path = Option.getOrElse(data, () => ".data")
   yield* folder(path)
@@ -102,6 +103,7 @@ export const ready = Effect.fnUntraced(function* ({ data, mqtt, orders, pg, port
   const places: Places = {
     data: path,
     ...(Option.isSome(pg) && { pg: pg.value }),
+    ...(Option.isSome(namespace) && { namespace: namespace.value }),
     ...(Option.isSome(mqtt) ? { mqtt: mqtt.value, protocol: 5 } : { mqtt: yield* embedded(port), protocol: 4 })
   }
   return { list, places }

@@ -5,7 +5,7 @@ import { constants, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { EmbeddedBroker } from "effect-saga/aedes"
 import { PgliteClient } from "effect-saga/pglite"
@@ -199,26 +199,21 @@ describe("npm start", { concurrent: true }, () => {
 
 const { SAGA_TEST_MQTT_URL: mqtt, SAGA_TEST_PG_URL: pg } = process.env
 
-/**
- * A database of its own on the server, for the schemas of the services. A broker has no such thing, and services with the
- * same names would share their messages. So another run of this test on the same server waits.
- */
-const withDatabase = (use: (url: string) => Promise<void>) => {
+/** A database of its own on the server for the schemas of the services, and a namespace of its own at the broker. */
+const withPlaces = (use: (url: string, namespace: string) => Promise<void>) => {
   const name = `order_example_${Math.random().toString(36).slice(2, 10)}`
   const url = new URL(pg ?? "")
   url.pathname = name
   const server = Places.server(pg ?? "")
   const admin = (run: (sql: SqlClient.SqlClient) => Effect.Effect<unknown, unknown>) =>
     Effect.orDie(Effect.provide(SqlClient.SqlClient.use(run), server))
-  const withUrl = Effect.acquireUseRelease(
-    admin((sql) => sql`create database ${sql(name)}`),
-    () => Effect.promise(() => use(url.href)),
-    () => admin((sql) => sql`drop database ${sql(name)} with (force)`)
+  return Effect.runPromise(
+    Effect.acquireUseRelease(
+      admin((sql) => sql`create database ${sql(name)}`),
+      () => Effect.promise(() => use(url.href, name)),
+      () => admin((sql) => sql`drop database ${sql(name)} with (force)`)
+    )
   )
-  const alone = SqlClient.SqlClient.use((sql) =>
-    sql.withTransaction(Effect.andThen(sql`select pg_advisory_xact_lock(hashtext('order example'))`, withUrl))
-  )
-  return Effect.runPromise(Effect.provide(alone, Layer.fresh(server)))
 }
 
 describe.skipIf(pg === undefined || mqtt === undefined)("npm start on servers", { concurrent: true }, () => {
@@ -226,8 +221,9 @@ describe.skipIf(pg === undefined || mqtt === undefined)("npm start on servers", 
     "gives each order the same outcome in three processes that are killed, and finds all settled afterwards",
     { timeout: 3 * timeout },
     () =>
-      withDatabase(async (url) => {
-        const args = ["--orders", file("orders.ndjson"), "--data", file("servers"), "--pg", url, "--mqtt", mqtt ?? ""]
+      withPlaces(async (url, namespace) => {
+        const servers = ["--pg", url, "--mqtt", mqtt ?? "", "--namespace", namespace]
+        const args = ["--orders", file("orders.ndjson"), "--data", file("servers"), ...servers]
         const twice = { payments: 2, shipping: 2 }
         const { lives, watch } = killing(twice)
         const first = await run([...args, "--processes", "--crash", "1", "--json"], watch)
@@ -246,7 +242,8 @@ describe("what cannot work is said in one line, before anything is started", () 
   for (const [what, code, args, says] of [
     ["a file that is not there", 1, ["--orders", "nothing"], /^The file nothing cannot be read: .*--orders FILE\n$/],
     ["a flag that there is not", 2, ["--nope"], /^.*--nope.*\n$/],
-    ["too many crashes", 2, ["--crash", "101"], /^.*--crash.*from 0 to 100.*\n$/]
+    ["too many crashes", 2, ["--crash", "101"], /^.*--crash.*from 0 to 100.*\n$/],
+    ["a namespace that is no name", 2, ["--namespace", "a/b"], /^.*--namespace.*letters.*\n$/]
   ] as const) {
     it(`${what} (exit code ${code})`, { timeout }, async () => {
       const ended = await run([...args, "--json"])
@@ -260,7 +257,7 @@ describe("what cannot work is said in one line, before anything is started", () 
       Effect.gen(function* () {
         const orders = file("orders.ndjson")
         const data = Option.some(file("none"))
-        const none = { pg: Option.none(), mqtt: Option.none(), port: 0 }
+        const none = { pg: Option.none(), mqtt: Option.none(), namespace: Option.none(), port: 0 }
         const error = yield* Effect.flip(Check.ready({ orders, data, ...none, ...given() }))
         assert.match(error.message, says)
         assert.notInclude(error.message, "\n")
@@ -302,7 +299,8 @@ describe("what cannot work is said in one line, before anything is started", () 
     Effect.gen(function* () {
       const { port } = yield* EmbeddedBroker.make()
       const given = { orders: file("orders.ndjson"), data: Option.some(file("none")), port }
-      const error = yield* Effect.flip(Check.ready({ ...given, pg: Option.none(), mqtt: Option.none() }))
+      const none = { pg: Option.none(), mqtt: Option.none(), namespace: Option.none() }
+      const error = yield* Effect.flip(Check.ready({ ...given, ...none }))
       assert.match(error.message, /^The port \d+ cannot be used \(EADDRINUSE\): .*--port N/)
     }).pipe(Effect.scoped)
   )

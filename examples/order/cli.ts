@@ -63,6 +63,15 @@ const flags = {
     Flag.withDescription("Use this MQTT 5 broker"),
     Flag.optional
   ),
+  namespace: Flag.String("namespace").pipe(
+    Flag.withMetavar("NAME"),
+    Flag.withDescription("Put this before every topic, where others use the broker too. Default: nothing"),
+    Flag.filter(
+      (name) => /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/.test(name),
+      () => "must be letters, digits, _, - and ., at most 64, a letter first"
+    ),
+    Flag.optional
+  ),
   port: Flag.Int("port").pipe(
     Flag.withMetavar("N"),
     Flag.withDescription("Where the MQTT broker of this process listens. Default: any free port"),

@@ -11,6 +11,8 @@ export const Places = Schema.Struct({
   data: Schema.String,
   pg: Schema.optionalKey(Schema.String),
   mqtt: Schema.String,
+  /** Before every topic, where others use the broker too. */
+  namespace: Schema.optionalKey(Schema.String),
   /** 4 (MQTT 3.1.1) for the broker of this example. */
   protocol: Schema.Literals([4, 5])
 })
@@ -31,8 +33,8 @@ export const server = (url: string, service?: Service) =>
 export const database = (service: Service, { data, pg }: Places) =>
   pg === undefined ? PgliteClient.layer({ folder: join(data, service) }) : server(pg, service)
 
-/** The same client id at every start: the broker keeps messages for it while the service is down. */
-export const broker = (service: Service, { mqtt, protocol }: Places) => {
+/** The same client id at every start: the broker keeps messages for it while the service starts again. */
+export const broker = (service: Service, { mqtt, namespace, protocol }: Places) => {
   const url = new URL(mqtt)
   const { password, username } = url
   url.username = ""
@@ -41,6 +43,7 @@ export const broker = (service: Service, { mqtt, protocol }: Places) => {
     url: url.href,
     protocol,
     clientId: `order-example.${service}`,
+    ...(namespace !== undefined && { namespace }),
     ...(username !== "" && { username: decodeURIComponent(username) }),
     ...(password !== "" && { password: Redacted.make(decodeURIComponent(password)) })
   })

@@ -13,6 +13,7 @@ import * as MqttConfig from "./MqttConfig.ts"
 import * as Connection from "./MqttConnection.ts"
 import * as MqttIncoming from "./MqttIncoming.ts"
 import * as MqttOutgoing from "./MqttOutgoing.ts"
+import * as MqttTopics from "./MqttTopics.ts"
 
 export type { MqttOptions } from "./MqttConfig.ts"
 
@@ -31,16 +32,13 @@ export class MqttConnections extends Context.Service<
   }
 >()("effect-saga/MqttConnections") {}
 
-const filterOf = (service: string, kind: Broker.Kind): string =>
-  `saga/v1/${service}/${kind}/+${kind === "command" ? "/+" : ""}`
-
 const isService = (service: string): boolean =>
   Broker.parseTopic(Broker.topic({ to: service, kind: "reply", from: service })) !== undefined
 
 /** Subscribes to topics. A refusal is an error like a lost connection, so that it is tried again. */
 const subscribe = (
   { client, resumed }: Connection.Connection,
-  filters: Array<string>,
+  { former, wanted }: MqttTopics.Filters,
   version: MqttConfig.MqttConfig["version"]
 ): Effect.Effect<void, Connection.MqttConnectionLost> =>
   Effect.callback((resume) => {
@@ -52,8 +50,8 @@ const subscribe = (
       if (--unanswered === 0) resume(Effect.void)
     }
     // An error is no harm: there may be no subscription to cancel.
-    if (isRenewed) client.unsubscribe(filters, answered)
-    client.subscribe(filters, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
+    if (isRenewed) client.unsubscribe([...wanted, ...former], answered)
+    client.subscribe(wanted, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
       // A lower QoS has no acknowledgements; a higher number is an error code.
       if (!error && granted.every(({ qos }) => qos === 1)) return answered()
       resume(Effect.fail(new Connection.MqttConnectionLost({ reason: "the broker refused the subscription" })))
@@ -68,6 +66,7 @@ const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Context.Context<Broker.Broker | MqttConnections>, InvalidSetting, Scope.Scope> {
   const instance = randomUUID()
   const settings = yield* MqttConfig.make(options, instance)
+  const topics = MqttTopics.make(settings.namespace, settings.version)
   const statuses = new Map<string, boolean>()
   const close = yield* Connection.closer
 
@@ -93,7 +92,7 @@ const make = Effect.fnUntraced(function* (
     return Connection.keep(clientId, Effect.ensuring(use(status(true)), status(false)))
   }
 
-  const outgoing = yield* MqttOutgoing.make(settings.maxOutgoing)
+  const outgoing = yield* MqttOutgoing.make({ maxBytes: settings.maxOutgoing, topicOf: topics.of })
   // The broker keeps nothing for this connection. Its id is random, as instances that share a client id may all send.
   const sender = yield* reserve(`out.${instance.slice(0, 8)}`)
   yield* keep(
@@ -104,35 +103,22 @@ const make = Effect.fnUntraced(function* (
       return yield* outgoing.through(connection)
     })
   )
-  /** Client ids to which no instance comes back. The broker would keep messages for them, and give them new ones. */
-  const left = new Set<string>()
-  const forget = Effect.suspend(() =>
-    Effect.forEach(
-      statuses.get(sender) === true ? left : [],
-      // A connection without a session ends the session that the broker keeps.
-      (clientId) => Effect.scoped(Connection.open(settings, { clientId, close })),
-      { concurrency: "unbounded", discard: true }
-    )
-  )
-  yield* Effect.addFinalizer(() =>
-    Effect.ignore(Effect.timeoutOption(Effect.all([outgoing.empty, forget], { concurrency: 2 }), farewell))
-  )
+  yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeoutOption(outgoing.empty, farewell)))
 
   const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, service }: Broker.Group) {
     if (!isService(service) || kinds.length === 0 || !(maxInFlight >= 1))
       return yield* new Broker.BrokerError({ operation: "subscribe", reason: "rejected" })
-    const filters = kinds.map((kind) => filterOf(service, kind))
-    const shared = settings.version === 5 ? filters.map((filter) => `$share/${service}/${filter}`) : filters
+    const filters = topics.filters(service, kinds)
     let connection: Connection.Connection | undefined
     const incoming = yield* MqttIncoming.make({
       maxInFlight,
+      parse: topics.parse,
       handOut: () => {
         if (connection !== undefined) outgoing.prefer(connection)
       },
       missing: () => connection?.client.stream.destroy()
     })
     const clientId = yield* reserve(`${service}.${kinds.join("-")}`)
-    if (settings.passing) left.add(clientId)
     yield* keep(
       clientId,
       Effect.fnUntraced(function* (ready) {
@@ -142,7 +128,7 @@ const make = Effect.fnUntraced(function* (
           receives: { maxInFlight, take: incoming.arrive },
           close
         })
-        yield* Effect.raceFirst(subscribe(connection, shared, settings.version), connection.lost)
+        yield* Effect.raceFirst(subscribe(connection, filters, settings.version), connection.lost)
         yield* ready
         return yield* outgoing.through(connection)
       })
@@ -181,8 +167,8 @@ export const layer = (options: MqttConfig.MqttOptions): Layer.Layer<Broker.Broke
   Layer.effectContext(make(options))
 
 /**
- * `layer` with options from Effect's `Config`. `SAGA_MQTT_URL` is required; `SAGA_MQTT_CLIENT_ID`, `SAGA_MQTT_USERNAME`,
- * `SAGA_MQTT_PASSWORD`, `SAGA_MQTT_CA_FILE`, `SAGA_MQTT_CERTIFICATE_FILE`, `SAGA_MQTT_KEY_FILE`,
+ * `layer` with options from Effect's `Config`. `SAGA_MQTT_URL` is required; `SAGA_MQTT_CLIENT_ID`, `SAGA_MQTT_NAMESPACE`,
+ * `SAGA_MQTT_USERNAME`, `SAGA_MQTT_PASSWORD`, `SAGA_MQTT_CA_FILE`, `SAGA_MQTT_CERTIFICATE_FILE`, `SAGA_MQTT_KEY_FILE`,
  * `SAGA_MQTT_KEY_PASSPHRASE`, `SAGA_MQTT_PROTOCOL`, `SAGA_MQTT_SESSION_EXPIRY`, `SAGA_MQTT_KEEPALIVE` and
  * `SAGA_MQTT_MAX_OUTGOING` are the options above.
  */

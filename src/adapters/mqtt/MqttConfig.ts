@@ -4,6 +4,7 @@ import { createSecureContext } from "node:tls"
 import { Config, type Duration, Effect, Option, Redacted } from "effect"
 import * as Setting from "../../ports/Setting.ts"
 import { InvalidSetting } from "../../ports/Setting.ts"
+import { isName } from "../../wire/Envelope.ts"
 
 export interface MqttOptions {
   /**
@@ -17,6 +18,11 @@ export interface MqttOptions {
    * all instances, as there is only one. Set it where an instance keeps its name, as a StatefulSet's pod does.
    */
   readonly clientId?: string
+  /**
+   * The application, for several of them on one broker: a name of up to 64 letters, digits, `_`, `-` and `.` that begins with a
+   * letter. It goes before every topic, and into the client id. All services of an application have the same. Default: none.
+   */
+  readonly namespace?: string
   /** The user of this service at the broker. Default: none. */
   readonly username?: string
   /** The password of the user. Default: none. */
@@ -41,13 +47,14 @@ export interface MqttOptions {
   readonly protocol?: 4 | 5
   /**
    * How long the broker keeps what arrives for an instance that is gone (MQTT 5). Up to 4,294,967,295 seconds, rounded up
-   * to whole seconds. Default 24 hours, the lifetime of a message; 1 minute without `clientId`, as no instance comes back
-   * under the name.
+   * to whole seconds; 0: nothing. Default 5 seconds with a `clientId`, enough for a connection that is made again; without one 0,
+   * as no instance comes back under the name. An instance that is gone holds its share of the messages for as long, and each
+   * of them waits until it is sent again.
    */
   readonly sessionExpiry?: Duration.Input
   /**
    * A connection is given up when it is silent for one and a half times this long. Up to 65,535 seconds, rounded up to
-   * whole seconds. Default 10 seconds. Longer saves traffic on a metered line, and finds a dead connection later.
+   * whole seconds. Default 5 seconds. Longer saves traffic on a metered line, and finds a dead connection later.
    */
   readonly keepalive?: Duration.Input
   /**
@@ -65,8 +72,7 @@ export interface MqttConfig {
   /** Of a web socket. */
   readonly path: string
   readonly clientId: string
-  /** The client id was made here, so no instance comes back under it. */
-  readonly passing: boolean
+  readonly namespace: string | undefined
   readonly username: string | undefined
   readonly password: Redacted.Redacted | undefined
   readonly tls: NonNullable<MqttOptions["tls"]>
@@ -93,10 +99,8 @@ const protocols: Readonly<Record<string, MqttConfig["protocol"]>> = {
 
 const invalid = (setting: string, issue: string) => new InvalidSetting({ setting: `MqttBroker.${setting}`, issue })
 
-const seconds = (setting: string, input: Duration.Input, most: Setting.DurationBounds["most"] & string) =>
-  Effect.map(Setting.duration(`MqttBroker.${setting}`, input, { least: "1 milli", most }), (millis) =>
-    Math.ceil(millis / 1_000)
-  )
+const seconds = (setting: string, input: Duration.Input, bounds: Setting.DurationBounds) =>
+  Effect.map(Setting.duration(`MqttBroker.${setting}`, input, bounds), (millis) => Math.ceil(millis / 1_000))
 
 /** The parts of the url. */
 const addressOf = Effect.fnUntraced(function* (text: string) {
@@ -139,23 +143,32 @@ export const make = Effect.fnUntraced(function* (
   options: MqttOptions,
   instance: string
 ): Effect.fn.Return<MqttConfig, InvalidSetting> {
-  const { clientId, keepalive = "10 seconds", maxOutgoing = 16 * 1024 * 1024, password, tls, username } = options
+  const { clientId, keepalive = "5 seconds", maxOutgoing = 16 * 1024 * 1024, namespace, sessionExpiry } = options
+  const { password, tls, username } = options
   const version = options.protocol ?? 5
   const address = yield* addressOf(options.url)
   if (tls !== undefined) yield* checkTls(tls, address.protocol)
   if (clientId !== undefined && !/^[\x21-\x7e]{1,128}$/.test(clientId))
     return yield* invalid("clientId", "it must be 1 to 128 visible characters")
-  const expiry = options.sessionExpiry ?? (clientId === undefined ? "1 minute" : "24 hours")
+  if (namespace !== undefined && !isName(namespace))
+    return yield* invalid(
+      "namespace",
+      "it must be a name of up to 64 letters, digits, _, - and . that begins with a letter"
+    )
+  const client = clientId ?? (version === 4 ? "effect-saga" : instance)
   return {
     ...address,
-    clientId: clientId ?? (version === 4 ? "effect-saga" : instance),
-    passing: clientId === undefined && version === 5,
+    clientId: namespace === undefined ? client : `${namespace}.${client}`,
+    namespace,
     username,
     password,
     tls: tls ?? {},
     version,
-    sessionExpiry: yield* seconds("sessionExpiry", expiry, "4294967295 seconds"),
-    keepalive: yield* seconds("keepalive", keepalive, "65535 seconds"),
+    sessionExpiry: yield* seconds("sessionExpiry", sessionExpiry ?? (clientId === undefined ? 0 : "5 seconds"), {
+      least: "0 millis",
+      most: "4294967295 seconds"
+    }),
+    keepalive: yield* seconds("keepalive", keepalive, { least: "1 milli", most: "65535 seconds" }),
     maxOutgoing: yield* Setting.wholeNumber("MqttBroker.maxOutgoing", maxOutgoing, { least: 1 })
   }
 })
@@ -173,6 +186,7 @@ const variables = Config.all({
   secrets: Setting.optional({ passphrase: Config.Redacted("SAGA_MQTT_KEY_PASSPHRASE") }),
   others: Setting.optional({
     clientId: Config.String("SAGA_MQTT_CLIENT_ID"),
+    namespace: Config.String("SAGA_MQTT_NAMESPACE"),
     username: Config.String("SAGA_MQTT_USERNAME"),
     password: Config.Redacted("SAGA_MQTT_PASSWORD"),
     sessionExpiry: Config.Duration("SAGA_MQTT_SESSION_EXPIRY"),

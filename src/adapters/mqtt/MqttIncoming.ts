@@ -20,6 +20,8 @@ export interface MqttIncoming {
 
 export interface MqttIncomingOptions {
   readonly maxInFlight: number
+  /** The address of a topic; undefined: it is none of ours. */
+  readonly parse: (topic: string) => Broker.Address | undefined
   /** Called before the next deliveries are handed out. */
   readonly handOut: () => void
   /** Called when the queue is empty again after it was full and messages were dropped. */
@@ -50,7 +52,8 @@ const textOf = (payload: Uint8Array): string | undefined => {
 export const make = Effect.fnUntraced(function* ({
   handOut,
   maxInFlight,
-  missing
+  missing,
+  parse
 }: MqttIncomingOptions): Effect.fn.Return<MqttIncoming, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const arrived = MutableList.make<Arrived>()
@@ -98,7 +101,7 @@ export const make = Effect.fnUntraced(function* ({
 
   const read = (message: Arrived): Broker.Delivery | undefined => {
     const { payload, redelivered, retained, topic } = message
-    const address = Broker.parseTopic(topic)
+    const address = parse(topic)
     // Every new subscriber gets a retained message, so it is no question or answer of now.
     if (retained) refuse(message, "retained")
     else if (address === undefined) refuse(message, "unknown-topic")

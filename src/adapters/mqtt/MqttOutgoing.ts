@@ -72,7 +72,16 @@ export interface MqttOutgoing {
   readonly empty: Effect.Effect<void>
 }
 
-export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
+export interface MqttOutgoingOptions {
+  /** Bytes that wait until the broker takes them, at most. */
+  readonly maxBytes: number
+  readonly topicOf: (address: Broker.Address) => string
+}
+
+export const make = Effect.fnUntraced(function* ({
+  maxBytes,
+  topicOf
+}: MqttOutgoingOptions): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const waiting = MutableList.make<OutgoingMessage>()
   const lanes = new Map<Connection, Lane>()
@@ -174,8 +183,8 @@ export const make = Effect.fnUntraced(function* (maxBytes: number): Effect.fn.Re
   }
 
   const offer: MqttOutgoing["offer"] = ({ address, body }) => {
-    const topic = Broker.topic(address)
-    if (Broker.parseTopic(topic) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
+    const topic = topicOf(address)
+    if (Broker.parseTopic(Broker.topic(address)) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
       return refusal("rejected")
     const key = lanes.size === 0 ? `${topic} ${body}` : undefined
     if (key !== undefined && offline.has(key)) return Exit.void

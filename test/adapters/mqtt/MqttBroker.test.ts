@@ -46,7 +46,7 @@ BrokerSuite.suite("aedes, MQTT 3.1.1", aedes.layer, {
 })
 
 if (Mqtt.url !== undefined) {
-  const server = Mqtt.settling(MqttBroker.layer({ url: Mqtt.url }))
+  const server = Mqtt.settling(MqttBroker.layer({ url: Mqtt.url, namespace: Mqtt.namespace() }))
   BrokerSuite.suite("MQTT 5", server.layer, { settle: server.settle, excludeTestServices: true })
 }
 
@@ -91,7 +91,11 @@ describe("settings", () => {
     ["clientId", { url, clientId: "" }],
     ["clientId", { url, clientId: "two words" }],
     ["keepalive", { url, keepalive: 0 }],
-    ["sessionExpiry", { url, sessionExpiry: 0 }],
+    ["sessionExpiry", { url, sessionExpiry: -1 }],
+    ["namespace", { url, namespace: "" }],
+    ["namespace", { url, namespace: "a/b" }],
+    ["namespace", { url, namespace: "+" }],
+    ["namespace", { url, namespace: "a".repeat(65) }],
     ["maxOutgoing", { url, maxOutgoing: 0 }]
   ]
 
@@ -116,6 +120,7 @@ describe("settings", () => {
         SAGA_MQTT_URL: broker.url,
         SAGA_MQTT_PROTOCOL: "4",
         SAGA_MQTT_CLIENT_ID: "orders-1",
+        SAGA_MQTT_NAMESPACE: "shop",
         SAGA_MQTT_USERNAME: "orders",
         SAGA_MQTT_PASSWORD: "secret",
         SAGA_MQTT_KEEPALIVE: "5 seconds",
@@ -125,7 +130,7 @@ describe("settings", () => {
       const connections = Context.get(services, MqttBroker.MqttConnections)
       yield* Mqtt.ready(connections)
       const [sender] = yield* connections.list
-      assert.match(sender?.clientId ?? "", /^orders-1\.out\./)
+      assert.match(sender?.clientId ?? "", /^shop\.orders-1\.out\./)
 
       const file = join(tmpdir(), `effect-saga-${process.pid}.pem`)
       writeFileSync(file, "no certificate")

@@ -4,9 +4,11 @@ import { Deferred, Effect, Fiber, Logger, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"
 import * as MqttOutgoing from "../../../src/adapters/mqtt/MqttOutgoing.ts"
-import type { Message } from "../../../src/ports/Broker.ts"
+import * as Broker from "../../../src/ports/Broker.ts"
 
-const message: Message = { address: { to: "orders", kind: "reply", from: "payments" }, body: "{}" }
+const message: Broker.Message = { address: { to: "orders", kind: "reply", from: "payments" }, body: "{}" }
+
+const make = MqttOutgoing.make({ maxBytes: 1024 * 1024, topicOf: Broker.topic })
 
 /** A connection over which nothing comes back, and what was sent over it. */
 const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing) {
@@ -45,7 +47,7 @@ describe("MqttOutgoing", () => {
     "connections that were open together count as one loss of a message, also if they end one after the other",
     () =>
       Effect.gen(function* () {
-        const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+        const outgoing = yield* make
         const before = yield* Effect.forEach([1, 2, 3, 4], () => connected(outgoing))
         outgoing.offer(message)
         for (const { lose } of before) yield* lose
@@ -58,13 +60,13 @@ describe("MqttOutgoing", () => {
     "C8 to a service that nobody listens to less and less is sent again, at last one message a minute in all",
     () =>
       Effect.gen(function* () {
-        const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+        const outgoing = yield* make
         const { sent, take } = yield* connected(outgoing)
-        const ask = (name: string): Message => ({
+        const ask = (name: string): Broker.Message => ({
           address: { to: "typo", kind: "command", from: "orders", name },
           body: name
         })
-        const repeat = (it: Message) => outgoing.mayRepeat(it.address) && outgoing.offer(it)
+        const repeat = (it: Broker.Message) => outgoing.mayRepeat(it.address) && outgoing.offer(it)
         const again = (count: number) => {
           for (let i = 0; i < count; i++) repeat(ask(i % 2 === 0 ? "a" : "b"))
         }
@@ -111,7 +113,7 @@ describe("MqttOutgoing", () => {
         )
       )
       yield* Effect.gen(function* () {
-        const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+        const outgoing = yield* make
         const { take } = yield* connected(outgoing)
         const offer = (to: string) =>
           outgoing.offer({ address: { to, kind: "command", from: "orders", name: "A" }, body: to })
@@ -147,7 +149,7 @@ describe("MqttOutgoing", () => {
 
   it.effect("a message is sent over another connection when the connections that had it are closed", () =>
     Effect.gen(function* () {
-      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+      const outgoing = yield* make
       const closed = yield* Effect.forEach([1, 2, 3], () => connected(outgoing))
       const last = yield* connected(outgoing)
       outgoing.offer(message)
@@ -158,7 +160,7 @@ describe("MqttOutgoing", () => {
 
   it.effect("a message that ends one connection after another is given up", () =>
     Effect.gen(function* () {
-      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+      const outgoing = yield* make
       outgoing.offer(message)
       for (let n = 1; n <= 3; n++) {
         const { lose, sent } = yield* connected(outgoing)
@@ -171,7 +173,7 @@ describe("MqttOutgoing", () => {
 
   it.effect("a message that ends one connection after another is given up also with several connections", () =>
     Effect.gen(function* () {
-      const outgoing = yield* MqttOutgoing.make(1024 * 1024)
+      const outgoing = yield* make
       const all = yield* Effect.forEach([1, 2, 3], () => connected(outgoing))
       outgoing.offer(message)
       for (let ended = 0; ended < 9; ended++) {

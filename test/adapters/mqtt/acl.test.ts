@@ -2,6 +2,9 @@
  * `docs/mosquitto.acl` on a Mosquitto of the test's own, where there is one: a service that has been taken over can say
  * nothing in the name of another one, and hears nothing that is not for it (SPEC C12).
  */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Logger, Redacted, Schema, Stream } from "effect"
@@ -27,15 +30,25 @@ const notAuthorized = 0x87
 const users = { orders: "o-secret", stock: "s-secret", mallory: "m-secret" }
 type User = keyof typeof users
 
-const guarded = Mosquitto.started({
-  acl: fileURLToPath(new URL("../../../docs/mosquitto.acl", import.meta.url)),
-  users
-})
+const acl = fileURLToPath(new URL("../../../docs/mosquitto.acl", import.meta.url))
+const guarded = Mosquitto.started({ acl, users })
 
-const broker = (url: string, user: User) =>
+/** The same rules for one namespace, as their comment says how to make them. */
+const guardedFor = (namespace: string) =>
+  Effect.gen(function* () {
+    const folder = mkdtempSync(join(tmpdir(), "acl-"))
+    yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+    const file = join(folder, "mosquitto.acl")
+    writeFileSync(file, readFileSync(acl, "utf8").replaceAll(/^(pattern \w+) saga/gm, `$1 ${namespace}/saga`))
+    return yield* Mosquitto.started({ acl: file, users })
+  })
+
+const broker = (url: string, user: User, options: Partial<MqttBroker.MqttOptions> = {}) =>
   Effect.gen(function* () {
     const password = Redacted.make(users[user])
-    const services = yield* Layer.build(MqttBroker.layer({ url, clientId: `${user}-1`, username: user, password }))
+    const services = yield* Layer.build(
+      MqttBroker.layer({ url, clientId: `${user}-1`, username: user, password, ...options })
+    )
     return {
       layer: Layer.succeedContext(services),
       ready: ready(Context.get(services, MqttBroker.MqttConnections)),
@@ -207,6 +220,32 @@ if (Mosquitto.binary !== undefined) {
         const stranger = RawMqtt.connect(url, { username: "orders", password: "guessed", reconnectPeriod: 0 })
         assert.strictEqual((yield* Effect.exit(stranger))._tag, "Failure")
       })
+    )
+
+    it.live("C12 the rules for a namespace let its services work, and say nothing in another one", () =>
+      Effect.gen(function* () {
+        const { url } = yield* guardedFor("shop")
+        const stock = yield* broker(url, "stock", { namespace: "shop" })
+        const heard: Array<string> = []
+        yield* stock.subscribe({ service: "stock", kinds: ["command", "tx"] }).pipe(
+          Stream.runForEach(({ acknowledge, body }) =>
+            Effect.andThen(
+              acknowledge,
+              Effect.sync(() => heard.push(body))
+            )
+          ),
+          Effect.forkScoped
+        )
+        const orders = yield* broker(url, "orders", { namespace: "shop" })
+        yield* Effect.all([orders.ready, stock.ready])
+        const mallory = yield* intruder(url)
+        for (const topic of ["saga/v1/stock/tx/orders", "saga/v1/stock/tx/mallory", "shop/saga/v1/stock/tx/orders"])
+          assert.strictEqual(yield* mallory.publish(topic, "forged"), notAuthorized)
+        yield* orders.publish({ address: { to: "stock", kind: "command", from: "orders", name: "Reserve" }, body: "1" })
+        yield* orders.publish({ address: { to: "stock", kind: "tx", from: "orders" }, body: "2" })
+        yield* until(Effect.sync(() => heard.length >= 2))
+        assert.deepStrictEqual(heard.sort(), ["1", "2"])
+      }).pipe(quietly)
     )
 
     it.live("I21 the error of a refused message names the broker, but neither password nor content", () =>

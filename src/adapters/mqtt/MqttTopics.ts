@@ -1,0 +1,44 @@
+/** The topics of one application, and how the instances of a service share them (SPEC C3). */
+import * as Broker from "../../ports/Broker.ts"
+
+export interface MqttTopics {
+  readonly of: (address: Broker.Address) => string
+  /** The address of a topic; undefined for a topic that is none of this application. */
+  readonly parse: (topic: string) => Broker.Address | undefined
+  /** What a subscription of a service asks the broker for. */
+  readonly filters: (service: string, kinds: ReadonlyArray<Broker.Kind>) => Filters
+}
+
+export interface Filters {
+  readonly wanted: Array<string>
+  /** What a session of a former release may still have. */
+  readonly former: Array<string>
+}
+
+/**
+ * The generation of the groups in which instances share messages. A session that an instance of another generation has left at
+ * the broker gets copies of the messages, and takes none away. To be raised when sessions change.
+ */
+const generation = "v2"
+
+const filterOf = (service: string, kind: Broker.Kind): string =>
+  `saga/v1/${service}/${kind}/+${kind === "command" ? "/+" : ""}`
+
+/** A broker with MQTT 3.1.1 knows no groups. */
+export const make = (namespace: string | undefined, version: 4 | 5): MqttTopics => {
+  const prefix = namespace === undefined ? "" : `${namespace}/`
+  return {
+    of: (address) => prefix + Broker.topic(address),
+    parse: (topic) => (topic.startsWith(prefix) ? Broker.parseTopic(topic.slice(prefix.length)) : undefined),
+    filters: (service, kinds) => {
+      const filters = kinds.map((kind) => prefix + filterOf(service, kind))
+      if (version === 4) return { wanted: filters, former: [] }
+      const group = [...(namespace === undefined ? [] : [namespace]), service, generation].join(":")
+      return {
+        wanted: filters.map((filter) => `$share/${group}/${filter}`),
+        // Release 0.1.0 had no namespace.
+        former: namespace === undefined ? filters.map((filter) => `$share/${service}/${filter}`) : []
+      }
+    }
+  }
+}

@@ -18,6 +18,7 @@ export {
 export * as SagaShape from "./definition/SagaShape.ts"
 export type * as SagaStep from "./definition/SagaStep.ts"
 export * as SagaValidation from "./definition/SagaValidation.ts"
+export * as Signal from "./definition/Signal.ts"
 export type { SagaEvent } from "./execution/rules/SagaEvent.ts"
 export { CommitState, Decision, SagaStatus, SagaStepStatus } from "./execution/rules/SagaStatus.ts"
 

@@ -69,6 +69,8 @@ const planOf = (step: SagaStep, path: string): RollbackPlan => {
       const { command, service } = step.compensate
       return [{ path, step: step.name, how: "remote", target: `${service}/${command}` }]
     }
+    case "Wait":
+      return []
     case "Conditional":
       return group({ path, step: step.name, how: "either", plans })
     case "Nested":

@@ -9,7 +9,7 @@
  * an empty saga without a type of its own.
  */
 import type { Struct } from "effect"
-import { Pipeable, Predicate, Schema } from "effect"
+import { type Duration, Pipeable, Predicate, Schema } from "effect"
 import type { Fields } from "./Command.ts"
 import * as RollbackPlan from "./RollbackPlan.ts"
 import type { SagaResponseError } from "./SagaMessage.ts"
@@ -19,7 +19,9 @@ import type * as Types from "./SagaTypes.ts"
 import type { Saga } from "./SagaTypes.ts"
 import { TypeId } from "./SagaTypes.ts"
 import type { LocalOptions, RemoteOptions } from "./StepOptions.ts"
-import { toLocal, toRemote } from "./StepOptions.ts"
+import { toLocal, toMillis, toRemote } from "./StepOptions.ts"
+import type { Until, WaitForOptions } from "./WaitOptions.ts"
+import { toSleep, toWaitFor } from "./WaitOptions.ts"
 
 export type {
   CompensateLocal,
@@ -77,6 +79,7 @@ export type {
   Send,
   SendCompensation
 } from "./StepOptions.ts"
+export type { OnTimeout, PointInTime, Until, WaitForOptions } from "./WaitOptions.ts"
 
 /** A saga of any type, also one that has no steps or is not committed. */
 export type Any = Saga<string, any, any, any, any, Types.State>
@@ -104,7 +107,7 @@ const Proto = {
 export const isSaga = (value: unknown): value is Any => Predicate.hasProperty(value, TypeId)
 
 const fromSteps = (
-  self: Pick<Step.Definition, "name" | "version" | "context">,
+  self: Pick<Step.Definition, "name" | "version" | "context" | "deadline">,
   state: Types.State,
   steps: ReadonlyArray<Step.SagaStep>,
   fingerprint = ""
@@ -113,6 +116,7 @@ const fromSteps = (
     Object.assign(Object.create(Proto), {
       name: self.name,
       ...(self.version !== undefined && { version: self.version }),
+      ...(self.deadline !== undefined && { deadline: self.deadline }),
       context: self.context,
       state,
       steps: Object.freeze(steps),
@@ -148,6 +152,10 @@ const grow = (add: (branch: any) => unknown): any => {
  * `context` has the schemas of the values an execution starts with. `version` makes sagas with the same name and steps
  * differ: set a new one when only the functions have changed, and executions that have begun should keep the old ones.
  *
+ * `deadline` is the time that an execution has from its creation; a number is milliseconds, at most 10 years. An execution that
+ * is not decided by then is rolled back with `SagaDeadlinePassed`. Default: none. A saga that waits without a limit, behind a
+ * request that would have to be compensated, needs one. It may change while executions are alive, which keep the old one.
+ *
  * @example
  * ```ts
  * const PlaceOrder = Saga.make("PlaceOrder", { context: { order: Schema.String, total: Schema.Int } }).pipe(
@@ -159,9 +167,18 @@ const grow = (add: (branch: any) => unknown): any => {
  */
 export const make = <const Name extends string, const Entries extends Fields>(
   name: Name,
-  options: { readonly context: Entries; readonly version?: string }
+  options: { readonly context: Entries; readonly version?: string; readonly deadline?: Duration.Input }
 ): Saga<Name, Struct.Simplify<Schema.Struct.Type<Entries>>, Types.NoResults, never, never, "empty"> =>
-  fromSteps({ ...options, name, context: Schema.Struct(options?.context ?? {}) }, "empty", [])
+  fromSteps(
+    {
+      name,
+      context: Schema.Struct(options?.context ?? {}),
+      ...(options?.version !== undefined && { version: options.version }),
+      ...(options?.deadline !== undefined && { deadline: toMillis(options.deadline) })
+    },
+    "empty",
+    []
+  )
 
 /** Seals a saga and computes its fingerprint. Only a committed saga can run; no step can be added to it. */
 export const commit = <Name extends string, I, Own, E, R>(
@@ -335,3 +352,39 @@ export const parallel = <
     name,
     branches: Object.entries<any>(branches ?? {}).map(([name, add]) => ({ name, steps: grow(add).steps }))
   })
+
+// ---- waits
+
+/**
+ * Adds a step that waits for a signal from outside (`SagaManager.signal`), for a time, or for what comes first. The payload
+ * of the signal is its result. A signal that came before the step waits for it is kept. The step has no effect, so there is
+ * nothing to compensate.
+ *
+ * @example
+ * ```ts
+ * Saga.waitFor("approval", { signal: Approval, timeout: "2 days" })
+ * ```
+ */
+export const waitFor = <I, Own, const Name extends string, A, B = never>(
+  name: Name & Types.Unused<Name, I & Own>,
+  options: WaitForOptions<I & Own, A, B>
+): (<SagaName extends string, E0, R0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
+) => Saga<SagaName, I, Types.Add<Own, Name, A | B>, E0, R0, "open">) => append(toWaitFor(name, (options ?? {}) as any))
+
+/**
+ * Adds a step that ends after a duration, or at a time that the context gives, whatever stops or restarts in between. Its name
+ * is in use, and has no entry in the context. At most 10 years.
+ *
+ * @example
+ * ```ts
+ * Saga.sleep("coolingOff", "3 days")
+ * Saga.sleep("opening", ({ opensAt }) => opensAt)
+ * ```
+ */
+export const sleep = <I, Own, const Name extends string>(
+  name: Name & Types.Unused<Name, I & Own>,
+  until: Until<I & Own>
+): (<SagaName extends string, E0, R0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
+) => Saga<SagaName, I, Types.Add<Own, Name, Types.Reserved>, E0, R0, "open">) => append(toSleep(name, until))

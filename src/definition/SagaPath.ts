@@ -4,6 +4,7 @@
  * branch, `"3/n/0"` in a nested saga. `if<i>` and `b<i>` count from 0.
  */
 import type { Definition, SagaStep } from "./SagaStep.ts"
+import type * as Signal from "./Signal.ts"
 
 /** A step and its path. */
 export interface Located {
@@ -27,6 +28,7 @@ export const sequences = (step: SagaStep, path: string): ReadonlyArray<Sequence>
   switch (step._tag) {
     case "Local":
     case "Remote":
+    case "Wait":
       return []
     case "Conditional":
       return step.alternatives.map(({ condition, steps }, i) => ({
@@ -46,6 +48,23 @@ export const steps = (definition: Definition): ReadonlyArray<Located> =>
 
 /** The step at a path, in constant time. */
 export const at = (definition: Definition, path: string): SagaStep | undefined => index(definition).get(path)
+
+/** The signals that a saga waits for, nested sagas included, by their names, in the order of definition. */
+export const signals = (definition: Definition): ReadonlyMap<string, Signal.Any> => {
+  const known = signalsOf.get(definition)
+  if (known !== undefined) return known
+  const found = new Map<string, Signal.Any>()
+  for (const step of index(definition).values()) {
+    if (step._tag === "Wait" && step.signal !== undefined) found.set(step.signal.name, step.signal)
+  }
+  signalsOf.set(definition, found)
+  return found
+}
+
+const signalsOf = new WeakMap<Definition, ReadonlyMap<string, Signal.Any>>()
+
+/** The names of these signals: the head of an execution has them. */
+export const signalNames = (definition: Definition): ReadonlyArray<string> => [...signals(definition).keys()]
 
 /** An index costs a walk over all steps, so each definition keeps its own. */
 const indexes = new WeakMap<Definition, ReadonlyMap<string, SagaStep>>()

@@ -57,6 +57,21 @@ export const RemoteShape = Schema.Struct({
 
 export type RemoteShape = typeof RemoteShape.Type
 
+/** A wait or a sleep. Times are milliseconds; those that the context gives are `until: true`. */
+export const WaitShape = Schema.Struct({
+  type: Schema.Literal("wait"),
+  ...at,
+  /** The name of the signal; null: a sleep. */
+  signal: Schema.NullOr(Schema.String),
+  key: Schema.Boolean,
+  timeout: Schema.NullOr(Schema.Finite),
+  until: Schema.Boolean,
+  onTimeout: Schema.Boolean,
+  success: Schema.Json
+})
+
+export type WaitShape = typeof WaitShape.Type
+
 /** A conditional step, with its alternatives in the order in which their conditions are tried. */
 export interface ConditionalShape {
   readonly type: "conditional"
@@ -84,7 +99,7 @@ export interface ParallelShape {
   readonly branches: ReadonlyArray<{ readonly name: string; readonly steps: ReadonlyArray<StepShape> }>
 }
 
-export type StepShape = LocalShape | RemoteShape | ConditionalShape | NestedShape | ParallelShape
+export type StepShape = LocalShape | RemoteShape | ConditionalShape | NestedShape | ParallelShape | WaitShape
 
 const steps = Schema.Array(Schema.suspend((): Schema.Codec<StepShape> => StepShape))
 
@@ -114,12 +129,15 @@ export const StepShape: Schema.Codec<StepShape> = Schema.Union([
   RemoteShape,
   ConditionalShape,
   NestedShape,
-  ParallelShape
+  ParallelShape,
+  WaitShape
 ])
 
 export const SagaShape = Schema.Struct({
   saga: Schema.String,
   version: Schema.NullOr(Schema.String),
+  /** Milliseconds from the creation of an execution to the end of its time. */
+  deadline: Schema.NullOr(Schema.Finite),
   /** Empty until the saga is committed. */
   fingerprint: Schema.String,
   committed: Schema.Boolean,
@@ -151,6 +169,8 @@ const identity = (step: StepShape): unknown => {
     }
     case "nested":
       return { type, name, path, fingerprint: step.fingerprint }
+    case "wait":
+      return { type, name, path, signal: step.signal }
     case "parallel": {
       const branches = step.branches.map((branch) => ({ name: branch.name, steps: branch.steps.map(identity) }))
       return { type, name, path, branches }
@@ -163,6 +183,7 @@ type WriteSchema = (schema: Codec<any>) => Schema.Json
 const write = (definition: Step.Definition, schema: WriteSchema): SagaShape => ({
   saga: definition.name,
   version: definition.version ?? null,
+  deadline: definition.deadline ?? null,
   fingerprint: definition.fingerprint,
   committed: definition.state === "committed",
   context: schema(definition.context),
@@ -222,6 +243,18 @@ const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): Step
         version: step.saga.version ?? null,
         fingerprint: step.saga.fingerprint,
         steps: inner.flat()
+      }
+    case "Wait":
+      return {
+        type: "wait",
+        name,
+        path,
+        signal: step.signal?.name ?? null,
+        key: step.key !== undefined,
+        timeout: step.timeout ?? null,
+        until: step.until !== undefined,
+        onTimeout: step.onTimeout !== undefined,
+        success: schema(step.success)
       }
     case "Parallel":
       return {

@@ -4,9 +4,10 @@
  */
 import { type Effect, Schema } from "effect"
 import type * as Command from "./Command.ts"
+import type * as Signal from "./Signal.ts"
 
 /** A step of any kind. */
-export type SagaStep = Local | Remote | Conditional | Nested | Parallel
+export type SagaStep = Local | Remote | Conditional | Nested | Parallel | Wait
 
 /** Capped exponential backoff, in milliseconds: `initial`, `initial * factor`, … up to `max`. */
 export interface Backoff {
@@ -121,10 +122,30 @@ export interface Parallel {
   readonly branches: ReadonlyArray<{ readonly name: string; readonly steps: ReadonlyArray<SagaStep> }>
 }
 
+/** A step without an effect: it ends with a signal, or with a time. */
+export interface Wait {
+  readonly _tag: "Wait"
+  readonly name: string
+  /** Absent: a sleep, which only time ends. */
+  readonly signal?: Signal.Any
+  /** Only a signal with this key ends the wait; absent: one without a key. */
+  readonly key?: (context: any) => string
+  /** The schema of the result: the payload of the signal, or the value of `onTimeout`. */
+  readonly success: Command.Codec<any>
+  /** Milliseconds from the start of the step to its deadline. */
+  readonly timeout?: number
+  /** The deadline, in milliseconds since the epoch. It and `timeout` exclude each other. */
+  readonly until?: (context: any) => number
+  /** The result at the deadline. Absent: a wait for a signal fails then. */
+  readonly onTimeout?: { readonly success: Command.Codec<any>; readonly value: (context: any) => any }
+}
+
 /** A saga without its types, as the rules see it. Every `Saga` is one. */
 export interface Definition {
   readonly name: string
   readonly version?: string
+  /** Milliseconds from the creation of an execution to the end of its time (see `Saga.make`). */
+  readonly deadline?: number
   readonly state: "empty" | "open" | "committed"
   readonly context: Command.Codec<any>
   readonly steps: ReadonlyArray<SagaStep>

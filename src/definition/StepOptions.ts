@@ -52,7 +52,7 @@ export interface RetryOn<Tag extends string> extends Retry {
 /** Times are stored as whole milliseconds, rounded up. */
 const wholeMillis = (duration: Duration.Duration): number => Math.ceil(Duration.toMillis(duration))
 
-const toMillis = (input: Duration.Input): number =>
+export const toMillis = (input: Duration.Input): number =>
   typeof input === "number"
     ? Math.ceil(input)
     : Option.match(Duration.fromInput(input), { onNone: () => Number.NaN, onSome: wholeMillis })

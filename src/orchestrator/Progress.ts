@@ -10,6 +10,7 @@ import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import { evolve } from "../execution/rules/SagaEvolution.ts"
 import { type Arrival, judge, type Policy } from "../execution/rules/SagaInput.ts"
 import type { SagaState } from "../execution/rules/SagaState.ts"
+import { stepAt } from "../execution/rules/StepTree.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint } from "../ports/SagaExecutionRepository.ts"
 import * as Inbox from "./Inbox.ts"
@@ -104,6 +105,10 @@ export interface Observer {
   readonly policy: Policy
 }
 
+/** A wait that time has ended is decided anew: a signal may have come meanwhile (SPEC C16). */
+const endsWait = (facts: ReadonlyArray<SagaEvent>, { root }: SagaState): boolean =>
+  facts.some((fact) => "path" in fact && stepAt(root, fact.path)?.step.kind === "wait")
+
 /** The other instance, where instances have no names. */
 export const unnamed = ""
 
@@ -125,6 +130,7 @@ export const reconcile = (self: Progress, newer: Takeover.TakenUp, now: number, 
   const standing = new Set<Inbox.Judged>()
   self.gains = self.gains.filter(({ facts, judged }) => {
     if (judged !== undefined && Result.isFailure(judged.refused)) return false
+    if (judged === undefined && endsWait(facts, state)) return false
     const next = judged === undefined ? facts.reduce(evolve, state) : withAll(facts, state)
     if (next === undefined || next === state) return false
     state = next

@@ -16,11 +16,13 @@ import {
   SagaRollbackExecution,
   SagaStepNotParked
 } from "../execution/rules/SagaInput.ts"
+import { SagaSignalConflict, SagaSignalRefused, SagaSignalsFull } from "../execution/rules/SignalInput.ts"
 import {
   SagaCancelled,
   SagaContextDecodeError,
   SagaContextEncodeError,
   SagaContextTooLarge,
+  SagaDeadlinePassed,
   SagaFailedCommitCallback,
   SagaFailedExecutionStep,
   SagaRejected,
@@ -67,6 +69,7 @@ export {
   SagaContextDecodeError,
   SagaContextEncodeError,
   SagaContextTooLarge,
+  SagaDeadlinePassed,
   SagaDecodeError,
   SagaDefinitionDrift,
   SagaExecutionAlreadyExecuted,
@@ -93,6 +96,9 @@ export {
   SagaResponseError,
   SagaResponseUnaddressed,
   SagaRollbackExecution,
+  SagaSignalConflict,
+  SagaSignalRefused,
+  SagaSignalsFull,
   SagaStartConflict,
   SagaStepInterrupted,
   SagaStepNotParked,

@@ -2,6 +2,7 @@
  * A saga as a Mermaid flowchart. Solid arrows lead forward. A dotted arrow is a compensation: it leaves the step that is
  * compensated, and leads to the step that is compensated next. Steps without a compensation are passed over.
  */
+import { Duration } from "effect"
 import * as SagaShape from "../definition/SagaShape.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 
@@ -54,6 +55,15 @@ const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
       paper.nodes.push(`${id}["${name}${step.execute === null ? "" : `<br/>${shown(step.execute)}`}"]`)
       connect(before.ahead, id, paper)
       return { ahead: [{ from: id }], rollback: compensate(id, step.compensate, rollback, paper) }
+    case "wait": {
+      const what = [name, ...(step.signal === null ? [] : [`signal ${shown(step.signal)}`]), ...timeOf(step)].join(
+        "<br/>"
+      )
+      // A flag is something that comes from outside.
+      paper.nodes.push(step.signal === null ? `${id}("${what}")` : `${id}>"${what}"]`)
+      connect(before.ahead, id, paper)
+      return { ahead: [{ from: id }], rollback }
+    }
     case "conditional": {
       paper.nodes.push(`${id}{"${name}"}`)
       connect(before.ahead, id, paper)
@@ -84,6 +94,13 @@ const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
       return { ahead: [{ from: `${id}_all` }], rollback: end.rollback }
     }
   }
+}
+
+const timeOf = ({ onTimeout, signal, timeout, until }: SagaShape.WaitShape): ReadonlyArray<string> => {
+  if (timeout === null && !until) return []
+  const time = timeout === null ? "a time of the context" : Duration.format(Duration.millis(timeout))
+  if (signal === null) return [timeout === null ? `until ${time}` : time]
+  return [`or ${time}${onTimeout ? "" : ", then it fails"}`]
 }
 
 const together = (all: ReadonlyArray<Ends>): Ends => ({

@@ -104,7 +104,12 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
         return `${step} begins${given(event.context)}`
       case "ParallelStarted":
         return `${step} begins: ${event.branches.map(({ name }) => name).join(", ")} at the same time`
+      case "WaitStarted":
+        return `${step} ${waitsFor(event)}${values && event.key !== undefined ? given(event.key) : ""}`
+      case "SignalReceived":
+        return `the signal ${event.signal} has come${event.actor === undefined ? "" : ` from ${oneLine(event.actor)}`}${given(event.content)}`
       case "StepSucceeded":
+        if (event.timedOut === true) return `${step} goes on without a signal${given(event.result)}`
         return `${step} succeeded${event.recovered === true ? " in spite of an error" : ""}${given(event.result)}`
       case "StepFailed":
         return `${step} failed: ${why(event.failure)}${effects[event.effect]}`
@@ -150,6 +155,7 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
       case "ActionRefused":
         return `an input was refused: ${tagOf(event.why) ?? String(event.why)}`
       case "ActionApplied":
+      case "DeadlineSet":
       case "ExecutionStarted":
       case "AutocommitChanged":
       case "TransactionSettled":
@@ -159,6 +165,11 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
         return undefined
     }
   }
+}
+
+const waitsFor = ({ deadline, signal }: Of<"WaitStarted">): string => {
+  const until = deadline === undefined ? "" : ` until ${new Date(deadline).toISOString()}`
+  return signal === undefined ? `sleeps${until}` : `waits for the signal ${signal}${until}`
 }
 
 const effects = { none: "", exists: "; its effect stands", unknown: "; whether it had an effect is not known" } as const
@@ -177,6 +188,8 @@ const reasonOf = (failure: SagaFailure): string => {
       return `a value broke a rule (${failure.rule})`
     case "StepInterrupted":
       return "a crash left it half done"
+    case "DeadlinePassed":
+      return "nothing was decided at the deadline"
     case "CommitFailed":
       return "the commit failed"
     case "Cancelled":
@@ -219,6 +232,9 @@ const unfinished = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<string> => 
     switch (event._tag) {
       case "StepStarted":
         open.set(event.path, `${nameOf(event.path)} is running`)
+        break
+      case "WaitStarted":
+        open.set(event.path, `${nameOf(event.path)} ${waitsFor(event)}`)
         break
       case "RequestSent":
       case "ProbeSent":

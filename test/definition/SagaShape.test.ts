@@ -39,6 +39,7 @@ describe("SagaShape", () => {
     assert.deepStrictEqual(head, {
       saga: "PlaceOrder",
       version: null,
+      deadline: null,
       fingerprint: PlaceOrder.fingerprint,
       committed: true
     })

@@ -4,6 +4,7 @@ import * as Rollback from "./RollbackEvolution.ts"
 import * as Context from "./SagaContext.ts"
 import type { EffectKnowledge, Of } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
+import * as SagaSignals from "./SagaSignals.ts"
 import { isOpen, type SagaState } from "./SagaState.ts"
 import type { SagaStepStatus } from "./SagaStatus.ts"
 import {
@@ -11,6 +12,7 @@ import {
   atStep,
   type Frame,
   isRunning,
+  isWaiting,
   none,
   push,
   type Sent,
@@ -30,14 +32,23 @@ const isNext = (outer: Frame, path: string): boolean =>
 
 const admitsReply = (step: StepState): boolean => step.status === "paused-by-on-execute" && step.kind === "remote"
 
-const admitsResult = isRunning
+const admitsResult = (self: SagaState, step: StepState, event: Of<"StepSucceeded">): boolean =>
+  step.kind === "wait" ? admitsEnd(self, step, event) : isRunning(step)
+
+/** A wait ends with the signal that is there for it, and with time only if none is. On the way back it is over anyway. */
+const admitsEnd = (self: SagaState, step: StepState, { signal, timedOut }: Of<"StepSucceeded">): boolean =>
+  isWaiting(step) &&
+  self.direction === "forward" &&
+  SagaSignals.taken(self.signals).get(step.path)?.id === signal &&
+  (signal !== undefined || timedOut === true || step.signal === undefined)
 
 /** During a rollback too: the step of another branch may still run. */
 const admitsFailure = (self: SagaState): boolean =>
   isOpen(self) && (self.direction === "backward" || self.commitState === "none")
 
-const admitsFailureOf = (step: StepState): boolean =>
+const admitsFailureOf = (self: SagaState, step: StepState, failure: SagaFailure): boolean =>
   step.failure === undefined &&
+  !(failure._tag === "StepTimedOut" && SagaSignals.taken(self.signals).has(step.path)) &&
   (isRunning(step) || step.status === "paused-by-on-execute" || step.status === "errored-by-on-execute")
 
 // ---- changes ---------------------------------------------------------------------------------------------------
@@ -53,6 +64,7 @@ interface Known {
   readonly deadline?: number | undefined
   readonly request?: Sent
   readonly choice?: number | null
+  readonly signal?: string | undefined
   readonly failure?: SagaFailure
 }
 
@@ -99,8 +111,18 @@ const started = (
   compensation: undefined,
   parked: undefined,
   choice: known.choice,
+  signal: known.signal,
   inner
 })
+
+/** Signals that have come before are taken by the next facts. */
+export const waitStarted = (self: SagaState, event: Of<"WaitStarted">): SagaState => {
+  const { at, deadline, key, path, signal } = event
+  const next = start(self, event, "wait", "paused-by-on-execute", { deadline, signal })
+  return next === self || signal === undefined
+    ? next
+    : { ...next, signals: SagaSignals.begin(next.signals, { path, signal, key, startedAt: at }) }
+}
 
 export const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState => {
   const root = atStep(self.root, event.path, (step) =>
@@ -125,12 +147,12 @@ export const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState 
 export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaState => {
   const root = atFrame(self.root, event.path, (outer) => {
     const step = outer.current
-    if (step === undefined || step.path !== event.path || !admitsResult(step)) return outer
+    if (step === undefined || step.path !== event.path || !admitsResult(self, step, event)) return outer
     const finished: StepState = {
       ...step,
       status: "finished",
       result: event.result,
-      effect: event.recovered === true ? "none" : "exists",
+      effect: event.recovered === true || step.kind === "wait" ? "none" : "exists",
       relatedServices:
         event.relatedServices === undefined ? step.relatedServices : union(step.relatedServices, event.relatedServices)
     }
@@ -138,7 +160,9 @@ export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaStat
     if (self.direction === "backward") return { ...outer, current: finished }
     return { ...outer, current: undefined, done: push(finished, outer.done), context: extended(outer, finished) }
   })
-  const next = withRoot(self, root)
+  const moved = withRoot(self, root)
+  const isAwaited = moved !== self && self.signals.waits.some(({ path }) => path === event.path)
+  const next = isAwaited ? { ...moved, signals: SagaSignals.end(self.signals, event.path, event.signal) } : moved
   return event.relatedServices === undefined ? next : enrol(next, self, event.relatedServices, 0, event.at)
 }
 
@@ -148,6 +172,10 @@ const extended = (outer: Frame, step: StepState): Context.SagaContext => {
     case "local":
     case "remote":
       return Context.append(outer.context, step.path, step.name, step.result)
+    case "wait":
+      return step.signal === undefined
+        ? outer.context
+        : Context.append(outer.context, step.path, step.name, step.result)
     case "conditional":
       return Context.append(step.inner[0]?.context ?? outer.context, step.path, step.name, step.choice ?? null)
     case "nested":
@@ -165,7 +193,7 @@ export const failed = (self: SagaState, event: Of<"StepFailed">): SagaState => {
   const root = atFrame(self.root, event.path, (outer) => {
     const step = outer.current
     if (step?.path === event.path) {
-      if (!admitsFailureOf(step)) return outer
+      if (!admitsFailureOf(self, step, event.failure)) return outer
       const current: StepState = { ...step, status: event.status, effect: event.effect, failure: event.failure }
       return event.effect === "none" && current.inner.length === 0
         ? { ...outer, current: undefined, rolledBack: push(current, outer.rolledBack) }

@@ -1,5 +1,5 @@
 /** The work that a decision asks for, as data. A step and its state stand beside the path, so that performing looks nothing up. */
-import type { Conditional, Local, Nested, Remote, RemoteCompensation } from "../../definition/SagaStep.ts"
+import type { Conditional, Local, Nested, Remote, RemoteCompensation, Wait } from "../../definition/SagaStep.ts"
 import type { SagaContext } from "./SagaContext.ts"
 import type { Sent, StepState } from "./StepTree.ts"
 
@@ -27,6 +27,10 @@ export type Instruction =
   | { readonly _tag: "BuildRequest"; readonly path: string; readonly step: Remote; readonly context: SagaContext }
   | { readonly _tag: "Choose"; readonly path: string; readonly step: Conditional; readonly context: SagaContext }
   | { readonly _tag: "MapContext"; readonly path: string; readonly step: Nested; readonly context: SagaContext }
+  /** Makes the key and the deadline of a wait. */
+  | { readonly _tag: "BuildWait"; readonly path: string; readonly step: Wait; readonly context: SagaContext }
+  /** The time of a wait is over: makes the result that it has then. Its facts are not kept where a signal has come meanwhile. */
+  | { readonly _tag: "TimeOut"; readonly path: string; readonly step: Wait; readonly context: SagaContext }
   | {
       readonly _tag: "HandleReply"
       readonly path: string

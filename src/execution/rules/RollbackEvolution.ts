@@ -7,6 +7,7 @@ import type { Json } from "../../wire/JsonLimits.ts"
 import { enrol } from "./EnrolmentEvolution.ts"
 import type { Of } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
+import * as SagaSignals from "./SagaSignals.ts"
 import type { SagaState } from "./SagaState.ts"
 import type { SagaStepStatus } from "./SagaStatus.ts"
 import {
@@ -72,6 +73,7 @@ export const start = (self: SagaState, failure: SagaFailure, at: number): SagaSt
     decision: "reject",
     status: "running",
     failure: self.failure ?? failure,
+    signals: SagaSignals.close(self.signals),
     commitState: tells ? "rejecting" : "none",
     phase: tells && self.enrolled.length > 0 ? TwoPhaseCommit.begin("reject", self.enrolled, at) : undefined
   }

@@ -3,16 +3,18 @@
  * instructions for the loop. The rules are pure: after a crash or a conflict the same question gives the same answer.
  */
 import * as SagaPath from "../../definition/SagaPath.ts"
-import type { Definition, Local, Parallel, Remote, Retry, SagaStep } from "../../definition/SagaStep.ts"
+import type { Definition, Local, Parallel, Remote, Retry, SagaStep, Wait } from "../../definition/SagaStep.ts"
 import { messageId } from "../../wire/Envelope.ts"
+import { maxContextSize } from "../../wire/JsonLimits.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import type { Instruction } from "./Instruction.ts"
 import type { Moment } from "./Moment.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
-import type { SagaContext } from "./SagaContext.ts"
+import { type SagaContext, sizeWith } from "./SagaContext.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
+import * as SagaSignals from "./SagaSignals.ts"
 import { isSettled, type SagaState } from "./SagaState.ts"
 import { type Frame, isRolledBack, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
@@ -64,7 +66,7 @@ const beginLocal = (self: SagaState, { definition, now }: Moment): Advanced | un
   const { current, next, prefix } = self.root
   const step = definition.steps[next]
   if (step?._tag !== "Local" || current !== undefined || self.direction === "backward") return undefined
-  if (self.setAside !== undefined) return undefined
+  if (self.setAside !== undefined || self.deadline !== undefined) return undefined
   const path = prefix + next
   const state = evolve(self, stepStarted(step, path, now))
   if (state === self) return undefined
@@ -77,6 +79,23 @@ const stepStarted = ({ name, policies: { timeout } }: Local, path: string, at: n
   timeout === undefined
     ? { _tag: "StepStarted", path, name, at }
     : { _tag: "StepStarted", path, name, at, deadline: Math.ceil(at + timeout) }
+
+/** The key and the deadline of a wait are known from its step, or a callback has made them. */
+export const waitStarted = (
+  { name, signal, timeout }: Wait,
+  path: string,
+  at: number,
+  key?: string,
+  deadline = timeout === undefined ? undefined : at + timeout
+): SagaEvent => ({
+  _tag: "WaitStarted",
+  path,
+  name,
+  ...(signal !== undefined && { signal: signal.name }),
+  ...(key !== undefined && { key }),
+  ...(deadline !== undefined && { deadline: Math.ceil(deadline) }),
+  at
+})
 
 const none: ReadonlyArray<never> = []
 
@@ -93,6 +112,8 @@ class Decider implements Decision {
   asking: "Reserve" | "Commit" | "Reject" | undefined
   wakeAt = Number.POSITIVE_INFINITY
 
+  /** What open waits take. */
+  private taken: ReadonlyMap<string, SagaSignals.Received> | undefined
   private readonly self: SagaState
   private readonly definition: Definition
   private readonly now: number
@@ -111,6 +132,7 @@ class Decider implements Decision {
     const { root, status } = this.self
     if (status === "created") return
     if (this.self.direction === "backward") return this.rollBack()
+    if (this.isLate()) return
     if (status !== "finished" && this.self.commitState === "none") {
       const complete = this.forward(root, this.definition.steps)
       // The first failure starts the rollback: no other branch begins a step in the same moment.
@@ -119,6 +141,18 @@ class Decider implements Decision {
       if (!complete) return
     }
     this.end()
+  }
+
+  /** Whether the time of the execution is over and nothing is decided: then the rollback begins. */
+  private isLate(): boolean {
+    const { deadline, decision } = this.self
+    if (deadline === undefined || decision !== null) return false
+    if (deadline > this.now) {
+      this.wake(deadline)
+      return false
+    }
+    this.facts.push({ _tag: "RollbackStarted", failure: { _tag: "DeadlinePassed", deadline }, at: this.now })
+    return true
   }
 
   private end(): void {
@@ -207,6 +241,10 @@ class Decider implements Decision {
       case "Nested":
         this.instructions.push({ _tag: "MapContext", path, step, context })
         return
+      case "Wait":
+        if (step.until === undefined && step.key === undefined) this.facts.push(waitStarted(step, path, at))
+        else this.instructions.push({ _tag: "BuildWait", path, step, context })
+        return
       case "Parallel":
         this.facts.push({ _tag: "ParallelStarted", path, name, branches: step.branches.map(sizeOf), at })
     }
@@ -220,6 +258,8 @@ class Decider implements Decision {
         return
       case "Remote":
         return this.awaitReply(state, step, context)
+      case "Wait":
+        return this.wait(state, step, context)
       case "Conditional":
       case "Nested":
       case "Parallel": {
@@ -230,6 +270,21 @@ class Decider implements Decision {
         })
         if (complete) this.facts.push({ _tag: "StepSucceeded", path, at: this.now })
       }
+    }
+  }
+
+  /** Time ends a wait only if no signal is there for it. */
+  private wait({ deadline, path }: StepState, step: Wait, context: SagaContext): void {
+    const at = this.now
+    this.taken ??= SagaSignals.taken(this.self.signals)
+    const signal = this.taken.get(path)
+    if (signal !== undefined) {
+      this.facts.push(tookSignal(signal, path, step, context, at))
+    } else if (deadline !== undefined && deadline > at) this.wake(deadline)
+    else if (deadline !== undefined) {
+      if (step.signal === undefined) this.facts.push({ _tag: "StepSucceeded", path, at })
+      else if (step.onTimeout !== undefined) this.instructions.push({ _tag: "TimeOut", path, step, context })
+      else this.failed(path, "none", { _tag: "StepTimedOut", path, step: step.name, deadline })
     }
   }
 
@@ -278,6 +333,8 @@ class Decider implements Decision {
 
   private compensateStep(state: StepState, step: SagaStep, context: SagaContext, entered: boolean): void {
     switch (step._tag) {
+      case "Wait":
+        return this.compensated(state.path)
       case "Local":
         return this.compensateLocal(state, step, context)
       case "Remote":
@@ -377,6 +434,23 @@ class Decider implements Decision {
     if (last > now) this.wake(last)
     return last <= now
   }
+}
+
+/** A payload that the context has no room for fails the wait. */
+const tookSignal = (
+  { content, id }: SagaSignals.Received,
+  path: string,
+  { name }: Wait,
+  context: SagaContext,
+  at: number
+): SagaEvent => {
+  const size = content === undefined ? 0 : sizeWith(context, name, content)
+  if (size > maxContextSize) {
+    const issue = `the context would have ${size} of ${maxContextSize} bytes`
+    const failure = { _tag: "StepValueRejected" as const, path, step: name, rule: "context-size" as const, issue }
+    return { _tag: "StepFailed", path, status: "errored-on-execute", effect: "none", failure, at }
+  }
+  return { _tag: "StepSucceeded", path, ...(content !== undefined && { result: content }), signal: id, at }
 }
 
 /** How often a decision is sent before its service counts as stalled (SPEC C8). */

@@ -42,6 +42,9 @@ export const SagaEvent = Schema.Union([
     at
   }),
 
+  /** The end of the time that the execution has. It is a fact of its own, so that no process overlooks it. */
+  Schema.TaggedStruct("DeadlineSet", { deadline: Schema.Int, at }),
+
   /** A resume asks for the other way of ending. */
   Schema.TaggedStruct("AutocommitChanged", { autocommit: Schema.Boolean, at }),
 
@@ -64,6 +67,22 @@ export const SagaEvent = Schema.Union([
     ...step,
     branches: Schema.Array(Schema.Struct({ name: Schema.String, steps: Schema.Int }))
   }),
+  /** Without `signal` it is a sleep; without `deadline` only a signal ends it. */
+  Schema.TaggedStruct("WaitStarted", {
+    ...step,
+    signal: Schema.optionalKey(Schema.String),
+    key: Schema.optionalKey(Schema.String),
+    deadline: Schema.optionalKey(Schema.Int)
+  }),
+  /** Stored whether a step waits for it yet or not. `id`: the same signal again is no second one. */
+  Schema.TaggedStruct("SignalReceived", {
+    signal: Schema.String,
+    key: Schema.optionalKey(Schema.String),
+    id: Schema.String,
+    content: Schema.optionalKey(Json),
+    actor: Schema.optionalKey(Schema.String),
+    at
+  }),
   Schema.TaggedStruct("ReplyReceived", {
     ...path,
     status: ReplyStatus,
@@ -76,6 +95,10 @@ export const SagaEvent = Schema.Union([
     result: Schema.optionalKey(Json),
     /** `onError` made the result: the other side has no effect, so there is nothing to compensate. */
     recovered: Schema.optionalKey(Schema.Literal(true)),
+    /** The id of the signal that ended a wait. */
+    signal: Schema.optionalKey(Schema.String),
+    /** No signal came in time: `onTimeout` made the result. */
+    timedOut: Schema.optionalKey(Schema.Literal(true)),
     relatedServices: Schema.optionalKey(Schema.Array(Name))
   }),
   Schema.TaggedStruct("StepFailed", {
@@ -85,7 +108,7 @@ export const SagaEvent = Schema.Union([
     failure: SagaFailure,
     /** For a step that never started: its kind and name are not known from an earlier event. */
     name: Schema.optionalKey(Schema.String),
-    kind: Schema.optionalKey(Schema.Literals(["local", "remote", "conditional", "nested", "parallel"]))
+    kind: Schema.optionalKey(Schema.Literals(["local", "remote", "conditional", "nested", "parallel", "wait"]))
   }),
 
   // Backward.

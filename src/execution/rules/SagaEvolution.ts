@@ -8,6 +8,7 @@ import * as Forward from "./ForwardEvolution.ts"
 import * as Rollback from "./RollbackEvolution.ts"
 import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
+import * as SagaSignals from "./SagaSignals.ts"
 import { isComplete, isOpen, isSettled, type SagaState, whole } from "./SagaState.ts"
 import { frame, isRolledBack, push } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
@@ -41,6 +42,8 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return admitsExecutionStart(self)
         ? { ...self, status: "running", start: event, autocommit: event.autocommit }
         : self
+    case "DeadlineSet":
+      return admitsDeadline(self) ? { ...self, deadline: event.deadline } : self
     case "AutocommitChanged":
       return admitsAutocommit(self, event) ? { ...self, autocommit: event.autocommit } : self
     case "ActionApplied":
@@ -74,6 +77,12 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return Forward.start(self, event, "parallel", "running-on-execute", {}, (outer) =>
         event.branches.map((branch, i) => frame(`${event.path}/b${i}/`, outer.context, branch.steps))
       )
+    case "WaitStarted":
+      return Forward.waitStarted(self, event)
+    case "SignalReceived": {
+      const signals = admitsSignal(self) ? SagaSignals.receive(self.signals, event) : self.signals
+      return signals === self.signals ? self : { ...self, signals }
+    }
     case "ReplyReceived":
       return self.direction === "backward" ? Rollback.replied(self, event) : Forward.replied(self, event)
     case "StepSucceeded":
@@ -156,6 +165,11 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
 // Of the whole execution. The predicates of single steps stand in `ForwardEvolution` and `RollbackEvolution`.
 
 const admitsExecutionStart = (self: SagaState): boolean => self.status === "created"
+
+const admitsDeadline = (self: SagaState): boolean => self.status === "created" && self.deadline === undefined
+
+/** Nothing that has ended or turned back takes a signal (SPEC C16). */
+const admitsSignal = (self: SagaState): boolean => self.direction === "forward" && self.status !== "finished"
 
 const admitsAutocommit = (self: SagaState, { autocommit }: Of<"AutocommitChanged">): boolean =>
   isOpen(self) && self.commitState === "none" && self.autocommit !== autocommit

@@ -29,6 +29,8 @@ export const SagaFailure = Schema.Union([
   }),
   /** The process stopped in the middle of a step that must not be run again. */
   Schema.TaggedStruct("StepInterrupted", at),
+  /** Nothing was decided before the deadline of the execution. */
+  Schema.TaggedStruct("DeadlinePassed", { deadline: Schema.Int }),
   Schema.TaggedStruct("CommitFailed", { reason: Schema.String }),
   Schema.TaggedStruct("Cancelled", by),
   Schema.TaggedStruct("Rejected", by)

@@ -16,6 +16,7 @@ import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
 import { type SagaState, whole } from "./SagaState.ts"
 import { SagaStatus } from "./SagaStatus.ts"
+import * as SignalInput from "./SignalInput.ts"
 import { collect, isUnanswered, notDone, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
@@ -129,6 +130,7 @@ export interface Refusals {
   readonly Rollback: SagaRollbackExecution
   readonly RetryParked: SagaStepNotParked
   readonly ResolveParked: SagaStepNotParked
+  readonly Signal: SignalInput.SignalRefusal
   readonly Look: never
 }
 
@@ -155,6 +157,14 @@ export const SagaInput = Schema.Union([
   Schema.TaggedStruct("Rollback", {}),
   Schema.TaggedStruct("RetryParked", { path: Schema.String, actor: Schema.String, reason: text }),
   Schema.TaggedStruct("ResolveParked", { path: Schema.String, actor: Schema.String, reason: Schema.String }),
+  /** `signal` is its name. `id`: the same signal again brings nothing. */
+  Schema.TaggedStruct("Signal", {
+    signal: Schema.String,
+    key: text,
+    id: Schema.String,
+    content: Schema.optionalKey(Json),
+    actor: text
+  }),
   /** Brings nothing: its sender wants the execution as it is stored. */
   Schema.TaggedStruct("Look", {})
 ])
@@ -205,6 +215,8 @@ export const judge = (self: SagaState, input: SagaInput, moment: Arrival): Verdi
       return retryParked(self, input.path, input, moment)
     case "ResolveParked":
       return resolveParked(self, input.path, input, moment)
+    case "Signal":
+      return SignalInput.signal(self, input, moment)
   }
 }
 

@@ -6,6 +6,7 @@
 import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
+import * as SagaSignals from "./SagaSignals.ts"
 import type { CommitState, Decision, SagaStatus } from "./SagaStatus.ts"
 import { collect, type Frame, frame, push, type Stack, started } from "./StepTree.ts"
 import type * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
@@ -36,6 +37,9 @@ export interface SagaState {
    */
   readonly setAside: "parked" | "retried" | undefined
   readonly alreadyRollback: boolean
+  readonly signals: SagaSignals.SagaSignals
+  /** When the execution is rolled back if nothing is decided by then. */
+  readonly deadline: number | undefined
   /** The greatest `notAfter` of an execute message: that of everything sent later. */
   readonly notAfter: number
   readonly updatedAt: number
@@ -67,6 +71,8 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   reopened: [],
   setAside: undefined,
   alreadyRollback: false,
+  signals: SagaSignals.nothing,
+  deadline: undefined,
   notAfter: 0,
   updatedAt: event.at,
   revision: 0,

@@ -11,7 +11,7 @@ import type { EffectKnowledge } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import type { SagaStepStatus } from "./SagaStatus.ts"
 
-export type StepKind = "local" | "remote" | "conditional" | "nested" | "parallel"
+export type StepKind = "local" | "remote" | "conditional" | "nested" | "parallel" | "wait"
 
 /** An immutable stack; `head` is the latest. */
 export interface Stack<A> {
@@ -63,6 +63,8 @@ export interface StepState {
   readonly compensation: StepCompensation | undefined
   readonly parked: { readonly reason: string; readonly at: number } | undefined
   readonly choice: number | null | undefined
+  /** The name of the signal that a wait is for; undefined: a sleep, or no wait. */
+  readonly signal: string | undefined
   readonly inner: ReadonlyArray<Frame>
 }
 
@@ -93,6 +95,9 @@ export const frame = (prefix: string, context: SagaContext, length: number | und
 /** A callback of the step runs: its `execute`, or one of its reply. */
 export const isRunning = (step: StepState): boolean =>
   step.status === "running-on-execute" || step.status === "running-on-success" || step.status === "running-on-error"
+
+/** The step waits for a signal or for a time. */
+export const isWaiting = (step: StepState): boolean => step.kind === "wait" && step.status === "paused-by-on-execute"
 
 /** The request of the step is out and no reply was seen: the step still waits, or its deadline has passed. */
 export const isUnanswered = (step: StepState): boolean =>

@@ -80,6 +80,7 @@ const codecsOf = (definition: Definition): ReadonlyMap<string, Definition["conte
   const codecs = new Map([["", definition.context]])
   for (const { path, step } of SagaPath.steps(definition)) {
     if (step._tag === "Local" || step._tag === "Remote") codecs.set(path, step.success)
+    else if (step._tag === "Wait" && step.signal !== undefined) codecs.set(path, step.success)
     else if (step._tag === "Nested") codecs.set(`${path}/n/`, step.saga.context)
   }
   return codecs

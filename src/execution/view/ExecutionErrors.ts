@@ -156,6 +156,18 @@ export class SagaCancelled extends Schema.TaggedError<SagaCancelled>()("SagaCanc
   }
 }
 
+/**
+ * Nothing was decided at the deadline of the execution (milliseconds since the epoch), and it is rolled back. Give the saga a
+ * longer `deadline` if it may take longer.
+ */
+export class SagaDeadlinePassed extends Schema.TaggedError<SagaDeadlinePassed>()("SagaDeadlinePassed", {
+  deadline: Schema.Int
+}) {
+  override get message(): string {
+    return line`The execution was not decided at its deadline ${new Date(this.deadline).toISOString()}`
+  }
+}
+
 /** The execution was rolled back or rejected by hand (`reject`, `rollback`). A new execution can be started. */
 export class SagaRejected extends Schema.TaggedError<SagaRejected>()("SagaRejected", {
   actor: Schema.optionalKey(Schema.String),
@@ -172,7 +184,12 @@ const said = ({ actor, reason }: { readonly actor?: string; readonly reason?: st
   `${actor === undefined ? "" : ` by ${actor}`}${reason === undefined ? "" : `: ${reason}`}`
 
 /** The errors of an execution besides those that its steps declare. */
-export type SagaSystemError = SagaFailedExecutionStep | SagaFailedCommitCallback | SagaCancelled | SagaRejected
+export type SagaSystemError =
+  | SagaFailedExecutionStep
+  | SagaFailedCommitCallback
+  | SagaDeadlinePassed
+  | SagaCancelled
+  | SagaRejected
 
 const originals = new WeakMap<SagaFailure, unknown>()
 
@@ -202,6 +219,8 @@ export const toError = (self: SagaFailure, saga: string, definition: Definition 
   switch (self._tag) {
     case "CommitFailed":
       return new SagaFailedCommitCallback({ decision: "reject", pending: [], reason: self.reason })
+    case "DeadlinePassed":
+      return new SagaDeadlinePassed({ deadline: self.deadline })
     case "Cancelled":
       return new SagaCancelled(by(self))
     case "Rejected":
@@ -242,7 +261,10 @@ const by = ({ actor, reason }: { readonly actor?: string; readonly reason?: stri
 })
 
 const causeOf = (
-  self: Exclude<SagaFailure, { readonly _tag: "CommitFailed" | "Cancelled" | "Rejected" | "StepError" }>,
+  self: Exclude<
+    SagaFailure,
+    { readonly _tag: "CommitFailed" | "DeadlinePassed" | "Cancelled" | "Rejected" | "StepError" }
+  >,
   definition: Definition | undefined
 ): unknown => {
   const { path, step } = self

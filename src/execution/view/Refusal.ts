@@ -1,6 +1,7 @@
 /** The refusals of inputs with their schema: a refusal is stored for its sender, and goes back to it from another process. */
 import { Schema } from "effect"
 import * as SagaInput from "../rules/SagaInput.ts"
+import * as SignalInput from "../rules/SignalInput.ts"
 
 export const Refusal = Schema.Union([
   Schema.Literals(["stale", "sender-mismatch"]),
@@ -10,5 +11,8 @@ export const Refusal = Schema.Union([
   SagaInput.SagaAlreadyDecided,
   SagaInput.SagaNotCancellable,
   SagaInput.SagaRollbackExecution,
-  SagaInput.SagaStepNotParked
+  SagaInput.SagaStepNotParked,
+  SignalInput.SagaSignalConflict,
+  SignalInput.SagaSignalRefused,
+  SignalInput.SagaSignalsFull
 ]) satisfies Schema.Schema<SagaInput.Refusal>

@@ -136,14 +136,14 @@ export type Raw = {
   readonly relatedServices: ReadonlyArray<string>
   readonly alreadyRollback: boolean
 } & (
-  | { readonly kind: "local" | "remote" }
+  | { readonly kind: "local" | "remote" | "wait" }
   | { readonly kind: "conditional"; readonly choice: number | null; readonly inner: RawInner | null }
   | { readonly kind: "nested"; readonly inner: RawInner | null }
   | { readonly kind: "parallel"; readonly branches: ReadonlyArray<RawInner> }
 )
 
 export const Raw: Schema.Codec<Raw, any> = Schema.Union([
-  Schema.Struct({ kind: Schema.Literals(["local", "remote"]), ...common }),
+  Schema.Struct({ kind: Schema.Literals(["local", "remote", "wait"]), ...common }),
   Schema.Struct({
     kind: Schema.Literal("conditional"),
     ...common,
@@ -166,6 +166,7 @@ export const raw = (self: SagaStepExecution): Raw => {
   switch (self.kind) {
     case "local":
     case "remote":
+    case "wait":
       return { kind: self.kind, ...fields }
     case "conditional":
       return { kind: self.kind, ...fields, choice: self.choice ?? null, inner: inner[0] ?? null }

@@ -4,6 +4,7 @@ import type { Instruction } from "../../execution/rules/Instruction.ts"
 import type { ExecutionScope, Facts } from "./ExecutionScope.ts"
 import * as LocalStep from "./LocalStep.ts"
 import * as RemoteStep from "./RemoteStep.ts"
+import * as WaitStep from "./WaitStep.ts"
 
 export type { ExecutionScope } from "./ExecutionScope.ts"
 
@@ -20,6 +21,10 @@ export const perform = (scope: ExecutionScope, instruction: StepInstruction): Ef
       return Effect.succeed(LocalStep.choose(scope, instruction))
     case "MapContext":
       return Effect.succeed(LocalStep.mapContext(scope, instruction))
+    case "BuildWait":
+      return Effect.succeed(WaitStep.buildWait(scope, instruction))
+    case "TimeOut":
+      return Effect.succeed(WaitStep.timeOut(scope, instruction))
     case "BuildRequest":
       return Effect.succeed(RemoteStep.buildRequest(scope, instruction))
     case "BuildProbe":

@@ -124,7 +124,11 @@ export class StepFacts<out Step extends Local | Remote> {
   }
 }
 
-const kinds = { Conditional: "conditional", Nested: "nested", Remote: "remote" } as const
+/** The failure of a step for a reason that has stopped a callback. */
+export const toFailure = (path: string, step: string, reason: Obstacle): SagaFailure =>
+  reason._tag === "StepDefect" ? defectFailure(path, step, reason.defect) : { ...reason, path, step }
+
+const kinds = { Conditional: "conditional", Nested: "nested", Remote: "remote", Wait: "wait" } as const
 
 /** A step that failed before anything of it began. */
 export const didNotStart = (
@@ -137,7 +141,7 @@ export const didNotStart = (
   path,
   status: onExecute.status,
   effect: onExecute.effect,
-  failure: reason._tag === "StepDefect" ? defectFailure(path, name, reason.defect) : { ...reason, path, step: name },
+  failure: toFailure(path, name, reason),
   name,
   kind: kinds[_tag],
   at: now(scope)

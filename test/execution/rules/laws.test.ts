@@ -243,6 +243,8 @@ const given = (step: SagaStep, path: string, succeeded: ReadonlySet<string>): Re
     case "Remote":
     case "Nested":
       return [step.name]
+    case "Wait":
+      return step.signal === undefined ? [] : [step.name]
     case "Conditional":
       return [...inner, step.name]
     case "Parallel":

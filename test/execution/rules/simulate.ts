@@ -403,6 +403,29 @@ export class Simulation {
         return [this.buildRequest(instruction.path, instruction.step, at)]
       case "Choose":
         return [this.choose(instruction.path, instruction.step, at)]
+      case "BuildWait": {
+        const { path, step } = instruction
+        return [
+          this.script(path).builds
+            ? Decision.waitStarted(step, path, at, step.key?.({}), step.until?.({ now: at }))
+            : didNotStart("wait", path, step.name, at)
+        ]
+      }
+      case "TimeOut": {
+        const { path, step } = instruction
+        return [
+          this.script(path).builds
+            ? { _tag: "StepSucceeded", path, result: "nobody", timedOut: true, at }
+            : {
+                _tag: "StepFailed",
+                path,
+                status: "errored-on-execute",
+                effect: "none",
+                failure: { _tag: "StepDefect", path, step: step.name, defect: "it throws" },
+                at
+              }
+        ]
+      }
       case "MapContext":
         return [
           this.script(instruction.path).builds
@@ -693,7 +716,12 @@ const succeeds = (path: string, step: Local | Remote, at: number, recovered = fa
   at
 })
 
-const didNotStart = (kind: "conditional" | "nested" | "remote", path: string, name: string, at: number): SagaEvent => ({
+const didNotStart = (
+  kind: "conditional" | "nested" | "remote" | "wait",
+  path: string,
+  name: string,
+  at: number
+): SagaEvent => ({
   _tag: "StepFailed",
   path,
   status: "errored-on-execute",

@@ -359,6 +359,10 @@ export class Story {
         return `request ${this.name(path)}`
       case "Choose":
         return `choose ${this.name(path)}`
+      case "BuildWait":
+        return `make the key and the time of ${this.name(path)}`
+      case "TimeOut":
+        return `make the result of ${this.name(path)}`
       case "MapContext":
         return `enter ${this.name(path)}`
       case "HandleReply":

@@ -412,6 +412,7 @@ describe("a conditional step", () => {
     compensation: undefined,
     parked: undefined,
     choice: undefined,
+    signal: undefined,
     inner: []
   }
 

@@ -18,6 +18,7 @@ import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
 import { type Act, type Hints, hintOf, plan } from "./LoopPlan.ts"
+import type { Presence } from "./Presence.ts"
 import { gain, judgeInputs, type Observer, type Progress, postpone, unnamed, type Work } from "./Progress.ts"
 import * as Record from "./RecordFacts.ts"
 import type { StorageError, StoreError } from "./RunError.ts"
@@ -68,8 +69,7 @@ export const make = Effect.fnUntraced(function* (
   membership: Membership | undefined,
   /** Of the own service, where it takes part in the two-phase commit. */
   hooks: Hooks | undefined,
-  /** Since when this process is there, as `Presence.since`. */
-  presentSince: (now: number) => number,
+  presence: Pick<Presence, "attempt" | "since">,
   /** Called when the store has been away for long; see `RecordFacts`. */
   onAway?: (uuid: string, error: StoreError) => void
 ): Effect.fn.Return<ExecutionLoop, never, SagaExecutionRepository | Broker.Broker | TransactionCommitter | SagaConfig> {
@@ -109,8 +109,8 @@ export const make = Effect.fnUntraced(function* (
   /** Plan, store, act, repeat. A write that fails ends it; `self` keeps how far it has come. */
   const turn = (self: Run, now: number): Effect.Effect<LoopResult, StorageError> => {
     if (isLeft(self)) return takeAgain(self, now)
-    self.presentSince = presentSince(now)
-    if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = now
+    self.presentSince = presence.since(now)
+    if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = presence.attempt(now)
     if (self.inbox.inputs.length > 0) judgeInputs(self, now, policy)
     if (self.inbox.stop === "asked") self.inbox.stop = "seen"
     const { execution, next } = plan(self, self.inFlight, now, schedule, hints)

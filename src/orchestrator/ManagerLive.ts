@@ -64,7 +64,7 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
     look: Effect.sync(nextClaim.now)
   })
   const membership = yield* Scope.provide(join, joined)
-  const presence = new Presence(membership, clock)
+  const presence = new Presence(membership, clock, schedule.resend.initial)
 
   const feed = yield* EventFeed.make
   const firstWrites = FirstWrites.make()
@@ -73,7 +73,7 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
     firstWrites.stored(stored)
     feed.publish(written)
   }
-  const drive = yield* ExecutionLoop.make(onStored, membership, hooks, presence.since, (uuid, error) =>
+  const drive = yield* ExecutionLoop.make(onStored, membership, hooks, presence, (uuid, error) =>
     supervisor.away(uuid, error)
   )
   const bound = boundIn(registry)
@@ -183,12 +183,12 @@ const startBackground = Effect.fnUntraced(function* (
     // The interval and a slow batch together are shorter than a lease.
     resends: Resends.make(yield* Broker, membership, (lease - recoveryInterval) / 2),
     schedule,
-    presentSince: presence.since,
+    presence,
     clock
   })
   // Stopped before the recovery: it renews the lease while steps are let end.
   yield* Effect.addFinalizer(() => supervisor.close)
-  yield* Loop.run("replies", ReplyConsumer.consume(manager))
+  yield* Loop.run("replies", ReplyConsumer.consume(manager, presence.hears))
   yield* Loop.run("questions for decisions", DecisionConsumer.consume)
   yield* Effect.forkScoped(warnOfDrift(sagas))
   // A notification of a change may be missed: executions that callers wait for are looked at now and then.

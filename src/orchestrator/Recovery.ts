@@ -15,6 +15,7 @@ import type { Membership } from "../ports/SagaOwnership.ts"
 import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import type { PendingInput } from "./Inbox.ts"
 import type { NextClaim } from "./NextClaim.ts"
+import type { Presence } from "./Presence.ts"
 import * as Resends from "./Resends.ts"
 import { never } from "./Slot.ts"
 import { pendingOf } from "./StoredInput.ts"
@@ -35,8 +36,7 @@ export interface Options {
   >
   readonly resends: Resends.Resends
   readonly schedule: ScheduleConfig
-  /** Since when this process is there, as `Presence.since`. */
-  readonly presentSince: (now: number) => number
+  readonly presence: Pick<Presence, "attempt" | "since">
   /** The fingerprints of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
   readonly interval: number
@@ -143,8 +143,8 @@ const round = Effect.fnUntraced(
  * that had only something to send again.
  */
 const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox }: Claimed, now: number) {
-  const { active, bound, isFirst, next, resends, schedule } = self
-  const presentSince = self.presentSince(now)
+  const { active, bound, isFirst, next, presence, resends, schedule } = self
+  const look = { now, presentSince: presence.since(now), attemptSince: presence.attempt(now), schedule }
   const inputs = new Map<string, Array<PendingInput>>()
   for (const row of inbox) {
     const others = inputs.get(row.uuid)
@@ -164,7 +164,7 @@ const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox
         const known = bound(execution)
         if (known._tag === "Failure") return
         const isQuiet = given === undefined && active.isIdle(uuid)
-        const resend = isQuiet ? Resends.resendOf(known.success, { now, since, presentSince, schedule }) : undefined
+        const resend = isQuiet ? Resends.resendOf(known.success, { ...look, since }) : undefined
         if (resend === undefined) active.resume(afterCrash(known.success, now), since, given ?? [])
         else waiting.push(resend)
       }),

@@ -120,7 +120,10 @@ const isTransient = (error: ControlError): boolean =>
  *
  * `SagaManager.layer` runs it already.
  */
-export const consume = Effect.fnUntraced(function* (manager: ReplyReceiver) {
+export const consume = Effect.fnUntraced(function* (
+  manager: ReplyReceiver,
+  onStanding?: NonNullable<Broker.Group["onStanding"]>
+) {
   const { maxInFlight, service } = yield* SagaConfig
   const one = (delivery: Broker.Delivery): Effect.Effect<void> =>
     Consumer.withRecovery(handle(manager, delivery), (handled) =>
@@ -131,7 +134,7 @@ export const consume = Effect.fnUntraced(function* (manager: ReplyReceiver) {
         )
       )
     )
-  yield* Consumer.run({ service, kinds: ["reply"], maxInFlight }, one)
+  yield* Consumer.run({ service, kinds: ["reply"], maxInFlight, ...(onStanding !== undefined && { onStanding }) }, one)
 })
 
 const putAway = (delivery: Broker.Delivery, outcome: string) =>

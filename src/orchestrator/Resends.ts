@@ -21,12 +21,13 @@ export interface Resend {
 /** The messages to send again; undefined where there is anything else to do. */
 export const resendOf = (
   execution: SagaExecution,
-  moment: Omit<Moment, "definition" | "attemptSince">
+  /** `attemptSince`: of an execution that is looked at for the first time after an absence. */
+  moment: Omit<Moment, "definition">
 ): Resend | undefined => {
   const { now, presentSince, since } = moment
   const { definition, state } = execution
   if (definition === undefined) return undefined
-  const attemptSince = since < presentSince ? now : Number.NEGATIVE_INFINITY
+  const attemptSince = since < presentSince ? moment.attemptSince : Number.NEGATIVE_INFINITY
   // A decision that throws is met again by a runner: deaths are counted there (F13).
   const advanced = Result.try(() => Decision.advance(state, { ...moment, definition, attemptSince }))
   if (Result.isFailure(advanced)) return undefined

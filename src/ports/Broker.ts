@@ -103,6 +103,11 @@ export interface Group {
   readonly kinds: ReadonlyArray<Kind>
   /** Deliveries that are handed out and not acknowledged, at most. Default 64. */
   readonly maxInFlight?: number
+  /**
+   * Called when it becomes known whether messages come: false before the subscription stands and when it is lost, true when it
+   * stands. What passes meanwhile says nothing about who was asked (SPEC C20). A transport that cannot tell never calls it.
+   */
+  readonly onStanding?: (stands: boolean) => void
 }
 
 /** `full`: too many messages wait. `unavailable`: the call may work later. `rejected`: the same call can never work. */

@@ -43,6 +43,38 @@ export const absence: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "a process without a broker counts as there",
+    file: "src/orchestrator/Presence.ts",
+    find: "if (deafSince !== undefined || now < hearsFrom) return now",
+    replace: "if (now < hearsFrom) return now",
+    tests: [away]
+  },
+  {
+    rule: "C20",
+    what: "a process whose broker was away counts as having been there",
+    file: "src/orchestrator/Presence.ts",
+    find: "this.hearsFrom = now + restAfter(now - this.deafSince) + this.attemptTime",
+    replace: "this.hearsFrom = 0",
+    tests: [away]
+  },
+  {
+    rule: "C20",
+    what: "what was looked at while the broker was away is not sent once more",
+    file: "src/orchestrator/Presence.ts",
+    find: "this.hearsFrom = now + restAfter(now - this.deafSince) + this.attemptTime",
+    replace: "this.hearsFrom = now",
+    tests: [away]
+  },
+  {
+    rule: "C20",
+    what: "while the broker is away, what waits for it is looked at every second",
+    file: "src/orchestrator/Presence.ts",
+    find: "Math.min(30_000, away)",
+    replace: "Math.min(0, away)",
+    tests: [away]
+  },
+  {
+    rule: "C20",
     what: "a process that was without storage counts as having been there",
     file: "src/ports/SagaOwnership.ts",
     find: "if (wasAway) this.presentSince",
@@ -53,16 +85,16 @@ export const absence: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "the reply of another branch brings a deadline forward that passed in an absence",
     file: "src/orchestrator/ExecutionLoop.ts",
-    find: "if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = now",
-    replace: "if (self.since < self.presentSince) self.attemptSince = now",
+    find: "if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = presence.attempt(now)",
+    replace: "if (self.since < self.presentSince) self.attemptSince = presence.attempt(now)",
     tests: [away]
   },
   {
     rule: "C20",
     what: "an execution that is looked at late after an absence has no time left for its attempt",
     file: "src/orchestrator/ExecutionLoop.ts",
-    find: "if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = now",
-    replace: "if (self.inbox.inputs.length > 0) self.attemptSince = now",
+    find: "if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = presence.attempt(now)",
+    replace: "if (self.inbox.inputs.length > 0) self.attemptSince = presence.attempt(now)",
     tests: [away]
   },
   // ---- F11 -----------------------------------------------------------------------------------------------------

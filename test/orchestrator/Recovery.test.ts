@@ -59,7 +59,7 @@ it.effect("C7 a claim that is too large to be answered in time is made with fewe
       },
       resends: { send: () => Effect.succeed(true) },
       schedule: defaults,
-      presentSince: () => 0,
+      presence: { since: () => 0, attempt: (now) => now },
       fingerprints: [],
       interval: 1_000,
       next: new NextClaim(yield* Clock.Clock),

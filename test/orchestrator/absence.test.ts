@@ -19,8 +19,10 @@ import {
   reserved,
   Stock,
   start,
-  until
+  until,
+  type World
 } from "../fixtures/manager.ts"
+import { isMemory } from "../fixtures/repository.ts"
 
 /** Starts an execution that is over when the test says so, whichever manager it is then. */
 const run = (saga: Saga.AnyCommitted = CreateOrder) =>
@@ -223,3 +225,97 @@ describe("F10 C20 a process whose store was away", () => {
     })
   )
 })
+
+if (isMemory) {
+  describe("F10 C20 a process whose broker was away", () => {
+    /** The broker is away for a day from now on, and then answers as it does. */
+    const away = ({ wire }: World, answer: World["wire"]["answer"]) =>
+      Effect.gen(function* () {
+        yield* quiet
+        wire.away(true)
+        yield* TestClock.adjust("1 day")
+        yield* quiet
+        wire.answer = answer
+        wire.away(false)
+        yield* TestClock.adjust("40 seconds")
+      })
+
+    it.effect("F10 C20 applies no deadline of a remote step, and hears the answer to what it sends once more", () =>
+      Effect.gen(function* () {
+        const { use, wire, world } = yield* start({ keep: 1 })
+        const running = yield* Effect.forkChild(use(run()))
+        yield* until("the request", () => wire.sent.length === 1)
+        yield* away(world, agreeable)
+        assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+        assert.strictEqual(wire.of("probe").length, 0)
+      })
+    )
+
+    it.effect("F10 C20 applies the deadline when the service has had the time of one attempt since it is back", () =>
+      Effect.gen(function* () {
+        const { use, wire, world } = yield* start({ keep: 1 })
+        const running = yield* Effect.forkChild(use(run()))
+        yield* until("the request", () => wire.sent.length === 1)
+        yield* away(world, ({ op }) => (op === "probe" ? { status: 404 } : undefined))
+        assert.strictEqual((yield* Fiber.join(running)).status, "errored")
+        const back = wire.sent.findIndex(({ at }) => at >= 86_400_000)
+        assert.deepStrictEqual(
+          wire.sent.slice(back).map(({ envelope }) => envelope.op),
+          ["execute", "probe"]
+        )
+      })
+    )
+
+    it.effect("F10 C20 sends an undo once more whose attempts have ended meanwhile", () =>
+      Effect.gen(function* () {
+        const { use, wire, world } = yield* start({ keep: 1 })
+        wire.answer = (envelope, command) => (envelope.op === "failure" ? undefined : refusing(envelope, command))
+        const running = yield* Effect.forkChild(use(run()))
+        yield* until("the undo", () => wire.of("failure").length === 1)
+        yield* away(world, refusing)
+        const { alreadyRollback, parked, status } = yield* Fiber.join(running)
+        assert.deepStrictEqual([status, parked, alreadyRollback], ["errored", [], true])
+      })
+    )
+
+    it.effect("F10 C20 probes once more where the attempts have ended meanwhile", () =>
+      Effect.gen(function* () {
+        const { use, wire, world } = yield* start({ keep: 1 })
+        const running = yield* Effect.forkChild(use(run()))
+        yield* until("the request", () => wire.sent.length === 1)
+        yield* TestClock.adjust("301 seconds")
+        yield* until("the probe", () => wire.of("probe").length > 0)
+        yield* away(world, ({ op }) => (op === "probe" ? { status: 404 } : undefined))
+        const { parked, status } = yield* Fiber.join(running)
+        assert.deepStrictEqual([status, parked], ["errored", []])
+      })
+    )
+
+    it.effect("F10 C20 asks for a vote once more whose time has passed meanwhile", () =>
+      Effect.gen(function* () {
+        const { use, wire, world } = yield* start({ keep: 1, enrols: "two-phase" })
+        wire.answer = (envelope, command) => (envelope.op === "reserve" ? undefined : agreeable(envelope, command))
+        const running = yield* Effect.forkChild(use(run()))
+        yield* until("the questions", () => wire.of("reserve").length === 2)
+        yield* away(world, agreeable)
+        const { commitState, status } = yield* Fiber.join(running)
+        assert.deepStrictEqual([status, commitState], ["finished", "committed"])
+      })
+    )
+
+    it.effect("F10 C20 looks less and less often at what waits for the broker", () =>
+      Effect.gen(function* () {
+        const { use, wire } = yield* start({ keep: 1 })
+        yield* Effect.forkChild(use(run()))
+        yield* until("the request", () => wire.sent.length === 1)
+        yield* TestClock.adjust("299 seconds")
+        const before = wire.sent.length
+        wire.away(true)
+        yield* TestClock.adjust("1 hour")
+        yield* quiet
+        assert.isBelow(wire.sent.length - before, 150)
+        assert.strictEqual(wire.of("probe").length, 0)
+      })
+    )
+  })
+}

@@ -86,9 +86,15 @@ const make = Effect.fnUntraced(function* (
   /** Keeps a connection up until the scope closes. */
   const keep = (
     clientId: string,
-    use: (ready: Effect.Effect<void>) => Effect.Effect<never, Connection.MqttConnectionLost, Scope.Scope>
+    use: (ready: Effect.Effect<void>) => Effect.Effect<never, Connection.MqttConnectionLost, Scope.Scope>,
+    onStanding?: (stands: boolean) => void
   ) => {
-    const status = (ready: boolean) => Effect.sync(() => void statuses.set(clientId, ready))
+    const status = (ready: boolean) =>
+      Effect.sync(() => {
+        statuses.set(clientId, ready)
+        onStanding?.(ready)
+      })
+    onStanding?.(false)
     return Connection.keep(clientId, Effect.ensuring(use(status(true)), status(false)))
   }
 
@@ -105,7 +111,7 @@ const make = Effect.fnUntraced(function* (
   )
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeoutOption(outgoing.empty, farewell)))
 
-  const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, service }: Broker.Group) {
+  const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, onStanding, service }: Broker.Group) {
     if (!isService(service) || kinds.length === 0 || !(maxInFlight >= 1))
       return yield* new Broker.BrokerError({ operation: "subscribe", reason: "rejected" })
     const filters = topics.filters(service, kinds)
@@ -131,7 +137,8 @@ const make = Effect.fnUntraced(function* (
         yield* Effect.raceFirst(subscribe(connection, filters, settings.version), connection.lost)
         yield* ready
         return yield* outgoing.through(connection)
-      })
+      }),
+      onStanding
     )
     return Stream.fromPull(Effect.succeed(incoming.take))
   })

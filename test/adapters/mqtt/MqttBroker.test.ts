@@ -255,6 +255,27 @@ describe("receiving", () => {
   )
 })
 
+describe("a subscription says whether it stands", () => {
+  it.live("F10 C20 not before the broker is there, and not while its connection is lost", () =>
+    Effect.gen(function* () {
+      const { port } = yield* EmbeddedBroker.make()
+      const { cut, url } = yield* Mqtt.line(port)
+      const { subscribe } = yield* open({ url, protocol: 4 })
+      const told: Array<boolean> = []
+      const reading = yield* subscribe({ service: "a", kinds: ["reply"], onStanding: (it) => told.push(it) }).pipe(
+        Stream.runDrain,
+        Effect.forkScoped({ startImmediately: true })
+      )
+      assert.deepStrictEqual(told, [false])
+      yield* Mqtt.until(Effect.sync(() => told.length === 2))
+      yield* cut
+      yield* Mqtt.until(Effect.sync(() => told.length === 4))
+      yield* Fiber.interrupt(reading)
+      assert.deepStrictEqual(told, [false, true, false, true, false])
+    }).pipe(quietly)
+  )
+})
+
 describe("overload", () => {
   const Stock = Participant.make("stock", { Reserve: { payload: { sku: Schema.String } } })
   const Order = Saga.make("Order", { context: { sku: Schema.String } }).pipe(

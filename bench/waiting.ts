@@ -1,11 +1,12 @@
 /**
- * What executions that wait for a remote reply cost (`WAITING_EXECUTIONS` of them, default 100,000): to insert them, starts
- * beside them, what is sent again, and what a process does while nothing is due. The broker counts messages and answers none.
+ * What executions that wait cost (`WAITING_EXECUTIONS` of them, default 100,000), for a remote reply, for a time, or for a signal:
+ * to insert them, starts beside them, what is sent again, and what a process does while nothing is due. Then many end their
+ * sleep in one second (`DUE_EXECUTIONS`, default 10,000). The broker counts messages and answers none.
  */
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Fiber, Layer, Redacted, Schema, Stream } from "effect"
 import { SqlClient, Statement } from "effect/sql"
-import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
+import { Broker, Saga, SagaConfig, SagaManager, Signal, TransactionCommitter } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as RetrySchedule from "../src/execution/rules/RetrySchedule.ts"
 import type { Report } from "./run.ts"
@@ -14,6 +15,7 @@ const url = process.env.SAGA_TEST_PG_URL ?? "postgres://postgres@127.0.0.1:5432/
 const schema = `bench_${Math.random().toString(36).slice(2, 10)}`
 const executions = Number(process.env.WAITING_EXECUTIONS ?? 100_000)
 const callers = 5_000
+const dueAtOnce = Number(process.env.DUE_EXECUTIONS ?? 10_000)
 
 const Approval = Saga.make("Approval", { context: { n: Schema.Int } }).pipe(
   Saga.local("prepared", { success: Schema.Int, execute: ({ n }) => Effect.succeed(n), compensate: () => Effect.void }),
@@ -22,6 +24,22 @@ const Approval = Saga.make("Approval", { context: { n: Schema.Int } }).pipe(
     success: Schema.Unknown,
     timeout: "30 days"
   }),
+  Saga.commit
+)
+
+const month = 30 * 86_400_000
+
+const Sleeping = Saga.make("Sleeping", { context: { n: Schema.Int, until: Schema.Finite } }).pipe(
+  Saga.local("prepared", { success: Schema.Int, execute: ({ n }) => Effect.succeed(n), compensate: () => Effect.void }),
+  Saga.sleep("rest", ({ until }) => until),
+  Saga.commit
+)
+
+const Yes = Signal.make("yes", { payload: Schema.Void })
+
+const Signalled = Saga.make("Signalled", { context: { n: Schema.Int } }).pipe(
+  Saga.local("prepared", { success: Schema.Int, execute: ({ n }) => Effect.succeed(n), compensate: () => Effect.void }),
+  Saga.waitFor("approved", { signal: Yes, timeout: "30 days" }),
   Saga.commit
 )
 
@@ -47,7 +65,7 @@ const counting = Layer.succeed(Statement.CurrentTransformer, (statement: Stateme
 )
 
 const manager = (options: Partial<SagaConfig.SagaConfigOptions>) =>
-  SagaManager.layer([Approval, Local]).pipe(
+  SagaManager.layer([Approval, Local, Sleeping, Signalled]).pipe(
     Layer.provide([
       SagaConfig.layer({ service: "bench", ...options }),
       SqlSagaExecutionRepository.layer({ schema }),
@@ -86,11 +104,22 @@ const startsPerSecond = Effect.gen(function* () {
   return median(rates)
 })
 
-const inserted = Effect.gen(function* () {
+const kinds = {
+  reply: (n: number) => SagaManager.run(Approval, { context: { n }, pauseOnDisk: true, returnExecution: false }),
+  sleep: (n: number) =>
+    SagaManager.run(Sleeping, {
+      context: { n, until: Date.now() + month },
+      pauseOnDisk: true,
+      returnExecution: false
+    }),
+  signal: (n: number) => SagaManager.run(Signalled, { context: { n }, pauseOnDisk: true, returnExecution: false })
+}
+
+const inserted = Effect.fnUntraced(function* (kind: keyof typeof kinds) {
   const start = performance.now()
   yield* Effect.forEach(
     Array.from({ length: executions }, (_, n) => n),
-    (n) => SagaManager.run(Approval, { context: { n }, pauseOnDisk: true, returnExecution: false }),
+    (n) => Effect.asVoid(kinds[kind](n)),
     { concurrency: 512, discard: true }
   )
   return (performance.now() - start) / 1_000
@@ -126,7 +155,7 @@ const resending = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   yield* startsPerSecond
   const without = yield* startsPerSecond
   const [from, empty] = [Date.now(), yield* bytes(sql)]
-  const insert = yield* inserted
+  const insert = yield* inserted("reply")
   const [to, full] = [Date.now(), yield* bytes(sql)]
   const beside = yield* startsPerSecond
   const seconds = 15
@@ -148,6 +177,51 @@ const resending = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
       predicted: Math.round(predicted(from, to, since, since + seconds * 1_000) / seconds)
     }
   ]
+})
+
+/** Executions that send nothing while they wait: to insert them, their size, and starts beside them. */
+const silent = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, kind: "sleep" | "signal") {
+  const without = yield* startsPerSecond
+  const empty = yield* bytes(sql)
+  const insert = yield* inserted(kind)
+  const full = yield* bytes(sql)
+  const beside = yield* startsPerSecond
+  return [
+    { case: `${kind} insert`, ours: Number(insert.toFixed(1)), executions },
+    { case: `${kind} size`, ours: Math.round((full - empty) / executions) },
+    {
+      case: `${kind} start`,
+      ours: Number((beside / without).toFixed(3)),
+      beside: Math.round(beside),
+      without: Math.round(without)
+    }
+  ]
+})
+
+/** Many that end their sleep in the same second: after how many seconds the last one has ended, and the one in the middle. */
+const due = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const until = Date.now() + 30_000
+  yield* Effect.forEach(
+    Array.from({ length: dueAtOnce }, (_, n) => n),
+    (n) =>
+      SagaManager.run(Sleeping, {
+        context: { n, until: until + (n % 1_000) },
+        pauseOnDisk: true,
+        returnExecution: false
+      }),
+    { concurrency: 512, discard: true }
+  )
+  yield* Effect.sleep(Math.max(0, until - Date.now()))
+  const table = sql(`${schema}.saga_execution`)
+  const ended = sql<{ readonly n: number; readonly last: number; readonly middle: number }>`select count(*)::int as n,
+      coalesce(max(updated_at), 0)::float8 as last,
+      coalesce(percentile_disc(0.5) within group (order by updated_at), 0)::float8 as middle
+    from ${table} where saga = 'Sleeping' and status = 'finished'`
+  const [row] = yield* Effect.repeat(Effect.andThen(Effect.sleep("200 millis"), ended), {
+    until: ([row]) => (row?.n ?? 0) >= dueAtOnce
+  })
+  const after = (at = 0) => Number(((at - until) / 1_000).toFixed(1))
+  return [{ case: "due", ours: after(row?.last), middle: after(row?.middle), executions: dueAtOnce }]
 })
 
 /** The statements, loads, resends and CPU of a process while nothing is due. */
@@ -199,8 +273,20 @@ const measure = Effect.gen(function* () {
   const day = "1 day"
   const rare = { initial: day, max: day, slowMax: day } as const
   const still = yield* Effect.provide(waiting(sql), manager({ resend: rare }))
-  yield* sql`drop schema ${sql(schema)} cascade`
-  return { rows: [...busy, ...still] }
+  const drop = sql`drop schema ${sql(schema)} cascade`
+  yield* drop
+  const silence = Effect.fnUntraced(function* (kind: "sleep" | "signal") {
+    const rows = yield* Effect.provide(silent(sql, kind), manager({ maxPending: 2 * executions }))
+    yield* sql`vacuum analyze ${table}`
+    const quiet = yield* Effect.provide(idle(sql), manager({}))
+    yield* drop
+    const { loads, percent, statements } = quiet
+    return [...rows, { case: `${kind} idle`, ours: statements, loads, percent }]
+  })
+  const silents = [...(yield* silence("sleep")), ...(yield* silence("signal"))]
+  const late = yield* Effect.provide(due(sql), manager({}))
+  yield* drop
+  return { rows: [...busy, ...still, ...silents, ...late] }
 })
 
 export const run = (): Promise<Report> => Effect.runPromise(Effect.provide(measure, database))

@@ -17,7 +17,7 @@ import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
-import { type Act, type Hints, hintOf, plan } from "./LoopPlan.ts"
+import { type Act, gainsClosing, type Hints, hintOf, plan } from "./LoopPlan.ts"
 import type { Presence } from "./Presence.ts"
 import { gain, judgeInputs, type Observer, type Progress, postpone, unnamed, type Work } from "./Progress.ts"
 import * as Record from "./RecordFacts.ts"
@@ -231,7 +231,7 @@ export const make = Effect.fnUntraced(function* (
               (transaction) => perform({ ...inside, transaction }, instruction),
               join,
               () => {
-                self.hint = hintOf(self, undefined, false, hints)
+                self.hint = hintOf(self, undefined, gainsClosing(self.execution.state), hints)
                 return self.hint
               },
               self.failedCommits > 0

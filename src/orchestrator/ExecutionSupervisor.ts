@@ -10,7 +10,7 @@ import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import { conflict, type Held } from "../ports/SagaExecutionRepository.ts"
 import { Admission } from "./Admission.ts"
 import type { LoopResult } from "./ExecutionLoop.ts"
-import { type HandOn, handOn } from "./HandOn.ts"
+import * as HandOn from "./HandOn.ts"
 import * as Inbox from "./Inbox.ts"
 import * as Lookout from "./Lookout.ts"
 import { SagaOverloaded } from "./Overloaded.ts"
@@ -362,20 +362,19 @@ class Supervisor implements ExecutionSupervisor {
     }
     if (!isActive(slot) && this.admission.isQueueFull) return this.overloaded()
     const { isMine } = this.options.membership
+    const otherwise = (error: Inbox.Elsewhere | Refusal | RunError) =>
+      HandOn.otherwise(this.handingOn, uuid, input, error)
     if (!isMine(uuid)) {
-      return Effect.flatMap(this.options.load(uuid), (execution) => handOn(this.handingOn, execution, input))
+      const elsewhere = Effect.map(this.options.load(uuid), (execution) => new Inbox.Elsewhere(execution))
+      return Effect.catch(Effect.flatMap(elsewhere, Effect.fail), otherwise)
     }
     const pending = Inbox.pending(input)
     this.on(uuid, { _tag: "Input", input: pending })
     // The input has mostly been judged and stored by now.
-    return Effect.catchIf(
-      pending.done.effect ?? Deferred.await(pending.done),
-      (error) => error instanceof Inbox.Elsewhere,
-      ({ execution }) => handOn(this.handingOn, execution, input)
-    )
+    return Effect.catch(pending.done.effect ?? Deferred.await(pending.done), otherwise)
   }
 
-  private get handingOn(): HandOn {
+  private get handingOn(): HandOn.HandOn {
     const { load, membership, policy, repository } = this.options
     return {
       load,

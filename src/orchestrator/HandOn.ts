@@ -5,19 +5,15 @@
 import { Clock, Effect, Result } from "effect"
 import * as SagaInput from "../execution/rules/SagaInput.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
-import { type SagaExecutionRepository, SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
+import { SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
 import type { InboxRow } from "../ports/SagaInbox.ts"
-import type { Membership } from "../ports/SagaOwnership.ts"
-import { SagaOverloaded } from "./Overloaded.ts"
+import { Elsewhere } from "./Inbox.ts"
+import type { SagaOverloaded } from "./Overloaded.ts"
 import type { RunError } from "./RunError.ts"
+import * as SendSignal from "./SendSignal.ts"
 import * as StoredInput from "./StoredInput.ts"
 
-export interface Keeper {
-  readonly repository: Pick<SagaExecutionRepository["Service"], "submit">
-  readonly membership: Pick<Membership, "wake">
-}
-
-export interface HandOn extends Keeper {
+export interface HandOn extends SendSignal.Sender {
   readonly policy: SagaInput.Policy
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
   /** Waits for an execution whose facts say the outcome of an input. Begins with the effect, and gives the execution. */
@@ -37,17 +33,51 @@ export const handOn = Effect.fnUntraced(function* (
   if (input._tag === "Look") return execution
   const { uuid } = execution
   if (input._tag === "Reply") return yield* Effect.as(keep(self, uuid, input), execution)
+  if (input._tag === "Signal") return yield* signal(self, execution, input)
   const row = StoredInput.rowOf(uuid, input, yield* Clock.currentTimeMillis)
   const reached = yield* self
     .awaitOutcome(uuid, row.id, submit(self, row))
     .pipe(Effect.catchTag("Settled", () => Effect.flatMap(self.load(uuid), (settled) => judged(self, settled, input))))
-  const outcome = StoredInput.readOutcome(reached, row.id)
-  if (outcome === undefined || Result.isSuccess(outcome)) return reached
-  return yield* Effect.fail(outcome.failure === StoredInput.unreadable ? notUnderstood : outcome.failure)
+  return yield* answerIn(reached, row.id)
 })
 
+/** The execution with the outcome of the input, or the refusal that it has stored. */
+const answerIn = (execution: SagaExecution, id: string) => {
+  const outcome = StoredInput.readOutcome(execution, id)
+  if (outcome === undefined || Result.isSuccess(outcome)) return Effect.succeed(execution)
+  return Effect.fail(outcome.failure === StoredInput.unreadable ? notUnderstood : outcome.failure)
+}
+
+const signal = Effect.fnUntraced(function* (self: HandOn, execution: SagaExecution, input: SagaInput.Of<"Signal">) {
+  const { uuid } = execution
+  const { id } = yield* SendSignal.leave(self, uuid, input, execution)
+  if (id === undefined) return execution
+  const reached = yield* self
+    .awaitOutcome(uuid, id, Effect.void)
+    // It was taken, and the execution has ended and is forgotten since.
+    .pipe(Effect.catchTag("SagaExecutionNotFound", () => Effect.succeed(execution)))
+  return yield* answerIn(reached, id)
+})
+
+/**
+ * Goes on with an input that was not judged here: another instance owns the execution, or this process does not know its saga.
+ * A signal needs no saga.
+ */
+export const otherwise = (
+  self: HandOn,
+  uuid: string,
+  input: SagaInput.SagaInput,
+  error: Elsewhere | SagaInput.Refusal | RunError
+): Effect.Effect<SagaExecution, SagaInput.Refusal | RunError | SagaOverloaded> => {
+  if (error instanceof Elsewhere) return handOn(self, error.execution, input)
+  const isUnknown = typeof error === "object" && error._tag === "SagaDefinitionDrift" && input._tag === "Signal"
+  return isUnknown
+    ? Effect.flatMap(self.repository.load(uuid), (execution) => handOn(self, execution, input))
+    : Effect.fail(error)
+}
+
 /** Keeps a reply in the inbox, for the owner or for a program that can read the execution. */
-export const keep = Effect.fnUntraced(function* (self: Keeper, uuid: string, reply: SagaInput.Of<"Reply">) {
+export const keep = Effect.fnUntraced(function* (self: SendSignal.Sender, uuid: string, reply: SagaInput.Of<"Reply">) {
   const row = StoredInput.rowOf(uuid, reply, yield* Clock.currentTimeMillis)
   return yield* Effect.catchTag(submit(self, row), "Settled", () => Effect.fail(stale))
 })
@@ -57,14 +87,9 @@ const stale: SagaInput.Dropped = "stale"
 /** The execution is over for good, so nobody would read the input. */
 const settled = { _tag: "Settled" } as const
 
-const submit = ({ membership, repository }: Keeper, row: InboxRow) =>
-  repository.submit(row).pipe(
-    Effect.catchTags({
-      SagaInboxFull: ({ rows }) => Effect.fail(new SagaOverloaded({ limit: "inbox", value: rows })),
-      SagaRepositoryUnsupported: () =>
-        Effect.fail(new SagaExecutionRepositoryError({ reason: "rejected", operation: "submit" }))
-    }),
-    Effect.flatMap((answer) => (answer === "settled" ? Effect.fail(settled) : membership.wake(row.uuid)))
+const submit = ({ membership, repository }: SendSignal.Sender, row: InboxRow) =>
+  Effect.flatMap(SendSignal.submit({ repository }, row), (answer) =>
+    answer === "settled" ? Effect.fail(settled) : membership.wake(row.uuid)
   )
 
 /** An execution that is over changes no more: the input is refused, or changes nothing. */

@@ -21,7 +21,7 @@ const chunk = 1_000
 export const make = (
   options: {
     readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
-    readonly repository: Pick<SagaExecutionRepository["Service"], "ended">
+    readonly repository: Pick<SagaExecutionRepository["Service"], "ended" | "load">
   },
   waiters: Waiters<RunError>,
   isHere: (uuid: string) => boolean
@@ -31,6 +31,8 @@ export const make = (
     Effect.suspend(() =>
       waiters.has(uuid) && !isHere(uuid)
         ? load(uuid).pipe(
+            // A process that does not know the saga waits for the outcome of a signal.
+            Effect.catchTag("SagaDefinitionDrift", () => repository.load(uuid)),
             Effect.map((execution) => waiters.tell(uuid, execution, true)),
             // The execution was settled and removed, so no later look will find it.
             Effect.catchTag("SagaExecutionNotFound", (error) =>

@@ -6,6 +6,8 @@
 import { type Instruction, needsIntent } from "../execution/rules/Instruction.ts"
 import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
+import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
+import type { SagaState } from "../execution/rules/SagaState.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint } from "../ports/SagaExecutionRepository.ts"
@@ -71,9 +73,36 @@ export const plan = (
   const needsNoWrite = work.length > 0 && !work.some(needsIntent) && !holdsBack(self, execution, work)
   if (isJoint || needsNoWrite || isStored(self, execution)) return { execution, next: act }
   const wakeAt = work.length === 0 && !isAwaited ? decision.wakeAt : undefined
-  // Without an input or a result only a deadline turns an execution back, or parks a step.
-  const closes = state.direction !== before.direction || state.parked !== before.parked
+  const closes = closesInbox(before, state)
   return { execution, next: { _tag: "Store", hint: hintOf(self, wakeAt, closes, hints), then: act } }
+}
+
+/**
+ * Whether what was decided may not stand over an input that was not read (SPEC C16): a wait begins, a deadline is applied, or the
+ * execution ends. Without an input or a result only a deadline turns an execution back, or parks a step.
+ */
+const closesInbox = (before: SagaState, after: SagaState): boolean =>
+  after.direction !== before.direction || after.parked !== before.parked || gainsClosing(after)
+
+/** Whether a wait begins, ends by time, or the execution ends, by a fact that is not stored yet. */
+export const gainsClosing = ({ history, unstored }: SagaState): boolean => {
+  let node: typeof history | undefined = history
+  for (let left = unstored; left > 0 && node !== undefined; left--, node = node.tail)
+    if (isClosing(node.head)) return true
+  return false
+}
+
+const isClosing = (fact: SagaEvent): boolean => {
+  switch (fact._tag) {
+    case "WaitStarted":
+    case "ExecutionFinished":
+    case "ExecutionErrored":
+      return true
+    case "StepSucceeded":
+      return fact.timedOut === true
+    default:
+      return false
+  }
 }
 
 /** Nothing is to be written: no fact was gained, and no input is to be taken out of the stored inbox. */

@@ -8,14 +8,16 @@ import * as HandOn from "./HandOn.ts"
 import { SagaResponseUnaddressed } from "./ManagerErrors.ts"
 import * as ManagerResult from "./ManagerResult.ts"
 import type { SagaManager } from "./ManagerService.ts"
+import * as SendSignal from "./SendSignal.ts"
+import * as SignalDoor from "./SignalDoor.ts"
 import { servedBy } from "./StartExecution.ts"
 
 export type Control = Pick<
   SagaManager["Service"],
-  "resume" | "cancel" | "commit" | "reject" | "retryParked" | "resolveParked" | "reply"
+  "resume" | "signal" | "cancel" | "commit" | "reject" | "retryParked" | "resolveParked" | "reply"
 >
 
-export const make = (supervisor: ExecutionSupervisor, keeper: HandOn.Keeper): Control => ({
+export const make = (supervisor: ExecutionSupervisor, keeper: SignalDoor.Keeper): Control => ({
   resume: Effect.fnUntraced(function* (response, { autocommit, raiseOnError, until = "end" } = {}) {
     const { uuid } = response
     if (uuid === undefined) return yield* new SagaResponseUnaddressed({})
@@ -24,6 +26,7 @@ export const make = (supervisor: ExecutionSupervisor, keeper: HandOn.Keeper): Co
     const reached = submit(supervisor, uuid, input, until)
     return yield* ManagerResult.execution(yield* servedBy(request, undefined, reached), raiseOnError)
   }),
+  signal: (signal, options) => SignalDoor.signal(supervisor, keeper, signal, options),
   cancel: (uuid, who) => submit(supervisor, uuid, { _tag: "Cancel", ...who }),
   commit: (uuid) => Effect.flatMap(submit(supervisor, uuid, { _tag: "Commit" }, "end"), ManagerResult.committed),
   reject: (uuid, who) => submit(supervisor, uuid, { _tag: "Reject", ...who }, "told"),
@@ -44,14 +47,12 @@ export const make = (supervisor: ExecutionSupervisor, keeper: HandOn.Keeper): Co
 /** A reply to an execution that only another release can read waits for a process of that release (SPEC C20). */
 const takeReply = (
   supervisor: ExecutionSupervisor,
-  keeper: HandOn.Keeper,
+  keeper: SignalDoor.Keeper,
   uuid: string,
   reply: Of<"Reply">
 ): Effect.Effect<unknown, Dropped | ControlError> =>
   Effect.catch(submit(supervisor, uuid, reply), (error): Effect.Effect<void, Dropped | ControlError> => {
     const isOfOthers =
-      typeof error === "object" &&
-      (error._tag === "SagaDefinitionDrift" ||
-        (error._tag === "SagaExecutionRepositoryError" && error.reason === "corrupt"))
+      typeof error === "object" && (error._tag === "SagaDefinitionDrift" || SendSignal.isOfNewer(error))
     return isOfOthers ? HandOn.keep(keeper, uuid, reply) : Effect.fail(error)
   })

@@ -2,8 +2,10 @@
 import { Schema } from "effect"
 import type * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type * as SagaInput from "../execution/rules/SagaInput.ts"
+import type * as SignalInput from "../execution/rules/SignalInput.ts"
 import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
 import type { SagaInvalidStart, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
+import type { SagaRepositoryUnsupported } from "../ports/SagaExecutionRepository.ts"
 import { line } from "../wire/OneLine.ts"
 import type { StorageError } from "./ExecutionLoop.ts"
 import type { ControlError, SagaOverloaded } from "./ExecutionSupervisor.ts"
@@ -37,6 +39,20 @@ export class SagaResponseUnaddressed extends Schema.TaggedError<SagaResponseUnad
   }
 }
 
+/**
+ * A signal cannot be sent as it is: its payload does not fit the signal's schema or is too large, or its key, its id or the
+ * actor is no text that can be stored. `issue` names the place, never the value. Nothing is stored.
+ */
+export class SagaSignalInvalid extends Schema.TaggedError<SagaSignalInvalid>()("SagaSignalInvalid", {
+  signal: Schema.String,
+  field: Schema.Literals(["payload", "key", "id", "actor"]),
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return line`The signal ${this.signal} cannot be sent: its ${this.field} ${this.issue}`
+  }
+}
+
 /** Why an execution could not be started, or its record not be written. */
 export type StartError =
   | SagaRegistry.SagaNotRegistered
@@ -48,6 +64,15 @@ export type StartError =
   | SagaStartConflict
   | SagaOverloaded
   | StorageError
+
+/** Why a signal was not taken: nothing of it is stored. */
+export type SignalError =
+  | SagaSignalInvalid
+  | SignalInput.SagaSignalConflict
+  | SignalInput.SagaSignalsFull
+  | SignalInput.SagaSignalRefused
+  | SagaRepositoryUnsupported
+  | ControlError
 
 /** Why a response was not taken. */
 export type ResumeError =

@@ -75,6 +75,49 @@ export interface ResumeOptions<U extends Until> {
   readonly autocommit?: boolean
 }
 
+/** The execution that a signal is for: its uuid, or the `startKey` that it was started with. */
+export type Addressee =
+  | { readonly uuid: string; readonly startKey?: never }
+  | { readonly uuid?: never; readonly startKey: string }
+
+/** What is said to an execution. */
+export interface Said<Payload> {
+  /** What is said, as the signal's `payload` schema says. Another value fails with `SagaSignalInvalid`, which names the place. */
+  readonly payload: Payload
+  /**
+   * Which of several waits for this signal is meant: those with this key. At most 512 bytes (else `SagaSignalInvalid`). Default:
+   * none, for waits without a key.
+   */
+  readonly key?: string
+  /**
+   * Tells this signal from others to the same execution. The same id with the same name and content is the same signal, however
+   * often it is sent; with another one it fails with `SagaSignalConflict`. At most 512 bytes. Default: the name and the key of
+   * the signal, so that a second click changes nothing. Set it where one wait after the other takes signals of one name.
+   */
+  readonly id?: string
+  /** The person or program that says it, for readers of the execution's story. At most 256 bytes. Default: none. */
+  readonly actor?: string
+}
+
+/** The options of `signal`. */
+export type SignalOptions<Payload> = Addressee & Said<Payload>
+
+/** The options of `signal` as the service takes them. */
+export interface UntypedSignal {
+  readonly payload?: unknown
+  readonly key?: string | undefined
+  readonly id?: string | undefined
+  readonly actor?: string | undefined
+  readonly uuid?: string | undefined
+  readonly startKey?: string | undefined
+}
+
+/**
+ * `applied`: the signal is in the history of the execution; a wait has taken it or will. `accepted`: it is stored for the
+ * instance that runs the execution, which has not come to it within ten seconds.
+ */
+export type SignalAnswer = "applied" | "accepted"
+
 /** What `run` gives. It distributes over flags that are only known as `boolean`. */
 export type Returned<Ctx, E, Pause, Raise, Return> = Return extends true
   ?

@@ -5,14 +5,15 @@
 import { Context, type Effect, type Stream } from "effect"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
 import type { Definition } from "../definition/SagaStep.ts"
+import type { Signal } from "../definition/Signal.ts"
 import type * as SagaInput from "../execution/rules/SagaInput.ts"
 import type { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type * as Repository from "../ports/SagaExecutionRepository.ts"
 import type { StoredEvent } from "./EventFeed.ts"
 import type { SagaFailedExecution } from "./FailedExecution.ts"
-import type { ControlError, ResumeError, StartError } from "./ManagerErrors.ts"
-import type { RunOptions, UntypedResume, UntypedStart } from "./ManagerOptions.ts"
+import type { ControlError, ResumeError, SignalError, StartError } from "./ManagerErrors.ts"
+import type { RunOptions, SignalAnswer, SignalOptions, UntypedResume, UntypedStart } from "./ManagerOptions.ts"
 
 export class SagaManager extends Context.Service<
   SagaManager,
@@ -31,6 +32,11 @@ export class SagaManager extends Context.Service<
       response: SagaResponse,
       options?: UntypedResume
     ) => Effect.Effect<SagaExecution, SagaFailedExecution | SagaFailedCommitCallback | ResumeError>
+    /** See the function `signal`. */
+    readonly signal: <Payload>(
+      signal: Signal<string, Payload>,
+      options: SignalOptions<NoInfer<Payload>>
+    ) => Effect.Effect<SignalAnswer, SignalError>
     /**
      * A stored execution. It is bound to its saga where that is registered here in the same form; otherwise it can be
      * shown, and its context is as it is stored.

@@ -13,6 +13,7 @@
 import { Effect, Layer } from "effect"
 import type { AnyCommitted, Saga, Services, Visible } from "../definition/Saga.ts"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
+import type { Signal } from "../definition/Signal.ts"
 import type { Hooks, ServicesOf } from "../definition/TransactionHooks.ts"
 import type { SagaFailedCommitCallback, SagaSystemError } from "../execution/view/ExecutionErrors.ts"
 import type { Broker } from "../ports/Broker.ts"
@@ -20,7 +21,7 @@ import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.t
 import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import type { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { SagaFailedExecution } from "./FailedExecution.ts"
-import type { ResumeError, SagaOwnServiceRequested, StartError } from "./ManagerErrors.ts"
+import type { ResumeError, SagaOwnServiceRequested, SignalError, StartError } from "./ManagerErrors.ts"
 import * as ManagerLive from "./ManagerLive.ts"
 import type {
   ExecuteOptions,
@@ -31,6 +32,8 @@ import type {
   Resumed,
   ResumeOptions,
   Returned,
+  SignalAnswer,
+  SignalOptions,
   StartOptions,
   Until
 } from "./ManagerOptions.ts"
@@ -161,6 +164,26 @@ export const resume = <const U extends Until = "end">(
 > =>
   // The status of the execution is what `until` says.
   SagaManager.use((manager) => manager.resume(response, options)) as Effect.Effect<any, any, SagaManager>
+
+/**
+ * Tells an execution something that it waits for, or will wait for (`Saga.waitFor`): by its uuid or start key, from any process
+ * that shares the repository, also one that knows the signal and not the saga. The signal is stored before the caller is told.
+ * It may come before anybody waits; the same one again changes nothing, so it may be sent again after any failure.
+ *
+ * Fails with `SagaExecutionNotFound`; with `SagaSignalConflict` where another one was stored under the same id; with
+ * `SagaSignalRefused` where the execution has ended, turns back, or has no wait for such a signal; with `SagaSignalsFull` where
+ * 100 of this name and key are unused; with `SagaSignalInvalid` where the payload cannot be stored.
+ *
+ * @example
+ * ```ts
+ * yield* SagaManager.signal(Approval, { startKey: "order-17", payload: { approved: true, by: "Ann" } })
+ * ```
+ */
+export const signal = <Name extends string, Payload>(
+  signal: Signal<Name, Payload>,
+  options: SignalOptions<NoInfer<Payload>>
+): Effect.Effect<SignalAnswer, SignalError, SagaManager> =>
+  SagaManager.use((manager) => manager.signal(signal, options))
 
 // ---- layers ----------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ import { Clock, Context, Deferred, Effect, Layer, Ref, Result } from "effect"
 import type { AnyCommitted, Services } from "../definition/Saga.ts"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
 import type * as SagaRegistry from "../definition/SagaRegistry.ts"
+import type { Signal } from "../definition/Signal.ts"
 import * as SagaInput from "../execution/rules/SagaInput.ts"
+import type * as SignalInput from "../execution/rules/SignalInput.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
 import { type SagaContextEncodeError, SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
@@ -21,10 +23,13 @@ import { responding, started } from "./ExecutionInput.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
 import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
 import * as Inbox from "./Inbox.ts"
+import { SagaSignalInvalid } from "./ManagerErrors.ts"
+import type { Said } from "./ManagerOptions.ts"
 import * as Presence from "./Presence.ts"
 import { register, type SetUpError } from "./Registration.ts"
 import type { RunError, StorageError } from "./RunError.ts"
 import { SagaConfig } from "./SagaConfig.ts"
+import { inputOf } from "./SignalDoor.ts"
 import { afterCrash } from "./Takeover.ts"
 
 export { isSagaFailedExecution, SagaFailedExecution } from "./FailedExecution.ts"
@@ -107,6 +112,22 @@ export class SagaRunner extends Context.Service<
       execution: SagaExecution,
       who?: SagaInput.SagaActor
     ) => Effect.Effect<SagaExecution, SagaInput.SagaNotCancellable | SagaRegistry.SagaDefinitionDrift | StorageError>
+    /**
+     * Tells an execution something that it waits for, or will wait for, as `SagaManager.signal`. A second time changes nothing.
+     */
+    readonly signal: <Payload>(
+      execution: SagaExecution,
+      signal: Signal<string, Payload>,
+      said: Said<NoInfer<Payload>>
+    ) => Effect.Effect<
+      SagaExecution,
+      | SagaSignalInvalid
+      | SignalInput.SagaSignalConflict
+      | SignalInput.SagaSignalsFull
+      | SignalInput.SagaSignalRefused
+      | SagaRegistry.SagaDefinitionDrift
+      | StorageError
+    >
     /**
      * Tries the parked compensation of a step again, when its cause is repaired: finishes a rollback that has failed in part.
      * The path is one of `SagaExecution.parked`.
@@ -242,6 +263,10 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     reject: (execution, who) => judge(parts, execution, { _tag: "Reject", ...who }),
     rollback: (execution) => judge(parts, execution, { _tag: "Rollback" }),
     cancel: (execution, who) => judge(parts, execution, { _tag: "Cancel", ...who }),
+    signal: (execution, signal, said) => {
+      const input = inputOf(signal, said)
+      return input instanceof SagaSignalInvalid ? Effect.fail(input) : judge(parts, execution, input)
+    },
     retryParked: (execution, path, who) => judge(parts, execution, { _tag: "RetryParked", path, ...who }),
     resolveParked: (execution, path, who) => judge(parts, execution, { _tag: "ResolveParked", path, ...who })
   })

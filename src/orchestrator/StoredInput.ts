@@ -8,6 +8,7 @@ import { type Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
 import * as View from "../execution/view/Refusal.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { InboxRow } from "../ports/SagaInbox.ts"
+import * as CanonicalJson from "../wire/CanonicalJson.ts"
 import type { Json } from "../wire/JsonLimits.ts"
 import * as Uuid from "../wire/Uuid.ts"
 import * as Inbox from "./Inbox.ts"
@@ -19,11 +20,11 @@ const encodeRefusal = Schema.encodeSync(refusal)
 const decodeRefusal = Schema.decodeUnknownResult(refusal)
 
 /**
- * The row of an input. A reply is known by what it answers, so a second delivery of it is no second row; everything else
- * has an id of its own.
+ * The row of an input. A reply is known by what it answers, and a signal by what it says, so a second one is no second row;
+ * everything else has an id of its own. `known`: the execution as its sender has read it, if it could.
  */
-export const rowOf = (uuid: string, input: SagaInput, now: number): InboxRow => {
-  const id = input._tag === "Reply" ? `${input.inReplyTo}:reply:${input.status}` : Uuid.v7(now)
+export const rowOf = (uuid: string, input: SagaInput, now: number, known?: SagaExecution): InboxRow => {
+  const id = idOf(input, now, known)
   return {
     uuid,
     id,
@@ -31,6 +32,23 @@ export const rowOf = (uuid: string, input: SagaInput, now: number): InboxRow => 
     at: now,
     ...("actor" in input && input.actor !== undefined && { actor: input.actor }),
     ...("reason" in input && input.reason !== undefined && { reason: input.reason })
+  }
+}
+
+const idOf = (input: SagaInput, now: number, known: SagaExecution | undefined): string => {
+  switch (input._tag) {
+    case "Reply":
+      return `${input.inReplyTo}:reply:${input.status}`
+    case "Signal": {
+      const { content, id, key, signal } = input
+      const said = `signal:${CanonicalJson.sha256({ signal, key, id, content })}`
+      // A refusal is not remembered: the same signal is judged again, and its sender does not take the former answer for its own.
+      const refused =
+        known?.events.filter((fact) => fact._tag === "ActionRefused" && fact.id.startsWith(said)).length ?? 0
+      return refused === 0 ? said : `${said}:${refused}`
+    }
+    default:
+      return Uuid.v7(now)
   }
 }
 

@@ -11,7 +11,7 @@ import type { TakeUp } from "./Takeover.ts"
 
 export interface Options {
   readonly drive: ExecutionLoop
-  readonly repository: Pick<SagaExecutionRepository["Service"], "submit" | "inbox" | "ended">
+  readonly repository: Pick<SagaExecutionRepository["Service"], "load" | "submit" | "inbox" | "ended">
   readonly membership: Pick<Membership, "isMine" | "wake">
   readonly policy: Policy
   /** Asks for a claim at once: something is due. */

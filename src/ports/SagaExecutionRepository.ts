@@ -3,11 +3,11 @@
  * the same revision one is refused. Values are not decoded here, so a repository can keep and list executions of sagas
  * that this program does not know. `layerMemory` shows what a repository does.
  */
-import { type Cause, Clock, Context, Effect, type Fiber, Layer, PubSub, Schema, Stream } from "effect"
+import { type Cause, Clock, Context, Effect, type Fiber, Layer, PubSub, Stream } from "effect"
+import * as SagaPath from "../definition/SagaPath.ts"
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
-import { json, line } from "../wire/OneLine.ts"
 import * as Uuid from "../wire/Uuid.ts"
 import * as ExecutionSummary from "./ExecutionSummary.ts"
 import { isCallerGiven, SagaExecutionRetired, type Tombstone, of as tombstone } from "./ExecutionTombstone.ts"
@@ -23,6 +23,14 @@ import {
   Leases,
   type TakeRequest
 } from "./Leases.ts"
+import {
+  conflict,
+  type SagaExecutionConflict,
+  SagaExecutionNotFound,
+  SagaExecutionRepositoryError,
+  type SagaRepositoryUnsupported,
+  unread
+} from "./RepositoryErrors.ts"
 import * as SagaInbox from "./SagaInbox.ts"
 
 export type { Census, Filter, Page, PageRequest } from "./ExecutionSummary.ts"
@@ -37,85 +45,16 @@ export {
   isClaimable,
   type TakeRequest
 } from "./Leases.ts"
+export {
+  conflict,
+  Operation,
+  SagaExecutionConflict,
+  SagaExecutionNotFound,
+  SagaExecutionRepositoryError,
+  SagaRepositoryUnsupported,
+  unread
+} from "./RepositoryErrors.ts"
 export { type InboxRow, SagaInboxFull, type Submitted } from "./SagaInbox.ts"
-
-// ---- errors ----------------------------------------------------------------------------------------------------
-
-/**
- * Another writer has written this revision first: load the execution and decide again (SPEC W5). `unread`: the revision is
- * free, and inputs wait that this writer has not read: read them and decide again (SPEC C16). Nothing is written.
- */
-export class SagaExecutionConflict extends Schema.TaggedError<SagaExecutionConflict>()("SagaExecutionConflict", {
-  uuid: Schema.String,
-  /** The revision that was refused; 1 for a first write. */
-  revision: Schema.Int,
-  /** Of a first write: the execution that already has the uuid or the `startKey`. */
-  existing: Schema.optionalKey(Schema.String),
-  unread: Schema.optionalKey(Schema.Boolean)
-}) {
-  override get message(): string {
-    if (this.unread === true)
-      return line`Inputs wait for execution ${this.uuid}, which cannot pause or end before they are read`
-    return this.existing === undefined
-      ? line`Revision ${this.revision} of execution ${this.uuid} was written by another writer, or the execution is gone`
-      : line`Execution ${this.uuid} cannot start: ${this.existing === this.uuid ? "it exists" : `its startKey belongs to execution ${this.existing}`}`
-  }
-}
-
-export class SagaExecutionNotFound extends Schema.TaggedError<SagaExecutionNotFound>()("SagaExecutionNotFound", {
-  uuid: Schema.String
-}) {
-  override get message(): string {
-    return line`There is no execution ${this.uuid}`
-  }
-}
-
-export const Operation = Schema.Literals([
-  "store",
-  "load",
-  "delete",
-  "submit",
-  "inbox",
-  "find",
-  "claim",
-  "take",
-  "giveBack",
-  "release",
-  "census",
-  "ended"
-])
-export type Operation = typeof Operation.Type
-
-/**
- * `unavailable`: the call may work later; a write may have happened all the same. `corrupt`: the stored execution cannot be
- * read. `rejected`: the same call can never work.
- */
-export class SagaExecutionRepositoryError extends Schema.TaggedError<SagaExecutionRepositoryError>()(
-  "SagaExecutionRepositoryError",
-  {
-    reason: Schema.Literals(["unavailable", "corrupt", "rejected"]),
-    operation: Operation,
-    cause: Schema.optionalKey(Schema.Defect())
-  }
-) {
-  override get message(): string {
-    return line`The repository could not ${this.operation}: ${this.reason}`
-  }
-
-  override toJSON(): unknown {
-    return json(this)
-  }
-}
-
-/** The repository has no function for the operation, such as `list`. */
-export class SagaRepositoryUnsupported extends Schema.TaggedError<SagaRepositoryUnsupported>()(
-  "SagaRepositoryUnsupported",
-  { operation: Operation }
-) {
-  override get message(): string {
-    return line`The repository cannot ${this.operation} executions`
-  }
-}
 
 // ---- the port --------------------------------------------------------------------------------------------------
 
@@ -139,10 +78,13 @@ export class SagaExecutionRepository extends Context.Service<
     readonly delete: (target: string | SagaExecution) => Effect.Effect<void, SagaExecutionRepositoryError>
     /**
      * Stores an input for the owner of the execution, and makes the execution due now, in one unit of work. Without a
-     * compare-and-set, from any process. The rows go with their execution.
+     * compare-and-set, from any process. The rows go with their execution. `signal`: the input is a signal of this name, and
+     * is stored only if the execution has not ended or turned back, and has a wait for such a signal (SPEC C16). Which
+     * signals that are stands beside the execution from its first write on.
      */
     readonly submit: (
-      row: SagaInbox.InboxRow
+      row: SagaInbox.InboxRow,
+      signal?: string
     ) => Effect.Effect<
       SagaInbox.Submitted,
       SagaExecutionNotFound | SagaInbox.SagaInboxFull | SagaExecutionRepositoryError | SagaRepositoryUnsupported
@@ -221,12 +163,14 @@ export class SagaExecutionRepository extends Context.Service<
   }
 >()("effect-saga/SagaExecutionRepository") {}
 
-export const conflict = ({ revision, uuid }: SagaExecution, existing?: string): SagaExecutionConflict =>
-  new SagaExecutionConflict({ uuid, revision: revision + 1, ...(existing !== undefined && { existing }) })
-
-/** The refusal of a write that closes an execution for which inputs wait. */
-export const unread = ({ revision, uuid }: SagaExecution): SagaExecutionConflict =>
-  new SagaExecutionConflict({ uuid, revision: revision + 1, unread: true })
+/**
+ * The names of the signals that the saga of an execution has waits for; undefined: none. Its first write stores them beside
+ * it.
+ */
+export const signalsOf = ({ definition }: SagaExecution): ReadonlyArray<string> | undefined => {
+  const signals = definition === undefined ? undefined : SagaPath.signals(definition)
+  return signals === undefined || signals.size === 0 ? undefined : [...signals.keys()]
+}
 
 /** Whether a write changes anything. */
 export const isEmpty = ({ state }: SagaExecution, hint: Hint | undefined): boolean =>
@@ -245,6 +189,8 @@ export const pageStart = ({ after }: ExecutionSummary.PageRequest) =>
 
 interface Kept extends KeptExecution {
   state: SagaState
+  /** The names of the signals that it has waits for. */
+  readonly signals: ReadonlyArray<string> | undefined
   inbox: ReadonlyMap<string, SagaInbox.InboxRow> | undefined
 }
 
@@ -314,7 +260,7 @@ export const memoryOn = (
     if (hint?.closes === true && SagaInbox.isUnread(known?.inbox, hint.reads)) return Effect.fail(unread(execution))
     const next = Execution.stored(execution)
     if (known === undefined) {
-      kept.set(next.uuid, { state: next.state, inbox: undefined, hint })
+      kept.set(next.uuid, { state: next.state, signals: signalsOf(execution), inbox: undefined, hint })
       if (next.startKey !== undefined) startKeys.set(next.startKey, next.uuid)
     } else {
       known.state = next.state
@@ -362,14 +308,17 @@ export const memoryOn = (
   }
 
   const submit = (
-    row: SagaInbox.InboxRow
+    row: SagaInbox.InboxRow,
+    signal: string | undefined
   ): Effect.Effect<SagaInbox.Submitted, SagaExecutionNotFound | SagaInbox.SagaInboxFull> => {
     const uuid = uuidOf(row.uuid)
     const known = kept.get(uuid)
     if (known === undefined) return Effect.fail(new SagaExecutionNotFound({ uuid }))
-    if (settled.has(uuid)) return Effect.succeed("settled")
     const rows = new Map(known.inbox)
     if (rows.has(row.id)) return Effect.succeed("known")
+    const refused = signal === undefined ? undefined : SagaInbox.refused(known.state, known.signals, signal)
+    if (refused !== undefined) return Effect.succeed(refused)
+    if (settled.has(uuid)) return Effect.succeed("settled")
     if (rows.size >= SagaInbox.maxRows) return Effect.fail(new SagaInbox.SagaInboxFull({ uuid, rows: rows.size }))
     known.inbox = rows.set(row.id, { ...row, uuid })
     known.hint = dueFrom(known.hint, row.at)
@@ -384,8 +333,10 @@ export const memoryOn = (
     return true
   }
 
-  const summaries = function* () {
-    for (const { state } of kept.values()) yield ExecutionSummary.of(new SagaExecution(state, undefined))
+  const summaries = function* ({ startKey }: ExecutionSummary.Filter) {
+    const named = startKey === undefined ? undefined : kept.get(startKeys.get(startKey) ?? "")
+    const found = startKey === undefined ? kept.values() : named === undefined ? [] : [named]
+    for (const { state } of found) yield ExecutionSummary.of(new SagaExecution(state, undefined))
   }
 
   return SagaExecutionRepository.of({
@@ -400,10 +351,10 @@ export const memoryOn = (
           : Effect.succeed(new SagaExecution(state, undefined))
       }),
     delete: (target) => FaultPoint.around("store", () => Effect.sync(() => remove(uuidOf(target)))),
-    submit: (row) => FaultPoint.around("store", () => submit(row)),
+    submit: (row, signal) => FaultPoint.around("store", () => submit(row, signal)),
     inbox: (text) => Effect.sync(() => SagaInbox.inOrder(kept.get(uuidOf(text))?.inbox?.values() ?? [])),
     find: (filter, page = {}) =>
-      Effect.map(pageStart(page), (from) => ExecutionSummary.page(summaries(), filter, page, from)),
+      Effect.map(pageStart(page), (from) => ExecutionSummary.page(summaries(filter), filter, page, from)),
     claim: (request) =>
       Effect.sync(() => {
         if (leases.meet(request)) PubSub.publishUnsafe(inputs, SagaInbox.anotherInstance)

@@ -3,6 +3,7 @@
  * else leaves a row here. The owner reads the rows, and its next write of facts takes them out.
  */
 import { Schema } from "effect"
+import type { SagaState } from "../execution/rules/SagaState.ts"
 import { Json } from "../wire/JsonLimits.ts"
 import { line } from "../wire/OneLine.ts"
 
@@ -22,10 +23,27 @@ export const InboxRow = Schema.Struct({
 export type InboxRow = typeof InboxRow.Type
 
 /**
+ * Why a signal is not stored, by the head of its execution: that has ended, turns back, or has no wait for a signal of this
+ * name. Whoever sends the signal judges it by a load: the same one may have been stored before.
+ */
+export type SignalRefused = "ended" | "going-back" | "unknown-signal"
+
+/**
  * `known`: there is a row with this id already. `settled`: the execution is over for good, and nothing is stored; whoever
  * sends the input judges it by a load.
  */
-export type Submitted = "stored" | "known" | "settled"
+export type Submitted = "stored" | "known" | "settled" | SignalRefused
+
+/** Why a signal is not stored; undefined: it is. `names`: the signals that the execution has waits for. */
+export const refused = (
+  { direction, status }: Pick<SagaState, "direction" | "status">,
+  names: ReadonlyArray<string> | undefined,
+  signal: string
+): SignalRefused | undefined => {
+  if (status === "finished" || status === "errored") return "ended"
+  if (direction === "backward") return "going-back"
+  return names?.includes(signal) === true ? undefined : "unknown-signal"
+}
 
 /** Rows that wait for one execution, at most. */
 export const maxRows = 1_000

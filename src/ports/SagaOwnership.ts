@@ -108,6 +108,12 @@ class Lease implements Membership {
     return { nanos: this.clock.monotonicTimeNanosUnsafe(), at: this.clock.currentTimeMillisUnsafe() }
   }
 
+  /** The clock of the day may have been set by the claim: the moment in its time of now. */
+  private since(nanos: bigint) {
+    const now = this.moment()
+    return { nanos, at: now.at - Number(now.nanos - nanos) / Number(nanosPerMilli) }
+  }
+
   readonly isAlive = (now = this.clock.currentTimeMillisUnsafe()): boolean => {
     // Asked before every step. The clock of the day is cheap; where it has jumped, the monotonic clock decides.
     const since = now - this.renewed.at
@@ -138,7 +144,7 @@ class Lease implements Membership {
         Effect.map(this.withoutOwn(claimed.lost), (lost) => ({ ...claimed, lost }))
       )
       return Effect.map(claims, (claimed) => {
-        this.renewed = begun
+        this.renewed = this.since(begun.nanos)
         this.isAlone = claimed.isAlone === true
         if (wasAway) this.presentSince = this.clock.currentTimeMillisUnsafe()
         this.former = undefined

@@ -2,6 +2,9 @@
  * The time of day as a process counts it, for clocks that are set while it runs (F11). It never goes back: where the clock of
  * the machine is set back, time is counted on by the monotonic clock, a tenth slower until both agree. A clock that is set
  * forward is followed at once, and the time that it has left out counts as an absence.
+ *
+ * Processes that share a database share its time (SPEC C16): each measures it when it renews its lease, and counts on from there
+ * by its monotonic clock. So none ends a wait early whose own clock is wrong (SPEC I24).
  */
 import { Clock, Context, Effect } from "effect"
 
@@ -18,6 +21,8 @@ export class SteadyClock implements Clock.Clock {
   /** When the clocks were compared last: the time that was told then, and the monotonic one in nanoseconds. */
   private compared: { readonly at: number; readonly nanos: bigint }
   private isAhead = false
+  /** A time of the database, and when it was heard of in nanoseconds of the monotonic clock. */
+  private heard: { readonly at: number; readonly nanos: bigint } | undefined
   /** When the clock was found to have been set forward, in milliseconds since the epoch; `-Infinity`: never. */
   leapedAt = Number.NEGATIVE_INFINITY
 
@@ -28,10 +33,30 @@ export class SteadyClock implements Clock.Clock {
   }
 
   readonly currentTimeMillisUnsafe = (): number => {
-    const now = this.clock.currentTimeMillisUnsafe()
+    const now = this.source()
     const isUsual = now >= this.told && now - this.told < tolerance && now - this.compared.at < compareEvery
     this.told = isUsual && !this.isAhead ? now : this.compare(now)
     return this.told
+  }
+
+  private source(): number {
+    const { clock, heard } = this
+    return heard === undefined
+      ? clock.currentTimeMillisUnsafe()
+      : Math.floor(heard.at + Number(clock.monotonicTimeNanosUnsafe() - heard.nanos) / 1e6)
+  }
+
+  /** The database had this time between `sent` and now. Counting by the earliest time that it can have is never early. */
+  follow(at: number, sent: bigint): void {
+    const nanos = this.clock.monotonicTimeNanosUnsafe()
+    const isFirst = this.heard === undefined
+    const counted = isFirst ? Number.NaN : this.source()
+    if (counted >= at - 1 && counted <= at + Number(nanos - sent) / 1e6) return
+    this.heard = { at, nanos }
+    if (!isFirst) return
+    // Nothing has begun by the clock of the machine.
+    this.told = Math.floor(at)
+    this.compared = { at: this.told, nanos }
   }
 
   private compare(now: number): number {
@@ -70,6 +95,11 @@ const realClock = Context.get(Context.empty(), Clock.Clock)
 /** Whether time passes by itself. With the clock of a test somebody has to let it pass. */
 export const isReal = (clock: Clock.Clock): boolean =>
   clock === realClock || (clock instanceof SteadyClock && isReal(clock.clock))
+
+/** Tells a clock the time of the database, as it was between `sent` (nanoseconds of the monotonic clock) and now. */
+export const follow = (clock: Clock.Clock, at: number, sent: bigint): void => {
+  if (clock instanceof SteadyClock) clock.follow(at, sent)
+}
 
 /** When a clock was set forward last; `-Infinity`: never. */
 export const leapedAt = (clock: Clock.Clock): number =>

@@ -11,30 +11,30 @@ import * as Repository from "../ports/SagaExecutionRepository.ts"
 import * as InboxSuite from "./RepositoryInboxSuite.ts"
 import * as OwnershipSuite from "./RepositoryOwnershipSuite.ts"
 import * as RecoverySuite from "./RepositoryRecoverySuite.ts"
+import * as SignalSuite from "./RepositorySignalSuite.ts"
 import * as Sample from "./SampleExecutions.ts"
 import * as Suite from "./Suite.ts"
 
 /**
  * `core`: one operation after the other; `concurrent`: several at the same time; `recovery`: `find`, and which instance
- * has which execution; `inbox`: inputs for the instance that has an execution.
+ * has which execution; `inbox`: inputs for the instance that has an execution, and signals among them.
  */
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Repository.SagaExecutionRepository, E>,
   options: Suite.Options<Suite.Part | "inbox"> = {}
-): void =>
-  Suite.register(
-    `SagaExecutionRepository: ${name}`,
-    layer,
-    { core, concurrent, recovery, inbox: InboxSuite.inbox },
-    options
-  )
+): void => Suite.register(`SagaExecutionRepository: ${name}`, layer, { core, concurrent, recovery, inbox }, options)
 
 type Test = Suite.Test<Repository.SagaExecutionRepository>
 
 const recovery = (test: Test): void => {
   RecoverySuite.recovery(test)
   OwnershipSuite.ownership(test)
+}
+
+const inbox = (test: Test): void => {
+  InboxSuite.inbox(test)
+  SignalSuite.signals(test)
 }
 
 const repository = Repository.SagaExecutionRepository

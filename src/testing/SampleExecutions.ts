@@ -5,6 +5,8 @@
 import { randomUUID } from "node:crypto"
 import { Effect, Schema } from "effect"
 import * as Saga from "../definition/Saga.ts"
+import type { Definition } from "../definition/SagaStep.ts"
+import * as Signal from "../definition/Signal.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
@@ -26,6 +28,8 @@ export interface Options {
   readonly startKey?: string
   readonly user?: string
   readonly note?: string
+  /** The names of the signals that the saga has waits for. */
+  readonly signals?: ReadonlyArray<string>
   /** Milliseconds since the epoch. Default: 1,700,000,000,000. */
   readonly at?: number
 }
@@ -37,11 +41,30 @@ export const callerUuid = (): string => randomUUID()
 
 export const uniqueName = (): string => `Order-${randomUUID()}`
 
+/** The order with a wait for each signal at its end. */
+const waitingFor = (signals: ReadonlyArray<string>): Definition => ({
+  ...Order,
+  steps: [
+    ...Order.steps,
+    ...signals.map(
+      (name) => ({ _tag: "Wait", name, signal: Signal.make(name, anything), success: Schema.Unknown }) as const
+    )
+  ]
+})
+
+const anything = { payload: Schema.Unknown }
+
 /** Not started, with one fact that no write has stored. */
-export const created = ({ at = time, note = "", saga = Order.name, ...options }: Options = {}): SagaExecution => {
+export const created = ({
+  at = time,
+  note = "",
+  saga = Order.name,
+  signals = [],
+  ...options
+}: Options = {}): SagaExecution => {
   const uuid = options.uuid ?? Uuid.v7(at)
   const execution = Execution.creation(
-    { ...Order, name: saga },
+    { ...waitingFor(signals), name: saga },
     { ...options, uuid, context: { card: secret, note } },
     at
   )

@@ -121,9 +121,33 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "any number of inputs waits (SQL)",
     file: owners,
-    find: "where not settled and not head.full",
-    replace: "where not settled",
+    find: "and head.refused is null and not head.full",
+    replace: "and head.refused is null",
     tests: [sql]
+  },
+  {
+    rule: "C16",
+    what: "a signal is stored for which the execution has no wait (SQL)",
+    file: owners,
+    find: `when (\${signal}::text = any(signals)) is not true then 'unknown-signal'`,
+    replace: "when false then 'unknown-signal'",
+    tests: [sql]
+  },
+  {
+    rule: "C16",
+    what: "a signal is stored while its execution turns back (SQL)",
+    file: owners,
+    find: "when direction = 'backward' then",
+    replace: "when false then",
+    tests: [sql]
+  },
+  {
+    rule: "C16",
+    what: "a signal is stored for which the execution has no wait",
+    file: "src/ports/SagaInbox.ts",
+    find: 'return names?.includes(signal) === true ? undefined : "unknown-signal"',
+    replace: "return undefined",
+    tests: ["test/ports/SagaExecutionRepository.test.ts"]
   },
   {
     rule: "C16",

@@ -2,6 +2,7 @@
 import type { Mutant } from "./Mutant.ts"
 
 const ownership = "test/orchestrator/ownership.test.ts"
+const signals = "test/orchestrator/signals.test.ts"
 const buckets = "test/orchestrator/buckets.test.ts"
 const member = "test/ports/SagaOwnership.test.ts"
 const port = "src/ports/SagaOwnership.ts"
@@ -23,9 +24,41 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "a deadline is applied over a reply that was not read",
     file: plan,
-    find: "const closes = state.direction !== before.direction || state.parked !== before.parked",
+    find: "const closes = closesInbox(before, state)",
     replace: "const closes = false",
     tests: [ownership]
+  },
+  {
+    rule: "C16",
+    what: "an execution ends over a signal that was not read",
+    file: plan,
+    find: '    case "ExecutionFinished":\n',
+    replace: "",
+    tests: [signals]
+  },
+  {
+    rule: "I23",
+    what: "two that say the same are two rows",
+    file: "src/orchestrator/StoredInput.ts",
+    find: "const said = `signal:$",
+    replace: "const said = Uuid.v7(now) + `signal:$",
+    tests: [signals]
+  },
+  {
+    rule: "I23",
+    what: "a signal to a process that does not know the saga is refused",
+    file: "src/orchestrator/HandOn.ts",
+    find: 'error._tag === "SagaDefinitionDrift" && input._tag === "Signal"',
+    replace: "error instanceof Elsewhere",
+    tests: [signals]
+  },
+  {
+    rule: "I24",
+    what: "an instance counts by its own clock",
+    file: "src/ports/SteadyClock.ts",
+    find: "    return heard === undefined\n",
+    replace: "    return heard !== null\n",
+    tests: ["test/orchestrator/SteadyClock.test.ts"]
   },
   {
     rule: "C16",
@@ -89,7 +122,7 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a lease counts from the answer to the claim",
     file: port,
-    find: "        this.renewed = begun\n",
+    find: "        this.renewed = this.since(begun.nanos)\n",
     replace: "        this.renewed = this.moment()\n",
     tests: [member]
   },

@@ -83,6 +83,46 @@ describe("F11 a clock that is set", () => {
     })
   })
 
+  it("I24 C16 never runs ahead of the database, however wrong the clock of the machine and however long an answer takes", () => {
+    const clock = Effect.runSync(Clock.Clock)
+    forSeeds(200, (seed) => {
+      const chance: Chance = { state: seed }
+      let shown = 100 * hour
+      let passed = 0
+      const machine: Clock.Clock = {
+        ...clock,
+        currentTimeMillisUnsafe: () => shown,
+        monotonicTimeNanosUnsafe: () => BigInt(passed) * 1_000_000n,
+        sleep: () => Effect.void
+      }
+      const steady = SteadyClock.of(machine)
+      const database = () => 200 * hour + passed
+      const pass = (millis: number) => {
+        passed += millis
+        shown += millis + (happens(chance, 0.3) ? below(chance, 2 * hour) - hour : 0)
+      }
+      let before = Number.NEGATIVE_INFINITY
+      let late = Number.POSITIVE_INFINITY
+      for (let i = 0; i < 50; i++) {
+        pass(below(chance, 5_000))
+        const sent = machine.monotonicTimeNanosUnsafe()
+        const [there, back] = [below(chance, 300), below(chance, 300)]
+        pass(there)
+        const at = database()
+        pass(back)
+        SteadyClock.follow(steady, at, sent)
+        late = Math.min(late, back)
+        pass(below(chance, 5_000))
+        const now = steady.currentTimeMillisUnsafe()
+        assert.isAtLeast(now, before)
+        assert.isAtMost(now, database())
+        assert.isAtLeast(now, database() - late - 2)
+        before = now
+      }
+      assert.strictEqual(SteadyClock.leapedAt(steady), Number.NEGATIVE_INFINITY)
+    })
+  })
+
   it.effect("F11 is the clock of the test itself where the test has a virtual one", () =>
     Effect.map(Clock.Clock, (clock) => assert.strictEqual(SteadyClock.of(clock), clock))
   )

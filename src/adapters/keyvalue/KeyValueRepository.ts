@@ -2,20 +2,36 @@
  * A repository from three functions, or from Effect's `KeyValueStore`, for one process. Each write saves the whole
  * execution, and writes of one execution wait for each other, so the functions need no locks and no versions.
  */
-import { Clock, Effect, Layer, Option, PubSub, Result, Schema, Stream } from "effect"
+import { Clock, Effect, Layer, Option, PubSub, Result, Stream } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as Execution from "../../execution/view/SagaExecution.ts"
 import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
-import { isCallerGiven, SagaExecutionRetired, Tombstone, of as tombstone } from "../../ports/ExecutionTombstone.ts"
+import { isCallerGiven, SagaExecutionRetired, of as tombstone } from "../../ports/ExecutionTombstone.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as KeyedLock from "../../ports/KeyedLock.ts"
 import { dueFrom, type Hint, hintOf, type KeptExecution, Leases } from "../../ports/Leases.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as SagaInbox from "../../ports/SagaInbox.ts"
 import * as CanonicalJson from "../../wire/CanonicalJson.ts"
-import { Uuid as UuidText } from "../../wire/Envelope.ts"
 import * as Uuid from "../../wire/Uuid.ts"
+import {
+  besideFrom,
+  corrupt,
+  encoded,
+  type Found,
+  fromKept,
+  inboxFrom,
+  isClaimedName,
+  type Kept,
+  keyOfStartKey,
+  keyOfUuid,
+  read,
+  revisionOf,
+  summaryOfUnreadable
+} from "./KeptValues.ts"
+
+export type { Kept } from "./KeptValues.ts"
 
 // ---- options ---------------------------------------------------------------------------------------------------
 
@@ -31,8 +47,8 @@ export interface KeyValueFunctions {
   /** Removes the value of the uuid; succeeds where there is none. */
   readonly remove: (uuid: string) => Effect.Effect<unknown, unknown>
   /**
-   * All values. Without this function `find`, `claim` and `census` fail with `SagaRepositoryUnsupported`: nothing is
-   * listed, and no execution is resumed after a crash.
+   * All values. Without this function `claim`, `census` and `find` fail with `SagaRepositoryUnsupported`: nothing is listed
+   * but the execution of a `startKey`, and no execution is resumed after a crash.
    */
   readonly list?: () => Effect.Effect<Iterable<unknown>, unknown>
 }
@@ -50,104 +66,6 @@ export interface KeyValueRepositoryOptions {
   readonly durable?: boolean
 }
 
-// ---- values ----------------------------------------------------------------------------------------------------
-
-/** A uuid or a `startKey` that is in use or used up. Saved under a uuid that is made from the name. */
-const ClaimedName = Schema.Struct({
-  v: Schema.Literal(1),
-  claimed: Schema.Struct({ uuid: UuidText, tombstone: Schema.optionalKey(Tombstone) })
-})
-
-/** An execution in its encoded form, with the inputs that wait for it. */
-interface KeptExecutionValue extends Execution.Raw {
-  readonly inbox?: ReadonlyArray<SagaInbox.InboxRow>
-}
-
-/** A value that the functions keep: an execution in its encoded form, or a name in use. */
-export type Kept = KeptExecutionValue | typeof ClaimedName.Type
-
-const isClaimedName = Schema.is(ClaimedName)
-const revisionOf = Schema.decodeUnknownOption(Schema.Struct({ revision: Schema.Int }))
-const decodeInbox = Schema.decodeUnknownEffect(
-  Schema.Struct({ inbox: Schema.optionalKey(Schema.Array(SagaInbox.InboxRow)) })
-)
-
-type Rows = ReadonlyMap<string, SagaInbox.InboxRow>
-
-/** The inputs in the value of an execution. */
-const inboxFrom = (operation: Port.Operation, value: unknown) =>
-  decodeInbox(value).pipe(
-    Effect.map(({ inbox }): Rows | undefined => inbox && new Map(inbox.map((row) => [row.id, row]))),
-    Effect.mapError(() => corrupt(operation)(new Execution.SagaDecodeError({ issue: "$.inbox" })))
-  )
-
-const encoded = (execution: SagaExecution, rows: Rows | undefined): KeptExecutionValue =>
-  rows === undefined ? Execution.raw(execution) : { ...Execution.raw(execution), inbox: [...rows.values()] }
-
-/** The error of `JSON.parse` quotes the text, which must not get into an error (SPEC C12). */
-const parse = (text: string) =>
-  Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: () => new Execution.SagaDecodeError({ issue: "$ is not JSON" })
-  })
-
-const nilUuid = "00000000-0000-0000-0000-000000000000"
-const keyOfUuid = (uuid: string): string => Uuid.ofStep(uuid, "uuid")
-const keyOfStartKey = (startKey: string): string => Uuid.ofStep(nilUuid, `startKey ${startKey}`)
-
-const corrupt = (operation: Port.Operation) => (cause: unknown) =>
-  new Port.SagaExecutionRepositoryError({ reason: "corrupt", operation, cause })
-
-const read = (operation: Port.Operation, given: unknown) => {
-  const value = Option.isOption(given) ? Option.getOrUndefined(given) : given
-  return typeof value === "string"
-    ? Effect.mapError(parse(value), corrupt(operation))
-    : Effect.succeed(value ?? undefined)
-}
-
-interface Found {
-  readonly execution: SagaExecution
-  readonly inbox: Rows | undefined
-}
-
-const fromKept = (operation: Port.Operation, given: unknown) =>
-  Effect.flatMap(read(operation, given), (value) =>
-    value === undefined || isClaimedName(value)
-      ? Effect.succeed([])
-      : Effect.map(Effect.all([Execution.fromRaw(value), inboxFrom(operation, value)]), ([execution, inbox]) => [
-          { execution, inbox }
-        ])
-  )
-
-/** The parts of an execution that people need to find it, where its facts are of a newer version or make no sense. */
-const decodeUnreadable = Schema.decodeUnknownOption(
-  Schema.Struct({
-    uuid: UuidText,
-    definition: Schema.Struct({ name: Schema.String, fingerprint: Schema.String }),
-    status: Schema.String,
-    user: Schema.NullOr(Schema.String),
-    revision: Schema.Int,
-    events: Schema.NonEmptyArray(Schema.Struct({ at: Schema.Int }))
-  })
-)
-
-const summaryOfUnreadable = (value: unknown): Option.Option<ExecutionSummary.ExecutionSummary> =>
-  Option.map(decodeUnreadable(value), ({ definition, events, revision, status, user, uuid }) => ({
-    uuid,
-    saga: definition.name,
-    fingerprint: definition.fingerprint,
-    status,
-    direction: "unknown",
-    decision: null,
-    commitState: "unknown",
-    ...(user !== null && { user }),
-    parked: false,
-    revision,
-    settled: false,
-    createdAt: events[0].at,
-    updatedAt: (events.at(-1) ?? events[0]).at
-  }))
-
 /** The functions with the errors of the port. */
 const accessTo = ({ get, list, remove, save }: KeyValueFunctions) => {
   const call = <A>(operation: Port.Operation, self: Effect.Effect<A, unknown>) =>
@@ -163,12 +81,16 @@ const accessTo = ({ get, list, remove, save }: KeyValueFunctions) => {
         : Effect.fail(corrupt(operation)(new Execution.SagaDecodeError({ issue: "$.claimed" })))
     )
 
-  /** A value that cannot be read is set apart: the other executions do not wait for its repair. */
   const all = Effect.fnUntraced(function* (operation: "find" | "claim" | "census") {
     if (list === undefined) return yield* new Port.SagaRepositoryUnsupported({ operation })
+    return yield* collected(operation, yield* call(operation, list()))
+  })
+
+  /** A value that cannot be read is set apart: the other executions do not wait for its repair. */
+  const collected = Effect.fnUntraced(function* (operation: Port.Operation, values: Iterable<unknown>) {
     const executions: Array<Found> = []
     const unreadable: Array<ExecutionSummary.ExecutionSummary> = []
-    for (const given of yield* call(operation, list())) {
+    for (const given of values) {
       const found = yield* Effect.result(fromKept(operation, given))
       if (Result.isSuccess(found)) executions.push(...found.success)
       else {
@@ -181,8 +103,16 @@ const accessTo = ({ get, list, remove, save }: KeyValueFunctions) => {
     return { executions, unreadable }
   })
 
+  /** The execution that has the `startKey`. */
+  const named = Effect.fnUntraced(function* (operation: "find", startKey: string) {
+    const claimed = yield* claimedName(operation, keyOfStartKey(startKey))
+    const kept = claimed === undefined ? undefined : yield* value(operation, claimed.uuid)
+    return yield* collected(operation, kept === undefined ? [] : [kept])
+  })
+
   return {
     all,
+    named,
     claimedName,
     value,
     save: (operation: Port.Operation, uuid: string, kept: Kept) => call(operation, save(uuid, kept)),
@@ -231,13 +161,14 @@ const writerTo = (
   const write = Effect.fnUntraced(function* (execution: SagaExecution, hint: Hint | undefined) {
     const next = Execution.stored(execution)
     const kept = yield* value("store", execution.uuid)
-    const rows = kept === undefined ? undefined : yield* inboxFrom("store", kept)
+    const beside =
+      kept === undefined ? { rows: undefined, signals: Port.signalsOf(execution) } : yield* besideFrom("store", kept)
     if (kept === undefined) yield* begin(execution)
     else {
       const known = revisionOf(kept)
       if (Option.isNone(known)) return yield* corrupt("store")(new Execution.SagaDecodeError({ issue: "$.revision" }))
       if (known.value.revision !== execution.revision) {
-        if (unknown.has(execution) && CanonicalJson.sha256(kept) === CanonicalJson.sha256(encoded(next, rows)))
+        if (unknown.has(execution) && CanonicalJson.sha256(kept) === CanonicalJson.sha256(encoded(next, beside)))
           return next
         return yield* Port.conflict(execution, execution.revision === 0 ? execution.uuid : undefined)
       }
@@ -248,8 +179,8 @@ const writerTo = (
       const now = yield* Clock.currentTimeMillis
       if (leases.holder(hints.get(execution.uuid), { owner, now }) !== owner) return yield* Port.conflict(execution)
     }
-    if (hint?.closes === true && SagaInbox.isUnread(rows, hint.reads)) return yield* Port.unread(execution)
-    const left = SagaInbox.without(rows, hint?.reads)
+    if (hint?.closes === true && SagaInbox.isUnread(beside.rows, hint.reads)) return yield* Port.unread(execution)
+    const left = { ...beside, rows: SagaInbox.without(beside.rows, hint?.reads) }
     if (next.settled || hint === undefined) hints.delete(next.uuid)
     else hints.set(next.uuid, hint)
     yield* next.settled && !keepSettled
@@ -258,16 +189,19 @@ const writerTo = (
     return next
   })
 
-  const submit = Effect.fnUntraced(function* (row: SagaInbox.InboxRow) {
+  const submit = Effect.fnUntraced(function* (row: SagaInbox.InboxRow, signal: string | undefined) {
     const { id, uuid } = row
     const kept = Uuid.normalize(uuid) === undefined ? undefined : yield* value("submit", uuid)
     if (kept === undefined || isClaimedName(kept)) return yield* new Port.SagaExecutionNotFound({ uuid })
     const execution = yield* Effect.mapError(Execution.fromRaw(kept), corrupt("submit"))
-    if (execution.settled) return "settled"
-    const rows = new Map(yield* inboxFrom("submit", kept))
+    const { rows: before, signals } = yield* besideFrom("submit", kept)
+    const rows = new Map(before)
     if (rows.has(id)) return "known"
+    const refused = signal === undefined ? undefined : SagaInbox.refused(execution.state, signals, signal)
+    if (refused !== undefined) return refused
+    if (execution.settled) return "settled"
     if (rows.size >= SagaInbox.maxRows) return yield* new SagaInbox.SagaInboxFull({ uuid, rows: rows.size })
-    yield* save("submit", uuid, encoded(execution, rows.set(id, row)))
+    yield* save("submit", uuid, encoded(execution, { rows: rows.set(id, row), signals }))
     const hint = dueFrom(hints.get(uuid), row.at)
     if (hint !== undefined) hints.set(uuid, hint)
     return "stored"
@@ -344,9 +278,9 @@ export const make = (
         yield* FaultPoint.around("store", () => retire("delete", execution)).pipe(holdingName(execution))
       }).pipe(alone(uuid))
     }),
-    submit: (row) => {
+    submit: (row, signal) => {
       const uuid = Port.uuidOf(row.uuid)
-      return FaultPoint.around("store", () => submit({ ...row, uuid })).pipe(
+      return FaultPoint.around("store", () => submit({ ...row, uuid }, signal)).pipe(
         alone(uuid),
         Effect.tap((submitted) => (submitted === "stored" ? PubSub.publish(inputs, uuid) : Effect.void))
       )
@@ -358,7 +292,10 @@ export const make = (
     }),
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const from = yield* Port.pageStart(page)
-      const { executions, unreadable } = yield* access.all("find")
+      // A name leads to its execution, also where nothing can be listed.
+      const { executions, unreadable } = yield* filter.startKey === undefined
+        ? access.all("find")
+        : access.named("find", filter.startKey)
       const summaries = executions.map(({ execution }) => ExecutionSummary.of(execution))
       return ExecutionSummary.page([...summaries, ...unreadable], filter, page, from)
     }),

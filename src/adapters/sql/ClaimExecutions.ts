@@ -2,6 +2,7 @@
 import { Clock, Effect, Result } from "effect"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
+import * as SteadyClock from "../../ports/SteadyClock.ts"
 import { call, inputFrom } from "./ExecutionRows.ts"
 import type { LimitedStatements } from "./LimitedStatements.ts"
 import type { WrittenSummaries } from "./WrittenSummaries.ts"
@@ -51,8 +52,12 @@ export const make = (
     let renewedAt = clock.monotonicTimeNanosUnsafe()
     const renew = (begins: boolean) =>
       Effect.suspend(() => {
-        renewedAt = clock.monotonicTimeNanosUnsafe()
-        return call("claim", statements.renew(owner, leaseMillis, begins))
+        const sent = clock.monotonicTimeNanosUnsafe()
+        renewedAt = sent
+        return Effect.map(call("claim", statements.renew(owner, leaseMillis, begins)), ({ lapsed, now }) => {
+          SteadyClock.follow(clock, now, sent)
+          return lapsed
+        })
       })
     // After an outage there is much to read, and it may take longer than the lease: others would take what runs here.
     const isOver = Effect.suspend(() => {

@@ -40,9 +40,13 @@ export type Submitted = SagaInbox.Submitted | "full" | undefined
 export interface OwnershipStatements {
   /**
    * Renews the lease of an owner by the clock of the database. Tells whether the lease was over; then it is not renewed. A
-   * first lease is given only with `begins`.
+   * first lease is given only with `begins`. `now`: the time of the database, in milliseconds since the epoch.
    */
-  readonly renew: (owner: string, leaseMillis: number, begins: boolean) => Statement<boolean>
+  readonly renew: (
+    owner: string,
+    leaseMillis: number,
+    begins: boolean
+  ) => Statement<{ readonly lapsed: boolean; readonly now: number }>
   /**
    * Gives the owner those of the executions that name its former name, and ends the lease of that name. Gives the uuids of
    * the others.
@@ -74,8 +78,11 @@ export interface OwnershipStatements {
    * those of executions that are not there. A `wakeAt` that is infinite: they wait for no time.
    */
   readonly giveBack: (requests: ReadonlyArray<GiveBackRequest>) => Statement<ReadonlyArray<string>>
-  /** Adds an input, and makes its execution due at the time of the input unless an owner works on it. */
-  readonly submit: (row: InboxRow) => Statement<Submitted>
+  /**
+   * Adds an input, and makes its execution due at the time of the input unless an owner works on it. `signal`: only if the
+   * execution has not ended or turned back, and its head names this signal.
+   */
+  readonly submit: (row: InboxRow, signal: string | null) => Statement<Submitted>
   /**
    * Makes executions due whose inputs would be left behind: a process of the release before the inbox says when an execution is
    * due, or that it never is, without a look at its inputs. At most a thousand inputs are looked at.
@@ -106,7 +113,7 @@ const leasing = (
 ): Pick<OwnershipStatements, "renew" | "adopt" | "release" | "forget"> => ({
   renew: (owner, leaseMillis, begins) =>
     Effect.map(
-      sql<{ readonly lapsed: boolean }>`with before as (
+      sql<{ readonly lapsed: boolean; readonly now: number }>`with before as (
                 select lease_until <= clock_timestamp() as lapsed from ${instance} where id = ${owner}
               ), renewed as (
                 insert into ${instance} as i (id, epoch, lease_until)
@@ -117,8 +124,9 @@ const leasing = (
                 where i.lease_until > clock_timestamp()
                 returning i.id
               )
-              select coalesce((select lapsed from before), false) or not exists (select from renewed) as lapsed`,
-      ([row]) => row?.lapsed === true
+              select coalesce((select lapsed from before), false) or not exists (select from renewed) as lapsed,
+                (extract(epoch from clock_timestamp()) * 1000)::float8 as now`,
+      ([row]) => row!
     ),
   adopt: (owner, former, uuids) =>
     uuidsOf(sql<{ readonly uuid: string }>`with adopted as (
@@ -244,30 +252,41 @@ const inboxOf = (
               update ${execution} h set claimable = true, wake_at = least(h.wake_at, ${whole(now)}) from waiting w
               where ${isKey(sql, sql`h.uuid`, sql`w.uuid`)} and (h.inbox > 0) is true and not h.settled
                 and (not h.claimable or h.wake_at is null or h.wake_at > ${whole(now)})`),
-  submit: ({ actor, at, id, input, reason, uuid }) =>
+  submit: ({ actor, at, id, input, reason, uuid }, signal) =>
     Effect.map(
-      sql<{ readonly settled: boolean; readonly added: boolean; readonly full: boolean }>`with head as (
-                select uuid, settled, coalesce(inbox, 0) >= ${SagaInbox.maxRows} as full from ${execution}
-                where uuid = ${uuid}::uuid for update
+      sql<{
+        readonly settled: boolean
+        readonly refused: SagaInbox.SignalRefused | null
+        readonly added: boolean
+        readonly known: boolean
+        readonly full: boolean
+      }>`with head as (
+                select uuid, settled, coalesce(inbox, 0) >= ${SagaInbox.maxRows} as full,
+                  case when ${signal}::text is null then null
+                    when status in ('finished', 'errored') then 'ended'
+                    when direction = 'backward' then 'going-back'
+                    when (${signal}::text = any(signals)) is not true then 'unknown-signal' end as refused
+                from ${execution} where uuid = ${uuid}::uuid for update
               ), known as (
                 select from ${inbox} where uuid = ${uuid}::uuid and id = ${id}
               ), added as (
                 insert into ${inbox} (uuid, id, input, actor, reason, at)
                 select uuid, ${id}, ${input}, ${actor}, ${reason}, ${whole(Number(at))} from head
-                where not settled and not head.full
+                where not settled and head.refused is null and not head.full
                 on conflict do nothing returning id
               ), due as (
                 update ${execution} h set inbox = coalesce(h.inbox, 0) + 1, claimable = true, watched = true,
                   wake_at = case when h.wake_at = 0 then 0 else least(h.wake_at, ${whole(Number(at))}) end
                 where h.uuid = ${uuid}::uuid and exists (select from added)
               )
-              select head.settled, exists (select from added) as added,
-                head.full and not exists (select from known) as full,
+              select head.settled, head.refused, exists (select from added) as added,
+                exists (select from known) as known, head.full,
                 case when exists (select from added) then pg_notify(${channel}, ${ofInput} || head.uuid::text) end from head`,
       ([row]) => {
         if (row === undefined) return undefined
-        if (row.settled) return "settled"
-        return row.added ? "stored" : row.full ? "full" : "known"
+        if (row.added) return "stored"
+        if (row.known) return "known"
+        return row.refused ?? (row.settled ? "settled" : row.full ? "full" : "known")
       }
     ),
   inbox: (uuids, maxBytes) => {

@@ -257,10 +257,12 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
   /** Also where the database notifies nobody. */
   const submittedHere = yield* PubSub.sliding<string>(SagaInbox.maxAnnounced)
 
-  const submit = Effect.fnUntraced(function* (input: Port.InboxRow) {
+  const submit = Effect.fnUntraced(function* (input: Port.InboxRow, signal: string | undefined) {
     const uuid = Uuid.normalize(input.uuid)
     const submitted =
-      uuid === undefined ? undefined : yield* call("submit", statements.submit(rowOfInput({ ...input, uuid })))
+      uuid === undefined
+        ? undefined
+        : yield* call("submit", statements.submit(rowOfInput({ ...input, uuid }), signal ?? null))
     if (submitted === undefined) return yield* new Port.SagaExecutionNotFound({ uuid: uuid ?? input.uuid })
     if (submitted === "full") return yield* new Port.SagaInboxFull({ uuid: input.uuid, rows: SagaInbox.maxRows })
     if (submitted === "stored") yield* PubSub.publish(submittedHere, uuid ?? input.uuid)
@@ -318,7 +320,7 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       })
       return FaultPoint.around("store", () => call("delete", remove))
     },
-    submit: (row) => FaultPoint.around("store", () => submit(row)),
+    submit: (row, signal) => FaultPoint.around("store", () => submit(row, signal)),
     inbox: (text) => {
       const uuid = Uuid.normalize(text)
       return uuid === undefined

@@ -180,7 +180,7 @@ export const executions = (tables: Tables) => ({
   /**
    * Only adds columns that may be null, and indexes: the former release works on beside this one. `settled_at` is null until
    * the execution is settled, and in rows of the former release also after that: an index on `updated_at` would cost an entry
-   * in every index with each write of the row. Later releases fill `attributes`, `trace` and `signals`. `watched`:
+   * in every index with each write of the row. `signals`: the names of those that the execution has waits for. Later releases fill `attributes` and `trace`. `watched`:
    * a caller in another process than the one that has started the execution waits for it.
    */
   "0003_stored": Effect.gen(function* () {

@@ -33,6 +33,8 @@ export interface SummaryRow {
   readonly closes: boolean
   /** The write is refused while another living owner is at work on the execution. */
   readonly takes: boolean
+  /** The names of the signals that the execution has waits for. Only the first write of an execution has them. */
+  readonly signals: ReadonlyArray<string> | undefined
 }
 
 /** A row of `saga_name`: a uuid or `startKey` that a caller has given. It names one execution, for ever (SPEC C9). */
@@ -266,7 +268,7 @@ const announcedOf = (summaries: ReadonlyArray<SummaryRow>) =>
 const jsonOf = (summaries: ReadonlyArray<SummaryRow>): string => JSON.stringify(summaries.map(columnsOf))
 
 /** JSON leaves out what is undefined, and the column is null then. */
-const columnsOf = ({ claimable, closes, owner, summary, takes, wakeAt }: SummaryRow) => ({
+const columnsOf = ({ claimable, closes, owner, signals, summary, takes, wakeAt }: SummaryRow) => ({
   uuid: summary.uuid,
   start_key: summary.startKey,
   saga: summary.saga,
@@ -291,5 +293,6 @@ const columnsOf = ({ claimable, closes, owner, summary, takes, wakeAt }: Summary
   step_path: summary.step?.path,
   waits_for: summary.waitsFor,
   waiting_since: summary.waitingSince,
+  signals,
   inbox: takes ? (closes ? 2 : 1) : closes ? 0 : undefined
 })

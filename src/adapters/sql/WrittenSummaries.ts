@@ -70,13 +70,17 @@ const oldestOf = (all: { readonly keys: () => Iterator<string> }): string => all
 
 type Row = Omit<SummaryRow, "summary" | "announced">
 
-const rowOf = ({ state }: SagaExecution, hint: Port.Hint | undefined): Row => ({
-  claimable: Port.isClaimable(state),
-  owner: hint?.owner ?? null,
-  wakeAt: hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null,
-  closes: hint?.closes === true,
-  takes: hint?.takes === true && state.revision > 0
-})
+const rowOf = (execution: SagaExecution, hint: Port.Hint | undefined): Row => {
+  const { state } = execution
+  return {
+    claimable: Port.isClaimable(state),
+    owner: hint?.owner ?? null,
+    wakeAt: hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null,
+    closes: hint?.closes === true,
+    takes: hint?.takes === true && state.revision > 0,
+    signals: state.revision === 0 ? Port.signalsOf(execution) : undefined
+  }
+}
 
 /** The fields whose change is worth a write of the summary. The step is not among them: it goes along with other changes. */
 const keyOf = ({ parked, settled, state }: SagaExecution, { claimable, owner, wakeAt }: Row): string => {

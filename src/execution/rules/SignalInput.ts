@@ -6,7 +6,6 @@ import * as CanonicalJson from "../../wire/CanonicalJson.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
 import { line } from "../../wire/OneLine.ts"
-import type { Moment } from "./Moment.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
 import * as SagaSignals from "./SagaSignals.ts"
@@ -76,7 +75,8 @@ interface Signal {
 export const signal = (
   self: SagaState,
   { actor, content, id, key, signal }: Signal,
-  { definition, now }: Pick<Moment, "definition" | "now">
+  /** Without its definition the name and the payload are not judged: the store refuses a name (SPEC C16). */
+  { definition, now }: { readonly definition: Definition | undefined; readonly now: number }
 ): Result.Result<ReadonlyArray<SagaEvent>, SignalRefusal> => {
   const { signals, uuid } = self
   const fact: SagaSignals.Received = {
@@ -107,10 +107,11 @@ const whyNot = ({ status }: SagaState): SagaSignalRefused["reason"] =>
   status === "finished" || status === "errored" ? "ended" : "going-back"
 
 const misfit = (
-  definition: Definition,
+  definition: Definition | undefined,
   name: string,
   content: Json | undefined
 ): SagaSignalRefused["reason"] | undefined => {
+  if (definition === undefined) return undefined
   const known = SagaPath.signals(definition).get(name)
   if (known === undefined) return "unknown-signal"
   return JsonCodec.isCodecIssue(JsonCodec.decode(known.payload, content)) ? "payload" : undefined

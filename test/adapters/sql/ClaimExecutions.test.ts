@@ -1,6 +1,6 @@
 /** A claim that takes long (SPEC C20, I28). */
 import { assert, it, layer as withLayer } from "@effect/vitest"
-import { Context, type Duration, Effect, Layer, Result } from "effect"
+import { Clock, Context, type Duration, Effect, Layer, Result } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { SagaExecutionRepository } from "effect-saga"
@@ -8,6 +8,7 @@ import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as ClaimExecutions from "../../../src/adapters/sql/ClaimExecutions.ts"
 import type { LimitedStatements } from "../../../src/adapters/sql/LimitedStatements.ts"
 import { postgres } from "../../../src/adapters/sql/SagaExecutionStatements.ts"
+import * as SteadyClock from "../../../src/ports/SteadyClock.ts"
 import * as Sample from "../../../src/testing/SampleExecutions.ts"
 import { databases } from "../../fixtures/postgres.ts"
 
@@ -26,7 +27,7 @@ const slow = (each: Duration.Input) => {
         known.renewals++
         if (lapsed) known.lapses++
         else known.until = at + leaseMillis
-        return after(() => lapsed)
+        return after(() => ({ lapsed, now: at }))
       }),
     adopt: () => after(() => []),
     lost: () => after(() => []),
@@ -112,5 +113,29 @@ for (const { layer, name, schema } of databases("claim")) {
         assert.strictEqual((yield* taking("late#4"))._tag, "Success")
       }).pipe(Effect.scoped)
     )
+
+    for (const hours of [-1, 1])
+      it.effect(`I24 C16 sets a clock that is ${hours} h off to the time of the database`, () =>
+        Effect.gen(function* () {
+          const { claim } = Context.get(
+            yield* Layer.build(SqlSagaExecutionRepository.layer({ schema })),
+            SagaExecutionRepository.SagaExecutionRepository
+          )
+          const real = yield* Clock.Clock
+          const wrong: Clock.Clock = {
+            ...real,
+            currentTimeMillisUnsafe: () => real.currentTimeMillisUnsafe() + hours * 3_600_000,
+            monotonicTimeNanosUnsafe: () => real.monotonicTimeNanosUnsafe(),
+            sleep: (duration) => real.sleep(duration)
+          }
+          const steady = SteadyClock.of(wrong)
+          const request = { owner: Sample.uniqueName(), now: 0, limit: 0, leaseMillis: 60_000 }
+          yield* Effect.provideService(claim(request), Clock.Clock, steady)
+          // Both are on one machine here. The server may have been slow.
+          const ahead = steady.currentTimeMillisUnsafe() - real.currentTimeMillisUnsafe()
+          assert.isAtMost(ahead, 1)
+          assert.isAbove(ahead, -60_000)
+        }).pipe(Effect.scoped)
+      )
   })
 }

@@ -37,7 +37,8 @@ const summary = (uuid: string, revision: number): Executions.SummaryRow => ({
   wakeAt: 0,
   announced: revision > 1,
   closes: false,
-  takes: false
+  takes: false,
+  signals: revision === 1 ? ["approval"] : undefined
 })
 
 const event = (uuid: string, revision: number): Executions.EventRow => ({ uuid, revision, writeId: "w", facts: "[]" })
@@ -138,7 +139,8 @@ const executions: {
     giveBack(running.map((uuid) => ({ uuid, owner: "gone", revision: 3, wakeAt: far })))
   ],
   submit: (submit, { paused }) => [
-    submit({ uuid: paused[0]!, id: "z", input: "{}", actor: null, reason: null, at: Sample.time })
+    submit({ uuid: paused[0]!, id: "z", input: "{}", actor: null, reason: null, at: Sample.time }, null),
+    submit({ uuid: paused[0]!, id: "s", input: "{}", actor: null, reason: null, at: Sample.time }, "approval")
   ],
   remind: (remind) => [remind(far + 1)],
   inbox: (inbox, { paused }) => [inbox(paused), inbox(paused, 10_000)],

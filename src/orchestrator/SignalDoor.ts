@@ -1,0 +1,78 @@
+/** The door of the manager for signals: what the caller says becomes an input, and the input goes to its execution. */
+import { Effect } from "effect"
+import type { Signal } from "../definition/Signal.ts"
+import type { Of } from "../execution/rules/SagaInput.ts"
+import { SagaExecutionNotFound, type SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import * as JsonCodec from "../wire/JsonCodec.ts"
+import { maxContextSize } from "../wire/JsonLimits.ts"
+import * as Text from "../wire/Text.ts"
+import { normalize } from "../wire/Uuid.ts"
+import { submit } from "./ExecutionInput.ts"
+import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
+import { SagaSignalInvalid, type SignalError } from "./ManagerErrors.ts"
+import type { SignalAnswer, UntypedSignal } from "./ManagerOptions.ts"
+import * as SendSignal from "./SendSignal.ts"
+
+export interface Keeper extends SendSignal.Sender {
+  readonly repository: Pick<SagaExecutionRepository["Service"], "find" | "load" | "submit">
+}
+
+/** How long a caller waits until the owner of the execution has taken the signal. Then it is left in the inbox. */
+const patience = "10 seconds"
+
+export const signal = Effect.fnUntraced(function* (
+  supervisor: ExecutionSupervisor,
+  keeper: Keeper,
+  signal: Signal<string, any>,
+  options: UntypedSignal
+): Effect.fn.Return<SignalAnswer, SignalError> {
+  const input = inputOf(signal, options)
+  if (input instanceof SagaSignalInvalid) return yield* input
+  const uuid = yield* uuidOf(keeper, options)
+  const leave = Effect.suspend(() => Effect.as(SendSignal.leave(keeper, uuid, input), "accepted" as const))
+  return yield* submit(supervisor, uuid, input).pipe(
+    Effect.as("applied" as const),
+    // The process has no place for one more runner, or does not understand the history: an instance that does will take it.
+    Effect.catchIf(
+      (error) => (error._tag === "SagaOverloaded" && error.limit === "maxPending") || SendSignal.isOfNewer(error),
+      () => leave
+    ),
+    Effect.timeoutOrElse({ duration: patience, orElse: () => leave })
+  )
+})
+
+/** The signal as data, with its texts checked and its payload encoded by the schema of the signal. */
+export const inputOf = (
+  { name, payload: codec }: Signal<string, any>,
+  { actor, id, key, payload }: Omit<UntypedSignal, "uuid" | "startKey">
+): Of<"Signal"> | SagaSignalInvalid => {
+  const invalid = (field: SagaSignalInvalid["field"], issue: string | undefined) =>
+    issue === undefined ? undefined : new SagaSignalInvalid({ signal: name, field, issue })
+  const isWrong =
+    (key !== undefined && invalid("key", Text.issueOf(key, Text.maxBytes.signalKey))) ||
+    (id !== undefined && invalid("id", Text.issueOf(id, Text.maxBytes.signalKey))) ||
+    (actor !== undefined && invalid("actor", Text.issueOf(actor, Text.maxBytes.user)))
+  if (isWrong) return isWrong
+  const content = JsonCodec.encode(codec, payload)
+  if (JsonCodec.isCodecIssue(content))
+    return new SagaSignalInvalid({ signal: name, field: "payload", issue: content.message })
+  const size = content === undefined ? 0 : Buffer.byteLength(JSON.stringify(content))
+  if (size > maxContextSize)
+    return new SagaSignalInvalid({ signal: name, field: "payload", issue: `${size} of ${maxContextSize} bytes` })
+  return {
+    _tag: "Signal",
+    signal: name,
+    id: id ?? (key === undefined ? name : `${name}:${key}`),
+    ...(key !== undefined && { key }),
+    ...(content !== undefined && { content }),
+    ...(actor !== undefined && { actor })
+  }
+}
+
+/** The execution that the caller means. */
+const uuidOf = ({ repository }: Keeper, { startKey, uuid = "" }: UntypedSignal) =>
+  startKey === undefined
+    ? Effect.succeed(normalize(uuid) ?? uuid)
+    : Effect.flatMap(repository.find({ startKey }, { limit: 1 }), ({ items: [found] }) =>
+        found === undefined ? Effect.fail(new SagaExecutionNotFound({ uuid: startKey })) : Effect.succeed(found.uuid)
+      )

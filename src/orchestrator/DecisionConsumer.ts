@@ -8,7 +8,7 @@ import { conclude, run } from "../ports/Consumer.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
 import type { SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
-import { reply } from "../wire/Envelope.ts"
+import { type Envelope, messageId, reply } from "../wire/Envelope.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 
 /** The reply to `status`, as it stands in the message. */
@@ -27,8 +27,18 @@ export const decisionOf = Effect.fnUntraced(function* (
   )
 })
 
+/** With another id the answer would go to somebody else: an id says what is answered, and where to (SPEC C3). */
+const question = (delivery: Broker.Delivery): Result.Result<Envelope, Broker.Unreadable> =>
+  Result.flatMap(Broker.read(delivery), (envelope) =>
+    envelope.id === messageId(envelope.saga, envelope.service, "status")
+      ? Result.succeed(envelope)
+      : Result.fail(
+          new Broker.MessageMalformed({ from: delivery.address.from, issue: "$.id is not that of a question" })
+        )
+  )
+
 const answer = Effect.fnUntraced(function* (delivery: Broker.Delivery) {
-  const read = Broker.read(delivery)
+  const read = question(delivery)
   if (Result.isFailure(read)) {
     const outcome = read.failure._tag
     yield* Effect.logWarning("A message was dropped", { outcome, from: delivery.address.from })

@@ -1,12 +1,13 @@
 /** How an execution begins, and how a response of a trusted caller goes into one: the values, without storing them. */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
 import type { Of, Refusals, SagaInput } from "../execution/rules/SagaInput.ts"
 import { SagaContextEncodeError } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { storable } from "../ports/RequestHeaders.ts"
-import { check, copyOf, type Json } from "../wire/JsonLimits.ts"
+import * as JsonCodec from "../wire/JsonCodec.ts"
+import type { Json } from "../wire/JsonLimits.ts"
 import { normalize } from "../wire/Uuid.ts"
 import type { ControlError, ExecutionSupervisor, Until } from "./ExecutionSupervisor.ts"
 
@@ -43,11 +44,10 @@ export const started = (self: SagaExecution, options: StartOptions): SagaExecuti
 
 /** The content of a trusted response, if it is JSON within the limits (SPEC C11). */
 export const contentOf = (content: unknown): Json | undefined | SagaContextEncodeError => {
-  if (content === undefined) return undefined
-  const checked = check(content)
-  return typeof checked === "number"
-    ? copyOf(content as Json) // `check` has walked it
-    : new SagaContextEncodeError({ path: "", step: "", issue: checked.message })
+  const encoded = JsonCodec.encode(Schema.Unknown, content)
+  return JsonCodec.isCodecIssue(encoded)
+    ? new SagaContextEncodeError({ path: "", step: "", issue: encoded.message })
+    : encoded
 }
 
 /** The input of a trusted response. `autocommit` replaces the setting that the execution was started with. */

@@ -8,10 +8,11 @@ import type { SagaInvalidStart, SagaInvalidUuid } from "../execution/view/SagaEx
 import type { SagaRepositoryUnsupported } from "../ports/SagaExecutionRepository.ts"
 import { line } from "../wire/OneLine.ts"
 import type { StorageError } from "./ExecutionLoop.ts"
-import type { ControlError, SagaOverloaded } from "./ExecutionSupervisor.ts"
+import type * as Supervisor from "./ExecutionSupervisor.ts"
+import type { SagaOverloaded } from "./ExecutionSupervisor.ts"
 
 export type { StorageError } from "./ExecutionLoop.ts"
-export { type ControlError, type RunError, SagaOverloaded } from "./ExecutionSupervisor.ts"
+export { type RunError, SagaOverloaded } from "./ExecutionSupervisor.ts"
 export { SagaOwnServiceRequested } from "./Registration.ts"
 
 /**
@@ -53,6 +54,22 @@ export class SagaSignalInvalid extends Schema.TaggedError<SagaSignalInvalid>()("
   }
 }
 
+/**
+ * An argument is not what its type says, as plain JavaScript or a value of a request may have it; or the actor or the reason of a
+ * person cannot be stored: too long (256 and 4,096 bytes), or with a NUL or half a surrogate. Nothing was done.
+ */
+export class SagaInvalidArgument extends Schema.TaggedError<SagaInvalidArgument>()("SagaInvalidArgument", {
+  argument: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return line`The argument ${this.argument} cannot be used: ${this.issue}`
+  }
+}
+
+/** Why an execution could not be looked at or changed. */
+export type ControlError = Supervisor.ControlError | SagaInvalidArgument
+
 /** Why an execution could not be started, or its record not be written. */
 export type StartError =
   | SagaRegistry.SagaNotRegistered
@@ -62,6 +79,7 @@ export type StartError =
   | SagaInvalidUuid
   | SagaInvalidStart
   | SagaStartConflict
+  | SagaInvalidArgument
   | SagaOverloaded
   | StorageError
 

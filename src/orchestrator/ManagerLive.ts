@@ -22,6 +22,7 @@ import * as EventFeed from "./EventFeed.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
 import * as ExecutionSupervisor from "./ExecutionSupervisor.ts"
 import * as FirstWrites from "./FirstWrites.ts"
+import * as ManagerArguments from "./ManagerArguments.ts"
 import * as ManagerControl from "./ManagerControl.ts"
 import { SagaManager } from "./ManagerService.ts"
 import { NextClaim } from "./NextClaim.ts"
@@ -104,7 +105,7 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
     services: yield* Effect.context<never>()
   })
 
-  const manager = SagaManager.of({
+  const unchecked = {
     ...StartExecution.doors({
       registry,
       supervisor,
@@ -122,9 +123,14 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
       takesPart: hooks !== undefined
     }),
     ...ManagerControl.make(supervisor, { repository, membership }),
-    load: (uuid) =>
+    load: (uuid: string) =>
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
-    find: repository.find,
+    find: repository.find
+  }
+  const manager = SagaManager.of({
+    ...ManagerArguments.checked(unchecked),
+    signal: unchecked.signal,
+    reply: unchecked.reply,
     events: feed.events
   })
   yield* startBackground(sagas, { registry, bound, supervisor, membership, presence, nextClaim, clock, manager })

@@ -12,8 +12,11 @@ import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type * as Repository from "../ports/SagaExecutionRepository.ts"
 import type { StoredEvent } from "./EventFeed.ts"
 import type { SagaFailedExecution } from "./FailedExecution.ts"
-import type { ControlError, ResumeError, SignalError, StartError } from "./ManagerErrors.ts"
+import type { ControlError, ResumeError, SagaInvalidArgument, SignalError, StartError } from "./ManagerErrors.ts"
 import type { RunOptions, SignalAnswer, SignalOptions, UntypedResume, UntypedStart } from "./ManagerOptions.ts"
+import type { ReplyReceiver } from "./ReplyConsumer.ts"
+
+type Find = Repository.SagaExecutionRepository["Service"]["find"]
 
 export class SagaManager extends Context.Service<
   SagaManager,
@@ -43,9 +46,14 @@ export class SagaManager extends Context.Service<
      */
     readonly load: (
       uuid: string
-    ) => Effect.Effect<SagaExecution, Repository.SagaExecutionNotFound | Repository.SagaExecutionRepositoryError>
+    ) => Effect.Effect<
+      SagaExecution,
+      Repository.SagaExecutionNotFound | Repository.SagaExecutionRepositoryError | SagaInvalidArgument
+    >
     /** Summaries of stored executions, newest first, page by page (`SagaExecutionRepository`). */
-    readonly find: Repository.SagaExecutionRepository["Service"]["find"]
+    readonly find: (
+      ...args: Parameters<Find>
+    ) => Effect.Effect<Effect.Success<ReturnType<Find>>, Effect.Error<ReturnType<Find>> | SagaInvalidArgument>
     /**
      * Rolls back an execution whose outcome is not decided. Gives it as soon as the wish is stored; its callers see
      * `SagaCancelled` once it is rolled back. A second time changes nothing.
@@ -95,9 +103,6 @@ export class SagaManager extends Context.Service<
     /** The facts that this process stores from now on, of all executions. A reader that is slow loses the oldest. */
     readonly events: Stream.Stream<StoredEvent>
     /** Takes a reply that came over the broker. For consumers of replies; other code calls `resume`. */
-    readonly reply: (
-      uuid: string,
-      reply: SagaInput.Reply
-    ) => Effect.Effect<"applied" | SagaInput.Dropped | "unknown-execution", ControlError>
+    readonly reply: ReplyReceiver["reply"]
   }
 >()("effect-saga/SagaManager") {}

@@ -44,7 +44,7 @@ import {
 } from "../ports/SagaExecutionRepository.ts"
 import { InvalidSetting } from "../ports/Setting.ts"
 import { SagaFailedExecution } from "./FailedExecution.ts"
-import { SagaOverloaded, SagaResponseUnaddressed, SagaStartConflict } from "./ManagerErrors.ts"
+import { SagaInvalidArgument, SagaOverloaded, SagaResponseUnaddressed, SagaStartConflict } from "./ManagerErrors.ts"
 import { SagaOwnServiceRequested, SagaTransactionUnsupported } from "./Registration.ts"
 import { InvalidServiceName } from "./SagaConfig.ts"
 
@@ -83,6 +83,7 @@ export {
   SagaFailedExecutionStep,
   SagaInboxFull,
   SagaInvalid,
+  type SagaInvalidArgument,
   SagaInvalidStart,
   SagaInvalidUuid,
   SagaNotCancellable,
@@ -143,6 +144,7 @@ export const SagaExecutionError = Schema.Union([
   SagaResponseUnaddressed,
   SagaStartConflict,
   SagaOverloaded,
+  SagaInvalidArgument,
   SagaInvalidStart,
   SagaInvalidUuid,
   SagaDecodeError,

@@ -92,8 +92,10 @@ export const run: {
 
 const resumed = (
   manager: SagaManager["Service"],
-  { response, ...flags }: { readonly response: SagaResponse } & Flags<boolean, boolean, boolean>
+  options: { readonly response: SagaResponse } & Flags<boolean, boolean, boolean>
 ) => {
+  // Plain JavaScript may give nothing: then there is no response.
+  const { response, ...flags } = options ?? {}
   const { autocommit, pauseOnDisk, raiseOnError, returnExecution } = flags
   const reached = manager.resume(response, {
     until: pauseOnDisk === true ? "pause" : "end",

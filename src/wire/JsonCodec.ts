@@ -101,6 +101,12 @@ export const decode = <A>(codec: Codec<A>, encoded: unknown): A | CodecIssue => 
   return Exit.isSuccess(exit) ? (exit.value as A) : issueOf(exit)
 }
 
+/** A value of a caller as its schema has it: it need not be JSON. */
+export const decodePlain = <A>(schema: Codec<A>, value: unknown): A | CodecIssue => {
+  const exit = Schema.decodeUnknownExit(schema)(value)
+  return Exit.isSuccess(exit) ? exit.value : issueOf(exit)
+}
+
 /** Whether decoded values are JSON: only of such a value is it known that it can be frozen as a whole. */
 export const isJson = (codec: Codec<any>): boolean => compile(codec).isJson
 

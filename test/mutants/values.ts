@@ -3,6 +3,7 @@ import type { Mutant } from "./Mutant.ts"
 
 const test = "test/orchestrator/steps/values.test.ts"
 const odd = "test/orchestrator/oddValues.test.ts"
+const doors = "test/orchestrator/hostile.test.ts"
 
 export const values: ReadonlyArray<Mutant> = [
   {
@@ -60,5 +61,21 @@ export const values: ReadonlyArray<Mutant> = [
     find: `const isLost = effect === "exists" && failure !== undefined && !lostResults.has(failure)`,
     replace: "const isLost = false",
     tests: [test]
+  },
+  {
+    rule: "I19",
+    what: "the answer to a question goes to whom its id says",
+    file: "src/orchestrator/DecisionConsumer.ts",
+    find: `envelope.id === messageId(envelope.saga, envelope.service, "status")`,
+    replace: `envelope.id !== ""`,
+    tests: [doors]
+  },
+  {
+    rule: "C16",
+    what: "what plain JavaScript gives as an actor is stored",
+    file: "src/orchestrator/ManagerArguments.ts",
+    find: "return issue === undefined ? undefined : invalid(name, issue)",
+    replace: "return undefined",
+    tests: [doors]
   }
 ]

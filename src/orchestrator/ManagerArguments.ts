@@ -1,0 +1,133 @@
+/**
+ * The doors of the manager with their arguments checked: plain JavaScript, or a value that came with a request, may be anything
+ * whatever the types say. Nothing of it is stored, and it is a typed error instead of a defect somewhere below.
+ */
+import { Effect, Schema } from "effect"
+import { SagaResponse } from "../definition/SagaMessage.ts"
+import { SagaStatus } from "../execution/rules/SagaStatus.ts"
+import * as JsonCodec from "../wire/JsonCodec.ts"
+import * as Text from "../wire/Text.ts"
+import { SagaInvalidArgument } from "./ManagerErrors.ts"
+import type { SagaManager } from "./ManagerService.ts"
+
+/** Why an argument is refused; undefined: it is not. */
+type Issue = SagaInvalidArgument | undefined
+
+const invalid = (argument: string, issue: string): SagaInvalidArgument => new SagaInvalidArgument({ argument, issue })
+
+const kindOf = (value: unknown): string => (value === null ? "null" : typeof value)
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
+
+const object = (argument: string, value: unknown): Issue =>
+  isObject(value) ? undefined : invalid(argument, `is ${kindOf(value)}, not an object`)
+
+const text = (argument: string, value: unknown): Issue =>
+  typeof value === "string" ? undefined : invalid(argument, `is ${kindOf(value)}, not a string`)
+
+const flag = (argument: string, value: unknown): Issue =>
+  value === undefined || typeof value === "boolean"
+    ? undefined
+    : invalid(argument, `is ${kindOf(value)}, not a boolean`)
+
+/** The first of several issues. */
+const first = (...issues: ReadonlyArray<() => Issue>): Issue => {
+  for (const issue of issues) {
+    const found = issue()
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** An object that has to fit a schema. A key that is undefined counts as absent. */
+const fitting = (argument: string, schema: Schema.Codec<any>, value: unknown): Issue => {
+  const given = isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, it]) => it !== undefined)) : value
+  const decoded = JsonCodec.decodePlain(schema, given)
+  return JsonCodec.isCodecIssue(decoded) ? invalid(argument, decoded.message) : undefined
+}
+
+const Filter = Schema.Struct({
+  saga: Schema.optionalKey(Schema.String),
+  status: Schema.optionalKey(SagaStatus),
+  parked: Schema.optionalKey(Schema.Boolean),
+  startKey: Schema.optionalKey(Schema.String),
+  user: Schema.optionalKey(Schema.String),
+  settled: Schema.optionalKey(Schema.Boolean),
+  createdBefore: Schema.optionalKey(Schema.Int),
+  createdAfter: Schema.optionalKey(Schema.Int)
+})
+
+const Page = Schema.Struct({ limit: Schema.optionalKey(Schema.Finite), after: Schema.optionalKey(Schema.String) })
+
+const Response = Schema.Struct(SagaResponse.fields)
+
+const start = (saga: unknown, options: unknown): Issue =>
+  first(
+    () => (typeof saga === "function" ? undefined : object("saga", saga)),
+    () => text("saga.name", Reflect.get(Object(saga), "name")),
+    () => object("options", options),
+    () =>
+      Reflect.get(Object(options), "uuid") === undefined
+        ? undefined
+        : text("uuid", Reflect.get(Object(options), "uuid")),
+    () => flag("autocommit", Reflect.get(Object(options), "autocommit"))
+  )
+
+/** The person who acts. All stores keep the same texts. */
+const who = (given: unknown, needs: ReadonlyArray<"actor" | "reason"> = []): Issue => {
+  if (given === undefined && needs.length === 0) return undefined
+  const field = (name: "actor" | "reason"): Issue => {
+    const value: unknown = Reflect.get(Object(given), name)
+    if (value === undefined && !needs.includes(name)) return undefined
+    const issue = Text.issueOf(value, Text.maxBytes[name])
+    return issue === undefined ? undefined : invalid(name, issue)
+  }
+  return first(
+    () => object("who", given),
+    () => field("actor"),
+    () => field("reason")
+  )
+}
+
+/** A response without a uuid has an error of its own. */
+const response = (given: unknown, options: unknown): Issue =>
+  first(
+    () => object("response", given),
+    () => (Reflect.get(Object(given), "uuid") === undefined ? undefined : fitting("response", Response, given)),
+    () => (options === undefined ? undefined : object("options", options)),
+    () => flag("autocommit", Reflect.get(Object(options), "autocommit"))
+  )
+
+/** The door, unless there is an issue. */
+const unless = <A, E, R>(
+  issue: Issue,
+  door: () => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SagaInvalidArgument, R> => (issue === undefined ? door() : Effect.fail(issue))
+
+export const checked = (inner: Checked): Checked => ({
+  run: (saga, options) => unless(start(saga, options), () => inner.run(saga, options)),
+  start: (saga, options) => unless(start(saga, options), () => inner.start(saga, options)),
+  execute: (saga, options) => unless(start(saga, options), () => inner.execute(saga, options)),
+  resume: (given, options) => unless(response(given, options), () => inner.resume(given, options)),
+  load: (uuid) => unless(text("uuid", uuid), () => inner.load(uuid)),
+  find: (filter, page) =>
+    unless(
+      first(
+        () => fitting("filter", Filter, filter),
+        () => (page === undefined ? undefined : fitting("page", Page, page))
+      ),
+      () => inner.find(filter, page)
+    ),
+  cancel: (uuid, by) => unless(text("uuid", uuid) ?? who(by), () => inner.cancel(uuid, by)),
+  commit: (uuid) => unless(text("uuid", uuid), () => inner.commit(uuid)),
+  reject: (uuid, by) => unless(text("uuid", uuid) ?? who(by), () => inner.reject(uuid, by)),
+  retryParked: (uuid, path, by) =>
+    unless(text("uuid", uuid) ?? text("path", path) ?? who(by, ["actor"]), () => inner.retryParked(uuid, path, by)),
+  resolveParked: (uuid, path, by) =>
+    unless(text("uuid", uuid) ?? text("path", path) ?? who(by, ["actor", "reason"]), () =>
+      inner.resolveParked(uuid, path, by)
+    )
+})
+
+/** A signal checks its options itself, and replies come from consumers. */
+type Checked = Omit<SagaManager["Service"], "events" | "reply" | "signal">

@@ -30,7 +30,7 @@ const show = (said: string) => (execution: SagaExecution.SagaExecution) =>
 
 const program = Effect.gen(function* () {
   const runner = yield* SagaRunner.SagaRunner
-  const approved = new SagaResponse({ content: "Ada" })
+  const approved = new SagaResponse({ step: "librarian", content: "Ada" })
   const paused = (book: string) =>
     SagaExecution.fromDefinition(Loan, { context: { book } }).pipe(
       Effect.flatMap((execution) => runner.execute(execution, { autocommit: false })),

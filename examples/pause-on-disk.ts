@@ -80,8 +80,8 @@ const program = Effect.gen(function* () {
 
   yield* Console.log("second process, an hour later")
   yield* Effect.all([
-    answer(new SagaResponse({ uuid: lunch, content: "Ada" })),
-    answer(new SagaResponse({ uuid: yacht, status: SagaResponseStatus.ERROR, content: "no" }))
+    answer(new SagaResponse({ uuid: lunch, step: "approval", content: "Ada" })),
+    answer(new SagaResponse({ uuid: yacht, step: "approval", status: SagaResponseStatus.ERROR, content: "no" }))
   ]).pipe(inProcess(folder))
   yield* Effect.promise(() => rm(folder, { recursive: true }))
 })

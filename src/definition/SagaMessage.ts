@@ -39,7 +39,7 @@ export const SagaResponseStatus = Object.assign(Schema.Enum(statuses), statuses)
 export type SagaResponseStatus = typeof SagaResponseStatus.Type
 
 /**
- * A response of a service, for `SagaManager.run({ response })`. Two responses are equal if their fields are; the order of
+ * A response of a service or a person, for `SagaManager.run({ response })`. Two responses are equal if their fields are; the order of
  * `relatedServices` does not count.
  */
 export class SagaResponse extends Schema.Class<SagaResponse>("SagaResponse")({
@@ -50,6 +50,12 @@ export class SagaResponse extends Schema.Class<SagaResponse>("SagaResponse")({
   relatedServices: Schema.Array(Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed([]))),
   /** The execution that is answered. */
   uuid: Schema.optionalKey(Schema.String),
+  /**
+   * The step that is answered: its name, or its path where several steps have that name. Name it always: a response without
+   * a name is taken only by a step without a contract that is the only one awaited, and a second click on the same page can
+   * then answer the next step.
+   */
+  step: Schema.optionalKey(Schema.String),
   /** The request that is answered: the id of its message. */
   requestId: Schema.optionalKey(Schema.String),
   /** The service that answers. */

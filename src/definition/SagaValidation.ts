@@ -374,11 +374,18 @@ function* checkSchemas(at: StepPlace, { error, success }: Step.Local | Step.Remo
 
 // ---- policies
 
-const isDuration = (millis: number): boolean => Number.isFinite(millis) && millis >= 0
+/** Ten years (SPEC C11): a longer time could not be stored, and means a mistake. */
+const longest = 3_650 * 86_400_000
+
+const isDuration = (millis: number): boolean => millis >= 0 && millis <= longest
 
 function* checkPolicies({ retry, retryCompensate, timeout }: Step.Policies, at: StepPlace): Issues {
   if (timeout !== undefined && !(isDuration(timeout) && timeout > 0)) {
-    yield new InvalidPolicy({ ...at, option: "timeout", rule: "must be a duration longer than zero" })
+    yield new InvalidPolicy({
+      ...at,
+      option: "timeout",
+      rule: "must be a duration longer than zero, of at most 3,650 days"
+    })
   }
   if (retry !== undefined) yield* checkRetry("retry", retry, at)
   if (retryCompensate !== undefined) yield* checkRetry("retryCompensate", retryCompensate, at)
@@ -388,7 +395,7 @@ function* checkRetry(option: "retry" | "retryCompensate", { backoff, on, times }
   const { factor, initial, max } = backoff
   const rules: Record<string, boolean> = {
     "must say 'times' as a whole number": Number.isInteger(times) && times >= 0,
-    "must have durations as 'backoff'": isDuration(initial) && isDuration(max),
+    "must have durations of at most 3,650 days as 'backoff'": isDuration(initial) && isDuration(max),
     "must have a 'factor' of at least 1": Number.isFinite(factor) && factor >= 1,
     // Attempts of a compensation follow from the clock alone (SPEC C8), which needs a pause between them.
     "must pause between attempts": option === "retry" || initial !== 0,

@@ -52,7 +52,7 @@ export const contentOf = (content: unknown): Json | undefined | SagaContextEncod
 
 /** The input of a trusted response. `autocommit` replaces the setting that the execution was started with. */
 export const responding = Effect.fnUntraced(function* (
-  { content: given, relatedServices, requestId, status }: SagaResponse,
+  { content: given, relatedServices, requestId, status, step }: SagaResponse,
   autocommit: boolean | undefined
 ): Effect.fn.Return<Of<"Response">, SagaContextEncodeError> {
   const content = contentOf(given)
@@ -63,6 +63,7 @@ export const responding = Effect.fnUntraced(function* (
     relatedServices,
     ...(content !== undefined && { content }),
     ...(requestId !== undefined && { requestId }),
+    ...(step !== undefined && { step }),
     ...(autocommit !== undefined && { autocommit })
   }
 })

@@ -98,4 +98,6 @@ export type ResumeError =
   | SagaContextEncodeError
   | SagaInput.SagaExecutionAlreadyExecuted
   | SagaInput.SagaResponseAmbiguous
+  | SagaInput.SagaResponseConflict
+  | SagaInput.SagaResponseNotAwaited
   | ControlError

@@ -33,7 +33,7 @@ export interface ResendOptions {
 }
 
 /**
- * Durations are from 1 ms to 36,500 days, counts are whole numbers from 1, and the lease is longer than `recoveryInterval`;
+ * Durations are from 1 ms to 3,650 days, counts are whole numbers from 1, and the lease is longer than `recoveryInterval`;
  * anything else is `InvalidSetting`.
  */
 export interface SagaConfigOptions {
@@ -135,7 +135,7 @@ const curveOf = Effect.fnUntraced(function* (options: ResendOptions) {
   const { factor, initial, later, max } = RetrySchedule.defaults.resend
   const all = { initial, factor, max, slowAfter: later.after, slowMax: later.max, ...options }
   const time = (name: "initial" | "max" | "slowAfter" | "slowMax") =>
-    Setting.duration(`SagaConfig.resend.${name}`, all[name], { least: "1 milli", most: "36500 days" })
+    Setting.duration(`SagaConfig.resend.${name}`, all[name], { least: "1 milli" })
   if (typeof all.factor !== "number" || !(all.factor >= 1 && all.factor <= 1_000)) {
     const issue = "it must be a number from 1 to 1000"
     return yield* new InvalidSetting({ setting: "SagaConfig.resend.factor", issue })
@@ -157,8 +157,7 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
     >
   ) =>
     Setting.duration(`SagaConfig.${name}`, all[name], {
-      least: name === "shutdownGrace" ? "0 millis" : "1 milli",
-      most: "36500 days"
+      least: name === "shutdownGrace" ? "0 millis" : "1 milli"
     })
   const count = (name: "maxRunning" | "maxPending" | "maxInFlight") =>
     Setting.wholeNumber(`SagaConfig.${name}`, all[name], { least: 1 })

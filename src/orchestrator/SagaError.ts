@@ -13,6 +13,8 @@ import {
   SagaExecutionNotFinished,
   SagaNotCancellable,
   SagaResponseAmbiguous,
+  SagaResponseConflict,
+  SagaResponseNotAwaited,
   SagaRollbackExecution,
   SagaStepNotParked
 } from "../execution/rules/SagaInput.ts"
@@ -94,7 +96,9 @@ export {
   SagaRelatedServicesRefused,
   SagaRepositoryUnsupported,
   SagaResponseAmbiguous,
+  SagaResponseConflict,
   SagaResponseError,
+  SagaResponseNotAwaited,
   SagaResponseUnaddressed,
   SagaRollbackExecution,
   SagaSignalConflict,
@@ -141,6 +145,8 @@ export const SagaExecutionError = Schema.Union([
   SagaAlreadyDecided,
   SagaNotCancellable,
   SagaResponseAmbiguous,
+  SagaResponseConflict,
+  SagaResponseNotAwaited,
   SagaResponseUnaddressed,
   SagaStartConflict,
   SagaOverloaded,

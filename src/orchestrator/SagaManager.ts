@@ -146,13 +146,16 @@ export const execute = <Context, Own, E, R>(
 /**
  * Hands a reply to the execution that waits for it, and gives the execution at its end; with `until: "pause"` also where
  * it waits for the next reply. For replies that do not come over the broker; the caller is trusted. The response names its
- * execution by `uuid` (else `SagaResponseUnaddressed`), and its request by `requestId` where more than one reply is
- * awaited (else `SagaResponseAmbiguous`). An execution that has failed already is given unchanged, as
- * `SagaFailedExecution`; one that has finished is `SagaExecutionAlreadyExecuted`.
+ * execution by `uuid` (else `SagaResponseUnaddressed`), and its step by `step` or `requestId`. Without such a name it is taken
+ * only by a step without a contract that is the only one awaited (else `SagaResponseAmbiguous`). A name that nobody awaits
+ * is `SagaResponseNotAwaited`. The same answer again changes nothing; another one to the same step is
+ * `SagaResponseConflict`. A status other than 200 does not prove that a service did nothing: its step is probed before it
+ * counts as undone. An execution that has failed already is given unchanged, as `SagaFailedExecution`; one that has
+ * finished is `SagaExecutionAlreadyExecuted`.
  *
  * @example
  * ```ts
- * const response = new SagaResponse({ uuid, content: { paymentId: "p-1" } })
+ * const response = new SagaResponse({ uuid, step: "payment", content: { paymentId: "p-1" } })
  * const execution = yield* SagaManager.resume(response, { until: "pause" })
  * ```
  */

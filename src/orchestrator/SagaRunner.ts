@@ -4,7 +4,7 @@
  */
 import { Clock, Context, Deferred, Effect, Layer, Ref, Result } from "effect"
 import type { AnyCommitted, Services } from "../definition/Saga.ts"
-import type { SagaResponse } from "../definition/SagaMessage.ts"
+import { SagaResponse } from "../definition/SagaMessage.ts"
 import type * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type { Signal } from "../definition/Signal.ts"
 import * as SagaInput from "../execution/rules/SagaInput.ts"
@@ -37,7 +37,10 @@ export { SagaTransactionUnsupported, type SetUpError } from "./Registration.ts"
 export type { StorageError } from "./RunError.ts"
 
 export interface ExecuteOptions {
-  /** The reply that the execution waits for. Default: none, for an execution that is new or was left in the middle. */
+  /**
+   * The reply that the execution waits for, as the service gave it. Without a name it answers the only step that the given value
+   * awaits. Default: none, for an execution that is new or was left in the middle.
+   */
   readonly response?: SagaResponse
   /**
    * Commit when all steps have finished. With `false` the execution stays finished and undecided, until `commit` or
@@ -56,7 +59,7 @@ export interface ExecuteOptions {
  * const runner = yield* SagaRunner.SagaRunner
  * const created = yield* SagaExecution.fromDefinition(PlaceOrder, { context })
  * const paused = yield* runner.execute(created)
- * const finished = yield* runner.execute(paused, { response: new SagaResponse({ content }), autocommit: false })
+ * const finished = yield* runner.execute(paused, { response: new SagaResponse({ step: "payment", content }), autocommit: false })
  * const committed = yield* runner.commit(finished)
  * ```
  */
@@ -78,6 +81,8 @@ export class SagaRunner extends Context.Service<
       | SagaContextEncodeError
       | SagaInput.SagaExecutionAlreadyExecuted
       | SagaInput.SagaResponseAmbiguous
+      | SagaInput.SagaResponseConflict
+      | SagaInput.SagaResponseNotAwaited
       | SagaRegistry.SagaDefinitionDrift
       | StorageError
     >
@@ -227,7 +232,8 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   }
 
   const execute: SagaRunner["Service"]["execute"] = Effect.fnUntraced(function* (given, options = {}) {
-    const { autocommit, response } = options
+    const { autocommit } = options
+    const response = naming(given, options.response)
     const execution = yield* latest(parts, given)
     if (execution.status === "created") {
       const { headers } = yield* RequestContext
@@ -246,7 +252,9 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       return yield* new SagaInput.SagaExecutionAlreadyExecuted({ uuid: execution.uuid, status: execution.status })
     }
     if (response === undefined) return yield* Effect.flatMap(forward(parts, execution), failed)
-    const next = yield* apply(parts, execution, yield* responding(response, autocommit))
+    // The caller of a runner brings the replies of the services.
+    const input = { ...(yield* responding(response, autocommit)), proven: true } as const
+    const next = yield* apply(parts, execution, input)
     return execution.status === "errored" ? next : yield* failed(next)
   })
 
@@ -271,6 +279,15 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     resolveParked: (execution, path, who) => judge(parts, execution, { _tag: "ResolveParked", path, ...who })
   })
 })
+
+/** A response without a name answers the only step that the given value awaits, also if the stored execution is further. */
+const naming = (given: SagaExecution, response: SagaResponse | undefined): SagaResponse | undefined => {
+  if (response?.step !== undefined || response?.requestId !== undefined) return response
+  const [only, ...others] = SagaInput.awaiting(given.state).filter(({ op }) => op === "execute")
+  return response === undefined || only === undefined || others.length > 0
+    ? response
+    : new SagaResponse({ ...response, requestId: only.id })
+}
 
 const isOnlyDelayed = ({ execution, wakeAt }: ExecutionLoop.LoopResult): boolean =>
   wakeAt !== Number.POSITIVE_INFINITY && SagaInput.awaiting(execution.state).length === 0

@@ -9,12 +9,12 @@ import * as Setting from "../ports/Setting.ts"
 export interface ParticipantConfigOptions {
   /**
    * How long a transaction stays open that has not voted and gets no decision; then it is rejected (SPEC C6). From 1 ms
-   * to 36,500 days, default 1 hour. Make it longer than the longest execution that the participant takes part in.
+   * to 3,650 days, default 1 hour. Make it longer than the longest execution that the participant takes part in.
    */
   readonly pendingTtl?: Duration.Input
   /**
    * How long a transaction that has voted yes waits for the decision before it asks its coordinator for it. From 1 ms to
-   * 36,500 days, default 30 seconds.
+   * 3,650 days, default 30 seconds.
    */
   readonly inDoubtAfter?: Duration.Input
   /**
@@ -24,14 +24,14 @@ export interface ParticipantConfigOptions {
    */
   readonly participantRetention?: Duration.Input
   /**
-   * How much the clocks of two machines may differ (SPEC A4). From 0 to 36,500 days, default 5 minutes. Records are kept
+   * How much the clocks of two machines may differ (SPEC A4). From 0 to 3,650 days, default 5 minutes. Records are kept
    * longer by this time.
    */
   readonly maxSkew?: Duration.Input
   /**
    * How long the process may take to stop (SPEC C7). No message is taken meanwhile. A handler that is under way and ends within
    * this time is recorded, answered and acknowledged. One second before the end handlers are interrupted, or at half of a
-   * time below two seconds, and their messages come again. From 0 to 36,500 days, default 10 seconds. Give the process a few
+   * time below two seconds, and their messages come again. From 0 to 3,650 days, default 10 seconds. Give the process a few
    * seconds more before it is killed.
    */
   readonly shutdownGrace?: Duration.Input
@@ -71,11 +71,11 @@ const make = Effect.fnUntraced(function* (options: ParticipantConfigOptions) {
   const time = (name: Exclude<keyof ParticipantConfig, "maxInFlight">, bounds: Setting.DurationBounds) =>
     Setting.duration(`ParticipantConfig.${name}`, all[name], bounds)
   return {
-    pendingTtl: yield* time("pendingTtl", { least: "1 milli", most: "36500 days" }),
-    inDoubtAfter: yield* time("inDoubtAfter", { least: "1 milli", most: "36500 days" }),
-    participantRetention: yield* time("participantRetention", { least: "1 milli" }),
-    maxSkew: yield* time("maxSkew", { least: "0 millis", most: "36500 days" }),
-    shutdownGrace: yield* time("shutdownGrace", { least: "0 millis", most: "36500 days" }),
+    pendingTtl: yield* time("pendingTtl", { least: "1 milli" }),
+    inDoubtAfter: yield* time("inDoubtAfter", { least: "1 milli" }),
+    participantRetention: yield* time("participantRetention", { least: "1 milli", never: true }),
+    maxSkew: yield* time("maxSkew", { least: "0 millis" }),
+    shutdownGrace: yield* time("shutdownGrace", { least: "0 millis" }),
     maxInFlight: yield* Setting.wholeNumber("ParticipantConfig.maxInFlight", all.maxInFlight, { least: 1 })
   }
 })

@@ -11,7 +11,7 @@ import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import { enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
-import { type Envelope, isName, reply } from "../wire/Envelope.ts"
+import { type Envelope, isName, maxRelatedServices, reply } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
 import { describe } from "../wire/OneLine.ts"
@@ -168,6 +168,7 @@ const sendable = (
   reply: ParticipantReply
 ): Exit.Exit<{ readonly reply: ParticipantReply; readonly body: string }, ReplyUnsendable> => {
   const { content, relatedServices = [] } = reply
+  if (relatedServices.length > maxRelatedServices) return Exit.fail(new ReplyUnsendable())
   // In an array, because the content is one level deeper in the reply.
   if (!relatedServices.every(isName) || (content !== undefined && typeof check([content]) !== "number"))
     return Exit.fail(new ReplyUnsendable())

@@ -2,7 +2,7 @@
  * Takes each message of a participant from its delivery to its reply and its acknowledgement. Copies of a message that
  * arrive while it is handled do not run it a second time.
  */
-import { Cause, Effect, Exit, Result } from "effect"
+import { Cause, Effect, Exit, Metric, Result } from "effect"
 import * as Broker from "../ports/Broker.ts"
 import * as Consumer from "../ports/Consumer.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
@@ -14,6 +14,12 @@ import type { ParticipantCode } from "./ParticipantHandlers.ts"
 
 /** How often a message is tried that makes the library itself fail, or that runs into the time of its unit (SPEC C8). */
 const maxDeliveries = 5
+
+/** Counts each time that a message ran into the time of its unit, by its command. */
+export const slow = Metric.counter("effect_saga_participant_slow_total", {
+  description: "Units of work of participants that ran into their time, by service and command",
+  incremental: true
+})
 
 /** Contradictions and bugs: a person has to look at them. */
 const alarming: ReadonlySet<string> = new Set([
@@ -155,10 +161,16 @@ const attempt = (
     Consumer.retry(handled, ({ reason }) => reason === "unavailable").pipe(
       Effect.catchTag("ParticipantStoreError", (error) => {
         if (error.reason !== "timeout") return Effect.succeed(error)
+        const place = placeOf(code, message)
         // Once for a message: the next tries take as long.
         const said =
-          deliveries === 1 ? Effect.logWarning("A message takes longer than its unit of work may", { id }) : Effect.void
-        return Effect.andThen(said, again("UnitTimeout"))
+          deliveries === 1
+            ? Effect.logWarning("A message takes longer than its unit of work may", { id, ...place })
+            : Effect.void
+        return Metric.update(Metric.withAttributes(slow, place), 1).pipe(
+          Effect.andThen(said),
+          Effect.andThen(again("UnitTimeout"))
+        )
       }),
       Effect.catchDefect((defect) =>
         Effect.andThen(Effect.logError("Handling a message died", { id, deliveries }, defect), again("Defect"))
@@ -166,6 +178,12 @@ const attempt = (
     )
   )
 }
+
+/** The service and the command of a message; its kind, where it carries a name that is no command of the service. */
+const placeOf = ({ contract: { commands, name } }: ParticipantCode, { command, envelope: { op } }: Incoming) => ({
+  service: name,
+  command: command !== undefined && Object.hasOwn(commands, command) ? command : op
+})
 
 /** Records a message that is given up as a dead letter, and acknowledges it. */
 const putAway = Effect.fnUntraced(function* (delivery: Broker.Delivery, reason: string) {

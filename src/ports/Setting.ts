@@ -20,11 +20,16 @@ export class InvalidSetting extends Schema.TaggedError<InvalidSetting>()("Invali
   }
 }
 
+/** The longest duration that a setting may have (SPEC C11): ten years. What is longer is written as `Duration.infinity`. */
+const longest = "3650 days"
+
 /** Bounds of a duration, both included, as text for people and for `Duration`: `{ least: "1 milli", most: "1 day" }`. */
 export interface DurationBounds {
   readonly least: Duration.Input & string
-  /** Without an upper bound the duration may be infinite. */
+  /** Default: ten years. */
   readonly most?: Duration.Input & string
+  /** Whether `Duration.infinity` is taken and means never. Default false. */
+  readonly never?: boolean
 }
 
 const millisOf = (duration: Duration.Duration): number => Math.ceil(Duration.toMillis(duration))
@@ -38,14 +43,16 @@ const isNothing = (input: unknown): boolean =>
 export const duration = (
   setting: string,
   input: Duration.Input,
-  { least, most }: DurationBounds
+  { least, most = longest, never = false }: DurationBounds
 ): Effect.Effect<number, InvalidSetting> =>
   Effect.suspend(() => {
     const given = isNothing(input) ? Option.none() : Duration.fromInput(input)
     const millis = Option.match(given, { onNone: () => Number.NaN, onSome: millisOf })
-    const longest = most === undefined ? Number.POSITIVE_INFINITY : millisOf(Duration.fromInputUnsafe(most))
-    if (millis >= millisOf(Duration.fromInputUnsafe(least)) && millis <= longest) return Effect.succeed(millis)
-    const expected = most === undefined ? `a duration of at least ${least}` : `a duration from ${least} to ${most}`
+    const isNever = never && millis === Number.POSITIVE_INFINITY
+    const isWithin =
+      millis >= millisOf(Duration.fromInputUnsafe(least)) && millis <= millisOf(Duration.fromInputUnsafe(most))
+    if (isNever || isWithin) return Effect.succeed(millis)
+    const expected = `a duration from ${least} to ${most}${never ? ", or Duration.infinity for never" : ""}`
     const instead = Option.match(given, { onNone: () => "", onSome: (it) => `, and is ${Duration.format(it)}` })
     return Effect.fail(new InvalidSetting({ setting, issue: `it must be ${expected}${instead}` }))
   })

@@ -179,19 +179,20 @@ const reasonOf = (failure: SagaFailure): string => {
     case "StepError":
       return tagOf(failure.error) ?? "an error without a tag"
     case "StepDefect":
-      return "it died"
+      // Its message may hold a value.
+      return `it died${nameOfDefect(failure.defect)}`
     case "StepTimedOut":
       return `no result at its deadline${failure.unheard === true ? ": nobody listens to the service" : ""}`
     case "StepRefused":
-      return failure.status === 400 ? "it was refused" : "the other side failed"
+      return failure.status === 400 ? "it was refused" : `the other side failed${wordOf(failure.content)}`
     case "StepValueRejected":
-      return `a value broke a rule (${failure.rule})`
+      return `a value broke a rule (${failure.rule}): ${oneLine(failure.issue)}`
     case "StepInterrupted":
       return "a crash left it half done"
     case "DeadlinePassed":
       return "nothing was decided at the deadline"
     case "CommitFailed":
-      return "the commit failed"
+      return `the commit failed: ${oneLine(failure.reason)}`
     case "Cancelled":
       return failure.actor === undefined ? "cancelled" : `cancelled by ${oneLine(failure.actor)}`
     case "Rejected":
@@ -199,6 +200,17 @@ const reasonOf = (failure: SagaFailure): string => {
   }
 }
 
+/** A word of the protocol. Other content may be secret (SPEC C12). */
+const wordOf = (content: unknown): string =>
+  typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? `: ${content}` : ""
+
+/** The class of a defect, where it says more than `Error`. */
+const nameOfDefect = (defect: unknown): string =>
+  typeof defect === "object" && defect !== null && "name" in defect && defect.name !== "Error"
+    ? wordOf(defect.name)
+    : ""
+
+/** The part of a failure that may hold values. */
 const detailOf = (failure: SagaFailure): unknown => {
   switch (failure._tag) {
     case "StepError":
@@ -209,10 +221,6 @@ const detailOf = (failure: SagaFailure): unknown => {
       return failure.content
     case "Cancelled":
     case "Rejected":
-      return failure.reason
-    case "StepValueRejected":
-      return failure.issue
-    case "CommitFailed":
       return failure.reason
     default:
       return undefined

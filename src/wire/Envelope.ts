@@ -79,6 +79,9 @@ export const Envelope = Schema.Struct({
 })
 export type Envelope = typeof Envelope.Type
 
+/** How many services a reply may name as related (SPEC C11). A reply with more is read: the step that it answers can say so. */
+export const maxRelatedServices = 64
+
 /** The envelope in JSON from outside. All of the JSON must be within the limits of SPEC C11, also unknown fields. */
 export const decode = (json: unknown): Envelope | JsonCodec.CodecIssue => {
   const exact = JsonCodec.exact(Envelope, json)

@@ -209,11 +209,12 @@ describe("policies", () => {
       committed(js.local("one", { execute: nothing, compensate: { run: nothing, unknown: nothing }, ...options }))
     ).map((issue) => issue._tag === "InvalidPolicy" && `${issue.option} ${issue.rule}`)
 
-  it("a timeout is a duration longer than zero", () => {
-    for (const timeout of ["1 second", 1, 0.5, Duration.minutes(1), { seconds: 1 }])
+  it("F23 a timeout is a duration longer than zero, of at most ten years", () => {
+    for (const timeout of ["1 second", "3650 days", 1, 0.5, Duration.minutes(1), { seconds: 1 }])
       assert.deepStrictEqual(rules({ timeout }), [])
-    for (const timeout of [0, -1, Number.NaN, "Infinity", "soon", { second: 1 }, null]) {
-      assert.deepStrictEqual(rules({ timeout }), ["timeout must be a duration longer than zero"], String(timeout))
+    for (const timeout of [0, -1, Number.NaN, "Infinity", "soon", { second: 1 }, null, "3651 days", 2 ** 53 - 1]) {
+      const rule = "timeout must be a duration longer than zero, of at most 3,650 days"
+      assert.deepStrictEqual(rules({ timeout }), [rule], String(timeout))
     }
   })
 
@@ -228,10 +229,18 @@ describe("policies", () => {
     for (const times of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, "3", undefined]) {
       assert.deepStrictEqual(rules({ retry: { times } }), ["retry must say 'times' as a whole number"], String(times))
     }
-    for (const backoff of ["soon", -1, "Infinity", { initial: Number.NaN }, { initial: 1, max: "late" }]) {
+    for (const backoff of [
+      "soon",
+      -1,
+      "Infinity",
+      { initial: Number.NaN },
+      { initial: 1, max: "late" },
+      "3651 days",
+      { initial: 1, max: "1000000000 days" }
+    ]) {
       assert.deepStrictEqual(
         rules({ retry: { times: 1, backoff } }),
-        ["retry must have durations as 'backoff'"],
+        ["retry must have durations of at most 3,650 days as 'backoff'"],
         String(backoff)
       )
     }

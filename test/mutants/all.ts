@@ -8,12 +8,14 @@ import { ownership } from "./ownership.ts"
 import { owning } from "./owning.ts"
 import { participants } from "./participant.ts"
 import { recovery } from "./recovery.ts"
+import { responses } from "./responses.ts"
 import { values } from "./values.ts"
 import { writing } from "./writing.ts"
 
 export const mutants: ReadonlyArray<Mutant> = [
   ...writing,
   ...values,
+  ...responses,
   ...execution,
   ...participants,
   ...recovery,

@@ -42,10 +42,8 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "what was refused is compensated as if it had an effect",
     file: "src/execution/rules/ForwardEvolution.ts",
-    find: `          effect: event.status === 200 ? "exists" : "none",
-          relatedServices`,
-    replace: `          effect: "exists",
-          relatedServices`,
+    find: `effect: event.effect ?? (event.status === 200 ? "exists" : "none"),`,
+    replace: `effect: "exists",`,
     tests: [decision]
   },
   {
@@ -104,16 +102,16 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a reply may name services that are not allowed",
     file: "src/execution/rules/SagaInput.ts",
-    find: `if (refused.length === 0 || self.direction === "backward") return [received]`,
-    replace: "if (refused.length >= 0) return [received]",
+    find: `if (issue === undefined || self.direction === "backward") return [received]`,
+    replace: "if (status !== 404) return [received]",
     tests: [input]
   },
   {
     rule: "C5",
     what: "services that are not allowed take part",
-    file: "src/execution/rules/SagaInput.ts",
-    find: "relatedServices.filter((name) => allowed.includes(name))",
-    replace: "relatedServices",
+    file: "src/execution/rules/EnrolmentEvolution.ts",
+    find: "  return { services, issue }",
+    replace: "  return { services: named, issue }",
     tests: [input]
   },
   {
@@ -161,26 +159,25 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a response without a request id answers the first of several that are awaited",
-    file: "src/execution/rules/SagaInput.ts",
-    find: "(awaited.length === 1 ? awaited[0]!.id : undefined)",
-    replace: "awaited[0]?.id",
+    file: "src/execution/rules/TrustedResponse.ts",
+    find: "only !== undefined && others.length === 0 &&",
+    replace: "only !== undefined && others.length >= 0 &&",
     tests: [input]
   },
   {
     rule: "C5",
     what: "a response to an errored execution is refused",
-    file: "src/execution/rules/SagaInput.ts",
-    find: `  if (!isNamed && self.status === "errored") return unchanged\n`,
+    file: "src/execution/rules/TrustedResponse.ts",
+    find: `  if (status === "errored") return unchanged\n`,
     replace: "",
     tests: [input]
   },
   {
     rule: "C5",
     what: "a response to a finished execution is taken for nothing",
-    file: "src/execution/rules/SagaInput.ts",
-    find: `  if (!isNamed && self.status === "finished")
-    return Result.fail(new SagaExecutionAlreadyExecuted({ uuid: self.uuid, status: self.status }))`,
-    replace: `  if (!isNamed && self.status === "finished") return unchanged`,
+    file: "src/execution/rules/TrustedResponse.ts",
+    find: `return status === "finished" ? Result.fail(new SagaExecutionAlreadyExecuted({ uuid, status })) : undefined`,
+    replace: `return status === "finished" ? unchanged : undefined`,
     tests: [input]
   },
 

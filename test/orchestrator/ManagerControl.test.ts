@@ -25,7 +25,7 @@ const nobody = "01890000-0000-7000-8000-000000000000"
 const half = Effect.fnUntraced(function* (keep = 10) {
   const world = yield* start({ keep })
   const { uuid } = yield* world.use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
-  const response = new SagaResponse({ uuid, content: reserved.content })
+  const response = new SagaResponse({ uuid, step: "stock", content: reserved.content })
   yield* world.use(SagaManager.run({ response, pauseOnDisk: true }))
   return { ...world, uuid }
 })
@@ -35,7 +35,9 @@ describe("cancel", () => {
     Effect.gen(function* () {
       const { manager, use, uuid, wire, world } = yield* half()
       const waiting = yield* Effect.forkChild(
-        Effect.flip(use(SagaManager.run({ response: new SagaResponse({ uuid, content: 0, requestId: "none" }) })))
+        Effect.flip(
+          use(SagaManager.run({ response: new SagaResponse({ uuid, step: "stock", content: reserved.content }) }))
+        )
       )
       yield* quiet
       wire.answer = (envelope, command) => (envelope.op === "probe" ? charged : agreeable(envelope, command))

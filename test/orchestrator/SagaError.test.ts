@@ -193,8 +193,8 @@ describe("families", () => {
       // A pause is a value and no error; a step that could not be compensated is parked, and addressed by its path.
       const execution = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
       assert.strictEqual(execution.status, "paused")
-      wire.answer = agreeable
-      const response = new SagaResponse({ uuid: execution.uuid, status: 500, content: "down" })
+      wire.answer = (envelope, command) => (envelope.op === "probe" ? { status: 404 } : agreeable(envelope, command))
+      const response = new SagaResponse({ uuid: execution.uuid, step: "stock", status: 500, content: "down" })
       const failed = yield* Effect.flip(use(SagaManager.run({ response })))
       assert.strictEqual(failed._tag, "SagaFailedExecution")
       const step = (failed as SagaRunner.SagaFailedExecution).cause
@@ -231,6 +231,8 @@ describe("messages", () => {
     ],
     [new SagaError.SagaContextDecodeError({ path: "1", step: "payment", issue: "$.a" }), /payment \(1\).*\$\.a/],
     [new SagaError.SagaContextTooLarge({ path: "", step: "", issue: "9 of 8" }), /initial context.*9 of 8/],
+    [new SagaInput.SagaResponseNotAwaited({ uuid: nobody, named: "approval", awaited: [] }), /not await .*"approval"/],
+    [new SagaInput.SagaResponseConflict({ uuid: nobody, path: "1", step: "approval" }), /another answer/],
     [new SagaError.SagaRelatedServicesRefused({ path: "1", step: "payment", issue: "casino" }), /not allowed: casino/],
     [new SagaError.SagaCancelled({ actor: "ada" }), /cancelled by ada/],
     [new SagaError.SagaCancelled({}), /cancelled$/],

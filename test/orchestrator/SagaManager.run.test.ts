@@ -34,7 +34,8 @@ const finishedContext = {
   payment: charged.content
 }
 
-const responseOf = (uuid: string, content: unknown) => new SagaResponse({ uuid, content })
+const responseOf = (uuid: string, content: unknown) =>
+  new SagaResponse({ uuid, step: content === charged.content ? "payment" : "stock", content })
 
 describe("in memory", () => {
   it.effect("a run in memory runs every step in order, ends committed and is not stored any more", () =>
@@ -290,8 +291,10 @@ describe("stored executions", () => {
             uuid = (yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk }))).uuid
             yield* use(SagaManager.run({ response: responseOf(uuid, reserved.content), pauseOnDisk }))
             const { content } = refusing(wire.sent[1]!.envelope, "Charge")!
-            wire.answer = agreeable
-            const response = new SagaResponse({ uuid, content, status: 400 })
+            // A refusal by hand does not prove that the service did nothing: it is asked.
+            wire.answer = (envelope, command) =>
+              envelope.op === "probe" ? { status: 404 } : agreeable(envelope, command)
+            const response = new SagaResponse({ uuid, step: "payment", content, status: 400 })
             yield* Effect.exit(use(SagaManager.run({ response, pauseOnDisk, raiseOnError })))
           } else {
             wire.answer = refusing

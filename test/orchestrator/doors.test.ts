@@ -236,7 +236,8 @@ describe("start", () => {
 })
 
 describe("resume", () => {
-  const response = (uuid: string, content: unknown) => new SagaResponse({ uuid, content })
+  const response = (uuid: string, content: unknown) =>
+    new SagaResponse({ uuid, step: content === charged.content ? "payment" : "stock", content })
 
   it.effect("resume gives the execution at the next pause, and at its end", () =>
     Effect.gen(function* () {
@@ -247,8 +248,12 @@ describe("resume", () => {
       assert.deepStrictEqual([paused.status, paused.pausedStep?.definition?.name], ["paused", "payment"])
       const finished = yield* use(SagaManager.resume(response(uuid, charged.content)))
       assert.strictEqual(finished.status, "finished")
-      const again = yield* Effect.flip(use(SagaManager.resume(response(uuid, charged.content))))
-      assert.strictEqual(again._tag, "SagaExecutionAlreadyExecuted")
+      const again = yield* use(SagaManager.resume(response(uuid, charged.content)))
+      assert.strictEqual(again.revision, finished.revision)
+      const other = yield* Effect.flip(use(SagaManager.resume(response(uuid, { paymentId: "another" }))))
+      assert.strictEqual(other._tag, "SagaResponseConflict")
+      const unnamed = yield* Effect.flip(use(SagaManager.resume(new SagaResponse({ uuid, content: null }))))
+      assert.strictEqual(unnamed._tag, "SagaExecutionAlreadyExecuted")
     })
   )
 

@@ -30,11 +30,15 @@ it.effect("a caller is told of an end that another instance has reached", () =>
     yield* until("the request", () => world.wire.sent.length === 1)
     const { uuid } = yield* two.use(
       SagaManager.run({
-        response: new SagaResponse({ uuid: world.wire.sent[0]!.envelope.saga, content: reserved.content }),
+        response: new SagaResponse({
+          uuid: world.wire.sent[0]!.envelope.saga,
+          step: "stock",
+          content: reserved.content
+        }),
         pauseOnDisk: true
       })
     )
-    yield* two.use(SagaManager.run({ response: new SagaResponse({ uuid, content: charged.content }) }))
+    yield* two.use(SagaManager.run({ response: new SagaResponse({ uuid, step: "payment", content: charged.content }) }))
     yield* TestClock.adjust("1 minute")
     const execution = yield* Fiber.join(running)
     assert.deepStrictEqual([execution.uuid, execution.status], [uuid, "finished"])

@@ -517,7 +517,7 @@ describe("a store that is down", () => {
       const { manager, store, use } = yield* start()
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
       store.fault = (operation) => (operation === "store" ? { reason: "rejected" } : undefined)
-      const response = new SagaResponse({ uuid, ...reserved })
+      const response = new SagaResponse({ uuid, step: "stock", ...reserved })
       const errors = [
         yield* Effect.flip(use(SagaManager.run({ response, pauseOnDisk: true }))),
         yield* Effect.flip(manager.cancel(uuid))

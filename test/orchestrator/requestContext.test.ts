@@ -42,7 +42,12 @@ describe("headers", () => {
       wire.answer = () => undefined
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
       const resuming = yield* within({ tenant: "acme" })
-      const response = new SagaResponse({ uuid, content: reserved.content, relatedServices: ["stock", "warehouse"] })
+      const response = new SagaResponse({
+        uuid,
+        step: "stock",
+        content: reserved.content,
+        relatedServices: ["stock", "warehouse"]
+      })
       yield* resuming.serve(use(SagaManager.run({ response, pauseOnDisk: true })))
       assert.deepStrictEqual(services(yield* Ref.get(resuming.ref)).sort(), ["orders", "stock", "warehouse"])
     })
@@ -142,7 +147,7 @@ describe("headers", () => {
       const { ref, serve } = yield* within({ tenant: "acme" })
       const { uuid } = yield* serve(use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true })))
       yield* Ref.set(ref, { tenant: "other" })
-      const response = new SagaResponse({ uuid, content: reserved.content })
+      const response = new SagaResponse({ uuid, step: "stock", content: reserved.content })
       yield* serve(use(SagaManager.run({ response, pauseOnDisk: true })))
       assert.deepStrictEqual(
         wire.sent.map(({ envelope }) => envelope.headers),
@@ -193,7 +198,14 @@ describe("user", () => {
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, user: "ada", pauseOnDisk: true }))
       const { serve } = yield* within({ tenant: "acme" }, "eve")
       const resume = (content: unknown) =>
-        serve(use(SagaManager.run({ response: new SagaResponse({ uuid, content }), pauseOnDisk: true })))
+        serve(
+          use(
+            SagaManager.run({
+              response: new SagaResponse({ uuid, step: content === charged.content ? "payment" : "stock", content }),
+              pauseOnDisk: true
+            })
+          )
+        )
       yield* resume(reserved.content)
       yield* resume(charged.content)
       yield* until("both requests", () => wire.sent.length === 2)

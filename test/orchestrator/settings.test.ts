@@ -58,7 +58,12 @@ const table: ReadonlyArray<
   ...["pendingTtl", "inDoubtAfter", "maxSkew", "shutdownGrace"].map(
     (name) => [`ParticipantConfig.${name}`, ofParticipant, plain(name), wrongForTimes] as const
   ),
-  ["ParticipantConfig.participantRetention", ofParticipant, plain("participantRetention"), wrongForAll],
+  [
+    "ParticipantConfig.participantRetention",
+    ofParticipant,
+    plain("participantRetention"),
+    [...wrongForAll, Number.MAX_SAFE_INTEGER, "100000000 days"]
+  ],
   ["ParticipantConfig.maxInFlight", ofParticipant, plain("maxInFlight"), wrongForCounts]
 ]
 

@@ -302,7 +302,7 @@ describe("another instance was faster", () => {
       const { repository } = world.store
       const { use } = yield* open(world, { sagas: [saga] })
       const { uuid } = yield* use(SagaManager.run(saga, { context: {}, pauseOnDisk: true }))
-      const response = new SagaResponse({ uuid, content: null })
+      const response = new SagaResponse({ uuid, step: "count", content: null })
       const running = yield* Effect.forkChild(Effect.exit(use(SagaManager.run({ response }))))
       yield* until("it is handled", () => lines(world).length === 1)
       const stored = yield* repository.load(uuid)

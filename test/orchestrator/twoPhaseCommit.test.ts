@@ -155,7 +155,16 @@ describe("a commit", () => {
       const options = { pauseOnDisk: true } as const
       const first = yield* use(SagaManager.run(CreateOrder, { context, ...options }))
       const answer = (content: unknown) =>
-        use(SagaManager.run({ response: new SagaResponse({ uuid: first.uuid, content }), ...options }))
+        use(
+          SagaManager.run({
+            response: new SagaResponse({
+              uuid: first.uuid,
+              step: content === charged.content ? "payment" : "stock",
+              content
+            }),
+            ...options
+          })
+        )
       const second = yield* answer(reserved.content)
       const third = yield* answer(charged.content)
       assert.deepStrictEqual(

@@ -1,6 +1,20 @@
 /** A participant on the wire: the two-phase commit, what it asks and forgets by itself, what it puts away, what it survives. */
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, type Duration, Effect, Exit, Fiber, Latch, Layer, Logger, Ref, Schema, Scope, Stream } from "effect"
+import {
+  Context,
+  type Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Latch,
+  Layer,
+  Logger,
+  Metric,
+  Ref,
+  Schema,
+  Scope,
+  Stream
+} from "effect"
 import { TestClock } from "effect/testing"
 import {
   Broker,
@@ -12,6 +26,7 @@ import {
   SagaTransaction
 } from "effect-saga"
 import type { Envelope } from "effect-saga/internals"
+import * as TakeMessages from "../../src/participant/TakeMessages.ts"
 import { counting, outcomes, quiet, until } from "../fixtures/manager.ts"
 import * as Participants from "../fixtures/participantStore.ts"
 import { isMemory } from "../fixtures/repository.ts"
@@ -647,6 +662,10 @@ describe("failures of store and broker", () => {
         yield* until("it is refused", () => replies.length === 1)
         assert.deepInclude(replies[0]!.envelope, { status: 500, content: "TimedOut" })
         assert.deepStrictEqual(yield* reasons, ["UnitTimeout"])
+        const counted = yield* Metric.value(
+          Metric.withAttributes(TakeMessages.slow, { service: "bank", command: "Charge" })
+        )
+        assert.strictEqual(Number(counted.count), 5)
         assert.lengthOf(
           logged.filter((line) => line.includes("takes longer")),
           1

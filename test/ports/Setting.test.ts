@@ -14,11 +14,13 @@ describe("a duration", () => {
       assert.strictEqual(yield* millis("1 second"), 1_000)
       assert.strictEqual(yield* millis("1 hour"), 3_600_000)
       assert.strictEqual(yield* millis(1_000.25), 1_001)
-      assert.strictEqual(yield* Setting.duration("it", Duration.infinity, { least: "0 millis" }), Infinity)
+      assert.strictEqual(yield* Setting.duration("it", "3650 days", { least: "0 millis" }), 3_650 * 86_400_000)
+      const never = { least: "0 millis", never: true } as const
+      assert.strictEqual(yield* Setting.duration("it", Duration.infinity, never), Infinity)
     })
   )
 
-  it.effect("a duration setting outside of its bounds is refused, with its name, the bounds and the value", () =>
+  it.effect("F23 a duration setting outside of its bounds is refused, with its name, the bounds and the value", () =>
     Effect.gen(function* () {
       const refused: ReadonlyArray<readonly [Duration.Input, RegExp]> = [
         [0, /SagaConfig\.lease .* from 1 second to 1 hour, and is 0$/],
@@ -28,7 +30,20 @@ describe("a duration", () => {
       ]
       for (const [input, message] of refused)
         assert.match(yield* messageOf(Setting.duration("SagaConfig.lease", input, bounds)), message)
-      assert.match(yield* messageOf(Setting.duration("it", -1, { least: "0 millis" })), /at least 0 millis/)
+      assert.match(
+        yield* messageOf(Setting.duration("it", -1, { least: "0 millis" })),
+        /from 0 millis to 3650 days, and/
+      )
+      const never = { least: "0 millis", never: true } as const
+      const tooLong: ReadonlyArray<Duration.Input> = ["3651 days", Number.MAX_SAFE_INTEGER, "1000000000 days"]
+      for (const input of tooLong) {
+        assert.match(yield* messageOf(Setting.duration("it", input, { least: "0 millis" })), /to 3650 days, and/)
+        assert.match(
+          yield* messageOf(Setting.duration("it", input, never)),
+          /3650 days, or Duration.infinity for never/
+        )
+      }
+      assert.match(yield* messageOf(Setting.duration("it", Duration.infinity, { least: "0 millis" })), /is Infinity/)
     })
   )
 

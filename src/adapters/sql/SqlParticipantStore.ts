@@ -20,7 +20,7 @@ import * as SqlTables from "./SqlTables.ts"
 export interface SqlParticipantStoreOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
   /**
    * How long a message may be handled, the handler included. After that its database transaction is rolled back, and the
-   * message is handled again; after five times it is refused for good (500). From 1 ms to 36,500 days. Default 5 minutes:
+   * message is handled again; after five times it is refused for good (500). From 1 ms to 3,650 days. Default 5 minutes:
    * the caller no longer waits then (`SagaConfig.replyTimeout`). Set it shorter where a stuck handler must not hold locks
    * for so long.
    */
@@ -318,8 +318,7 @@ export const layer = (
   Layer.unwrap(
     Effect.gen(function* () {
       const timeout = yield* Setting.duration("SqlParticipantStore.timeout", options.timeout ?? "5 minutes", {
-        least: "1 milli",
-        most: "36500 days"
+        least: "1 milli"
       })
       const connections = yield* SqlConnections.make("SqlParticipantStore", options)
       const tables = yield* SqlTables.setUp(options, connections, {

@@ -389,7 +389,8 @@ export const layer = (
   Layer.unwrap(
     Effect.gen(function* () {
       const retention = yield* Setting.duration("SqlSagaExecutionRepository.retention", options.retention ?? "7 days", {
-        least: "0 millis"
+        least: "0 millis",
+        never: true
       })
       const connections = yield* SqlConnections.make("SqlSagaExecutionRepository", options)
       yield* SqlConnections.checkPool

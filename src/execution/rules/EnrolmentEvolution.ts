@@ -1,7 +1,33 @@
 /** The services that take part in the transaction of an execution, and the question that they are asked. */
+import { maxRelatedServices } from "../../wire/Envelope.ts"
 import type { SagaState } from "./SagaState.ts"
-import { union } from "./StepTree.ts"
+import { none, union } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
+
+/** How many services may take part in one execution (SPEC C11): each is asked and told. */
+const maxEnrolled = 256
+
+/** The reason why these services cannot join the transaction; undefined: they can. */
+export const fullWith = ({ enrolled, start }: SagaState, services: ReadonlyArray<string>): string | undefined =>
+  start?.transactional === true && union(enrolled, services).length > maxEnrolled
+    ? `more than ${maxEnrolled} services would take part`
+    : undefined
+
+/** The services of a reply that join the transaction, and the reason why others do not. Too many: none joins. */
+export const joining = (
+  self: SagaState,
+  named: ReadonlyArray<string>,
+  allowed: ReadonlyArray<string> | undefined
+): { readonly services: ReadonlyArray<string>; readonly issue: string | undefined } => {
+  if (named.length > maxRelatedServices)
+    return { services: none, issue: `${named.length} of them, ${maxRelatedServices} may be named` }
+  const services = allowed === undefined ? named : named.filter((name) => allowed.includes(name))
+  const full = fullWith(self, services)
+  if (full !== undefined) return { services: none, issue: full }
+  const issue =
+    services.length === named.length ? undefined : named.filter((name) => !services.includes(name)).join(", ")
+  return { services, issue }
+}
 
 /** Enrols services in the transaction of `next`, unless the fact was not admitted (`next` is `before`). */
 export const enrol = (

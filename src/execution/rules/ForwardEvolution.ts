@@ -136,7 +136,7 @@ export const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState 
                 ? "running-on-error"
                 : "errored-by-on-execute",
           reply: { status: event.status, content: event.content },
-          effect: event.status === 200 ? "exists" : "none",
+          effect: event.effect ?? (event.status === 200 ? "exists" : "none"),
           relatedServices: union(step.relatedServices, event.relatedServices)
         }
       : step
@@ -152,7 +152,7 @@ export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaStat
       ...step,
       status: "finished",
       result: event.result,
-      effect: event.recovered === true || step.kind === "wait" ? "none" : "exists",
+      effect: step.kind === "wait" ? "none" : event.recovered === true ? step.effect : "exists",
       relatedServices:
         event.relatedServices === undefined ? step.relatedServices : union(step.relatedServices, event.relatedServices)
     }

@@ -11,7 +11,7 @@ import type { Instruction } from "./Instruction.ts"
 import type { Moment } from "./Moment.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
 import { type SagaContext, sizeWith } from "./SagaContext.ts"
-import type { SagaEvent } from "./SagaEvent.ts"
+import type { EffectKnowledge, SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import * as SagaSignals from "./SagaSignals.ts"
@@ -294,7 +294,7 @@ class Decider implements Decision {
       this.instructions.push({ _tag: "HandleReply", path, step, state, context })
     } else if (status === "errored-by-on-execute") {
       const content = state.reply?.content ?? null
-      this.failed(path, "none", { _tag: "StepRefused", path, step: step.name, status: 500, content })
+      this.failed(path, state.effect, { _tag: "StepRefused", path, step: step.name, status: 500, content })
       // The fact that starts a remote step has its request and its deadline.
     } else if (this.isOver(deadline!, request!.at, this.schedule.resend)) {
       const isUnheard = this.moment.isUnheard?.(step.execute.service) === true
@@ -303,7 +303,7 @@ class Decider implements Decision {
     } else this.resend(path, request!, this.schedule.resend)
   }
 
-  private failed(path: string, effect: "none" | "unknown", failure: SagaFailure): void {
+  private failed(path: string, effect: EffectKnowledge, failure: SagaFailure): void {
     this.facts.push({ _tag: "StepFailed", path, status: "errored-by-on-execute", effect, failure, at: this.now })
   }
 

@@ -87,7 +87,9 @@ export const SagaEvent = Schema.Union([
     ...path,
     status: ReplyStatus,
     content: Schema.optionalKey(Json),
-    relatedServices: Schema.Array(Name)
+    relatedServices: Schema.Array(Name),
+    /** A refusal that was given by hand: it does not prove that the service did nothing. */
+    effect: Schema.optionalKey(Schema.Literal("unknown"))
   }),
   Schema.TaggedStruct("StepSucceeded", {
     ...path,

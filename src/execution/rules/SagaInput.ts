@@ -10,6 +10,7 @@ import { messageId, type Op, ReplyStatus } from "../../wire/Envelope.ts"
 import { Json } from "../../wire/JsonLimits.ts"
 import { line } from "../../wire/OneLine.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
+import { joining } from "./EnrolmentEvolution.ts"
 import type { Moment } from "./Moment.ts"
 import type * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
@@ -18,33 +19,15 @@ import { type SagaState, whole } from "./SagaState.ts"
 import { SagaStatus } from "./SagaStatus.ts"
 import * as SignalInput from "./SignalInput.ts"
 import { collect, isUnanswered, notDone, type Sent, type StepState, stepAt } from "./StepTree.ts"
+import * as TrustedResponse from "./TrustedResponse.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
-/**
- * `resume` or `SagaRunner.execute` was called for an execution that is over: there is nothing to run. The execution itself
- * is not changed; `SagaManager.load` gives its result.
- */
-export class SagaExecutionAlreadyExecuted extends Schema.TaggedError<SagaExecutionAlreadyExecuted>()(
-  "SagaExecutionAlreadyExecuted",
-  { uuid: Schema.String, status: SagaStatus }
-) {
-  override get message(): string {
-    return line`Execution ${this.uuid} is already ${this.status}`
-  }
-}
-
-/**
- * A response without `requestId` for an execution that does not await exactly one reply. Send the response again with the
- * id of the request that it answers; `awaited` has the paths of the steps that wait.
- */
-export class SagaResponseAmbiguous extends Schema.TaggedError<SagaResponseAmbiguous>()("SagaResponseAmbiguous", {
-  uuid: Schema.String,
-  awaited: Schema.Array(Schema.String)
-}) {
-  override get message(): string {
-    return line`Execution ${this.uuid} awaits ${this.awaited.length} replies: the response must say which request it answers`
-  }
-}
+export {
+  SagaExecutionAlreadyExecuted,
+  SagaResponseAmbiguous,
+  SagaResponseConflict,
+  SagaResponseNotAwaited
+} from "./TrustedResponse.ts"
 
 /**
  * `commit` was called before all steps were finished, or after a failure. Call it again when the execution is finished; an
@@ -123,7 +106,7 @@ export type Dropped = "stale" | "sender-mismatch"
 /** The reason why an input of each kind is refused. */
 export interface Refusals {
   readonly Reply: Dropped
-  readonly Response: SagaExecutionAlreadyExecuted | SagaResponseAmbiguous
+  readonly Response: TrustedResponse.NotTaken
   readonly Cancel: SagaNotCancellable
   readonly Commit: SagaExecutionNotFinished | SagaAlreadyDecided
   readonly Reject: SagaAlreadyDecided
@@ -149,8 +132,17 @@ const answer = { status: ReplyStatus, content: Schema.optionalKey(Json), related
 export const SagaInput = Schema.Union([
   /** `sender`: the service that sent the reply, as the transport knows it; absent in a trusted call of this process. */
   Schema.TaggedStruct("Reply", { inReplyTo: Schema.String, sender: text, ...answer }),
-  /** The reply that a trusted caller gives. `autocommit` replaces the setting that the execution was started with. */
-  Schema.TaggedStruct("Response", { requestId: text, autocommit: Schema.optionalKey(Schema.Boolean), ...answer }),
+  /**
+   * The reply that a trusted caller gives. `autocommit` replaces the setting that the execution was started with. `proven`: the
+   * caller brings the reply of the service itself, so a refusal says that nothing was done.
+   */
+  Schema.TaggedStruct("Response", {
+    requestId: text,
+    step: text,
+    autocommit: Schema.optionalKey(Schema.Boolean),
+    proven: Schema.optionalKey(Schema.Literal(true)),
+    ...answer
+  }),
   Schema.TaggedStruct("Cancel", { actor: text, reason: text }),
   Schema.TaggedStruct("Commit", {}),
   Schema.TaggedStruct("Reject", { actor: text, reason: text }),
@@ -273,19 +265,18 @@ const factsOf = (
 ): ReadonlyArray<SagaEvent> => {
   const { now: at, relatedServices: allowed } = moment
   const said = content === undefined ? {} : { content }
-  const accepted = allowed === undefined ? relatedServices : relatedServices.filter((name) => allowed.includes(name))
+  const { issue, services: accepted } = joining(self, relatedServices, allowed)
   switch (op) {
     case "execute": {
       if (status === 404) return nothing
-      const refused = relatedServices.filter((service) => !accepted.includes(service))
       const received: SagaEvent = { _tag: "ReplyReceived", path, status, ...said, relatedServices: accepted, at }
-      if (refused.length === 0 || self.direction === "backward") return [received]
+      if (issue === undefined || self.direction === "backward") return [received]
       const failure = {
         _tag: "StepValueRejected" as const,
         path,
         step: stepAt(self.root, path)!.step.name,
         rule: "related-services" as const,
-        issue: refused.join(", ")
+        issue
       }
       const effect = status === 200 ? ("exists" as const) : ("none" as const)
       return [received, { _tag: "StepFailed", path, status: "errored-by-on-execute", effect, failure, at }]
@@ -338,24 +329,18 @@ const attemptFailed = (
   return CompensationRetry.attemptFailed(state, step, failure, schedule, now)
 }
 
-/** The reply that a trusted caller gives. Without `requestId` it answers the one request that is awaited. */
+/** The reply that a trusted caller gives. */
 export const response = (
   self: SagaState,
-  answer: Omit<Reply, "inReplyTo" | "sender"> & { readonly requestId?: string },
+  answer: Omit<Reply, "inReplyTo" | "sender"> & Pick<Of<"Response">, "requestId" | "step" | "proven">,
   moment: Arrival
-): Verdict<SagaExecutionAlreadyExecuted | SagaResponseAmbiguous> => {
-  const all = awaiting(self)
-  const isNamed = all.some(({ id }) => id === answer.requestId)
-  if (!isNamed && self.status === "errored") return unchanged
-  if (!isNamed && self.status === "finished")
-    return Result.fail(new SagaExecutionAlreadyExecuted({ uuid: self.uuid, status: self.status }))
-  const awaited = all.filter(({ op }) => op === "execute")
-  const inReplyTo = answer.requestId ?? (awaited.length === 1 ? awaited[0]!.id : undefined)
-  if (inReplyTo === undefined)
-    return Result.fail(new SagaResponseAmbiguous({ uuid: self.uuid, awaited: awaited.map(({ path }) => path) }))
-  const judged = reply(self, { ...answer, inReplyTo }, moment)
-  return Result.isSuccess(judged) ? Result.succeed(judged.success) : unchanged
-}
+): Verdict<TrustedResponse.NotTaken> =>
+  Result.flatMap(TrustedResponse.requestOf(self, answer, awaiting(self), moment.definition), (inReplyTo) => {
+    if (inReplyTo === undefined) return unchanged
+    const judged = reply(self, { ...answer, inReplyTo }, moment)
+    if (Result.isFailure(judged)) return unchanged
+    return Result.succeed(answer.proven === true ? judged.success : TrustedResponse.unproven(judged.success))
+  })
 
 /** The person or program that changes an execution by hand, and the reason. Both are stored with the fact and shown to people. */
 export interface SagaActor {

@@ -99,12 +99,12 @@ export const isRunning = (step: StepState): boolean =>
 /** The step waits for a signal or for a time. */
 export const isWaiting = (step: StepState): boolean => step.kind === "wait" && step.status === "paused-by-on-execute"
 
-/** The request of the step is out and no reply was seen: the step still waits, or its deadline has passed. */
+/**
+ * The request of the step is out, and no answer of the service was seen: the step still waits, its deadline has passed, or
+ * a refusal was given by hand. Its compensation has not begun.
+ */
 export const isUnanswered = (step: StepState): boolean =>
-  step.request !== undefined &&
-  step.effect === "unknown" &&
-  !step.alreadyRollback &&
-  (step.status === "paused-by-on-execute" || step.status === "errored-by-on-execute")
+  step.request !== undefined && step.effect === "unknown" && !step.alreadyRollback && step.statusBefore === undefined
 
 /** No step of this frame is left to be compensated. */
 export const isRolledBack = (self: Frame): boolean => self.current === undefined && self.done === undefined

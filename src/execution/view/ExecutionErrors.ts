@@ -87,15 +87,16 @@ export class SagaContextTooLarge extends Schema.TaggedError<SagaContextTooLarge>
 }
 
 /**
- * A reply names services that `SagaConfig.relatedServices` does not allow. Stands in the `cause` of
- * `SagaFailedExecutionStep`. Add the services to the list if they may take part.
+ * A reply names services that `SagaConfig.relatedServices` does not allow, or more than 64; or more than 256 services would
+ * take part in the execution. Stands in the `cause` of `SagaFailedExecutionStep`. Add the services to the list if they may take part;
+ * where there are too many, divide the work among several executions.
  */
 export class SagaRelatedServicesRefused extends Schema.TaggedError<SagaRelatedServicesRefused>()(
   "SagaRelatedServicesRefused",
   { path: Schema.String, step: Schema.String, issue: Schema.String }
 ) {
   override get message(): string {
-    return line`The reply to step ${this.step} (${this.path}) names services that are not allowed: ${this.issue}`
+    return line`Step ${this.step} (${this.path}) names services that are not allowed: ${this.issue}`
   }
 }
 

@@ -7,6 +7,8 @@ export const Refusal = Schema.Union([
   Schema.Literals(["stale", "sender-mismatch"]),
   SagaInput.SagaExecutionAlreadyExecuted,
   SagaInput.SagaResponseAmbiguous,
+  SagaInput.SagaResponseConflict,
+  SagaInput.SagaResponseNotAwaited,
   SagaInput.SagaExecutionNotFinished,
   SagaInput.SagaAlreadyDecided,
   SagaInput.SagaNotCancellable,

@@ -2,6 +2,7 @@
 import { type Cause, Effect, Exit, Result } from "effect"
 import type { Local, Retry } from "../../definition/SagaStep.ts"
 import * as CompensationRetry from "../../execution/rules/CompensationRetry.ts"
+import { fullWith } from "../../execution/rules/EnrolmentEvolution.ts"
 import * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
 import type * as SagaContext from "../../execution/rules/SagaContext.ts"
 import type { SagaFailure } from "../../execution/rules/SagaFailure.ts"
@@ -59,12 +60,15 @@ class Outcome {
   }
 
   onSuccess(value: unknown): Facts {
-    const { enrolled } = this
-    const fact = this.facts.succeeded(value, this.context)
+    const { enrolled, facts } = this
+    const relatedServices = enrolled.length === 0 ? enrolled : [...new Set(enrolled)]
+    const full = fullWith(facts.scope.state, relatedServices)
+    const fact =
+      full === undefined
+        ? facts.succeeded(value, this.context)
+        : facts.rejected("related-services", full, facts.callback.effectOfLostResult)
     if (fact._tag === "StepFailed") lostResults.set(fact.failure, { value })
-    return [
-      fact._tag === "StepSucceeded" && enrolled.length > 0 ? { ...fact, relatedServices: [...new Set(enrolled)] } : fact
-    ]
+    return [fact._tag === "StepSucceeded" && enrolled.length > 0 ? { ...fact, relatedServices } : fact]
   }
 
   onFailure(cause: Cause.Cause<unknown>): Facts {

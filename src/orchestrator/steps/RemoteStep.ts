@@ -5,6 +5,7 @@
 import { Effect, Exit, Result } from "effect"
 import { SagaResponseError } from "../../definition/SagaMessage.ts"
 import type { Remote } from "../../definition/SagaStep.ts"
+import { fullWith } from "../../execution/rules/EnrolmentEvolution.ts"
 import type * as SagaContext from "../../execution/rules/SagaContext.ts"
 import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../../execution/rules/SagaFailure.ts"
@@ -18,7 +19,7 @@ import * as JsonCodec from "../../wire/JsonCodec.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
 import { type ExecutionScope, type Facts, type InstructionOf, now } from "./ExecutionScope.ts"
 import { encodeWithContext, overlay, runCallback } from "./StepCallback.ts"
-import { didNotStart, type Obstacle, obstacle, onError, onSuccess, StepFacts } from "./StepFacts.ts"
+import { didNotStart, type Obstacle, obstacle, onError, onErrorByHand, onSuccess, StepFacts } from "./StepFacts.ts"
 
 // ---- messages --------------------------------------------------------------------------------------------------
 
@@ -34,6 +35,8 @@ const unsendable = (message: Envelope): Obstacle | undefined => {
 /** The request of a remote step. */
 export const buildRequest = (scope: ExecutionScope, { context, path, step }: InstructionOf<"BuildRequest">): Facts => {
   const { execute, name, policies } = step
+  const full = fullWith(scope.state, [execute.service])
+  if (full !== undefined) return [didNotStart(scope, path, step, obstacle("related-services", full))]
   const payload = encodeWithContext(scope, context, execute.payload, execute.content)
   if (Result.isFailure(payload)) return [didNotStart(scope, path, step, payload.failure)]
   const at = now(scope)
@@ -84,9 +87,11 @@ const compensationContent = (
   return unknown === undefined ? undefined : encodeWithContext(scope, context, payload, unknown)
 }
 
-/** Without `onSuccess` the result is the reply, and may already stand in the context. */
+/** Without handlers the result is the reply, and may already stand in the context. */
 const viewWithReply = (view: SagaContext.View, step: Remote, reply: unknown): SagaContext.View =>
-  step.onSuccess === undefined && step.name in view ? view : overlay(view, step.name, reply)
+  step.onSuccess === undefined && step.onError === undefined && step.name in view
+    ? view
+    : overlay(view, step.name, reply)
 
 /** SPEC C3: probes and compensations must be accepted for as long as the request that they follow. */
 const lifetime = ({ state }: ExecutionScope, { request }: StepState): number =>
@@ -132,7 +137,11 @@ export const handleReply = (
   return Effect.mapEager(
     state.status === "running-on-success"
       ? handleSuccess(new StepFacts(scope, path, step, onSuccess), content, context)
-      : handleError(new StepFacts(scope, path, step, onError), content, context),
+      : handleError(
+          new StepFacts(scope, path, step, state.effect === "unknown" ? onErrorByHand : onError),
+          content,
+          context
+        ),
     (fact): Facts => [fact]
   )
 }

@@ -45,6 +45,9 @@ export const onError: ResultCallback = {
   recovers: true
 }
 
+/** The same for a refusal that was given by hand: whether there is an effect, only a probe tells. */
+export const onErrorByHand: ResultCallback = { ...onError, effect: "unknown", effectOfLostResult: "unknown" }
+
 type Rule = Extract<SagaFailure, { readonly _tag: "StepValueRejected" }>["rule"]
 
 /** Why a step could not begin. */

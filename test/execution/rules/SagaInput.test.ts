@@ -1,6 +1,7 @@
 /** Inputs of an execution, and why each counts or not (SPEC C5: reply acceptance, trusted resume; C9). */
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
+import * as Saga from "../../../src/definition/Saga.ts"
 import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import { Refusal } from "../../../src/execution/view/Refusal.ts"
@@ -237,35 +238,217 @@ describe("awaited messages", () => {
 
 describe("a trusted response", () => {
   const answer = { status: 200 as const, relatedServices: [] }
-  const respond = ({ moment, state }: Story, requestId?: string) =>
-    SagaInput.response(state, { ...answer, ...(requestId !== undefined && { requestId }) }, moment)
+  type Given = Partial<Parameters<typeof SagaInput.response>[1]>
+  const respond = ({ moment, state }: Story, given: Given = {}) =>
+    SagaInput.response(state, { ...answer, ...given }, moment)
+  const execute = ({ state }: Story, path: string) => messageId(state.uuid, path, "execute")
+  const refusal = (verdict: SagaInput.Verdict<unknown>) => (Result.isFailure(verdict) ? verdict.failure : undefined)
+  const request = { execute: { target: "office/approve" } } as const
+  const approval = begin(
+    Saga.make("Approval", { context: {} }).pipe(
+      Saga.remote("approval", request),
+      Saga.remote("second", request),
+      Saga.commit
+    )
+  )
+    .start()
+    .requests("0")
 
-  it("a response of a caller needs no request id where exactly one execute is awaited", () => {
-    assert.deepStrictEqual(said(respond(asked)), ["ReplyReceived"])
-    assert.deepStrictEqual(said(respond(asked, messageId(asked.state.uuid, "1", "execute"))), ["ReplyReceived"])
+  it("F20 a response without a name answers a step without a contract that is the only one awaited", () => {
+    assert.deepStrictEqual(said(respond(approval)), ["ReplyReceived"])
+    assert.strictEqual(said(respond(asked)), "SagaResponseAmbiguous")
+    assert.strictEqual(said(respond(reserved)), "SagaResponseAmbiguous")
+    assert.deepInclude(refusal(respond(both)), { _tag: "SagaResponseAmbiguous", awaited: ["1/b0/0", "1/b1/1"] })
   })
 
-  it("a response of a caller is ambiguous where several are awaited, or none, and says which", () => {
-    const several = respond(both)
-    assert.strictEqual(said(several), "SagaResponseAmbiguous")
-    assert.deepStrictEqual(Result.isFailure(several) && (several.failure as SagaInput.SagaResponseAmbiguous).awaited, [
-      "1/b0/0",
-      "1/b1/1"
-    ])
-    assert.strictEqual(said(respond(reserved)), "SagaResponseAmbiguous")
-    const chosen = respond(both, messageId(both.state.uuid, "1/b1/1", "execute"))
+  it("F20 a response names its step, by name or path, or its request", () => {
+    for (const given of [{ step: "payment" }, { step: "1" }, { requestId: execute(asked, "1") }])
+      assert.deepStrictEqual(said(respond(asked, given)), ["ReplyReceived"], JSON.stringify(given))
+    assert.deepStrictEqual(said(respond(asked, { step: "payment", requestId: execute(asked, "1") })), ["ReplyReceived"])
+    const chosen = respond(both, { step: "breakfast" })
     assert.deepInclude(Result.isSuccess(chosen) && chosen.success[0], { _tag: "ReplyReceived", path: "1/b1/1" })
   })
 
-  it("a response of a caller with a request id that is not awaited changes nothing", () => {
-    assert.deepStrictEqual(said(respond(asked, "something else")), [])
-    assert.deepStrictEqual(said(respond(paid, messageId(paid.state.uuid, "1", "execute"))), [])
+  it("F20 a name or a request id that nobody awaits is SagaResponseNotAwaited", () => {
+    const wrong: ReadonlyArray<readonly [Given, string]> = [
+      [{ step: "courier" }, "courier"],
+      [{ step: "" }, ""],
+      [{ requestId: "something else" }, "something else"],
+      [{ requestId: "" }, ""],
+      [{ requestId: messageId(asked.state.uuid, "1", "failure") }, messageId(asked.state.uuid, "1", "failure")],
+      [
+        { requestId: messageId(asked.state.uuid, "payments", "reserve") },
+        messageId(asked.state.uuid, "payments", "reserve")
+      ],
+      [{ step: "courier", requestId: execute(asked, "1") }, execute(asked, "1")]
+    ]
+    for (const [given, named] of wrong)
+      assert.deepInclude(refusal(respond(asked, given)), { _tag: "SagaResponseNotAwaited", named, awaited: ["1"] })
+    // One that comes early is not kept for its step.
+    assert.deepInclude(refusal(respond(approval, { step: "second" })), { _tag: "SagaResponseNotAwaited" })
+  })
+
+  it("F20 a name that several awaited steps have is SagaResponseAmbiguous", () => {
+    const Ask = Saga.make("Ask", { context: {} }).pipe(Saga.remote("approval", request), Saga.commit)
+    const ask = { saga: Ask, context: () => ({}) }
+    const twice = begin(
+      Saga.make("Twice", { context: {} }).pipe(
+        Saga.parallel("both", { one: Saga.nested("one", ask), two: Saga.nested("two", ask) }),
+        Saga.commit
+      )
+    )
+      .start()
+      .enters("0/b0/0", {})
+      .enters("0/b1/0", {})
+      .requests("0/b0/0/n/0")
+      .requests("0/b1/0/n/0")
+    assert.deepInclude(refusal(respond(twice, { step: "approval" })), {
+      _tag: "SagaResponseAmbiguous",
+      awaited: ["0/b0/0/n/0", "0/b1/0/n/0"]
+    })
+    assert.deepStrictEqual(said(respond(twice, { step: "0/b1/0/n/0" })), ["ReplyReceived"])
+  })
+
+  it("F20 the same answer again changes nothing, and another one is SagaResponseConflict", () => {
+    const same = { content: { paymentId: "p-1" } }
+    for (const story of [paid, paid.chooses("2", null).succeeds("3", "receipt").decided(), paid.cancels()])
+      for (const given of [{ step: "payment" }, { requestId: execute(paid, "1") }]) {
+        assert.deepStrictEqual(said(respond(story, { ...given, ...same })), [])
+        for (const other of [{}, { content: { paymentId: "p-2" } }, { ...same, status: 400 as const }])
+          assert.deepInclude(refusal(respond(story, { ...given, ...other })), {
+            _tag: "SagaResponseConflict",
+            path: "1",
+            step: "payment"
+          })
+      }
+    const silent = approval.took((state, moment) => SagaInput.response(state, { ...answer, step: "approval" }, moment))
+    assert.deepStrictEqual(said(respond(silent, { step: "approval", content: null })), [])
+  })
+
+  it("a response to a compensation or a vote names its request; the same again changes nothing", () => {
+    const compensating = paid.cancels().compensates("1")
+    const id = messageId(paid.state.uuid, "1", "failure")
+    assert.deepStrictEqual(said(respond(compensating, { requestId: id })), ["StepCompensated"])
+    const done = compensating.replies("failure", "1", 200)
+    assert.deepStrictEqual(said(respond(done, { requestId: id })), [])
+    const vote = messageId(paid.state.uuid, "payments", "reserve")
+    assert.deepStrictEqual(said(respond(reserving, { requestId: vote })), ["VoteReceived"])
+    assert.deepStrictEqual(said(respond(committing, { requestId: vote })), [])
   })
 
   it("a response of a caller changes nothing where the execution is errored, and is an error where it is finished", () => {
-    assert.deepStrictEqual(said(respond(parked)), [])
-    const finished = paid.chooses("2", null).succeeds("3", "receipt").decided()
-    assert.strictEqual(said(respond(finished)), "SagaExecutionAlreadyExecuted")
+    for (const given of [{}, { step: "courier" }]) {
+      assert.deepStrictEqual(said(respond(parked, given)), [])
+      const finished = paid.chooses("2", null).succeeds("3", "receipt").decided()
+      assert.strictEqual(said(respond(finished, given)), "SagaExecutionAlreadyExecuted")
+    }
+    const unanswered = asked.cancels().probes("1").replies("probe", "1", 404).compensated("0").decided()
+    assert.deepStrictEqual(said(respond(unanswered, { requestId: execute(asked, "1") })), [])
+  })
+
+  it("C16 a refusal by hand does not prove that the service did nothing: the step is probed before it counts as undone", () => {
+    const refused = (status: 400 | 500, story = asked) =>
+      story.took((state, moment) => SagaInput.response(state, { ...answer, status, step: "payment" }, moment))
+    assert.deepStrictEqual(refused(500).decided().next, ["probe payment"])
+    const failed = refused(400).fails("1", { status: "errored-on-error", effect: "unknown" })
+    assert.deepStrictEqual(failed.decided().next, ["probe payment"])
+    const done = failed.probes("1").replies("probe", "1", 200, { paymentId: "p-1" })
+    assert.deepStrictEqual(done.next, ["request the compensation of payment"])
+    assert.include(failed.probes("1").replies("probe", "1", 404).next, "StepCompensated payment")
+    // The reply of the service itself, brought by the caller of a runner, is a proof.
+    const proven = asked.took((state, moment) =>
+      SagaInput.response(state, { ...answer, status: 500, step: "payment", proven: true }, moment)
+    )
+    assert.notInclude(proven.decided().next.join(), "probe")
+    // On the way back as well: only the service itself tells.
+    const back = asked.cancels().probes("1")
+    assert.deepStrictEqual(said(respond(back, { status: 400, step: "payment" })), [])
+    assert.deepStrictEqual(said(respond(back, { status: 400, step: "payment", proven: true })), ["ReplyReceived"])
+    assert.deepStrictEqual(said(respond(back, { step: "payment" })), ["ReplyReceived"])
+  })
+
+  it("C16 a refusal by hand that onError has made a result of is probed when a later step fails", () => {
+    const boat = begin(Tour, { who: "ann" })
+      .start({ autocommit: false, transactional: true })
+      .succeeds("0", "plan")
+      .requests("1")
+      .replies("execute", "1", 200, "g")
+      .succeeds("1", "g")
+      .requests("2")
+      .replies("execute", "2", 200, "m")
+      .succeeds("2", "m")
+      .requests("3")
+    const byHand = boat
+      .took((state, moment) =>
+        SagaInput.response(state, { ...answer, status: 400, content: "full", step: "boat" }, moment)
+      )
+      .recovers("3", "on foot: full")
+    const rejected = byHand.decided().took((state, moment) => SagaInput.reject(state, undefined, moment))
+    assert.include(rejected.next, "probe boat")
+  })
+
+  it("C16 a refusal by hand that names services which are not allowed is probed, too", () => {
+    const strict = asked.under({ relatedServices: ["payments"] })
+    const verdict = respond(strict, { status: 400, step: "payment", relatedServices: ["spy"] })
+    assert.deepStrictEqual(
+      Result.isSuccess(verdict) && verdict.success.map((fact) => "effect" in fact && fact.effect),
+      ["unknown", "unknown"]
+    )
+  })
+})
+
+describe("F24 too many services", () => {
+  const names = (count: number) => Array.from({ length: count }, (_, i) => `service-${i}`)
+  const story = order.start({ transactional: true }).succeeds("0", "r-1").requests("1")
+
+  it("a reply that names more than 64 services fails its step, and none of them joins", () => {
+    assert.deepStrictEqual(said(reply(story, { relatedServices: names(64) }) as never), ["ReplyReceived"])
+    for (const [status, effect] of [
+      [200, "exists"],
+      [400, "none"]
+    ] as const) {
+      const verdict = reply(story, { status, relatedServices: names(65) })
+      const facts = Result.isSuccess(verdict) ? verdict.success : []
+      assert.deepInclude(facts[0], { _tag: "ReplyReceived", relatedServices: [] })
+      assert.deepInclude(facts[1], { _tag: "StepFailed", effect })
+      assert.deepInclude((facts[1] as { readonly failure: object }).failure, {
+        rule: "related-services",
+        issue: "65 of them, 64 may be named"
+      })
+      assert.deepStrictEqual(story.facts(...facts).state.enrolled, ["payments"])
+    }
+  })
+
+  it("a reply with which more than 256 services would take part fails its step", () => {
+    const full = { ...story.state, enrolled: names(250) }
+    const judged = SagaInput.reply(
+      full,
+      {
+        inReplyTo: messageId(full.uuid, "1", "execute"),
+        status: 200,
+        relatedServices: ["a", "b", "c", "d", "e", "f", "g"]
+      },
+      story.moment
+    )
+    assert.deepInclude(Result.isSuccess(judged) && (judged.success[1] as { readonly failure: object }).failure, {
+      issue: "more than 256 services would take part"
+    })
+    const fits = SagaInput.reply(
+      full,
+      { inReplyTo: messageId(full.uuid, "1", "execute"), status: 200, relatedServices: ["a", "b", "c", "d", "e", "f"] },
+      story.moment
+    )
+    assert.lengthOf(Result.isSuccess(fits) ? fits.success : [], 1)
+  })
+
+  it("an answer to a probe with too many services enrols none of them", () => {
+    const probing = story.cancels().probes("1")
+    const judged = SagaInput.reply(
+      probing.state,
+      { inReplyTo: messageId(probing.state.uuid, "1", "probe"), status: 200, relatedServices: names(65) },
+      probing.moment
+    )
+    assert.deepInclude(Result.isSuccess(judged) && judged.success[0], { _tag: "ProbeAnswered", relatedServices: [] })
   })
 })
 
@@ -428,9 +611,13 @@ describe("an input as data", () => {
   const inputs: ReadonlyArray<readonly [SagaInput.SagaInput, Story, string | ReadonlyArray<string>]> = [
     [{ _tag: "Reply", inReplyTo, sender: "payments", ...answer }, asked, ["ReplyReceived"]],
     [{ _tag: "Reply", inReplyTo, sender: "ledger", ...answer }, asked, "sender-mismatch"],
-    [{ _tag: "Response", ...answer }, asked, ["ReplyReceived"]],
-    [{ _tag: "Response", autocommit: false, ...answer }, asked, ["AutocommitChanged", "ReplyReceived"]],
-    [{ _tag: "Response", autocommit: true, ...answer }, asked, ["ReplyReceived"]],
+    [{ _tag: "Response", step: "payment", ...answer }, asked, ["ReplyReceived"]],
+    [
+      { _tag: "Response", step: "payment", autocommit: false, ...answer },
+      asked,
+      ["AutocommitChanged", "ReplyReceived"]
+    ],
+    [{ _tag: "Response", step: "payment", autocommit: true, ...answer }, asked, ["ReplyReceived"]],
     [{ _tag: "Response", ...answer }, committed, "SagaExecutionAlreadyExecuted"],
     [{ _tag: "Cancel", actor: "ann" }, asked, ["RollbackStarted"]],
     [{ _tag: "Cancel" }, committed, "SagaNotCancellable"],

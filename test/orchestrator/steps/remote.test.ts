@@ -280,14 +280,15 @@ describe("a reply", () => {
     }).pipe(Effect.provide(runner([handled])))
   )
 
-  it.effect("a reply to another request changes nothing", () =>
+  it.effect("F20 a response to another request is SagaResponseNotAwaited, and changes nothing", () =>
     Effect.gen(function* () {
       const wire = yield* Wire
       const paused = yield* begin(Compensable, { context })
       const foreign = response({ content: { ref: "F1" } })
       const other = { ...foreign, requestId: `${paused.uuid}:7:execute` }
-      const same = yield* SagaRunner.SagaRunner.use((service) => service.execute(paused, { response: other as any }))
-      assert.deepInclude(same, { status: "paused", revision: paused.revision })
+      const { execute } = yield* SagaRunner.SagaRunner
+      const error = yield* Effect.flip(execute(paused, { response: other as any }))
+      assert.deepInclude(error, { _tag: "SagaResponseNotAwaited", awaited: ["0"] })
       assert.deepStrictEqual(wire.story(), ["execute flights/Book"])
     }).pipe(Effect.provide(runner([Compensable])))
   )

@@ -68,7 +68,7 @@ export class SagaRunner extends Context.Service<
   {
     /**
      * Runs an execution to its end or to the next pause. With a response it goes on from the pause; without one where a
-     * reply is awaited it resends what is due. Votes and acknowledgements are responses too: their `requestId` says
+     * reply is awaited it resends what is due, and one whose sleep or wait is over by now goes on. Votes and acknowledgements are responses too: their `requestId` says
      * which question they answer. Fails with `SagaFailedExecution` once everything is compensated, and with
      * `SagaExecutionAlreadyExecuted` where there is nothing to run.
      */
@@ -289,8 +289,11 @@ const naming = (given: SagaExecution, response: SagaResponse | undefined): SagaR
     : new SagaResponse({ ...response, requestId: only.id })
 }
 
+/** One that sleeps or waits for a signal is given back as it is: that may last for days. */
 const isOnlyDelayed = ({ execution, wakeAt }: ExecutionLoop.LoopResult): boolean =>
-  wakeAt !== Number.POSITIVE_INFINITY && SagaInput.awaiting(execution.state).length === 0
+  execution.status !== "paused" &&
+  wakeAt !== Number.POSITIVE_INFINITY &&
+  SagaInput.awaiting(execution.state).length === 0
 
 /** A runner for the given sagas. Requires every service that their steps use. */
 export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>>(

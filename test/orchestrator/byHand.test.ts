@@ -1,6 +1,6 @@
 /** People at work: values from before, rollbacks that failed in part, rejects after a failure. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import {
   Broker,
@@ -10,6 +10,7 @@ import {
   SagaExecutionRepository,
   SagaManager,
   SagaRunner,
+  Signal,
   TransactionCommitter
 } from "effect-saga"
 import { CreateOrder, context, refusing, start } from "../fixtures/manager.ts"
@@ -185,4 +186,53 @@ describe("a reject by hand", () => {
         yield* manager.reject(uuid)
       })
     )
+})
+
+describe("waits by hand", () => {
+  const Approval = Signal.make("approval", { payload: Schema.Struct({ by: Schema.String }) })
+  const Waits = Saga.make("Waits", { context: {} }).pipe(
+    Saga.sleep("cooling", "3 days"),
+    Saga.waitFor("approval", { signal: Approval, timeout: "2 days" }),
+    Saga.commit
+  )
+  const layer = SagaRunner.layer([Waits]).pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        SagaConfig.layer({ service: "orders" }),
+        SagaExecutionRepository.layerMemoryWith({ keep: 9 }),
+        Broker.layerMemory,
+        TransactionCommitter.layerNone
+      )
+    )
+  )
+
+  it.effect("C16 a sleep and a wait are pauses, and a signal by hand ends the wait", () =>
+    Effect.gen(function* () {
+      const runner = yield* SagaRunner.SagaRunner
+      const asleep = yield* runner.execute(yield* SagaExecution.fromDefinition(Waits))
+      assert.strictEqual(asleep.status, "paused")
+      assert.strictEqual((yield* runner.execute(asleep)).revision, asleep.revision)
+      // Before anybody waits for it.
+      const early = yield* runner.signal(asleep, Approval, { payload: { by: "Ann" }, actor: "ann" })
+      assert.strictEqual(early.status, "paused")
+      const conflict = yield* Effect.flip(runner.signal(early, Approval, { payload: { by: "Bob" } }))
+      assert.strictEqual(conflict._tag, "SagaSignalConflict")
+      const invalid = yield* Effect.flip(runner.signal(early, Approval, { payload: { by: 7 } as any }))
+      assert.strictEqual(invalid._tag, "SagaSignalInvalid")
+      yield* TestClock.adjust("3 days")
+      assert.strictEqual((yield* runner.execute(early)).status, "finished")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("C16 a wait whose time is over fails when it is looked at", () =>
+    Effect.gen(function* () {
+      const runner = yield* SagaRunner.SagaRunner
+      const asleep = yield* runner.execute(yield* SagaExecution.fromDefinition(Waits))
+      yield* TestClock.adjust("3 days")
+      const waits = yield* runner.execute(asleep)
+      assert.strictEqual(waits.status, "paused")
+      yield* TestClock.adjust("2 days")
+      assert.strictEqual((yield* Effect.flip(runner.execute(waits)))._tag, "SagaFailedExecution")
+    }).pipe(Effect.provide(layer))
+  )
 })

@@ -41,12 +41,12 @@ export class SagaResponseUnaddressed extends Schema.TaggedError<SagaResponseUnad
 }
 
 /**
- * A signal cannot be sent as it is: its payload does not fit the signal's schema or is too large, or its key, its id or the
- * actor is no text that can be stored. `issue` names the place, never the value. Nothing is stored.
+ * A signal cannot be sent as it is: its payload does not fit the signal's schema or is too large, or its key, its id, the actor or
+ * the name of the execution is no text that can be stored. `issue` names the place, never the value. Nothing is stored.
  */
 export class SagaSignalInvalid extends Schema.TaggedError<SagaSignalInvalid>()("SagaSignalInvalid", {
   signal: Schema.String,
-  field: Schema.Literals(["payload", "key", "id", "actor"]),
+  field: Schema.Literals(["signal", "options", "uuid", "startKey", "payload", "key", "id", "actor"]),
   issue: Schema.String
 }) {
   override get message(): string {

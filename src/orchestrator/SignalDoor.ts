@@ -28,6 +28,10 @@ export const signal = Effect.fnUntraced(function* (
 ): Effect.fn.Return<SignalAnswer, SignalError> {
   const input = inputOf(signal, options)
   if (input instanceof SagaSignalInvalid) return yield* input
+  const { startKey, uuid: given } = options
+  const named = startKey === undefined ? ([given, "uuid"] as const) : ([startKey, "startKey"] as const)
+  const issue = Text.issueOf(named[0], Text.maxBytes.startKey)
+  if (issue !== undefined) return yield* new SagaSignalInvalid({ signal: input.signal, field: named[1], issue })
   const uuid = yield* uuidOf(keeper, options)
   const leave = Effect.suspend(() => Effect.as(SendSignal.leave(keeper, uuid, input), "accepted" as const))
   return yield* submit(supervisor, uuid, input).pipe(
@@ -43,15 +47,21 @@ export const signal = Effect.fnUntraced(function* (
 
 /** The signal as data, with its texts checked and its payload encoded by the schema of the signal. */
 export const inputOf = (
-  { name, payload: codec }: Signal<string, any>,
-  { actor, id, key, payload }: Omit<UntypedSignal, "uuid" | "startKey">
+  signal: Signal<string, any>,
+  options: Omit<UntypedSignal, "uuid" | "startKey">
 ): Of<"Signal"> | SagaSignalInvalid => {
+  const { name, payload: codec }: Partial<Signal<string, any>> = Object(signal)
+  if (typeof name !== "string" || codec === undefined)
+    return new SagaSignalInvalid({ signal: "", field: "signal", issue: "is not made by Signal.make" })
+  if (typeof options !== "object" || options === null)
+    return new SagaSignalInvalid({ signal: name, field: "options", issue: "is not an object" })
+  const { actor, id, key, payload } = options
   const invalid = (field: SagaSignalInvalid["field"], issue: string | undefined) =>
     issue === undefined ? undefined : new SagaSignalInvalid({ signal: name, field, issue })
   const isWrong =
     (key !== undefined && invalid("key", Text.issueOf(key, Text.maxBytes.signalKey))) ||
     (id !== undefined && invalid("id", Text.issueOf(id, Text.maxBytes.signalKey))) ||
-    (actor !== undefined && invalid("actor", Text.issueOf(actor, Text.maxBytes.user)))
+    (actor !== undefined && invalid("actor", Text.issueOf(actor, Text.maxBytes.actor)))
   if (isWrong) return isWrong
   const content = JsonCodec.encode(codec, payload)
   if (JsonCodec.isCodecIssue(content))

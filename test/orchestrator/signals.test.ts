@@ -305,7 +305,7 @@ describe("a signal", () => {
           { payload: { by: "x".repeat(1_100_000) } },
           { ...byAnn, key: "\0" },
           { ...byAnn, id: "x".repeat(513) },
-          { ...byAnn, actor: "x".repeat(257) }
+          { ...byAnn, actor: "x".repeat(5_000) }
         ],
         (said) => Effect.flip(one.use(SagaManager.signal(Approval, { uuid, ...said })))
       )
@@ -314,6 +314,20 @@ describe("a signal", () => {
         ["payload", "payload", "key", "id", "actor"]
       )
       assert.include(errors[0]!.message, "by")
+      // What plain JavaScript, or a value of a request, may be.
+      const hostile: ReadonlyArray<readonly [any, any, string]> = [
+        [undefined, { uuid, ...byAnn }, "signal"],
+        [{ name: 7 }, { uuid, ...byAnn }, "signal"],
+        [Approval, undefined, "options"],
+        [Approval, { ...byAnn }, "uuid"],
+        [Approval, { ...byAnn, uuid: null }, "uuid"],
+        [Approval, { ...byAnn, startKey: 7 }, "startKey"],
+        [Approval, { ...byAnn, uuid, key: 7 }, "key"]
+      ]
+      for (const [signal, options, field] of hostile) {
+        const error: any = yield* Effect.flip(one.use(SagaManager.signal(signal, options)))
+        assert.deepStrictEqual([error._tag, error.field], ["SagaSignalInvalid", field])
+      }
       assert.strictEqual((yield* loaded(world, uuid)).revision, revision)
     })
   )

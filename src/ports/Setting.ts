@@ -34,10 +34,17 @@ export interface DurationBounds {
 
 const millisOf = (duration: Duration.Duration): number => Math.ceil(Duration.toMillis(duration))
 
+/** The keys of a duration that is written as an object. */
+const units = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"]
+
 /** Values that `Duration` takes for 0: no number, and an object without a unit. */
 const isNothing = (input: unknown): boolean =>
   Number.isNaN(input) ||
-  (typeof input === "object" && input !== null && !Duration.isDuration(input) && Object.keys(input).length === 0)
+  (typeof input === "object" &&
+    input !== null &&
+    !Duration.isDuration(input) &&
+    !Array.isArray(input) &&
+    !units.some((unit) => Object.hasOwn(input, unit)))
 
 /** The whole milliseconds of a duration, rounded up; `InvalidSetting` outside of the bounds. */
 export const duration = (

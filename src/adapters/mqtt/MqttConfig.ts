@@ -104,7 +104,7 @@ const seconds = (setting: string, input: Duration.Input, bounds: Setting.Duratio
 
 /** The parts of the url. */
 const addressOf = Effect.fnUntraced(function* (text: string) {
-  const url = URL.canParse(text) ? new URL(text) : undefined
+  const url = typeof text === "string" && URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined) return yield* invalid("url", "it is no URL")
   const protocol = protocols[url.protocol]
   if (protocol === undefined || url.hostname === "") return yield* invalid("url", "it names no MQTT broker")
@@ -143,12 +143,16 @@ export const make = Effect.fnUntraced(function* (
   options: MqttOptions,
   instance: string
 ): Effect.fn.Return<MqttConfig, InvalidSetting> {
-  const { clientId, keepalive = "5 seconds", maxOutgoing = 16 * 1024 * 1024, namespace, sessionExpiry } = options
+  const { clientId, keepalive = "5 seconds", maxOutgoing = 16 * 1024 * 1024, namespace } = options
+  const { sessionExpiry = clientId === undefined ? 0 : "5 seconds" } = options
   const { password, tls, username } = options
-  const version = options.protocol ?? 5
+  const { protocol: version = 5 } = options
   const address = yield* addressOf(options.url)
+  if (version !== 4 && version !== 5) return yield* invalid("protocol", "it must be 4 or 5")
+  if (username !== undefined && typeof username !== "string") return yield* invalid("username", "it must be a text")
+  if (password !== undefined && !Redacted.isRedacted(password)) return yield* invalid("password", "it must be redacted")
   if (tls !== undefined) yield* checkTls(tls, address.protocol)
-  if (clientId !== undefined && !/^[\x21-\x7e]{1,128}$/.test(clientId))
+  if (clientId !== undefined && !(typeof clientId === "string" && /^[\x21-\x7e]{1,128}$/.test(clientId)))
     return yield* invalid("clientId", "it must be 1 to 128 visible characters")
   if (namespace !== undefined && !isName(namespace))
     return yield* invalid(
@@ -164,7 +168,7 @@ export const make = Effect.fnUntraced(function* (
     password,
     tls: tls ?? {},
     version,
-    sessionExpiry: yield* seconds("sessionExpiry", sessionExpiry ?? (clientId === undefined ? 0 : "5 seconds"), {
+    sessionExpiry: yield* seconds("sessionExpiry", sessionExpiry, {
       least: "0 millis",
       most: "4294967295 seconds"
     }),

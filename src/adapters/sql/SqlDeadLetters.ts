@@ -79,7 +79,11 @@ export const layer = (
   Layer.effect(
     Port.DeadLetters,
     Effect.gen(function* () {
-      const keep = yield* Setting.wholeNumber("SqlDeadLetters.keep", options.keep ?? 10_000, { least: 1 })
+      const keep = yield* Setting.wholeNumber(
+        "SqlDeadLetters.keep",
+        options.keep === undefined ? 10_000 : options.keep,
+        { least: 1 }
+      )
       const connections = yield* SqlConnections.make("SqlDeadLetters", options)
       const tables = yield* SqlTables.setUp(options, connections, {
         module: "SqlDeadLetters",

@@ -317,7 +317,8 @@ export const layer = (
 ): Layer.Layer<Port.ParticipantStore, SqlTables.SetUpError, SqlClient.SqlClient> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const timeout = yield* Setting.duration("SqlParticipantStore.timeout", options.timeout ?? "5 minutes", {
+      const { timeout: longest = "5 minutes" } = options
+      const timeout = yield* Setting.duration("SqlParticipantStore.timeout", longest, {
         least: "1 milli"
       })
       const connections = yield* SqlConnections.make("SqlParticipantStore", options)

@@ -388,7 +388,8 @@ export const layer = (
 ): Layer.Layer<Port.SagaExecutionRepository, SqlTables.SetUpError, SqlClient.SqlClient> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const retention = yield* Setting.duration("SqlSagaExecutionRepository.retention", options.retention ?? "7 days", {
+      const { retention: lasting = "7 days" } = options
+      const retention = yield* Setting.duration("SqlSagaExecutionRepository.retention", lasting, {
         least: "0 millis",
         never: true
       })

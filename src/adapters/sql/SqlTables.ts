@@ -33,11 +33,11 @@ const make = Effect.fnUntraced(function* (
   module: string
 ): Effect.fn.Return<Tables, InvalidSetting> {
   const check = (option: "schema" | "prefix", value: string) =>
-    name.test(value)
+    typeof value === "string" && name.test(value)
       ? Effect.void
       : new InvalidSetting({
           setting: `${module}.${option}`,
-          issue: `${JSON.stringify(value)} does not match ${name.source}`
+          issue: `${typeof value === "string" ? JSON.stringify(value) : `a ${typeof value}`} does not match ${name.source}`
         })
   if (schema !== undefined) yield* check("schema", schema)
   if (prefix !== "") yield* check("prefix", prefix)

@@ -8,6 +8,7 @@ import type { Hooks } from "../definition/TransactionHooks.ts"
 import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { Policy } from "../execution/rules/SagaInput.ts"
+import type { Sent } from "../execution/rules/StepTree.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
@@ -87,6 +88,7 @@ export const make = Effect.fnUntraced(function* (
     takeUp: Takeover.make(membership, schedule)
   })
   const hints = hintsOf(membership)
+  const refusal = ({ command, message }: Sent) => broker.refusal?.(Broker.toMessage(message, command))
 
   const perform = (
     scope: PerformStep.ExecutionScope,
@@ -214,6 +216,7 @@ export const make = Effect.fnUntraced(function* (
     schedule,
     service,
     clock,
+    maxBytes: broker.maxBytes?.(),
     fiberContext
   })
 
@@ -300,6 +303,7 @@ export const make = Effect.fnUntraced(function* (
         clock: fiber.getRef(Clock.Clock),
         fiberContext: fiber.context,
         isUnheard: broker.isUnheard,
+        refusal,
         since,
         presentSince: never,
         attemptSince: never,

@@ -61,9 +61,9 @@ export const plan = (
   hints: Hints
 ): Plan => {
   if (self.inbox.stop !== undefined) return stopping(self, inFlight, hints)
-  const { attemptSince, definition, isUnheard, presentSince, since } = self
+  const { attemptSince, definition, isUnheard, presentSince, refusal, since } = self
   const { state: before } = self.execution
-  const moment = { definition, now, since, presentSince, attemptSince, schedule, isUnheard }
+  const moment = { definition, now, since, presentSince, attemptSince, schedule, isUnheard, refusal }
   const { decision, state } = Decision.advance(before, moment)
   const execution = state === before ? self.execution : new SagaExecution(state, definition)
   const isJoint = inFlight?.isJoint === true

@@ -10,6 +10,7 @@ import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import { evolve } from "../execution/rules/SagaEvolution.ts"
 import { type Arrival, judge, type Policy } from "../execution/rules/SagaInput.ts"
 import type { SagaState } from "../execution/rules/SagaState.ts"
+import type { Sent } from "../execution/rules/StepTree.ts"
 import { stepAt } from "../execution/rules/StepTree.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint } from "../ports/SagaExecutionRepository.ts"
@@ -27,6 +28,7 @@ export interface Progress {
   attemptSince: number
   /** As in `Moment`. */
   readonly isUnheard?: ((service: string) => boolean) | undefined
+  readonly refusal?: ((sent: Sent) => string | undefined) | undefined
   readonly inbox: Inbox.Inbox
   /** The other instance that owns the execution: this loop ends. */
   elsewhere: string | undefined

@@ -143,7 +143,7 @@ const sendReply = (
 ): Effect.Effect<void, Broker.BrokerError> =>
   Consumer.retry(
     broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }),
-    ({ reason }) => reason !== "rejected"
+    ({ reason }) => reason !== "rejected" && reason !== "too-large"
   )
 
 /** Waits while the store is unavailable. A defect counts as a delivery, and so does a unit that runs into its time. */

@@ -110,14 +110,18 @@ export interface Group {
   readonly onStanding?: (stands: boolean) => void
 }
 
-/** `full`: too many messages wait. `unavailable`: the call may work later. `rejected`: the same call can never work. */
+/**
+ * `full`: too many messages wait. `unavailable`: the call may work later. `rejected`: the same call can never work.
+ * `too-large`: the broker takes no message of this size, and `issue` says which.
+ */
 export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
   operation: Schema.Literals(["publish", "subscribe"]),
-  reason: Schema.Literals(["full", "unavailable", "rejected"]),
+  reason: Schema.Literals(["full", "unavailable", "rejected", "too-large"]),
+  issue: Schema.optionalKey(Schema.String),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return line`The broker could not ${this.operation}: ${this.reason}`
+    return line`The broker could not ${this.operation}: ${this.issue ?? this.reason}`
   }
 
   override toJSON(): unknown {
@@ -140,6 +144,13 @@ export class Broker extends Context.Service<
      * gets no reply. Absent: it cannot tell.
      */
     readonly isUnheard?: (service: string) => boolean
+    /** The largest body that the transport takes, in bytes, as far as it knows. Absent, or undefined: `maxMessageBytes`. */
+    readonly maxBytes?: () => number | undefined
+    /**
+     * Why the transport does not take the message: it is too large for the broker. Said in the error of a step that gets no reply.
+     * Absent, or undefined: it takes it, or cannot tell.
+     */
+    readonly refusal?: (message: Message) => string | undefined
     /**
      * The messages for a service; each goes to one of its subscribers. The subscription begins and ends with the stream.
      * Deliveries that are not acknowledged at its end are delivered again.
@@ -236,8 +247,15 @@ export const decode = (message: Message): Effect.Effect<Envelope, Unreadable> =>
 export const sizeOf = (body: string): number =>
   body.length * 3 <= maxMessageBytes ? body.length : Buffer.byteLength(body)
 
-/** Why no receiver would read the message (SPEC C11), so that it must not be sent; undefined if it can be sent. */
-export const unsendable = (envelope: Envelope): JsonLimits.JsonIssue | { readonly bytes: number } | undefined => {
+/**
+ * Why no receiver would read the message (SPEC C11), or the transport would not take it, so that it must not be sent; undefined if
+ * it can be sent. `limit`: the largest body that the transport takes.
+ */
+export const unsendable = (
+  envelope: Envelope,
+  limit?: number
+): JsonLimits.JsonIssue | { readonly bytes: number } | undefined => {
+  const most = Math.min(maxMessageBytes, limit ?? maxMessageBytes)
   const { content, headers, id, relatedServices, transactions, user } = envelope
   // All other fields are bounded by their format. The two are checked as deep as they are in the message.
   const checked = JsonLimits.check({ content: content ?? null, headers: headers ?? null })
@@ -246,9 +264,9 @@ export const unsendable = (envelope: Envelope): JsonLimits.JsonIssue | { readonl
   if (wrong !== undefined) return wrong
   const text = 2 * id.length + (user?.length ?? 0) + 70 * (relatedServices.length + transactions.length)
   // A character takes at most six bytes, with its escape. So the text of most messages is not made for this check.
-  if ((1_024 + text + checked) * 6 <= maxMessageBytes) return undefined
+  if ((1_024 + text + checked) * 6 <= most) return undefined
   const bytes = Buffer.byteLength(stringify(envelope))
-  return bytes > maxMessageBytes ? { bytes } : undefined
+  return bytes > most ? { bytes } : undefined
 }
 
 /**

@@ -182,7 +182,7 @@ const reasonOf = (failure: SagaFailure): string => {
       // Its message may hold a value.
       return `it died${nameOfDefect(failure.defect)}`
     case "StepTimedOut":
-      return `no result at its deadline${failure.unheard === true ? ": nobody listens to the service" : ""}`
+      return `no result at its deadline${failure.unheard === true ? ": nobody listens to the service" : failure.refused === undefined ? "" : `: ${failure.refused}`}`
     case "StepRefused":
       return failure.status === 400 ? "it was refused" : `the other side failed${wordOf(failure.content)}`
     case "StepValueRejected":

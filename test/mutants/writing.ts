@@ -358,10 +358,18 @@ export const writing: ReadonlyArray<Mutant> = [
     tests: [sqlSteps]
   },
   {
+    rule: "F30",
+    what: "a step that times out does not say that the broker refused its request",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: "refused === undefined ? silent",
+    replace: "refused !== null ? silent",
+    tests: ["test/execution/rules/SagaDecision.test.ts"]
+  },
+  {
     rule: "F37",
     what: "a step that times out does not say that nobody listens",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "isUnheard ? { ...late, unheard: true } : late",
+    find: "isUnheard ? { ...late, unheard: true as const } : late",
     replace: "isUnheard ? late : late",
     tests: ["test/orchestrator/unheard.test.ts"]
   },

@@ -98,7 +98,11 @@ const make = Effect.fnUntraced(function* (
     return Connection.keep(clientId, Effect.ensuring(use(status(true)), status(false)))
   }
 
-  const outgoing = yield* MqttOutgoing.make({ maxBytes: settings.maxOutgoing, topicOf: topics.of })
+  const outgoing = yield* MqttOutgoing.make({
+    maxBytes: settings.maxOutgoing,
+    topicOf: topics.of,
+    version: settings.version
+  })
   // The broker keeps nothing for this connection. Its id is random, as instances that share a client id may all send.
   const sender = yield* reserve(`out.${instance.slice(0, 8)}`)
   yield* keep(
@@ -109,6 +113,7 @@ const make = Effect.fnUntraced(function* (
       return yield* outgoing.through(connection)
     })
   )
+  yield* outgoing.alone(Connection.open(settings, { clientId: `${sender}.alone`, close }))
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeoutOption(outgoing.empty, farewell)))
 
   const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, onStanding, service }: Broker.Group) {
@@ -149,6 +154,8 @@ const make = Effect.fnUntraced(function* (
       publish: (message) => FaultPoint.around("publish", () => outgoing.offer(message)),
       mayRepeat: outgoing.mayRepeat,
       isUnheard: outgoing.isUnheard,
+      maxBytes: outgoing.maxBytes,
+      refusal: outgoing.refusal,
       subscribe: (group) => Stream.unwrap(receive(group))
     })
   ).pipe(

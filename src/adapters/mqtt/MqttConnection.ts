@@ -34,8 +34,8 @@ export interface Connection {
   readonly resumed: boolean
   /** How many messages the broker takes before it has acknowledged one. */
   readonly receiveMaximum: number
-  /** Whether the broker takes a packet of this size. */
-  readonly fits: (topic: string, body: string) => boolean
+  /** The largest packet that the broker takes, in bytes; undefined: it has named none. */
+  readonly largest: number | undefined
   /** Sends a message with QoS 1. No effect on a lost connection. */
   readonly publish: (topic: string, body: string, messageId: number) => void
   /** Sets the one listener, which is called when the broker takes or refuses a message that was sent. */
@@ -109,6 +109,8 @@ export const open = Effect.fnUntraced(function* (
   )
   client.on("error", (error) => {
     reason = error.message || ("code" in error ? String(error.code) : error.name)
+    // Nothing is read after a packet that makes no sense. Mosquitto refuses a message that is too large by one.
+    client.stream?.destroy()
   })
   client.on("disconnect", ({ reasonCode = 0 }) => {
     reason = reasonCode === sessionTakenOver ? "another client has its id" : `the broker ended it (${reasonCode})`
@@ -140,7 +142,7 @@ export const open = Effect.fnUntraced(function* (
     client,
     resumed: sessionPresent,
     receiveMaximum,
-    fits: (topic, body) => largest === undefined || Packet.sizeOfPublish(topic, body, settings.version) <= largest,
+    largest,
     publish: (topic, body, messageId) => send(Packet.publish(topic, body, messageId, settings.version)),
     onTaken: (listener) => {
       taken = listener
@@ -157,6 +159,9 @@ const noDelay = ({ stream }: MqttClient): void => {
 }
 
 const noSubscribers = 0x10
+
+/** The refusal of a message that is too large. */
+export const tooLarge = "Packet too large"
 
 /** Why the broker refused a message; undefined if it took it, also for a topic without subscribers. */
 const refusalOf = (reasonCode = 0): string | undefined =>

@@ -3,9 +3,12 @@
  * again after a lost connection. A crash loses them: a sender that expects an answer has stored its message and sends it
  * again (SPEC W1, C8).
  */
-import { Cause, Clock, Effect, Exit, FiberSet, Metric, MutableList, type Scope } from "effect"
+import { Cause, Clock, type Duration, Effect, Exit, FiberSet, Metric, MutableList, Queue, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
-import type { Connection, MqttConnectionLost } from "./MqttConnection.ts"
+import * as Loop from "../../ports/Loop.ts"
+import { type Connection, type MqttConnectionLost, tooLarge } from "./MqttConnection.ts"
+import * as Packet from "./MqttPacket.ts"
+import * as RefusedMessages from "./RefusedMessages.ts"
 
 interface OutgoingMessage {
   /** Where it goes, as far as receivers subscribe to it. */
@@ -22,8 +25,11 @@ interface OutgoingMessage {
 /** Memory of a message besides its body, in bytes. */
 const overhead = 512
 
-/** After so many lost connections the message counts as their reason, and is dropped. */
-const maxLosses = 3
+/** After so many lost connections the message may be their reason: it is sent alone, and the others go on. */
+const suspectLosses = 2
+
+/** How long a suspect waits when there is no connection for it. */
+const rest: Duration.Input = "1 second"
 
 /** Messages in flight on one connection, even if the broker allows more. */
 const maxInFlight = 1_024
@@ -68,6 +74,13 @@ export interface MqttOutgoing {
   readonly through: (connection: Connection) => Effect.Effect<never, MqttConnectionLost>
   /** Sends the next messages over this connection, if it has room: an answer then leaves together with an acknowledgement. */
   readonly prefer: (connection: Connection) => void
+  /** Sends messages that may have ended connections, each alone over one that `open` makes, until the scope closes. */
+  readonly alone: (
+    open: Effect.Effect<Connection, MqttConnectionLost, Scope.Scope>
+  ) => Effect.Effect<void, never, Scope.Scope>
+  /** As in `Broker`, like `refusal`. */
+  readonly maxBytes: () => number | undefined
+  readonly refusal: (message: Broker.Message) => string | undefined
   /** Waits until the broker has taken all messages. Does not wait without a connection. */
   readonly empty: Effect.Effect<void>
 }
@@ -76,11 +89,13 @@ export interface MqttOutgoingOptions {
   /** Bytes that wait until the broker takes them, at most. */
   readonly maxBytes: number
   readonly topicOf: (address: Broker.Address) => string
+  readonly version: Packet.Version
 }
 
 export const make = Effect.fnUntraced(function* ({
   maxBytes,
-  topicOf
+  topicOf,
+  version
 }: MqttOutgoingOptions): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const waiting = MutableList.make<OutgoingMessage>()
@@ -93,11 +108,24 @@ export const make = Effect.fnUntraced(function* ({
   /** Places to which nobody listens, as the broker has said: since when, and the last message, by the monotonic clock. */
   const unheard = new Map<string, { readonly since: bigint; readonly last: bigint }>()
   const clock = yield* Clock.Clock
+  const refusedMessages = RefusedMessages.make(clock)
+  const suspects = yield* Queue.unbounded<OutgoingMessage>()
+  /** The largest packet that the broker takes, as it has said last. */
+  let limit: number | undefined
   const logged = new Set<string>()
   let bytes = 0
 
-  const refusal = (reason: Broker.BrokerError["reason"]) =>
-    Exit.fail(new Broker.BrokerError({ operation: "publish", reason }))
+  const refusal = (reason: Broker.BrokerError["reason"], issue?: string) =>
+    Exit.fail(new Broker.BrokerError({ operation: "publish", reason, ...(issue !== undefined && { issue }) }))
+
+  /** Why the broker does not take the message. */
+  const issueOf = (topic: string, body: string): string | undefined => {
+    if (limit !== undefined && (body.length + topic.length) * 3 + 16 > limit) {
+      const size = Packet.sizeOfPublish(topic, body, version)
+      if (size > limit) return `message of ${size} bytes over the broker's limit of ${limit}`
+    }
+    return refusedMessages.issueOf(topic, body)
+  }
 
   const done = (outgoing: OutgoingMessage): void => {
     bytes -= outgoing.bytes
@@ -108,6 +136,11 @@ export const make = Effect.fnUntraced(function* ({
     done(outgoing)
     fork(Metric.update(Metric.withAttributes(refused, { reason }), 1))
     // Logged once for each connection, as the next messages are likely to be refused too.
+    if (reason === tooLarge || reason === "ConnectionLost") {
+      const size = Packet.sizeOfPublish(outgoing.topic, outgoing.body, version)
+      const how = reason === tooLarge ? "" : `, which has ended the connection ${outgoing.losses} times`
+      refusedMessages.add(outgoing.topic, outgoing.body, `message of ${size} bytes over the broker's limit${how}`)
+    }
     if (logged.has(reason)) return
     logged.add(reason)
     fork(Effect.logWarning("The MQTT broker did not take a message", { reason, bytes: outgoing.bytes }))
@@ -124,7 +157,8 @@ export const make = Effect.fnUntraced(function* ({
       const lane = free()
       if (lane === undefined) return
       for (const outgoing of MutableList.takeN(waiting, roomOf(lane))) {
-        if (lane.connection.fits(outgoing.topic, outgoing.body)) send(lane, outgoing)
+        // The limit was not known when the message came.
+        if (issueOf(outgoing.topic, outgoing.body) === undefined) send(lane, outgoing)
         else drop(outgoing, "PacketTooLarge")
       }
     }
@@ -144,20 +178,25 @@ export const make = Effect.fnUntraced(function* ({
     askedInVain(place)
   }
 
-  const settled = (lane: Lane, id: number, refusal: string | undefined, isUnheard: boolean): void => {
-    const outgoing = lane.inFlight.get(id)
-    if (outgoing === undefined) return
-    lane.inFlight.delete(id)
+  const taken = (outgoing: OutgoingMessage, refusal: string | undefined, isUnheard: boolean): void => {
     if (!isUnheard) unheard.delete(outgoing.place)
     else if (unheard.size < maxUnheard || unheard.has(outgoing.place)) gotByNobody(outgoing.place)
     if (refusal === undefined) done(outgoing)
     else drop(outgoing, refusal)
+  }
+
+  const settled = (lane: Lane, id: number, refusal: string | undefined, isUnheard: boolean): void => {
+    const outgoing = lane.inFlight.get(id)
+    if (outgoing === undefined) return
+    lane.inFlight.delete(id)
+    taken(outgoing, refusal, isUnheard)
     pump()
   }
 
   const attach = (connection: Connection): Lane => {
     const lane: Lane = { connection, inFlight: new Map(), number: ++newest, lastId: 0 }
     lanes.set(connection, lane)
+    limit = connection.largest
     connection.onTaken((id, refusal, isUnheard) => settled(lane, id, refusal, isUnheard))
     offline.clear()
     logged.clear()
@@ -170,22 +209,56 @@ export const make = Effect.fnUntraced(function* ({
     lanes.delete(lane.connection)
     if (preferred === lane) preferred = undefined
     const isLost = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
+    const alone: Array<OutgoingMessage> = []
     for (const outgoing of [...lane.inFlight.values()].reverse()) {
       if (isLost && lane.number > outgoing.lostBy) {
         outgoing.losses++
         outgoing.lostBy = newest
       }
-      if (outgoing.losses >= maxLosses) drop(outgoing, "ConnectionLost")
+      if (outgoing.losses >= suspectLosses) alone.push(outgoing)
       else MutableList.prepend(waiting, outgoing)
     }
+    for (const outgoing of alone.reverse()) Queue.offerUnsafe(suspects, outgoing)
     lane.inFlight.clear()
     pump()
+  }
+
+  /** Sends a suspect over a connection of its own. One that ends this connection too is given up. */
+  const trySuspect = (
+    outgoing: OutgoingMessage,
+    open: Effect.Effect<Connection, MqttConnectionLost, Scope.Scope>
+  ): Effect.Effect<void> => {
+    let isSent = false
+    const sent = Effect.flatMap(open, (connection) => {
+      const answered = Effect.callback<void>((resume) => {
+        connection.onTaken((_, refusal, isUnheard) => {
+          taken(outgoing, refusal, isUnheard)
+          resume(Effect.void)
+        })
+        isSent = true
+        connection.publish(outgoing.topic, outgoing.body, 1)
+      })
+      return Effect.raceFirst(answered, connection.lost)
+    })
+    return Effect.scoped(sent).pipe(
+      Effect.catch(() => {
+        if (!isSent)
+          return Effect.andThen(
+            Effect.sleep(rest),
+            Effect.suspend(() => trySuspect(outgoing, open))
+          )
+        outgoing.losses++
+        return Effect.sync(() => drop(outgoing, "ConnectionLost"))
+      })
+    )
   }
 
   const offer: MqttOutgoing["offer"] = ({ address, body }) => {
     const topic = topicOf(address)
     if (Broker.parseTopic(Broker.topic(address)) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
       return refusal("rejected")
+    const issue = issueOf(topic, body)
+    if (issue !== undefined) return refusal("too-large", issue)
     const key = lanes.size === 0 ? `${topic} ${body}` : undefined
     if (key !== undefined && offline.has(key)) return Exit.void
     const size = body.length + topic.length + overhead
@@ -216,6 +289,13 @@ export const make = Effect.fnUntraced(function* ({
         () => connection.lost,
         (lane, exit) => Effect.sync(() => detach(lane, exit))
       ),
+    alone: (open) =>
+      Loop.repeat(
+        "MQTT connection",
+        Effect.flatMap(Queue.take(suspects), (outgoing) => trySuspect(outgoing, open))
+      ),
+    maxBytes: () => limit,
+    refusal: ({ address, body }) => issueOf(topicOf(address), body),
     prefer: (connection) => {
       preferred = lanes.get(connection)
     },

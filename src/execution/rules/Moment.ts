@@ -1,6 +1,7 @@
 /** When an execution is looked at, and by which times: what a decision needs besides the state. */
 import type { Definition } from "../../definition/SagaStep.ts"
 import type { ScheduleConfig } from "./RetrySchedule.ts"
+import type { Sent } from "./StepTree.ts"
 
 export interface Moment {
   readonly definition: Definition
@@ -21,4 +22,6 @@ export interface Moment {
   readonly schedule: ScheduleConfig
   /** Whether nobody takes the commands of a service, as far as the transport can tell. */
   readonly isUnheard?: ((service: string) => boolean) | undefined
+  /** Why the transport does not take a message, as far as it can tell. */
+  readonly refusal?: ((sent: Sent) => string | undefined) | undefined
 }

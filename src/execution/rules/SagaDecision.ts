@@ -299,7 +299,9 @@ class Decider implements Decision {
     } else if (this.isOver(deadline!, request!.at, this.schedule.resend)) {
       const isUnheard = this.moment.isUnheard?.(step.execute.service) === true
       const late = { _tag: "StepTimedOut" as const, path, step: step.name, deadline: deadline! }
-      this.failed(path, "unknown", isUnheard ? { ...late, unheard: true } : late)
+      const refused = this.moment.refusal?.(request!)
+      const silent = isUnheard ? { ...late, unheard: true as const } : late
+      this.failed(path, "unknown", refused === undefined ? silent : { ...late, refused })
     } else this.resend(path, request!, this.schedule.resend)
   }
 

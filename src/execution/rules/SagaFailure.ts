@@ -13,11 +13,12 @@ export const SagaFailure = Schema.Union([
   Schema.TaggedStruct("StepError", { ...at, error: Json }),
   /** A callback died, threw or interrupted itself. */
   Schema.TaggedStruct("StepDefect", { ...at, defect: Json }),
-  /** No result before the deadline. `unheard`: nobody took the commands of the service then. */
+  /** No result before the deadline. `unheard`: nobody took the commands of the service then. `refused`: why the broker did not. */
   Schema.TaggedStruct("StepTimedOut", {
     ...at,
     deadline: Schema.Int,
-    unheard: Schema.optionalKey(Schema.Literal(true))
+    unheard: Schema.optionalKey(Schema.Literal(true)),
+    refused: Schema.optionalKey(Schema.String)
   }),
   /** The other side failed (500), or refused (400) where no error is declared. */
   Schema.TaggedStruct("StepRefused", { ...at, status: ReplyStatus, content: Json }),

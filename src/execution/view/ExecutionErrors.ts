@@ -20,10 +20,13 @@ export class SagaStepTimedOut extends Schema.TaggedError<SagaStepTimedOut>()("Sa
   step: Schema.String,
   deadline: Schema.Int,
   /** The service of a remote step, where nobody took its commands at the deadline: it did not run, or its name is wrong. */
-  unheard: Schema.optionalKey(Schema.String)
+  unheard: Schema.optionalKey(Schema.String),
+  /** Why the broker did not take the request of a remote step: it is too large for it. */
+  refused: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
-    const why = this.unheard === undefined ? "" : `: nobody listens to the service ${this.unheard}`
+    const silence = this.unheard === undefined ? "" : `: nobody listens to the service ${this.unheard}`
+    const why = this.refused === undefined ? silence : `: ${this.refused}`
     return line`Step ${this.step} (${this.path}) had no result at its deadline ${new Date(this.deadline).toISOString()}${why}`
   }
 }
@@ -280,7 +283,8 @@ const causeOf = (
         path,
         step,
         deadline: self.deadline,
-        ...(self.unheard === true && { unheard: placeOf(self, definition).service ?? "" })
+        ...(self.unheard === true && { unheard: placeOf(self, definition).service ?? "" }),
+        ...(self.refused !== undefined && { refused: self.refused })
       })
     case "StepRefused":
       return new SagaResponseError({ status: self.status === 400 ? 400 : 500, content: self.content })

@@ -14,6 +14,8 @@ export interface ExecutionScope {
   /** The own service. */
   readonly service: string
   readonly clock: Clock.Clock
+  /** Of the transport, as `Broker.maxBytes`. */
+  readonly maxBytes?: number | undefined
   /**
    * The context from which each callback starts, when the fiber belongs to the runner. Undefined: the fiber belongs to a
    * caller, and its context is restored after each callback.

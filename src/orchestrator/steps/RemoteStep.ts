@@ -24,12 +24,14 @@ import { didNotStart, type Obstacle, obstacle, onError, onErrorByHand, onSuccess
 // ---- messages --------------------------------------------------------------------------------------------------
 
 /** Why a message cannot be sent (SPEC C11). */
-const unsendable = (message: Envelope): Obstacle | undefined => {
-  const issue = Broker.unsendable(message)
+const unsendable = ({ maxBytes }: ExecutionScope, message: Envelope): Obstacle | undefined => {
+  const issue = Broker.unsendable(message, maxBytes)
   if (issue === undefined) return undefined
-  return "bytes" in issue
-    ? obstacle("message-size", `the message has ${issue.bytes} of ${Broker.maxMessageBytes} bytes`)
-    : obstacle("encode", issue.message)
+  if (!("bytes" in issue)) return obstacle("encode", issue.message)
+  const { bytes } = issue
+  return bytes > Broker.maxMessageBytes || maxBytes === undefined
+    ? obstacle("message-size", `the message has ${bytes} of ${Broker.maxMessageBytes} bytes`)
+    : obstacle("message-size", `message of ${bytes} bytes over the broker's limit of ${maxBytes}`)
 }
 
 /** The request of a remote step. */
@@ -45,7 +47,7 @@ export const buildRequest = (scope: ExecutionScope, { context, path, step }: Ins
   // As long as the step waits for its reply, the request may run (SPEC C3).
   const notAfter = Math.ceil(at + Math.max(maxMessageLifetime, wait))
   const message = envelope(scope, path, "execute", execute.service, payload.success, notAfter)
-  const refused = unsendable(message)
+  const refused = unsendable(scope, message)
   if (refused !== undefined) return [didNotStart(scope, path, step, refused)]
   return [{ _tag: "RequestSent", path, name, command: execute.command, message, deadline: at + wait, at }]
 }
@@ -68,7 +70,7 @@ export const buildCompensation = (scope: ExecutionScope, instruction: Instructio
     return [{ _tag: "StepParked", path, reason: "its compensation cannot be built", at }]
   }
   const message = envelope(scope, path, "failure", compensation.service, content.success, lifetime(scope, state))
-  if (unsendable(message) !== undefined) {
+  if (unsendable(scope, message) !== undefined) {
     return [{ _tag: "StepParked", path, reason: "its compensation cannot be sent", at }]
   }
   return [{ _tag: "CompensationSent", path, command: compensation.command, message, at }]

@@ -1,6 +1,6 @@
 /** Messages in flight over several connections, and their fate when connections are lost. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Logger, Metric } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Logger, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"
 import * as MqttOutgoing from "../../../src/adapters/mqtt/MqttOutgoing.ts"
@@ -8,10 +8,10 @@ import * as Broker from "../../../src/ports/Broker.ts"
 
 const message: Broker.Message = { address: { to: "orders", kind: "reply", from: "payments" }, body: "{}" }
 
-const make = MqttOutgoing.make({ maxBytes: 1024 * 1024, topicOf: Broker.topic })
+const make = MqttOutgoing.make({ maxBytes: 1024 * 1024, topicOf: Broker.topic, version: 5 })
 
 /** A connection over which nothing comes back, and what was sent over it. */
-const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing) {
+const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing, largest?: number) {
   const sent: Array<string> = []
   let taken: Parameters<Connection.Connection["onTaken"]>[0] = () => {}
   const lost = yield* Deferred.make<never, Connection.MqttConnectionLost>()
@@ -21,7 +21,7 @@ const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoi
       client: undefined as never,
       resumed: false,
       receiveMaximum: 20,
-      fits: () => true,
+      largest,
       publish: (_, body) => sent.push(body),
       onTaken: (listener) => {
         taken = listener
@@ -158,32 +158,85 @@ describe("MqttOutgoing", () => {
     })
   )
 
-  it.effect("a message that ends one connection after another is given up", () =>
+  /** Connections that a suspect is sent over alone, each with its message. */
+  const alone = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing) {
+    const sent: Array<string> = []
+    let taken: Parameters<Connection.Connection["onTaken"]>[0] = () => {}
+    let lose = Effect.void as Effect.Effect<unknown>
+    yield* outgoing.alone(
+      Effect.gen(function* () {
+        const lost = yield* Deferred.make<never, Connection.MqttConnectionLost>()
+        lose = Deferred.fail(lost, new Connection.MqttConnectionLost({ reason: "too much" }))
+        return {
+          client: undefined as never,
+          resumed: false,
+          receiveMaximum: 20,
+          largest: undefined,
+          publish: (_, body) => sent.push(body),
+          onTaken: (listener) => {
+            taken = listener
+          },
+          lost: Deferred.await(lost)
+        }
+      })
+    )
+    return { sent, take: Effect.sync(() => taken(1, undefined, false)), lose: Effect.suspend(() => lose) }
+  })
+
+  const twice = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing) {
+    outgoing.offer(message)
+    outgoing.offer(other)
+    for (let n = 1; n <= 2; n++) {
+      const { lose, sent } = yield* connected(outgoing)
+      assert.deepStrictEqual(sent, [message.body, other.body])
+      yield* lose
+    }
+    return yield* connected(outgoing)
+  })
+
+  const other: Broker.Message = { ...message, body: "{ }" }
+  const turn = Effect.repeat(Effect.yieldNow, { times: 20 })
+
+  it.effect("C11 a message that ends one connection after another is sent alone, then refused, and others go on", () =>
     Effect.gen(function* () {
       const outgoing = yield* make
+      const suspects = yield* alone(outgoing)
+      const { sent } = yield* twice(outgoing)
+      yield* turn
+      assert.deepStrictEqual([sent, suspects.sent], [[], [message.body]])
+      yield* suspects.lose
+      yield* turn
+      // The other one was in flight too, and is innocent.
+      assert.deepStrictEqual(suspects.sent, [message.body, other.body])
+      yield* suspects.take
+      yield* turn
+      const says = /^message of \d+ bytes over the broker's limit, which has ended the connection 3 times$/
+      assert.match(outgoing.refusal(message) ?? "", says)
+      assert.isUndefined(outgoing.refusal(other))
+      const refused = outgoing.offer(message)
+      const error = Exit.isFailure(refused) ? Cause.squash(refused.cause) : undefined
+      assert.deepInclude(error, { _tag: "BrokerError", reason: "too-large" })
+      outgoing.offer(other)
+      assert.deepStrictEqual(sent, [other.body])
+      // The limit may have been raised.
+      yield* TestClock.adjust("10 minutes")
       outgoing.offer(message)
-      for (let n = 1; n <= 3; n++) {
-        const { lose, sent } = yield* connected(outgoing)
-        assert.deepStrictEqual(sent, [message.body])
-        yield* lose
-      }
-      assert.deepStrictEqual((yield* connected(outgoing)).sent, [])
-    })
+      assert.deepStrictEqual(sent, [other.body, message.body])
+    }).pipe(Effect.provide(Logger.layer([])))
   )
 
-  it.effect("a message that ends one connection after another is given up also with several connections", () =>
+  it.effect("C11 a message over the limit that the broker has named is refused before it is sent", () =>
     Effect.gen(function* () {
       const outgoing = yield* make
-      const all = yield* Effect.forEach([1, 2, 3], () => connected(outgoing))
+      const big = { ...message, body: "x".repeat(100) }
+      // It came before there was a connection.
+      outgoing.offer(big)
+      const { sent } = yield* connected(outgoing, 100)
+      assert.deepStrictEqual([sent, outgoing.maxBytes()], [[], 100])
+      assert.match(outgoing.refusal(big) ?? "", /^message of 1\d\d bytes over the broker's limit of 100$/)
+      assert.isTrue(Exit.isFailure(outgoing.offer(big)))
       outgoing.offer(message)
-      for (let ended = 0; ended < 9; ended++) {
-        const at = all.find(({ sent }) => sent.length > 0)
-        if (at === undefined) break
-        yield* at.lose
-        all.splice(all.indexOf(at), 1)
-        all.push(yield* connected(outgoing))
-      }
-      assert.isTrue(all.every(({ sent }) => sent.length === 0))
-    })
+      assert.deepStrictEqual(sent, [message.body])
+    }).pipe(Effect.provide(Logger.layer([])))
   )
 })

@@ -171,6 +171,14 @@ describe("forward", () => {
     }
   })
 
+  it("F30: a step that is late says why the broker did not take its request", () => {
+    const late = asked.later(seconds(30))
+    const refusal = () => "message of 9 bytes over the broker's limit of 8"
+    const { failure } = Decision.advance(late.state, { ...late.moment, refusal, isUnheard: () => true }).state
+    assert.deepInclude(failure, { _tag: "StepTimedOut", refused: refusal() })
+    assert.notProperty(failure, "unheard")
+  })
+
   it("an execution waits five minutes for a step without a timeout", () => {
     const journey = begin(Weekend, { who: "ann" }).start().succeeds("0", "plan").enters("1", { guest: "ann" })
     const key = journey.requests("1/n/0")

@@ -1,0 +1,117 @@
+/**
+ * A message over the limit of the broker is refused alone, and the error of its step says so. MQTT 5 names the limit, or refuses the
+ * message; MQTT 3.1.1 only ends the connection.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Logger, Schema } from "effect"
+import {
+  Broker,
+  Participant,
+  ParticipantStore,
+  Saga,
+  SagaConfig,
+  SagaExecutionRepository,
+  SagaManager,
+  TransactionCommitter
+} from "effect-saga"
+import { MqttBroker } from "effect-saga/mqtt"
+import * as Mosquitto from "../../fixtures/mosquitto.ts"
+import { ready } from "../../fixtures/mqtt.ts"
+
+const Stock = Participant.make("stock", { Note: { payload: { text: Schema.String }, success: Schema.Int } })
+
+const Order = Saga.make("Order", { context: { text: Schema.String } }).pipe(
+  Saga.remote("note", { execute: { command: Stock.commands.Note, payload: ({ text }) => ({ text }) } }),
+  Saga.commit
+)
+
+const large = "x".repeat(50_000)
+
+/** Orders and stock over one broker. */
+const services = Effect.fnUntraced(function* (options: MqttBroker.MqttOptions, isReady = true) {
+  const transport = yield* Layer.build(MqttBroker.layer(options))
+  const built = yield* Layer.build(
+    Layer.merge(
+      SagaManager.layer([Order]),
+      Participant.layer(Stock, { Note: ({ text }) => Effect.succeed(text.length) })
+    ).pipe(
+      Layer.provide([
+        SagaConfig.layer({ service: "orders", replyTimeout: "6 seconds" }),
+        SagaExecutionRepository.layerMemory,
+        ParticipantStore.layerMemory,
+        TransactionCommitter.layerNone,
+        Layer.succeedContext(transport)
+      ])
+    )
+  )
+  if (isReady) yield* ready(Context.get(transport, MqttBroker.MqttConnections))
+  const place = (text: string) => Effect.provideContext(SagaManager.execute(Order, { context: { text } }), built)
+  return { place, publish: Context.get(transport, Broker.Broker).publish }
+})
+
+const messageOf = (placed: Effect.Effect<unknown, unknown>) => Effect.map(Effect.flip(placed), (error) => `${error}`)
+
+/** Orders beside the large one: all are answered before it fails. */
+const beside = Effect.fnUntraced(function* ({ place }: Effect.Success<ReturnType<typeof services>>) {
+  const refused = yield* Effect.forkChild(messageOf(place(large)), { startImmediately: true })
+  for (let n = 1; n <= 30; n++) assert.strictEqual((yield* place("x".repeat(n))).note, n)
+  assert.isUndefined(refused.pollUnsafe())
+  return yield* Fiber.join(refused)
+})
+
+const withBroker = (line: string, use: (url: string) => Effect.Effect<void, unknown, any>) =>
+  Effect.flatMap(Mosquitto.started({ lines: [line] }), ({ url }) => use(url)).pipe(Effect.provide(Logger.layer([])))
+
+if (Mosquitto.binary !== undefined) {
+  describe("C11 F30 a message over the limit of the broker", () => {
+    it.live("MQTT 5: the step fails at once, and nothing is sent, where the broker names its limit", () =>
+      withBroker("max_packet_size 20000", (url) =>
+        Effect.gen(function* () {
+          const { place, publish } = yield* services({ url })
+          const error = yield* messageOf(place(large))
+          assert.match(error, /SagaContextTooLarge.*message of 50\d\d\d bytes over the broker's limit of 20000/)
+          const refused = yield* Effect.flip(
+            publish({ address: { to: "stock", kind: "tx", from: "orders" }, body: large })
+          )
+          assert.deepStrictEqual([refused._tag, refused.reason], ["BrokerError", "too-large"])
+          assert.match(refused.message, /message of 50\d\d\d bytes over the broker's limit of 20000/)
+          assert.strictEqual((yield* place("short")).note, 5)
+        })
+      )
+    )
+
+    it.live("MQTT 5: the step says so at its deadline where the broker was not there when it was sent", () =>
+      Effect.gen(function* () {
+        const broker = yield* Mosquitto.make({ lines: ["max_packet_size 20000"] })
+        const { place } = yield* services({ url: broker.url }, false)
+        const placed = yield* Effect.forkChild(messageOf(place(large)), { startImmediately: true })
+        yield* broker.start
+        assert.match(
+          yield* Fiber.join(placed),
+          /SagaStepTimedOut.*message of 50\d\d\d bytes over the broker's limit of 20000/
+        )
+      }).pipe(Effect.provide(Logger.layer([])))
+    )
+
+    it.live("MQTT 5: it is refused alone where the broker refuses it", () =>
+      withBroker("message_size_limit 20000", (url) =>
+        Effect.gen(function* () {
+          const error = yield* beside(yield* services({ url }))
+          assert.match(error, /SagaStepTimedOut.*message of 50\d\d\d bytes over the broker's limit/)
+        })
+      )
+    )
+
+    it.live("MQTT 3.1.1: it is refused alone after it has ended the connection three times", () =>
+      withBroker("max_packet_size 20000", (url) =>
+        Effect.gen(function* () {
+          const error = yield* beside(yield* services({ url, protocol: 4 }))
+          assert.match(
+            error,
+            /message of 50\d\d\d bytes over the broker's limit, which has ended the connection 3 times/
+          )
+        })
+      )
+    )
+  })
+}

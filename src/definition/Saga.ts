@@ -365,9 +365,9 @@ export const parallel = <
  * Saga.waitFor("approval", { signal: Approval, timeout: "2 days" })
  * ```
  */
-export const waitFor = <I, Own, const Name extends string, A, B = never>(
+export const waitFor = <I, Own, const Name extends string, A, B = never, const V extends B = B>(
   name: Name & Types.Unused<Name, I & Own>,
-  options: WaitForOptions<I & Own, A, B>
+  options: WaitForOptions<I & Own, A, B, V>
 ): (<SagaName extends string, E0, R0>(
   self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
 ) => Saga<SagaName, I, Types.Add<Own, Name, A | B>, E0, R0, "open">) => append(toWaitFor(name, (options ?? {}) as any))

@@ -55,7 +55,8 @@ export const signals = (definition: Definition): ReadonlyMap<string, Signal.Any>
   if (known !== undefined) return known
   const found = new Map<string, Signal.Any>()
   for (const step of index(definition).values()) {
-    if (step._tag === "Wait" && step.signal !== undefined) found.set(step.signal.name, step.signal)
+    const signal = step._tag === "Wait" ? step.signal : undefined
+    if (signal !== undefined && !found.has(signal.name)) found.set(signal.name, signal)
   }
   signalsOf.set(definition, found)
   return found

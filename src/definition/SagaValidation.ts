@@ -7,161 +7,31 @@
 import { Predicate, Schema } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { isHostileKey } from "../wire/JsonLimits.ts"
-import { line } from "../wire/OneLine.ts"
 import type * as Participant from "./ParticipantContract.ts"
+import {
+  ElseThenNotLast,
+  EmptySaga,
+  EmptySagaStep,
+  InvalidDeadline,
+  InvalidName,
+  InvalidOption,
+  InvalidPolicy,
+  limits,
+  MultipleElseThen,
+  NestingTooDeep,
+  type SagaDefinitionError,
+  SagaNotCommitted,
+  SagaNotDefined,
+  StepNameAlreadyUsed,
+  TooManySteps,
+  UndefinedOnExecute,
+  UnknownParticipant
+} from "./SagaIssue.ts"
 import * as SagaPath from "./SagaPath.ts"
 import * as Step from "./SagaStep.ts"
+import * as WaitValidation from "./WaitValidation.ts"
 
-/** The limits of SPEC C11: steps of one saga with its nested ones, and the depth of their nesting. */
-export const limits = { steps: 1_000, nesting: 16 }
-
-// ---- issues
-
-/** The path is empty for the saga itself. */
-const place = { saga: Schema.String, path: Schema.String }
-const stepPlace = { ...place, step: Schema.String }
-
-const say = ({ path, saga, step }: { saga: string; path: string; step?: string }, rule: string): string =>
-  line`saga "${saga}"${path === "" ? "" : `, step ${path}`}${step === undefined ? "" : ` "${step}"`}: ${rule}`
-
-export class EmptySaga extends Schema.TaggedError<EmptySaga>()("EmptySaga", place) {
-  override get message(): string {
-    return say(this, "a saga must have at least one step")
-  }
-}
-
-export class SagaNotCommitted extends Schema.TaggedError<SagaNotCommitted>()("SagaNotCommitted", place) {
-  override get message(): string {
-    return say(this, "only a committed saga can run: end it with Saga.commit")
-  }
-}
-
-export class TooManySteps extends Schema.TaggedError<TooManySteps>()("TooManySteps", {
-  ...place,
-  steps: Schema.Int
-}) {
-  override get message(): string {
-    return say(this, line`a saga can have ${limits.steps} steps, nested ones included; these are ${this.steps}`)
-  }
-}
-
-export class InvalidName extends Schema.TaggedError<InvalidName>()("InvalidName", {
-  ...place,
-  kind: Schema.Literals(["saga", "context key", "step", "branch", "service", "command"]),
-  name: Schema.String
-}) {
-  override get message(): string {
-    return say(this, line`"${this.name}" cannot be the name of a ${this.kind}`)
-  }
-}
-
-export class SagaNotDefined extends Schema.TaggedError<SagaNotDefined>()("SagaNotDefined", stepPlace) {
-  override get message(): string {
-    return say(this, "a nested step must define the saga it runs")
-  }
-}
-
-export class EmptySagaStep extends Schema.TaggedError<EmptySagaStep>()("EmptySagaStep", stepPlace) {
-  override get message(): string {
-    return say(this, "a step, an alternative and a branch must define at least one operation")
-  }
-}
-
-export class UndefinedOnExecute extends Schema.TaggedError<UndefinedOnExecute>()("UndefinedOnExecute", stepPlace) {
-  override get message(): string {
-    return say(this, "a step must define at least 'execute'")
-  }
-}
-
-export class StepNameAlreadyUsed extends Schema.TaggedError<StepNameAlreadyUsed>()("StepNameAlreadyUsed", {
-  ...stepPlace,
-  /** The path of the other step; empty for an entry of the initial context. */
-  usedBy: Schema.String
-}) {
-  override get message(): string {
-    return say(
-      this,
-      line`the name is already used by ${this.usedBy === "" ? "the initial context" : `step ${this.usedBy}`}`
-    )
-  }
-}
-
-export class ElseThenNotLast extends Schema.TaggedError<ElseThenNotLast>()("ElseThenNotLast", stepPlace) {
-  override get message(): string {
-    return say(this, "'elseThen' must be the last alternative")
-  }
-}
-
-export class MultipleElseThen extends Schema.TaggedError<MultipleElseThen>()("MultipleElseThen", stepPlace) {
-  override get message(): string {
-    return say(this, "a conditional step can only define one 'elseThen'")
-  }
-}
-
-export class UnknownParticipant extends Schema.TaggedError<UnknownParticipant>()("UnknownParticipant", {
-  ...stepPlace,
-  service: Schema.String,
-  known: Schema.Array(Schema.String)
-}) {
-  override get message(): string {
-    return say(this, line`there is no participant "${this.service}", only ${this.known.join(", ") || "none"}`)
-  }
-}
-
-export class NestingTooDeep extends Schema.TaggedError<NestingTooDeep>()("NestingTooDeep", stepPlace) {
-  override get message(): string {
-    return say(this, line`steps can be nested ${limits.nesting} deep`)
-  }
-}
-
-export class InvalidPolicy extends Schema.TaggedError<InvalidPolicy>()("InvalidPolicy", {
-  ...stepPlace,
-  option: Schema.Literals(["timeout", "retry", "retryCompensate", "onCrash"]),
-  rule: Schema.String
-}) {
-  override get message(): string {
-    return say(this, line`'${this.option}' ${this.rule}`)
-  }
-}
-
-export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidOption", {
-  ...stepPlace,
-  option: Schema.String,
-  expected: Schema.String
-}) {
-  override get message(): string {
-    return say(this, line`'${this.option}' must be ${this.expected}`)
-  }
-}
-
-/** A mistake in a step. */
-export const SagaStepError = Schema.Union([
-  SagaNotDefined,
-  EmptySagaStep,
-  UndefinedOnExecute,
-  StepNameAlreadyUsed,
-  ElseThenNotLast,
-  MultipleElseThen,
-  UnknownParticipant,
-  NestingTooDeep,
-  InvalidPolicy,
-  InvalidOption
-])
-export type SagaStepError = typeof SagaStepError.Type
-
-/** A mistake in a definition. */
-export const SagaDefinitionError = Schema.Union([
-  EmptySaga,
-  SagaNotCommitted,
-  TooManySteps,
-  InvalidName,
-  ...SagaStepError.members
-])
-export type SagaDefinitionError = typeof SagaDefinitionError.Type
-
-export const isSagaStepError: (value: unknown) => value is SagaStepError = Schema.is(SagaStepError)
-
-export const isSagaDefinitionError: (value: unknown) => value is SagaDefinitionError = Schema.is(SagaDefinitionError)
+export * from "./SagaIssue.ts"
 
 // ---- rules
 
@@ -221,6 +91,11 @@ function* checkSaga(definition: Step.Definition, { knownServices, participants }
   yield* checkOwnNames(definition, at)
   const steps = SagaPath.index(definition).size
   if (steps > limits.steps) yield new TooManySteps({ ...at, steps })
+  const { deadline } = definition
+  if (deadline !== undefined && !isTime(deadline)) yield new InvalidDeadline({ ...at, rule: timeRule })
+  yield* WaitValidation.signalsOfOneName(definition)
+  yield* WaitValidation.signalsAwaitedTwice(definition)
+  if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition)
   if (definition.state !== "committed") yield new SagaNotCommitted(at)
 }
 
@@ -251,6 +126,8 @@ function* checkStep(step: Step.SagaStep, at: StepPlace, scope: Scope): Issues {
       yield* checkOwnNames(step.saga, at)
       if (step.saga.state !== "committed") yield new SagaNotCommitted({ saga: at.saga, path: at.path })
       return yield* checkInside(step, at, scope)
+    case "Wait":
+      return yield* checkWait(step, at)
     case "Parallel":
       for (const branch of step.branches) yield* checkName(branch.name, "branch", at)
       return yield* checkInside(step, at, scope)
@@ -351,6 +228,26 @@ function* checkRemote(step: Step.Remote, at: StepPlace, scope: Scope): Issues {
   }
 }
 
+function* checkWait(step: Step.Wait, at: StepPlace): Issues {
+  const { key, onTimeout, signal, timeout, until } = step
+  // A sleep has no property of this name; a wait may have one without a value.
+  if ("signal" in step) {
+    if (signal === undefined || !Schema.isSchema(signal.payload)) {
+      yield new InvalidOption({ ...at, option: "signal", expected: "a signal, made by Signal.make" })
+    } else yield* checkName(signal.name, "signal", at)
+  }
+  if (timeout !== undefined) yield* checkTimeout(timeout, at)
+  if (key !== undefined) yield* checkFunctions(at, { key })
+  if (onTimeout === undefined) return
+  yield* checkFunctions(at, { "onTimeout.value": onTimeout.value })
+  if (!Schema.isSchema(onTimeout.success)) {
+    yield new InvalidOption({ ...at, option: "onTimeout.success", expected: "a schema" })
+  }
+  if (timeout === undefined && until === undefined) {
+    yield new InvalidOption({ ...at, option: "onTimeout", expected: "beside a 'timeout'" })
+  }
+}
+
 function* checkRequest(option: string, request: Step.Request, at: StepPlace, { services }: Scope): Issues {
   yield* checkName(request.service, "service", at)
   yield* checkName(request.command, "command", at)
@@ -374,19 +271,18 @@ function* checkSchemas(at: StepPlace, { error, success }: Step.Local | Step.Remo
 
 // ---- policies
 
-/** Ten years (SPEC C11): a longer time could not be stored, and means a mistake. */
-const longest = 3_650 * 86_400_000
+const isDuration = (millis: number): boolean => millis >= 0 && millis <= limits.duration
 
-const isDuration = (millis: number): boolean => millis >= 0 && millis <= longest
+const isTime = (millis: number): boolean => isDuration(millis) && millis > 0
+
+const timeRule = "must be a duration longer than zero, of at most 3,650 days"
+
+function* checkTimeout(millis: number, at: StepPlace): Issues {
+  if (!isTime(millis)) yield new InvalidPolicy({ ...at, option: "timeout", rule: timeRule })
+}
 
 function* checkPolicies({ retry, retryCompensate, timeout }: Step.Policies, at: StepPlace): Issues {
-  if (timeout !== undefined && !(isDuration(timeout) && timeout > 0)) {
-    yield new InvalidPolicy({
-      ...at,
-      option: "timeout",
-      rule: "must be a duration longer than zero, of at most 3,650 days"
-    })
-  }
+  if (timeout !== undefined) yield* checkTimeout(timeout, at)
   if (retry !== undefined) yield* checkRetry("retry", retry, at)
   if (retryCompensate !== undefined) yield* checkRetry("retryCompensate", retryCompensate, at)
 }

@@ -17,12 +17,12 @@ export type PointInTime = DateTime.DateTime | Date | number
  */
 export type Until<Ctx> = Duration.Input | ((context: NoInfer<Ctx>) => PointInTime)
 
-/** The result of a wait whose time is over. */
-export interface OnTimeout<Ctx, B> {
+/** The result of a wait whose time is over. `V` is the type of what `value` gives, in which literals are kept. */
+export interface OnTimeout<Ctx, B, V extends B = B> {
   /** The schema of the result, with which it is stored and read back. Of a result and a payload it is tried first. */
   readonly success: Codec<B>
   /** Makes the result. Pure and synchronous; if it throws, the step fails. */
-  readonly value: (context: NoInfer<Ctx>) => NoInfer<B>
+  readonly value: (context: NoInfer<Ctx>) => V
 }
 
 /**
@@ -37,7 +37,7 @@ export interface OnTimeout<Ctx, B> {
  * })
  * ```
  */
-export interface WaitForOptions<Ctx, A, B> {
+export interface WaitForOptions<Ctx, A, B, V extends B = B> {
   /** The signal that ends the wait. Its payload is the result of the step. */
   readonly signal: Signal<string, A>
   /**
@@ -51,7 +51,7 @@ export interface WaitForOptions<Ctx, A, B> {
    */
   readonly timeout?: Until<Ctx>
   /** The result of the step where no signal came in time. Default: the step fails. Needs a `timeout`. */
-  readonly onTimeout?: OnTimeout<Ctx, B>
+  readonly onTimeout?: OnTimeout<Ctx, B, V>
 }
 
 const toEpochMillis = (time: PointInTime): number =>

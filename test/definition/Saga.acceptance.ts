@@ -4,6 +4,7 @@ import { Context, Effect, Schema } from "effect"
 import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 import { SagaRequest, type SagaResponseError } from "../../src/definition/SagaMessage.ts"
+import * as Signal from "../../src/definition/Signal.ts"
 import { type CardDeclined, Inventory, NoCourier, OutOfStock, Payments, PlaceOrder, Shipping } from "./order.ts"
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -525,6 +526,39 @@ same<
 >(true)
 same<Saga.Error<typeof both>, CardDeclined | OutOfStock | NoCourier>(true)
 same<Saga.Services<typeof both>, Inventory>(true)
+
+// ---- waits -------------------------------------------------------------
+
+const Approval = Signal.make("approval", { payload: Schema.Struct({ approved: Schema.Boolean, by: Schema.String }) })
+
+// Results are the payload, or what `onTimeout` gives; literals are kept. A sleep has a name and no entry.
+const waits = Saga.make("S", { context: { opensAt: Schema.Date }, deadline: "30 days" }).pipe(
+  Saga.sleep("opening", ({ opensAt }) => opensAt),
+  Saga.waitFor("approval", {
+    signal: Approval,
+    timeout: "2 days",
+    onTimeout: { success: Schema.Literal("nobody"), value: () => "nobody" }
+  }),
+  Saga.waitFor("second", {
+    signal: Approval,
+    key: ({ approval }) => (approval === "nobody" ? "" : approval.by),
+    timeout: ({ opensAt }) => opensAt.getTime(),
+    onTimeout: { success: Schema.Struct({ _tag: Schema.Literal("Late") }), value: () => ({ _tag: "Late" }) }
+  }),
+  Saga.waitFor("third", { signal: Approval }),
+  Saga.commit
+)
+type Said = { readonly approved: boolean; readonly by: string }
+same<
+  Saga.Context<typeof waits>,
+  {
+    readonly opensAt: Date
+    readonly approval: Said | "nobody"
+    readonly second: Said | { readonly _tag: "Late" }
+    readonly third: Said
+  }
+>(true)
+same<Saga.Error<typeof waits>, never>(true)
 
 // ---- plan --------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 import { Effect, Schema } from "effect"
 import * as Saga from "../../src/definition/Saga.ts"
 import { SagaRequest } from "../../src/definition/SagaMessage.ts"
+import * as Signal from "../../src/definition/Signal.ts"
 import { Inventory, NoCourier, OutOfStock, Payments, PlaceOrder } from "./order.ts"
 
 const start = Saga.make("S", { context: { sku: Schema.String } })
@@ -532,6 +533,39 @@ committed.pipe(
   // @ts-expect-error Type '"committed"' is not assignable to type 'Appendable'. (conditional afterwards)
   Saga.conditional("way", [Saga.ifThen(({ sku }) => sku === "", Saga.local("two", { execute: nothing }))])
 )
+
+// ---- waits -------------------------------------------------------------
+
+const Approval = Signal.make("approval", { payload: Schema.Struct({ by: Schema.String }) })
+
+start.pipe(
+  // @ts-expect-error StepNameAlreadyUsed<"sku"> (sleep)
+  Saga.sleep("sku", "1 second")
+)
+start.pipe(
+  Saga.sleep("nap", "1 second"),
+  // @ts-expect-error StepNameAlreadyUsed<"nap"> (wait)
+  Saga.waitFor("nap", { signal: Approval })
+)
+start.pipe(
+  Saga.waitFor("ask", { signal: Approval }),
+  // @ts-expect-error Property 'amount' does not exist on type
+  Saga.local("x", { success: Schema.Int, execute: ({ ask }) => Effect.succeed(ask.amount) })
+)
+start.pipe(
+  Saga.waitFor("ask", {
+    signal: Approval,
+    timeout: "1 day",
+    // @ts-expect-error Type '"somebody"' is not assignable to type '"nobody"'.
+    onTimeout: { success: Schema.Literal("nobody"), value: () => "somebody" }
+  })
+)
+start.pipe(
+  // @ts-expect-error Type 'number' is not assignable to type 'string'.
+  Saga.waitFor("ask", { signal: Approval, key: () => 1 })
+)
+// @ts-expect-error StepOutsideOfSaga<"nap">
+Saga.sleep("nap", "1 second")
 
 // ---- plan --------------------------------------------------------------
 

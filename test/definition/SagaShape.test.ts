@@ -10,6 +10,7 @@ import { Effect, Equal, Exit, Schema } from "effect"
 import * as Saga from "../../src/definition/Saga.ts"
 import * as SagaPath from "../../src/definition/SagaPath.ts"
 import * as SagaShape from "../../src/definition/SagaShape.ts"
+import * as Signal from "../../src/definition/Signal.ts"
 import { OutOfStock, Payments, PlaceOrder } from "./order.ts"
 
 const nothing = () => Effect.void
@@ -280,9 +281,21 @@ describe("fingerprint", () => {
       open.pipe(Saga.parallel("way", { a: one })),
       open.pipe(Saga.parallel("way", { b: one })),
       nested(),
-      nested("1")
+      nested("1"),
+      open.pipe(Saga.sleep("one", "1 day")),
+      open.pipe(Saga.waitFor("one", { signal: Ping })),
+      open.pipe(Saga.waitFor("one", { signal: Signal.make("pong", { payload: Schema.Void }) }))
     ]
     assert.strictEqual(new Set(sagas.map(of)).size, sagas.length)
+  })
+
+  it("the fingerprint covers no time, no key and no schema of a wait, and no deadline (C10, C16)", () => {
+    const saga = (deadline: number, options: object, time: number) =>
+      Saga.make("S", { context: {}, deadline }).pipe(
+        Saga.waitFor("one", { signal: Ping, ...options }),
+        Saga.sleep("two", time)
+      )
+    assert.strictEqual(of(saga(1, {}, 1)), of(saga(2, { key: () => "", timeout: "1 day" }, 2)))
   })
 
   it("the fingerprint is the same for a saga and for its shape read back from JSON, whatever the order of its keys", () => {
@@ -304,14 +317,63 @@ describe("fingerprint", () => {
   })
 })
 
+const Ping = Signal.make("ping", { payload: Schema.Void })
+
+describe("a wait", () => {
+  it("is written with its signal and its times; a sleep has no signal (C16)", () => {
+    const saga = Saga.make("S", { context: {}, deadline: "1 hour" }).pipe(
+      Saga.waitFor("one", {
+        signal: Ping,
+        key: () => "",
+        timeout: "2 seconds",
+        onTimeout: { success: Schema.Literal("late"), value: () => "late" }
+      }),
+      Saga.waitFor("two", { signal: Ping }),
+      Saga.sleep("three", () => new Date(0)),
+      Saga.commit
+    )
+    const shape = roundTrip(SagaShape.of(saga))
+    assert.strictEqual(shape.deadline, 3_600_000)
+    assert.deepStrictEqual(bare(shape.steps), [
+      {
+        type: "wait",
+        name: "one",
+        path: "0",
+        signal: "ping",
+        key: true,
+        timeout: 2_000,
+        until: false,
+        onTimeout: true
+      },
+      {
+        type: "wait",
+        name: "two",
+        path: "1",
+        signal: "ping",
+        key: false,
+        timeout: null,
+        until: false,
+        onTimeout: false
+      },
+      { type: "wait", name: "three", path: "2", signal: null, key: false, timeout: null, until: true, onTimeout: false }
+    ])
+    assert.deepStrictEqual(SagaPath.signalNames(saga), ["ping"])
+    assert.deepStrictEqual(Saga.rollbackPlan(saga), [])
+  })
+})
+
 describe("laws", () => {
   /** A saga with the structure of a shape, generated like any other value of its schema. */
-  const build = ({ saga, steps, version }: SagaShape.SagaShape): Saga.AnyCommitted =>
+  const build = ({ deadline, saga, steps, version }: SagaShape.SagaShape): Saga.AnyCommitted =>
     Saga.commit(
       steps.reduce<any>(
         // the types of generated steps are not known
         (saga, step) => add(step)(saga),
-        Saga.make(saga, { context: {}, ...(version !== null && { version }) })
+        Saga.make(saga, {
+          context: {},
+          ...(version !== null && { version }),
+          ...(deadline !== null && { deadline: Math.abs(deadline) })
+        })
       )
     )
 
@@ -336,7 +398,14 @@ describe("laws", () => {
           ) as any
         )
       case "nested":
-        return Saga.nested(name, { saga: build(step as any), context: () => ({}) }) // it has the fields that matter
+        return Saga.nested(name, { saga: build({ deadline: null, ...step } as any), context: () => ({}) }) // it has the fields that matter
+      case "wait":
+        return step.signal === null
+          ? Saga.sleep(name, step.timeout === null ? () => 0 : Math.abs(step.timeout))
+          : Saga.waitFor(name, {
+              signal: Signal.make(step.signal, { payload: Schema.String }),
+              ...(step.timeout !== null && { timeout: Math.abs(step.timeout) })
+            })
       case "parallel":
         return Saga.parallel(
           name,

@@ -332,6 +332,7 @@ describe("errors", () => {
     new SagaValidation.SagaNotCommitted({ saga: "S", path: "" }),
     new SagaValidation.TooManySteps({ saga: "S", path: "", steps: 1_001 }),
     new SagaValidation.InvalidName({ ...at, kind: "step", name: "a b" }),
+    new SagaValidation.InvalidDeadline({ saga: "S", path: "", rule: "must be" }),
     new SagaValidation.SagaNotDefined({ ...at, step: "one" }),
     new SagaValidation.EmptySagaStep({ ...at, step: "one" }),
     new SagaValidation.UndefinedOnExecute({ ...at, step: "one" }),
@@ -341,7 +342,9 @@ describe("errors", () => {
     new SagaValidation.UnknownParticipant({ ...at, step: "one", service: "mail", known: [] }),
     new SagaValidation.NestingTooDeep({ ...at, step: "one" }),
     new SagaValidation.InvalidPolicy({ ...at, step: "one", option: "retry", rule: "must be" }),
-    new SagaValidation.InvalidOption({ ...at, step: "one", option: "execute", expected: "a function" })
+    new SagaValidation.InvalidOption({ ...at, step: "one", option: "execute", expected: "a function" }),
+    new SagaValidation.SignalAwaitedTwice({ ...at, step: "one", signal: "go", awaitedBy: "0" }),
+    new SagaValidation.DeadlineRequired({ ...at, step: "one", remote: "0" })
   ]
 
   it("ERR-001 definition errors are one family of typed values, told apart by tag", () => {
@@ -370,7 +373,9 @@ describe("errors", () => {
         "UnknownParticipant",
         "NestingTooDeep",
         "InvalidPolicy",
-        "InvalidOption"
+        "InvalidOption",
+        "SignalAwaitedTwice",
+        "DeadlineRequired"
       ])
       const fail = (error: SagaValidation.SagaDefinitionError) => Effect.fail(error)
       const caught = yield* Effect.forEach(every, (error) =>
@@ -384,6 +389,7 @@ describe("errors", () => {
         "SagaNotCommitted",
         "TooManySteps",
         "InvalidName",
+        "InvalidDeadline",
         ...ofSteps.map(() => "one")
       ])
     })
@@ -397,6 +403,7 @@ describe("errors", () => {
         'saga "S": only a committed saga can run: end it with Saga.commit',
         'saga "S": a saga can have 1000 steps, nested ones included; these are 1001',
         'saga "S", step 2/if1/0: "a b" cannot be the name of a step',
+        `saga "S": 'deadline' must be`,
         'saga "S", step 2/if1/0 "one": a nested step must define the saga it runs',
         'saga "S", step 2/if1/0 "one": a step, an alternative and a branch must define at least one operation',
         `saga "S", step 2/if1/0 "one": a step must define at least 'execute'`,
@@ -406,7 +413,9 @@ describe("errors", () => {
         'saga "S", step 2/if1/0 "one": there is no participant "mail", only none',
         'saga "S", step 2/if1/0 "one": steps can be nested 16 deep',
         `saga "S", step 2/if1/0 "one": 'retry' must be`,
-        `saga "S", step 2/if1/0 "one": 'execute' must be a function`
+        `saga "S", step 2/if1/0 "one": 'execute' must be a function`,
+        'saga "S", step 2/if1/0 "one": step 0 waits for the signal go at the same time: give them keys that differ',
+        `saga "S", step 2/if1/0 "one": a wait without a limit after remote step 0 needs a 'deadline' in Saga.make`
       ]
     )
   })

@@ -10,6 +10,7 @@ import { participants } from "./participant.ts"
 import { recovery } from "./recovery.ts"
 import { responses } from "./responses.ts"
 import { values } from "./values.ts"
+import { waits } from "./waits.ts"
 import { writing } from "./writing.ts"
 
 export const mutants: ReadonlyArray<Mutant> = [
@@ -23,5 +24,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...ownership,
   ...owning,
   ...connecting,
-  ...absence
+  ...absence,
+  ...waits
 ]

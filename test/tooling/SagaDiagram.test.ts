@@ -1,7 +1,7 @@
 /** The diagram of a saga: solid arrows forward, dotted arrows for the rollback. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { Saga, SagaDiagram, SagaShape } from "effect-saga"
+import { Saga, SagaDiagram, SagaShape, Signal } from "effect-saga"
 import { PlaceOrder } from "../definition/order.ts"
 
 const nothing = () => Effect.void
@@ -15,6 +15,35 @@ const arrows = (saga: Parameters<typeof SagaDiagram.mermaid>[0]) =>
     .map((line) => line.trim())
 
 describe("SagaDiagram.mermaid", () => {
+  it("the diagram draws a wait as a flag with its signal and its time, a sleep as its time, both without an arrow back (C16)", () => {
+    const Approval = Signal.make("approval", { payload: Schema.Void })
+    const saga = Saga.make("S", { context: {} }).pipe(
+      Saga.local("a", compensated),
+      Saga.waitFor("b", { signal: Approval }),
+      Saga.waitFor("c", { signal: Approval, timeout: "2 days" }),
+      Saga.waitFor("d", {
+        signal: Approval,
+        timeout: () => 0,
+        onTimeout: { success: Schema.Void, value: () => undefined }
+      }),
+      Saga.sleep("e", "90 minutes"),
+      Saga.sleep("f", () => 0),
+      Saga.local("g", compensated),
+      Saga.commit
+    )
+    assert.deepStrictEqual(
+      drawn(saga).filter((line) => / s[1-5]\W/.test(line) && !line.includes("->")),
+      [
+        '  s1>"b<br/>signal approval"]',
+        '  s2>"c<br/>signal approval<br/>or 2d, then it fails"]',
+        '  s3>"d<br/>signal approval<br/>or a time of the context"]',
+        '  s4("e<br/>1h 30m")',
+        '  s5("f<br/>until a time of the context")'
+      ]
+    )
+    assert.deepStrictEqual(arrows(saga).slice(-3), ["s5 --> s6", 's6 -. "compensate g" .-> s0', "s6 --> finished"])
+  })
+
   it("the diagram draws steps, targets, a choice, and dotted arrows to the step that is compensated next", () => {
     assert.deepStrictEqual(drawn(PlaceOrder), [
       "flowchart TD",

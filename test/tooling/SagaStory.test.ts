@@ -1,7 +1,7 @@
 /** The story of an execution: its lines, and the values that it leaves out. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { Participant, Saga, type SagaExecution, SagaStory } from "effect-saga"
+import { Participant, Saga, type SagaEvent, type SagaExecution, SagaStory } from "effect-saga"
 import { SagaTest } from "effect-saga/testing"
 
 class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", { city: Schema.String }) {}
@@ -120,4 +120,38 @@ describe("SagaStory", () => {
       assert.strictEqual(upTo("RequestSent").at(-1), "payment waits for payments")
     })
   )
+
+  it("the story tells waits, signals and deadlines, and what is said only where values are asked for (C16)", () => {
+    const at = 0
+    const events: ReadonlyArray<SagaEvent> = [
+      { _tag: "ExecutionCreated", uuid: "u" as never, saga: "S", fingerprint: "", context: {}, at },
+      { _tag: "DeadlineSet", deadline: 9, at },
+      { _tag: "WaitStarted", path: "0", name: "ask", signal: "approval", key: "k", deadline: 5_000, at },
+      { _tag: "SignalReceived", signal: "approval", id: "1", key: "k", content: "yes", actor: "ann", at },
+      { _tag: "StepSucceeded", path: "0", result: "yes", signal: "1", at },
+      { _tag: "WaitStarted", path: "1", name: "again", signal: "approval", at },
+      { _tag: "SignalReceived", signal: "ping", id: "2", at },
+      { _tag: "StepSucceeded", path: "1", timedOut: true, at },
+      { _tag: "WaitStarted", path: "2", name: "nap", deadline: 5_000, at },
+      { _tag: "RollbackStarted", failure: { _tag: "DeadlinePassed", deadline: 9 }, at }
+    ]
+    const story = [
+      "S starts",
+      "ask waits for the signal approval until 1970-01-01T00:00:05.000Z",
+      "the signal approval has come from ann",
+      "ask succeeded",
+      "again waits for the signal approval",
+      "the signal ping has come",
+      "again goes on without a signal",
+      "nap sleeps until 1970-01-01T00:00:05.000Z",
+      "the rollback begins: nothing was decided at the deadline",
+      "nap sleeps until 1970-01-01T00:00:05.000Z"
+    ]
+    assert.deepStrictEqual(SagaStory.tell({ events }), story)
+    assert.deepStrictEqual(SagaStory.tell({ events }, { values: true }).slice(1, 4), [
+      'ask waits for the signal approval until 1970-01-01T00:00:05.000Z: "k"',
+      'the signal approval has come from ann: "yes"',
+      'ask succeeded: "yes"'
+    ])
+  })
 })

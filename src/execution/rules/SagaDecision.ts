@@ -5,12 +5,11 @@
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition, Local, Parallel, Remote, Retry, SagaStep, Wait } from "../../definition/SagaStep.ts"
 import { messageId } from "../../wire/Envelope.ts"
-import { maxContextSize } from "../../wire/JsonLimits.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import type { Instruction } from "./Instruction.ts"
 import type { Moment } from "./Moment.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
-import { type SagaContext, sizeWith } from "./SagaContext.ts"
+import type { SagaContext } from "./SagaContext.ts"
 import type { EffectKnowledge, SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
@@ -18,6 +17,7 @@ import * as SagaSignals from "./SagaSignals.ts"
 import { isSettled, type SagaState } from "./SagaState.ts"
 import { type Frame, isRolledBack, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
+import * as WaitDecision from "./WaitDecision.ts"
 
 export interface Decision {
   readonly facts: ReadonlyArray<SagaEvent>
@@ -79,23 +79,6 @@ const stepStarted = ({ name, policies: { timeout } }: Local, path: string, at: n
   timeout === undefined
     ? { _tag: "StepStarted", path, name, at }
     : { _tag: "StepStarted", path, name, at, deadline: Math.ceil(at + timeout) }
-
-/** The key and the deadline of a wait are known from its step, or a callback has made them. */
-export const waitStarted = (
-  { name, signal, timeout }: Wait,
-  path: string,
-  at: number,
-  key?: string,
-  deadline = timeout === undefined ? undefined : at + timeout
-): SagaEvent => ({
-  _tag: "WaitStarted",
-  path,
-  name,
-  ...(signal !== undefined && { signal: signal.name }),
-  ...(key !== undefined && { key }),
-  ...(deadline !== undefined && { deadline: Math.ceil(deadline) }),
-  at
-})
 
 const none: ReadonlyArray<never> = []
 
@@ -242,7 +225,7 @@ class Decider implements Decision {
         this.instructions.push({ _tag: "MapContext", path, step, context })
         return
       case "Wait":
-        if (step.until === undefined && step.key === undefined) this.facts.push(waitStarted(step, path, at))
+        if (step.until === undefined && step.key === undefined) this.facts.push(WaitDecision.started(step, path, at))
         else this.instructions.push({ _tag: "BuildWait", path, step, context })
         return
       case "Parallel":
@@ -273,19 +256,12 @@ class Decider implements Decision {
     }
   }
 
-  /** Time ends a wait only if no signal is there for it. */
-  private wait({ deadline, path }: StepState, step: Wait, context: SagaContext): void {
-    const at = this.now
+  private wait(state: StepState, step: Wait, context: SagaContext): void {
     this.taken ??= SagaSignals.taken(this.self.signals)
-    const signal = this.taken.get(path)
-    if (signal !== undefined) {
-      this.facts.push(tookSignal(signal, path, step, context, at))
-    } else if (deadline !== undefined && deadline > at) this.wake(deadline)
-    else if (deadline !== undefined) {
-      if (step.signal === undefined) this.facts.push({ _tag: "StepSucceeded", path, at })
-      else if (step.onTimeout !== undefined) this.instructions.push({ _tag: "TimeOut", path, step, context })
-      else this.failed(path, "none", { _tag: "StepTimedOut", path, step: step.name, deadline })
-    }
+    const next = WaitDecision.goOn(state, step, context, this.taken.get(state.path), this.now)
+    if (typeof next === "number") this.wake(next)
+    else if (next._tag === "TimeOut") this.instructions.push(next)
+    else this.facts.push(next)
   }
 
   private awaitReply(state: StepState, step: Remote, context: SagaContext): void {
@@ -436,23 +412,6 @@ class Decider implements Decision {
     if (last > now) this.wake(last)
     return last <= now
   }
-}
-
-/** A payload that the context has no room for fails the wait. */
-const tookSignal = (
-  { content, id }: SagaSignals.Received,
-  path: string,
-  { name }: Wait,
-  context: SagaContext,
-  at: number
-): SagaEvent => {
-  const size = content === undefined ? 0 : sizeWith(context, name, content)
-  if (size > maxContextSize) {
-    const issue = `the context would have ${size} of ${maxContextSize} bytes`
-    const failure = { _tag: "StepValueRejected" as const, path, step: name, rule: "context-size" as const, issue }
-    return { _tag: "StepFailed", path, status: "errored-on-execute", effect: "none", failure, at }
-  }
-  return { _tag: "StepSucceeded", path, ...(content !== undefined && { result: content }), signal: id, at }
 }
 
 /** How often a decision is sent before its service counts as stalled (SPEC C8). */

@@ -91,6 +91,10 @@ export class SagaExecution {
     })
     return [...new Set(found)].sort()
   }
+  /** How many signals were received that no step has taken. They stay in `events`. */
+  get unusedSignals(): number {
+    return this.state.signals.unused.length
+  }
   /** Initial values and results so far, decoded; as stored where the definition is not known or does not fit. */
   get context(): unknown {
     const { context } = this.state.root

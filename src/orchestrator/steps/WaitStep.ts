@@ -1,8 +1,9 @@
 /** Performs the instructions of waits: their keys and deadlines are made, and their results where no signal came in time. */
 import { Result } from "effect"
+import { limits } from "../../definition/SagaIssue.ts"
 import * as SagaContext from "../../execution/rules/SagaContext.ts"
-import { waitStarted } from "../../execution/rules/SagaDecision.ts"
 import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
+import * as WaitDecision from "../../execution/rules/WaitDecision.ts"
 import { maxContextSize } from "../../wire/JsonLimits.ts"
 import * as Text from "../../wire/Text.ts"
 import { type ExecutionScope, type Facts, type InstructionOf, now } from "./ExecutionScope.ts"
@@ -20,7 +21,7 @@ export const buildWait = (scope: ExecutionScope, { context, path, step }: Instru
     (step.until === undefined ? undefined : deadlineIssue(deadline, at))
   return [
     issue === undefined
-      ? waitStarted(step, path, at, key, deadline)
+      ? WaitDecision.started(step, path, at, key, deadline)
       : didNotStart(scope, path, step, obstacle("encode", issue))
   ]
 }
@@ -30,13 +31,10 @@ const keyIssue = (key: unknown): string | undefined => {
   return issue === undefined ? undefined : `the key ${issue}`
 }
 
-/** 10 years (SPEC C11). */
-const maxWait = 3_653 * 24 * 60 * 60_000
-
 const deadlineIssue = (deadline: number | undefined, at: number): string | undefined =>
   !Number.isFinite(deadline) || deadline === undefined
     ? "the time is none"
-    : deadline > at + maxWait
+    : deadline > at + limits.duration
       ? "the time is more than 10 years ahead"
       : undefined
 

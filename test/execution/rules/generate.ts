@@ -4,6 +4,7 @@ import * as Participant from "../../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../../src/definition/Saga.ts"
 import * as SagaPath from "../../../src/definition/SagaPath.ts"
 import type { Definition, SagaStep } from "../../../src/definition/SagaStep.ts"
+import * as Signal from "../../../src/definition/Signal.ts"
 import * as Chance from "./chance.ts"
 import { type Options, type Outcome, type Script, smooth } from "./simulate.ts"
 
@@ -28,10 +29,14 @@ export interface Kinds {
   readonly depth: number
   /** Local steps may be run again after a crash. */
   readonly repeatable?: boolean
+  /** Steps may wait for signals and for times. */
+  readonly waits?: boolean
 }
 
 class Generator {
   private count = 0
+  /** A saga with a deadline may wait without a limit. */
+  private hasDeadline = false
   private readonly chance: Chance.Chance
   private readonly kinds: Kinds
 
@@ -41,11 +46,14 @@ class Generator {
   }
 
   saga(): Definition {
+    this.hasDeadline = this.kinds.waits === true && Chance.happens(this.chance, 0.3)
     return this.whole("Generated", 1 + Chance.below(this.chance, 4), this.kinds.depth)
   }
 
   private whole(name: string, length: number, depth: number): Definition {
-    const empty: any = Saga.make(name, { context: { order: Schema.String } })
+    const deadline = this.hasDeadline ? Chance.pick(this.chance, [8_000, 30_000]) : undefined
+    const options = { context: { order: Schema.String }, ...(deadline !== undefined && { deadline }) }
+    const empty: any = Saga.make(name, options)
     return Saga.commit(this.grow(empty, length, depth))
   }
 
@@ -58,7 +66,8 @@ class Generator {
     const name: string = `s${this.count++}`
     const kind = Chance.happens(this.chance, depth > 0 ? 0.35 : 0)
       ? "part"
-      : Chance.pick(this.chance, ["local", "remote"])
+      : Chance.pick(this.chance, this.kinds.waits === true ? ["local", "remote", "wait"] : ["local", "remote"])
+    if (kind === "wait") return this.wait(name)
     if (kind === "local") return this.local(name)
     if (kind === "remote") return this.remote(name)
     const parts = this.kinds.parallel ? ["conditional", "nested", "parallel", "parallel"] : ["conditional", "nested"]
@@ -114,6 +123,23 @@ class Generator {
     return Saga.remote(name as never, options)
   }
 
+  private wait(name: string): any {
+    const until = ({ now }: any) => (now ?? 0) + 3_000
+    const isLimited = !this.hasDeadline || Chance.happens(this.chance, 0.5)
+    const timeout = isLimited ? { timeout: Chance.pick(this.chance, [1, 3_000]) } : {}
+    if (Chance.happens(this.chance, 0.3)) {
+      return Saga.sleep(name as never, (this.hasDeadline && Chance.happens(this.chance, 0.5) ? until : 2_000) as any)
+    }
+    const options: any = {
+      signal: Signal.make(`signal-${name}`, { payload: Schema.String }),
+      ...timeout,
+      ...(Chance.happens(this.chance, 0.3) && { key: () => "key" }),
+      ...(isLimited &&
+        Chance.happens(this.chance, 0.5) && { onTimeout: { success: Schema.String, value: () => "nobody" } })
+    }
+    return Saga.waitFor(name as never, options)
+  }
+
   private conditional(name: string, depth: number): any {
     const count = 1 + Chance.below(this.chance, 3)
     const hasElse = Chance.happens(this.chance, 0.5)
@@ -135,7 +161,7 @@ class Generator {
   }
 }
 
-export const anything: Kinds = { parallel: true, depth: 3 }
+export const anything: Kinds = { parallel: true, depth: 3, waits: true }
 export const oneAfterTheOther: Kinds = { parallel: false, depth: 3 }
 
 export const saga = (seed: number, kinds: Kinds = anything): Definition => new Generator(seed, kinds).saga()
@@ -193,6 +219,7 @@ export const options = (seed: number, definition: Definition): Options => {
     vote: Chance.pick(chance, ["yes", "yes", "no"] as const),
     losses: Chance.pick(chance, [0, 0.3]),
     stubborn: Chance.happens(chance, 0.2),
+    signals: Chance.pick(chance, [0, 0.1, 0.3]),
     duplicates: Chance.pick(chance, [0, 0.3]),
     parked: Chance.pick(chance, ["leave", "retry", "resolve"] as const),
     undecided: Chance.pick(chance, ["commit", "reject"] as const),

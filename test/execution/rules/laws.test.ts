@@ -83,13 +83,62 @@ describe("generated sagas", () => {
       for (const { _tag } of events(self.run())) tags.add(_tag)
     })
     if (process.env.SEED !== undefined) return
-    assert.deepStrictEqual([...kinds].sort(), ["Conditional", "Local", "Nested", "Parallel", "Remote"])
+    assert.deepStrictEqual([...kinds].sort(), ["Conditional", "Local", "Nested", "Parallel", "Remote", "Wait"])
     const all = SagaEvent.members.map(({ fields }) => fields._tag.schema.literal)
     // Only a resume asks for another way of ending, and only an inbox has outcomes for senders.
     assert.deepStrictEqual(
       all.filter((tag) => !tags.has(tag)),
       ["AutocommitChanged", "ActionApplied", "ActionRefused"]
     )
+  })
+})
+
+describe("signals", () => {
+  it("each signal is taken by at most one wait, of its name and key, and time ends a wait only if none is there (C16)", () => {
+    let taken = 0
+    let timedOut = 0
+    Chance.forSeeds(300, (seed) => {
+      const { trace } = generated(seed).run()
+      const unused = new Map<string, string>()
+      const waits = new Map<string, string>()
+      for (const { event } of trace) {
+        switch (event._tag) {
+          case "WaitStarted":
+            waits.set(event.path, `${event.signal} ${event.key}`)
+            break
+          case "SignalReceived":
+            unused.set(event.id, `${event.signal} ${event.key}`)
+            break
+          case "StepSucceeded": {
+            const what = waits.get(event.path)
+            if (event.signal !== undefined) {
+              taken++
+              assert.strictEqual(unused.get(event.signal), what)
+              unused.delete(event.signal)
+            } else if (what !== undefined) {
+              timedOut++
+              assert.notInclude([...unused.values()], what)
+            }
+            break
+          }
+          case "StepFailed":
+            if (event.failure._tag === "StepTimedOut" && waits.has(event.path))
+              assert.notInclude([...unused.values()], waits.get(event.path))
+        }
+      }
+    })
+    if (process.env.SEED !== undefined) return
+    assert.isAbove(taken, 20)
+    assert.isAbove(timedOut, 20)
+  })
+
+  it("an execution with a deadline that nothing decides is rolled back at that time, not before (C18)", () => {
+    Chance.forSeeds(300, (seed) => {
+      for (const { event } of generated(seed).run().trace) {
+        if (event._tag === "RollbackStarted" && event.failure._tag === "DeadlinePassed")
+          assert.isAtLeast(event.at, event.failure.deadline)
+      }
+    })
   })
 })
 
@@ -567,7 +616,7 @@ describe("replies", () => {
 
   it("replies resolve a parked step however late they come, or tell that it must be compensated", () => {
     let late = 0
-    Chance.forSeeds(500, (seed) => {
+    Chance.forSeeds(900, (seed) => {
       const self = generated(seed).run()
       for (const { id, op, path, service } of SagaInput.awaiting(self.state)) {
         assert.include(self.state.parked, path)

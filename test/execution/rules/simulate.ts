@@ -16,8 +16,10 @@ import type { Of, SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../../../src/execution/rules/SagaFailure.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import type { SagaState } from "../../../src/execution/rules/SagaState.ts"
+import * as SignalInput from "../../../src/execution/rules/SignalInput.ts"
 import type { StepState } from "../../../src/execution/rules/StepTree.ts"
 import * as TwoPhaseCommit from "../../../src/execution/rules/TwoPhaseCommit.ts"
+import * as WaitDecision from "../../../src/execution/rules/WaitDecision.ts"
 import { contextView } from "../../../src/execution/view/ContextView.ts"
 import { SagaContextDecodeError } from "../../../src/execution/view/ExecutionErrors.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
@@ -104,6 +106,8 @@ export interface Options {
   readonly haste?: number
   /** How often a message is delivered twice. */
   readonly duplicates?: number
+  /** How often somebody sends one of the signals of the saga. */
+  readonly signals?: number
   /** The operation on parked steps once nothing else happens, and how often. */
   readonly parked?: "leave" | "retry" | "resolve"
   /** The decision of a caller for a finished execution without one. */
@@ -181,6 +185,8 @@ export class Simulation {
     deepFreeze(created.state)
     this.now = 1_000
     this.trace.push({ event: created.events[0]!, state: created.state })
+    const { deadline } = definition
+    if (deadline !== undefined) this.admit({ _tag: "DeadlineSet", deadline: this.now + deadline, at: this.now })
     this.admit({
       _tag: "ExecutionStarted",
       service,
@@ -236,6 +242,7 @@ export class Simulation {
     if (this.options.crashAt?.includes(this.moves)) this.crash()
     if (this.options.cancelAt === this.moves)
       this.take(SagaInput.cancel(this.state, { actor: "somebody" }, this.moment()))
+    if (Chance.happens(this.chance, this.options.signals ?? 0)) this.signal()
     const decision = this.advance()
     const work = decision.instructions.filter((each) => !this.flights.has(keyOf(each)))
     if (work.length === 0 || work.some(needsIntent)) this.store()
@@ -273,6 +280,18 @@ export class Simulation {
       attemptSince: this.attemptSince,
       schedule
     }
+  }
+
+  /** Somebody sends a signal: of few ids, so that the same one comes twice, and early, late and in vain. */
+  private signal(): void {
+    const waits = SagaPath.steps(this.definition).flatMap(({ step }) =>
+      step._tag === "Wait" && step.signal !== undefined ? [step] : []
+    )
+    if (waits.length === 0) return
+    const { key, signal } = Chance.pick(this.chance, waits)
+    const said = { signal: signal!.name, ...(key !== undefined && { key: key({}) }) }
+    const id = `${said.signal} ${Chance.below(this.chance, 3)}`
+    this.take(SignalInput.signal(this.state, { ...said, id, content: "said" }, this.moment()))
   }
 
   private advance(): Decision.Decision {
@@ -407,7 +426,7 @@ export class Simulation {
         const { path, step } = instruction
         return [
           this.script(path).builds
-            ? Decision.waitStarted(step, path, at, step.key?.({}), step.until?.({ now: at }))
+            ? WaitDecision.started(step, path, at, step.key?.({}), step.until?.({ now: at }))
             : didNotStart("wait", path, step.name, at)
         ]
       }

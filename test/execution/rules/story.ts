@@ -14,6 +14,7 @@ import { evolve } from "../../../src/execution/rules/SagaEvolution.ts"
 import type { SagaFailure } from "../../../src/execution/rules/SagaFailure.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import type { SagaState } from "../../../src/execution/rules/SagaState.ts"
+import * as SignalInput from "../../../src/execution/rules/SignalInput.ts"
 import { stepAt } from "../../../src/execution/rules/StepTree.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
 import { type Envelope, messageId, type Op, type ReplyStatus } from "../../../src/wire/Envelope.ts"
@@ -184,6 +185,13 @@ export class Story {
 
   succeeds(path: string, result?: Json): Story {
     return this.facts({ _tag: "StepSucceeded", path, ...(result !== undefined && { result }), at: this.now })
+  }
+
+  /** Somebody sends a signal; one that is refused is an error. */
+  hears(signal: string, content?: Json, options: { readonly id?: string; readonly key?: string } = {}): Story {
+    const { id = "1" } = options
+    const said = { signal, id, ...options, ...(content !== undefined && { content }) }
+    return this.took((state, moment) => SignalInput.signal(state, said, moment))
   }
 
   recovers(path: string, result: Json): Story {

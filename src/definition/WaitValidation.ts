@@ -1,0 +1,84 @@
+/** The rules of waits that need more than one step to be seen: who waits at the same time, and what is open meanwhile. */
+import { DeadlineRequired, InvalidOption, type SagaDefinitionError, SignalAwaitedTwice } from "./SagaIssue.ts"
+import * as SagaPath from "./SagaPath.ts"
+import type { Definition, Remote, SagaStep, Wait } from "./SagaStep.ts"
+
+type Issues = Generator<SagaDefinitionError, void>
+
+/** One name is one signal: a payload is read by one schema. */
+export function* signalsOfOneName(definition: Definition): Issues {
+  const known = SagaPath.signals(definition)
+  for (const [path, step] of SagaPath.index(definition)) {
+    if (step._tag !== "Wait" || step.signal === undefined || known.get(step.signal.name) === step.signal) continue
+    const expected = "the same value for each step that waits for a signal of this name"
+    yield new InvalidOption({ saga: definition.name, path, step: step.name, option: "signal", expected })
+  }
+}
+
+/** Branches run at the same time, so a signal that two of them wait for needs a key (SPEC C16). */
+export function* signalsAwaitedTwice(definition: Definition): Issues {
+  for (const [path, parallel] of SagaPath.index(definition)) {
+    if (parallel._tag !== "Parallel") continue
+    const before = new Map<string, string>()
+    for (const branch of SagaPath.sequences(parallel, path)) {
+      const waits = within(branch).flatMap(({ path, step }) =>
+        step._tag === "Wait" && step.signal !== undefined && step.key === undefined
+          ? [{ path, step: step.name, signal: step.signal.name }]
+          : []
+      )
+      for (const wait of waits) {
+        const awaitedBy = before.get(wait.signal)
+        if (awaitedBy !== undefined) yield new SignalAwaitedTwice({ saga: definition.name, ...wait, awaitedBy })
+      }
+      for (const { path, signal } of waits) if (!before.has(signal)) before.set(signal, path)
+    }
+  }
+}
+
+/**
+ * A saga needs a deadline where a wait without a limit stands behind a request that may have to be undone, or beside it in
+ * another branch: until then its participant keeps the records of it (SPEC C16).
+ */
+export function* deadlineRequired(definition: Definition): Issues {
+  yield* inSequence(definition.name, { path: "", steps: definition.steps }, undefined)
+}
+
+/** Gives the path of a request that may have to be undone by now. */
+function* inSequence(
+  saga: string,
+  sequence: SagaPath.Sequence,
+  before: string | undefined
+): Generator<SagaDefinitionError, string | undefined> {
+  let remote = before
+  for (const [i, step] of sequence.steps.entries()) {
+    const path = SagaPath.child(sequence.path, i)
+    if (step._tag === "Wait" && remote !== undefined && isUnlimited(step)) {
+      yield new DeadlineRequired({ saga, path, step: step.name, remote })
+    }
+    if (remote === undefined && mayBeUndone(step)) remote = path
+    const inner = SagaPath.sequences(step, path)
+    let after = remote
+    for (const one of inner) {
+      const beside = step._tag === "Parallel" ? inner.filter((other) => other !== one) : []
+      const found = yield* inSequence(saga, one, remote ?? requestIn(beside))
+      after ??= found
+    }
+    remote = after
+  }
+  return remote
+}
+
+const isUnlimited = ({ timeout }: Wait): boolean => timeout === undefined
+
+const mayBeUndone = (step: SagaStep): step is Remote =>
+  step._tag === "Remote" && (step.compensate !== undefined || step.execute?.effect === "staged")
+
+const requestIn = (sequences: ReadonlyArray<SagaPath.Sequence>): string | undefined =>
+  sequences.flatMap(within).find(({ step }) => mayBeUndone(step))?.path
+
+/** All steps of a sequence, and those inside them. */
+const within = ({ path, steps }: SagaPath.Sequence): ReadonlyArray<SagaPath.Located> =>
+  steps.flatMap((step, i) => {
+    const at = SagaPath.child(path, i)
+    return [{ path: at, step }, ...SagaPath.sequences(step, at).flatMap(within)]
+  })

@@ -1,0 +1,194 @@
+/** SPEC C16 and C18: which signal ends which wait, what time may end, and what is told to who sends. */
+import type { Mutant } from "./Mutant.ts"
+
+const rules = "test/execution/rules/waits.test.ts"
+const laws = "test/execution/rules/laws.test.ts"
+const steps = "test/orchestrator/steps/waits.test.ts"
+const definition = "test/definition/waits.test.ts"
+
+export const waits: ReadonlyArray<Mutant> = [
+  {
+    rule: "C16",
+    what: "a signal ends two waits",
+    file: "src/execution/rules/SagaSignals.ts",
+    find: "    left.splice(i, 1)\n",
+    replace: "",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "a used signal is there for the next wait as well",
+    file: "src/execution/rules/SagaSignals.ts",
+    find: "id === undefined ? self.unused : self.unused.filter((signal) => signal.id !== id)",
+    replace: "self.unused",
+    tests: [rules, laws]
+  },
+  {
+    rule: "C16",
+    what: "a wait takes signals of any key",
+    file: "src/execution/rules/SagaSignals.ts",
+    find: "self.signal === other.signal && self.key === other.key",
+    replace: "self.signal === other.signal",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "waits take signals in the order of their paths, whichever began first",
+    file: "src/execution/rules/SagaSignals.ts",
+    find: "waits[i - 1]!.startedAt === wait.startedAt && ",
+    replace: "",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "waits that began at one time take signals in the order of their facts",
+    file: "src/execution/rules/SagaSignals.ts",
+    find: "return difference < 0",
+    replace: "return false",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "the same signal again is a second one",
+    file: "src/execution/rules/SagaSignals.ts",
+    find: "find(self, signal.id) === undefined",
+    replace: "true",
+    tests: [laws, rules]
+  },
+  {
+    rule: "C16",
+    what: "a signal that an open wait takes at once is too many",
+    file: "src/execution/rules/SagaSignals.ts",
+    find: "maxUnused + waits.filter((wait) => isFor(signal, wait)).length",
+    replace: "maxUnused",
+    tests: [rules]
+  },
+  {
+    rule: "C11",
+    what: "there is no limit to unused signals",
+    file: "src/execution/rules/SignalInput.ts",
+    find: "return SagaSignals.isFull(signals, fact)",
+    replace: "return false",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "a known id that says something else is answered as stored",
+    file: "src/execution/rules/SignalInput.ts",
+    find: "says(before) === says(fact)",
+    replace: "true",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "a signal that the saga does not know is stored",
+    file: "src/execution/rules/SignalInput.ts",
+    find: `if (known === undefined) return "unknown-signal"`,
+    replace: "if (known === undefined) return undefined",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "a finished execution takes signals",
+    file: "src/execution/rules/SagaEvolution.ts",
+    find: `self.direction === "forward" && self.status !== "finished"`,
+    replace: `self.direction === "forward"`,
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "an execution that is rolled back takes signals",
+    file: "src/execution/rules/SagaEvolution.ts",
+    find: `self.direction === "forward" && self.status !== "finished"`,
+    replace: `self.status !== "finished"`,
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "time fails a wait whose signal is there",
+    file: "src/execution/rules/ForwardEvolution.ts",
+    find: `  !(failure._tag === "StepTimedOut" && SagaSignals.taken(self.signals).has(step.path)) &&\n`,
+    replace: "",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "onTimeout ends a wait whose signal is there",
+    file: "src/execution/rules/ForwardEvolution.ts",
+    find: "  SagaSignals.taken(self.signals).get(step.path)?.id === signal &&\n",
+    replace: "",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "a wait that is over leaves its place among those who wait",
+    file: "src/execution/rules/SagaSignals.ts",
+    find: "self.waits.filter((wait) => wait.path !== path)",
+    replace: "self.waits",
+    tests: [rules, laws]
+  },
+  {
+    rule: "C16",
+    what: "the time of a wait is never over",
+    file: "src/execution/rules/WaitDecision.ts",
+    find: `  return failed(path, "errored-by-on-execute", { _tag: "StepTimedOut", path, step: step.name, deadline }, at)`,
+    replace: "  return at + 1",
+    tests: [rules, steps]
+  },
+  {
+    rule: "C11",
+    what: "a payload may make the context larger than its limit",
+    file: "src/execution/rules/WaitDecision.ts",
+    find: "  if (size > maxContextSize) {",
+    replace: "  if (size < 0) {",
+    tests: [rules]
+  },
+  {
+    rule: "C11",
+    what: "a time of the context may be more than 10 years ahead",
+    file: "src/orchestrator/steps/WaitStep.ts",
+    find: "deadline > at + limits.duration",
+    replace: "deadline < 0",
+    tests: [steps]
+  },
+  {
+    rule: "C18",
+    what: "an execution whose time is over goes on",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: "    if (this.isLate()) return\n",
+    replace: "",
+    tests: [rules, steps]
+  },
+  {
+    rule: "C18",
+    what: "a deadline turns back what is decided",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: "deadline === undefined || decision !== null",
+    replace: "deadline === undefined",
+    tests: [laws, rules]
+  },
+  {
+    rule: "C18",
+    what: "a local step that begins is not looked at when the time of its execution is over",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: " || self.deadline !== undefined) return undefined",
+    replace: ") return undefined",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
+    what: "two branches may wait for one signal without keys",
+    file: "src/definition/WaitValidation.ts",
+    find: "if (awaitedBy !== undefined)",
+    replace: 'if (awaitedBy === "")',
+    tests: [definition]
+  },
+  {
+    rule: "C16",
+    what: "a wait without a limit stands behind a request without a deadline",
+    file: "src/definition/SagaValidation.ts",
+    find: "  if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition)\n",
+    replace: "",
+    tests: [definition]
+  }
+]

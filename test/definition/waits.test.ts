@@ -104,8 +104,12 @@ describe("mistakes in waits (C11, C16)", () => {
     const at = (deadline: any) =>
       messages(Saga.make("S", { context: {}, deadline }).pipe(Saga.sleep("a", 1), Saga.commit))
     assert.deepStrictEqual(at("1 day"), [])
-    assert.deepStrictEqual(at("never"), [`saga "S": 'deadline' must be a duration longer than zero, of at most 3,650 days`])
-    assert.deepStrictEqual(at("4000 days"), [`saga "S": 'deadline' must be a duration longer than zero, of at most 3,650 days`])
+    assert.deepStrictEqual(at("never"), [
+      `saga "S": 'deadline' must be a duration longer than zero, of at most 3,650 days`
+    ])
+    assert.deepStrictEqual(at("4000 days"), [
+      `saga "S": 'deadline' must be a duration longer than zero, of at most 3,650 days`
+    ])
   })
 
   it("two waits for one signal in branches need keys; one after the other they do not", () => {

@@ -169,28 +169,21 @@ class Lease implements Membership {
       Effect.tapError(({ _tag }) => Effect.sync(() => (this.isAlone = _tag === "SagaRepositoryUnsupported"))),
       Effect.flatMap((claimed) => {
         if (!claimed.lapsed) return Effect.succeed(claimed)
-        // What is held may still name the former name: a second new name would leave it behind.
-        const renamed = former === undefined ? this.rename : repository.release(owner)
+        this.former = owner
+        this.epoch++
+        this.owner = this.named()
         return Effect.andThen(
           Effect.logWarning("The lease of this process was over: others may have taken what it ran"),
-          Effect.andThen(
-            renamed,
-            Effect.suspend(() => this.claimNow(request, true))
-          )
+          this.claimNow(request, true)
         )
       })
     )
   }
 
-  private readonly rename = Effect.sync(() => {
-    this.former = this.owner
-    this.epoch++
-    this.owner = this.named()
-  })
-
   /**
-   * A write under a name that the instance had before may have landed after the claim that has renamed what it held. What names
-   * it is the instance's own, and runs here: it is taken, and is not lost (I28). What cannot be asked is said by the next claim.
+   * A write under a name that the instance had before may have landed after the claim that has renamed what it held; or that claim
+   * was cut off, and the lease was over once more. What names it is the instance's own, and runs here: it is taken, and is not
+   * lost (I28). What cannot be asked is said by the next claim.
    */
   private withoutOwn(lost: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> {
     if (this.epoch === 1 || lost.length === 0) return Effect.succeed(lost)

@@ -1,5 +1,5 @@
 /**
- * Every crash point of a saga, in memory: its manager is stopped at each instruction at which a crash makes a
+ * Every crash point of a saga: its manager is stopped at each instruction at which a crash makes a
  * difference (SPEC C15), a new one goes on, and the test looks at what has come of it. The store, the messages and the
  * services that the test provides outlive the manager, as a database and other processes do.
  *
@@ -19,14 +19,28 @@ import * as ParticipantStore from "../ports/ParticipantStore.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import * as TransactionCommitter from "../ports/TransactionCommitter.ts"
 import * as SagaStory from "../tooling/SagaStory.ts"
+import * as Settling from "./Settling.ts"
 
-export interface Options<Initial, R, E2, A> {
+export interface Options<Initial, R, E2, A, Shared = never> {
   /** The initial values of every run. */
   readonly context: Initial
   /** The services that the steps use, and participants: made anew for each run, and not stopped. */
-  readonly layer: Layer.Layer<R, E2, Broker.Broker | ParticipantStore.ParticipantStore>
+  readonly layer: Layer.Layer<Exclude<R, Shared>, E2, Broker.Broker | ParticipantStore.ParticipantStore | Shared>
+  /**
+   * Services that are made once and that all runs share, such as a database: to make one takes longer than a run. A
+   * `SagaExecutionRepository` and a `ParticipantStore` among them are used in place of those in memory. Default: none.
+   *
+   * @example
+   * ```ts
+   * shared: Layer.provideMerge(
+   *   Layer.merge(SqlSagaExecutionRepository.layer(), SqlParticipantStore.layer()),
+   *   PgliteClient.layer()
+   * )
+   * ```
+   */
+  readonly shared?: Layer.Layer<Shared, E2>
   /** Reads the state of those services when a run is over; the result is in `Run.inspected`. Default: nothing. */
-  readonly inspect?: Effect.Effect<A, never, R>
+  readonly inspect?: Effect.Effect<A, never, R | Shared>
   /** Asks the participants of a commit. Default: `TransactionCommitter.layerNone`, no participant is asked. */
   readonly committer?: Layer.Layer<TransactionCommitter.TransactionCommitter, never, Broker.Broker>
   /** Default: a service named `saga-test`. */
@@ -43,13 +57,15 @@ export interface Run<out A> {
 }
 
 /** Runs the saga without a crash, and then once for each place where one can happen. The first run is the calm one. */
-export const crashPoints = <Initial, Own, E, R, Out, E2 = never, A = void>(
+export const crashPoints = <Initial, Own, E, R, Out, E2 = never, A = void, Shared = never>(
   saga: Saga<string, Initial, Own, E, R, "committed">,
-  options: Options<NoInfer<Initial>, NoInfer<R> | Out, E2, A>
+  options: Options<NoInfer<Initial>, NoInfer<R> | Out, E2, A, Shared>
 ): Effect.Effect<ReadonlyArray<Run<A>>, E2 | SetUpError> =>
   Effect.gen(function* () {
+    // Without `shared` it has the type of nothing.
+    const shared = yield* Layer.build(options.shared ?? (Layer.empty as Layer.Layer<never> as Layer.Layer<Shared>))
     const met = new Map<FaultPoint.Name, number>()
-    const calm = yield* run(saga, options, "none", (name) => {
+    const calm = yield* run(saga, options, shared, "none", (name) => {
       met.set(name, (met.get(name) ?? 0) + 1)
       return false
     })
@@ -57,32 +73,41 @@ export const crashPoints = <Initial, Own, E, R, Out, E2 = never, A = void>(
     for (const [name, times] of met) {
       for (let nth = 1; nth <= times; nth++) {
         let left = nth
-        runs.push(yield* run(saga, options, `${name} ${nth}`, (point) => point === name && --left === 0))
+        runs.push(yield* run(saga, options, shared, `${name} ${nth}`, (point) => point === name && --left === 0))
       }
     }
     return runs
-  })
+  }).pipe(Effect.scoped)
 
 export type SetUpError =
   | Layer.Error<ReturnType<typeof SagaManager.layer> | ReturnType<typeof SagaConfig.layer>>
   | SagaManager.StartError
 
-/** With one start key, a second start after a crash continues the same execution. */
-const startKey = "saga-test"
+/** With one start key, a second start after a crash continues the same execution. A shared store keeps those of all runs. */
+const startKeyOf = (crash: string): string => `saga-test, crash: ${crash}`
 
 const run = Effect.fnUntraced(
-  function* <Out, E2, A>(
+  function* <Out, E2, A, Shared>(
     saga: AnyCommitted,
-    options: Options<any, Out, E2, A>,
+    options: Options<any, Out, E2, A, Shared>,
+    shared: Context.Context<Shared>,
     crash: string,
     stopsAt: (name: FaultPoint.Name) => boolean
   ): Effect.fn.Return<Run<A>, E2 | SetUpError, Scope.Scope> {
     const outer = yield* Scope.Scope
+    const settling = new Settling.Settling()
+    const memory = Layer.mergeAll(
+      broker,
+      unless(shared, ParticipantStore.ParticipantStore, store),
+      unless(shared, Repository.SagaExecutionRepository, Repository.layerMemoryWith({ keep: 1 }))
+    )
     const world = yield* options.layer.pipe(
       Layer.provideMerge(options.committer ?? TransactionCommitter.layerNone),
-      Layer.provideMerge(Layer.mergeAll(broker, store, Repository.layerMemoryWith({ keep: 1 }))),
+      Layer.provideMerge(memory),
+      Layer.provideMerge(Layer.succeedContext(settling.watch(shared))),
       Layer.build
     )
+    const startKey = startKeyOf(crash)
     const execute = SagaManager.run(saga, { context: options.context, startKey, raiseOnError: false })
 
     /** A manager, with a caller who waits for the execution until it is over or the manager is stopped. */
@@ -104,9 +129,10 @@ const run = Effect.fnUntraced(
         Layer.buildWithScope(scope)
       )
       const caller = yield* Effect.forkIn(Effect.provideContext(execute, manager), scope)
-      yield* passTime(() => isStopped() || caller.pollUnsafe() !== undefined)
+      const isOver = () => isStopped() || caller.pollUnsafe() !== undefined
+      yield* passTime(settling, isOver)
       const exit = caller.pollUnsafe()
-      if (!isStopped()) yield* turns
+      if (!isStopped()) yield* settling.settle(() => false)
       yield* Scope.close(scope, Exit.void)
       return exit
     })
@@ -132,33 +158,34 @@ const run = Effect.fnUntraced(
     const repository = Context.get(world, Repository.SagaExecutionRepository)
     // A caller who saw the end, or nobody came to it: the store knows the execution, and keeps the last one.
     const execution = yield* Effect.gen(function* () {
-      const { items } = yield* repository.find({})
+      const { items } = yield* repository.find({ startKey })
       return Execution.bind(yield* repository.load(items[0]?.uuid ?? ""), saga)
     }).pipe(Effect.orDie)
     // Without `inspect` it has the type of nothing.
-    const inspected = (yield* Effect.provideContext(options.inspect ?? Effect.undefined, world)) as A
+    const inspect: Effect.Effect<A | undefined, never, any> = options.inspect ?? Effect.undefined
+    const inspected = (yield* Effect.provideContext(inspect, world as Context.Context<any>)) as A
     return { crash, execution, story: SagaStory.outline(execution), inspected }
   },
   Effect.scoped,
   Effect.provide(TestClock.layer())
 )
 
+/** The layer, where the services of all runs have no such service. */
+const unless = <I, S>(
+  shared: Context.Context<never>,
+  service: Context.Key<I, S>,
+  layer: Layer.Layer<I>
+): Layer.Layer<I> => (shared.mapUnsafe.has(service.key) ? (Layer.empty as Layer.Layer<never> as Layer.Layer<I>) : layer)
+
 const broker = Layer.fresh(Broker.layerMemory)
 const store = Layer.fresh(ParticipantStore.layerMemory)
 const config = (options: Partial<SagaConfig.SagaConfigOptions> = {}) =>
   SagaConfig.layer({ service: "saga-test", ...options })
 
-/** Lets everything that is under way go on; no time passes. What comes from outside needs real turns of the loop. */
-const turns = Effect.forEach(
-  Array.from({ length: 20 }),
-  () => Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void))),
-  { discard: true }
-)
-
 /** Lets time pass where nothing else goes on, an hour at most. */
-const passTime = Effect.fnUntraced(function* (isOver: () => boolean) {
+const passTime = Effect.fnUntraced(function* (settling: Settling.Settling, isOver: () => boolean) {
   for (let passed = 0, step = 100; passed < 3_600_000; passed += step, step = Math.min(step * 2, 60_000)) {
-    yield* turns
+    yield* settling.settle(isOver)
     if (isOver()) return
     yield* TestClock.adjust(step)
   }

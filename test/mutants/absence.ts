@@ -138,5 +138,37 @@ export const absence: ReadonlyArray<Mutant> = [
     find: "next.alone(claimed.isAlone === true && nextAt !== undefined)",
     replace: "next.alone(false)",
     tests: [virtual]
+  },
+  {
+    rule: "F14",
+    what: "an instance that is alone on a PGlite is not told of another one",
+    file: "src/adapters/sql/EmbeddedInstances.ts",
+    find: "        yield* renew(other.owner, other.leaseMillis)\n",
+    replace: "",
+    tests: ["test/adapters/pglite/virtualTime.test.ts"]
+  },
+  {
+    rule: "F14",
+    what: "an instance on a PGlite polls",
+    file: "src/adapters/sql/EmbeddedInstances.ts",
+    find: "const isAlone = rests && others.length === 0",
+    replace: "const isAlone = rests && others.length < 0",
+    tests: ["test/adapters/pglite/virtualTime.test.ts"]
+  },
+  {
+    rule: "F14",
+    what: "what is over is searched for each minute",
+    file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
+    find: "pause = untilPurge(now, retention, next)",
+    replace: "pause = purgeSpacing.least",
+    tests: ["test/adapters/pglite/virtualTime.test.ts"]
+  },
+  {
+    rule: "F11",
+    what: "a statement has its time by the clock of the day",
+    file: "src/adapters/sql/SqlSession.ts",
+    find: "Number(realClock.monotonicTimeNanosUnsafe()) / 1_000_000",
+    replace: "realClock.currentTimeMillisUnsafe()",
+    tests: ["test/adapters/sql/SqlSession.test.ts"]
   }
 ]

@@ -58,8 +58,8 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "F4",
     what: "a result is dropped where the database of another branch is away for long",
     file: facts,
-    find: "        if (!isKept(self)) return yield* Effect.fail(error)\n",
-    replace: "        return yield* Effect.fail(error)\n",
+    find: "self.failedCommits > maxFailedCommits && !isKept(self)",
+    replace: "self.failedCommits > maxFailedCommits",
     tests: [held]
   },
   {
@@ -100,14 +100,6 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     file: port,
     find: "onSuccess: (holder) => holder !== this.owner",
     replace: "onSuccess: () => false",
-    tests: [late]
-  },
-  {
-    rule: "C20",
-    what: "a lease that is over twice leaves behind what it held",
-    file: port,
-    find: "former === undefined ? this.rename : repository.release(owner)",
-    replace: "this.rename",
     tests: [late]
   },
   {

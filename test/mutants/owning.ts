@@ -98,8 +98,8 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance with a new name does not say its former one",
     file: port,
-    find: "    this.former = this.owner\n",
-    replace: "    this.former = this.id\n",
+    find: "        this.former = owner\n",
+    replace: "        this.former = this.id\n",
     tests: [member]
   },
   {

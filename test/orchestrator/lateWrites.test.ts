@@ -64,7 +64,10 @@ it.effect("C20 a write that lands under a former name is taken again before its 
     yield* TestClock.adjust("3 seconds")
     yield* Deferred.succeed(late, undefined)
     yield* until("the step runs", () => lines(world).length > 0)
-    // The other instance claims what dead instances have.
+    // The other instance claims what dead instances have, also while this one cannot.
+    first.isAway = true
+    yield* TestClock.adjust("5 seconds")
+    first.isAway = false
     yield* TestClock.adjust("12 seconds")
     yield* quiet
     assert.deepStrictEqual(lines(world), ["one"])

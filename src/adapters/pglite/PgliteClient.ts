@@ -13,6 +13,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { InvalidSetting } from "../../ports/Setting.ts"
 import * as Setting from "../../ports/Setting.ts"
 import { json, line } from "../../wire/OneLine.ts"
+import * as EmbeddedInstances from "../sql/EmbeddedInstances.ts"
 import * as FolderLock from "./FolderLock.ts"
 import * as PgliteServer from "./PgliteServer.ts"
 
@@ -140,21 +141,16 @@ const connect = (
       ({ close }) => Effect.sync(close)
     ).pipe(
       Effect.map(({ connect }) =>
-        PgClient.layer({ stream: connect, username: "postgres", database: "postgres", maxConnections })
+        Layer.merge(
+          PgClient.layer({ stream: connect, username: "postgres", database: "postgres", maxConnections }),
+          Layer.succeed(EmbeddedInstances.Embedded, EmbeddedInstances.make())
+        )
       )
     )
   )
 
-/** A client on a PGlite that you have opened, with extensions for example. It stays open. One layer at a time may use it. */
-export const layerFrom = (
-  database: PGlite,
-  options: PgliteConnectionOptions = {}
-): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, InvalidSetting | SqlError> =>
-  Layer.unwrap(Effect.map(check(options), (checked) => connect(database, checked)))
-
 /**
- * Ends all leases. Only processes that have had the folder can hold one, and they are gone: executions in the folder can be
- * taken over at once.
+ * Ends all leases. Only who has had the database before can hold one, and is gone: what is in it can be taken over at once.
  */
 const endLeases = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -167,6 +163,16 @@ const endLeases = Effect.gen(function* () {
     { discard: true }
   )
 })
+
+const connected = (database: PGlite, checked: Parameters<typeof connect>[1]) =>
+  Layer.tap(connect(database, checked), (client) => Effect.provideContext(endLeases, client))
+
+/** A client on a PGlite that you have opened, with extensions for example. It stays open. One layer at a time may use it. */
+export const layerFrom = (
+  database: PGlite,
+  options: PgliteConnectionOptions = {}
+): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, InvalidSetting | SqlError> =>
+  Layer.unwrap(Effect.map(check(options), (checked) => connected(database, checked)))
 
 /**
  * A client on a PGlite of its own, in memory or in a folder, until the scope closes.
@@ -181,6 +187,6 @@ export const layer = (options: PgliteOptions = {}): Layer.Layer<PgClient.PgClien
     Effect.gen(function* () {
       const checked = yield* check(options)
       const database = yield* open(options.folder)
-      return Layer.tap(connect(database, checked), (client) => Effect.provideContext(endLeases, client))
+      return connected(database, checked)
     })
   )

@@ -86,12 +86,9 @@ export const listing = (sql: Sql, { execution }: Pick<TableNames, "execution">):
   }
 }
 
-/** Whether the groups lead to few executions. A user and a `startKey` do so more directly, and so does `parked`. */
-const isGrouped = ({ parked, saga, settled, startKey, status, user }: ExecutionSummary.Filter): boolean =>
-  (saga !== undefined || status !== undefined || settled !== undefined) &&
-  user === undefined &&
-  startKey === undefined &&
-  parked !== true
+/** Whether nothing leads to few executions more directly than the groups do: a user, a `startKey`, or `parked`. */
+const isGrouped = ({ parked, startKey, user }: ExecutionSummary.Filter): boolean =>
+  user === undefined && startKey === undefined && parked !== true
 
 /**
  * A group is a saga, a status, and whether the executions are settled. There are few of them, and one index has them one after

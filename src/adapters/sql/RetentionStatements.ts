@@ -8,6 +8,8 @@ export interface Purged {
   readonly count: number
   /** Null where nothing was removed. In milliseconds since the epoch. */
   readonly until: bigint | number | null
+  /** When the first of those was settled that stay. Null: none is settled. Absent: it was not looked for. */
+  readonly next?: bigint | number | null
 }
 
 export interface RetentionStatements {
@@ -63,7 +65,10 @@ export const removing = (sql: SqlClient.SqlClient, { event, execution, name }: T
             ), forgotten as (
               delete from ${event} e using gone g where ${isKey(sql, sql`e.uuid`, sql`g.uuid`)}
             )
-            select count(*)::int as count, max(at) as until from gone`,
+            select count(*)::int as count, max(at) as until, (
+              select settled_at from ${execution} where settled_at is not null and settled_at >= ${whole(before)}
+              order by settled_at limit 1
+            ) as next from gone`,
       ([row]) => row ?? { count: 0, until: null }
     )
 })

@@ -16,6 +16,7 @@ import * as SagaInbox from "../../ports/SagaInbox.ts"
 import * as Setting from "../../ports/Setting.ts"
 import * as Uuid from "../../wire/Uuid.ts"
 import * as ClaimExecutions from "./ClaimExecutions.ts"
+import { Embedded, type EmbeddedInstances } from "./EmbeddedInstances.ts"
 import { call, errorOf, executionOf, inputFrom, namesOf, retired, rowOfInput, summaryFrom } from "./ExecutionRows.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as LimitedStatements from "./LimitedStatements.ts"
@@ -69,9 +70,24 @@ interface Row extends Statements.EventRow {
 /** How many settled executions one statement removes: one that takes long may be cut off. */
 const purgeBatch = 2_000
 
-const purgeEvery: Duration.Input = "1 minute"
+/** Between two searches for what is to be removed, in milliseconds. Nothing is searched for before something is over. */
+const purgeSpacing = { least: 60_000, most: 86_400_000 } as const
 
-const make = Effect.fnUntraced(function* (retention: number, connections: SqlConnections.ReservedConnections) {
+/**
+ * How long to wait for the next search: what is settled from now on is not over before the retention. `next`: when the first
+ * that stays was settled, as in `Purged`.
+ */
+const untilPurge = (now: number, retention: number, next: bigint | number | null | undefined): number =>
+  next === undefined
+    ? purgeSpacing.least
+    : Math.min(Math.max((next === null ? now : Number(next)) + retention - now, purgeSpacing.least), purgeSpacing.most)
+
+const make = Effect.fnUntraced(function* (
+  retention: number,
+  connections: SqlConnections.ReservedConnections,
+  /** Those on a database that only this process has. */
+  embedded: EmbeddedInstances | undefined
+) {
   const client = yield* SqlClient.SqlClient
   const statements = LimitedStatements.make(yield* Statements.SagaExecutionStatements, connections)
   const clock = yield* Clock.Clock
@@ -252,10 +268,14 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
     together: loadsTogether
   })
 
-  const claim = ClaimExecutions.make(statements, (uuids) => read("claim", uuids), summaries)
+  const claims = ClaimExecutions.make(statements, (uuids) => read("claim", uuids), summaries)
+  const claim: typeof claims = (request) =>
+    embedded === undefined
+      ? claims(request)
+      : embedded.claim(request, claims, (owner, millis) => call("claim", statements.renew(owner, millis, false)))
 
   /** Also where the database notifies nobody. */
-  const submittedHere = yield* PubSub.sliding<string>(SagaInbox.maxAnnounced)
+  const submittedHere = embedded?.inputs ?? (yield* PubSub.sliding<string>(SagaInbox.maxAnnounced))
 
   const submit = Effect.fnUntraced(function* (input: Port.InboxRow, signal: string | undefined) {
     const uuid = Uuid.normalize(input.uuid)
@@ -281,12 +301,16 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
     together: 512
   })
 
+  let pause: number = purgeSpacing.least
   const purge = Effect.gen(function* () {
-    const before = clock.currentTimeMillisUnsafe() - retention
+    const now = clock.currentTimeMillisUnsafe()
+    const before = now - retention
+    pause = purgeSpacing.least
     // From where the last batch has ended: the index still has the entries of what was removed.
     let from = Number.NEGATIVE_INFINITY
     while (true) {
-      const { count, until } = yield* statements.purge(before, from, purgeBatch)
+      const { count, next, until } = yield* statements.purge(before, from, purgeBatch)
+      pause = untilPurge(now, retention, next)
       if (count < purgeBatch) break
       from = until === null ? from : Number(until)
     }
@@ -294,13 +318,25 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
   }).pipe(
     Effect.catch((error) => Effect.logWarning("Settled executions could not be removed", { reason: codeOf(error) }))
   )
-  yield* Loop.every("retention", purgeEvery, purge)
+  yield* Loop.repeat(
+    "retention",
+    Effect.andThen(
+      Effect.suspend(() => Effect.sleep(pause)),
+      purge
+    )
+  )
+
+  /** An instance that is alone does not look for what a runner by hand has written, nor for outcomes of inputs. */
+  const announced = (written: Effect.Effect<SagaExecution, StoreError>, hint: Port.Hint | undefined) =>
+    embedded !== undefined && (hint?.owner === "" || hint?.reads !== undefined)
+      ? Effect.tap(written, ({ uuid }) => PubSub.publish(embedded.changes, uuid))
+      : written
 
   const { notifications } = connections
   return Port.SagaExecutionRepository.of({
     store: (execution, hint) =>
       FaultPoint.around("store", ({ context }) =>
-        write(execution, hint, context.mapUnsafe.has(client.transactionService.key))
+        announced(write(execution, hint, context.mapUnsafe.has(client.transactionService.key)), hint)
       ),
     load: (text) =>
       Effect.withFiber(({ context }) => {
@@ -348,10 +384,17 @@ const make = Effect.fnUntraced(function* (retention: number, connections: SqlCon
       summaries.delete(request.uuid)
       return givingBack.write(request)
     },
-    release: (owner) => call("release", statements.release(owner)),
+    release: (owner) =>
+      Effect.suspend(() => {
+        embedded?.leave(owner)
+        return call("release", statements.release(owner))
+      }),
     census: call("census", statements.census),
     ended: (uuids, orPaused) => call("ended", statements.ended(uuids, orPaused)),
-    changes: Stream.filter(notifications, (payload) => !payload.startsWith(ofInput)),
+    changes:
+      embedded === undefined
+        ? Stream.filter(notifications, (payload) => !payload.startsWith(ofInput))
+        : Stream.fromPubSub(embedded.changes),
     inputs: Stream.merge(
       Stream.fromPubSub(submittedHere),
       Stream.filterMap(notifications, (payload) =>
@@ -401,7 +444,8 @@ export const layer = (
         migrations: SqlTables.executions
       })
       const reserved = yield* SqlConnections.reserve(connections, tables.space)
-      return Layer.effect(Port.SagaExecutionRepository, make(retention, reserved)).pipe(
+      const embedded = (yield* Embedded)?.(tables.space)
+      return Layer.effect(Port.SagaExecutionRepository, make(retention, reserved, embedded)).pipe(
         Layer.provide(statementsFor(tables, options)),
         Layer.merge(SqlOpenTransaction.layer)
       )

@@ -29,8 +29,11 @@ const rollback = /^rollback\b/i
 export const lost = (code: "StatementTimeout" | "NoConnection" | "Interrupted"): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause: { code }, message: code, operation: "query" }) })
 
-/** The clock of the machine: the database has no other. */
+/** The clock of the machine, also in a test with virtual time. */
 const realClock = Context.get(Context.empty(), Clock.Clock)
+
+/** Milliseconds that only go on: the clock of the day may be set while a statement is under way. */
+const steadyMillis = (): number => Number(realClock.monotonicTimeNanosUnsafe()) / 1_000_000
 
 /** How long connections of a pool are asked whether they work, after one of them has not answered. */
 const suspicionMillis = 60_000
@@ -57,18 +60,18 @@ export class SessionSource {
         statement: sql.trim().replace(/\s+/g, " ").slice(0, maxStatement)
       })
     )
-    this.suspectedUntil = realClock.currentTimeMillisUnsafe() + suspicionMillis
+    this.suspectedUntil = steadyMillis() + suspicionMillis
   }
 
   get isSuspected(): boolean {
-    return this.suspectedUntil > 0 && realClock.currentTimeMillisUnsafe() < this.suspectedUntil
+    return this.suspectedUntil > 0 && steadyMillis() < this.suspectedUntil
   }
 }
 
 interface Flight {
   readonly sql: string
   readonly fiber: Fiber.Fiber<unknown, unknown>
-  /** When its time is over, in milliseconds since the epoch. */
+  /** When its time is over, as `steadyMillis`. */
   readonly until: number
   /** Tells its caller that the time is over. */
   readonly give: () => void
@@ -144,7 +147,7 @@ export class SqlSession implements Connection {
       const flight: Flight = {
         sql,
         fiber,
-        until: realClock.currentTimeMillisUnsafe() + millis,
+        until: steadyMillis() + millis,
         give: () => resume(Effect.fail(lost("StatementTimeout")))
       }
       fiber.addObserver((exit) => {
@@ -178,10 +181,11 @@ export class SqlSession implements Connection {
       this.watchers.delete(watcher)
       if (Exit.isFailure(exit)) return
       this.watchedUntil = Number.POSITIVE_INFINITY
-      const now = realClock.currentTimeMillisUnsafe()
+      const now = steadyMillis()
       let next = Number.POSITIVE_INFINITY
       for (const flight of this.flights) {
-        if (flight.until > now) next = Math.min(next, flight.until)
+        // A timer may come a little early.
+        if (flight.until > now + 1) next = Math.min(next, flight.until)
         else {
           this.flights.delete(flight)
           this.source.suspect(flight.sql)

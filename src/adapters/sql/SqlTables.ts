@@ -178,26 +178,33 @@ export const executions = (tables: Tables) => ({
     )`
   }),
   /**
-   * Only adds columns that may be null, and indexes: the former release works on beside this one. `settled_at` is null until
-   * the execution is settled, and in rows of the former release also after that: an index on `updated_at` would cost an entry
-   * in every index with each write of the row. `signals`: the names of those that the execution has waits for. Later releases fill `attributes` and `trace`. `watched`:
-   * a caller in another process than the one that has started the execution waits for it.
+   * Adds columns that may be null, and indexes: the former release works on beside this one. `listed` does what `newest` did, which
+   * cost an entry at the start and at the end: without it only a list of the former release is slower. `settled_at` is null
+   * until the execution is settled, and in rows of the former release also after that: an index on `updated_at` would cost an
+   * entry in every index with each write of the row. What is there already was made by hand, while processes wrote
+   * (docs/operations.md). `signals`: the names of those that the execution has waits for. Later releases fill `attributes` and
+   * `trace`. `watched`: a caller in another process than the one that has started the execution waits for it.
    */
   "0003_stored": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const { index, t } = naming(sql, tables)
     const execution = t("saga_execution")
-    yield* sql`alter table ${execution} add column step text, add column step_path text, add column waits_for text,
-      add column waiting_since bigint, add column settled_at bigint, add column attributes jsonb, add column trace text,
-      add column signals text[], add column watched boolean`
-    yield* sql`create index ${index("saga_execution", "listed")} on ${execution}
+    yield* sql`alter table ${execution} add column if not exists step text,
+      add column if not exists step_path text, add column if not exists waits_for text,
+      add column if not exists waiting_since bigint, add column if not exists settled_at bigint,
+      add column if not exists attributes jsonb, add column if not exists trace text,
+      add column if not exists signals text[], add column if not exists watched boolean`
+    yield* sql`create index if not exists ${index("saga_execution", "listed")} on ${execution}
       (saga, status, settled, created_at desc, uuid desc)`
-    yield* sql`create index ${index("saga_execution", "user")} on ${execution} (user_name, created_at desc, uuid desc)
+    yield* sql`create index if not exists ${index("saga_execution", "user")} on ${execution} (user_name, created_at desc, uuid desc)
       where user_name is not null`
-    yield* sql`create index ${index("saga_execution", "unsettled")} on ${execution} (saga, fingerprint) where not settled`
-    yield* sql`create index ${index("saga_execution", "over")} on ${execution} (settled_at) where settled_at is not null`
-    yield* sql`create index ${index("saga_execution", "former")} on ${execution} (created_at)
+    yield* sql`create index if not exists ${index("saga_execution", "unsettled")} on ${execution} (saga, fingerprint)
+      where not settled`
+    yield* sql`create index if not exists ${index("saga_execution", "over")} on ${execution} (settled_at) where settled_at is not null`
+    yield* sql`create index if not exists ${index("saga_execution", "former")} on ${execution} (created_at)
       where settled and settled_at is null`
+    const newest = `${tables.of("saga_execution")}_newest`
+    yield* sql`drop index if exists ${sql(newest)}`
   })
 })
 

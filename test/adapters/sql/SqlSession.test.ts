@@ -42,3 +42,23 @@ it.live("F2 work that is interrupted goes on before its client has given up a si
     assert.deepStrictEqual(order, [])
   })
 )
+
+it.live("F11 a statement has its time by the monotonic clock: the clock of the day may be set back meanwhile", () => {
+  const now = Date.now
+  return Effect.gen(function* () {
+    const silent = { execute: () => Effect.never, executeRaw: () => Effect.never }
+    const client = { reserve: Effect.succeed(silent) } as unknown as SqlClient.SqlClient
+    const source = new SqlSession.SessionSource(client, yield* Effect.context<never>())
+    const used = SqlSession.use(source, 1_000, (session) => session.execute("select 1", [], undefined))
+    const limited = Effect.provideService(Effect.flip(used), SqlSession.StatementLimit, 50)
+    const working = yield* Effect.forkChild(limited, { startImmediately: true })
+    Date.now = () => now() - 3_600_000
+    assert.strictEqual(codeOf(yield* Fiber.join(working)), "StatementTimeout")
+  }).pipe(
+    Effect.ensuring(
+      Effect.sync(() => {
+        Date.now = now
+      })
+    )
+  )
+})

@@ -1,6 +1,6 @@
 /**
- * What virtual time costs in tests: a month in which a request waits, with the memory store and on a PGlite, and the crash points of a
- * saga of five steps on a PGlite. In seconds of CPU, which a busy machine changes least.
+ * What virtual time costs in tests: a month with the memory store and on a PGlite, and the crash points of a saga of five steps on
+ * a PGlite. In seconds of CPU, which a busy machine changes least.
  */
 import process from "node:process"
 import { Effect, Layer, Schema } from "effect"
@@ -31,9 +31,10 @@ const turns = Effect.forEach(
   { discard: true }
 )
 
-const month = <E>(repository: Layer.Layer<SagaExecutionRepository.SagaExecutionRepository, E>) =>
+/** `waits`: a request waits, and is sent again each hour in the end. */
+const month = <E>(repository: Layer.Layer<SagaExecutionRepository.SagaExecutionRepository, E>, waits: boolean) =>
   Effect.gen(function* () {
-    yield* SagaManager.run(Slow, { context: {}, pauseOnDisk: true })
+    if (waits) yield* SagaManager.run(Slow, { context: {}, pauseOnDisk: true })
     yield* TestClock.adjust("1 day")
     return yield* seconds(
       Effect.forEach(Array.from({ length: 30 * 24 }), () => Effect.andThen(TestClock.adjust("1 hour"), turns), {
@@ -66,8 +67,10 @@ const Five = Saga.make("Five", { context: {} }).pipe(
 )
 
 const measure = Effect.gen(function* () {
-  const memory = yield* month(SagaExecutionRepository.layerMemory)
-  const pglite = yield* month(Layer.provide(SqlSagaExecutionRepository.layer(), PgliteClient.layer()))
+  const pglite = Layer.fresh(Layer.provide(SqlSagaExecutionRepository.layer(), PgliteClient.layer()))
+  const memory = yield* month(SagaExecutionRepository.layerMemory, true)
+  const idle = yield* month(pglite, false)
+  const waiting = yield* month(pglite, true)
   const points = yield* seconds(
     SagaTest.crashPoints(Five, {
       context: {},
@@ -81,7 +84,8 @@ const measure = Effect.gen(function* () {
   return {
     rows: [
       { case: "month, memory", ours: memory },
-      { case: "month, PGlite", ours: pglite },
+      { case: "month in which nothing is due, PGlite", ours: idle },
+      { case: "month, PGlite", ours: waiting },
       { case: "crash points, PGlite", ours: points.seconds, runs: points.value.length }
     ]
   }

@@ -318,13 +318,8 @@ const make = Effect.fnUntraced(function* (
   }).pipe(
     Effect.catch((error) => Effect.logWarning("Settled executions could not be removed", { reason: codeOf(error) }))
   )
-  yield* Loop.repeat(
-    "retention",
-    Effect.andThen(
-      Effect.suspend(() => Effect.sleep(pause)),
-      purge
-    )
-  )
+  const rest = Effect.suspend(() => Effect.sleep(pause))
+  yield* Loop.repeat("retention", Effect.andThen(rest, purge))
 
   /** An instance that is alone does not look for what a runner by hand has written, nor for outcomes of inputs. */
   const announced = (written: Effect.Effect<SagaExecution, StoreError>, hint: Port.Hint | undefined) =>

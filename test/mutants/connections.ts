@@ -132,8 +132,8 @@ export const connecting: ReadonlyArray<Mutant> = [
     rule: "F9",
     what: "the retention reads the whole table once a minute, and runs into the limit of its statement where it is large",
     file: "src/adapters/sql/RetentionStatements.ts",
-    find: "order by settled_at limit",
-    replace: "order by settled_at + 0 limit",
+    find: `order by settled_at limit \${`,
+    replace: `order by settled_at + 0 limit \${`,
     tests: ["test/adapters/sql/plans.test.ts"]
   },
   {

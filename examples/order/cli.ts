@@ -88,7 +88,7 @@ type Options = Command.Command.Config.Infer<typeof flags>
 const start = Effect.fnUntraced(function* (options: Options) {
   const { list, places } = yield* Check.ready(options)
   const tally = new Tally()
-  const { books, summary } = yield* Progress.make(list.length, tally).pipe(
+  const { books, summary } = yield* Progress.make(list.length, tally, join(places.data, "log")).pipe(
     Effect.flatMap((progress) =>
       Business.run({
         orders: list,

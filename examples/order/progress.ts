@@ -1,4 +1,5 @@
 /** The view of a run, on stderr: a bar, counts by outcome, the last few sagas. */
+import { existsSync, readFileSync } from "node:fs"
 import { stripVTControlCharacters, styleText } from "node:util"
 import { Effect } from "effect"
 import type { Outcome, Settled, Tally } from "./summary.ts"
@@ -6,6 +7,8 @@ import type { Outcome, Settled, Tally } from "./summary.ts"
 const marks = { committed: "✓", undone: "↩", parked: "!" } as const
 const colors = { committed: "green", undone: "yellow", parked: "red" } as const
 const rows = 8
+/** Seconds without an order that ends, after which the last trouble in the log is shown. */
+const patience = 30
 
 const legend = "Each order is a saga: ✓ a step is done, ✗ it fails, ↩ one before it is undone"
 
@@ -24,8 +27,18 @@ export interface Progress {
   readonly crashed: Effect.Effect<void>
 }
 
-/** Draws until the scope closes: in place on a terminal, otherwise one line for each tenth of the orders. */
-export const make = Effect.fnUntraced(function* (total: number, tally: Tally) {
+/** The last warning or error of a log, in the words of the library; its first line alone. */
+const trouble = (log: string): string => {
+  const lines = existsSync(log) ? readFileSync(log, "utf8").split("\n") : []
+  const last = lines.findLast((line) => /\blevel=(?:WARN|ERROR|FATAL)/i.test(line))
+  return last === undefined ? `the log has no warning; it is ${log}` : last.replace(/^.*?level=/, "")
+}
+
+/**
+ * Draws until the scope closes: in place on a terminal, otherwise one line for each tenth of the orders. Says in one line what
+ * the log `log` complains about where no order ends for half a minute.
+ */
+export const make = Effect.fnUntraced(function* (total: number, tally: Tally, log: string) {
   const last: Array<string> = []
   let crashes = 0
   let drawn = 0
@@ -72,6 +85,18 @@ export const make = Effect.fnUntraced(function* (total: number, tally: Tally) {
   } else out.write(`${legend}\n`)
 
   const note: Progress["note"] = (line) => Effect.sync(() => (out.isTTY ? show(`  ${line}`) : out.write(`${line}\n`)))
+
+  const watch = Effect.gen(function* () {
+    let seen = -1
+    while (tally.outcomes.size < total) {
+      const done = tally.outcomes.size
+      if (done === seen)
+        yield* note(`· no order has ended for ${patience} s (${done} of ${total} are done): ${trouble(log)}`)
+      seen = done
+      yield* Effect.sleep(`${patience} seconds`)
+    }
+  })
+  yield* Effect.forkScoped(watch)
 
   const progress: Progress = {
     note,

@@ -64,7 +64,7 @@ export const responses: ReadonlyArray<Mutant> = [
     rule: "F23",
     what: "a step may have a timeout that cannot be stored",
     file: "src/definition/SagaValidation.ts",
-    find: "millis >= 0 && millis <= longest",
+    find: "millis >= 0 && millis <= limits.duration",
     replace: "millis >= 0 && Number.isFinite(millis)",
     tests: ["test/definition/SagaValidation.test.ts"]
   }

@@ -29,14 +29,6 @@ export const owning: ReadonlyArray<Mutant> = [
     tests: [ownership]
   },
   {
-    rule: "C16",
-    what: "an execution ends over a signal that was not read",
-    file: plan,
-    find: '    case "ExecutionFinished":\n',
-    replace: "",
-    tests: [signals]
-  },
-  {
     rule: "I23",
     what: "two that say the same are two rows",
     file: "src/orchestrator/StoredInput.ts",

@@ -53,6 +53,9 @@ const takeReply = (
 ): Effect.Effect<unknown, Dropped | ControlError> =>
   Effect.catch(submit(supervisor, uuid, reply), (error): Effect.Effect<void, Dropped | ControlError> => {
     const isOfOthers =
-      typeof error === "object" && (error._tag === "SagaDefinitionDrift" || SendSignal.isOfNewer(error))
+      typeof error === "object" &&
+      (error._tag === "SagaDefinitionDrift" ||
+        error._tag === "SagaExecutionUnreadable" ||
+        SendSignal.isOfNewer(error))
     return isOfOthers ? HandOn.keep(keeper, uuid, reply) : Effect.fail(error)
   })

@@ -7,10 +7,9 @@ import type { AnyCommitted } from "../definition/Saga.ts"
 import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
-import * as Execution from "../execution/view/SagaExecution.ts"
 import { Broker } from "../ports/Broker.ts"
 import * as Loop from "../ports/Loop.ts"
-import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import { type Filter, type PageRequest, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SagaOwnership from "../ports/SagaOwnership.ts"
 import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
@@ -36,6 +35,7 @@ import * as SetAside from "./SetAside.ts"
 import * as StartExecution from "./StartExecution.ts"
 import * as StoredInput from "./StoredInput.ts"
 import * as Takeover from "./Takeover.ts"
+import { Unreadable } from "./Unreadable.ts"
 
 /** The manager, and what stops with its scope. `hooks`: those of the own service, where it takes part. */
 export const make = (sagas: ReadonlyArray<AnyCommitted>, hooks: Hooks | undefined) =>
@@ -77,7 +77,8 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
   const drive = yield* ExecutionLoop.make(onStored, membership, hooks, presence, (uuid, error) =>
     supervisor.away(uuid, error)
   )
-  const bound = boundIn(registry)
+  const unreadable = new Unreadable(registry, service, repository, nextClaim.now)
+  const { bound } = unreadable
   const load = (uuid: string) =>
     Effect.flatMap(repository.load(uuid), (execution) => Effect.fromResult(bound(execution)))
   // Before the runners, so ended after them: a runner may hold what this fiber needs to end.
@@ -125,7 +126,7 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
     ...ManagerControl.make(supervisor, { repository, membership }),
     load: (uuid: string) =>
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
-    find: repository.find
+    find: (filter: Filter, page?: PageRequest) => Effect.map(repository.find(filter, page), unreadable.mark)
   }
   const manager = SagaManager.of({
     ...ManagerArguments.checked(unchecked),
@@ -133,7 +134,7 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
     reply: unchecked.reply,
     events: feed.events
   })
-  yield* startBackground(sagas, { registry, bound, supervisor, membership, presence, nextClaim, clock, manager })
+  yield* startBackground(sagas, { registry, unreadable, supervisor, membership, presence, nextClaim, clock, manager })
   presence.begin()
   return manager
 })
@@ -153,22 +154,12 @@ const readInputs = (
       : Effect.sync(nextClaim.look)
   )
 
-type Bound = Recovery.Options["bound"]
-
-/** An execution with the saga it follows, where the registry has that saga in the same form. */
-const boundIn =
-  (registry: SagaRegistry): Bound =>
-  (execution) =>
-    Result.map(registry.find(execution.saga, execution.state.creation.fingerprint), (definition) =>
-      Execution.bind(execution, definition)
-    )
-
 /** Recovery first, so that what a former process left is taken up before a reply is taken. */
 const startBackground = Effect.fnUntraced(function* (
   sagas: ReadonlyArray<AnyCommitted>,
   options: {
     readonly registry: SagaRegistry
-    readonly bound: Bound
+    readonly unreadable: Unreadable
     readonly supervisor: ExecutionSupervisor.ExecutionSupervisor
     readonly membership: SagaOwnership.Membership
     readonly presence: Presence
@@ -177,11 +168,11 @@ const startBackground = Effect.fnUntraced(function* (
     readonly manager: SagaManager["Service"]
   }
 ) {
-  const { bound, clock, manager, membership, nextClaim, presence, registry, supervisor } = options
-  const { lease, recoveryInterval, schedule } = yield* SagaConfig.SagaConfig
+  const { clock, manager, membership, nextClaim, presence, registry, supervisor, unreadable } = options
+  const { lease, recoveryInterval, schedule, service } = yield* SagaConfig.SagaConfig
   yield* Recovery.run({
     membership,
-    bound,
+    unreadable,
     active: supervisor,
     fingerprints: registry.sagas.map(({ fingerprint }) => fingerprint),
     interval: recoveryInterval,
@@ -196,7 +187,7 @@ const startBackground = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => supervisor.close)
   yield* Loop.run("replies", ReplyConsumer.consume(manager, presence.hears))
   yield* Loop.run("questions for decisions", DecisionConsumer.consume)
-  yield* Effect.forkScoped(warnOfDrift(sagas))
+  yield* Effect.forkScoped(warnOfDrift(sagas, service, unreadable))
   // A notification of a change may be missed: executions that callers wait for are looked at now and then.
   yield* Loop.repeat(
     "waiting callers",
@@ -204,13 +195,14 @@ const startBackground = Effect.fnUntraced(function* (
   )
 })
 
-/** Says once which stored executions this process will not touch. */
-const warnOfDrift = (sagas: ReadonlyArray<AnyCommitted>) =>
-  checkDrift(sagas).pipe(
-    Effect.flatMap(({ drifted }) =>
-      drifted.length === 0
+/** Says once which stored executions this process will not touch, and why. */
+const warnOfDrift = (sagas: ReadonlyArray<AnyCommitted>, service: string, unreadable: Unreadable) =>
+  checkDrift(sagas, { service }).pipe(
+    Effect.flatMap((drift) => {
+      for (const one of drift.unreadable) unreadable.found(one)
+      return drift.drifted.length === 0
         ? Effect.void
-        : Effect.logWarning("Executions wait for a program that has their saga in its old form", drifted)
-    ),
+        : Effect.logWarning("Executions wait for a program that has their saga in its old form", drift.drifted)
+    }),
     Effect.ignore
   )

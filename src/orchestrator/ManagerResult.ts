@@ -4,6 +4,7 @@ import { isDeclared } from "../execution/rules/SagaFailure.ts"
 import * as SagaInput from "../execution/rules/SagaInput.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
 import { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
+import { type SagaExecutionUnreadable, unreadableResult } from "../execution/view/Readable.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
 
@@ -11,17 +12,19 @@ import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
 export const execution = (
   self: SagaExecution,
   raiseOnError: boolean | undefined
-): Effect.Effect<SagaExecution, SagaFailedExecution | SagaFailedCommitCallback> => {
-  if (raiseOnError !== false) {
-    if (self.status === "errored") return Effect.fail(failureOf(self))
-    if (self.commitState === "committing") return Effect.fail(notAcknowledged(self))
-  }
-  return Effect.succeed(self)
+): Effect.Effect<SagaExecution, SagaFailedExecution | SagaFailedCommitCallback | SagaExecutionUnreadable> => {
+  const { commitState, status } = self
+  if (raiseOnError !== false && commitState === "committing") return Effect.fail(notAcknowledged(self))
+  const unreadable = unreadableResult(self)
+  if (unreadable !== undefined) return Effect.fail(unreadable)
+  return raiseOnError !== false && status === "errored" ? Effect.fail(failureOf(self)) : Effect.succeed(self)
 }
 
 /** For `execute`: the final context, or the error of the step that failed where everything is compensated. */
 export const context = (self: SagaExecution): Effect.Effect<unknown, unknown> => {
   if (self.commitState === "committing") return Effect.fail(notAcknowledged(self))
+  const unreadable = unreadableResult(self)
+  if (unreadable !== undefined) return Effect.fail(unreadable)
   if (self.status === "finished") return Effect.succeed(self.context)
   const { failure, parked } = self.state
   return failure !== undefined && isDeclared(failure) && parked.length === 0

@@ -4,6 +4,7 @@
  */
 import { Clock, Effect, Result, Schedule } from "effect"
 import type { Definition } from "../definition/SagaStep.ts"
+import * as Readable from "../execution/view/Readable.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
@@ -125,7 +126,10 @@ export const make = (options: {
   }
 
   const rebase = Effect.fnUntraced(function* (self: Progress, observer: Observer, isContested: boolean) {
-    const load = Effect.map(repository.load(self.execution.uuid), (latest) => Execution.bind(latest, self.definition))
+    // A process of another release may have written what this one cannot read.
+    const load = Effect.flatMap(repository.load(self.execution.uuid), (latest) =>
+      Effect.fromResult(Readable.read(latest, self.definition))
+    )
     const newer = yield* persist(self, takeUp(load, isContested))
     self.inbox.revision = newer.execution.revision
     reconcile(self, newer, yield* Clock.currentTimeMillis, observer)

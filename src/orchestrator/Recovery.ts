@@ -5,10 +5,8 @@
  * runner (`Resends`). A claim also renews the lease, tells which executions others have, and brings the inputs that wait for
  * the executions of this instance.
  */
-import { type Clock, Effect, type Result, type Scope } from "effect"
-import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
+import { type Clock, Effect, type Scope } from "effect"
 import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
-import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Loop from "../ports/Loop.ts"
 import type { Claimed } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
@@ -20,16 +18,14 @@ import * as Resends from "./Resends.ts"
 import { never } from "./Slot.ts"
 import { pendingOf } from "./StoredInput.ts"
 import { afterCrash } from "./Takeover.ts"
+import type { Unreadable } from "./Unreadable.ts"
 
 /** Executions that are claimed at once, at most. */
 const batch = 256
 
-/** Executions that this process cannot read and remembers. More of them are claimed, and given back, again and again. */
-const maxUnreadable = 10_000
-
 export interface Options {
   readonly membership: Membership
-  readonly bound: (execution: SagaExecution) => Result.Result<SagaExecution, SagaDefinitionDrift>
+  readonly unreadable: Pick<Unreadable, "bound" | "corrupt" | "isFull" | "lookAgain" | "settle" | "uuids">
   readonly active: Pick<
     ExecutionSupervisor,
     "claimBegins" | "claimEnds" | "goAlone" | "isBusy" | "isIdle" | "lose" | "offer" | "resume" | "room" | "whenRoom"
@@ -46,7 +42,7 @@ export interface Options {
 
 /** Claims once, and then at every interval, and when something is due, while the scope is open. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, never, Scope.Scope> {
-  const self: Self = { ...options, isFirst: true, batch, unreadable: new Set() }
+  const self: Self = { ...options, isFirst: true, batch, lookedAgainAt: Number.NEGATIVE_INFINITY }
   const next = options.next.wait(options.interval)
   if (yield* Loop.aside(round(self), { loop: "recovery" }, true)) {
     yield* Loop.repeat("recovery", Effect.andThen(next, round(self)))
@@ -61,29 +57,32 @@ interface Self extends Options {
    * read than a claim may take, and would never be taken up.
    */
   batch: number
-  /** Executions that this process does not claim again: it cannot read them (SPEC C20). */
-  readonly unreadable: Set<string>
+  /** When executions that cannot be read were looked at last, in milliseconds since the epoch. */
+  lookedAgainAt: number
 }
 
-/** Leaves executions to processes that can read them. Each is said in the log once. */
-const leave = ({ unreadable }: Self, uuids: ReadonlyArray<string>) =>
-  Effect.forEach(
-    uuids.filter((uuid) => !unreadable.has(uuid) && unreadable.size < maxUnreadable),
-    (uuid) => {
-      unreadable.add(uuid)
-      return Effect.logError("An execution cannot be read by this program, and is left to others", { uuid })
-    },
-    { discard: true }
-  )
+/** Now and then another process has brought an execution further that this one could not read. */
+const lookAgain = (self: Self, now: number) =>
+  Effect.suspend(() => {
+    const { interval, next, unreadable } = self
+    if (unreadable.uuids.length === 0) return Effect.void
+    next.at(now + interval)
+    if (Math.abs(now - self.lookedAgainAt) < interval) return Effect.void
+    self.lookedAgainAt = now
+    return unreadable.lookAgain
+  })
 
 /** Claims as many executions as there is room for. False: the repository cannot list executions. */
 const round = Effect.fnUntraced(
   function* (self: Self) {
-    const { active, clock, fingerprints, interval, membership, next } = self
+    const { active, clock, fingerprints, interval, membership, next, unreadable } = self
+    yield* lookAgain(self, clock.currentTimeMillisUnsafe())
     while (true) {
       const begun = clock.monotonicTimeNanosUnsafe()
       const limit = Math.max(0, Math.min(self.batch, active.room()))
       const now = clock.currentTimeMillisUnsafe()
+      const gives = yield* unreadable.settle(membership, now)
+      const except = unreadable.uuids
       // A claim whose answer was lost may have taken executions all the same (SPEC A1): all that is held is said.
       const claimed = yield* membership.claim({
         limit,
@@ -92,16 +91,18 @@ const round = Effect.fnUntraced(
         fingerprints,
         holds: active.claimBegins(),
         rests: true,
-        ...(self.unreadable.size > 0 && { except: [...self.unreadable] })
+        ...(except.length > 0 && { except }),
+        ...(gives.length > 0 && { gives })
       })
       self.batch = Math.min(batch, self.batch * 2)
-      const { executions, lost, nextAt, unreadable = [] } = claimed
+      const { executions, lost, nextAt, unreadable: corrupt = [] } = claimed
       next.alone(claimed.isAlone === true && nextAt !== undefined)
       if (nextAt !== undefined) next.at(nextAt)
-      yield* leave(self, unreadable)
+      unreadable.corrupt(corrupt)
       for (const uuid of lost) active.lose(uuid)
       const resent = yield* goOn(self, claimed, now)
-      if (executions.length + unreadable.length < limit) break
+      // Those that are not remembered would be claimed again at once.
+      if (executions.length + corrupt.length < limit || unreadable.isFull) break
       if (limit === 0) {
         // There may be more: it is claimed when there is room, and not at the next interval only (F12).
         active.whenRoom(next.now)
@@ -143,7 +144,7 @@ const round = Effect.fnUntraced(
  * that had only something to send again.
  */
 const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox }: Claimed, now: number) {
-  const { active, bound, isFirst, next, presence, resends, schedule } = self
+  const { active, isFirst, next, presence, resends, schedule, unreadable } = self
   const look = { now, presentSince: presence.since(now), attemptSince: presence.attempt(now), schedule }
   const inputs = new Map<string, Array<PendingInput>>()
   for (const row of inbox) {
@@ -161,7 +162,7 @@ const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox
     // An execution that makes no sense stays claimed and is not looked at again here: the others go on.
     yield* Loop.aside(
       Effect.sync(() => {
-        const known = bound(execution)
+        const known = unreadable.bound(execution)
         if (known._tag === "Failure") return
         const isQuiet = given === undefined && active.isIdle(uuid)
         const resend = isQuiet ? Resends.resendOf(known.success, { ...look, since }) : undefined

@@ -1,5 +1,6 @@
 /** Why the loop of an execution ends without having brought it further. */
 import type { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
+import type { SagaExecutionUnreadable } from "../execution/view/Readable.ts"
 import type {
   SagaExecutionConflict,
   SagaExecutionNotFound,
@@ -13,7 +14,8 @@ export type StorageError =
   | SagaExecutionNotFound
   | SagaExecutionRetired
   | SagaExecutionRepositoryError
+  | SagaExecutionUnreadable
 
-export type StoreError = Exclude<StorageError, SagaExecutionNotFound>
+export type StoreError = Exclude<StorageError, SagaExecutionNotFound | SagaExecutionUnreadable>
 
 export type RunError = StorageError | SagaDefinitionDrift

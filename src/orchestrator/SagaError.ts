@@ -32,6 +32,7 @@ import {
   SagaStepInterrupted,
   SagaStepTimedOut
 } from "../execution/view/ExecutionErrors.ts"
+import { SagaExecutionUnreadable } from "../execution/view/Readable.ts"
 import { SagaDecodeError, SagaInvalidStart, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
 import { BrokerError, MessageMalformed, MessageTooLarge, SenderMismatch } from "../ports/Broker.ts"
 import { DeadLettersError } from "../ports/DeadLetters.ts"
@@ -80,6 +81,7 @@ export {
   SagaExecutionNotFound,
   SagaExecutionRepositoryError,
   SagaExecutionRetired,
+  SagaExecutionUnreadable,
   SagaFailedCommitCallback,
   SagaFailedExecution,
   SagaFailedExecutionStep,
@@ -141,6 +143,7 @@ export const SagaExecutionError = Schema.Union([
   SagaExecutionConflict,
   SagaExecutionRetired,
   SagaExecutionRepositoryError,
+  SagaExecutionUnreadable,
   SagaInboxFull,
   SagaRepositoryUnsupported,
   SagaAlreadyDecided,

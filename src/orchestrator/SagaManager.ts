@@ -42,7 +42,7 @@ import type { SetUpError } from "./Registration.ts"
 import * as SagaConfig from "./SagaConfig.ts"
 
 export type { SagaActor, SagaActorWithReason } from "../execution/rules/SagaInput.ts"
-export { checkDrift, type Drift } from "./Drift.ts"
+export { checkDrift, type Drift, type DriftOptions } from "./Drift.ts"
 export type { StoredEvent } from "./EventFeed.ts"
 export * from "./ManagerErrors.ts"
 export type * from "./ManagerOptions.ts"

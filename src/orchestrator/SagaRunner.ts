@@ -11,8 +11,8 @@ import * as SagaInput from "../execution/rules/SagaInput.ts"
 import type * as SignalInput from "../execution/rules/SignalInput.ts"
 import * as TwoPhaseCommit from "../execution/rules/TwoPhaseCommit.ts"
 import { type SagaContextEncodeError, SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
+import * as Readable from "../execution/view/Readable.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
-import * as Execution from "../execution/view/SagaExecution.ts"
 import type { Broker } from "../ports/Broker.ts"
 import { contextHash } from "../ports/ExecutionTombstone.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
@@ -187,7 +187,7 @@ const drive = Effect.fnUntraced(function* (
     (yield* Effect.fromResult(registry.find(execution.saga, execution.state.creation.fingerprint)))
   const now = yield* Clock.currentTimeMillis
   // Nobody else runs the execution: a local step that is stored as running was left half done.
-  const bound = afterCrash(Execution.bind(execution, definition), now)
+  const bound = afterCrash(yield* Effect.fromResult(Readable.read(execution, definition)), now)
   if (input !== undefined && execution.revision === 0) {
     // A refusal must leave a new execution unstored: its caller can still run it.
     const verdict = SagaInput.judge(bound.state, input, { ...policy, definition, now })

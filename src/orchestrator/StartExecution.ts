@@ -194,9 +194,9 @@ const existing = (
     Effect.catchTag(load(uuid), "SagaExecutionNotFound", () => stored),
     (theirs) => unlessOther(mine, theirs)
   ).pipe(
-    // This program need not know the other saga to see that it is another one.
-    Effect.catchTag("SagaDefinitionDrift", (drift) =>
-      Effect.fail(drift.saga === mine.saga ? drift : startConflict(mine, uuid, drift.saga))
+    // This program need not know the other saga, or read it, to see that it is another one.
+    Effect.catchTag(["SagaDefinitionDrift", "SagaExecutionUnreadable"], (error) =>
+      Effect.fail(error.saga === mine.saga ? error : startConflict(mine, uuid, error.saga))
     )
   )
 }

@@ -39,6 +39,13 @@ export const ExecutionSummary = Schema.Struct({
   waitingSince: Schema.optionalKey(Schema.Int),
   /** When the execution is looked at again, in milliseconds since the epoch. Absent where a repository does not know it. */
   wakeAt: Schema.optionalKey(Schema.Int),
+  /**
+   * The process that lists it cannot read it, and leaves it to others: the step, which value of it, and the rule that it breaks;
+   * never the value. Set by `SagaManager.find` for executions that this process has found.
+   */
+  unreadable: Schema.optionalKey(
+    Schema.Struct({ path: Schema.String, step: Schema.String, value: Schema.String, rule: Schema.String })
+  ),
   revision: Schema.Int,
   settled: Schema.Boolean,
   createdAt: Schema.Int,

@@ -63,6 +63,8 @@ export interface ClaimRequest {
   readonly rests?: boolean
   /** Executions that are not given: the owner has found that it cannot read them. */
   readonly except?: ReadonlyArray<string>
+  /** Executions of `except` that the owner gives back if they name it, so that another one may claim them at once. */
+  readonly gives?: ReadonlyArray<string>
 }
 
 export interface TakeRequest {
@@ -172,9 +174,12 @@ export class Leases {
     let nextAt = Number.POSITIVE_INFINITY
     const known = fingerprints && new Set(fingerprints)
     const left = new Set(request.except)
+    const given = new Set(request.gives)
     const held = new Map(holds?.map(({ revision, uuid }) => [uuid, revision]))
     for (const execution of kept) {
-      const { hint, state } = execution
+      const { state } = execution
+      if (given.has(state.uuid) && execution.hint?.owner === owner) execution.hint = { wakeAt: now }
+      const { hint } = execution
       const seen = held.get(state.uuid)
       if (seen !== undefined && hint !== undefined && hint.owner !== owner) {
         if (hint.owner === undefined ? former !== undefined : hint.owner !== former) lost.push(state.uuid)

@@ -144,7 +144,13 @@ const places = (issue: SchemaIssue.Issue): string => {
       case "AnyOf":
         found.push(`${path}: none of the alternatives`)
         return
-      case "Filter":
+      case "Filter": {
+        // Written by the author of the schema: it has nothing of the value.
+        const { expected } = at.filter.annotations ?? {}
+        if (typeof expected !== "string") return visit(at.issue, path)
+        found.push(`${path}: not ${expected}`)
+        return
+      }
       case "Encoding":
         return visit(at.issue, path)
       default:

@@ -7,6 +7,7 @@ import type { Mutant } from "./Mutant.ts"
 import { ownership } from "./ownership.ts"
 import { owning } from "./owning.ts"
 import { participants } from "./participant.ts"
+import { reading } from "./reading.ts"
 import { recovery } from "./recovery.ts"
 import { responses } from "./responses.ts"
 import { values } from "./values.ts"
@@ -25,5 +26,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...owning,
   ...connecting,
   ...absence,
-  ...waits
+  ...waits,
+  ...reading
 ]

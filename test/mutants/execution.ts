@@ -101,9 +101,9 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "a reply may name services that are not allowed",
-    file: "src/execution/rules/SagaInput.ts",
-    find: `if (issue === undefined || self.direction === "backward") return [received]`,
-    replace: "if (status !== 404) return [received]",
+    file: "src/execution/rules/ReceivedReply.ts",
+    find: "if (refused !== undefined) return",
+    replace: "if (refused === null) return",
     tests: [input]
   },
   {
@@ -117,9 +117,9 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "an effect is left where its reply names services that are not allowed",
-    file: "src/execution/rules/SagaInput.ts",
-    find: `const effect = status === 200 ? ("exists" as const) : ("none" as const)`,
-    replace: `const effect = "none" as const`,
+    file: "src/execution/rules/ReceivedReply.ts",
+    find: `effect: status === 200 ? "exists" : "none",`,
+    replace: `effect: "none",`,
     tests: [input]
   },
 

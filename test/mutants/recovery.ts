@@ -685,7 +685,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an execution that a process cannot read is claimed by it again and again",
     file: "src/orchestrator/Recovery.ts",
-    find: "...(self.unreadable.size > 0 && { except: [...self.unreadable] })",
+    find: "...(except.length > 0 && { except }),",
     replace: "",
     tests: [poison]
   },

@@ -86,8 +86,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "404 answers an execute",
     file: "src/execution/rules/SagaInput.ts",
-    find: "if (status === 404) return nothing",
-    replace: "",
+    find: "return status === 404 ? nothing : received(",
+    replace: "return received(",
     tests: ["test/execution/rules/SagaInput.test.ts"]
   },
   {

@@ -35,16 +35,23 @@ it.effect("C7 a claim that is too large to be answered in time is made with fewe
         giveBack: () => Effect.succeed(true),
         wake: () => Effect.void
       },
-      bound: (execution) =>
-        resumed.push(execution.uuid) > 0
-          ? Result.fail(
-              new SagaDefinitionDrift({
-                saga: execution.saga,
-                fingerprint: execution.state.creation.fingerprint,
-                known: []
-              })
-            )
-          : Result.succeed(execution),
+      unreadable: {
+        bound: (execution) =>
+          resumed.push(execution.uuid) > 0
+            ? Result.fail(
+                new SagaDefinitionDrift({
+                  saga: execution.saga,
+                  fingerprint: execution.state.creation.fingerprint,
+                  known: []
+                })
+              )
+            : Result.succeed(execution),
+        corrupt: () => {},
+        isFull: false,
+        lookAgain: Effect.void,
+        settle: () => Effect.succeed([]),
+        uuids: []
+      },
       active: {
         claimBegins: () => [],
         claimEnds: () => {},

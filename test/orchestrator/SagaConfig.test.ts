@@ -9,7 +9,7 @@ import {
   SagaManager,
   TransactionCommitter
 } from "effect-saga"
-import { agreeable, CreateOrder, context, Journal, makeWorld, start, until } from "../fixtures/manager.ts"
+import { agreeable, CreateOrder, context, Journal, makeWorld, quiet, start, until } from "../fixtures/manager.ts"
 
 const tagOf = (error: unknown) => (error as { readonly _tag: string })._tag
 
@@ -174,6 +174,8 @@ describe("settings", () => {
       const { store, use, wire } = yield* start({ maxInFlight: 3 })
       const run = use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
       yield* Effect.all(Array.from({ length: 10 }, () => run))
+      // A process that starts reads what is stored.
+      yield* quiet
       let loading = 0
       store.fault = (operation) => {
         if (operation === "load") loading++

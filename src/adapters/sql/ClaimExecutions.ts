@@ -75,6 +75,9 @@ export const make = (
         : held.length === 0
           ? []
           : yield* call("claim", statements.lost(owner, held))
+    const { gives = [] } = request
+    for (const uuid of gives) summaries.delete(uuid)
+    if (gives.length > 0) yield* call("claim", statements.disown(owner, gives))
     if (yield* isOver) return overNow
     const sparing = request.spares === true ? [owner, former ?? owner] : undefined
     const claims = statements.claim({ owner, limit, dueBy, fingerprints, holds: request.holds, except, sparing })

@@ -17,8 +17,11 @@ export interface SagaContext {
   readonly inner: SagaContext | undefined
   /** Length of the encoded entries up to this one, in bytes (SPEC C11 limits it). */
   readonly size: number
-  /** The view, at the newest entry that was read. */
-  cache: View | undefined
+  /**
+   * The view, at the newest entry that was read, and the decoder that has made it: in memory an execution may outlive the
+   * program, and its schemas.
+   */
+  cache: { readonly view: View; readonly by: Decode } | undefined
 }
 
 export type View = { readonly [name: string]: unknown }
@@ -51,25 +54,31 @@ export const sizeWith = (self: SagaContext, name: string, encoded: Json): number
 
 /** The context as callbacks read it. */
 export const view = (self: SagaContext, decode: Decode): View => {
-  if (self.cache !== undefined) return self.cache
+  const known = viewOf(self, decode)
+  if (known !== undefined) return known
   const { parent } = self
   // Values are decoded before the view moves: a value that cannot be decoded must not leave half a view behind.
-  if (parent === undefined) return move(undefined, self, addTo(empty(), self, decodedOf(self, decode)))
-  if (parent.cache !== undefined) {
+  if (parent === undefined) return move(undefined, self, addTo(empty(), self, decodedOf(self, decode)), decode)
+  const before = viewOf(parent, decode)
+  if (before !== undefined) {
     const value = decodedOf(self, decode)
-    return move(parent, self, addTo(parent.cache, self, value))
+    return move(parent, self, addTo(before, self, value), decode)
   }
   const missing: Array<SagaContext> = []
   let node: SagaContext | undefined = self
-  while (node !== undefined && node.cache === undefined) {
+  while (node !== undefined && viewOf(node, decode) === undefined) {
     missing.push(node)
     node = node.parent
   }
   const values = missing.map((entry) => decodedOf(entry, decode))
-  let target = node?.cache ?? empty()
+  let target = node?.cache?.view ?? empty()
   for (let i = missing.length - 1; i >= 0; i--) target = addTo(target, missing[i]!, values[i])
-  return move(node, self, target)
+  return move(node, self, target, decode)
 }
+
+/** The view that stands here, if this decoder has made it. */
+export const viewOf = ({ cache }: SagaContext, decode: Decode): View | undefined =>
+  cache?.by === decode ? cache.view : undefined
 
 /** `Object.create(null)` would make a hash table, which is larger, and slower to fill and to read. */
 const empty = (): View => Object.setPrototypeOf({}, null)
@@ -81,9 +90,9 @@ const addTo = (target: View, { name, parent }: SagaContext, value: unknown): Vie
   parent === undefined ? Object.assign(target, value) : define(target, name, value)
 
 /** The view belongs to the newest entry that was read. */
-const move = (from: SagaContext | undefined, to: SagaContext, target: View): View => {
+const move = (from: SagaContext | undefined, to: SagaContext, target: View, decode: Decode): View => {
   if (from !== undefined) from.cache = undefined
-  to.cache = target
+  to.cache = { view: target, by: decode }
   return target
 }
 

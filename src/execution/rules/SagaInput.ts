@@ -12,6 +12,7 @@ import { line } from "../../wire/OneLine.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import { joining } from "./EnrolmentEvolution.ts"
 import type { Moment } from "./Moment.ts"
+import { received } from "./ReceivedReply.ts"
 import type * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
@@ -260,27 +261,16 @@ export const reply = (self: SagaState, answer: Reply, moment: Arrival): Verdict<
 const factsOf = (
   self: SagaState,
   { op, path, service }: Awaited,
-  { content, relatedServices, status }: Reply,
+  answer: Reply,
   moment: Arrival
 ): ReadonlyArray<SagaEvent> => {
+  const { content, relatedServices, status } = answer
   const { now: at, relatedServices: allowed } = moment
   const said = content === undefined ? {} : { content }
   const { issue, services: accepted } = joining(self, relatedServices, allowed)
   switch (op) {
-    case "execute": {
-      if (status === 404) return nothing
-      const received: SagaEvent = { _tag: "ReplyReceived", path, status, ...said, relatedServices: accepted, at }
-      if (issue === undefined || self.direction === "backward") return [received]
-      const failure = {
-        _tag: "StepValueRejected" as const,
-        path,
-        step: stepAt(self.root, path)!.step.name,
-        rule: "related-services" as const,
-        issue
-      }
-      const effect = status === 200 ? ("exists" as const) : ("none" as const)
-      return [received, { _tag: "StepFailed", path, status: "errored-by-on-execute", effect, failure, at }]
-    }
+    case "execute":
+      return status === 404 ? nothing : received(self, path, answer, { issue, services: accepted }, moment)
     case "probe":
       return status === 500
         ? [attemptFailed(self, path, content, moment)]

@@ -15,7 +15,8 @@ export const contextView = (
   context: Context.SagaContext
 ): Context.View | SagaContextDecodeError => {
   const reader = readerOf(definition)
-  if (context.cache !== undefined && reader.changeable.size === 0) return context.cache
+  const known = reader.changeable.size === 0 ? Context.viewOf(context, reader.decode) : undefined
+  if (known !== undefined) return known
   // `Context.view` is total but for the decoder given to it, which reports through this exception only.
   try {
     const view = Context.view(context, reader.decode)
@@ -27,6 +28,7 @@ export const contextView = (
 }
 
 interface Reader {
+  readonly codecs: ReadonlyMap<string, Definition["context"]>
   readonly decode: Context.Decode
   /** The entries whose values a callback could change, by their paths; of a nested saga also the path of its step. */
   readonly changeable: ReadonlySet<string>
@@ -45,7 +47,7 @@ const readerOf = (definition: Definition): Reader => {
 }
 
 const makeReader = (definition: Definition): Reader => {
-  const codecs = codecsOf(definition)
+  const codecs = makeCodecs(definition)
   const changeable = new Set<string>()
   for (const [path, codec] of codecs) if (!JsonCodec.isJson(codec)) changeable.add(path)
   for (const { path, step } of SagaPath.steps(definition)) {
@@ -60,11 +62,15 @@ const makeReader = (definition: Definition): Reader => {
     const step = SagaPath.at(definition, path)?.name ?? ""
     throw new SagaContextDecodeError({ path, step, issue: decoded.message })
   }
-  return { decode, changeable }
+  return { codecs, decode, changeable }
 }
 
 /** A copy of the view, with values of its own where a callback could change them. */
-const anew = (view: Context.View, context: Context.SagaContext, { changeable, decode }: Reader): Context.View => {
+const anew = (
+  view: Context.View,
+  context: Context.SagaContext,
+  { changeable, decode }: Pick<Reader, "changeable" | "decode">
+): Context.View => {
   const copy: Record<string, unknown> = Object.assign(Object.setPrototypeOf({}, null), view)
   for (const { encoded, inner, name, parent, path } of Context.entries(context)) {
     if (!changeable.has(path)) continue
@@ -76,7 +82,10 @@ const anew = (view: Context.View, context: Context.SagaContext, { changeable, de
 }
 
 /** The schema of each context entry: of a step's result by its path, of initial values by the prefix of their saga. */
-const codecsOf = (definition: Definition): ReadonlyMap<string, Definition["context"]> => {
+export const codecsOf = (definition: Definition): ReadonlyMap<string, Definition["context"]> =>
+  readerOf(definition).codecs
+
+const makeCodecs = (definition: Definition): ReadonlyMap<string, Definition["context"]> => {
   const codecs = new Map([["", definition.context]])
   for (const { path, step } of SagaPath.steps(definition)) {
     if (step._tag === "Local" || step._tag === "Remote") codecs.set(path, step.success)

@@ -205,6 +205,9 @@ export const remember = (self: SagaFailure, error: unknown): void => {
 /** A larger defect is stored as its tag and the beginning of its message. */
 const maxDefectSize = 65_536
 
+/** Whether this process has the error itself. */
+export const isRemembered = (self: SagaFailure): boolean => originals.has(self)
+
 /** The stored form of a defect, or of anything else that was thrown. */
 export const encodeDefect = (defect: unknown): Json => {
   const encoded = JsonCodec.encode(Schema.Defect(), defect)

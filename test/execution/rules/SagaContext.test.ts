@@ -102,6 +102,16 @@ describe("a view", () => {
     assert.deepStrictEqual(Object.keys(Context.view(broken, decode)), ["order", "amount", "a", "b", "c"])
   })
 
+  it("C10 the view of another decoder is not given: in memory an execution may outlive its program", () => {
+    const one = Context.append(initial, "0", "a", 1)
+    const two = Context.append(one, "1", "b", 2)
+    Context.view(one, decode)
+    const other: Context.Decode = (path, encoded) => (path === "" ? { order: "other" } : `other ${encoded}`)
+    assert.deepStrictEqual({ ...Context.view(two, other) }, { order: "other", a: "other 1", b: "other 2" })
+    assert.deepStrictEqual({ ...Context.view(two, decode) }, { order: "o-1", amount: 5, a: 1, b: 2 })
+    assert.deepStrictEqual({ ...Context.view(one, other) }, { order: "other", a: "other 1" })
+  })
+
   it("the view of a nested saga is the value of its step", () => {
     const inner = Context.append(Context.initial("0/n/", { guest: "ann" }), "0/n/0", "key", "k-7")
     const outer = Context.append(Context.appendInner(initial, "0", "stay", inner), "1", "after", true)

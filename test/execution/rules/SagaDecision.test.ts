@@ -133,7 +133,7 @@ describe("forward", () => {
 
   it("an execution rolls back after a reply 400 without onError: a refusal is not a success", () => {
     const failed = asked
-      .replies("execute", "1", 400, { reason: "limit" })
+      .replies("execute", "1", 400, { _tag: "CardDeclined", reason: "limit" })
       .fails("1", { status: "errored-on-error", effect: "none" })
     assert.strictEqual(failed.statuses.payment, "errored-on-error")
     // The participant has rolled its effect back: there is nothing to compensate but the step before.
@@ -302,7 +302,7 @@ describe("rollback", () => {
   })
 
   it("C5 a cancel while onError handles a refusal has nothing to compensate for that step", () => {
-    const handling = asked.replies("execute", "1", 400)
+    const handling = asked.replies("execute", "1", 400, { _tag: "CardDeclined", reason: "limit" })
     assert.deepStrictEqual(handling.next, ["handle the reply of payment"])
     assert.deepStrictEqual(handling.cancels().next.slice(0, 2), [
       "StepCompensated payment",

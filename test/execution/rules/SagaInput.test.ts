@@ -6,6 +6,7 @@ import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import { Refusal } from "../../../src/execution/view/Refusal.ts"
 import { messageId } from "../../../src/wire/Envelope.ts"
+import type { Json } from "../../../src/wire/JsonLimits.ts"
 import { PlaceOrder } from "../../definition/order.ts"
 import { Journey, Tour } from "./journey.ts"
 import { begin, type Story, schedule } from "./story.ts"
@@ -35,6 +36,7 @@ const reply = ({ moment, state }: Story, answer: Partial<SagaInput.Reply>) =>
       inReplyTo: messageId(state.uuid, "1", "execute"),
       sender: "payments",
       status: 200,
+      content: { paymentId: "p-1" },
       relatedServices: ["payments"],
       ...answer
     },
@@ -43,7 +45,7 @@ const reply = ({ moment, state }: Story, answer: Partial<SagaInput.Reply>) =>
 
 describe("a reply", () => {
   it("a reply counts if it answers an awaited request and comes from the service that was asked", () => {
-    assert.deepStrictEqual(said(reply(asked, {}) as never), ["ReplyReceived"])
+    assert.deepStrictEqual(said(reply(asked, { status: 500 }) as never), ["ReplyReceived"])
     const verdict = reply(asked, { content: { paymentId: "p-1" } })
     assert.deepStrictEqual(Result.isSuccess(verdict) && verdict.success, [
       {
@@ -164,7 +166,25 @@ describe("a reply", () => {
     const refused = reply(strict, { ...answer, status: 500 })
     const nothing = strict.facts(...(Result.isSuccess(refused) ? refused.success : []))
     assert.deepStrictEqual(nothing.next, ["CompensationStarted reservationId", "compensate reservationId"])
-    assert.deepStrictEqual(said(reply(strict, { relatedServices: ["payments"] }) as never), ["ReplyReceived"])
+    const allowed = reply(strict, { ...answer, relatedServices: ["payments"] })
+    assert.deepStrictEqual(said(allowed as never), ["ReplyReceived"])
+  })
+
+  it("C5, C10 a reply is read when it comes: one that does not fit its command fails the step, its sender is at fault", () => {
+    const judged = (status: 200 | 400, content: Json) => reply(asked, { status, content })
+    for (const [status, content, become, effect] of [
+      [200, { paymentId: 7 }, "errored-on-success", "exists"],
+      [400, { _tag: "CardDeclined" }, "errored-on-error", "none"]
+    ] as const) {
+      const verdict = judged(status, content)
+      const facts = Result.isSuccess(verdict) ? verdict.success : []
+      assert.deepStrictEqual(tags(facts), ["ReplyReceived", "StepFailed"])
+      const { state } = asked.facts(...facts)
+      assert.deepInclude(state.failure, { _tag: "StepValueRejected", path: "1", step: "payment", rule: "decode" })
+      assert.deepInclude(facts[1], { status: become, effect })
+    }
+    const cancelled = reply(asked.cancels(), { content: { paymentId: 7 } })
+    assert.deepStrictEqual(said(cancelled as never), ["ReplyReceived"])
   })
 
   it("a reply to a compensation other than 200 counts as a failed attempt, 400 and 404 too", () => {
@@ -263,8 +283,15 @@ describe("a trusted response", () => {
 
   it("F20 a response names its step, by name or path, or its request", () => {
     for (const given of [{ step: "payment" }, { step: "1" }, { requestId: execute(asked, "1") }])
-      assert.deepStrictEqual(said(respond(asked, given)), ["ReplyReceived"], JSON.stringify(given))
-    assert.deepStrictEqual(said(respond(asked, { step: "payment", requestId: execute(asked, "1") })), ["ReplyReceived"])
+      assert.deepStrictEqual(
+        said(respond(asked, { content: { paymentId: "p-1" }, ...given })),
+        ["ReplyReceived"],
+        JSON.stringify(given)
+      )
+    assert.deepStrictEqual(
+      said(respond(asked, { content: { paymentId: "p-1" }, step: "payment", requestId: execute(asked, "1") })),
+      ["ReplyReceived"]
+    )
     const chosen = respond(both, { step: "breakfast" })
     assert.deepInclude(Result.isSuccess(chosen) && chosen.success[0], { _tag: "ReplyReceived", path: "1/b1/1" })
   })
@@ -348,7 +375,13 @@ describe("a trusted response", () => {
 
   it("C16 a refusal by hand does not prove that the service did nothing: the step is probed before it counts as undone", () => {
     const refused = (status: 400 | 500, story = asked) =>
-      story.took((state, moment) => SagaInput.response(state, { ...answer, status, step: "payment" }, moment))
+      story.took((state, moment) =>
+        SagaInput.response(
+          state,
+          { ...answer, status, content: { _tag: "CardDeclined", reason: "limit" }, step: "payment" },
+          moment
+        )
+      )
     assert.deepStrictEqual(refused(500).decided().next, ["probe payment"])
     const failed = refused(400).fails("1", { status: "errored-on-error", effect: "unknown" })
     assert.deepStrictEqual(failed.decided().next, ["probe payment"])
@@ -435,7 +468,12 @@ describe("F24 too many services", () => {
     })
     const fits = SagaInput.reply(
       full,
-      { inReplyTo: messageId(full.uuid, "1", "execute"), status: 200, relatedServices: ["a", "b", "c", "d", "e", "f"] },
+      {
+        inReplyTo: messageId(full.uuid, "1", "execute"),
+        status: 200,
+        content: { paymentId: "p-1" },
+        relatedServices: ["a", "b", "c", "d", "e", "f"]
+      },
       story.moment
     )
     assert.lengthOf(Result.isSuccess(fits) ? fits.success : [], 1)

@@ -350,7 +350,10 @@ describe("the encoded form", () => {
         ["text", "$: InvalidType"],
         [{}, "$.v: MissingKey"],
         [{ ...encoded, v: 2 }, "$.v: InvalidType"],
-        [{ ...encoded, uuid: "secret" }, "$.uuid: InvalidValue"],
+        [
+          { ...encoded, uuid: "secret" },
+          "$.uuid: not a string matching the RegExp ^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ],
         [{ ...encoded, status: "secret" }, "$.status: none of the alternatives"],
         [{ ...encoded, events: [] }, "$.events: no ExecutionCreated"],
         [{ ...encoded, events: encoded.events.slice(1) }, "$.events: no ExecutionCreated"],

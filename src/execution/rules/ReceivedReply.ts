@@ -1,0 +1,65 @@
+/**
+ * The reply to the request of a step, as it comes. It is read at once: one that does not fit the schema of its command fails
+ * the step, and its sender is at fault (SPEC C5). So every stored reply that has not failed its step was readable once, and a
+ * program that cannot read it knows that its own schema has changed (SPEC C10).
+ */
+import * as SagaPath from "../../definition/SagaPath.ts"
+import type { Definition, Remote } from "../../definition/SagaStep.ts"
+import type { ReplyStatus } from "../../wire/Envelope.ts"
+import * as JsonCodec from "../../wire/JsonCodec.ts"
+import type { Json } from "../../wire/JsonLimits.ts"
+import type { Of, SagaEvent } from "./SagaEvent.ts"
+import type { SagaFailure } from "./SagaFailure.ts"
+import type { SagaState } from "./SagaState.ts"
+import { stepAt } from "./StepTree.ts"
+
+interface Received {
+  readonly status: ReplyStatus
+  readonly content?: Json
+}
+
+/** The services among those that it names that take part, and why it is refused for the others. */
+interface Joining {
+  readonly services: ReadonlyArray<string>
+  readonly issue: string | undefined
+}
+
+/** During a rollback a reply only tells of an effect. */
+export const received = (
+  self: SagaState,
+  path: string,
+  { content, status }: Received,
+  { issue: refused, services }: Joining,
+  { definition, now: at }: { readonly definition: Definition; readonly now: number }
+): ReadonlyArray<SagaEvent> => {
+  const said = content === undefined ? {} : { content }
+  const fact: SagaEvent = { _tag: "ReplyReceived", path, status, ...said, relatedServices: services, at }
+  if (self.direction === "backward") return [fact]
+  const failed = (rule: Rejected["rule"], issue: string, become: Of<"StepFailed">["status"]): SagaEvent => ({
+    _tag: "StepFailed",
+    path,
+    status: become,
+    effect: status === 200 ? "exists" : "none",
+    failure: { _tag: "StepValueRejected", path, step: stepAt(self.root, path)!.step.name, rule, issue },
+    at
+  })
+  if (refused !== undefined) return [fact, failed("related-services", refused, "errored-by-on-execute")]
+  const issue = misfit(definition, path, status, content)
+  if (issue === undefined) return [fact]
+  return [fact, failed("decode", issue, status === 200 ? "errored-on-success" : "errored-on-error")]
+}
+
+type Rejected = Extract<SagaFailure, { readonly _tag: "StepValueRejected" }>
+
+/** Why a reply does not fit the schema of its command; undefined: it does. */
+const misfit = (
+  definition: Definition,
+  path: string,
+  status: ReplyStatus,
+  content: Json | undefined
+): string | undefined => {
+  const { execute } = SagaPath.at(definition, path) as Remote // no other step awaits an answer
+  const codec = status === 200 ? execute.success : status === 400 ? execute.error : undefined
+  const decoded = codec === undefined ? undefined : JsonCodec.decode(codec, content)
+  return JsonCodec.isCodecIssue(decoded) ? decoded.message : undefined
+}

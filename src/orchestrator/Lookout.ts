@@ -32,7 +32,7 @@ export const make = (
       waiters.has(uuid) && !isHere(uuid)
         ? load(uuid).pipe(
             // A process that does not know the saga waits for the outcome of a signal.
-            Effect.catchTag("SagaDefinitionDrift", () => repository.load(uuid)),
+            Effect.catchTag(["SagaDefinitionDrift", "SagaExecutionUnreadable"], () => repository.load(uuid)),
             Effect.map((execution) => waiters.tell(uuid, execution, true)),
             // The execution was settled and removed, so no later look will find it.
             Effect.catchTag("SagaExecutionNotFound", (error) =>

@@ -90,21 +90,22 @@ export const make = Effect.fnUntraced(function* (
   const hints = hintsOf(membership)
   const refusal = ({ command, message }: Sent) => broker.refusal?.(Broker.toMessage(message, command))
 
-  const perform = (
+  const performThen = <A, E>(
     scope: PerformStep.ExecutionScope,
-    instruction: Instruction
-  ): Effect.Effect<ReadonlyArray<SagaEvent>> => {
+    instruction: Instruction,
+    then: (facts: ReadonlyArray<SagaEvent>) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E> => {
     switch (instruction._tag) {
       case "Resend": {
         const { command, message } = instruction.sent
-        return Effect.as(Broker.orWarn(Broker.publishAgain(broker, message, command), message), [])
+        return Effect.flatMap(Broker.orWarn(Broker.publishAgain(broker, message, command), message), () => then([]))
       }
       case "Reserve":
       case "Commit":
       case "Reject":
-        return AskParticipants.ask(scope, committer, hooks, instruction)
+        return Effect.flatMap(AskParticipants.ask(scope, committer, hooks, instruction), then)
       default:
-        return PerformStep.perform(scope, instruction)
+        return PerformStep.performThen(scope, instruction, then)
     }
   }
 
@@ -124,7 +125,9 @@ export const make = Effect.fnUntraced(function* (
     // The facts are kept until the lease is renewed, as while the store is away. A new execution is stored: no other has it.
     if (execution.revision > 0 && membership?.isAlive(now) === false) return Effect.fail(Record.notRenewed)
     self.inbox.isWriting = true
-    return Effect.flatMap(repository.store(execution, hint), (stored) => {
+    const { store } = repository
+    const storing = store.now === undefined ? store(execution, hint) : store.now(execution, hint, self.fiber)
+    return Effect.flatMapEager(storing, (stored) => {
       self.inbox.isWriting = false
       const announced = record.recorded(self, stored)
       return announced === undefined
@@ -164,7 +167,7 @@ export const make = Effect.fnUntraced(function* (
           ? giveBack(self, act.wakeAt)
           : Effect.succeed({ execution: self.execution, wakeAt: act.wakeAt, elsewhere: undefined })
       case "Perform":
-        return Effect.flatMap(perform(scopeOf(self), act.work[0]), (facts) => {
+        return performThen(scopeOf(self, self.fiber), act.work[0], (facts) => {
           // The context of a callback is not for the work that follows.
           self.fiber.setContext(self.fiberContext)
           gain(self, facts)
@@ -210,28 +213,32 @@ export const make = Effect.fnUntraced(function* (
     return Effect.flatMap(record.claimAgain(self, observe(self)), () => next(self))
   }
 
-  const scopeOf = ({ clock, definition, execution, fiberContext }: Run): PerformStep.ExecutionScope => ({
+  const scopeOf = (
+    { clock, definition, execution, fiberContext }: Run,
+    fiber: Run["fiber"] | undefined
+  ): PerformStep.ExecutionScope => ({
     definition,
     state: execution.state,
     schedule,
     service,
     clock,
     maxBytes: broker.maxBytes?.(),
-    fiberContext
+    fiberContext,
+    fiber
   })
 
   /** Starts the work, and waits for the first piece that ends, for an input, or until a time. Gives the time. */
   const startAndAwait = Effect.fnUntraced(function* (self: Run, work: Work, until: number) {
     self.inFlight ??= yield* InFlightWork.make<StoreError>()
     const { inFlight } = self
-    const scope = scopeOf(self)
+    const scope = scopeOf(self, undefined)
     const inside = { ...scope, fiberContext: undefined }
     for (const instruction of work) {
       yield* TransactionalStep.isTransactional(instruction)
         ? inFlight.startJoint(instruction, (join) =>
             TransactionalStep.perform(
               repository,
-              (transaction) => perform({ ...inside, transaction }, instruction),
+              (transaction) => performThen({ ...inside, transaction }, instruction, Effect.succeed),
               join,
               () => {
                 self.hint = hintOf(self, undefined, gainsClosing(self.execution.state), hints)
@@ -240,7 +247,7 @@ export const make = Effect.fnUntraced(function* (
               self.failedCommits > 0
             )
           )
-        : inFlight.start(instruction, perform(scope, instruction))
+        : inFlight.start(instruction, performThen(scope, instruction, Effect.succeed))
     }
     const finished = yield* inFlight.takeFinished(self.inbox, until, (at) =>
       SteadyClock.sleepUntil(self.clock, at, recoveryInterval)

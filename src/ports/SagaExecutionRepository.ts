@@ -56,6 +56,14 @@ export {
 } from "./RepositoryErrors.ts"
 export { type InboxRow, SagaInboxFull, type Submitted } from "./SagaInbox.ts"
 
+type Stored = Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError>
+
+export interface Store {
+  (execution: SagaExecution, hint?: Hint): Stored
+  /** The same, written in the call: for a store that waits for nothing, and a caller that has its fiber in hand. */
+  readonly now?: (execution: SagaExecution, hint: Hint | undefined, fiber: Fiber.Fiber<unknown, unknown>) => Stored
+}
+
 // ---- the port --------------------------------------------------------------------------------------------------
 
 export class SagaExecutionRepository extends Context.Service<
@@ -65,10 +73,7 @@ export class SagaExecutionRepository extends Context.Service<
      * Writes the facts that the execution has gained since its last write, and gives the execution with its new revision.
      * An execution that has gained none is given back as it is, unless the write takes inputs out of the inbox.
      */
-    readonly store: (
-      execution: SagaExecution,
-      hint?: Hint
-    ) => Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError>
+    readonly store: Store
     /** Gives the execution without its definition. The uuid may be in any text form. */
     readonly load: (uuid: string) => Effect.Effect<SagaExecution, SagaExecutionNotFound | SagaExecutionRepositoryError>
     /**
@@ -339,9 +344,14 @@ export const memoryOn = (
     for (const { state } of found) yield ExecutionSummary.of(new SagaExecution(state, undefined))
   }
 
+  const now: Store["now"] = (execution, hint, fiber) =>
+    FaultPoint.within(fiber, "store", () => write(execution, hint, fiber))
+
   return SagaExecutionRepository.of({
-    store: (execution, hint) =>
-      Effect.withFiber((fiber) => FaultPoint.within(fiber, "store", () => write(execution, hint, fiber))),
+    store: Object.assign<Store, Pick<Store, "now">>(
+      (execution, hint) => Effect.withFiber((fiber) => now(execution, hint, fiber)),
+      { now }
+    ),
     load: (text) =>
       Effect.suspend(() => {
         const uuid = uuidOf(text)

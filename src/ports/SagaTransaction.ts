@@ -2,7 +2,7 @@
  * The execution that code of an author runs in: a callback of a step, a handler of a command, or a hook. An effect
  * outside the database passes `idempotencyKey` along, so that the other side recognizes a repetition.
  */
-import { Context, Effect } from "effect"
+import { Context, Effect, type Fiber } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
@@ -94,15 +94,23 @@ export const make = ({
  * a defect like any other.
  *
  * `fiberContext`: for a fiber that belongs to the caller, who restores its context afterwards. The code then starts from
- * this context, without the cost of restoring it here.
+ * this context, without the cost of restoring it here. `running`: this is the fiber that runs now, so the code is called at
+ * once.
  */
 export const runInside = <A, E>(
   transaction: SagaTransaction,
   code: () => Effect.Effect<A, E, any>,
-  fiberContext?: Context.Context<never>
+  fiberContext?: Context.Context<never>,
+  running?: Fiber.Fiber<unknown, unknown>
 ): Effect.Effect<A, E> => {
   // The services of the code are erased in its step or contract; the layer that runs it requires and provides them.
   const erased = code as () => Effect.Effect<A, E>
+  if (running !== undefined && fiberContext !== undefined) {
+    return FaultPoint.within(running, "callback", (fiber) => {
+      fiber.setContext(Context.add(fiberContext, SagaTransaction, transaction))
+      return called(erased)
+    })
+  }
   return Effect.withFiber((fiber) =>
     FaultPoint.within(fiber, "callback", () => {
       if (fiberContext === undefined) {
@@ -112,4 +120,14 @@ export const runInside = <A, E>(
       return erased()
     })
   )
+}
+
+/** Calls the author's code where no effect stands around it. */
+const called = <A, E>(code: () => Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  // A throw is a defect of the callback, and not of its caller.
+  try {
+    return code()
+  } catch (defect) {
+    return Effect.die(defect)
+  }
 }

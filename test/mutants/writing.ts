@@ -106,7 +106,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message leaves before it is stored",
     file: "src/orchestrator/ExecutionLoop.ts",
-    find: "return Effect.flatMap(repository.store(execution, hint), (stored) => {",
+    find: "return Effect.flatMapEager(storing, (stored) => {",
     replace: `const early = Effect.forEach(Execution.unstoredMessages(execution) ?? [], ({ command, message }) =>
       Broker.publishOrWarn(broker, message, command)
     )

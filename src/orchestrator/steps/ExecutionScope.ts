@@ -1,5 +1,5 @@
 /** The things that every instruction is performed with: the execution as it stands, and the settings and the clock of its runner. */
-import type { Clock, Context, Effect } from "effect"
+import type { Clock, Context, Effect, Fiber } from "effect"
 import type { Definition } from "../../definition/SagaStep.ts"
 import type { Instruction } from "../../execution/rules/Instruction.ts"
 import type * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
@@ -21,6 +21,8 @@ export interface ExecutionScope {
    * caller, and its context is restored after each callback.
    */
   readonly fiberContext: Context.Context<never> | undefined
+  /** The fiber that runs now, where the instruction is performed in place: callbacks are called at once. */
+  readonly fiber?: Fiber.Fiber<unknown, unknown> | undefined
   /** Of a transactional step. */
   readonly transaction?: StepTransaction
 }

@@ -1,5 +1,5 @@
 /** Performs the instructions that need no other service: local steps and their compensations, conditions, nested contexts. */
-import { type Cause, Effect, Exit, Result } from "effect"
+import { type Cause, Effect, Result } from "effect"
 import type { Local, Retry } from "../../definition/SagaStep.ts"
 import * as CompensationRetry from "../../execution/rules/CompensationRetry.ts"
 import { fullWith } from "../../execution/rules/EnrolmentEvolution.ts"
@@ -15,31 +15,51 @@ import { type ExecutionScope, type Facts, type InstructionOf, now, type StepTran
 import { callWithContext, encodeWithContext, overlay, runCallback } from "./StepCallback.ts"
 import { defectFailure, didNotStart, onExecute, StepFacts } from "./StepFacts.ts"
 
-/** Executes a local step: one attempt, and those that its `retry` allows, until its deadline. */
-export const runStep = (
+/**
+ * Executes a local step: one attempt, and those that its `retry` allows, until its deadline. Goes on with `then` in the same
+ * effect, as most steps are done in place.
+ */
+export const runStep = <A, E>(
   scope: ExecutionScope,
-  { context, path, state, step }: InstructionOf<"RunStep">
-): Effect.Effect<Facts> => {
+  { context, path, state, step }: InstructionOf<"RunStep">,
+  then: (facts: Facts) => Effect.Effect<A, E>
+): Effect.Effect<A, E> => {
   const facts = new StepFacts(scope, path, step, onExecute)
   const view = contextView(scope.definition, context)
-  if (view instanceof SagaContextDecodeError) return Effect.succeed([facts.rejected("decode", view.issue)])
+  if (view instanceof SagaContextDecodeError) return then([facts.rejected("decode", view.issue)])
   const { deadline } = state
   const outcome = new Outcome(facts, context)
-  const attempt = runCallback(scope, path, "execute", () => step.execute(view), enrolInto(outcome.enrolled))
   const { retry } = step.policies
   const { transaction } = scope
-  const watched = transaction?.watch(attempt) ?? attempt
-  const tried = Effect.matchCause(
-    retry === undefined ? watched : retried(transaction?.atomically(watched) ?? watched, retry, 0, transaction),
-    outcome
+  const attempt = runCallback(
+    scope,
+    path,
+    "execute",
+    () => step.execute(view),
+    enrolInto(outcome.enrolled),
+    // Another attempt calls the author's code again.
+    retry === undefined ? scope.fiber : undefined
   )
-  return deadline === undefined
-    ? tried
-    : Effect.timeoutOrElse(tried, {
-        duration: Math.max(0, deadline - now(scope)),
-        orElse: () => Effect.sync((): Facts => [facts.timedOut(deadline)])
-      })
+  const watched = transaction?.watch(attempt) ?? attempt
+  const tried =
+    retry === undefined ? watched : retried(transaction?.atomically(watched) ?? watched, retry, 0, transaction)
+  if (deadline !== undefined) return Effect.flatMap(untilDeadline(scope, tried, outcome, deadline), then)
+  return Effect.matchCauseEffect(tried, {
+    onSuccess: (value) => then(outcome.onSuccess(value)),
+    onFailure: (cause) => then(outcome.onFailure(cause))
+  })
 }
+
+const untilDeadline = (
+  scope: ExecutionScope,
+  tried: Effect.Effect<unknown, unknown>,
+  outcome: Outcome,
+  deadline: number
+): Effect.Effect<Facts> =>
+  Effect.timeoutOrElse(Effect.matchCause(tried, outcome), {
+    duration: Math.max(0, deadline - now(scope)),
+    orElse: () => Effect.sync((): Facts => [outcome.facts.timedOut(deadline)])
+  })
 
 /**
  * Results that cannot be stored, by the failures of their steps. The process that has one compensates with the value in hand:
@@ -51,7 +71,7 @@ const lostResults = new WeakMap<SagaFailure, { readonly value: unknown }>()
 class Outcome {
   /** Services that have joined the transaction. */
   readonly enrolled: Array<string> = []
-  private readonly facts: StepFacts<Local>
+  readonly facts: StepFacts<Local>
   private readonly context: SagaContext.SagaContext
 
   constructor(facts: StepFacts<Local>, context: SagaContext.SagaContext) {
@@ -102,10 +122,11 @@ const tagOf = (error: unknown): string | undefined =>
   typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : undefined
 
 /** Runs the compensation of a local step once. */
-export const compensate = (
+export const compensate = <A, E>(
   scope: ExecutionScope,
-  { context, path, state, step }: InstructionOf<"Compensate">
-): Effect.Effect<Facts> => {
+  { context, path, state, step }: InstructionOf<"Compensate">,
+  then: (facts: Facts) => Effect.Effect<A, E>
+): Effect.Effect<A, E> => {
   const { effect, failure } = state
   // It failed although it has its effect: its result cannot be stored. After a crash nobody has it.
   const isLost = effect === "exists" && failure !== undefined && !lostResults.has(failure)
@@ -113,7 +134,7 @@ export const compensate = (
   if (compensation === undefined) {
     // Another attempt would have no result either: a person has to look.
     const gone = defectFailure(path, step.name, new Error("its result could not be stored, and is gone"))
-    return Effect.sync((): Facts => [{ _tag: "CompensationFailed", path, failure: gone, at: now(scope) }])
+    return then([{ _tag: "CompensationFailed", path, failure: gone, at: now(scope) }])
   }
   const shared = contextView(scope.definition, context)
   const view =
@@ -123,12 +144,13 @@ export const compensate = (
   const attempt: Effect.Effect<void> =
     view instanceof SagaContextDecodeError
       ? Effect.die(view)
-      : runCallback(scope, path, "failure", () => compensation(view))
-  return Effect.map(Effect.exit(scope.transaction?.watch(attempt) ?? attempt), (exit): Facts => {
-    const at = now(scope)
-    if (Exit.isSuccess(exit)) return [{ _tag: "StepCompensated", path, at }]
-    const failure = defectFailure(path, step.name, defectOf(exit.cause))
-    return [CompensationRetry.attemptFailed(state, step, failure, scope.schedule, at)]
+      : runCallback(scope, path, "failure", () => compensation(view), undefined, scope.fiber)
+  return Effect.matchCauseEffect(scope.transaction?.watch(attempt) ?? attempt, {
+    onSuccess: () => then([{ _tag: "StepCompensated", path, at: now(scope) }]),
+    onFailure: (cause) => {
+      const failure = defectFailure(path, step.name, defectOf(cause))
+      return then([CompensationRetry.attemptFailed(state, step, failure, scope.schedule, now(scope))])
+    }
   })
 }
 

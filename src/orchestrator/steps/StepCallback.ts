@@ -17,13 +17,14 @@ export const runCallback = <A, E>(
   path: string,
   op: "execute" | "failure",
   callback: () => Effect.Effect<A, E, any>,
-  enrol?: SagaTransaction["enrol"]
+  enrol?: SagaTransaction["enrol"],
+  running?: ExecutionScope["fiber"]
 ): Effect.Effect<A, E> => {
   const { creation, revision, start, uuid } = scope.state
   const { saga, user } = creation
   const idempotencyKey = messageId(uuid, path, op)
   const transaction = make({ uuid, saga, path, idempotencyKey, epoch: revision, user, headers: start?.headers, enrol })
-  return runInside(transaction, callback, scope.fiberContext)
+  return runInside(transaction, callback, scope.fiberContext, running)
 }
 
 /** Calls a pure function of the author with the context. */

@@ -207,7 +207,7 @@ describe("F27: a value in hand that cannot be stored", () => {
         const [instruction] = decision.instructions
         if (instruction?._tag !== "Compensate") return assert.fail(`${instruction?._tag}`)
         const scope = { ...moment, state, service: "own", clock: yield* Clock.Clock, fiberContext: undefined }
-        const found = yield* compensate(scope, instruction)
+        const found = yield* compensate(scope, instruction, Effect.succeed)
         const after = advance(found.reduce(evolve, state), moment)
         assert.deepStrictEqual(undone, unknown ? ["unknown"] : [])
         assert.deepStrictEqual(after.state.parked, unknown ? [] : ["0"])

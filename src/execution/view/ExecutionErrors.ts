@@ -195,12 +195,16 @@ export type SagaSystemError =
   | SagaCancelled
   | SagaRejected
 
-const originals = new WeakMap<SagaFailure, unknown>()
+/** Not enumerable, so no copy and no stored form has it. A weak map would double the time of a saga that fails. */
+const original = Symbol("original")
 
 /** Keeps the error itself for as long as this process has the failure: the encoded failure may have less in it. */
 export const remember = (self: SagaFailure, error: unknown): void => {
-  originals.set(self, error)
+  Object.defineProperty(self, original, { value: error })
 }
+
+// A cast, as the property is no part of a failure's form.
+const originalOf = (self: SagaFailure): unknown => (self as { readonly [original]?: unknown })[original]
 
 /** A larger defect is stored as its tag and the beginning of its message. */
 const maxDefectSize = 65_536
@@ -233,7 +237,7 @@ export const toError = (self: SagaFailure, saga: string, definition: Definition 
     case "Rejected":
       return new SagaRejected(by(self))
     case "StepError":
-      return originals.get(self) ?? declaredError(self, saga, definition)
+      return originalOf(self) ?? declaredError(self, saga, definition)
     case "StepRefused":
       if (isDeclared(self)) return new SagaResponseError({ status: 400, content: self.content })
   }
@@ -277,7 +281,7 @@ const causeOf = (
   const { path, step } = self
   switch (self._tag) {
     case "StepDefect": {
-      if (originals.has(self)) return originals.get(self)
+      if (original in self) return originalOf(self)
       const defect = JsonCodec.decode(Schema.Defect(), self.defect)
       return JsonCodec.isCodecIssue(defect) ? self.defect : defect
     }

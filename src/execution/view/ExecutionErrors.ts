@@ -210,7 +210,7 @@ const originalOf = (self: SagaFailure): unknown => (self as { readonly [original
 const maxDefectSize = 65_536
 
 /** Whether this process has the error itself. */
-export const isRemembered = (self: SagaFailure): boolean => originals.has(self)
+export const isRemembered = (self: SagaFailure): boolean => original in self
 
 /** The stored form of a defect, or of anything else that was thrown. */
 export const encodeDefect = (defect: unknown): Json => {

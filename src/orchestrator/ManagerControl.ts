@@ -54,8 +54,6 @@ const takeReply = (
   Effect.catch(submit(supervisor, uuid, reply), (error): Effect.Effect<void, Dropped | ControlError> => {
     const isOfOthers =
       typeof error === "object" &&
-      (error._tag === "SagaDefinitionDrift" ||
-        error._tag === "SagaExecutionUnreadable" ||
-        SendSignal.isOfNewer(error))
+      (error._tag === "SagaDefinitionDrift" || error._tag === "SagaExecutionUnreadable" || SendSignal.isOfNewer(error))
     return isOfOthers ? HandOn.keep(keeper, uuid, reply) : Effect.fail(error)
   })

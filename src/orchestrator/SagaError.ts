@@ -47,7 +47,13 @@ import {
 } from "../ports/SagaExecutionRepository.ts"
 import { InvalidSetting } from "../ports/Setting.ts"
 import { SagaFailedExecution } from "./FailedExecution.ts"
-import { SagaInvalidArgument, SagaOverloaded, SagaResponseUnaddressed, SagaStartConflict } from "./ManagerErrors.ts"
+import {
+  SagaInvalidArgument,
+  SagaOverloaded,
+  SagaResponseUnaddressed,
+  SagaSignalInvalid,
+  SagaStartConflict
+} from "./ManagerErrors.ts"
 import { SagaOwnServiceRequested, SagaTransactionUnsupported } from "./Registration.ts"
 import { InvalidServiceName } from "./SagaConfig.ts"
 
@@ -104,6 +110,7 @@ export {
   SagaResponseUnaddressed,
   SagaRollbackExecution,
   SagaSignalConflict,
+  SagaSignalInvalid,
   SagaSignalRefused,
   SagaSignalsFull,
   SagaStartConflict,
@@ -149,6 +156,7 @@ export const SagaExecutionError = Schema.Union([
   SagaAlreadyDecided,
   SagaNotCancellable,
   SagaSignalConflict,
+  SagaSignalInvalid,
   SagaSignalRefused,
   SagaSignalsFull,
   SagaResponseAmbiguous,

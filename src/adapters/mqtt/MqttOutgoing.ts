@@ -132,9 +132,11 @@ export const make = Effect.fnUntraced(function* ({
     if (bytes === 0) for (const resume of [...idle]) resume()
   }
 
+  const count = (reason: string): void => void fork(Metric.update(Metric.withAttributes(refused, { reason }), 1))
+
   const drop = (outgoing: OutgoingMessage, reason: string): void => {
     done(outgoing)
-    fork(Metric.update(Metric.withAttributes(refused, { reason }), 1))
+    count(reason)
     // Logged once for each connection, as the next messages are likely to be refused too.
     if (reason === tooLarge || reason === "ConnectionLost") {
       const size = Packet.sizeOfPublish(outgoing.topic, outgoing.body, version)
@@ -258,7 +260,10 @@ export const make = Effect.fnUntraced(function* ({
     if (Broker.parseTopic(Broker.topic(address)) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
       return refusal("rejected")
     const issue = issueOf(topic, body)
-    if (issue !== undefined) return refusal("too-large", issue)
+    if (issue !== undefined) {
+      count("PacketTooLarge")
+      return refusal("too-large", issue)
+    }
     const key = lanes.size === 0 ? `${topic} ${body}` : undefined
     if (key !== undefined && offline.has(key)) return Exit.void
     const size = body.length + topic.length + overhead

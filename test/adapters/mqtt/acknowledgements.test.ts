@@ -1,6 +1,6 @@
 /** Answers of a broker to published messages, and the packet ids of messages in flight. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, Metric, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Metric, Result, Stream } from "effect"
 import { Broker } from "effect-saga"
 import { MqttBroker } from "effect-saga/mqtt"
 import * as FakeBroker from "../../fixtures/fakeBroker.ts"
@@ -142,7 +142,7 @@ describe("a message that was sent", () => {
     }).pipe(quietly)
   )
 
-  it.live("a message is sent if its size is within the limit of the broker to the byte, else it is counted", () =>
+  it.live("a message is sent if its size is within the limit of the broker to the byte, else it is refused", () =>
     Effect.gen(function* () {
       const bodies = ["x".repeat(978), "\u20ac".repeat(326), "x".repeat(979), "\u20ac".repeat(327), "last"]
       const taken: Array<string> = []
@@ -153,7 +153,11 @@ describe("a message that was sent", () => {
           answer()
         }
       })
-      for (const body of bodies) yield* publish(body)
+      const outcomes = yield* Effect.forEach(bodies, (body) => Effect.result(publish(body)))
+      assert.deepStrictEqual(
+        outcomes.map((outcome) => (Result.isFailure(outcome) ? outcome.failure.reason : "sent")),
+        ["sent", "sent", "too-large", "too-large", "sent"]
+      )
       yield* Mqtt.until(Effect.sync(() => taken.includes("last")))
       assert.deepStrictEqual(
         taken.map((body) => bodies.indexOf(body)),

@@ -40,8 +40,8 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "I23",
     what: "a signal to a process that does not know the saga is refused",
     file: "src/orchestrator/HandOn.ts",
-    find: 'error._tag === "SagaDefinitionDrift" && input._tag === "Signal"',
-    replace: "error instanceof Elsewhere",
+    find: 'error._tag === "SagaDefinitionDrift" || error._tag === "SagaExecutionUnreadable")',
+    replace: "error instanceof Elsewhere)",
     tests: [signals]
   },
   {

@@ -167,8 +167,8 @@ export const reading: ReadonlyArray<Mutant> = [
     rule: "C10",
     what: "a reply to an execution that cannot be read is dropped",
     file: "src/orchestrator/ManagerControl.ts",
-    find: `        error._tag === "SagaExecutionUnreadable" ||\n`,
-    replace: "",
+    find: ' || error._tag === "SagaExecutionUnreadable" || SendSignal.isOfNewer(error)',
+    replace: " || SendSignal.isOfNewer(error)",
     tests: [change]
   },
   {

@@ -43,7 +43,7 @@ export const waits: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "waits that began at one time take signals in the order of their facts",
     file: "src/execution/rules/SagaSignals.ts",
-    find: "return difference < 0",
+    find: "return numberIn(parts[at]!) < numberIn(others[at]!)",
     replace: "return false",
     tests: [rules]
   },

@@ -328,6 +328,7 @@ export const response = (
   Result.flatMap(TrustedResponse.requestOf(self, answer, awaiting(self), moment.definition), (inReplyTo) => {
     if (inReplyTo === undefined) return unchanged
     const judged = reply(self, { ...answer, inReplyTo }, moment)
+    /* v8 ignore next -- @preserve No input leads here: the request is awaited, and a trusted caller has no sender. */
     if (Result.isFailure(judged)) return unchanged
     return Result.succeed(answer.proven === true ? judged.success : TrustedResponse.unproven(judged.success))
   })

@@ -89,12 +89,11 @@ const isFor = (self: NameAndKey, other: NameAndKey): boolean => self.signal === 
 
 /** The order of paths: `b2` before `b10`. */
 const isBefore = (self: string, other: string): boolean => {
+  const parts = self.split("/")
   const others = other.split("/")
-  for (const [i, part] of self.split("/").entries()) {
-    const difference = numberIn(part) - numberIn(others[i]!)
-    if (difference !== 0) return difference < 0
-  }
-  return false
+  // There is a difference: no two waits stand at one path, or one inside the other.
+  const at = parts.findIndex((part, i) => part !== others[i])
+  return numberIn(parts[at]!) < numberIn(others[at]!)
 }
 
 const numberIn = (part: string): number => Number(part.replace(/^[a-z]+/, ""))

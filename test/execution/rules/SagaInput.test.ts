@@ -4,6 +4,8 @@ import { Result, Schema } from "effect"
 import * as Saga from "../../../src/definition/Saga.ts"
 import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
+import * as SignalInput from "../../../src/execution/rules/SignalInput.ts"
+import * as TrustedResponse from "../../../src/execution/rules/TrustedResponse.ts"
 import { Refusal } from "../../../src/execution/view/Refusal.ts"
 import { messageId } from "../../../src/wire/Envelope.ts"
 import type { Json } from "../../../src/wire/JsonLimits.ts"
@@ -641,6 +643,26 @@ it("errors of inputs have a message with the values that a person needs", () => 
     "is already finished"
   )
   assert.include(new SagaInput.SagaRollbackExecution({ uuid, reason: "nothing-to-do" }).message, "nothing-to-do")
+  assert.strictEqual(
+    new TrustedResponse.SagaResponseNotAwaited({ uuid, named: "payment", awaited: ["2"] }).message,
+    `Execution ${uuid} does not await a response to "payment"`
+  )
+  assert.strictEqual(
+    new TrustedResponse.SagaResponseConflict({ uuid, path: "1", step: "payment" }).message,
+    `Step payment (1) of execution ${uuid} was answered before, with another answer`
+  )
+  assert.strictEqual(
+    new SignalInput.SagaSignalConflict({ uuid, signal: "approval", id: "click" }).message,
+    `Execution ${uuid} has received another signal with the id click`
+  )
+  assert.strictEqual(
+    new SignalInput.SagaSignalRefused({ uuid, signal: "approval", reason: "going-back" }).message,
+    `Execution ${uuid} takes no signal approval: it is rolled back`
+  )
+  assert.strictEqual(
+    new SignalInput.SagaSignalsFull({ uuid, signal: "approval" }).message,
+    `Execution ${uuid} has 100 signals approval that no step has taken`
+  )
 })
 
 describe("an input as data", () => {

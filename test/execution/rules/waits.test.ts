@@ -231,6 +231,13 @@ describe("a signal (C16)", () => {
     assert.deepInclude(large.decided().state.failure, { _tag: "StepValueRejected", rule: "context-size" })
   })
 
+  it("is taken with its actor, and without its definition by any name: the store refuses a name", () => {
+    const { state } = waiting.decided()
+    const said = { signal: "other", id: "a", content: 7, actor: "Ann" }
+    const judged = SignalInput.signal(state, said, { definition: undefined, now: 5 })
+    assert.deepStrictEqual(judged, Result.succeed([{ _tag: "SignalReceived", ...said, at: 5 }]))
+  })
+
   it("may have no payload", () => {
     const pinged = begin(Patient).start().hears("approval", "yes").hears("ping", undefined, { id: "2" })
     assert.deepStrictEqual(pinged.decided().execution.context, { approval: "yes", ping: undefined })

@@ -29,7 +29,9 @@ export const releases: ReadonlyArray<Release> = [
   // first migration only, and each of its processes stores what comes from outside by itself.
   { name: "0.1.0 without inbox", revision: "50cbc8458ae9ed0e63f16a9c2c8f0ae2098b148c", repeats: true },
   // The first two migrations.
-  { name: "0.1.0", revision: "d2297c4737462ade00b3b0b8f27d8b262d5dfb63" }
+  { name: "0.1.0", revision: "d2297c4737462ade00b3b0b8f27d8b262d5dfb63" },
+  // Three migrations, and no waits: it does not know their facts, nor those of a response that is no proof.
+  { name: "0.1.0 without waits", revision: "7906f7a89dc5547bda2fb95665d44f29cda74d2c" }
 ]
 
 const root = fileURLToPath(new URL("../../", import.meta.url))

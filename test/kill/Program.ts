@@ -32,10 +32,18 @@ export const printed = ({ ended, lines }: Program, start: string) =>
   Effect.gen(function* () {
     while (true) {
       const line = yield* Queue.take(lines)
-      if (line.startsWith(start)) return line.slice(start.length).trim()
+      if (line.startsWith(start)) return line
     }
   }).pipe(
-    Effect.raceFirst(Effect.flatMap(ended, (how) => Effect.die(new Error(`It ended (${how}) before "${start}"`))))
+    // It may have printed the line as its last one: its end may be heard of before that is read.
+    Effect.raceFirst(
+      Effect.gen(function* () {
+        const how = yield* ended
+        const line = (yield* Queue.clear(lines)).find((line) => line.startsWith(start))
+        return line ?? (yield* Effect.die(new Error(`It ended (${how}) before "${start}"`)))
+      })
+    ),
+    Effect.map((line) => line.slice(start.length).trim())
   )
 
 /** A program of this checkout. One that still runs is killed when the scope closes. */

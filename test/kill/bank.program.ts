@@ -152,7 +152,7 @@ const next = Effect.gen(function* () {
 
 const database =
   "url" in order.database
-    ? PgClient.layer({ url: Redacted.make(order.database.url), maxConnections: 8 })
+    ? PgClient.layer({ url: Redacted.make(order.database.url), maxConnections: 8, connectTimeout: "30 seconds" })
     : PgliteClient.layer(order.database)
 
 let left = order.fault?.nth ?? 0

@@ -108,7 +108,7 @@ const main = (role: Role) => {
   )
   const database =
     "url" in role.database
-      ? PgClient.layer({ url: Redacted.make(role.database.url), maxConnections: 6 })
+      ? PgClient.layer({ url: Redacted.make(role.database.url), maxConnections: 6, connectTimeout: "30 seconds" })
       : PgliteClient.layer(role.database)
   const ports = Layer.mergeAll(MqttBroker.layer({ url: role.mqtt, protocol: 4, clientId: role.role }), faults).pipe(
     Layer.provideMerge(database)

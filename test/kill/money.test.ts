@@ -190,7 +190,7 @@ describe("transfers between two banks", () => {
     )
   }
   if (url !== undefined) {
-    const server = PgClient.layer({ url: Redacted.make(url), maxConnections: 1 })
+    const server = PgClient.layer({ url: Redacted.make(url), maxConnections: 1, connectTimeout: "30 seconds" })
     const at = (name: string) => url.replace(/\/[^/]*$/, `/${name}`)
     suite(
       "on Postgres",
@@ -215,7 +215,12 @@ describe("transfers between two banks", () => {
           south: { url: at(`${prefix}_south`) }
         }
       }).pipe(Effect.orDie),
-      (database) => PgClient.layer({ url: Redacted.make("url" in database ? database.url : ""), maxConnections: 1 })
+      (database) =>
+        PgClient.layer({
+          url: Redacted.make("url" in database ? database.url : ""),
+          maxConnections: 1,
+          connectTimeout: "30 seconds"
+        })
     )
   }
 })

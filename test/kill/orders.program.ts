@@ -45,7 +45,7 @@ const unsettled = Effect.gen(function* () {
 
 const database =
   "url" in order.database
-    ? PgClient.layer({ url: Redacted.make(order.database.url), maxConnections: 8 })
+    ? PgClient.layer({ url: Redacted.make(order.database.url), maxConnections: 8, connectTimeout: "30 seconds" })
     : PgliteClient.layer(order.database)
 
 const Executions = SqlSagaExecutionRepository.layer({ schema: order.schema })

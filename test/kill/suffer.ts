@@ -164,7 +164,8 @@ const onDatabase = (
 
 const url = process.env.SAGA_TEST_PG_URL
 
-const server = PgClient.layer({ url: Redacted.make(url ?? "") })
+// A server that makes a checkpoint for another test may keep a connection waiting for longer than 5 seconds.
+const server = PgClient.layer({ url: Redacted.make(url ?? ""), connectTimeout: "30 seconds" })
 
 const dropped = (schema: string) =>
   Effect.provide(

@@ -101,7 +101,7 @@ if (Mosquitto.binary !== undefined) {
       withBroker("message_size_limit 20000", (url) =>
         Effect.gen(function* () {
           // Each try of the large message ends the connection, and the others come after it is there again.
-          const error = yield* beside(yield* services({ url }, true, "20 seconds"))
+          const error = yield* beside(yield* services({ url }, true, "30 seconds"))
           assert.match(error, /SagaStepTimedOut.*message of 50\d\d\d bytes over the broker's limit/)
         })
       )

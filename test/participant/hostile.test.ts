@@ -9,6 +9,7 @@ import { Envelope } from "effect-saga/internals"
 import { hostile, hostileBodies, textOf } from "../fixtures/hostile.ts"
 import { counting, outcomes } from "../fixtures/manager.ts"
 import * as Participants from "../fixtures/participantStore.ts"
+import * as Repository from "../fixtures/repository.ts"
 import { envelopeOf, type Message, type Op } from "./byHand.ts"
 
 const Bank = Participant.make("bank", {
@@ -57,7 +58,7 @@ const bank = Effect.gen(function* () {
     const before = yield* outcomes
     const count = yield* total
     yield* Effect.orDie(broker.publish({ address, body }))
-    for (let turn = 0; turn < 5_000 && (yield* total) === count; turn++) yield* Effect.yieldNow
+    for (let turn = 0; turn < 5_000 && (yield* total) === count; turn++) yield* Repository.turn
     const after = yield* outcomes
     const outcome = Object.keys(after).filter((key) => after[key] !== before[key])
     assert.deepStrictEqual([outcome.length, yield* total], [1, count + 1], `${outcome}`)

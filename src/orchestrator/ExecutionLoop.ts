@@ -90,7 +90,7 @@ export const make = Effect.fnUntraced(function* (
   const hints = hintsOf(membership)
   const refusal = ({ command, message }: Sent) => broker.refusal?.(Broker.toMessage(message, command))
 
-  const performThen = <A, E>(
+  const perform = <A, E>(
     scope: PerformStep.ExecutionScope,
     instruction: Instruction,
     then: (facts: ReadonlyArray<SagaEvent>) => Effect.Effect<A, E>
@@ -105,7 +105,7 @@ export const make = Effect.fnUntraced(function* (
       case "Reject":
         return Effect.flatMap(AskParticipants.ask(scope, committer, hooks, instruction), then)
       default:
-        return PerformStep.performThen(scope, instruction, then)
+        return PerformStep.perform(scope, instruction, then)
     }
   }
 
@@ -167,7 +167,7 @@ export const make = Effect.fnUntraced(function* (
           ? giveBack(self, act.wakeAt)
           : Effect.succeed({ execution: self.execution, wakeAt: act.wakeAt, elsewhere: undefined })
       case "Perform":
-        return performThen(scopeOf(self, self.fiber), act.work[0], (facts) => {
+        return perform(scopeOf(self, self.fiber), act.work[0], (facts) => {
           // The context of a callback is not for the work that follows.
           self.fiber.setContext(self.fiberContext)
           gain(self, facts)
@@ -238,7 +238,7 @@ export const make = Effect.fnUntraced(function* (
         ? inFlight.startJoint(instruction, (join) =>
             TransactionalStep.perform(
               repository,
-              (transaction) => performThen({ ...inside, transaction }, instruction, Effect.succeed),
+              (transaction) => perform({ ...inside, transaction }, instruction, Effect.succeed),
               join,
               () => {
                 self.hint = hintOf(self, undefined, gainsClosing(self.execution.state), hints)
@@ -247,7 +247,7 @@ export const make = Effect.fnUntraced(function* (
               self.failedCommits > 0
             )
           )
-        : inFlight.start(instruction, performThen(scope, instruction, Effect.succeed))
+        : inFlight.start(instruction, perform(scope, instruction, Effect.succeed))
     }
     const finished = yield* inFlight.takeFinished(self.inbox, until, (at) =>
       SteadyClock.sleepUntil(self.clock, at, recoveryInterval)

@@ -8,6 +8,7 @@ import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaState } from "../execution/rules/SagaState.ts"
+import { type Frame, stepAt } from "../execution/rules/StepTree.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint } from "../ports/SagaExecutionRepository.ts"
@@ -85,14 +86,14 @@ const closesInbox = (before: SagaState, after: SagaState): boolean =>
   after.direction !== before.direction || after.parked !== before.parked || gainsClosing(after)
 
 /** Whether a wait begins, ends by time, or the execution ends, by a fact that is not stored yet. */
-export const gainsClosing = ({ history, unstored }: SagaState): boolean => {
+export const gainsClosing = ({ history, root, unstored }: SagaState): boolean => {
   let node: typeof history | undefined = history
   for (let left = unstored; left > 0 && node !== undefined; left--, node = node.tail)
-    if (isClosing(node.head)) return true
+    if (isClosing(node.head, root)) return true
   return false
 }
 
-const isClosing = (fact: SagaEvent): boolean => {
+const isClosing = (fact: SagaEvent, root: Frame): boolean => {
   switch (fact._tag) {
     case "WaitStarted":
     case "ExecutionFinished":
@@ -100,6 +101,8 @@ const isClosing = (fact: SagaEvent): boolean => {
       return true
     case "StepSucceeded":
       return fact.timedOut === true
+    case "StepFailed":
+      return stepAt(root, fact.path)?.step.kind === "wait"
     default:
       return false
   }

@@ -4,7 +4,7 @@
  */
 import { Effect, Schema } from "effect"
 import { SagaResponse } from "../definition/SagaMessage.ts"
-import { SagaStatus } from "../execution/rules/SagaStatus.ts"
+import * as ExecutionSummary from "../ports/ExecutionSummary.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import * as Text from "../wire/Text.ts"
 import { SagaInvalidArgument } from "./ManagerErrors.ts"
@@ -45,19 +45,6 @@ const fitting = (argument: string, schema: Schema.Codec<any>, value: unknown): I
   const decoded = JsonCodec.decodePlain(schema, given)
   return JsonCodec.isCodecIssue(decoded) ? invalid(argument, decoded.message) : undefined
 }
-
-const Filter = Schema.Struct({
-  saga: Schema.optionalKey(Schema.String),
-  status: Schema.optionalKey(SagaStatus),
-  parked: Schema.optionalKey(Schema.Boolean),
-  startKey: Schema.optionalKey(Schema.String),
-  user: Schema.optionalKey(Schema.String),
-  settled: Schema.optionalKey(Schema.Boolean),
-  createdBefore: Schema.optionalKey(Schema.Int),
-  createdAfter: Schema.optionalKey(Schema.Int)
-})
-
-const Page = Schema.Struct({ limit: Schema.optionalKey(Schema.Finite), after: Schema.optionalKey(Schema.String) })
 
 const Response = Schema.Struct(SagaResponse.fields)
 
@@ -113,8 +100,8 @@ export const checked = (inner: Checked): Checked => ({
   find: (filter, page) =>
     unless(
       first(
-        () => fitting("filter", Filter, filter),
-        () => (page === undefined ? undefined : fitting("page", Page, page))
+        () => fitting("filter", ExecutionSummary.Filter, filter),
+        () => (page === undefined ? undefined : fitting("page", ExecutionSummary.PageRequest, page))
       ),
       () => inner.find(filter, page)
     ),

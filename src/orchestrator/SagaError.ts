@@ -93,7 +93,7 @@ export {
   SagaFailedExecutionStep,
   SagaInboxFull,
   SagaInvalid,
-  type SagaInvalidArgument,
+  SagaInvalidArgument,
   SagaInvalidStart,
   SagaInvalidUuid,
   SagaNotCancellable,

@@ -101,16 +101,17 @@ const targetOf = ({ command, message }: Sent): string =>
   command === undefined ? message.service : `${message.service}/${command}`
 
 /** An execution matches if all given properties hold. Times are in milliseconds since the epoch, bounds excluded. */
-export interface Filter {
-  readonly saga?: string
-  readonly status?: SagaStatus
-  readonly parked?: boolean
-  readonly startKey?: string
-  readonly user?: string
-  readonly settled?: boolean
-  readonly createdBefore?: number
-  readonly createdAfter?: number
-}
+export const Filter = Schema.Struct({
+  saga: Schema.optionalKey(Schema.String),
+  status: Schema.optionalKey(SagaStatus),
+  parked: Schema.optionalKey(Schema.Boolean),
+  startKey: Schema.optionalKey(Schema.String),
+  user: Schema.optionalKey(Schema.String),
+  settled: Schema.optionalKey(Schema.Boolean),
+  createdBefore: Schema.optionalKey(Schema.Int),
+  createdAfter: Schema.optionalKey(Schema.Int)
+})
+export type Filter = typeof Filter.Type
 
 export const matches = (filter: Filter, summary: ExecutionSummary): boolean =>
   (filter.saga === undefined || summary.saga === filter.saga) &&
@@ -122,12 +123,13 @@ export const matches = (filter: Filter, summary: ExecutionSummary): boolean =>
   (filter.createdBefore === undefined || summary.createdAt < filter.createdBefore) &&
   (filter.createdAfter === undefined || summary.createdAt > filter.createdAfter)
 
-export interface PageRequest {
+export const PageRequest = Schema.Struct({
   /** Summaries on a page, 1 to 1,000. Default 100. A number outside counts as the nearest bound. */
-  readonly limit?: number
+  limit: Schema.optionalKey(Schema.Finite),
   /** The `next` of the page before. Absent: the first page. */
-  readonly after?: string
-}
+  after: Schema.optionalKey(Schema.String)
+})
+export type PageRequest = typeof PageRequest.Type
 
 /** Newest first: by creation, then by uuid. */
 export interface Page {

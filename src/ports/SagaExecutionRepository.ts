@@ -173,8 +173,8 @@ export class SagaExecutionRepository extends Context.Service<
  * it.
  */
 export const signalsOf = ({ definition }: SagaExecution): ReadonlyArray<string> | undefined => {
-  const signals = definition === undefined ? undefined : SagaPath.signals(definition)
-  return signals === undefined || signals.size === 0 ? undefined : [...signals.keys()]
+  const names = definition === undefined ? [] : SagaPath.signalNames(definition)
+  return names.length === 0 ? undefined : names
 }
 
 /** Whether a write changes anything. */

@@ -5,6 +5,7 @@
  * Casts: the keys of a record are lost in `Object.entries`.
  */
 import { Config, Duration, Effect, Option, Schema } from "effect"
+import { limits } from "../definition/SagaIssue.ts"
 import { line } from "../wire/OneLine.ts"
 
 /**
@@ -21,7 +22,7 @@ export class InvalidSetting extends Schema.TaggedError<InvalidSetting>()("Invali
 }
 
 /** The longest duration that a setting may have (SPEC C11): ten years. What is longer is written as `Duration.infinity`. */
-const longest = "3650 days"
+const longest = `${limits.duration / 86_400_000} days` as const
 
 /** Bounds of a duration, both included, as text for people and for `Duration`: `{ least: "1 milli", most: "1 day" }`. */
 export interface DurationBounds {

@@ -106,7 +106,7 @@ const print = ({ rule, what }: Mutant, { by, verdict }: Outcome, seconds: number
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130))
 process.on("exit", () => rmSync(copy, { recursive: true, force: true }))
 
-for (const part of ["src", "test", "examples", "package.json", "tsconfig.json", "vitest.config.ts"])
+for (const part of ["src", "test", "docs", "examples", "package.json", "tsconfig.json", "vitest.config.ts"])
   cpSync(join(root, part), join(copy, part), { recursive: true })
 symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
 

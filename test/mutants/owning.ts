@@ -8,6 +8,7 @@ const member = "test/ports/SagaOwnership.test.ts"
 const port = "src/ports/SagaOwnership.ts"
 const loop = "src/orchestrator/ExecutionLoop.ts"
 const plan = "src/orchestrator/LoopPlan.ts"
+const turns = "test/orchestrator/LoopPlan.test.ts"
 const start = "src/orchestrator/StartExecution.ts"
 
 export const owning: ReadonlyArray<Mutant> = [
@@ -27,6 +28,38 @@ export const owning: ReadonlyArray<Mutant> = [
     find: "const closes = closesInbox(before, state)",
     replace: "const closes = false",
     tests: [ownership]
+  },
+  {
+    rule: "C16",
+    what: "a wait ends by time over a signal that was not read",
+    file: plan,
+    find: "return fact.timedOut === true",
+    replace: "return false",
+    tests: [turns]
+  },
+  {
+    rule: "C16",
+    what: "a wait whose `onTimeout` fails turns the execution back over a signal that was not read",
+    file: plan,
+    find: 'return stepAt(root, fact.path)?.step.kind === "wait"',
+    replace: "return false",
+    tests: [turns]
+  },
+  {
+    rule: "C16",
+    what: "a wait begins beside work over a signal that was not read",
+    file: plan,
+    find: `    case "WaitStarted":\n`,
+    replace: "",
+    tests: [turns]
+  },
+  {
+    rule: "C16",
+    what: "an execution ends over an input that was not read, where services are told of it",
+    file: plan,
+    find: `    case "ExecutionFinished":\n`,
+    replace: "",
+    tests: [turns]
   },
   {
     rule: "I23",

@@ -1,7 +1,7 @@
 /** The turns of the loop told as stories: plan and reconcile are pure, so no layer is needed and nothing is stored. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
-import { Participant, Saga, SagaExecution } from "effect-saga"
+import { Participant, Saga, SagaExecution, Signal } from "effect-saga"
 import { SagaExecution as Internals } from "effect-saga/internals"
 import type { Instruction } from "../../src/execution/rules/Instruction.ts"
 import { defaults } from "../../src/execution/rules/RetrySchedule.ts"
@@ -125,6 +125,88 @@ describe("a turn of the loop", () => {
     assert.isTrue(next._tag === "Store" && next.hint.owner === undefined, "nobody has what waits")
     const late = plan(progress(Internals.stored(asked)), undefined, deadline, defaults, hints)
     assert.isTrue(late.next._tag === "Store" && late.next.hint.closes === true)
+  })
+
+  /** Whether the write after these facts, by which this process goes on, closes the inbox. */
+  const closes = (
+    self: SagaExecution.SagaExecution,
+    definition: Progress["definition"],
+    ...gained: ReadonlyArray<SagaEvent>
+  ) => {
+    const found = { ...progress(self), definition }
+    gain(found, gained)
+    const { next } = turn(found)
+    assert.isTrue(next._tag === "Store" && next.hint.owner === "me")
+    return next._tag === "Store" && next.hint.closes === true
+  }
+
+  it('closes the inbox with a wait that begins, that ends by time, and whose "onTimeout" fails (C16)', () => {
+    const local = { execute: () => Effect.void, compensate: () => Effect.void }
+    const wait = {
+      signal: Signal.make("answer", { payload: Schema.String }),
+      timeout: "1 second",
+      onTimeout: { success: Schema.String, value: () => "none" }
+    } as const
+    const asking = Saga.make("Ask", { context: {} }).pipe(
+      Saga.local("first", local),
+      Saga.parallel("both", {
+        ask: (branch) => branch.pipe(Saga.waitFor("answer", wait)),
+        work: (branch) => branch.pipe(Saga.local("work", local))
+      }),
+      Saga.local("last", local),
+      Saga.commit
+    )
+    const made = Effect.runSync(SagaExecution.fromDefinition(asking, { context: {} }))
+    const options = { service: "orders", autocommit: true, transactional: false, headers: undefined, now }
+    const branches = [
+      { name: "ask", steps: 1 },
+      { name: "work", steps: 1 }
+    ]
+    const open = withFacts(started(made, options), [
+      { _tag: "StepStarted", path: "0", name: "first", at: now },
+      { _tag: "StepSucceeded", path: "0", at: now },
+      { _tag: "ParallelStarted", path: "1", name: "both", branches, at: now }
+    ])
+    const path = "1/b0/0"
+    const begins: SagaEvent = {
+      _tag: "WaitStarted",
+      path,
+      name: "answer",
+      signal: "answer",
+      deadline: now + 9,
+      at: now
+    }
+    const works: SagaEvent = { _tag: "StepStarted", path: "1/b1/0", name: "work", at: now }
+    const waits = withFacts(open, [begins, works, { _tag: "StepSucceeded", path: "1/b1/0", at: now }])
+    const failure = { _tag: "StepDefect", path, step: "answer", defect: "bug" } as const
+    const broken: SagaEvent = {
+      _tag: "StepFailed",
+      path,
+      status: "errored-on-execute",
+      effect: "none",
+      failure,
+      at: now
+    }
+    assert.isTrue(closes(open, asking), "it begins, beside work")
+    assert.isTrue(closes(waits, asking, { _tag: "StepSucceeded", path, result: "none", timedOut: true, at: now }))
+    assert.isTrue(closes(waits, asking, broken))
+    assert.isFalse(
+      closes(waits, asking, { _tag: "SignalReceived", signal: "answer", id: "a", content: "yes", at: now })
+    )
+  })
+
+  it("closes the inbox with the end of an execution that has to tell services of it (C16)", () => {
+    const options = { service: "orders", autocommit: true, transactional: true, headers: undefined, now }
+    const asked = withFacts(started(created, options), [
+      stepStarted,
+      stepSucceeded,
+      requestSent,
+      { _tag: "ReplyReceived", path: "1", status: 200, content: "p-1", relatedServices: [], at: now },
+      { _tag: "StepSucceeded", path: "1", result: "p-1", at: now }
+    ])
+    assert.isFalse(closes(asked, saga), "votes are asked for")
+    const reserving = withFacts(asked, [{ _tag: "ReservationStarted", at: now }])
+    assert.isTrue(closes(reserving, saga, { _tag: "VoteReceived", service: "bank", at: now }))
   })
 
   it("of a process that stops begins nothing: not even an intent is stored (C7)", () => {

@@ -65,32 +65,36 @@ describe("executions that wait", () => {
     })
   )
 
-  if (isMemory) {
-    it.effect("F8 callers that wait for executions of others cost no load", () =>
-      Effect.gen(function* () {
-        const world = yield* makeWorld({ keep: 10 })
-        const { store, wire } = world
-        const one = yield* open(world)
-        const two = yield* open(world)
-        const run = one.use(SagaManager.run(CreateOrder, { context }))
-        const callers = yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.forkChild(run))
-        yield* until("they wait", () => wire.sent.length === 20)
-        let loads = 0
-        store.fault = (operation) => {
-          if (operation === "load") loads++
-          return undefined
-        }
-        yield* TestClock.adjust("2 minutes")
-        assert.strictEqual(loads, 0)
-        // The other process ends the first of them: nothing ran, as the service says.
-        wire.answer = ({ op }) => (op === "probe" ? { status: 404 } : undefined)
-        yield* two.manager.cancel(wire.sent[0]!.envelope.saga)
-        yield* TestClock.adjust("2 minutes")
-        assert.strictEqual(callers.filter((caller) => caller.pollUnsafe() !== undefined).length, 1)
-        yield* Fiber.interruptAll(callers)
-      })
-    )
-  }
+  it.effect("F8 callers that wait for executions of others cost no load", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ keep: 10 })
+      const { store, wire } = world
+      let finds = 0
+      const { find } = store.repository
+      const counted: typeof find = (...args) => Effect.tap(find(...args), () => Effect.sync(() => finds++))
+      Object.assign(store.repository, { find: counted })
+      const one = yield* open(world)
+      const two = yield* open(world)
+      // A process that starts reads what is stored, to say what it cannot continue.
+      yield* until("both have found nothing", () => finds >= 2)
+      const run = one.use(SagaManager.run(CreateOrder, { context }))
+      const callers = yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.forkChild(run))
+      yield* until("they wait", () => wire.sent.length === 20)
+      let loads = 0
+      store.fault = (operation) => {
+        if (operation === "load") loads++
+        return undefined
+      }
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual(loads, 0)
+      // The other process ends the first of them: nothing ran, as the service says.
+      wire.answer = ({ op }) => (op === "probe" ? { status: 404 } : undefined)
+      yield* two.manager.cancel(wire.sent[0]!.envelope.saga)
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual(callers.filter((caller) => caller.pollUnsafe() !== undefined).length, 1)
+      yield* Fiber.interruptAll(callers)
+    })
+  )
 })
 
 describe("recovery", () => {

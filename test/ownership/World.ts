@@ -401,7 +401,7 @@ const withFacts = (execution: SagaExecution, facts: ReadonlyArray<SagaEvent>): S
 const perform = (world: World, { state, definition }: SagaExecution, instruction: Instruction) => {
   const common = { schedule, service: "orders", clock: showing(world), fiberContext: undefined }
   const scope = { ...common, definition: definition!, state }
-  return Effect.runSync(PerformStep.perform(scope, instruction as PerformStep.StepInstruction))
+  return Effect.runSync(PerformStep.perform(scope, instruction as PerformStep.StepInstruction, Effect.succeed))
 }
 
 /** Judges what waits, decides, and does what needs no write, as far as it goes. */

@@ -11,11 +11,8 @@ export type { ExecutionScope } from "./ExecutionScope.ts"
 /** Instructions that run code of the author. The others send a stored message again, or ask the participants. */
 export type StepInstruction = Exclude<Instruction, { readonly _tag: "Resend" | "Reserve" | "Commit" | "Reject" }>
 
-export const perform = (scope: ExecutionScope, instruction: StepInstruction): Effect.Effect<Facts> =>
-  performThen(scope, instruction, Effect.succeed)
-
 /** Goes on with the facts in the same effect: in place, an effect between costs more than a step. */
-export const performThen = <A, E>(
+export const perform = <A, E>(
   scope: ExecutionScope,
   instruction: StepInstruction,
   then: (facts: Facts) => Effect.Effect<A, E>

@@ -54,7 +54,7 @@ const signal = Effect.fnUntraced(function* (self: HandOn, execution: SagaExecuti
   if (id === undefined) return execution
   const reached = yield* self
     .awaitOutcome(uuid, id, Effect.void)
-    // It was taken, and the execution has ended and is forgotten since.
+    // The signal was taken: the execution has ended with it, and the repository has removed the execution.
     .pipe(Effect.catchTag("SagaExecutionNotFound", () => Effect.succeed(execution)))
   return yield* answerIn(reached, id)
 })

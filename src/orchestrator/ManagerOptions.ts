@@ -80,9 +80,9 @@ export type Addressee =
   | { readonly uuid: string; readonly startKey?: never }
   | { readonly uuid?: never; readonly startKey: string }
 
-/** What is said to an execution. */
+/** A signal to one execution: its payload, and the texts that tell it from other signals. */
 export interface Said<Payload> {
-  /** What is said, as the signal's `payload` schema says. Another value fails with `SagaSignalInvalid`, which names the place. */
+  /** A value of the signal's `payload` schema. Another value fails with `SagaSignalInvalid`, which names the place. */
   readonly payload: Payload
   /**
    * Which of several waits for this signal is meant: those with this key. At most 512 bytes (else `SagaSignalInvalid`). Default:

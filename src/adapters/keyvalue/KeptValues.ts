@@ -36,7 +36,7 @@ const decodeBeside = Schema.decodeUnknownEffect(
 
 type Rows = ReadonlyMap<string, SagaInbox.InboxRow>
 
-/** What is kept beside an execution: the inputs that wait for it, and the names of the signals that it has waits for. */
+/** The other parts of the value of an execution: inputs that wait for it, and the names of the signals that its saga waits for. */
 export interface Beside {
   readonly rows: Rows | undefined
   readonly signals: ReadonlyArray<string> | undefined

@@ -20,7 +20,7 @@ export interface MqttIncoming {
 
 export interface MqttIncomingOptions {
   readonly maxInFlight: number
-  /** The address of a topic; undefined: it is none of ours. */
+  /** The address of a topic; undefined: the topic has another form. */
   readonly parse: (topic: string) => Broker.Address | undefined
   /** Called before the next deliveries are handed out. */
   readonly handOut: () => void

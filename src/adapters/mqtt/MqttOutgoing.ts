@@ -109,6 +109,7 @@ export const make = Effect.fnUntraced(function* ({
   const unheard = new Map<string, { readonly since: bigint; readonly last: bigint }>()
   const clock = yield* Clock.Clock
   const refusedMessages = RefusedMessages.make(clock)
+  // As bounded as the others: its messages count in `maxBytes` until they are sent or dropped.
   const suspects = yield* Queue.unbounded<OutgoingMessage>()
   /** The largest packet that the broker takes, as it has said last. */
   let limit: number | undefined

@@ -5,13 +5,13 @@ export interface MqttTopics {
   readonly of: (address: Broker.Address) => string
   /** The address of a topic; undefined for a topic that is none of this application. */
   readonly parse: (topic: string) => Broker.Address | undefined
-  /** What a subscription of a service asks the broker for. */
+  /** The topic filters of a service. */
   readonly filters: (service: string, kinds: ReadonlyArray<Broker.Kind>) => Filters
 }
 
 export interface Filters {
   readonly wanted: Array<string>
-  /** What a session of a former release may still have. */
+  /** Filters of release 0.1.0: a session under the same client id may have them still, and is to cancel them. */
   readonly former: Array<string>
 }
 

@@ -16,7 +16,7 @@ interface Instance {
 /** The lease of an instance that is alone: a century. Who opens the database next ends it. */
 const forEver = 100 * 365 * 86_400_000
 
-/** What the processes of a server tell each other by notifications. */
+/** The notifications that the processes of a server send to each other. */
 const announcements = () => Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))
 
 export class EmbeddedInstances {

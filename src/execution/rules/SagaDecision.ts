@@ -95,7 +95,7 @@ class Decider implements Decision {
   asking: "Reserve" | "Commit" | "Reject" | undefined
   wakeAt = Number.POSITIVE_INFINITY
 
-  /** What open waits take. */
+  /** The signals that open waits take, by the paths of the waits. */
   private taken: ReadonlyMap<string, SagaSignals.Received> | undefined
   private readonly self: SagaState
   private readonly definition: Definition

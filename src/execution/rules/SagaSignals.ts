@@ -18,9 +18,9 @@ export interface OpenWait {
 export interface SagaSignals {
   /** All that were received, the latest on top: their ids belong to the execution as long as it is kept. */
   readonly received: Stack<Received> | undefined
-  /** Those that have ended no wait, the oldest first. */
+  /** Signals that have ended no wait, the oldest first. */
   readonly unused: ReadonlyArray<Received>
-  /** Those who wait, in the order in which they take signals. */
+  /** Waits for signals, in the order in which they take signals. */
   readonly waits: ReadonlyArray<OpenWait>
 }
 
@@ -58,7 +58,7 @@ export const end = (self: SagaSignals, path: string, id: string | undefined): Sa
 /** The rollback has begun: nobody waits any more. */
 export const close = (self: SagaSignals): SagaSignals => (self.waits.length === 0 ? self : { ...self, waits: [] })
 
-/** What each open wait takes of what is there, by the paths of the waits. */
+/** The unused signal that each open wait takes, by the paths of the waits. */
 export const taken = ({ unused, waits }: SagaSignals): ReadonlyMap<string, Received> => {
   if (unused.length === 0 || waits.length === 0) return noneTaken
   const left = [...unused]

@@ -67,7 +67,8 @@ const withBroker = (line: string, use: (url: string) => Effect.Effect<void, unkn
   Effect.flatMap(Mosquitto.started({ lines: [line] }), ({ url }) => use(url)).pipe(Effect.provide(Logger.layer([])))
 
 if (Mosquitto.binary !== undefined) {
-  describe("C11 F30 a message over the limit of the broker", () => {
+  // Side by side: they mostly wait, each on a broker of its own.
+  describe("C11 F30 a message over the limit of the broker", { concurrent: true }, () => {
     it.live("MQTT 5: the step fails at once, and nothing is sent, where the broker names its limit", () =>
       withBroker("max_packet_size 20000", (url) =>
         Effect.gen(function* () {

@@ -36,7 +36,7 @@ export const values: ReadonlyArray<Mutant> = [
     file: "src/wire/JsonLimits.ts",
     find: "const again = check(copy, bounds)",
     replace: "const again: number | JsonIssue = checked",
-    tests: [odd]
+    tests: ["test/wire/JsonLimits.test.ts"]
   },
   {
     rule: "C16",

@@ -57,6 +57,36 @@ it.effect("F4 a step beside a transactional one runs once, however long the data
   })
 )
 
+it.effect("F4 a result that comes long after the database of another branch went away is kept (I28)", () =>
+  Effect.gen(function* () {
+    const bill = { execute: () => Effect.delay(write("invoice"), "2 minutes"), compensate: () => write("no invoice") }
+    const saga = Saga.make("Papers", { context: {} }).pipe(
+      Saga.parallel("papers", {
+        bill: Saga.local("invoice", bill),
+        post: Saga.local("label", { transactional: true, execute: () => write("label") })
+      }),
+      Saga.commit
+    )
+    const world = yield* makeWorld({ keep: 10 })
+    const outage = outageOf(world)
+    const { manager, use } = yield* open(world, { sagas: [saga] })
+    const { store } = world.store.repository
+    // Away from the moment at which both are about to begin.
+    Object.assign(world.store.repository, {
+      store: (...args: Parameters<Repository["store"]>) =>
+        Effect.tap(store(...args), () => Effect.sync(() => (outage.isAway ||= world.story.length === 1)))
+    })
+    yield* Effect.forkChild(Effect.exit(use(SagaManager.run(saga, { context: {} }))))
+    yield* TestClock.adjust("10 minutes")
+    Object.assign(world.store.repository, { store })
+    outage.isAway = false
+    yield* TestClock.adjust("2 minutes")
+    yield* quiet
+    assert.strictEqual(lines(world).filter((line) => line === "invoice").length, 1)
+    assert.strictEqual((yield* manager.find({})).items[0]?.settled, true)
+  })
+)
+
 it.effect("F4 a step that has ended runs once where the store goes away after a write that was refused (I28)", () =>
   Effect.gen(function* () {
     const saga = Saga.make("Goods", { context: {} }).pipe(

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as JsonCodec from "../../src/wire/JsonCodec.ts"
-import { check, copyOf, type JsonIssue, limits } from "../../src/wire/JsonLimits.ts"
+import { check, checkedCopyOf, copyOf, JsonIssue, limits } from "../../src/wire/JsonLimits.ts"
 import * as Chance from "../execution/rules/chance.ts"
 
 const issue = (value: unknown): string => {
@@ -55,6 +55,18 @@ describe("check", () => {
       assert.strictEqual(check(value), JSON.stringify(value).length)
       assert.strictEqual(check(JSON.parse(JSON.stringify(value))), JSON.stringify(value).length)
     })
+  })
+
+  it("a copy is refused where a getter gives something else when it is read again", () => {
+    let reads = 0
+    const value = {
+      get amount() {
+        return ++reads === 1 ? 1 : Number.NaN
+      }
+    }
+    const copy = checkedCopyOf(value)
+    assert.instanceOf(copy, JsonIssue)
+    assert.strictEqual(reads, 2)
   })
 
   it("F40: the check counts bytes, not UTF-16 units", () => {

@@ -225,7 +225,7 @@ class Supervisor implements ExecutionSupervisor {
       case "Tell":
         return this.waiters.tell(uuid, output.result.execution, true)
       case "Fail":
-        return this.waiters.fail(uuid, output.exit, output.onlyStarters)
+        return this.waiters.fail(uuid, output.exit, output.whom)
       case "SetAside":
         return this.fork(this.options.setAside(uuid, output.cause))
       case "HandOn":

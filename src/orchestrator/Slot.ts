@@ -9,6 +9,7 @@ import type { LoopResult } from "./ExecutionLoop.ts"
 import * as Inbox from "./Inbox.ts"
 import type { RunError } from "./RunError.ts"
 import type { TakenUp } from "./Takeover.ts"
+import type { Whom } from "./Waiters.ts"
 
 export type { RunError } from "./RunError.ts"
 
@@ -60,7 +61,7 @@ export type Output =
   | { readonly _tag: "Schedule"; readonly at: number; readonly since: number }
   /** Resume the waiters whose wish the execution fulfils. */
   | { readonly _tag: "Tell"; readonly result: LoopResult }
-  | { readonly _tag: "Fail"; readonly exit: Exit.Exit<never, RunError>; readonly onlyStarters: boolean }
+  | { readonly _tag: "Fail"; readonly exit: Exit.Exit<never, RunError>; readonly whom: Whom }
   /** Park the execution as a whole: each of its runners dies, or its write can never work. */
   | { readonly _tag: "SetAside"; readonly cause: Cause.Cause<RunError> }
   /** Hand on the inputs: another instance owns the execution. */
@@ -187,7 +188,7 @@ const failed = (
   const exit = Exit.failCause(cause)
   if (isConflict(cause)) {
     // The execution exists already. Inputs that came are for that one, and so are waiters that did not start this one.
-    const fail: Output = { _tag: "Fail", exit, onlyStarters: true }
+    const fail: Output = { _tag: "Fail", exit, whom: "starters" }
     if (inbox.inputs.length > 0) {
       const next = run(undefined, now, inbox.inputs)
       return { slot: next.slot, outputs: [...next.outputs, fail] }
@@ -195,7 +196,7 @@ const failed = (
     return { slot: slot._tag === "Running" && slot.waited ? waiting : undefined, outputs: [fail] }
   }
   const told: ReadonlyArray<Output> = [
-    { _tag: "Fail", exit, onlyStarters: false },
+    { _tag: "Fail", exit, whom: isUnknown(cause) ? "callers" : "everybody" },
     { _tag: "Abandon", inbox, exit }
   ]
   const setAside: Output = { _tag: "SetAside", cause }
@@ -220,6 +221,14 @@ const isFinal = (cause: Cause.Cause<RunError>): boolean =>
     (reason) =>
       reason._tag === "Fail" &&
       (reason.error._tag !== "SagaExecutionRepositoryError" || reason.error.reason !== "unavailable")
+  )
+
+/** This process cannot run the execution, but another one can: inputs that were stored for it are judged there. */
+const isUnknown = (cause: Cause.Cause<RunError>): boolean =>
+  cause.reasons.some(
+    (reason) =>
+      reason._tag === "Fail" &&
+      (reason.error._tag === "SagaDefinitionDrift" || reason.error._tag === "SagaExecutionUnreadable")
   )
 
 /** The store refuses a write of the execution for good: without a mark it would be in no list (F13). */

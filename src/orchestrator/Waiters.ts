@@ -12,6 +12,12 @@ export type Until = "end" | "pause"
  */
 export type Wish = Until | "told" | { readonly outcomeOf: string }
 
+/**
+ * The waiters that a failure concerns: callers that have started the execution; all `callers` that wait for it; or also those
+ * that wait for the outcome of an input.
+ */
+export type Whom = "starters" | "callers" | "everybody"
+
 export interface Waiter<E> {
   readonly until: Wish
   /** The caller has started the execution. */
@@ -116,9 +122,13 @@ export class Waiters<E> {
     this.resume(uuid, Exit.succeed(execution), ({ until }) => this.isReached(execution, until, rests))
   }
 
-  /** Fails all waiters of an execution, or only the callers that have started it. */
-  fail(uuid: string, exit: Exit.Exit<never, E>, onlyStarters = false): void {
-    this.resume(uuid, exit, ({ starts }) => starts || !onlyStarters)
+  /** Fails the waiters of an execution, by default all of them. */
+  fail(uuid: string, exit: Exit.Exit<never, E>, whom: Whom = "everybody"): void {
+    this.resume(
+      uuid,
+      exit,
+      ({ starts, until }) => starts || whom === "everybody" || (whom === "callers" && typeof until !== "object")
+    )
   }
 
   /** Interrupts every waiter: nothing is run here any more. */

@@ -5,6 +5,7 @@ const rules = "test/execution/rules/waits.test.ts"
 const laws = "test/execution/rules/laws.test.ts"
 const steps = "test/orchestrator/steps/waits.test.ts"
 const definition = "test/definition/waits.test.ts"
+const signals = "test/orchestrator/signals.test.ts"
 
 export const waits: ReadonlyArray<Mutant> = [
   {
@@ -190,5 +191,13 @@ export const waits: ReadonlyArray<Mutant> = [
     find: "  if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition)\n",
     replace: "",
     tests: [definition]
+  },
+  {
+    rule: "C16",
+    what: "a process that knows no saga loses the answer of one signal when it sends the next",
+    file: "src/orchestrator/Slot.ts",
+    find: 'isUnknown(cause) ? "callers" : "everybody"',
+    replace: '"everybody"',
+    tests: [signals]
   }
 ]

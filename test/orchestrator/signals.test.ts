@@ -139,6 +139,31 @@ describe("a signal", () => {
     })
   })
 
+  it.effect(
+    "C16 one after the other from a process that knows no saga: each sender is told, whoever comes next",
+    () => {
+      const gate = Deferred.makeUnsafe<void>()
+      const Gated = gatedWait(gate)
+      return Effect.gen(function* () {
+        const { one, stranger, world } = yield* fleet([Gated])
+        const running = yield* Effect.forkChild(one.use(SagaManager.run(Gated, { context: {} })))
+        yield* until("the step runs", () => lines(world).length === 1)
+        const [{ uuid } = { uuid: "" }] = (yield* stranger.manager.find({})).items
+        const send = (id: string) =>
+          Effect.forkChild(stranger.use(SagaManager.signal(Approval, { uuid, id, ...byAnn })))
+        const first = yield* send("first")
+        yield* quiet
+        const second = yield* send("second")
+        yield* quiet
+        assert.isUndefined(first.pollUnsafe())
+        yield* Deferred.succeed(gate, undefined)
+        for (const sent of [first, second]) yield* assertTold(sent, "applied")
+        yield* intervals
+        assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      })
+    }
+  )
+
   it.effect("C16 I23 is accepted where nobody comes to it within ten seconds, and is not lost", () => {
     const gate = Deferred.makeUnsafe<void>()
     const Gated = gatedWait(gate)

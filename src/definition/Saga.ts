@@ -11,6 +11,7 @@
 import type { Struct } from "effect"
 import { type Duration, Pipeable, Predicate, Schema } from "effect"
 import type { Fields } from "./Command.ts"
+import type * as Out from "./OutsideTypes.ts"
 import * as RollbackPlan from "./RollbackPlan.ts"
 import type { SagaResponseError } from "./SagaMessage.ts"
 import * as SagaShape from "./SagaShape.ts"
@@ -23,6 +24,17 @@ import { toLocal, toMillis, toRemote } from "./StepOptions.ts"
 import type { Until, WaitForOptions } from "./WaitOptions.ts"
 import { toSleep, toWaitFor } from "./WaitOptions.ts"
 
+export type {
+  Among,
+  Asks,
+  Encloses,
+  ErrorReply,
+  Exchange,
+  Exchanges,
+  Hears,
+  OutsideOf,
+  Signals
+} from "./OutsideTypes.ts"
 export type {
   CompensateLocal,
   CompensateRemote,
@@ -52,6 +64,7 @@ export type {
   NoResults,
   OnSuccessRequired,
   Ordered,
+  OutsideOfAlternative,
   Recoverable,
   Reply,
   RequestsAreResent,
@@ -168,7 +181,7 @@ const grow = (add: (branch: any) => unknown): any => {
 export const make = <const Name extends string, const Entries extends Fields>(
   name: Name,
   options: { readonly context: Entries; readonly version?: string; readonly deadline?: Duration.Input }
-): Saga<Name, Struct.Simplify<Schema.Struct.Type<Entries>>, Types.NoResults, never, never, "empty"> =>
+): Saga<Name, Struct.Simplify<Schema.Struct.Type<Entries>>, Types.NoResults, never, never, "empty", Types.NoResults> =>
   fromSteps(
     {
       name,
@@ -181,9 +194,9 @@ export const make = <const Name extends string, const Entries extends Fields>(
   )
 
 /** Seals a saga and computes its fingerprint. Only a committed saga can run; no step can be added to it. */
-export const commit = <Name extends string, I, Own, E, R>(
-  self: Saga<Name, I, Own, E, R, "open">
-): Saga<Name, I, Own, E, R, "committed"> => fromSteps(self, "committed", self.steps, SagaShape.fingerprint(self))
+export const commit = <Name extends string, I, Own, E, R, O>(
+  self: Saga<Name, I, Own, E, R, "open", O>
+): Saga<Name, I, Own, E, R, "committed", O> => fromSteps(self, "committed", self.steps, SagaShape.fingerprint(self))
 
 /** A step at which a saga may fail: its name, or its path, which also reaches into nested sagas. */
 export type FailurePoint<S> = (S extends Saga<any, any, infer Own, any, any, any> ? keyof Own & string : never) | Path
@@ -221,9 +234,9 @@ export const local = <
 >(
   name: Name & Types.Unused<Name, I & Own>,
   options: LocalOptions<I & Own, Name, A, E, R, Run, Unknown, Form>
-): (<SagaName extends string, E0, R0>(
-  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
-) => Saga<SagaName, I, Types.Add<Own, Name, A>, E0 | E, R0 | R | Run | Unknown, "open">) =>
+): (<SagaName extends string, E0, R0, O0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
+) => Saga<SagaName, I, Types.Add<Own, Name, A>, E0 | E, R0 | R | Run | Unknown, "open", O0>) =>
   append(toLocal(name, (options ?? {}) as any))
 
 /** Adds a step that sends a command to a participant and waits for its reply. The decoded reply is its result. */
@@ -244,24 +257,31 @@ export const remote = <
 >(
   name: Name & Types.Unused<Name, I & Own>,
   options: RemoteOptions<I & Own, Name, P, A, E, P2, A2, E2, ES, RS, EE, RE> & Types.MapsReply<NoInfer<A>, NoInfer<A2>>
-): (<SagaName extends string, E0, R0>(
-  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
-) => Saga<SagaName, I, Types.Add<Own, Name, A2>, E0 | ES | EE, R0 | RS | RE, "open">) =>
-  append(toRemote(name, (options ?? {}) as any))
+): (<SagaName extends string, E0, R0, O0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
+) => Saga<
+  SagaName,
+  I,
+  Types.Add<Own, Name, A2>,
+  E0 | ES | EE,
+  R0 | RS | RE,
+  "open",
+  O0 & Out.Asks<Name, P, Types.Reply<A, A2>, Out.ErrorReply<A, E>>
+>) => append(toRemote(name, (options ?? {}) as any))
 
 /**
  * An alternative of `Saga.conditional`: its steps run if the condition holds and none before it does. The condition is
  * synchronous; if it throws, the step fails. The choice is stored, and the condition is not asked again.
  */
-export const ifThen = <Ctx, Then, E, R>(
+export const ifThen = <Ctx, Then, E, R, O = Types.NoResults>(
   condition: (context: NoInfer<Ctx>) => boolean,
-  then: (branch: Types.Branch<Ctx>) => Saga<any, any, Then, E, R, "open">
-): Types.IfThen<Ctx, Then, E, R> => ({ _tag: "IfThen", condition, branch: grow(then) })
+  then: (branch: Types.Branch<Ctx>) => Saga<any, any, Then, E, R, "open", O>
+): Types.IfThen<Ctx, Then, E, R, O> => ({ _tag: "IfThen", condition, branch: grow(then) })
 
 /** The last alternative of `Saga.conditional`: its steps run if no condition holds. */
-export const elseThen = <Ctx, Then, E, R>(
-  then: (branch: Types.Branch<Ctx>) => Saga<any, any, Then, E, R, "open">
-): Types.ElseThen<Ctx, Then, E, R> => ({ _tag: "ElseThen", branch: grow(then) })
+export const elseThen = <Ctx, Then, E, R, O = Types.NoResults>(
+  then: (branch: Types.Branch<Ctx>) => Saga<any, any, Then, E, R, "open", O>
+): Types.ElseThen<Ctx, Then, E, R, O> => ({ _tag: "ElseThen", branch: grow(then) })
 
 /**
  * Adds a step that runs the first alternative whose condition holds. Its result is the position of that alternative, or
@@ -283,15 +303,16 @@ export const conditional = <
 >(
   name: Name & Types.Unused<Name, I & Own>,
   alternatives: Alts & Types.Ordered<NoInfer<Alts>>
-): (<SagaName extends string, E0, R0>(
-  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
+): (<SagaName extends string, E0, R0, O0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
 ) => Saga<
   SagaName,
   I,
   Types.AddAlternatives<Own, Name, Alts>,
   E0 | Types.ErrorOf<Alts[number]>,
   R0 | Types.ServicesOf<Alts[number]>,
-  "open"
+  "open",
+  O0 & Out.Among<Types.OutsideOfAlternative<Alts[number]>>
 >) =>
   append({
     _tag: "Conditional",
@@ -303,20 +324,28 @@ export const conditional = <
   })
 
 /** The options of `Saga.nested`. */
-export interface NestedOptions<Ctx, I, Own, E, R> {
+export interface NestedOptions<Ctx, I, Own, E, R, O = any> {
   /** The saga to run. It must be committed, and its own steps count among those of the outer saga (SPEC C11). */
-  readonly saga: Saga<string, I, Own, E, R, "committed">
+  readonly saga: Saga<string, I, Own, E, R, "committed", O>
   /** Makes the initial context of the nested saga. Synchronous; if it throws, the step fails. */
   readonly context: (context: NoInfer<Ctx>) => NoInfer<I>
 }
 
 /** Adds a step that runs a whole saga. The final context of that saga is the result of the step. */
-export const nested = <I, Own, const Name extends string, I2, Own2, E, R>(
+export const nested = <I, Own, const Name extends string, I2, Own2, E, R, O2>(
   name: Name & Types.Unused<Name, I & Own>,
-  options: NestedOptions<I & Own, I2, Own2, E, R>
-): (<SagaName extends string, E0, R0>(
-  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
-) => Saga<SagaName, I, Types.Add<Own, Name, Types.Visible<I2 & Own2>>, E0 | E, R0 | R, "open">) =>
+  options: NestedOptions<I & Own, I2, Own2, E, R, O2>
+): (<SagaName extends string, E0, R0, O0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
+) => Saga<
+  SagaName,
+  I,
+  Types.Add<Own, Name, Types.Visible<I2 & Own2>>,
+  E0 | E,
+  R0 | R,
+  "open",
+  O0 & Out.Encloses<Name, O2>
+>) =>
   append({
     _tag: "Nested",
     name,
@@ -344,9 +373,17 @@ export const parallel = <
 >(
   name: Name & Types.Unused<Name, I & Own>,
   branches: Types.Branches<Types.Add<I & Own, Name, Types.Reserved>, B>
-): (<SagaName extends string, E0, R0>(
-  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
-) => Saga<SagaName, I, Types.AddBranches<Own, Name, B>, E0 | Error<B[keyof B]>, R0 | Services<B[keyof B]>, "open">) =>
+): (<SagaName extends string, E0, R0, O0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
+) => Saga<
+  SagaName,
+  I,
+  Types.AddBranches<Own, Name, B>,
+  E0 | Error<B[keyof B]>,
+  R0 | Services<B[keyof B]>,
+  "open",
+  O0 & Out.Among<Out.OutsideOf<B[keyof B]>>
+>) =>
   append({
     _tag: "Parallel",
     name,
@@ -365,12 +402,21 @@ export const parallel = <
  * Saga.waitFor("approval", { signal: Approval, timeout: "2 days" })
  * ```
  */
-export const waitFor = <I, Own, const Name extends string, A, B = never, const V extends B = B>(
+export const waitFor = <
+  I,
+  Own,
+  const Name extends string,
+  A,
+  B = never,
+  const V extends B = B,
+  SignalName extends string = string
+>(
   name: Name & Types.Unused<Name, I & Own>,
-  options: WaitForOptions<I & Own, A, B, V>
-): (<SagaName extends string, E0, R0>(
-  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
-) => Saga<SagaName, I, Types.Add<Own, Name, A | B>, E0, R0, "open">) => append(toWaitFor(name, (options ?? {}) as any))
+  options: WaitForOptions<I & Own, A, B, V, SignalName>
+): (<SagaName extends string, E0, R0, O0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
+) => Saga<SagaName, I, Types.Add<Own, Name, A | B>, E0, R0, "open", O0 & Out.Hears<SignalName, A>>) =>
+  append(toWaitFor(name, (options ?? {}) as any))
 
 /**
  * Adds a step that ends after a duration, or at a time that the context gives, whatever stops or restarts in between. Its name
@@ -385,6 +431,6 @@ export const waitFor = <I, Own, const Name extends string, A, B = never, const V
 export const sleep = <I, Own, const Name extends string>(
   name: Name & Types.Unused<Name, I & Own>,
   until: Until<I & Own>
-): (<SagaName extends string, E0, R0>(
-  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable>
-) => Saga<SagaName, I, Types.Add<Own, Name, Types.Reserved>, E0, R0, "open">) => append(toSleep(name, until))
+): (<SagaName extends string, E0, R0, O0>(
+  self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
+) => Saga<SagaName, I, Types.Add<Own, Name, Types.Reserved>, E0, R0, "open", O0>) => append(toSleep(name, until))

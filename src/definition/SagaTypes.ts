@@ -17,8 +17,8 @@ export type Appendable = "empty" | "open"
 export const TypeId = "~effect-saga/Saga"
 
 /**
- * A saga: its name, the initial context, the results of its steps, their errors, the services of its callbacks, and
- * whether it is committed.
+ * A saga: its name, the initial context, the results of its steps, their errors, the services of its callbacks, whether it is
+ * committed, and what it has to do with the world outside (see `OutsideTypes`).
  */
 export interface Saga<
   out Name extends string,
@@ -26,7 +26,8 @@ export interface Saga<
   out Results,
   out Err,
   out Svc,
-  out S extends State = "committed"
+  out S extends State = "committed",
+  out Outside = any
 > extends Step.Definition,
     Pipeable.Pipeable {
   readonly [TypeId]: {
@@ -34,6 +35,7 @@ export interface Saga<
     readonly _Results: () => Results
     readonly _Error: () => Err
     readonly _Services: () => Svc
+    readonly _Outside: () => Outside
   }
   readonly name: Name
   readonly state: S
@@ -87,7 +89,7 @@ export type Unused<Name extends string, Ctx> =
         : unknown
 
 /** The saga that a branch starts from: its initial context is the context so far, and it has no steps of its own. */
-export type Branch<Ctx> = Saga<string, Ctx, NoResults, never, never, "empty">
+export type Branch<Ctx> = Saga<string, Ctx, NoResults, never, never, "empty", NoResults>
 
 // ---- local steps
 
@@ -143,18 +145,18 @@ export interface RequestsAreResent {
 // ---- conditional steps
 
 /** An alternative of a conditional step, with the results, errors and services of its steps. */
-export interface Alternative<out Then, out E, out R> {
-  readonly branch: Saga<any, any, Then, E, R, "open">
+export interface Alternative<out Then, out E, out R, out Outside = any> {
+  readonly branch: Saga<any, any, Then, E, R, "open", Outside>
 }
 
 /** An alternative with a condition. Made by `Saga.ifThen`. */
-export interface IfThen<Ctx, out Then, out E, out R> extends Alternative<Then, E, R> {
+export interface IfThen<Ctx, out Then, out E, out R, out Outside = any> extends Alternative<Then, E, R, Outside> {
   readonly _tag: "IfThen"
   readonly condition: (context: Ctx) => boolean
 }
 
 /** The alternative that runs when no condition holds. Made by `Saga.elseThen`. */
-export interface ElseThen<Ctx, out Then, out E, out R> extends Alternative<Then, E, R> {
+export interface ElseThen<Ctx, out Then, out E, out R, out Outside = any> extends Alternative<Then, E, R, Outside> {
   readonly _tag: "ElseThen"
   readonly _Context?: (context: Ctx) => void
 }
@@ -192,6 +194,7 @@ export type Choice<Alts extends ReadonlyArray<unknown>> =
 
 type ResultsOf<Alt> = Alt extends Alternative<infer Then, any, any> ? Then : never
 export type ErrorOf<Alt> = Alt extends Alternative<any, infer E, any> ? E : never
+export type OutsideOfAlternative<Alt> = Alt extends Alternative<any, any, any, infer Outside> ? Outside : never
 export type ServicesOf<Alt> = Alt extends Alternative<any, any, infer R> ? R : never
 
 type AnyKey<U> = U extends unknown ? keyof U : never

@@ -37,9 +37,9 @@ export interface OnTimeout<Ctx, B, V extends B = B> {
  * })
  * ```
  */
-export interface WaitForOptions<Ctx, A, B, V extends B = B> {
+export interface WaitForOptions<Ctx, A, B, V extends B = B, SignalName extends string = string> {
   /** The signal that ends the wait. Its payload is the result of the step. */
-  readonly signal: Signal<string, A>
+  readonly signal: Signal<SignalName, A>
   /**
    * Makes the key of the signal: the wait takes a signal with the same name and the same key, at most 512 bytes. Default: the
    * wait takes a signal without a key. Branches that wait for one signal at the same time need keys that tell them apart.

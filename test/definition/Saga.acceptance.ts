@@ -560,6 +560,48 @@ same<
 >(true)
 same<Saga.Error<typeof waits>, never>(true)
 
+// ---- the world outside -------------------------------------------------
+
+// Requests by the names of their steps, also in branches; those of a nested saga under its step. Signals by their own names.
+const Question = Signal.make("question", { payload: Schema.String })
+const Inner = Saga.make("Inner", { context: {} }).pipe(
+  Saga.remote("payment", { execute: { command: Payments.commands.Refund, payload: () => ({ paymentId: "" }) } }),
+  Saga.waitFor("asked", { signal: Question, timeout: "1 day" }),
+  Saga.commit
+)
+const outside = Saga.make("S", { context: { amount: Schema.Int } }).pipe(
+  Saga.conditional("way", [
+    Saga.ifThen(
+      ({ amount }) => amount > 1,
+      Saga.remote("payment", {
+        success: Schema.Boolean,
+        execute: { command: Payments.commands.Charge, payload: ({ amount }) => ({ orderId: "", amount }) },
+        onSuccess: () => Effect.succeed(true)
+      })
+    ),
+    Saga.elseThen(Saga.waitFor("asked", { signal: Question, timeout: "1 day" }))
+  ]),
+  Saga.parallel("both", {
+    left: Saga.remote("one", { execute: { target: "other/do" }, success: Schema.Int }),
+    right: Saga.waitFor("two", { signal: Approval, timeout: "1 day" })
+  }),
+  Saga.nested("inner", { saga: Inner, context: () => ({}) }),
+  Saga.commit
+)
+type Requests = Saga.Exchanges<typeof outside>
+same<keyof Requests, "payment" | "one" | "inner">(true)
+same<
+  Requests["payment"],
+  Saga.Exchange<{ readonly orderId: string; readonly amount: number }, { readonly paymentId: string }, CardDeclined>
+>(true)
+same<Requests["one"], Saga.Exchange<unknown, number, unknown>>(true)
+same<keyof Requests["inner"], "payment">(true)
+same<Requests["inner"]["payment"], Saga.Exchange<{ readonly paymentId: string }, void, never>>(true)
+same<keyof Saga.Signals<typeof outside>, "question" | "approval">(true)
+same<Saga.Signals<typeof outside>["question"], string>(true)
+same<Saga.Signals<typeof outside>["approval"], Said>(true)
+same<keyof Saga.Exchanges<typeof waits>, never>(true)
+
 // ---- plan --------------------------------------------------------------
 
 Saga.rollbackPlan(Saga.commit(maybe), "three")

@@ -12,15 +12,15 @@ import type { Sent } from "../execution/rules/StepTree.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
-import { type Hint, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
-import { type Act, gainsClosing, type Hints, hintOf, plan } from "./LoopPlan.ts"
+import { type Act, gainsClosing, hintOf, hintsOf, plan } from "./LoopPlan.ts"
 import type { Presence } from "./Presence.ts"
-import { gain, judgeInputs, type Observer, type Progress, postpone, unnamed, type Work } from "./Progress.ts"
+import { gain, gainOfWork, judgeInputs, type Observer, type Progress, postpone, type Work } from "./Progress.ts"
 import * as Record from "./RecordFacts.ts"
 import type { StorageError, StoreError } from "./RunError.ts"
 import { SagaConfig } from "./SagaConfig.ts"
@@ -261,7 +261,7 @@ export const make = Effect.fnUntraced(function* (
     }
     const facts = yield* Effect.result(finished.exit)
     if (Result.isSuccess(facts)) {
-      gain(self, facts.success)
+      gainOfWork(self, facts.success, inFlight.isJoint)
       return now
     }
     yield* record.notCommitted(self, self.execution, facts.failure)
@@ -329,19 +329,3 @@ export const make = Effect.fnUntraced(function* (
 })
 
 const never = Number.NEGATIVE_INFINITY
-
-/** Hints for recovery: this instance works on an execution, or nobody has it until a time. A runner by hand has no name. */
-const hintsOf = (membership: Membership | undefined): Hints => {
-  const byHand: Hint = { owner: unnamed, wakeAt: Number.POSITIVE_INFINITY }
-  if (membership === undefined) return { isNamed: false, atWork: () => byHand, waiting: () => byHand }
-  let atWork: Hint = { owner: membership.owner }
-  return {
-    isNamed: true,
-    atWork: () => {
-      const { owner } = membership
-      if (atWork.owner !== owner) atWork = { owner }
-      return atWork
-    },
-    waiting: (wakeAt) => ({ wakeAt, closes: true })
-  }
-}

@@ -12,8 +12,9 @@ import { type Frame, stepAt } from "../execution/rules/StepTree.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint } from "../ports/SagaExecutionRepository.ts"
+import type { Membership } from "../ports/SagaOwnership.ts"
 import * as Inbox from "./Inbox.ts"
-import type { Progress, Work } from "./Progress.ts"
+import { type Progress, unnamed, type Work } from "./Progress.ts"
 
 /** Facts and intents are stored before anything that they announce happens (SPEC W1, W7). */
 export interface Store {
@@ -51,6 +52,22 @@ export interface Hints {
   readonly waiting: (wakeAt: number) => Hint
   /** False for a runner by hand: nobody else knows of its executions. */
   readonly isNamed: boolean
+}
+
+/** Hints for recovery: this instance works on an execution, or nobody has it until a time. A runner by hand has no name. */
+export const hintsOf = (membership: Pick<Membership, "owner"> | undefined): Hints => {
+  const byHand: Hint = { owner: unnamed, wakeAt: Number.POSITIVE_INFINITY }
+  if (membership === undefined) return { isNamed: false, atWork: () => byHand, waiting: () => byHand }
+  let atWork: Hint = { owner: membership.owner }
+  return {
+    isNamed: true,
+    atWork: () => {
+      const { owner } = membership
+      if (atWork.owner !== owner) atWork = { owner }
+      return atWork
+    },
+    waiting: (wakeAt) => ({ wakeAt, closes: true })
+  }
 }
 
 /** The next turn, from what is known at `now`. `inFlight` undefined: nothing was started yet. */

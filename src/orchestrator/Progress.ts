@@ -67,6 +67,15 @@ export const gain = (self: Progress, facts: ReadonlyArray<SagaEvent>, judged?: I
   self.gains = [...self.gains, { facts, judged }]
 }
 
+/**
+ * Adds the facts of work that ran on a fiber of its own. The end of a wait by time is not kept where an input has come meanwhile,
+ * which may be its signal, or where it cannot be stored now: it is decided anew (SPEC C16).
+ */
+export const gainOfWork = (self: Progress, facts: ReadonlyArray<SagaEvent>, isJoint: boolean): void => {
+  if ((isJoint || self.inbox.inputs.length > 0) && endsWait(facts, self.execution.state)) return
+  gain(self, facts)
+}
+
 /** Judges the inputs that wait against the state as it is now. */
 export const judgeInputs = (self: Progress, now: number, policy: Policy): void => {
   const { definition, inbox } = self

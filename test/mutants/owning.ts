@@ -16,7 +16,7 @@ export const owning: ReadonlyArray<Mutant> = [
   {
     rule: "C16",
     what: "a wait begins over an input that was not read",
-    file: loop,
+    file: plan,
     find: "waiting: (wakeAt) => ({ wakeAt, closes: true })",
     replace: "waiting: (wakeAt) => ({ wakeAt })",
     tests: [ownership]

@@ -6,6 +6,9 @@ const laws = "test/execution/rules/laws.test.ts"
 const steps = "test/orchestrator/steps/waits.test.ts"
 const definition = "test/definition/waits.test.ts"
 const signals = "test/orchestrator/signals.test.ts"
+const table = "test/orchestrator/signalTable.test.ts"
+const turns = "test/orchestrator/LoopPlan.test.ts"
+const model = "test/ownership/waits.test.ts"
 
 export const waits: ReadonlyArray<Mutant> = [
   {
@@ -199,5 +202,111 @@ export const waits: ReadonlyArray<Mutant> = [
     find: 'isUnknown(cause) ? "callers" : "everybody"',
     replace: '"everybody"',
     tests: [signals]
+  },
+
+  // ---- by the model of two instances ----------------------------------------------------------------------------
+  {
+    rule: "C16",
+    what: "the same signal again is refused when its execution has ended",
+    file: "src/execution/rules/SignalInput.ts",
+    find: "if (before !== undefined) {",
+    replace: "if (before !== undefined && evolve(self, fact) !== self) {",
+    tests: [model, rules]
+  },
+  {
+    rule: "I24",
+    what: "a wait ends a second before its time",
+    file: "src/execution/rules/WaitDecision.ts",
+    find: "if (deadline > at) return deadline",
+    replace: "if (deadline > at + 1_000) return deadline",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "the result of onTimeout stands before a signal that came while it was made",
+    file: "src/orchestrator/Progress.ts",
+    find: "if ((isJoint || self.inbox.inputs.length > 0) && endsWait(facts, self.execution.state)) return\n",
+    replace: "",
+    tests: [turns, model]
+  },
+  {
+    rule: "C16",
+    what: "the result of onTimeout stands beside a step that commits with its record",
+    file: "src/orchestrator/Progress.ts",
+    find: "(isJoint || self.inbox.inputs.length > 0)",
+    replace: "self.inbox.inputs.length > 0",
+    tests: [turns]
+  },
+  {
+    rule: "C16",
+    what: "the result of onTimeout is offered again where a signal has come first",
+    file: "src/orchestrator/Progress.ts",
+    find: "    if (judged === undefined && endsWait(facts, state)) return false\n",
+    replace: "",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "a refusal is remembered",
+    file: "src/orchestrator/StoredInput.ts",
+    find: "return refused === 0 ? said",
+    replace: "return refused >= 0 ? said",
+    tests: [table]
+  },
+  {
+    rule: "C16",
+    what: "a signal is stored for an execution that has ended",
+    file: "src/ports/SagaInbox.ts",
+    find: `  if (status === "finished" || status === "errored") return "ended"\n`,
+    replace: "",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "a signal is stored for an execution that goes back",
+    file: "src/ports/SagaInbox.ts",
+    find: `  if (direction === "backward") return "going-back"\n`,
+    replace: "",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "an execution that waits keeps its owner",
+    file: "src/orchestrator/LoopPlan.ts",
+    find: "waiting: (wakeAt) => ({ wakeAt, closes: true })",
+    replace: "waiting: (wakeAt) => ({ owner: membership.owner, wakeAt, closes: true })",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "inputs for which a write was refused are not read",
+    file: "src/orchestrator/RecordFacts.ts",
+    find: "    Inbox.offerAll(self.inbox, (yield* rows).map(StoredInput.pendingOf))",
+    replace: "    yield* rows",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "a write leaves the inputs in the inbox whose facts it has",
+    file: "src/orchestrator/LoopPlan.ts",
+    find: "...(reads.length > 0 && { reads }), ",
+    replace: "",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "an input does not make due what waits (memory)",
+    file: "src/ports/SagaExecutionRepository.ts",
+    find: "    known.hint = dueFrom(known.hint, row.at)\n",
+    replace: "",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "an input of another process leaves no outcome",
+    file: "src/orchestrator/Progress.ts",
+    find: "gain(self, outcome === undefined ? facts : [...facts, outcome], judged)",
+    replace: "gain(self, facts, judged)",
+    tests: [model]
   }
 ]

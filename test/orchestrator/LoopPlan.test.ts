@@ -9,7 +9,7 @@ import type { SagaEvent } from "../../src/execution/rules/SagaEvent.ts"
 import { started } from "../../src/orchestrator/ExecutionInput.ts"
 import * as Inbox from "../../src/orchestrator/Inbox.ts"
 import { type Act, type Plan, plan, type UnderWay } from "../../src/orchestrator/LoopPlan.ts"
-import { gain, judgeInputs, type Progress, postpone, reconcile } from "../../src/orchestrator/Progress.ts"
+import { gain, gainOfWork, judgeInputs, type Progress, postpone, reconcile } from "../../src/orchestrator/Progress.ts"
 
 const now = 1_000
 const Bank = Participant.make("bank", { Charge: { payload: {}, success: Schema.String } })
@@ -125,6 +125,34 @@ describe("a turn of the loop", () => {
     assert.isTrue(next._tag === "Store" && next.hint.owner === undefined, "nobody has what waits")
     const late = plan(progress(Internals.stored(asked)), undefined, deadline, defaults, hints)
     assert.isTrue(late.next._tag === "Store" && late.next.hint.closes === true)
+  })
+
+  it("keeps the result of onTimeout only where it is stored before an input is judged (C16)", () => {
+    const nobody = { success: Schema.String, value: () => "nobody" }
+    const wait = {
+      signal: Signal.make("answer", { payload: Schema.String }),
+      timeout: "1 second",
+      onTimeout: nobody
+    } as const
+    const asking = Saga.make("Ask", { context: {} }).pipe(Saga.waitFor("ask", wait), Saga.commit)
+    const made = Effect.runSync(SagaExecution.fromDefinition(asking, { context: {} }))
+    const options = { service: "orders", autocommit: true, transactional: false, headers: undefined, now }
+    const begins = { _tag: "WaitStarted", path: "0", name: "ask", signal: "answer", deadline: now, at: now } as const
+    const waits = withFacts(started(made, options), [begins])
+    const ended: SagaEvent = { _tag: "StepSucceeded", path: "0", result: "nobody", timedOut: true, at: now }
+    const unstored = (isJoint: boolean, inputs: ReadonlyArray<Inbox.PendingInput> = []) => {
+      const self = { ...progress(waits, inputs), definition: asking }
+      gainOfWork(self, [ended], isJoint)
+      return self.execution.state.unstored
+    }
+    assert.deepStrictEqual(
+      [unstored(false), unstored(true), unstored(false, [Inbox.pending({ _tag: "Look" })])],
+      [1, 0, 0]
+    )
+    // What a step has brought is kept in any case.
+    const step = progress(withFacts(begun, [stepStarted]), [Inbox.pending({ _tag: "Look" })])
+    gainOfWork(step, [stepSucceeded], true)
+    assert.strictEqual(step.execution.state.unstored, 1)
   })
 
   /** Whether the write after these facts, by which this process goes on, closes the inbox. */

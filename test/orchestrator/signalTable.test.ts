@@ -30,6 +30,7 @@ const gateOf = (order: string): Deferred.Deferred<void> => {
   return gate
 }
 const passed = ({ order }: { readonly order: string }) => Deferred.await(gateOf(order))
+const passedAgain = ({ order }: { readonly order: string }) => Deferred.await(gateOf(`${order} again`))
 
 /** With a deadline its instance looks at inputs while a step runs. */
 const begun = (name: string) => Saga.make(name, { context: { order: Schema.String }, deadline: "30 days" })
@@ -50,6 +51,13 @@ const sagas = {
   ),
   twice: begun("Twice").pipe(
     Saga.waitFor("first", { signal: Approval }),
+    Saga.waitFor("second", { signal: Approval }),
+    Saga.commit
+  ),
+  room: begun("Room").pipe(
+    Saga.local("busy", { execute: passed }),
+    Saga.waitFor("first", { signal: Approval }),
+    Saga.local("again", { execute: passedAgain }),
     Saga.waitFor("second", { signal: Approval }),
     Saga.commit
   ),
@@ -81,6 +89,8 @@ type Step =
   | readonly [said: Said, answer: string]
   /** The gate opens. */
   | "go"
+  /** The gate opens, and the execution comes to a second one. */
+  | "go on"
   /** Somebody cancels; the compensation of the first step waits for the gate. */
   | "cancel"
   /** The execution comes to its end. */
@@ -223,6 +233,22 @@ const table: ReadonlyArray<Row> = [
     unused: 100
   },
   {
+    what: "that was too many is taken when there is room: a refusal is not remembered",
+    saga: "room",
+    steps: [
+      [{ id: "n", ...yes, times: 100 }, "applied"],
+      [{ id: "more", ...yes }, "SagaSignalsFull"],
+      [{ id: "more", ...yes }, "SagaSignalsFull"],
+      "go on",
+      [{ id: "more", ...yes }, "applied"],
+      "go",
+      "end"
+    ],
+    ends: { first: "yes", second: "yes" },
+    received: 101,
+    unused: 99
+  },
+  {
     what: "that a wait takes at once is never too many",
     saga: "twice",
     steps: [
@@ -292,11 +318,18 @@ const check = Effect.fnUntraced(function* (all: Processes, row: Row, from: From,
   const { store, use } = all["its instance"]
   const uuid = yield* use(SagaManager.start(sagas[row.saga] as any, { context: { order }, startKey: order }))
   const load = store.load(uuid)
-  if (row.saga !== "early") yield* until("it waits", load, ({ events }) => events.some((e) => e._tag === "WaitStarted"))
+  if (row.saga !== "early" && row.saga !== "room")
+    yield* until("it waits", load, ({ events }) => events.some((e) => e._tag === "WaitStarted"))
   const where = by === "uuid" ? { uuid } : { startKey: order }
   for (const step of row.steps) {
-    if (step === "go") yield* Deferred.succeed(gateOf(order), undefined)
-    else if (step === "cancel") yield* use(SagaManager.SagaManager.use((manager) => manager.cancel(uuid)))
+    if (step === "go" || step === "go on") {
+      const isFirst = yield* Deferred.succeed(gateOf(order), undefined)
+      if (!isFirst) yield* Deferred.succeed(gateOf(`${order} again`), undefined)
+      if (step === "go on")
+        yield* until("the second gate", load, ({ events }) =>
+          events.some((fact) => fact._tag === "StepStarted" && fact.name === "again")
+        )
+    } else if (step === "cancel") yield* use(SagaManager.SagaManager.use((manager) => manager.cancel(uuid)))
     else if (step === "end")
       yield* until("it ends", load, ({ status }) => status === "finished" || status === "errored")
     else {

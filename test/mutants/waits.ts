@@ -6,7 +6,6 @@ const laws = "test/execution/rules/laws.test.ts"
 const steps = "test/orchestrator/steps/waits.test.ts"
 const definition = "test/definition/waits.test.ts"
 const signals = "test/orchestrator/signals.test.ts"
-const table = "test/orchestrator/signalTable.test.ts"
 const turns = "test/orchestrator/LoopPlan.test.ts"
 const model = "test/ownership/waits.test.ts"
 
@@ -247,42 +246,10 @@ export const waits: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C16",
-    what: "a refusal is remembered",
-    file: "src/orchestrator/StoredInput.ts",
-    find: "return refused === 0 ? said",
-    replace: "return refused >= 0 ? said",
-    tests: [table]
-  },
-  {
-    rule: "C16",
-    what: "a signal is stored for an execution that has ended",
-    file: "src/ports/SagaInbox.ts",
-    find: `  if (status === "finished" || status === "errored") return "ended"\n`,
-    replace: "",
-    tests: [model]
-  },
-  {
-    rule: "C16",
-    what: "a signal is stored for an execution that goes back",
-    file: "src/ports/SagaInbox.ts",
-    find: `  if (direction === "backward") return "going-back"\n`,
-    replace: "",
-    tests: [model]
-  },
-  {
-    rule: "C16",
     what: "an execution that waits keeps its owner",
     file: "src/orchestrator/LoopPlan.ts",
     find: "waiting: (wakeAt) => ({ wakeAt, closes: true })",
     replace: "waiting: (wakeAt) => ({ owner: membership.owner, wakeAt, closes: true })",
-    tests: [model]
-  },
-  {
-    rule: "C16",
-    what: "inputs for which a write was refused are not read",
-    file: "src/orchestrator/RecordFacts.ts",
-    find: "    Inbox.offerAll(self.inbox, (yield* rows).map(StoredInput.pendingOf))",
-    replace: "    yield* rows",
     tests: [model]
   },
   {

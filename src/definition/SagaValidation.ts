@@ -36,7 +36,7 @@ export * from "./SagaIssue.ts"
 // ---- rules
 
 /**
- * The services of the system. With one of the two options, a step that asks any other service is a mistake
+ * What is known of the system. With `participants` or `knownServices`, a step that asks any other service is a mistake
  * (`UnknownParticipant`). Default: services are not checked.
  */
 export interface ValidationOptions {
@@ -44,6 +44,11 @@ export interface ValidationOptions {
   readonly participants?: ReadonlyArray<Participant.Any>
   /** The names of services without a contract. */
   readonly knownServices?: ReadonlyArray<string>
+  /**
+   * The sagas run with a two-phase commit (`TransactionCommitter.layerTwoPhase`), so that every request opens a transaction: a wait
+   * without a limit behind one needs a `deadline`. Default false. The layers of a manager and of a runner know it by themselves.
+   */
+  readonly transactional?: boolean
 }
 
 const validated = new WeakMap<Step.Definition, ReadonlyArray<SagaDefinitionError>>()
@@ -79,7 +84,8 @@ interface Scope {
   readonly names: Map<string, string>
 }
 
-function* checkSaga(definition: Step.Definition, { knownServices, participants }: ValidationOptions): Issues {
+function* checkSaga(definition: Step.Definition, options: ValidationOptions): Issues {
+  const { knownServices, participants, transactional = false } = options
   const at = { saga: String(definition.name), path: "" }
   const services =
     participants || knownServices
@@ -95,7 +101,7 @@ function* checkSaga(definition: Step.Definition, { knownServices, participants }
   if (deadline !== undefined && !isTime(deadline)) yield new InvalidDeadline({ ...at, rule: timeRule })
   yield* WaitValidation.signalsOfOneName(definition)
   yield* WaitValidation.signalsAwaitedTwice(definition)
-  if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition)
+  if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition, transactional)
   if (definition.state !== "committed") yield new SagaNotCommitted(at)
 }
 

@@ -37,30 +37,38 @@ export function* signalsAwaitedTwice(definition: Definition): Issues {
 
 /**
  * A saga needs a deadline where a wait without a limit stands behind a request that may have to be undone, or beside it in
- * another branch: until then its participant keeps the records of it (SPEC C16).
+ * another branch: until then its participant keeps the records of it (SPEC C16). With a two-phase commit, `transactional`, every
+ * request is one.
  */
-export function* deadlineRequired(definition: Definition): Issues {
-  yield* inSequence(definition.name, { path: "", steps: definition.steps }, undefined)
+export function* deadlineRequired(definition: Definition, transactional: boolean): Issues {
+  const { name: saga, steps } = definition
+  yield* inSequence({ saga, isRequest: transactional ? isRemote : mayBeUndone }, { path: "", steps }, undefined)
+}
+
+interface Search {
+  readonly saga: string
+  readonly isRequest: (step: SagaStep) => boolean
 }
 
 /** Gives the path of a request that may have to be undone by now. */
 function* inSequence(
-  saga: string,
+  search: Search,
   sequence: SagaPath.Sequence,
   before: string | undefined
 ): Generator<SagaDefinitionError, string | undefined> {
+  const { isRequest, saga } = search
   let remote = before
   for (const [i, step] of sequence.steps.entries()) {
     const path = SagaPath.child(sequence.path, i)
     if (step._tag === "Wait" && remote !== undefined && isUnlimited(step)) {
       yield new DeadlineRequired({ saga, path, step: step.name, remote })
     }
-    if (remote === undefined && mayBeUndone(step)) remote = path
+    if (remote === undefined && isRequest(step)) remote = path
     const inner = SagaPath.sequences(step, path)
     let after = remote
     for (const one of inner) {
       const beside = step._tag === "Parallel" ? inner.filter((other) => other !== one) : []
-      const found = yield* inSequence(saga, one, remote ?? requestIn(beside))
+      const found = yield* inSequence(search, one, remote ?? requestIn(beside, isRequest))
       after ??= found
     }
     remote = after
@@ -70,11 +78,13 @@ function* inSequence(
 
 const isUnlimited = ({ timeout }: Wait): boolean => timeout === undefined
 
-const mayBeUndone = (step: SagaStep): step is Remote =>
-  step._tag === "Remote" && (step.compensate !== undefined || step.execute?.effect === "staged")
+const isRemote = (step: SagaStep): step is Remote => step._tag === "Remote"
 
-const requestIn = (sequences: ReadonlyArray<SagaPath.Sequence>): string | undefined =>
-  sequences.flatMap(within).find(({ step }) => mayBeUndone(step))?.path
+const mayBeUndone = (step: SagaStep): boolean =>
+  isRemote(step) && (step.compensate !== undefined || step.execute?.effect === "staged")
+
+const requestIn = (sequences: ReadonlyArray<SagaPath.Sequence>, isRequest: Search["isRequest"]): string | undefined =>
+  sequences.flatMap(within).find(({ step }) => isRequest(step))?.path
 
 /** All steps of a sequence, and those inside them. */
 const within = ({ path, steps }: SagaPath.Sequence): ReadonlyArray<SagaPath.Located> =>

@@ -42,9 +42,9 @@ export const make = (sagas: ReadonlyArray<AnyCommitted>, hooks: Hooks | undefine
   Effect.flatMap(Clock.Clock, (clock) => Effect.provideService(live(sagas, hooks), Clock.Clock, SteadyClock.of(clock)))
 
 const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, hooks: Hooks | undefined) {
-  const registry = yield* register(sagas)
   const repository = yield* SagaExecutionRepository
   const { enrols } = yield* TransactionCommitter
+  const registry = yield* register(sagas, enrols)
   const config = yield* SagaConfig.SagaConfig
   const { relatedServices, schedule, service } = config
   const clock = yield* Clock.Clock

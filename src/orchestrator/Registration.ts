@@ -32,13 +32,16 @@ export class SagaOwnServiceRequested extends Schema.TaggedError<SagaOwnServiceRe
 /** Why the layer of a manager or a runner cannot be built with its sagas. */
 export type SetUpError = SagaRegistry.SagaInvalid | SagaTransactionUnsupported
 
-/** The sagas of a program, if all are valid and its repository can run them. */
+/** The sagas of a program, if all are valid and its repository can run them. `transactional`: its committer enrols services. */
 export const register = Effect.fnUntraced(function* (
-  sagas: ReadonlyArray<AnyCommitted>
+  sagas: ReadonlyArray<AnyCommitted>,
+  transactional?: boolean
 ): Effect.fn.Return<SagaRegistry.SagaRegistry, SetUpError, SagaExecutionRepository> {
-  const registry = yield* Effect.fromResult(SagaRegistry.make(sagas))
-  const { transactional } = yield* SagaExecutionRepository
-  for (const saga of transactional ? [] : registry.sagas) {
+  const registry = yield* Effect.fromResult(
+    SagaRegistry.make(sagas, transactional === true ? { transactional } : undefined)
+  )
+  const repository = yield* SagaExecutionRepository
+  for (const saga of repository.transactional ? [] : registry.sagas) {
     const found = SagaPath.steps(saga).find(({ step }) => step._tag === "Local" && step.transactional)
     if (found === undefined) continue
     return yield* new SagaTransactionUnsupported({ saga: saga.name, path: found.path, step: found.step.name })

@@ -224,7 +224,7 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const committer = yield* TransactionCommitter
   const parts: Parts = {
     repository: yield* SagaExecutionRepository,
-    registry: yield* register(sagas),
+    registry: yield* register(sagas, committer.enrols),
     loop: yield* ExecutionLoop.make(() => undefined, undefined, undefined, Presence.always),
     policy: { schedule, ...(relatedServices !== undefined && { relatedServices }) },
     recoveryInterval,

@@ -147,6 +147,21 @@ describe("mistakes in waits (C11, C16)", () => {
     assert.deepStrictEqual(issues(js.commit(timed.pipe(Saga.remote("pay", charge), open as any) as any)), [])
   })
 
+  it("with a two-phase commit every request opens a transaction, whose participant waits", () => {
+    const open = js.waitFor("ask", { signal: Approval })
+    const plain = js.remote("pay", { execute: charge.execute })
+    const work = js.local("work", { execute: nothing })
+    const found = (saga: Definition, transactional: boolean) =>
+      SagaValidation.validate(saga, { transactional }).map(({ _tag, path }) => `${_tag} ${path}`)
+    assert.deepStrictEqual(found(committed(plain, open), true), ["DeadlineRequired 1"])
+    assert.deepStrictEqual(found(committed(plain, open), false), [])
+    assert.deepStrictEqual(found(committed(open, plain), true), [])
+    assert.deepStrictEqual(found(committed(work, open), true), [])
+    assert.deepStrictEqual(found(committed(js.parallel("both", { a: open, b: plain })), true), [
+      "DeadlineRequired 0/b0/0"
+    ])
+  })
+
   it("the request may stand inside a step before it, or beside it in another branch", () => {
     const open = js.waitFor("ask", { signal: Approval })
     const pay = js.remote("pay", charge)

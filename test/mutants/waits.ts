@@ -190,7 +190,7 @@ export const waits: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "a wait without a limit stands behind a request without a deadline",
     file: "src/definition/SagaValidation.ts",
-    find: "  if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition)\n",
+    find: "  if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition, transactional)\n",
     replace: "",
     tests: [definition]
   },

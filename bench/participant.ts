@@ -46,14 +46,14 @@ const execute = (transactional: boolean) => {
     reply: replyTo(id, uuid),
     effect: "immediate",
     open: true,
-    notAfter: 4_102_444_800_000,
+    keepUntil: 4_102_444_800_000,
     createdAt: 1_700_000_000_000
   }
   const transaction: ParticipantStore.Transaction = {
     uuid,
     coordinator: "orders",
     status: "pending",
-    notAfter: barrier.notAfter,
+    notAfter: barrier.keepUntil,
     heuristic: false,
     updatedAt: barrier.createdAt
   }

@@ -27,11 +27,7 @@ export interface StartOptions {
 /** The execution with the fact that starts it. */
 export const started = (self: SagaExecution, options: StartOptions): SagaExecution => {
   const { autocommit, headers, now, service, takesPart, transactional } = options
-  const { deadline } = self.definition ?? {}
-  const created =
-    deadline === undefined
-      ? self
-      : Execution.evolve(self, { _tag: "DeadlineSet", deadline: self.state.creation.at + deadline, at: now })
+  const created = self.state.deadline === undefined ? Execution.timed(self, now) : self
   const fact = { _tag: "ExecutionStarted", service, autocommit, transactional, at: now } as const
   const isHooked = takesPart === true && transactional
   return Execution.evolve(

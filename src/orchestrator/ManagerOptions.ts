@@ -1,4 +1,5 @@
 /** The options of the manager's doors, and the types of their results, which follow the literal options. */
+import type { Deadline } from "../definition/Deadline.ts"
 import type { SagaFailedCommitCallback, SagaSystemError } from "../execution/view/ExecutionErrors.ts"
 import type * as Execution from "../execution/view/SagaExecution.ts"
 import type { Until } from "./ExecutionSupervisor.ts"
@@ -35,6 +36,13 @@ export interface Initial<Context> {
    * request that the caller serves wins (`RequestContext`). At most 256 bytes (else `SagaInvalidStart`). Default: none.
    */
   readonly user?: string
+  /**
+   * When the execution is rolled back with `SagaDeadlinePassed`, if nothing is decided by then: a duration from its start (a number
+   * is milliseconds; longer than zero, at most 10 years), or a `Date` or `DateTime`. One that has passed already rolls it back before
+   * its first step. The earlier one of this and the saga's own `deadline` counts; with anything else than a time the start fails with
+   * `SagaInvalidStart`. A second start with the same name keeps the deadline of the first. Default: the saga's own.
+   */
+  readonly deadline?: Deadline
 }
 
 export interface Autocommit {
@@ -143,6 +151,7 @@ export interface UntypedStart extends Autocommit {
   readonly uuid?: string | undefined
   readonly startKey?: string | undefined
   readonly user?: string
+  readonly deadline?: Deadline | undefined
 }
 
 /** The options of a run as the service takes them. */

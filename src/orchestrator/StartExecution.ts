@@ -147,8 +147,8 @@ const create = (
   const now = clock.currentTimeMillisUnsafe()
   const uuid = options.uuid === undefined ? newUuid(generator, now, membership) : Execution.callerUuid(options.uuid)
   if (typeof uuid !== "string") return uuid
-  const { context, startKey } = options
-  const created = Execution.creation(saga, { context, uuid, user, startKey }, now)
+  const { context, deadline, startKey } = options
+  const created = Execution.creation(saga, { context, uuid, user, startKey, deadline }, now)
   return created instanceof SagaExecution
     ? started(created, {
         service,

@@ -141,7 +141,8 @@ const perform = (work: Work, action: ParticipantDecision.ParticipantAction): Att
           // A failed compensation is not recorded: it is tried again. Its status is 500, because a 400 would be final.
           _tag === "HandlerFailed"
             ? Effect.fail(new UnitFailed({ ...reply, status: 500 }))
-            : conclude(work, reply, { transactions, barriers: [{ ...executed, open: false }] })
+            : // Without an effect: the record of the execute may be kept longer than that of its compensation.
+              conclude(work, reply, { transactions, barriers: [{ ...executed, effect: "none", open: false }] })
         )
       )
     }

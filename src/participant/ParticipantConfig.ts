@@ -8,8 +8,9 @@ import * as Setting from "../ports/Setting.ts"
 
 export interface ParticipantConfigOptions {
   /**
-   * How long a transaction stays open that has not voted and gets no decision; then it is rejected (SPEC C6). From 1 ms
-   * to 3,650 days, default 1 hour. Make it longer than the longest execution that the participant takes part in.
+   * How long a transaction stays open that has not voted and gets no decision, after the time until which its execution can turn
+   * back; then it is rejected (SPEC C6, C16). From 1 ms to 3,650 days, default 1 hour. Make it longer than local steps without a
+   * `timeout` may take, and than an outage of the orchestrator.
    */
   readonly pendingTtl?: Duration.Input
   /**
@@ -18,8 +19,8 @@ export interface ParticipantConfigOptions {
    */
   readonly inDoubtAfter?: Duration.Input
   /**
-   * How long the answers to messages without a transaction are kept after such a message can no longer run anything
-   * (SPEC C14). At least 1 ms, may be infinite, default 30 days. A longer time tells repeated messages apart for longer
+   * How long the answers to messages without a transaction are kept after such a message can no longer run anything, and its
+   * execution can no longer turn back (SPEC C14, C16). At least 1 ms, may be infinite, default 30 days. A longer time tells repeated messages apart for longer
    * and needs more room in the store.
    */
   readonly participantRetention?: Duration.Input

@@ -150,7 +150,8 @@ const touched = (known: Transaction, envelope: Envelope): Transaction => ({
 const barrierOf = (envelope: Envelope, now: number) => ({
   transaction: isCommand(envelope) ? belongsTo(envelope) : envelope.saga,
   coordinator: envelope.coordinator,
-  notAfter: envelope.notAfter,
+  // The execution may ask for as long as `keepUntil` says, and about what was answered a moment ago (SPEC C16).
+  keepUntil: Math.max(envelope.notAfter, envelope.keepUntil ?? 0, now),
   createdAt: now
 })
 
@@ -296,12 +297,18 @@ export const opened = ({ transactions }: KnownRecords, envelope: Envelope, now: 
   unique(envelope.transactions).map((uuid) => {
     const known = transactions.get(uuid)
     if (known !== undefined) {
-      return { ...touched(known, envelope), ...(known.status === "pending" && { updatedAt: now }) }
+      const updatedAt = pendingFrom(known, envelope.keepUntil, now)
+      return { ...touched(known, envelope), ...(known.status === "pending" && { updatedAt }) }
     }
     // An outer execution has another coordinator, which is not known yet.
     const coordinator = uuid === envelope.saga ? envelope.coordinator : undefined
-    return { uuid, coordinator, status: "pending", notAfter: envelope.notAfter, heuristic: false, updatedAt: now }
+    const updatedAt = pendingFrom(undefined, envelope.keepUntil, now)
+    return { uuid, coordinator, status: "pending", notAfter: envelope.notAfter, heuristic: false, updatedAt }
   })
+
+/** When `pendingTtl` begins: not before the execution has decided (SPEC C16). An earlier command may have said a later time. */
+export const pendingFrom = (known: Transaction | undefined, keepUntil: number | undefined, now: number): number =>
+  Math.max(known?.updatedAt ?? now, keepUntil ?? now, now)
 
 /** Whether the message belongs to the transaction of its own execution. */
 const joins = ({ envelope }: Situation): boolean => envelope.transactions.includes(envelope.saga)

@@ -103,9 +103,9 @@ interface HandlerRequest {
   readonly services: Array<string>
 }
 
-const requestOf = (service: string, { headers = noHeaders, transactions }: Envelope): HandlerRequest => ({
-  headers: Ref.makeUnsafe<Readonly<Record<string, string>>>(
-    transactions.length === 0 ? headers : { ...headers, transactions: transactions.join(",") }
+const requestOf = (service: string, envelope: Envelope): HandlerRequest => ({
+  headers: Ref.makeUnsafe(
+    RequestHeaders.inTransactions(envelope.headers ?? noHeaders, envelope.transactions, envelope.keepUntil)
   ),
   services: [service]
 })

@@ -124,8 +124,9 @@ const round = Effect.fnUntraced(function* (code: ParticipantCode, since: number 
 export const run = (code: ParticipantCode) => {
   const idle = Effect.gen(function* () {
     const store = yield* ParticipantStore
-    const { maxSkew, participantRetention } = yield* ParticipantConfig
-    const ages = { service: code.contract.name, inTransaction: maxSkew, alone: maxSkew + participantRetention }
+    const { maxSkew, participantRetention, pendingTtl } = yield* ParticipantConfig
+    const { name: service } = code.contract
+    const ages = { service, pending: pendingTtl, inTransaction: maxSkew, alone: maxSkew + participantRetention }
     yield* store.idle?.(ages) ?? Effect.void
   })
   const rounds = (since: number | undefined): Effect.Effect<never, never, Broker.Broker | ParticipantStore> =>

@@ -16,6 +16,7 @@ import * as RequestContext from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import { enrolInto, make, SagaTransaction } from "../ports/SagaTransaction.ts"
 import { messageId } from "../wire/Envelope.ts"
+import { pendingFrom } from "./ParticipantDecision.ts"
 import { storeErrorIn } from "./ParticipantHandlers.ts"
 
 export { TransactionRefused } from "../ports/ParticipantStore.ts"
@@ -58,6 +59,7 @@ export const transactional =
           : runJoined(
               service,
               uuids,
+              RequestHeaders.keepUntil(before),
               Effect.provideService(
                 handler,
                 SagaTransaction,
@@ -83,6 +85,7 @@ export const transactional =
 const runJoined = <A, E, R>(
   service: string,
   uuids: ReadonlyArray<string>,
+  keepUntil: number | undefined,
   handler: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | TransactionRefused | ParticipantStoreError, R | ParticipantStore> =>
   Effect.gen(function* () {
@@ -92,7 +95,7 @@ const runJoined = <A, E, R>(
         const now = yield* Clock.currentTimeMillis
         const opened: Array<Transaction> = []
         for (const uuid of uuids) {
-          const row = open(unit, uuid, now)
+          const row = open(unit, uuid, now, keepUntil)
           if (row.status !== "pending") return yield* new TransactionRefused({ uuid, status: row.status })
           opened.push(row)
         }
@@ -107,10 +110,11 @@ const runJoined = <A, E, R>(
   })
 
 /** A request has no `notAfter`, so the longest time counts. It does not name its coordinator: the first message does. */
-const open = ({ transactions }: Unit, uuid: string, now: number): Transaction => {
+const open = ({ transactions }: Unit, uuid: string, now: number, keepUntil: number | undefined): Transaction => {
   const known = transactions.get(uuid)
+  const updatedAt = pendingFrom(known, keepUntil, now)
   const notAfter = Math.max(known?.notAfter ?? 0, now + RetrySchedule.defaults.maxMessageLifetime)
   return known === undefined
-    ? { uuid, coordinator: undefined, status: "pending", notAfter, heuristic: false, updatedAt: now }
-    : { ...known, ...(known.status === "pending" && { notAfter, updatedAt: now }) }
+    ? { uuid, coordinator: undefined, status: "pending", notAfter, heuristic: false, updatedAt }
+    : { ...known, ...(known.status === "pending" && { notAfter, updatedAt }) }
 }

@@ -25,7 +25,10 @@ export interface Transaction {
   readonly notAfter: number
   /** A person has decided in place of the coordinator. */
   readonly heuristic: boolean
-  /** When the status changed, or the latest command ran. */
+  /**
+   * When the status changed. While pending: when the latest command ran, or the latest `keepUntil` of the commands if that is
+   * later. `pendingTtl` counts from it.
+   */
   readonly updatedAt: number
 }
 
@@ -41,10 +44,12 @@ export interface Barrier {
   readonly status: ReplyStatus
   /** The body of the reply, to be sent again as it was. Undefined for a message that has not come yet. */
   readonly reply: string | undefined
+  /** `none` also once the effect is compensated. */
   readonly effect: "none" | EffectMode
   /** The message has an immediate effect that is not compensated yet. */
   readonly open: boolean
-  readonly notAfter: number
+  /** The latest of the message's `notAfter`, its `keepUntil` and `createdAt`: until then, at least, the record is kept. */
+  readonly keepUntil: number
   readonly createdAt: number
 }
 
@@ -87,23 +92,28 @@ export interface Query {
   readonly limit: number
 }
 
-/** Records whose `notAfter` is before a time are removed. */
+/** Old records are removed. */
 export interface PurgeRequest {
   readonly service: string
-  /** The time for transactions that are committed, or rejected without an `open` barrier. Their barriers go with them. */
+  /**
+   * Transactions whose `notAfter` is before this time, if they are committed, or rejected without an `open` barrier. Their
+   * barriers go with them.
+   */
   readonly before: number
-  /** The time for barriers without a transaction. */
+  /** Barriers without a transaction whose `keepUntil` is before this time. */
   readonly alone: number
   /** How many transactions, and barriers without a transaction, are removed at most. */
   readonly limit: number
 }
 
-/** How long after their `notAfter` the records of a service are purged, in milliseconds. */
+/** How old the records of a service become before they are looked after, in milliseconds. */
 export interface PurgeAges {
   readonly service: string
-  /** Transactions, with their barriers. */
+  /** Pending transactions, after their `updatedAt`: they are rejected then. The others are purged. */
+  readonly pending: number
+  /** Transactions, with their barriers, after their `notAfter`. */
   readonly inTransaction: number
-  /** Barriers without a transaction. */
+  /** Barriers without a transaction, after their `keepUntil`. */
   readonly alone: number
 }
 
@@ -153,7 +163,7 @@ export class ParticipantStore extends Context.Service<
     /** Removes old records. Gives the number of transactions, and of barriers without one, that were removed. */
     readonly purge: (request: PurgeRequest) => Effect.Effect<number, ParticipantStoreError>
     /**
-     * Waits while no transaction of the service is pending or reserved, and nothing is old enough to be purged: nothing has to
+     * Waits while no transaction of the service is reserved, and nothing is old enough to be rejected or purged: nothing has to
      * be looked after. Absent: other processes may write, so the participant looks at its intervals.
      */
     readonly idle?: (ages: PurgeAges) => Effect.Effect<void>
@@ -249,15 +259,15 @@ const pick = <A>(from: ReadonlyMap<string, A>, keys: ReadonlyArray<string>): Rea
   return found ?? nothing
 }
 
-/** Waits for a write, which may open a transaction, or until the first row may be purged. */
+/** Waits for a write, which may open a transaction, or until the first row may be rejected or purged. */
 const idle = ({ barriers, transactions, written }: Kept, ages: PurgeAges, now: number): Effect.Effect<void> => {
   let first = Number.POSITIVE_INFINITY
-  for (const { notAfter, status } of transactions.values()) {
-    if (status === "pending" || status === "reserved") return Effect.void
-    first = Math.min(first, notAfter + ages.inTransaction)
+  for (const { notAfter, status, updatedAt } of transactions.values()) {
+    if (status === "reserved") return Effect.void
+    first = Math.min(first, status === "pending" ? updatedAt + ages.pending : notAfter + ages.inTransaction)
   }
-  for (const { notAfter, transaction } of barriers.values())
-    if (transaction === undefined) first = Math.min(first, notAfter + ages.alone)
+  for (const { keepUntil, transaction } of barriers.values())
+    if (transaction === undefined) first = Math.min(first, keepUntil + ages.alone)
   if (first < now) return Effect.void
   written.closeUnsafe()
   return first === Number.POSITIVE_INFINITY
@@ -278,10 +288,10 @@ const purge = ({ barriers, transactions }: Kept, { alone, before, limit }: Purge
     gone.add(uuid)
     left--
   }
-  for (const { id, notAfter, transaction } of barriers.values()) {
+  for (const { id, keepUntil, transaction } of barriers.values()) {
     if (transaction !== undefined) {
       if (gone.has(transaction)) barriers.delete(id)
-    } else if (left > 0 && notAfter < alone) {
+    } else if (left > 0 && keepUntil < alone) {
       barriers.delete(id)
       left--
     }

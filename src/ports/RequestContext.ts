@@ -8,7 +8,8 @@ export interface RequestContext {
   /**
    * Headers of the request, by lower-case name. Undefined: no request. Every message of an execution that starts inside
    * carries them, but for those for which a message has fields: `transactions` (uuids of the executions whose
-   * transactions the request belongs to, separated by commas), `related_services` (names of services; the execution adds
+   * transactions the request belongs to, separated by commas), `keep_until` (until when these can turn back, in milliseconds
+   * since the epoch), `related_services` (names of services; the execution adds
    * those that took part, when it ends), `saga`, and `user` where the execution has a user.
    */
   readonly headers: Ref.Ref<Readonly<Record<string, string>>> | undefined

@@ -15,12 +15,35 @@ const namesIn = (text: string | undefined): ReadonlyArray<string> =>
         .filter((name) => name !== "")
 
 /** Headers that a message has fields for. */
-const withFields = ["saga", "transactions", "related_services"]
+const withFields = ["saga", "transactions", "related_services", "keep_until"]
 
 /** Executions whose transactions the request belongs to. Text that is no uuid is left out: no receiver would read the message. */
 export const transactions = (headers: Headers | undefined): ReadonlyArray<string> => [
   ...new Set(namesIn(headers?.transactions).flatMap((text) => Uuid.normalize(text) ?? []))
 ]
+
+/**
+ * Until when the executions of these transactions can turn back (SPEC C16), in milliseconds since the epoch. Text that is no such time
+ * counts as nothing.
+ */
+export const keepUntil = (headers: Headers | undefined): number | undefined => {
+  const text = headers?.keep_until
+  return text !== undefined && /^\d{1,15}$/u.test(text) ? Number(text) : undefined
+}
+
+/** The headers of a request that belongs to these transactions. */
+export const inTransactions = (
+  headers: Headers,
+  uuids: ReadonlyArray<string>,
+  keepUntil: number | undefined
+): Headers =>
+  uuids.length === 0
+    ? headers
+    : {
+        ...headers,
+        transactions: uuids.join(","),
+        ...(keepUntil !== undefined && { keep_until: String(keepUntil) })
+      }
 
 /**
  * The services that took part in the work within the request: the names in `related_services`. A server that is itself
@@ -34,9 +57,9 @@ export const storable = (headers: Headers): Headers =>
 
 /** The headers without these transactions; others may have been added meanwhile. */
 export const withoutTransactions = (headers: Headers, uuids: ReadonlyArray<string>): Headers => {
-  const { transactions, ...others } = headers
+  const { keep_until, transactions, ...others } = headers
   const left = namesIn(transactions).filter((text) => !uuids.includes(Uuid.normalize(text) ?? text))
-  return left.length === 0 ? others : { ...others, transactions: left.join(",") }
+  return left.length === 0 ? others : { ...headers, transactions: left.join(",") }
 }
 
 /** Headers that messages carry. A header `user` gives way to the user of the execution, and goes along where it has none. */

@@ -44,7 +44,7 @@ const barrier = (id: string, changes: Partial<Port.Barrier> = {}): Port.Barrier 
   reply: ' {"b":1,"a":"ü\u2028\ud83d\udc18"}',
   effect: "immediate",
   open: true,
-  notAfter: 1_000,
+  keepUntil: 1_000,
   createdAt: 10,
   ...changes
 })
@@ -218,10 +218,10 @@ const core = (test: Test): void => {
       const store = yield* Port.ParticipantStore
       const later = `${uuid}:1:execute`
       const messages = [id, later]
-      yield* save({ ...alone, messages }, { barriers: [barrier(id), barrier(later, { notAfter: 2_000 })] })
+      yield* save({ ...alone, messages }, { barriers: [barrier(id), barrier(later, { keepUntil: 2_000 })] })
       assert.strictEqual(yield* store.purge({ service, before: 9_000, alone: 1_000, limit: 10 }), 0)
       assert.strictEqual(yield* store.purge({ service, before: 9_000, alone: 1_001, limit: 10 }), 1)
-      assert.deepStrictEqual((yield* read({ ...alone, messages })).barriers, [barrier(later, { notAfter: 2_000 })])
+      assert.deepStrictEqual((yield* read({ ...alone, messages })).barriers, [barrier(later, { keepUntil: 2_000 })])
     }))
 
   test("C14 one purge removes no more records than its limit", () =>

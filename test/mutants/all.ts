@@ -1,5 +1,6 @@
 /** Every rule that `npm run mutants` takes out. */
 import { absence } from "./absence.ts"
+import { bounds } from "./bounds.ts"
 import { connecting } from "./connections.ts"
 import { execution } from "./execution.ts"
 import { lateWrites } from "./lateWrites.ts"
@@ -27,5 +28,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...connecting,
   ...absence,
   ...waits,
+  ...bounds,
   ...reading
 ]

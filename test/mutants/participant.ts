@@ -35,7 +35,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a message that release 0.1.0 has recorded counts as another one",
     file: "src/participant/IncomingMessage.ts",
-    find: `CanonicalJson.sha256OfText(CanonicalJson.formerly([command ?? null, envelope]))`,
+    find: `CanonicalJson.sha256OfText(CanonicalJson.formerly([command ?? null, known]))`,
     replace: `request`,
     tests: [table]
   },

@@ -401,7 +401,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C14",
     what: "a participant forgets a message without a transaction too early (memory)",
     file: "src/ports/ParticipantStore.ts",
-    find: "left > 0 && notAfter < alone",
+    find: "left > 0 && keepUntil < alone",
     replace: "left > 0",
     tests: [store]
   },
@@ -433,7 +433,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C14",
     what: "an effect counts as not compensated for ever",
     file: "src/participant/HandleMessage.ts",
-    find: "barriers: [{ ...executed, open: false }]",
+    find: 'barriers: [{ ...executed, effect: "none", open: false }]',
     replace: "barriers: [executed]",
     tests: [wire, "test/participant/ParticipantDecision.test.ts"]
   },

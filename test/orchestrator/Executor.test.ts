@@ -241,7 +241,9 @@ describe("request", () => {
         relatedServices: [],
         transactions: [execution.uuid],
         user: "ann",
-        notAfter: 24 * 60 * 60_000
+        notAfter: 24 * 60 * 60_000,
+        // The only step waits for five minutes, and the votes for half a minute.
+        keepUntil: 330_000
       })
     }).pipe(Effect.provide(portsEnrolling()))
   )

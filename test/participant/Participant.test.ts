@@ -77,7 +77,8 @@ const makeWire = Effect.fnUntraced(function* (options: Options = {}) {
           yield* (yield* SagaTransaction).enrol("stock")
           const { headers, user } = yield* RequestContext.RequestContext
           if (headers === undefined) return "nothing"
-          yield* say(`called as ${user} with ${(yield* Ref.get(headers)).transactions ?? "nothing"}`)
+          const { keep_until = "", transactions = "nothing" } = yield* Ref.get(headers)
+          yield* say(`called as ${user} with ${transactions}${keep_until}`)
           yield* Ref.update(headers, (it) => ({ ...it, related_services: "mail,stock" }))
           return "called"
         })
@@ -236,6 +237,17 @@ describe("the two-phase commit", () => {
       assert.deepStrictEqual(reply.relatedServices, ["bank", "stock", "mail"])
       assert.deepStrictEqual(story, [`called as ada with ${uuid}`])
     })
+  )
+
+  it.effect(
+    "C16 the request of a handler says until when the execution can turn back, where it is in a transaction",
+    () =>
+      Effect.gen(function* () {
+        const { ask, story } = yield* makeWire()
+        yield* ask({ op: "execute", changes: { user: "ada", keepUntil: 7 } }, "Call")
+        yield* ask({ op: "execute", path: "1", changes: { user: "ada", keepUntil: 7, transactions: [] } }, "Call")
+        assert.deepStrictEqual(story, [`called as ada with ${uuid}7`, "called as ada with nothing"])
+      })
   )
 })
 

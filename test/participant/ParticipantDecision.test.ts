@@ -324,7 +324,7 @@ describe("SPEC C6 without a transaction", () => {
 
   const play = Effect.fnUntraced(function* (sequence: ReadonlyArray<Step>) {
     const bench = yield* makeBench()
-    const known: { executed?: "done" | "null"; failed: boolean } = { failed: false }
+    const known: { executed?: "done" | "null"; failed?: Time } = {}
     let latest = 0
     for (const { copies, op, time } of sequence) {
       latest = Math.max(latest, order.indexOf(time))
@@ -334,7 +334,8 @@ describe("SPEC C6 without a transaction", () => {
         yield* bench.purge
         if (now === "forgotten") {
           delete known.executed
-          known.failed = false
+          // An answer is kept for as long after it as one that was given in time.
+          if (known.failed === "in time") delete known.failed
         }
       }
       for (let copy = 0; copy < copies; copy++) {
@@ -348,7 +349,7 @@ describe("SPEC C6 without a transaction", () => {
               ? executed === "done"
                 ? 200
                 : 404
-              : op === "failure" && (executed !== undefined || failed)
+              : op === "failure" && (executed !== undefined || failed !== undefined)
                 ? 200
                 : table[op][now]
         const outcome = yield* bench.deliver({ op }, { alone: true })
@@ -356,7 +357,7 @@ describe("SPEC C6 without a transaction", () => {
         if (answerOf(outcome) !== expected)
           assert.fail(`${where}: ${op} ${now} is answered ${answerOf(outcome)} instead of ${expected}`)
         if (now === "in time" && executed === undefined) known.executed = op === "execute" ? "done" : "null"
-        if (op === "failure" && (now === "in time" || executed !== undefined)) known.failed = true
+        if (op === "failure" && (now === "in time" || executed !== undefined)) known.failed ??= now
       }
     }
     for (const counts of [bench.effects, bench.compensated])
@@ -373,7 +374,7 @@ describe("SPEC C6 without a transaction", () => {
   )
 })
 
-it("C6 a message that release 0.1.0 has recorded is recognized, whatever its keys are", () => {
+it("C6 a message that release 0.1.0 has recorded is recognized, whatever its keys are, and whatever it does not know", () => {
   const recordedBy = (content: Json): Barrier => {
     const message = incoming(envelopeOf({ op: "execute", changes: { content } }), "Charge")
     const request = CanonicalJson.sha256OfText(CanonicalJson.formerly([message.command, message.envelope]))
@@ -381,12 +382,14 @@ it("C6 a message that release 0.1.0 has recorded is recognized, whatever its key
   }
   const said = (barrier: Barrier, content: Json) => {
     const known = { transactions: new Map(), barriers: new Map([[barrier.id, barrier]]) }
-    const message = incoming(envelopeOf({ op: "execute", changes: { content } }), "Charge")
+    const message = incoming(envelopeOf({ op: "execute", changes: { content, keepUntil: 5 } }), "Charge")
     const action = decide(known, message, 0, defaults)
     return action._tag === "Repeat" ? action.body : action
   }
   for (const content of [{ b: 1, a: 2 }, { 9: 1, 10: 2, b: [{ 1: 0, 0: 1 }] }, []]) {
     assert.strictEqual(said(recordedBy(content), content), "the answer")
+    const { request } = incoming(envelopeOf({ op: "execute", changes: { content } }), "Charge")
+    assert.strictEqual(said({ ...recordedBy(content), request }, content), "the answer")
     assert.deepStrictEqual(said(recordedBy(content), { 9: 1, 10: 3 }), { _tag: "PutAway", fault: "MessageIdReused" })
   }
 })

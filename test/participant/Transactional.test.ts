@@ -88,6 +88,22 @@ describe("transactional", () => {
       })
   )
 
+  it.effect("C16 transactional holds the transaction open until the execution around it can no longer turn back", () =>
+    Effect.gen(function* () {
+      const from = (headers: Readonly<Record<string, string>>) =>
+        Effect.gen(function* () {
+          const { headers: left, store } = yield* serve({ transactions: uuid, ...headers }, Effect.void)
+          assert.deepStrictEqual(left, { related_services: "bank" })
+          const [found] = yield* store.find({ service: "bank", status: "pending", before: Infinity, limit: 10 })
+          return found?.updatedAt
+        })
+      assert.strictEqual(yield* from({ keep_until: "7000000" }), 7_000_000)
+      // Without it, or with what is no time, from now on.
+      for (const headers of [{}, { keep_until: "soon" }, { keep_until: "" }, { keep_until: "1".repeat(16) }])
+        assert.strictEqual(yield* from(headers), 0)
+    })
+  )
+
   it.effect("MID-007 transactional runs a handler without a request", () =>
     Effect.gen(function* () {
       const { provide, store } = yield* makeBench()

@@ -173,6 +173,7 @@ const anyEnvelope = (chance: Chance): Envelope => {
   const all: Envelope = {
     ...rest,
     notAfter: pick(chance, [0, -1, 9_000, 2 ** 53 - 1]),
+    ...(happens(chance, 0.5) && { keepUntil: pick(chance, [0, 9_000]) }),
     relatedServices: ["b", "a", "payments"].filter(() => happens(chance, 0.5)),
     transactions: happens(chance, 0.5) ? [] : [uuid, uuid],
     ...more
@@ -200,7 +201,9 @@ describe("the text of an envelope", () => {
   it("canonical JSON is defined for any JSON value", () => {
     forSeeds(300, (seed) => {
       const envelope = anyEnvelope({ state: seed })
-      assert.strictEqual(canonical(envelope), CanonicalJson.stringify(envelope))
+      // Release 0.1.0 knows no `keepUntil`, and knows the message by this text.
+      const { keepUntil: _, ...known } = envelope
+      assert.strictEqual(canonical(envelope), CanonicalJson.stringify(known))
       assert.strictEqual(canonical(JSON.parse(stringify(envelope))), canonical(envelope))
     })
   })

@@ -102,6 +102,7 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
               ) as barriers`,
         ([row]) => row ?? { transactions: [], barriers: [] }
       ),
+    // The column `not_after` of a barrier has its `keepUntil`: an instance of release 0.1.0 purges by that column.
     write: (service, { barriers, known, transactions, unused }) =>
       Effect.map(
         sql<{ readonly id: string }>`with dropped as (
@@ -117,11 +118,11 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
               )
               insert into ${barrier} as b (service, id, transaction_uuid, coordinator, request, status, reply, effect,
                 open, not_after, created_at)
-              select ${service}, id, transaction, coordinator, request, status, reply, effect, open, "notAfter",
+              select ${service}, id, transaction, coordinator, request, status, reply, effect, open, "keepUntil",
                 "createdAt"
               from json_to_recordset(${JSON.stringify(barriers)}::json) as n (id text, transaction uuid,
                 coordinator text, request text, status smallint, reply text, effect text, open boolean,
-                "notAfter" bigint, "createdAt" bigint)
+                "keepUntil" bigint, "createdAt" bigint)
               order by id
               on conflict (service, id) do update set transaction_uuid = excluded.transaction_uuid,
                 coordinator = excluded.coordinator, request = excluded.request, status = excluded.status,

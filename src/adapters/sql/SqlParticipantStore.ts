@@ -259,7 +259,7 @@ const decodeBarriers = (rows: unknown) =>
           transaction: transaction_uuid ?? undefined,
           request: request ?? undefined,
           reply: reply ?? undefined,
-          notAfter: not_after,
+          keepUntil: not_after,
           createdAt: created_at
         })
       )

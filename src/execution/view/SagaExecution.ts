@@ -3,6 +3,7 @@
  * that they fold to. `SagaRunner` gives the next execution, `SagaExecutionRepository` stores the events gained.
  */
 import { Clock, Effect, Inspectable, Schema } from "effect"
+import * as Deadline from "../../definition/Deadline.ts"
 import type { Definition } from "../../definition/SagaStep.ts"
 import * as SagaValidation from "../../definition/SagaValidation.ts"
 import { Uuid as UuidText } from "../../wire/Envelope.ts"
@@ -91,6 +92,10 @@ export class SagaExecution {
     })
     return [...new Set(found)].sort()
   }
+  /** When it is rolled back if nothing is decided by then, in milliseconds since the epoch. */
+  get deadline(): number | undefined {
+    return this.state.deadline
+  }
   /** How many signals were received that no step has taken. They stay in `events`. */
   get unusedSignals(): number {
     return this.state.signals.unused.length
@@ -176,10 +181,10 @@ export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("Saga
 
 /**
  * The start key or the user cannot be stored: it is not a string, is too long (512 and 256 bytes), or has a NUL or half a
- * surrogate. The same for every repository (SPEC C11).
+ * surrogate. Or the deadline is no time that an execution can have. The same for every repository (SPEC C11).
  */
 export class SagaInvalidStart extends Schema.TaggedError<SagaInvalidStart>()("SagaInvalidStart", {
-  field: Schema.Literals(["startKey", "user"]),
+  field: Schema.Literals(["startKey", "user", "deadline"]),
   issue: Schema.String
 }) {
   override get message(): string {
@@ -199,9 +204,11 @@ export interface Options {
   readonly uuid?: string | undefined
   readonly user?: string | undefined
   readonly startKey?: string | undefined
+  /** As `deadline` of `SagaManager.run`. */
+  readonly deadline?: Deadline.Deadline | undefined
 }
 
-/** The first event of an execution, or why there cannot be one. */
+/** The first events of an execution, or why there cannot be any. */
 export const creation = (
   definition: Definition,
   options: Options & { readonly uuid: string },
@@ -209,6 +216,8 @@ export const creation = (
 ): SagaExecution | SagaContextEncodeError | SagaContextTooLarge | SagaInvalidStart => {
   const invalid = invalidStart(options)
   if (invalid !== undefined) return invalid
+  const deadline = options.deadline === undefined ? undefined : Deadline.at(options.deadline, now)
+  if (typeof deadline === "string") return new SagaInvalidStart({ field: "deadline", issue: deadline })
   const encoded = JsonCodec.encode(definition.context, options.context ?? {})
   if (JsonCodec.isCodecIssue(encoded)) return new SagaContextEncodeError({ path: "", step: "", issue: encoded.message })
   const { startKey, user, uuid } = options
@@ -227,9 +236,17 @@ export const creation = (
         }
   )
   const { size } = state.root.context
-  return size > maxContextSize
-    ? new SagaContextTooLarge({ path: "", step: "", issue: `${size} of ${maxContextSize} bytes` })
-    : new SagaExecution(state, definition)
+  if (size > maxContextSize)
+    return new SagaContextTooLarge({ path: "", step: "", issue: `${size} of ${maxContextSize} bytes` })
+  const created = new SagaExecution(state, definition)
+  return deadline === undefined ? created : timed(created, now, deadline)
+}
+
+/** The execution with its deadline, if it has one: the earlier of those of the saga and of the run (SPEC C18). */
+export const timed = (self: SagaExecution, now: number, ofRun = Number.POSITIVE_INFINITY): SagaExecution => {
+  const { deadline: longest = Number.POSITIVE_INFINITY } = self.definition ?? {}
+  const deadline = Math.min(self.state.creation.at + longest, ofRun)
+  return Number.isFinite(deadline) ? evolve(self, { _tag: "DeadlineSet", deadline, at: now }) : self
 }
 
 /** The uuid given by a caller in its stored form. */

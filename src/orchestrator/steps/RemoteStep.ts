@@ -5,6 +5,7 @@
 import { Effect, Exit, Result } from "effect"
 import { SagaResponseError } from "../../definition/SagaMessage.ts"
 import type { Remote } from "../../definition/SagaStep.ts"
+import * as TimeBounds from "../../definition/TimeBounds.ts"
 import { fullWith } from "../../execution/rules/EnrolmentEvolution.ts"
 import type * as SagaContext from "../../execution/rules/SagaContext.ts"
 import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
@@ -46,11 +47,32 @@ export const buildRequest = (scope: ExecutionScope, { context, path, step }: Ins
   const wait = policies.timeout ?? replyTimeout
   // As long as the step waits for its reply, the request may run (SPEC C3).
   const notAfter = Math.ceil(at + Math.max(maxMessageLifetime, wait))
-  const message = envelope(scope, path, "execute", execute.service, payload.success, notAfter)
+  const until = keepUntil(scope, path, at)
+  const message = {
+    ...envelope(scope, path, "execute", execute.service, payload.success, notAfter),
+    ...(until !== undefined && { keepUntil: until })
+  }
   const refused = unsendable(scope, message)
   if (refused !== undefined) return [didNotStart(scope, path, step, refused)]
   return [{ _tag: "RequestSent", path, name, command: execute.command, message, deadline: at + wait, at }]
 }
+
+/**
+ * The latest time at which the execution can still turn back, or one whose transaction it belongs to (SPEC C16). Undefined where there
+ * is no such time: nothing of this step would be undone then.
+ */
+const keepUntil = (scope: ExecutionScope, path: string, at: number): number | undefined => {
+  const { deadline = endOf(scope, path, at), start } = scope.state
+  const outer = RequestHeaders.keepUntil(start?.headers)
+  const latest = Number.isFinite(deadline) ? Math.max(deadline, outer ?? deadline) : outer
+  return latest === undefined ? undefined : Math.ceil(latest)
+}
+
+/** Without a deadline: the bounds of all steps from this one on, and of the votes. */
+const endOf = ({ definition, schedule, state }: ExecutionScope, path: string, at: number): number =>
+  at +
+  TimeBounds.from(definition, path, schedule.replyTimeout) +
+  (state.start?.transactional === true ? schedule.reserveTimeout : 0)
 
 /** Asks whether a request whose reply never came has had its effect. */
 export const buildProbe = (scope: ExecutionScope, { path, state, step }: InstructionOf<"BuildProbe">): Facts => {

@@ -179,7 +179,7 @@ const barrier = (id: string, transaction: string | undefined) => ({
   reply: "{}",
   effect: "immediate" as const,
   open: true,
-  notAfter: far,
+  keepUntil: far,
   createdAt: 1
 })
 

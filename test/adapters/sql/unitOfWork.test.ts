@@ -35,7 +35,7 @@ const records = (
       reply,
       effect: "immediate",
       open: true,
-      notAfter: 1_000,
+      keepUntil: 1_000,
       createdAt: 10
     }
   ]

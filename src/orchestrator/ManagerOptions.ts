@@ -5,6 +5,7 @@ import type * as Execution from "../execution/view/SagaExecution.ts"
 import type { Until } from "./ExecutionSupervisor.ts"
 import type { SagaFailedExecution } from "./FailedExecution.ts"
 
+export type { Deadline } from "../definition/Deadline.ts"
 export type { Until } from "./ExecutionSupervisor.ts"
 
 /**

@@ -5,7 +5,7 @@
  */
 import { Effect, Metric, Result } from "effect"
 import type { SagaDefinitionDrift, SagaRegistry } from "../definition/SagaRegistry.ts"
-import { corruptFacts, read, SagaExecutionUnreadable } from "../execution/view/Readable.ts"
+import { corruptFacts, otherSaga, read, SagaExecutionUnreadable } from "../execution/view/Readable.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Page, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
@@ -63,8 +63,15 @@ export class Unreadable {
     execution: SagaExecution
   ): Result.Result<SagaExecution, SagaDefinitionDrift | SagaExecutionUnreadable> => {
     const bound = this.read(execution)
-    if (Result.isFailure(bound) && bound.failure._tag === "SagaExecutionUnreadable")
-      this.found(bound.failure, execution.revision)
+    if (Result.isFailure(bound)) {
+      const { revision, saga, uuid } = execution
+      // A claim goes by the definition in the row. Where the facts name another, it would be claimed again and again.
+      const found =
+        bound.failure._tag === "SagaExecutionUnreadable"
+          ? bound.failure
+          : new SagaExecutionUnreadable({ uuid, saga, path: "", step: "", ...otherSaga })
+      this.found(found, revision)
+    }
     return bound
   }
 

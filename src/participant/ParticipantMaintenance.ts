@@ -5,7 +5,13 @@
 import { Clock, Duration, Effect, Metric } from "effect"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
 import * as Broker from "../ports/Broker.ts"
-import { ParticipantStore, type Query, type Transaction } from "../ports/ParticipantStore.ts"
+import * as Loop from "../ports/Loop.ts"
+import {
+  ParticipantStore,
+  type ParticipantStoreError,
+  type Query,
+  type Transaction
+} from "../ports/ParticipantStore.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import { messageId } from "../wire/Envelope.ts"
 import * as HandleMessage from "./HandleMessage.ts"
@@ -27,10 +33,25 @@ const interval = Duration.seconds(5)
 /** Rows that are read or removed in one request. */
 const batch = 100
 
+/** What goes wrong with one transaction does not keep the others from being looked after, unless the store is away. */
+const aside = <R>(
+  uuid: string,
+  work: Effect.Effect<void, ParticipantStoreError, R>
+): Effect.Effect<void, ParticipantStoreError, R> =>
+  Loop.aside(
+    Effect.catchIf(
+      work,
+      ({ reason }) => reason !== "unavailable",
+      ({ reason }) => Effect.logError("A transaction could not be looked after", { uuid, reason })
+    ),
+    { uuid },
+    undefined
+  )
+
 /** Visits every transaction that matches, in batches, and gives their number. */
-const forEachTransaction = Effect.fnUntraced(function* <E, R>(
+const forEachTransaction = Effect.fnUntraced(function* <R>(
   query: Omit<Query, "after" | "limit">,
-  use: (transaction: Transaction) => Effect.Effect<void, E, R>
+  use: (transaction: Transaction) => Effect.Effect<void, ParticipantStoreError, R>
 ) {
   const store = yield* ParticipantStore
   let found = 0
@@ -41,7 +62,7 @@ const forEachTransaction = Effect.fnUntraced(function* <E, R>(
       ...(after !== undefined && { after }),
       limit: batch
     })
-    yield* Effect.forEach(page, use, { discard: true })
+    yield* Effect.forEach(page, (transaction) => aside(transaction.uuid, use(transaction)), { discard: true })
     found += page.length
     after = page.length < batch ? undefined : page.at(-1)?.uuid
   } while (after !== undefined)

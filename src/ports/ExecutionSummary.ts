@@ -154,7 +154,7 @@ export const cursor = ({ createdAt, uuid }: Position): string => Base64Url.encod
 /** The position of a cursor; none for text that `cursor` has not made. */
 export const position = (cursor: string): Option.Option<Position> => {
   const text = Result.getOrElse(Base64Url.decodeString(cursor), () => "")
-  const [, createdAt, uuid] = /^(-?\d{1,16}) ([0-9a-f-]{36})$/.exec(text) ?? []
+  const [, createdAt, uuid] = /^(-?\d{1,19}) ([0-9a-f-]{36})$/.exec(text) ?? []
   return createdAt === undefined || uuid === undefined
     ? Option.none()
     : Option.some({ createdAt: Number(createdAt), uuid })

@@ -11,6 +11,7 @@ import { participants } from "./participant.ts"
 import { reading } from "./reading.ts"
 import { recovery } from "./recovery.ts"
 import { responses } from "./responses.ts"
+import { rows } from "./rows.ts"
 import { values } from "./values.ts"
 import { waits } from "./waits.ts"
 import { writing } from "./writing.ts"
@@ -29,5 +30,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...absence,
   ...waits,
   ...bounds,
-  ...reading
+  ...reading,
+  ...rows
 ]

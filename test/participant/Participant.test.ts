@@ -303,6 +303,38 @@ describe("maintenance", () => {
     })
   )
 
+  it.effect("C20 a transaction that cannot be ended does not keep the others from being ended", () =>
+    Effect.gen(function* () {
+      const others = ["01890000-0000-7000-8000-000000000002", "01890000-0000-7000-8000-000000000003"]
+      const refused = new ParticipantStore.ParticipantStoreError({ reason: "rejected", operation: "unit" })
+      let isAway = false
+      const { logged, sendAs, status, store, ask } = yield* makeWire({
+        store: (inner) => ({
+          ...inner,
+          unit: (scope, work) => {
+            if (isAway && scope.transactions[0] === uuid) return Effect.fail(refused)
+            return isAway && scope.transactions[0] === others[0] ? Effect.die("a bug") : inner.unit(scope, work)
+          }
+        })
+      })
+      yield* ask({ op: "execute" })
+      for (const saga of others) yield* sendAs(envelopeOf({ op: "execute", changes: { saga } }), "Charge")
+      yield* quiet
+      isAway = true
+      yield* TestClock.adjust("61 minutes")
+      const statusOf = (saga: string) =>
+        store.unit({ service: "bank", transactions: [saga], messages: [] }, ({ transactions }) =>
+          Effect.succeed(transactions.get(saga)?.status)
+        )
+      assert.deepStrictEqual([yield* status, yield* statusOf(others[1]!)], ["pending", "rejected"])
+      for (const line of ["A transaction could not be looked after", "A defect was set aside"])
+        assert.isTrue(
+          logged.some((said) => said.startsWith(line)),
+          line
+        )
+    })
+  )
+
   it.effect(
     "C14 a participant forgets a transaction that is over, and answers later messages as if they were new",
     () =>

@@ -83,6 +83,13 @@ export const read = (operation: Port.Operation, given: unknown) => {
     : Effect.succeed(value ?? undefined)
 }
 
+/** The execution of a key: the value of another one may have got there. */
+export const executionAt = Effect.fnUntraced(function* (operation: Port.Operation, uuid: string, value: unknown) {
+  const execution = yield* Effect.mapError(Execution.fromRaw(value), corrupt(operation))
+  if (execution.uuid === uuid) return execution
+  return yield* corrupt(operation)(new Execution.SagaDecodeError({ issue: "$.uuid: not that of its key" }))
+})
+
 export interface Found {
   readonly execution: SagaExecution
   readonly inbox: Rows | undefined

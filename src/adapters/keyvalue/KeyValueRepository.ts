@@ -19,6 +19,7 @@ import {
   besideFrom,
   corrupt,
   encoded,
+  executionAt,
   type Found,
   fromKept,
   inboxFrom,
@@ -193,7 +194,7 @@ const writerTo = (
     const { id, uuid } = row
     const kept = Uuid.normalize(uuid) === undefined ? undefined : yield* value("submit", uuid)
     if (kept === undefined || isClaimedName(kept)) return yield* new Port.SagaExecutionNotFound({ uuid })
-    const execution = yield* Effect.mapError(Execution.fromRaw(kept), corrupt("submit"))
+    const execution = yield* executionAt("submit", uuid, kept)
     const { rows: before, signals } = yield* besideFrom("submit", kept)
     const rows = new Map(before)
     if (rows.has(id)) return "known"
@@ -261,7 +262,7 @@ export const make = (
     const uuid = Port.uuidOf(text)
     const value = Uuid.normalize(uuid) === undefined ? undefined : yield* access.value("load", uuid)
     if (value === undefined) return yield* new Port.SagaExecutionNotFound({ uuid })
-    return yield* Effect.mapError(Execution.fromRaw(value), corrupt("load"))
+    return yield* executionAt("load", uuid, value)
   })
 
   return Port.SagaExecutionRepository.of({
@@ -274,7 +275,7 @@ export const make = (
       yield* Effect.gen(function* () {
         const value = yield* access.value("delete", uuid)
         if (value === undefined) return
-        const execution = yield* Effect.mapError(Execution.fromRaw(value), corrupt("delete"))
+        const execution = yield* executionAt("delete", uuid, value)
         yield* FaultPoint.around("store", () => retire("delete", execution)).pipe(holdingName(execution))
       }).pipe(alone(uuid))
     }),

@@ -20,9 +20,11 @@ const depthOfFacts = 4
 const corrupt = (operation: Port.Operation, cause: Execution.SagaDecodeError) =>
   new Port.SagaExecutionRepositoryError({ reason: "corrupt", operation, cause })
 
+/** `head`: the revision in the summary, which is never ahead of the facts. */
 export const executionOf = (
   operation: Port.Operation,
-  rows: ReadonlyArray<{ readonly revision: number; readonly facts: string }>
+  uuid: string,
+  rows: ReadonlyArray<{ readonly revision: number; readonly facts: string; readonly head?: number }>
 ): Result.Result<SagaExecution, Port.SagaExecutionRepositoryError> => {
   const events: Array<SagaEvent> = []
   const fail = (issue: string) => Result.fail(corrupt(operation, new Execution.SagaDecodeError({ issue })))
@@ -34,10 +36,11 @@ export const executionOf = (
     if (typeof checked !== "number") return fail(`revision ${revision}: ${checked.message}`)
     events.push(...decoded.success)
   }
+  // Without its latest facts it would be run from a state that it has left: what it has done since would be done twice.
+  if (rows.some(({ head = 0 }) => head > rows.length)) return fail(`revision ${rows.length + 1} is missing`)
   const execution = Execution.fromEvents(rows.length, events)
-  return execution instanceof Execution.SagaDecodeError
-    ? Result.fail(corrupt(operation, execution))
-    : Result.succeed(execution)
+  if (execution instanceof Execution.SagaDecodeError) return Result.fail(corrupt(operation, execution))
+  return execution.uuid === uuid ? Result.succeed(execution) : fail("the facts are those of another execution")
 }
 
 /** Not decoded: a row that a newer version has written is listed as it is, and does not keep the others from the page (F36). */

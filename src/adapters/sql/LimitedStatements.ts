@@ -34,6 +34,7 @@ export const make = (
     writeFree: (rows) => write(statements.writeFree(rows)),
     writeIds: (places) => write(statements.writeIds(places)),
     names: (names) => write(statements.names(names)),
+    recount: (uuids) => write(statements.recount(uuids)),
     watch: (uuids) => write(statements.watch(uuids)),
     renew: (owner, leaseMillis, options) => {
       claimMillis = shareOf(leaseMillis, claimsInLease)

@@ -142,6 +142,9 @@ const wayOf = (sql: Sql, { parked, startKey, user, ...others }: Omit<Conditions,
   return { way, rest }
 }
 
+/** A time that stands in the column, whatever number that is: the next page begins after it. */
+const stored = (millis: number): bigint => BigInt(Math.max(-(2 ** 63), Math.min(2 ** 63 - 1_024, Math.trunc(millis))))
+
 const rangesOf = (
   sql: Sql,
   { createdAfter, createdBefore }: ExecutionSummary.Filter,
@@ -149,7 +152,7 @@ const rangesOf = (
 ): ReadonlyArray<Fragment | undefined> => [
   createdBefore === undefined ? undefined : sql`created_at < ${whole(createdBefore)}`,
   createdAfter === undefined ? undefined : sql`created_at > ${whole(createdAfter)}`,
-  from === undefined ? undefined : sql`(created_at, uuid) < (${whole(from.createdAt)}, ${from.uuid}::uuid)`
+  from === undefined ? undefined : sql`(created_at, uuid) < (${stored(from.createdAt)}, ${from.uuid}::uuid)`
 ]
 
 const all = (sql: Sql, conditions: ReadonlyArray<Fragment | undefined>): Fragment => {

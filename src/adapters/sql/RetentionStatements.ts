@@ -47,7 +47,7 @@ export const removing = (sql: SqlClient.SqlClient, { event, execution, name }: T
     Effect.map(
       sql<Purged>`with over as (
               select uuid, settled_at as at from ${execution}
-              where settled_at is not null and settled_at < ${whole(before)} and settled_at >= ${whole(from)}
+              where settled_at is not null and settled_at < ${whole(before)} and settled_at >= ${whole(from)} and settled
               order by settled_at limit ${limit} for update skip locked
             ), former as (
               select uuid, null::bigint as at from ${execution}

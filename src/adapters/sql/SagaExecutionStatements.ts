@@ -10,7 +10,7 @@ import { type OwnershipStatements, owning } from "./OwnershipStatements.ts"
 import { type RetentionStatements, removing } from "./RetentionStatements.ts"
 import { type Statement, type TableNames, uuidsOf } from "./SqlStatements.ts"
 import type { Tables } from "./SqlTables.ts"
-import { type EventRow, type WriteStatements, writing } from "./WriteStatements.ts"
+import { type WriteStatements, writing } from "./WriteStatements.ts"
 
 export type { StoredSummary } from "./ListStatements.ts"
 export type { ClaimedRow, ClaimQuery, InboxRow, Submitted } from "./OwnershipStatements.ts"
@@ -20,9 +20,18 @@ export type { EventRow, InboxEffect, NameRow, StoredName, SummaryRow, Writes, Wr
 
 // ---- the statements --------------------------------------------------------------------------------------------
 
+/** All facts of one write, as JSON text. */
+export interface FactsRow {
+  readonly uuid: string
+  readonly revision: number
+  readonly facts: string
+  /** The revision in the summary of the execution. Absent: it is not looked at, and lost facts are not noticed by it. */
+  readonly head?: number
+}
+
 interface ReadStatements {
   /** The facts of executions, in the order of their revisions. */
-  readonly events: (uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<Omit<EventRow, "writeId">>>
+  readonly events: (uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<FactsRow>>
   /** Those of the executions that have ended or are not there; with `orPaused` also those that wait. */
   readonly ended: (uuids: ReadonlyArray<string>, orPaused: boolean) => Statement<ReadonlyArray<string>>
 }
@@ -64,8 +73,8 @@ const underWay: ReadonlyArray<string> = ["created", "running"]
 
 const reading = (sql: SqlClient.SqlClient, { event, execution }: TableNames): ReadStatements => ({
   // Joins that the planner has no choice about: it would scan tables of which it knows nothing yet.
-  events: (uuids) => sql`select e.uuid, e.revision, e.facts from unnest(${uuids}::uuid[]) as k (uuid)
-          cross join lateral (select from ${execution} h where h.uuid = k.uuid limit 1) h
+  events: (uuids) => sql`select e.uuid, e.revision, e.facts, h.head from unnest(${uuids}::uuid[]) as k (uuid)
+          cross join lateral (select x.revision as head from ${execution} x where x.uuid = k.uuid limit 1) h
           cross join lateral (select * from ${event} x where x.uuid = k.uuid offset 0) e
           order by e.uuid, e.revision`,
   ended: (uuids, orPaused) =>

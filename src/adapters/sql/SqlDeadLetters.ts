@@ -15,7 +15,14 @@ export interface SqlDeadLettersOptions extends SqlTables.TableOptions, SqlConnec
   readonly keep?: number
 }
 
-const decode = Schema.decodeUnknownEffect(Schema.Array(Port.DeadLetter))
+const decode = Schema.decodeUnknownEffect(Port.DeadLetter)
+
+/** A row that other hands have changed does not hide the others. */
+const readable = ({ row }: { readonly row: unknown }): Effect.Effect<ReadonlyArray<Port.DeadLetter>> =>
+  Effect.catch(
+    Effect.map(decode(row), (letter) => [letter]),
+    (error) => Effect.as(Effect.logWarning("A dead letter cannot be read", { issue: JsonCodec.placesOf(error) }), [])
+  )
 
 /** A text in Postgres cannot contain the character 0, and a sender may send it. */
 const storable = (text: string): string => text.replaceAll("\0", "\ufffd")
@@ -61,10 +68,8 @@ const make = (
             'sender', sender, 'reason', reason, 'size', size, 'sha256', sha256) as row
           from ${table} order by id desc limit ${Math.max(0, Math.min(limit, keep))}`
       ).pipe(
-        Effect.flatMap((rows) => decode(rows.map(({ row }) => row))),
-        Effect.catchTag("SchemaError", (error) =>
-          Effect.fail(new Port.DeadLettersError({ operation: "list", cause: { issue: JsonCodec.placesOf(error) } }))
-        )
+        Effect.flatMap((rows) => Effect.forEach(rows, readable)),
+        Effect.map((letters) => letters.flat())
       )
   }
 }

@@ -165,6 +165,34 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
   const outside = <A>(operation: Operation, run: Effect.Effect<A, SqlError>) =>
     Effect.mapError(run, (error) => errorOf(operation, error))
 
+  /** Rows of which the log has said that they cannot be read. */
+  const said = new Set<string>()
+
+  /** The rows that can be read. The message that is about another one is put away, and the log says so once. */
+  const readable = (rows: ReadonlyArray<unknown>) =>
+    Effect.forEach(rows, (row) =>
+      Effect.catch(decodeTransactions("find", [row]), ({ cause }) => {
+        const uuid = uuidOf(row)
+        if (said.has(uuid) || said.size >= maxSaid) return Effect.succeed([])
+        said.add(uuid)
+        return Effect.as(Effect.logError("The record of a transaction cannot be read", { uuid, cause }), [])
+      })
+    )
+
+  /** A page is full unless there are no more: rows that cannot be read are none of it. */
+  const find = Effect.fnUntraced(function* (query: Port.Query) {
+    const found: Array<Port.Transaction> = []
+    let { after } = query
+    while (found.length < query.limit) {
+      const limit = query.limit - found.length
+      const rows = yield* outside("find", statements.find({ ...query, limit, ...(after !== undefined && { after }) }))
+      found.push(...(yield* readable(rows)).flat())
+      if (rows.length < limit) break
+      after = uuidOf(rows.at(-1))
+    }
+    return found
+  })
+
   const purge = (request: Port.PurgeRequest) =>
     Effect.gen(function* () {
       const gone = yield* statements.purge(request)
@@ -175,8 +203,7 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
 
   return Port.ParticipantStore.of({
     unit,
-    find: (query) =>
-      Effect.flatMap(outside("find", statements.find(query)), (rows) => decodeTransactions("find", rows)),
+    find,
     purge: (request) =>
       outside("purge", Effect.retry(connections.transaction(purge(request)), { while: isRolledBack, schedule: again }))
   })
@@ -225,6 +252,12 @@ const StoredBarrier = Schema.Struct({
   not_after: Schema.Int,
   created_at: Schema.Int
 })
+
+/** Rows that the log names, at most. */
+const maxSaid = 1_000
+
+/** The key of a row is there whatever the rest is. */
+const uuidOf = (row: unknown): string => (row as { readonly uuid: string }).uuid
 
 const readTransactions = Schema.decodeUnknownEffect(Schema.Array(StoredTransaction))
 const readBarriers = Schema.decodeUnknownEffect(Schema.Array(StoredBarrier))

@@ -181,6 +181,7 @@ const make = Effect.fnUntraced(function* (
   const reasons = (refused: ReadonlyArray<Row>, unread: ReadonlySet<string> = new Set()) =>
     Effect.gen(function* () {
       const standing = new Map((yield* statements.writeIds(refused)).map(({ uuid, writeId }) => [uuid, writeId]))
+      if (unread.size > 0) yield* statements.recount([...unread])
       const names = refused.flatMap((row) => row.names.map(({ name }) => name))
       const taken = names.length === 0 ? [] : yield* statements.names(names)
       /** Executions that existed when a caller of this process wanted to start them: the caller waits for their end. */
@@ -236,14 +237,14 @@ const make = Effect.fnUntraced(function* (
 
   /** Executions by their uuids. One that cannot be read is a failure in the map, and the others are read. */
   const read = Effect.fnUntraced(function* (operation: Port.Operation, uuids: ReadonlyArray<string>) {
-    const found = new Map<string, Array<{ readonly revision: number; readonly facts: string }>>()
+    const found = new Map<string, Array<Statements.FactsRow>>()
     const { events } = operation === "claim" ? statements.ofClaim : statements
     for (const row of yield* call(operation, events(uuids))) {
       const rows = found.get(row.uuid)
       if (rows === undefined) found.set(row.uuid, [row])
       else rows.push(row)
     }
-    return new Map(Array.from(found, ([uuid, rows]) => [uuid, executionOf(operation, rows)] as const))
+    return new Map(Array.from(found, ([uuid, rows]) => [uuid, executionOf(operation, uuid, rows)] as const))
   })
 
   const loadedFrom = (

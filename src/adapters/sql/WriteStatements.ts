@@ -95,6 +95,11 @@ export interface WriteStatements {
   ) => Statement<ReadonlyArray<{ readonly uuid: string; readonly writeId: string }>>
   /** Says of executions that a caller of this process waits for them: what another process writes of them is announced. */
   readonly watch: (uuids: ReadonlyArray<string>) => Statement<void>
+  /**
+   * Sets the number of inputs that wait for executions to what it is, for writes that were refused because of it: rows that other
+   * hands have removed are counted still. An input that comes meanwhile changes the number, which is then left as it is.
+   */
+  readonly recount: (uuids: ReadonlyArray<string>) => Statement<void>
   /** The names that are in use or used up. */
   readonly names: (names: ReadonlyArray<string>) => Statement<ReadonlyArray<StoredName>>
 }
@@ -228,7 +233,7 @@ export const writing = (
               ) ${goneOf(writes.inbox)}, changed as (
                 insert into ${execution} as x select * from ${summariesOf(jsonOf(writes.summaries))}
                 where (uuid in (select uuid from written)) is true and ${isThere}
-                ${hasEffects(writes) ? changing(left, sql`nullif(${left}, 0)`) : unless(isTaking(writes.summaries))}
+                ${hasEffects(writes) ? changing(left, sql`nullif(greatest(${left}, 0), 0)`) : unless(isTaking(writes.summaries))}
                 returning x.uuid, x.watched
               )
               select w.uuid, false as unread,
@@ -244,6 +249,12 @@ export const writing = (
     watch: (uuids) =>
       Effect.asVoid(sql`update ${execution} h set watched = true from unnest(${uuids}::uuid[]) as k (uuid)
           where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.watched is not true`),
+    recount: (uuids) =>
+      Effect.asVoid(sql`update ${execution} h set inbox = nullif(k.waiting, 0) from (
+            select x.uuid, x.inbox, (select count(*)::int from ${inbox} i where i.uuid = x.uuid) as waiting
+            from unnest(${uuids}::uuid[]) as u (uuid)
+            cross join lateral (select uuid, inbox from ${execution} y where y.uuid = u.uuid limit 1) x
+          ) k where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.inbox = k.inbox and k.inbox <> k.waiting`),
     writeIds: (places) => sql`select e.uuid, e.write_id as "writeId"
           from unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
             as k (uuid, revision)

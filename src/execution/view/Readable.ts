@@ -44,6 +44,9 @@ export class SagaExecutionUnreadable extends Schema.TaggedError<SagaExecutionUnr
 /** Not even the facts can be folded. */
 export const corruptFacts = { value: "facts", rule: "they are of a newer version, or make no sense" } as const
 
+/** The row of the execution names a definition that this program has, and the facts name another. */
+export const otherSaga = { value: "facts", rule: "they are those of another saga than the row says" } as const
+
 /** The execution with the saga that it follows, where everything that is stored of it can be read. */
 export const read = (
   self: SagaExecution,
@@ -141,6 +144,9 @@ class Reader {
 
   private step(state: StepState): Problem | undefined {
     const step = SagaPath.at(this.definition, state.path)
+    // Of a step that failed before it began, older facts have no name.
+    const isOther = step !== undefined && state.effect !== "none" && state.name !== step.name
+    if (isOther) return problem(this.definition, "facts", state.path, "they are those of a step with another name")
     const own = step?._tag === "Local" || step?._tag === "Remote" ? this.own(state, step) : undefined
     return own ?? first(state.inner, (frame) => this.frame(frame))
   }

@@ -413,6 +413,7 @@ export const fromRaw = Effect.fnUntraced(function* (
   const execution = fromEvents(raw.revision, raw.events, count)
   if (execution instanceof SagaDecodeError) return yield* execution
   const { fingerprint, saga } = execution.state.creation
+  if (raw.uuid !== execution.uuid) return yield* new SagaDecodeError({ issue: "$.uuid: not that of the events" })
   if (raw.revision < 0) return yield* new SagaDecodeError({ issue: "$.revision: less than 0" })
   if (raw.unstored < 0 || raw.unstored > execution.events.length)
     return yield* new SagaDecodeError({ issue: "$.unstored: not a number of events" })

@@ -211,7 +211,10 @@ describe("REP-008 three functions", () => {
         "{}",
         JSON.stringify({ ...raw, events: [] }),
         JSON.stringify({ ...raw, events: [{ _tag: Sample.secret }] }),
-        `{"card":"${Sample.secret}`
+        `{"card":"${Sample.secret}`,
+        // Those of another execution, under another uuid or under its own.
+        JSON.stringify({ ...raw, uuid: Sample.callerUuid() }),
+        JSON.stringify(Execution.raw(Sample.started(Execution.stored(Sample.created()))))
       ]
       for (const text of broken) {
         const kept = new Map<string, unknown>([[execution.uuid, text]])

@@ -119,6 +119,7 @@ const executions: {
   writeIds: (writeIds, { settled }) => [writeIds(settled.map((uuid) => ({ uuid, revision: 2 })))],
   names: (names, { settled }) => [names(settled.map((uuid) => `uuid ${uuid}`))],
   watch: (watch, { paused }) => [watch(paused)],
+  recount: (recount, { paused }) => [recount(paused)],
   renew: (renew) => [renew("a", 60_000, true), renew("b", 60_000, false)],
   adopt: (adopt, { running }) => [adopt("a#2", "a", running)],
   claim: (claims, { paused, running }) => [

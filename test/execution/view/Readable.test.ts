@@ -175,12 +175,26 @@ describe("a stored execution", () => {
     assert.isTrue(Result.isSuccess(Readable.read(both.execution, trip())))
   })
 
+  it("C20 facts of a step that has another name in the definition are those of another saga", () => {
+    const Other: any = Saga.make("Trip", { context: { who: text } }).pipe(
+      Saga.local("before", { execute: () => Effect.void }),
+      Saga.commit
+    )
+    const facts = { path: "0", step: "before", value: "facts" } as const
+    assert.deepInclude(Readable.problemOf(inside.state, Other), facts)
+    // One that failed before it began has no effect, and no name in older facts.
+    const unbegun = first.fails("0", { effect: "none" })
+    assert.notStrictEqual(Readable.problemOf(unbegun.state, Other)?.value, "facts")
+  })
+
   it("a step that the definition does not have is not judged here", () => {
     const short: any = Saga.make("Trip", { context: { who: text } }).pipe(
       Saga.local("only", { execute: () => Effect.void }),
       Saga.commit
     )
-    assert.isUndefined(Readable.problemOf(both.state, short))
+    const steps = both.state.root
+    const only = { ...both.state, root: { ...steps, done: undefined } }
+    assert.isUndefined(Readable.problemOf(only, short))
   })
 })
 

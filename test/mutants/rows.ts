@@ -1,0 +1,99 @@
+/** SPEC C20, I29: a row that other hands have changed concerns its own execution, transaction or dead letter. */
+import type { Mutant } from "./Mutant.ts"
+
+const columns = "test/adapters/sql/storedColumns.test.ts"
+const participants = "test/adapters/sql/participantColumns.test.ts"
+const readable = "test/execution/view/Readable.test.ts"
+const keyValue = "test/adapters/keyvalue/KeyValueRepository.test.ts"
+
+export const rows: ReadonlyArray<Mutant> = [
+  {
+    rule: "C20",
+    what: "an execution runs by the facts of another one",
+    file: "src/adapters/sql/ExecutionRows.ts",
+    find: "return execution.uuid === uuid ? Result.succeed(execution) :",
+    replace: "return execution.uuid !== uuid || true ? Result.succeed(execution) :",
+    tests: [columns]
+  },
+  {
+    rule: "C20",
+    what: "an execution whose latest facts are lost runs from an earlier state",
+    file: "src/adapters/sql/ExecutionRows.ts",
+    find: "if (rows.some(({ head = 0 }) => head > rows.length))",
+    replace: "if (rows.some(({ head = 0 }) => head > rows.length && false))",
+    tests: [columns]
+  },
+  {
+    rule: "C20",
+    what: "a value under the key of another execution is run as that one",
+    file: "src/adapters/keyvalue/KeptValues.ts",
+    find: "if (execution.uuid === uuid) return execution",
+    replace: "if (execution.uuid !== uuid || execution.uuid === uuid) return execution",
+    tests: [keyValue]
+  },
+  {
+    rule: "C20",
+    what: "an execution that a claim gives, and whose saga this process does not have, is claimed for ever",
+    file: "src/orchestrator/Unreadable.ts",
+    find: ': new SagaExecutionUnreadable({ uuid, saga, path: "", step: "", ...otherSaga })\n      this.found(found, revision)',
+    replace:
+      ': new SagaExecutionUnreadable({ uuid, saga, path: "", step: "", ...otherSaga })\n      if (found === bound.failure) this.found(found, revision)',
+    tests: [columns]
+  },
+  {
+    rule: "C20",
+    what: "an execution goes on by facts of a step with another name",
+    file: "src/execution/view/Readable.ts",
+    find: 'state.effect !== "none" && state.name !== step.name',
+    replace: 'state.effect !== "none" && state.name === ""',
+    tests: [readable, columns]
+  },
+  {
+    rule: "C16",
+    what: "an execution cannot end whose inputs other hands have removed",
+    file: "src/adapters/sql/SqlSagaExecutionRepository.ts",
+    find: "if (unread.size > 0) yield* statements.recount([...unread])",
+    replace: "",
+    tests: [columns]
+  },
+  {
+    rule: "C9",
+    what: "retention removes an execution that is not settled",
+    file: "src/adapters/sql/RetentionStatements.ts",
+    find: " and settled\n              order by settled_at",
+    replace: "\n              order by settled_at",
+    tests: [columns]
+  },
+  {
+    rule: "C20",
+    what: "a transaction whose row cannot be read keeps the others from being looked after",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "if (said.has(uuid) || said.size >= maxSaid) return Effect.succeed([])",
+    replace: 'if (uuid !== "") return Effect.die(cause)',
+    tests: [participants]
+  },
+  {
+    rule: "C20",
+    what: "a page of transactions ends at rows that cannot be read",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "if (rows.length < limit) break",
+    replace: "break",
+    tests: [participants]
+  },
+  {
+    rule: "C20",
+    what: "a defect in the work of one transaction keeps the others from being looked after",
+    file: "src/participant/ParticipantMaintenance.ts",
+    find: "(transaction) => aside(transaction.uuid, use(transaction))",
+    replace: "(transaction) => use(transaction)",
+    tests: ["test/participant/Participant.test.ts"]
+  },
+  {
+    rule: "I19",
+    what: "a dead letter that cannot be read hides the others",
+    file: "src/adapters/sql/SqlDeadLetters.ts",
+    find: 'Effect.as(Effect.logWarning("A dead letter cannot be read", { issue: JsonCodec.placesOf(error) }), [])',
+    replace: "Effect.die(error)",
+    tests: [participants]
+  }
+]

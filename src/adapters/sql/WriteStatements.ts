@@ -249,12 +249,15 @@ export const writing = (
     watch: (uuids) =>
       Effect.asVoid(sql`update ${execution} h set watched = true from unnest(${uuids}::uuid[]) as k (uuid)
           where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.watched is not true`),
+    // An equality of the numbers would give the planner another join than that by the key.
     recount: (uuids) =>
-      Effect.asVoid(sql`update ${execution} h set inbox = nullif(k.waiting, 0) from (
+      Effect.asVoid(sql`with k as materialized (
             select x.uuid, x.inbox, (select count(*)::int from ${inbox} i where i.uuid = x.uuid) as waiting
             from unnest(${uuids}::uuid[]) as u (uuid)
             cross join lateral (select uuid, inbox from ${execution} y where y.uuid = u.uuid limit 1) x
-          ) k where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.inbox = k.inbox and k.inbox <> k.waiting`),
+          )
+          update ${execution} h set inbox = nullif(k.waiting, 0) from k
+          where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and (h.inbox <> k.inbox) is false and k.inbox <> k.waiting`),
     writeIds: (places) => sql`select e.uuid, e.write_id as "writeId"
           from unnest(${places.map(({ uuid }) => uuid)}::uuid[], ${places.map(({ revision }) => revision)}::int[])
             as k (uuid, revision)

@@ -20,6 +20,7 @@ interface Step {
   readonly path: string
   readonly to: number
   readonly command: "Charge" | "Stage"
+  readonly keepUntil?: number
 }
 
 /** The state of the coordinator and its sent messages: only a sent message can arrive (SPEC W1). */
@@ -50,7 +51,10 @@ class Coordinator {
   advance(): void {
     if (this.decision !== undefined) return
     const next = this.steps.find(({ path }) => !this.known.has(path))
-    if (next !== undefined) return this.send(next.to, { op: "execute", path: next.path, command: next.command })
+    if (next !== undefined) {
+      const { command, keepUntil, path, to } = next
+      return this.send(to, { op: "execute", path, command, ...(keepUntil !== undefined && { changes: { keepUntil } }) })
+    }
     if (this.reserving) return
     this.reserving = true
     for (let to = 0; to < this.services; to++) {
@@ -98,7 +102,8 @@ const stepsOf = (random: Chance, services: number): ReadonlyArray<Step> =>
     path: `${i}`,
     // Each is asked for something.
     to: i < services ? i : below(random, services),
-    command: pick(random, ["Charge", "Stage"])
+    command: pick(random, ["Charge", "Stage"]),
+    ...(below(random, 2) === 0 && { keepUntil: pick(random, [3_600_000, 7_200_000, 90 * notAfter]) })
   }))
 
 const play = Effect.fnUntraced(function* (seed: number) {
@@ -122,13 +127,16 @@ const play = Effect.fnUntraced(function* (seed: number) {
   })
 
   /** The actions of a participant without a decision. */
-  const expire = ({ code, provide, store }: Bench) =>
+  const expire = ({ code, effects, provide, store }: Bench, to: number) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       yield* store.unit({ service: code.contract.name, transactions: [uuid], messages: [] }, (unit) =>
         Effect.gen(function* () {
           const expired = ParticipantDecision.expire(unit, uuid, now, defaults)
           if (expired === undefined) return
+          for (const { keepUntil = 0, path, ...step } of coordinator.steps)
+            if (step.to === to && effects.has(`${uuid}:${path}:execute`) && keepUntil > now)
+              assert.fail("C16 given up although its execution can turn back")
           yield* HandleMessage.requireHook(code, unit, "reject", { coordinator: "orders", id: "", saga: uuid })
           yield* unit.save({ transactions: [expired] })
         })
@@ -149,7 +157,7 @@ const play = Effect.fnUntraced(function* (seed: number) {
       return sent === undefined ? Effect.void : deliver(sent.to, sent.message, below(random, 10) < 8)
     }
     if (dice < 88) return deliver(to, told(), false)
-    if (dice < 92) return expire(benches[to]!)
+    if (dice < 92) return expire(benches[to]!, to)
     if (dice < 95) return TestClock.adjust(pick(random, ["1 minute", "40 minutes", "2 hours"] as const))
     if (dice < 96) return TestClock.adjust(notAfter + maxSkew)
     if (dice < 98) return benches[to]!.purge.pipe(Effect.asVoid)

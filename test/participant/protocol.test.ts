@@ -81,7 +81,15 @@ describe("docs/protocol.md", () => {
         }
       }
       assert.strictEqual(said.size, seen)
-      assert.deepStrictEqual(story, ["ada -500", "hold bob +500", "give out", "ada -700", "back w-2", "ada -900"])
+      assert.deepStrictEqual(story, [
+        "ada -500",
+        "hold bob +500",
+        "give out",
+        "ada -700",
+        "back w-2",
+        "ada -900",
+        "ada -300"
+      ])
     })
   )
 

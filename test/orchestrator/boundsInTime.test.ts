@@ -3,8 +3,8 @@
  * forgotten meanwhile. The executions are in memory, where time is virtual; the participants also on PGlite, where they are away
  * while days pass, and look after their records when they come back.
  */
-import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Schema, Scope } from "effect"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, ManagedRuntime, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import {
   Broker,
@@ -20,6 +20,7 @@ import {
 } from "effect-saga"
 import { SqlParticipantStore } from "effect-saga/sql"
 import * as Pglite from "../fixtures/pglite.ts"
+import { schemaOf } from "../fixtures/postgres.ts"
 
 const Approval = Signal.make("approval", { payload: Schema.Boolean })
 const Cars = Participant.make("cars", {
@@ -63,9 +64,22 @@ const Wash = Saga.make("Wash", { context: {} }).pipe(
   Saga.commit
 )
 
+/** One for all tests of this file; each has a schema of its own. */
+const database = ManagedRuntime.make(Pglite.layer())
+afterAll(() => database.dispose())
+
 const stores = {
-  memory: ParticipantStore.layerMemory,
-  PGlite: Layer.orDie(Layer.provide(SqlParticipantStore.layer(), Pglite.layer()))
+  memory: () => ParticipantStore.layerMemory,
+  PGlite: () =>
+    Layer.unwrap(
+      Effect.map(
+        Effect.promise(() => database.context()),
+        (client) =>
+          Layer.orDie(
+            Layer.provide(SqlParticipantStore.layer({ schema: schemaOf("bounds") }), Layer.succeedContext(client))
+          )
+      )
+    )
 }
 const committers = {
   "two-phase commit": TransactionCommitter.layerTwoPhase,
@@ -89,7 +103,7 @@ const makeWorld = Effect.fnUntraced(function* (store: keyof typeof stores, commi
       committers[committer],
       Layer.mergeAll(
         Layer.fresh(Broker.layerMemory),
-        Layer.fresh(stores[store]),
+        Layer.fresh(stores[store]()),
         SagaExecutionRepository.layerMemoryWith({ keep: 10 })
       )
     )

@@ -2,7 +2,7 @@
  * Values to JSON and back, through their schema. Each schema is compiled once. The JSON is checked against SPEC C11 as
  * well, because a schema like `Schema.Any` lets every value pass.
  */
-import { Exit, Schema, type SchemaIssue } from "effect"
+import { Exit, Schema, type SchemaAST, type SchemaIssue } from "effect"
 import { exactCodecOf, type FastCodec, fastCodecOf } from "./FastCodec.ts"
 import { check, checkedCopyOf, type Json, JsonIssue, maxContextSize } from "./JsonLimits.ts"
 
@@ -28,6 +28,8 @@ interface Compiled {
   readonly isVoid: boolean
   /** `Unknown` and `Any` accept undefined too, which JSON does not have. */
   readonly isUnknown: boolean
+  /** The value of JSON that was not stored is undefined. */
+  readonly takesNothing: boolean
   readonly plain: FastCodec | undefined
   /** Decoded values are JSON, so that they can be frozen. */
   readonly isJson: boolean
@@ -36,18 +38,26 @@ interface Compiled {
 
 const compiled = new WeakMap<object, Compiled>()
 
+/** A union takes what one of its members does: what one of them has written is read by all of them together. */
+const takesNothing = (ast: SchemaAST.AST): boolean =>
+  ast._tag === "Union" ? ast.types.some(takesNothing) : isNothing(ast) || isAnything(ast)
+
+const isNothing = ({ _tag }: SchemaAST.AST): boolean => _tag === "Void" || _tag === "Undefined"
+const isAnything = ({ _tag }: SchemaAST.AST): boolean => _tag === "Unknown" || _tag === "Any"
+
 const compile = (codec: Codec<unknown>): Compiled => {
   const known = compiled.get(codec)
   if (known !== undefined) return known
   const json = Schema.toCodecJson(codec)
-  const isVoid = codec.ast._tag === "Void" || codec.ast._tag === "Undefined"
-  const isUnknown = codec.ast._tag === "Unknown" || codec.ast._tag === "Any"
+  const isVoid = isNothing(codec.ast)
+  const isUnknown = isAnything(codec.ast)
   const plain = fastCodecOf(json.ast)
   const made: Compiled = {
     encode: Schema.encodeUnknownExit(json),
     decode: Schema.decodeUnknownExit(json),
     isVoid,
     isUnknown,
+    takesNothing: takesNothing(codec.ast),
     isJson: isVoid || isUnknown || plain !== undefined,
     plain,
     exact: exactCodecOf(json.ast)
@@ -91,9 +101,9 @@ const checkedCopy = (value: unknown): Json | JsonIssue => {
 
 /** The value of its JSON. Undefined stands for JSON that was not stored, as `encode` gives it. */
 export const decode = <A>(codec: Codec<A>, encoded: unknown): A | CodecIssue => {
-  const { decode, isUnknown, isVoid, plain } = compile(codec)
+  const { decode, isVoid, plain, takesNothing } = compile(codec)
   // Casts: the schema has accepted the value.
-  if (isVoid || (isUnknown && encoded === undefined)) return undefined as A
+  if (isVoid || (takesNothing && encoded === undefined)) return undefined as A
   const own = plain?.(encoded)
   if (own !== undefined) return own as A
   const copy = checkedCopy(encoded)

@@ -275,5 +275,53 @@ export const waits: ReadonlyArray<Mutant> = [
     find: "gain(self, outcome === undefined ? facts : [...facts, outcome], judged)",
     replace: "gain(self, facts, judged)",
     tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "a refusal is remembered",
+    file: "src/orchestrator/StoredInput.ts",
+    find: "return refused === 0 ? said",
+    replace: "return refused >= 0 ? said",
+    tests: [signals]
+  },
+  {
+    rule: "C16",
+    what: "a signal is stored for an execution that has ended",
+    file: "src/ports/SagaInbox.ts",
+    find: `  if (status === "finished" || status === "errored") return "ended"\n`,
+    replace: "",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "a signal is stored for an execution that goes back",
+    file: "src/ports/SagaInbox.ts",
+    find: `  if (direction === "backward") return "going-back"\n`,
+    replace: "",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "a signal that was taken since its sender has read is refused",
+    file: "src/orchestrator/SendSignal.ts",
+    find: "latest !== undefined && (yield* isThere(latest, signal))",
+    replace: "latest === undefined",
+    tests: [model]
+  },
+  {
+    rule: "C16",
+    what: "inputs for which a write was refused are not read",
+    file: "src/orchestrator/RecordFacts.ts",
+    find: "    Inbox.offerAll(self.inbox, (yield* rows).map(StoredInput.pendingOf))",
+    replace: "    yield* rows",
+    tests: [signals, "test/orchestrator/ownership.test.ts"]
+  },
+  {
+    rule: "C16",
+    what: "a signal without a payload cannot be read where onTimeout has a result",
+    file: "src/wire/JsonCodec.ts",
+    find: 'ast._tag === "Union" ? ast.types.some(takesNothing) : ',
+    replace: "",
+    tests: [steps]
   }
 ]

@@ -1,20 +1,29 @@
 /** Hostile values at the doors of a manager (SPEC C11, I29): from plain JavaScript, and over the broker (SPEC I17, I19). */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Struct } from "effect"
-import { type Broker, SagaExecution, SagaManager, SagaResponse } from "effect-saga"
+import { Effect, Exit, Schema, Struct } from "effect"
+import { type Broker, Saga, SagaExecution, SagaManager, SagaResponse, Signal } from "effect-saga"
 import { Envelope } from "effect-saga/internals"
 import { hostile, hostileBodies, hostileInCode, textOf } from "../fixtures/hostile.ts"
 import { CreateOrder, context, counting, messageOf, outcomes, reserved, start } from "../fixtures/manager.ts"
+import { turn } from "../fixtures/repository.ts"
 
 const everything = [...hostile, ...hostileInCode]
 const nowhere = "01890000-0000-4000-8000-000000000000"
 
 describe("C16 arguments from plain JavaScript", () => {
-  /** A manager with an execution that waits. */
+  /** Any payload will do. */
+  const Told = Signal.make("told", { payload: Schema.Unknown })
+  const Waits = Saga.make("Waits", { context: {} }).pipe(
+    Saga.waitFor("ask", { signal: Told, key: () => "a key that nobody else has" }),
+    Saga.commit
+  )
+
+  /** A manager with an execution that waits for a reply, and one that waits for a signal. */
   const waiting = Effect.gen(function* () {
-    const world = yield* start({ keep: 1_000 })
+    const world = yield* start({ keep: 1_000, sagas: [CreateOrder, Waits] })
     const { uuid } = yield* world.use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
-    return { ...world, uuid }
+    const asking = yield* world.use(SagaManager.run(Waits, { context: {}, pauseOnDisk: true }))
+    return { ...world, uuid, asking: asking.uuid }
   })
 
   /** Casts: nothing of it is what the types say. */
@@ -23,7 +32,8 @@ describe("C16 arguments from plain JavaScript", () => {
   /** The doors, with a value in each place; `use` provides the manager. */
   const doors = (
     manager: any,
-    uuid: string
+    uuid: string,
+    asking: string
   ): Readonly<Record<string, (value: any) => Effect.Effect<unknown, any, any>>> => ({
     "run(it)": (it) => untyped.run(it),
     "run(it, options)": (it) => untyped.run(it, { context }),
@@ -45,6 +55,15 @@ describe("C16 arguments from plain JavaScript", () => {
       ["status", "relatedServices", "requestId", "service", "content"].map((field) => [
         `resume({ ${field} })`,
         (it: unknown) => untyped.resume({ status: 200, content: null, relatedServices: [], uuid: nowhere, [field]: it })
+      ])
+    ),
+    "signal(it)": (it) => untyped.signal(it, { uuid: asking, payload: null }),
+    "signal({ name })": (it) => untyped.signal({ ...Told, name: it }, { uuid: asking, payload: null }),
+    "signal(signal, it)": (it) => untyped.signal(Told, it),
+    ...Object.fromEntries(
+      ["payload", "key", "id", "actor", "uuid", "startKey"].map((field) => [
+        `signal({ ${field} })`,
+        (it: unknown) => untyped.signal(Told, { uuid: asking, payload: null, [field]: it })
       ])
     ),
     load: (it) => manager.load(it),
@@ -74,15 +93,18 @@ describe("C16 arguments from plain JavaScript", () => {
 
   it.effect("every argument with every hostile value is taken or is a typed error, and no defect", () =>
     Effect.gen(function* () {
-      const { manager, use, uuid } = yield* waiting
+      const { asking, manager, use, uuid } = yield* waiting
       const { revision } = yield* manager.load(uuid)
-      for (const [door, call] of Object.entries(doors(manager, uuid)))
+      for (const [door, call] of Object.entries(doors(manager, uuid, asking)))
         for (const [name, value] of everything) {
           const exit = yield* use(Effect.exit(Effect.asVoid(call(value))))
           const defects = Exit.isSuccess(exit) ? [] : exit.cause.reasons.filter(({ _tag }) => _tag !== "Fail")
           assert.deepStrictEqual(defects, [], `${door}: ${name}`)
         }
       assert.strictEqual((yield* manager.load(uuid)).revision, revision)
+      assert.strictEqual((yield* manager.load(asking)).status, "paused")
+      const right = { uuid: asking, key: "a key that nobody else has", payload: "yes" }
+      assert.strictEqual(yield* use(SagaManager.signal(Told, right)), "applied")
     })
   )
 
@@ -134,7 +156,7 @@ describe("I17, I19 replies and questions", () => {
       const before = yield* outcomes
       const count = yield* total
       yield* world.wire.deliver(message)
-      for (let turn = 0; turn < 5_000 && (yield* total) === count; turn++) yield* Effect.yieldNow
+      for (let turns = 0; turns < 5_000 && (yield* total) === count; turns++) yield* turn
       const after = yield* outcomes
       const outcome = Object.keys(after).filter((key) => after[key] !== before[key])
       assert.deepStrictEqual([outcome.length, yield* total], [1, count + 1])

@@ -16,6 +16,7 @@ import {
   SagaExecutionRepository,
   SagaManager,
   SagaTransaction,
+  Signal,
   TransactionCommitter
 } from "effect-saga"
 import { SqlParticipantStore, SqlSagaExecutionRepository } from "effect-saga/sql"
@@ -103,6 +104,8 @@ interface Run {
 interface Place {
   readonly name: string
   readonly saga: (of: Case) => any
+  /** The signal that the saga waits for. */
+  readonly signal?: (of: Case) => Signal.Signal<string, any>
   readonly outcome: (run: Run) => Outcome
 }
 
@@ -132,6 +135,10 @@ const described = (run: Run): Outcome => {
 
 const contextOf = ({ execution }: Run): { readonly value?: unknown } => execution.context as object
 const tooMuch = /^SagaContext(EncodeError|TooLarge) /
+
+/** One value for the saga and its sender. */
+const signals = new Map(cases.map(({ key, schema }) => [key, Signal.make("odd", { payload: schema })]))
+const signalOf = ({ key }: Case) => signals.get(key)!
 
 const places: ReadonlyArray<Place> = [
   {
@@ -263,6 +270,29 @@ const places: ReadonlyArray<Place> = [
       if (run.execution.status === "finished") return compared(run.of.make(), contextOf(run).value)
       return isUndone(run, "1", tooMuch, ["do", "undo", "undo before"]) ? "refused" : described(run)
     }
+  },
+  {
+    name: "payload of a signal",
+    saga: (of) => begin(`Signal${of.key}`).pipe(Saga.waitFor("value", { signal: signalOf(of) }), Saga.commit),
+    signal: signalOf,
+    outcome: (run) =>
+      run.execution.status === "finished" ? compared(run.of.make(), contextOf(run).value) : described(run)
+  },
+  {
+    name: "result of `onTimeout`",
+    saga: ({ key, make, schema }) =>
+      begin(`Late${key}`).pipe(
+        Saga.waitFor("value", {
+          signal: Signal.make("none", { payload: Schema.Never }),
+          timeout: 1,
+          onTimeout: { success: schema, value: make }
+        } as any),
+        Saga.commit
+      ),
+    outcome: (run) => {
+      if (run.execution.status === "finished") return compared(run.of.make(), contextOf(run).value)
+      return isUndone(run, "1", tooMuch, ["undo before"]) ? "refused" : described(run)
+    }
   }
 ]
 
@@ -271,7 +301,17 @@ const sagas = places.map(({ saga }) => cases.map(saga))
 const observe = Effect.fnUntraced(function* (place: Place, saga: any, of: Case) {
   const manager = yield* SagaManager.SagaManager
   const context = place.name === "initial context" ? { value: of.make() } : {}
-  const ran = yield* Effect.result(manager.run(saga, { context, raiseOnError: false }))
+  const startKey = saga.name
+  if (place.signal !== undefined) {
+    const { revision, uuid } = (yield* manager.run(saga, { context, startKey, pauseOnDisk: true })) as Run["execution"]
+    const sent = yield* Effect.result(manager.signal(place.signal(of), { uuid, payload: of.make() }))
+    if (sent._tag === "Failure") {
+      const { _tag, field } = sent.failure as { readonly _tag: string; readonly field?: string }
+      const isStored = (yield* manager.load(uuid)).revision !== revision
+      return _tag === "SagaSignalInvalid" && field === "payload" && !isStored ? "refused" : `${String(sent.failure)}`
+    }
+  }
+  const ran = yield* Effect.result(manager.run(saga, { context, startKey, raiseOnError: false }))
   if (ran._tag === "Failure") {
     const { items } = yield* manager.find({ saga: saga.name })
     return tooMuch.test(`${tagOf(ran.failure)} `) && items.length === 0 ? "refused" : `${String(ran.failure)}`

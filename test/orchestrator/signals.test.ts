@@ -244,6 +244,36 @@ describe("a signal", () => {
     })
   )
 
+  it.effect("C16 that was refused is judged anew: a release with another schema takes it", () =>
+    Effect.gen(function* () {
+      const { one, stranger, two, world } = yield* fleet([Waits])
+      const { uuid } = yield* startWaiting(one, Waits, { order: "a" })
+      const Numbered = Signal.make("approval", { payload: Schema.Struct({ by: Schema.Int }) })
+      const send = Effect.fnUntraced(function* () {
+        const say = stranger.use(SagaManager.signal(Numbered, { uuid, payload: { by: 5 } }))
+        return yield* answerOf(yield* Effect.forkChild(say))
+      })
+      for (let i = 0; i < 2; i++) assert.strictEqual(failure(yield* send())._tag, "SagaSignalRefused")
+      yield* one.close
+      yield* two.close
+      const Later = Saga.make("Waits", { context: { order: Schema.String } }).pipe(
+        Saga.waitFor("approval", { signal: Numbered }),
+        Saga.local("parcel", { success: Schema.String, execute: ({ approval }) => Effect.succeed(`${approval.by}`) }),
+        Saga.commit
+      )
+      yield* open(world, { ...config, sagas: [Later] })
+      yield* intervals
+      assert.strictEqual(success(yield* send()), "applied")
+      yield* intervals
+      const execution = yield* loaded(world, uuid)
+      assert.strictEqual(execution.status, "finished")
+      assert.deepStrictEqual(
+        facts(execution, "ActionRefused").map((fact) => "why" in fact && Object(fact.why).reason),
+        ["payload", "payload"]
+      )
+    })
+  )
+
   it.effect("C16 for an execution that turns back is refused", () => {
     const gate = Deferred.makeUnsafe<void>()
     const Undone = Saga.make("Undone", { context: {} }).pipe(

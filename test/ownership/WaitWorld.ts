@@ -105,6 +105,8 @@ export interface Budget {
   /** Answers of the store that are lost. */
   readonly lost?: number
   readonly cancels?: number
+  /** A stranger reads the execution, and sends later. */
+  readonly reads?: true
 }
 
 // ---- the state -------------------------------------------------------------------------------------------------
@@ -159,6 +161,8 @@ export interface World {
   crashes: number
   lost: number
   cancels: number
+  /** The execution as the stranger has read it. */
+  read: SagaExecution | undefined
   /** Which of `said` were sent. */
   sent: ReadonlyArray<number>
   /** Rows of the inbox whose senders were told that they are stored. */
@@ -183,6 +187,7 @@ export const begin = (budget: Budget): World => {
     crashes: 0,
     lost: 0,
     cancels: 0,
+    read: undefined,
     sent: [],
     accepted: [],
     violation: undefined
@@ -323,7 +328,7 @@ const nameOfInput = ({ input, stored }: Inbox.PendingInput): string =>
 const leave = (world: World, input: SagaInput): void => {
   if (input._tag === "Signal") {
     const sender = { repository: storeOf(world), membership: { wake: () => Effect.void } }
-    const left = call(world, SendSignal.leave(sender, uuid, input))
+    const left = call(world, SendSignal.leave(sender, uuid, input, world.read))
     if (Result.isFailure(left)) return checkTold(world, input, left.failure)
     if (left.success.id === undefined) return checkTold(world, input, undefined)
     fail(world, Law.accepted(stateOf(world)!, input.signal))
@@ -616,6 +621,9 @@ export const actions = (world: World): ReadonlyArray<Action> => {
         all.push({ name: `${to} is told ${JSON.stringify(said)}`, run: (next) => send(next, n, to) })
       }
     }
+  const state = stateOf(world)
+  if (world.budget.reads === true && world.read === undefined && state !== undefined)
+    all.push({ name: "a stranger reads", run: (next) => (next.read = new SagaExecution(state, undefined)) })
   for (const flight of world.flights) {
     const what = `the write ${flight.number} of ${flight.by}${flight.life}`
     all.push({ name: `${what} lands`, run: (next) => land(next, flight, false) })
@@ -699,6 +707,7 @@ const rests = (world: World): string | undefined => {
   asked.add(number)
   // Whoever sends any of them again, to whatever process, is told the same, and nothing is written.
   const { revision } = kept.state
+  world.read = undefined
   for (const said of world.budget.said)
     for (const to of ["A", "B", "a stranger"] as const)
       for (const content of [said.content, "something else"]) {
@@ -772,11 +781,11 @@ const textOfLoop = ({ execution, gains, hint, inbox, running, unbegun, ...self }
 
 /** Two worlds of the same text go on in the same way. */
 export const textOf = (world: World): string => {
-  const { accepted, cancels, crashes, flights, instances, lost, now, sent } = world
+  const { accepted, cancels, crashes, flights, instances, lost, now, read, sent } = world
   const kept = keptOf(world)
   const of = ({ loop, ...self }: Instance) => [Object.values(self), loop && textOfLoop(loop)]
   return JSON.stringify([
-    [now, cancels, crashes, lost, sent, accepted],
+    [now, cancels, crashes, lost, sent, accepted, read && numberOf(read.state)],
     kept && [numberOf(kept.state), kept.hint?.owner, String(kept.hint?.wakeAt), rowsOf(world)],
     [...world.storage.leases.until],
     of(instances.A),

@@ -116,4 +116,14 @@ describe("a value", () => {
       for (const value of [broken, [broken]])
         assert.isTrue(JsonCodec.isCodecIssue(JsonCodec.encode(schema, value)), JSON.stringify(schema.ast))
   })
+
+  it("a union reads what was not stored, where one of its members does: another one may have written it", () => {
+    const word = Schema.Literal("nobody")
+    for (const member of [Schema.Void, Schema.Undefined, Schema.Unknown, Schema.Union([Schema.Int, Schema.Void])])
+      for (const union of [Schema.Union([word, member]), Schema.Union([member, word])]) {
+        assert.isUndefined(JsonCodec.decode(union as JsonCodec.Codec<unknown>, undefined))
+        assert.strictEqual(JsonCodec.decode(union as JsonCodec.Codec<unknown>, "nobody"), "nobody")
+      }
+    assert.isTrue(JsonCodec.isCodecIssue(JsonCodec.decode(Schema.Union([word, Schema.Int]), undefined)))
+  })
 })

@@ -115,6 +115,39 @@ describe("a wait that no signal ends (C16)", () => {
   )
 })
 
+describe("a wait whose signal, or whose time, says nothing (C16)", () => {
+  const nobody = { success: Schema.Literal("nobody"), value: () => "nobody" } as const
+  const nothing = { success: Schema.Void, value: () => undefined } as const
+  for (const [name, payload, onTimeout] of [
+    ["no payload, and a word", Schema.Void, nobody],
+    ["any payload, and a word", Schema.Unknown, nobody],
+    ["a payload, and nothing", Schema.String, nothing],
+    ["no payload, and nothing", Schema.Void, nothing],
+    ["nothing or a number, and a word", Schema.UndefinedOr(Schema.Int), nobody]
+  ] as const)
+    it.effect(`has its result, and the next step reads it: ${name}`, () =>
+      Effect.gen(function* () {
+        const seen: Array<unknown> = []
+        const signal = Signal.make("said", { payload: payload as Schema.Codec<any> })
+        const saga = Saga.make("S", { context: {} }).pipe(
+          Saga.waitFor("ask", { signal, timeout: "2 days", onTimeout: onTimeout as Saga.OnTimeout<object, any> }),
+          Saga.local("next", { execute: ({ ask }) => Effect.sync(() => void seen.push(ask)) }),
+          Saga.commit
+        )
+        yield* Effect.gen(function* () {
+          for (const said of payload === Schema.String ? ["yes"] : [undefined]) {
+            const { uuid } = yield* SagaManager.run(saga, { context: {}, pauseOnDisk: true })
+            yield* SagaManager.signal(signal, { uuid, payload: said })
+          }
+          const late = yield* Effect.forkChild(SagaManager.run(saga, { context: {} }))
+          yield* TestClock.adjust("2 days")
+          assert.strictEqual((yield* Fiber.join(late)).status, "finished")
+          assert.deepStrictEqual(seen, [payload === Schema.String ? "yes" : undefined, onTimeout.value()])
+        }).pipe(Effect.provide(layer(saga)))
+      })
+    )
+})
+
 describe("a deadline (C18)", () => {
   it.effect("rolls the execution back, and its caller gets SagaDeadlinePassed", () =>
     Effect.gen(function* () {

@@ -41,6 +41,6 @@ export const places = (page: string): ReadonlyArray<{ readonly file: string; rea
 export const declares = (source: string, name: string): boolean =>
   new RegExp(
     `^ *(?:export |declare )*(?:const|let|class|interface|type|function\\*?) ${name}\\b` +
-      `|^ *(?:(?:private|readonly|static|get) )*${name}(?:<[^>]*>)?(?:: |\\()`,
+      `|^ *(?:(?:private|protected|readonly|static|get) )*${name}(?:<[^>]*>)?(?:: |\\()`,
     "m"
   ).test(source)

@@ -42,16 +42,18 @@ export interface RollBackConcurrently extends At {
 
 /**
  * The plan for a failure at a step, given by its path, or by its name if it stands in no nested saga. Without a failure
- * point: the plan for a saga whose steps have all succeeded and whose commit is refused. Empty for an unknown step.
+ * point: the plan for a saga whose steps have all succeeded and whose commit is refused, which is at the pivot where there is
+ * one. Empty for an unknown step, and behind a pivot: nothing is undone there.
  */
 export const of = (definition: Definition, failurePoint?: string): RollbackPlan => {
-  if (failurePoint === undefined) return planAll("", definition.steps)
-  const path = SagaPath.at(definition, failurePoint) === undefined ? pathOf(definition, failurePoint) : failurePoint
-  return path === undefined ? [] : planBefore({ path: "", steps: definition.steps }, path)
+  const reversible = SagaPath.reversible(definition)
+  if (failurePoint === undefined) return planAll("", reversible)
+  const path =
+    SagaPath.at(definition, failurePoint) === undefined ? SagaPath.named(definition, failurePoint) : failurePoint
+  if (path === undefined) return []
+  const isBehind = Number.parseInt(path, 10) > reversible.length
+  return isBehind ? [] : planBefore({ path: "", steps: definition.steps }, path)
 }
-
-const pathOf = (definition: Definition, name: string): string | undefined =>
-  SagaPath.steps(definition).find(({ path, step }) => step.name === name && !path.includes("/n/"))?.path
 
 const planAll = (sequence: string, steps: ReadonlyArray<SagaStep>): RollbackPlan =>
   steps
@@ -70,6 +72,7 @@ const planOf = (step: SagaStep, path: string): RollbackPlan => {
       return [{ path, step: step.name, how: "remote", target: `${service}/${command}` }]
     }
     case "Wait":
+    case "Pivot":
       return []
     case "Conditional":
       return group({ path, step: step.name, how: "either", plans })

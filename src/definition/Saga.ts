@@ -5,11 +5,10 @@
  * Every step adds its result to the context under the name of the step. Later steps and compensations read it there, with
  * its type.
  *
- * Casts: `fromSteps` and `append` build values of the types that the signatures around them promise; a branch starts from
- * an empty saga without a type of its own.
+ * Casts: `SagaValue` builds values of the types that the signatures around it promise.
  */
-import type { Struct } from "effect"
-import { type Duration, Pipeable, Predicate, Schema } from "effect"
+import type { Duration, Struct } from "effect"
+import { Schema } from "effect"
 import type { Fields } from "./Command.ts"
 import type * as Out from "./OutsideTypes.ts"
 import * as RollbackPlan from "./RollbackPlan.ts"
@@ -18,7 +17,7 @@ import * as SagaShape from "./SagaShape.ts"
 import * as Step from "./SagaStep.ts"
 import type * as Types from "./SagaTypes.ts"
 import type { Saga } from "./SagaTypes.ts"
-import { TypeId } from "./SagaTypes.ts"
+import { append, fromSteps, grow, isSaga } from "./SagaValue.ts"
 import type { LocalOptions, RemoteOptions } from "./StepOptions.ts"
 import { toLocal, toMillis, toRemote } from "./StepOptions.ts"
 import type { Until, WaitForOptions } from "./WaitOptions.ts"
@@ -54,6 +53,7 @@ export type {
   Appendable,
   Branch,
   Branches,
+  BranchName,
   Choice,
   ElseThen,
   ElseThenMustBeLast,
@@ -61,10 +61,14 @@ export type {
   Forms,
   IfThen,
   MapsReply,
+  MayPivot,
   NoResults,
+  NothingIsUndoneBehindPivot,
   OnSuccessRequired,
   Ordered,
   OutsideOfAlternative,
+  Passed,
+  PivotInsideOfStep,
   Recoverable,
   Reply,
   RequestsAreResent,
@@ -75,12 +79,15 @@ export type {
   StepNameAlreadyUsed,
   StepOutsideOfSaga,
   TagOf,
+  Undoable,
   UnknownRequired,
   Untyped,
   Unused,
   Visible,
+  WithoutPivot,
   WithUnknown
 } from "./SagaTypes.ts"
+export { type Any, isSaga } from "./SagaValue.ts"
 export type {
   Backoff,
   Compensate,
@@ -93,9 +100,6 @@ export type {
   SendCompensation
 } from "./StepOptions.ts"
 export type { OnTimeout, PointInTime, Until, WaitForOptions } from "./WaitOptions.ts"
-
-/** A saga of any type, also one that has no steps or is not committed. */
-export type Any = Saga<string, any, any, any, any, Types.State>
 
 /** A saga that can run. */
 export type AnyCommitted = Saga<string, any, any, any, any, "committed">
@@ -111,51 +115,6 @@ export type Error<S> = S extends Saga<any, any, any, infer E, any, any> ? E : ne
 
 /** The services that the callbacks of a saga need. */
 export type Services<S> = S extends Saga<any, any, any, any, infer R, any> ? R : never
-
-const Proto = {
-  [TypeId]: {},
-  ...Pipeable.Prototype
-}
-
-export const isSaga = (value: unknown): value is Any => Predicate.hasProperty(value, TypeId)
-
-const fromSteps = (
-  self: Pick<Step.Definition, "name" | "version" | "context" | "deadline">,
-  state: Types.State,
-  steps: ReadonlyArray<Step.SagaStep>,
-  fingerprint = ""
-): any =>
-  Object.freeze(
-    Object.assign(Object.create(Proto), {
-      name: self.name,
-      ...(self.version !== undefined && { version: self.version }),
-      ...(self.deadline !== undefined && { deadline: self.deadline }),
-      context: self.context,
-      state,
-      steps: Object.freeze(steps),
-      fingerprint
-    })
-  )
-
-/** Freezes plain data. Schemas and functions belong to their authors and are left as they are. */
-const freeze = <A>(data: A): A => {
-  if (typeof data !== "object" || data === null || Object.isFrozen(data)) return data
-  Object.values(data).forEach(freeze)
-  return Object.freeze(data)
-}
-
-const append = (step: Step.SagaStep) => {
-  freeze(step)
-  return (self: Any): any => fromSteps(self, "open", [...self.steps, step])
-}
-
-const branch: Any = fromSteps({ name: "branch", context: Schema.Any }, "empty", [])
-
-/** The steps that a function adds to a branch. In plain JavaScript it may add none: validation reports an empty branch. */
-const grow = (add: (branch: any) => unknown): any => {
-  const grown = typeof add === "function" ? add(branch) : undefined
-  return isSaga(grown) ? grown : branch
-}
 
 // ---- start and end
 
@@ -233,7 +192,7 @@ export const local = <
   Form extends Types.Forms = "absent"
 >(
   name: Name & Types.Unused<Name, I & Own>,
-  options: LocalOptions<I & Own, Name, A, E, R, Run, Unknown, Form>
+  options: LocalOptions<I & Own, Name, A, E, R, Run, Unknown, Form> & Types.Undoable<I & Own>
 ): (<SagaName extends string, E0, R0, O0>(
   self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
 ) => Saga<SagaName, I, Types.Add<Own, Name, A>, E0 | E, R0 | R | Run | Unknown, "open", O0>) =>
@@ -256,7 +215,9 @@ export const remote = <
   RE = never
 >(
   name: Name & Types.Unused<Name, I & Own>,
-  options: RemoteOptions<I & Own, Name, P, A, E, P2, A2, E2, ES, RS, EE, RE> & Types.MapsReply<NoInfer<A>, NoInfer<A2>>
+  options: RemoteOptions<I & Own, Name, P, A, E, P2, A2, E2, ES, RS, EE, RE> &
+    Types.MapsReply<NoInfer<A>, NoInfer<A2>> &
+    Types.Undoable<I & Own>
 ): (<SagaName extends string, E0, R0, O0>(
   self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
 ) => Saga<
@@ -334,7 +295,7 @@ export interface NestedOptions<Ctx, I, Own, E, R, O = any> {
 /** Adds a step that runs a whole saga. The final context of that saga is the result of the step. */
 export const nested = <I, Own, const Name extends string, I2, Own2, E, R, O2>(
   name: Name & Types.Unused<Name, I & Own>,
-  options: NestedOptions<I & Own, I2, Own2, E, R, O2>
+  options: NestedOptions<I & Own, I2, Own2, E, R, O2> & Types.WithoutPivot<NoInfer<Own2>>
 ): (<SagaName extends string, E0, R0, O0>(
   self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
 ) => Saga<
@@ -434,3 +395,28 @@ export const sleep = <I, Own, const Name extends string>(
 ): (<SagaName extends string, E0, R0, O0>(
   self: Saga<SagaName, I, Own, E0, R0, Types.Appendable, O0>
 ) => Saga<SagaName, I, Types.Add<Own, Name, Types.Reserved>, E0, R0, "open", O0>) => append(toSleep(name, until))
+
+// ---- the point of no return
+
+/**
+ * The point of no return, once, between the steps of the saga itself. Before it a failure rolls the execution back. At it the
+ * participants of a two-phase commit vote, and the commit is decided. Behind it nothing is undone: a step that fails is tried
+ * again, and after that parked for a person while the execution stays alive. So no step behind it has a `compensate`, and none
+ * takes part in a transaction. It has no entry in the context; its name `pivot` is in use. SPEC C18.
+ *
+ * Use it before a step that cannot be taken back (a letter is sent, goods leave the house) where the rest must then happen.
+ *
+ * @example
+ * ```ts
+ * Saga.make("PlaceOrder", { context: { order: Schema.String } }).pipe(
+ *   Saga.remote("payment", { execute: charge, compensate: refund }),
+ *   Saga.pivot,
+ *   Saga.local("parcel", { execute: ({ order }) => Warehouse.use((warehouse) => warehouse.ship(order)) }),
+ *   Saga.commit
+ * )
+ * ```
+ */
+export const pivot = <Name extends string, I, Own, E, R, O>(
+  self: Saga<Name, I, Own, E, R, Types.Appendable, O> & Types.MayPivot<Name, I & Own>
+): Saga<Name, I, Types.Add<Own, "pivot", Types.Passed>, E, R, "open", O> =>
+  append({ _tag: "Pivot", name: "pivot" })(self)

@@ -157,6 +157,32 @@ export class DeadlineRequired extends Schema.TaggedError<DeadlineRequired>()("De
   }
 }
 
+/** A pivot stands inside another step, or is not the only one: the whole execution has one point of no return. */
+export class PivotMisplaced extends Schema.TaggedError<PivotMisplaced>()("PivotMisplaced", {
+  ...stepPlace,
+  rule: Schema.Literals(["once", "top-level"])
+}) {
+  override get message(): string {
+    return say(
+      this,
+      this.rule === "once"
+        ? "a saga has one pivot at most"
+        : "a pivot stands between the steps of the saga itself, and in no other step"
+    )
+  }
+}
+
+/** A step behind the pivot has what only a step that can be undone may have. */
+export class NotBehindPivot extends Schema.TaggedError<NotBehindPivot>()("NotBehindPivot", {
+  ...stepPlace,
+  option: Schema.Literals(["compensate", "effect: staged"])
+}) {
+  override get message(): string {
+    const why = this.option === "compensate" ? "nothing is undone there" : "there is no transaction there"
+    return say(this, line`'${this.option}' has no place behind the pivot: ${why}`)
+  }
+}
+
 /** The `deadline` of a saga is no time that it can have. */
 export class InvalidDeadline extends Schema.TaggedError<InvalidDeadline>()("InvalidDeadline", {
   ...place,
@@ -180,7 +206,9 @@ export const SagaStepError = Schema.Union([
   InvalidPolicy,
   InvalidOption,
   SignalAwaitedTwice,
-  DeadlineRequired
+  DeadlineRequired,
+  PivotMisplaced,
+  NotBehindPivot
 ])
 export type SagaStepError = typeof SagaStepError.Type
 

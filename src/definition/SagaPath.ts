@@ -29,6 +29,7 @@ export const sequences = (step: SagaStep, path: string): ReadonlyArray<Sequence>
     case "Local":
     case "Remote":
     case "Wait":
+    case "Pivot":
       return []
     case "Conditional":
       return step.alternatives.map(({ condition, steps }, i) => ({
@@ -45,6 +46,16 @@ export const sequences = (step: SagaStep, path: string): ReadonlyArray<Sequence>
 /** All steps of a saga in the order of definition, each before the steps inside it. */
 export const steps = (definition: Definition): ReadonlyArray<Located> =>
   Array.from(index(definition), ([path, step]) => ({ path, step }))
+
+/** The steps that an execution can turn back from: those before the pivot, or all. */
+export const reversible = ({ steps }: Pick<Definition, "steps">): ReadonlyArray<SagaStep> => {
+  const pivot = steps.findIndex(({ _tag }) => _tag === "Pivot")
+  return pivot < 0 ? steps : steps.slice(0, pivot)
+}
+
+/** The path of the step with a name. Nested sagas have names of their own, which are not looked at. */
+export const named = (definition: Definition, name: string): string | undefined =>
+  steps(definition).find(({ path, step }) => step.name === name && !path.includes("/n/"))?.path
 
 /** The step at a path, in constant time. */
 export const at = (definition: Definition, path: string): SagaStep | undefined => index(definition).get(path)

@@ -72,6 +72,11 @@ export const WaitShape = Schema.Struct({
 
 export type WaitShape = typeof WaitShape.Type
 
+/** The point of no return. */
+export const PivotShape = Schema.Struct({ type: Schema.Literal("pivot"), ...at })
+
+export type PivotShape = typeof PivotShape.Type
+
 /** A conditional step, with its alternatives in the order in which their conditions are tried. */
 export interface ConditionalShape {
   readonly type: "conditional"
@@ -99,7 +104,14 @@ export interface ParallelShape {
   readonly branches: ReadonlyArray<{ readonly name: string; readonly steps: ReadonlyArray<StepShape> }>
 }
 
-export type StepShape = LocalShape | RemoteShape | ConditionalShape | NestedShape | ParallelShape | WaitShape
+export type StepShape =
+  | LocalShape
+  | RemoteShape
+  | ConditionalShape
+  | NestedShape
+  | ParallelShape
+  | WaitShape
+  | PivotShape
 
 const steps = Schema.Array(Schema.suspend((): Schema.Codec<StepShape> => StepShape))
 
@@ -130,7 +142,8 @@ export const StepShape: Schema.Codec<StepShape> = Schema.Union([
   ConditionalShape,
   NestedShape,
   ParallelShape,
-  WaitShape
+  WaitShape,
+  PivotShape
 ])
 
 export const SagaShape = Schema.Struct({
@@ -160,6 +173,7 @@ const identity = (step: StepShape): unknown => {
   const { name, path, type } = step
   switch (step.type) {
     case "local":
+    case "pivot":
       return { type, name, path }
     case "remote":
       return { type, name, path, execute: step.execute, compensate: step.compensate }
@@ -256,6 +270,8 @@ const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): Step
         onTimeout: step.onTimeout !== undefined,
         success: schema(step.success)
       }
+    case "Pivot":
+      return { type: "pivot", name, path }
     case "Parallel":
       return {
         type: "parallel",

@@ -7,7 +7,7 @@ import type * as Command from "./Command.ts"
 import type * as Signal from "./Signal.ts"
 
 /** A step of any kind. */
-export type SagaStep = Local | Remote | Conditional | Nested | Parallel | Wait
+export type SagaStep = Local | Remote | Conditional | Nested | Parallel | Wait | Pivot
 
 /** Capped exponential backoff, in milliseconds: `initial`, `initial * factor`, … up to `max`. */
 export interface Backoff {
@@ -138,6 +138,12 @@ export interface Wait {
   readonly until?: (context: any) => number
   /** The result at the deadline. Absent: a wait for a signal fails then. */
   readonly onTimeout?: { readonly success: Command.Codec<any>; readonly value: (context: any) => any }
+}
+
+/** The point of no return: the steps before it can be undone, those behind it are tried until they succeed (SPEC C18). */
+export interface Pivot {
+  readonly _tag: "Pivot"
+  readonly name: "pivot"
 }
 
 /** A saga without its types, as the rules see it. Every `Saga` is one. */

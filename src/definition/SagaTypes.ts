@@ -55,6 +55,39 @@ export interface Reserved {
   readonly "~effect-saga/Reserved": true
 }
 
+/** The entry of a pivot: the steps that see it in their context are behind it. */
+export interface Passed extends Reserved {
+  readonly "~effect-saga/Passed": true
+}
+
+/** A context behind the pivot. */
+interface BehindPivot {
+  readonly pivot: Passed
+}
+
+/** Refusal of a compensation behind the pivot. */
+export interface NothingIsUndoneBehindPivot {
+  readonly nothingIsUndoneBehindPivot: never
+}
+
+/** Accepts options of a step; behind the pivot only without a compensation. */
+export type Undoable<Ctx> = Ctx extends BehindPivot ? { readonly compensate?: NothingIsUndoneBehindPivot } : unknown
+
+/** Refusal of a pivot in a branch, an alternative or a nested saga. */
+export interface PivotInsideOfStep {
+  readonly pivotInsideOfStep: never
+}
+
+/** Accepts a saga that has no pivot yet, and is no branch. */
+export type MayPivot<Name extends string, Ctx> = [Name] extends [BranchName]
+  ? PivotInsideOfStep
+  : "pivot" extends keyof Ctx
+    ? StepNameAlreadyUsed<"pivot">
+    : unknown
+
+/** Accepts a nested saga that has no pivot. */
+export type WithoutPivot<Own> = Own extends BehindPivot ? { readonly saga: PivotInsideOfStep } : unknown
+
 /** One object type without reserved names. */
 export type Visible<Ctx> = { readonly [K in keyof Ctx as Ctx[K] extends Reserved ? never : K]: Ctx[K] } & {}
 
@@ -88,8 +121,11 @@ export type Unused<Name extends string, Ctx> =
           : StepNameAlreadyUsed<Name>
         : unknown
 
+/** The name of every branch, which no saga can have. */
+export type BranchName = "~effect-saga/Branch"
+
 /** The saga that a branch starts from: its initial context is the context so far, and it has no steps of its own. */
-export type Branch<Ctx> = Saga<string, Ctx, NoResults, never, never, "empty", NoResults>
+export type Branch<Ctx> = Saga<BranchName, Ctx, NoResults, never, never, "empty", NoResults>
 
 // ---- local steps
 

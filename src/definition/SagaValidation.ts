@@ -8,6 +8,7 @@ import { Predicate, Schema } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { isHostileKey } from "../wire/JsonLimits.ts"
 import type * as Participant from "./ParticipantContract.ts"
+import * as PivotValidation from "./PivotValidation.ts"
 import {
   ElseThenNotLast,
   EmptySaga,
@@ -102,6 +103,7 @@ function* checkSaga(definition: Step.Definition, options: ValidationOptions): Is
   yield* WaitValidation.signalsOfOneName(definition)
   yield* WaitValidation.signalsAwaitedTwice(definition)
   if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition, transactional)
+  yield* PivotValidation.pivot(definition)
   if (definition.state !== "committed") yield new SagaNotCommitted(at)
 }
 
@@ -134,6 +136,8 @@ function* checkStep(step: Step.SagaStep, at: StepPlace, scope: Scope): Issues {
       return yield* checkInside(step, at, scope)
     case "Wait":
       return yield* checkWait(step, at)
+    case "Pivot":
+      return
     case "Parallel":
       for (const branch of step.branches) yield* checkName(branch.name, "branch", at)
       return yield* checkInside(step, at, scope)

@@ -70,7 +70,7 @@ const toBackoff = (backoff: Backoff): Step.Backoff => {
   }
 }
 
-const toRetry = ({ backoff, on, times }: RetryOn<string>, initial: number): Step.Retry => ({
+export const toRetry = ({ backoff, on, times }: RetryOn<string>, initial: number): Step.Retry => ({
   times,
   backoff: toBackoff(backoff ?? initial),
   ...(on && { on: Array.isArray(on) ? [...on] : on })

@@ -18,7 +18,7 @@ export const from = (definition: Definition, path: string, replyTimeout: number)
   const before = known.get(definition)
   if (before?.replyTimeout === replyTimeout) return before.bounds.get(path) ?? 0
   const bounds = new Map<string, number>()
-  add({ path: "", steps: definition.steps }, 0, 0, replyTimeout, bounds)
+  add({ path: "", steps: SagaPath.reversible(definition) }, 0, 0, replyTimeout, bounds)
   known.set(definition, { replyTimeout, bounds })
   return bounds.get(path) ?? 0
 }
@@ -59,6 +59,8 @@ const boundOf = (step: SagaStep, path: string, replyTimeout: number): number => 
       return step.policies.timeout ?? replyTimeout
     case "Wait":
       return step.timeout ?? Number.POSITIVE_INFINITY
+    case "Pivot":
+      return 0
     case "Conditional":
     case "Nested":
     case "Parallel":

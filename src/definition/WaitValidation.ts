@@ -38,10 +38,11 @@ export function* signalsAwaitedTwice(definition: Definition): Issues {
 /**
  * A saga needs a deadline where a wait without a limit stands behind a request that may have to be undone, or beside it in
  * another branch: until then its participant keeps the records of it (SPEC C16). With a two-phase commit, `transactional`, every
- * request is one.
+ * request is one. Behind a pivot nothing has to be undone.
  */
 export function* deadlineRequired(definition: Definition, transactional: boolean): Issues {
-  const { name: saga, steps } = definition
+  const { name: saga } = definition
+  const steps = SagaPath.reversible(definition)
   yield* inSequence({ saga, isRequest: transactional ? isRemote : mayBeUndone }, { path: "", steps }, undefined)
 }
 

@@ -16,6 +16,7 @@ import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
+import * as DroppedServices from "./DroppedServices.ts"
 import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
 import { type Act, gainsClosing, hintOf, hintsOf, plan } from "./LoopPlan.ts"
@@ -114,7 +115,10 @@ export const make = Effect.fnUntraced(function* (
     if (isLeft(self)) return takeAgain(self, now)
     self.presentSince = presence.since(now)
     if (self.inbox.inputs.length > 0 || self.since < self.presentSince) self.attemptSince = presence.attempt(now)
-    if (self.inbox.inputs.length > 0) judgeInputs(self, now, policy)
+    if (self.inbox.inputs.length > 0) {
+      DroppedServices.count(self.inbox.inputs, self.execution.state, self.fiber)
+      judgeInputs(self, now, policy)
+    }
     if (self.inbox.stop === "asked") self.inbox.stop = "seen"
     const { execution, next } = plan(self, self.inFlight, now, schedule, hints)
     self.execution = execution

@@ -5,6 +5,7 @@
  */
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, type Scope } from "effect"
 import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
+import { isParkedForward } from "../execution/rules/SagaState.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import { conflict, type Held } from "../ports/SagaExecutionRepository.ts"
@@ -19,7 +20,7 @@ import { isActive, type Moment, never, type Output, type RunError, reduce, type 
 import { StepWaits } from "./StepWaits.ts"
 import type { Options } from "./SupervisorOptions.ts"
 import { afterCrash, type TakenUp } from "./Takeover.ts"
-import { isReached, type Until, Waiters, type Wish } from "./Waiters.ts"
+import { isReached, type Resolution, type Until, Waiters, type Wish } from "./Waiters.ts"
 import * as WakeUps from "./WakeUps.ts"
 
 export { SagaOverloaded } from "./Overloaded.ts"
@@ -40,7 +41,7 @@ export interface ExecutionSupervisor {
   /** Whether a caller that waits for this is to be resumed, as time stands. */
   readonly isReached: (execution: SagaExecution, until: Until) => boolean
   /** Waits for a stored execution that this or another process runs. */
-  readonly wait: (uuid: string, until: Until) => Effect.Effect<SagaExecution, RunError>
+  readonly wait: (uuid: string, until: Until | Resolution) => Effect.Effect<SagaExecution, RunError>
   /**
    * Judges the input against the execution's newest state. Gives the execution that has stored its facts, or with
    * `until` the one that this has led to.
@@ -427,7 +428,7 @@ class Supervisor implements ExecutionSupervisor {
     if (!this.waiters.has(uuid)) return
     const isEnd = this.isReached(execution, "end")
     // A caller that is resumed may start the next one at once: this one no longer holds a place.
-    if (isEnd) this.on(uuid, over)
+    if (isEnd && !isParkedForward(execution.state)) this.on(uuid, over)
     if (isEnd || this.waiters.hasOutcomes) this.waiters.tell(uuid, execution, false)
   }
 

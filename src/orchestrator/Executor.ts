@@ -123,6 +123,7 @@ export const request: <Ctx extends object, P>(
   const content = () => step.execute.content(context)
   const [fact] = buildRequest(scope, {
     _tag: "BuildRequest",
+    attempt: 1,
     path,
     step: { ...step, execute: { ...step.execute, content } },
     context: scope.state.root.context

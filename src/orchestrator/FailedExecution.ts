@@ -1,10 +1,12 @@
 /** The error of an execution that failed, and the family of errors that say so. */
 import { Schema } from "effect"
+import { isParkedForward, parkedFailure } from "../execution/rules/SagaState.ts"
 import {
   failedStep,
   placeText,
   SagaFailedCommitCallback,
-  SagaFailedExecutionStep
+  SagaFailedExecutionStep,
+  toError
 } from "../execution/view/ExecutionErrors.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import { describe, json, line } from "../wire/OneLine.ts"
@@ -50,6 +52,38 @@ export class SagaFailedExecution<E = unknown> extends Schema.TaggedError<SagaFai
   override toJSON(): unknown {
     return { ...json(this), ...(this.failedStep !== undefined && { failedStep: this.failedStep }) }
   }
+}
+
+/**
+ * A step behind the pivot has failed in every try, or waited in vain, and waits for a person. Nothing is undone, and the execution
+ * stays alive: `parked` has the paths for `retryParked` and `resolveParked`, `cause` says why the first of them failed. Its callers
+ * are told at once; a new call with the same start key waits for the end again once nothing is parked.
+ */
+export class SagaParkedForward extends Schema.TaggedError<SagaParkedForward>()("SagaParkedForward", {
+  uuid: Schema.String,
+  saga: Schema.String,
+  parked: Schema.Array(Schema.String),
+  /** The error that the step declares, or a `SagaSystemError`. */
+  cause: Schema.Unknown,
+  execution: Schema.instanceOf(SagaExecution)
+}) {
+  override get message(): string {
+    return line`Saga ${this.saga} (${this.uuid}) waits for a person behind its pivot, at ${this.parked.join(", ")}: ${describe(this.cause)}`
+  }
+
+  /** For logs: without the execution, whose context may hold what belongs into no log. */
+  override toJSON(): unknown {
+    return json(this)
+  }
+}
+
+/** The error for who waits for an execution that waits for a person behind its pivot; undefined: it does not. */
+export const parkedForward = (execution: SagaExecution): SagaParkedForward | undefined => {
+  const { definition, saga, state, uuid } = execution
+  if (!isParkedForward(state)) return undefined
+  const failure = parkedFailure(state)
+  const cause = failure === undefined ? undefined : toError(failure, saga, definition)
+  return new SagaParkedForward({ uuid, saga, parked: [...state.parked], cause, execution })
 }
 
 /** Whether an error says that an execution failed: the whole of it, one of its steps, or the commit. */

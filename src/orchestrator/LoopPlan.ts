@@ -86,6 +86,9 @@ export const plan = (
   const execution = state === before ? self.execution : new SagaExecution(state, definition)
   const isJoint = inFlight?.isJoint === true
   const work = isJoint ? none : (inFlight?.notUnderWay(decision.instructions) ?? decision.instructions)
+  // The decision of a pivot and its next step leave with one write (SPEC C18).
+  const next = decision.asking === "Commit" ? work.find(isBuilt) : undefined
+  if (next !== undefined && work.length > 1) return { execution, next: { _tag: "Perform", work: [next] } }
   const isAwaited = inFlight?.isAwaited(decision) === true
   const act = actOf(work, isAwaited, decision.wakeAt)
   const needsNoWrite = work.length > 0 && !work.some(needsIntent) && !holdsBack(self, execution, work)
@@ -119,7 +122,7 @@ const isClosing = (fact: SagaEvent, root: Frame): boolean => {
     case "StepSucceeded":
       return fact.timedOut === true
     case "StepFailed":
-      return stepAt(root, fact.path)?.step.kind === "wait"
+      return fact.failure._tag === "StepTimedOut" || stepAt(root, fact.path)?.step.kind === "wait"
     default:
       return false
   }
@@ -130,6 +133,10 @@ const isStored = ({ inbox }: Progress, { state }: SagaExecution): boolean =>
   state.unstored === 0 && Inbox.reads(inbox).length === 0
 
 const none: readonly [] = []
+
+/** Makes facts at once, and does nothing that can be seen outside. */
+const isBuilt = ({ _tag }: Instruction): boolean =>
+  _tag === "BuildRequest" || _tag === "Choose" || _tag === "MapContext" || _tag === "BuildWait"
 
 /**
  * The process stops: work that is under way may end and its facts are stored, and nothing begins. The intent of a next step

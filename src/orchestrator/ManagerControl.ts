@@ -1,6 +1,7 @@
 /** The doors of the manager that hand an input to an execution: replies, responses, and what people do by hand. */
 import { Effect } from "effect"
 import type { Dropped, Of } from "../execution/rules/SagaInput.ts"
+import { stepAt } from "../execution/rules/StepTree.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import { responding, submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
@@ -31,7 +32,15 @@ export const make = (supervisor: ExecutionSupervisor, keeper: SignalDoor.Keeper)
   commit: (uuid) => Effect.flatMap(submit(supervisor, uuid, { _tag: "Commit" }, "end"), ManagerResult.committed),
   reject: (uuid, who) => submit(supervisor, uuid, { _tag: "Reject", ...who }, "told"),
   retryParked: (uuid, path, who) => submit(supervisor, uuid, { _tag: "RetryParked", path, ...who }),
-  resolveParked: (uuid, path, who) => submit(supervisor, uuid, { _tag: "ResolveParked", path, ...who }),
+  resolveParked: (uuid, path, who) =>
+    submit(supervisor, uuid, { _tag: "ResolveParked", path, ...who }).pipe(
+      Effect.flatMap((execution) =>
+        stepAt(execution.state.root, path)?.step.resolution === undefined
+          ? Effect.succeed(execution)
+          : supervisor.wait(execution.uuid, { resolutionOf: path })
+      ),
+      Effect.flatMap((execution) => ManagerResult.resolved(execution, path))
+    ),
   reply: (uuid, reply) =>
     Effect.matchEffect(takeReply(supervisor, keeper, uuid, { _tag: "Reply", ...reply }), {
       onSuccess: () => Effect.succeed("applied" as const),

@@ -55,6 +55,19 @@ export class SagaSignalInvalid extends Schema.TaggedError<SagaSignalInvalid>()("
 }
 
 /**
+ * `resolveParked` gave a result for a step whose service has done it after all: the service was asked first, and its recorded
+ * result counts (SPEC C18). The execution goes on with that. Tell the person: what they have done by hand may have to be undone.
+ */
+export class SagaResolutionOverruled extends Schema.TaggedError<SagaResolutionOverruled>()("SagaResolutionOverruled", {
+  uuid: Schema.String,
+  path: Schema.String
+}) {
+  override get message(): string {
+    return line`Step ${this.path} of execution ${this.uuid} was done by its service, whose result counts`
+  }
+}
+
+/**
  * An argument is not what its type says, as plain JavaScript or a value of a request may have it; or the actor or the reason of a
  * person cannot be stored: too long (256 and 4,096 bytes), or with a NUL or half a surrogate. Nothing was done.
  */

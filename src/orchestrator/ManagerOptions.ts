@@ -1,9 +1,10 @@
 /** The options of the manager's doors, and the types of their results, which follow the literal options. */
 import type { Deadline } from "../definition/Deadline.ts"
+import type { Path } from "../definition/Saga.ts"
 import type { SagaFailedCommitCallback, SagaSystemError } from "../execution/view/ExecutionErrors.ts"
 import type * as Execution from "../execution/view/SagaExecution.ts"
 import type { Until } from "./ExecutionSupervisor.ts"
-import type { SagaFailedExecution } from "./FailedExecution.ts"
+import type { SagaFailedExecution, SagaParkedForward } from "./FailedExecution.ts"
 
 export type { Deadline } from "../definition/Deadline.ts"
 export type { Until } from "./ExecutionSupervisor.ts"
@@ -61,7 +62,10 @@ export interface Flags<Pause extends boolean, Raise extends boolean, Return exte
    * reply resumes it. Default false.
    */
   readonly pauseOnDisk?: Pause
-  /** Fail with `SagaFailedExecution` where the execution failed. With `false` it is returned as it is. Default true. */
+  /**
+   * Fail with `SagaFailedExecution` where the execution failed, with `SagaParkedForward` where it waits for a person behind its
+   * pivot. With `false` it is returned as it is. Default true.
+   */
   readonly raiseOnError?: Raise
   /** Return the execution, and not only its uuid. Default true. */
   readonly returnExecution?: Return
@@ -111,6 +115,19 @@ export interface Said<Payload> {
 /** The options of `signal`. */
 export type SignalOptions<Payload> = Addressee & Said<Payload>
 
+/** The options of `resolveParked`. */
+export interface ResolveOptions<Step extends string, A> {
+  readonly uuid: string
+  /** The name of the step, or its path. */
+  readonly step: Step | Path
+  /** The result of the step, as its `success` schema says. Leave it out for a step without a result. */
+  readonly result?: A
+  /** The person or program that decides it, at most 256 bytes. */
+  readonly actor: string
+  /** Why this is the result, for readers of the execution's story. At most 4,096 bytes. */
+  readonly reason: string
+}
+
 /** The options of `signal` as the service takes them. */
 export interface UntypedSignal {
   readonly payload?: unknown
@@ -132,15 +149,16 @@ export type Returned<Ctx, E, Pause, Raise, Return> = Return extends true
   ?
       | Execution.Finished<Ctx>
       | (Pause extends true ? Execution.Paused<Ctx> : never)
-      | (Raise extends true ? never : Execution.Errored<Ctx, E | SagaSystemError>)
+      | (Raise extends true ? never : Execution.Errored<Ctx, E | SagaSystemError> | Execution.Paused<Ctx>)
   : string
 
 /**
  * What `run` fails with besides errors of starting and storing: the execution failed and everything is rolled back, or
- * its commit is decided and some participants have not acknowledged it within `commitWait`.
+ * its commit is decided and some participants have not acknowledged it within `commitWait`, or it waits for a person behind its
+ * pivot.
  */
 export type Raised<E, Raise> = Raise extends true
-  ? SagaFailedExecution<E | SagaSystemError> | SagaFailedCommitCallback
+  ? SagaFailedExecution<E | SagaSystemError> | SagaFailedCommitCallback | SagaParkedForward
   : never
 
 /** What `resume` gives: the saga of the execution, and so its context, is not known to the compiler. */

@@ -10,9 +10,17 @@ import type * as SagaInput from "../execution/rules/SagaInput.ts"
 import type { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type * as Repository from "../ports/SagaExecutionRepository.ts"
+import type { Json } from "../wire/JsonLimits.ts"
 import type { StoredEvent } from "./EventFeed.ts"
-import type { SagaFailedExecution } from "./FailedExecution.ts"
-import type { ControlError, ResumeError, SagaInvalidArgument, SignalError, StartError } from "./ManagerErrors.ts"
+import type { SagaFailedExecution, SagaParkedForward } from "./FailedExecution.ts"
+import type {
+  ControlError,
+  ResumeError,
+  SagaInvalidArgument,
+  SagaResolutionOverruled,
+  SignalError,
+  StartError
+} from "./ManagerErrors.ts"
 import type { RunOptions, SignalAnswer, SignalOptions, UntypedResume, UntypedStart } from "./ManagerOptions.ts"
 import type { ReplyReceiver } from "./ReplyConsumer.ts"
 
@@ -25,7 +33,10 @@ export class SagaManager extends Context.Service<
     readonly run: (
       saga: Definition,
       options: RunOptions
-    ) => Effect.Effect<SagaExecution | string, SagaFailedExecution | SagaFailedCommitCallback | StartError>
+    ) => Effect.Effect<
+      SagaExecution | string,
+      SagaFailedExecution | SagaFailedCommitCallback | SagaParkedForward | StartError
+    >
     /** See the function `start`. */
     readonly start: (saga: Definition, options: UntypedStart) => Effect.Effect<string, StartError>
     /** See the function `execute`. */
@@ -34,7 +45,7 @@ export class SagaManager extends Context.Service<
     readonly resume: (
       response: SagaResponse,
       options?: UntypedResume
-    ) => Effect.Effect<SagaExecution, SagaFailedExecution | SagaFailedCommitCallback | ResumeError>
+    ) => Effect.Effect<SagaExecution, SagaFailedExecution | SagaFailedCommitCallback | SagaParkedForward | ResumeError>
     /** See the function `signal`. */
     readonly signal: <Payload>(
       signal: Signal<string, Payload>,
@@ -81,7 +92,8 @@ export class SagaManager extends Context.Service<
       who?: SagaInput.SagaActor
     ) => Effect.Effect<SagaExecution, SagaInput.SagaAlreadyDecided | ControlError>
     /**
-     * Tries the parked compensation of a step again, when its cause is repaired. The path is one of
+     * Tries the parked compensation of a step again, or a step that is parked behind the pivot, when its cause is repaired: failures
+     * are counted anew. The path is one of
      * `SagaExecution.parked`; that may also be a service that is stalled, like `payments:commit`, or `execution` for one
      * that is set aside as a whole.
      */
@@ -94,12 +106,18 @@ export class SagaManager extends Context.Service<
      * Declares a parked step compensated, because a person has done it by other means. The reason is for the record. A
      * service that does not acknowledge a commit is no longer listed; it is still told now and then, and the execution is
      * kept until the service has answered.
+     *
+     * Behind the pivot it finishes the step with `result`, in the encoded form of its schema (absent for a step without one);
+     * another value is `SagaResolutionRefused`. See the function `resolveParked`, which has its type.
      */
     readonly resolveParked: (
       uuid: string,
       path: string,
-      who: SagaInput.SagaActorWithReason
-    ) => Effect.Effect<SagaExecution, SagaInput.SagaStepNotParked | ControlError>
+      who: SagaInput.SagaActorWithReason & { readonly result?: Json }
+    ) => Effect.Effect<
+      SagaExecution,
+      SagaInput.SagaStepNotParked | SagaInput.SagaResolutionRefused | SagaResolutionOverruled | ControlError
+    >
     /** The facts that this process stores from now on, of all executions. A reader that is slow loses the oldest. */
     readonly events: Stream.Stream<StoredEvent>
     /** Takes a reply that came over the broker. For consumers of replies; other code calls `resume`. */

@@ -3,6 +3,8 @@
  * are checked when the layer is built.
  */
 import { Config, Context, type Duration, Effect, Layer, Schema } from "effect"
+import type { Retry } from "../definition/Saga.ts"
+import { toRetry } from "../definition/StepOptions.ts"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
 import * as Setting from "../ports/Setting.ts"
 import { InvalidSetting } from "../ports/Setting.ts"
@@ -66,6 +68,12 @@ export interface SagaConfigOptions {
    * Participants keep their records at least this long. Default 24 hours.
    */
   readonly maxMessageLifetime?: Duration.Input
+  /**
+   * How often a step behind the pivot of its saga is tried again before it is parked for a person (SPEC C18): `times` after the first
+   * try, with a `backoff` as that of a step's `retryCompensate`. Default 10 times, after 1 second, then twice as long each time, up
+   * to 5 minutes. Say more where services may be away for long: nobody has to be called then.
+   */
+  readonly retryForward?: Retry
   /**
    * How often this process renews its lease and looks for executions that no living process has. Default 3 seconds.
    * Shorter: a crash is noticed earlier, the repository has more to do.
@@ -146,14 +154,28 @@ const curveOf = Effect.fnUntraced(function* (options: ResendOptions) {
   return yield* new InvalidSetting({ setting: "SagaConfig.resend.slowMax", issue: "it must not be shorter than max" })
 })
 
+const retryOf = Effect.fnUntraced(function* (given: Retry) {
+  const { backoff, times } = toRetry(given, RetrySchedule.defaults.retryForward.backoff.initial)
+  const { factor, initial, max } = backoff
+  const time = (value: number) => Setting.duration("SagaConfig.retryForward.backoff", value, { least: "1 milli" })
+  if (!(factor >= 1)) {
+    const issue = "its factor must be at least 1"
+    return yield* new InvalidSetting({ setting: "SagaConfig.retryForward.backoff", issue })
+  }
+  return {
+    times: yield* Setting.wholeNumber("SagaConfig.retryForward.times", times, { least: 0 }),
+    backoff: { initial: yield* time(initial), factor, max: yield* time(max) }
+  }
+})
+
 const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
-  const { relatedServices, resend = {}, service, ...given } = options
+  const { relatedServices, resend = {}, retryForward, service, ...given } = options
   if (!isName(service)) return yield* new InvalidServiceName({ service })
   const all = { ...RetrySchedule.defaults, ...defaults, ...given }
   const time = (
     name: Exclude<
       keyof SagaConfigOptions,
-      "service" | "relatedServices" | "resend" | `max${"Running" | "Pending" | "InFlight"}`
+      "service" | "relatedServices" | "resend" | "retryForward" | `max${"Running" | "Pending" | "InFlight"}`
     >
   ) =>
     Setting.duration(`SagaConfig.${name}`, all[name], {
@@ -175,6 +197,7 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
     service,
     schedule: {
       ...RetrySchedule.defaults,
+      ...(retryForward !== undefined && { retryForward: yield* retryOf(retryForward) }),
       resend: yield* curveOf(resend),
       replyTimeout: yield* time("replyTimeout"),
       reserveTimeout: yield* time("reserveTimeout"),
@@ -206,7 +229,7 @@ export const layer = (options: SagaConfigOptions): Layer.Layer<SagaConfig, Inval
  * The same settings from Effect's `Config`. `SAGA_SERVICE` is required. `SAGA_REPLY_TIMEOUT`, `SAGA_RESERVE_TIMEOUT`,
  * `SAGA_COMMIT_WAIT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_SHUTDOWN_GRACE`, `SAGA_MAX_RUNNING`,
  * `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT`, and for resends `SAGA_RESEND_INITIAL`, `SAGA_RESEND_FACTOR`, `SAGA_RESEND_MAX`,
- * `SAGA_RESEND_SLOW_AFTER` and `SAGA_RESEND_SLOW_MAX` have the defaults of the options above. Durations are text such as
+ * `SAGA_RESEND_SLOW_AFTER` and `SAGA_RESEND_SLOW_MAX`, and `SAGA_RETRY_FORWARD_TIMES` have the defaults of the options above. Durations are text such as
  * `30 seconds`.
  */
 export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSetting | Config.ConfigError> =
@@ -233,6 +256,7 @@ export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSe
         slowAfter: Config.Duration("SAGA_RESEND_SLOW_AFTER"),
         slowMax: Config.Duration("SAGA_RESEND_SLOW_MAX")
       })
-      return yield* make({ service, resend, ...given })
+      const { times } = yield* Setting.optional({ times: Config.Int("SAGA_RETRY_FORWARD_TIMES") })
+      return yield* make({ service, resend, ...(times !== undefined && { retryForward: { times } }), ...given })
     })
   )

@@ -12,6 +12,7 @@ import {
   SagaExecutionAlreadyExecuted,
   SagaExecutionNotFinished,
   SagaNotCancellable,
+  SagaResolutionRefused,
   SagaResponseAmbiguous,
   SagaResponseConflict,
   SagaResponseNotAwaited,
@@ -46,10 +47,11 @@ import {
   SagaRepositoryUnsupported
 } from "../ports/SagaExecutionRepository.ts"
 import { InvalidSetting } from "../ports/Setting.ts"
-import { SagaFailedExecution } from "./FailedExecution.ts"
+import { SagaFailedExecution, SagaParkedForward } from "./FailedExecution.ts"
 import {
   SagaInvalidArgument,
   SagaOverloaded,
+  SagaResolutionOverruled,
   SagaResponseUnaddressed,
   SagaSignalInvalid,
   SagaStartConflict
@@ -100,9 +102,12 @@ export {
   SagaNotRegistered,
   SagaOverloaded,
   SagaOwnServiceRequested,
+  SagaParkedForward,
   SagaRejected,
   SagaRelatedServicesRefused,
   SagaRepositoryUnsupported,
+  SagaResolutionOverruled,
+  SagaResolutionRefused,
   SagaResponseAmbiguous,
   SagaResponseConflict,
   SagaResponseError,
@@ -128,6 +133,8 @@ export const SagaStepExecutionError = Schema.Union([
   SagaStepTimedOut,
   SagaStepInterrupted,
   SagaStepNotParked,
+  SagaResolutionRefused,
+  SagaResolutionOverruled,
   SagaResponseError,
   SagaRelatedServicesRefused,
   SagaContextDecodeError,
@@ -140,6 +147,7 @@ export type SagaStepExecutionError = typeof SagaStepExecutionError.Type
 export const SagaExecutionError = Schema.Union([
   SagaFailedExecution,
   SagaFailedCommitCallback,
+  SagaParkedForward,
   SagaRollbackExecution,
   SagaDeadlinePassed,
   SagaCancelled,

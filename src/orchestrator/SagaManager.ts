@@ -13,15 +13,26 @@
 import { Effect, Layer } from "effect"
 import type { AnyCommitted, Saga, Services, Visible } from "../definition/Saga.ts"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
+import * as SagaPath from "../definition/SagaPath.ts"
 import type { Signal } from "../definition/Signal.ts"
 import type { Hooks, ServicesOf } from "../definition/TransactionHooks.ts"
+import { SagaResolutionRefused, type SagaStepNotParked } from "../execution/rules/SagaInput.ts"
 import type { SagaFailedCommitCallback, SagaSystemError } from "../execution/view/ExecutionErrors.ts"
+import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Broker } from "../ports/Broker.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import type { TransactionCommitter } from "../ports/TransactionCommitter.ts"
-import type { SagaFailedExecution } from "./FailedExecution.ts"
-import type { ResumeError, SagaOwnServiceRequested, SignalError, StartError } from "./ManagerErrors.ts"
+import * as JsonCodec from "../wire/JsonCodec.ts"
+import type { SagaFailedExecution, SagaParkedForward } from "./FailedExecution.ts"
+import type {
+  ControlError,
+  ResumeError,
+  SagaOwnServiceRequested,
+  SagaResolutionOverruled,
+  SignalError,
+  StartError
+} from "./ManagerErrors.ts"
 import * as ManagerLive from "./ManagerLive.ts"
 import type {
   ExecuteOptions,
@@ -29,6 +40,7 @@ import type {
   Identity,
   Initial,
   Raised,
+  ResolveOptions,
   Resumed,
   ResumeOptions,
   Returned,
@@ -164,7 +176,7 @@ export const resume = <const U extends Until = "end">(
   options: ResumeOptions<U> = {}
 ): Effect.Effect<
   Resumed<U>,
-  ResumeError | SagaFailedExecution<unknown | SagaSystemError> | SagaFailedCommitCallback,
+  ResumeError | SagaFailedExecution<unknown | SagaSystemError> | SagaFailedCommitCallback | SagaParkedForward,
   SagaManager
 > =>
   // The status of the execution is what `until` says.
@@ -189,6 +201,39 @@ export const signal = <Name extends string, Payload>(
   options: SignalOptions<NoInfer<Payload>>
 ): Effect.Effect<SignalAnswer, SignalError, SagaManager> =>
   SagaManager.use((manager) => manager.signal(signal, options))
+
+/**
+ * Finishes a step that is parked behind the pivot with the result that a person gives, by its name; a step inside a nested saga by
+ * its path. Where the service may have done the step all the same, it is asked first: if it has done it, its recorded result counts,
+ * and this fails with `SagaResolutionOverruled`. Gives the execution that goes on with the result; one in which the service has not
+ * answered either has the step in `parked` again.
+ *
+ * Fails with `SagaStepNotParked`; with `SagaResolutionRefused` where the result does not fit, or the step has none of its own: a
+ * condition, a nested saga. SPEC C18.
+ *
+ * @example
+ * ```ts
+ * yield* SagaManager.resolveParked(PlaceOrder, { uuid, step: "parcel", result: "p-17", actor: "Ann", reason: "sent by hand" })
+ * ```
+ */
+export const resolveParked = <Own, Step extends keyof Visible<Own> & string>(
+  saga: Saga<string, any, Own, any, any, "committed">,
+  options: ResolveOptions<Step, NoInfer<Visible<Own>[Step]>>
+): Effect.Effect<
+  SagaExecution,
+  SagaStepNotParked | SagaResolutionRefused | SagaResolutionOverruled | ControlError,
+  SagaManager
+> =>
+  SagaManager.use((manager) => {
+    const { actor, reason, result, step: name, uuid } = options
+    const path = SagaPath.named(saga, name) ?? name
+    const step = SagaPath.at(saga, path)
+    const isOwn = step?._tag === "Local" || step?._tag === "Remote" || step?._tag === "Wait"
+    const encoded = isOwn ? JsonCodec.encode(step.success, result) : undefined
+    return JsonCodec.isCodecIssue(encoded)
+      ? Effect.fail(new SagaResolutionRefused({ uuid, path, reason: "result", issue: encoded.message }))
+      : manager.resolveParked(uuid, path, { actor, reason, ...(encoded !== undefined && { result: encoded }) })
+  })
 
 // ---- layers ----------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import { RequestContext } from "../ports/RequestContext.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
+import type { Json } from "../wire/JsonLimits.ts"
 import { responding, started } from "./ExecutionInput.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
 import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
@@ -142,12 +143,18 @@ export class SagaRunner extends Context.Service<
       path: string,
       who: SagaInput.SagaActor
     ) => Effect.Effect<SagaExecution, SagaInput.SagaStepNotParked | SagaRegistry.SagaDefinitionDrift | StorageError>
-    /** Declares a parked step compensated, because a person has done it by other means. The reason is for the record. */
+    /**
+     * Declares a parked step compensated, because a person has done it by other means. The reason is for the record. Behind the
+     * pivot it finishes the step with `result`, in the encoded form of its schema.
+     */
     readonly resolveParked: (
       execution: SagaExecution,
       path: string,
-      who: SagaInput.SagaActorWithReason
-    ) => Effect.Effect<SagaExecution, SagaInput.SagaStepNotParked | SagaRegistry.SagaDefinitionDrift | StorageError>
+      who: SagaInput.SagaActorWithReason & { readonly result?: Json }
+    ) => Effect.Effect<
+      SagaExecution,
+      SagaInput.SagaStepNotParked | SagaInput.SagaResolutionRefused | SagaRegistry.SagaDefinitionDrift | StorageError
+    >
   }
 >()("effect-saga/SagaRunner") {}
 

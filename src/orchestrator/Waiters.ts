@@ -1,5 +1,7 @@
 /** Callers of this process that wait for an execution, whichever instance runs it. A caller that gives up is forgotten. */
 import { type Clock, Deferred, Effect, Exit } from "effect"
+import { isParkedForward } from "../execution/rules/SagaState.ts"
+import { stepAt } from "../execution/rules/StepTree.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as StoredInput from "./StoredInput.ts"
 
@@ -10,7 +12,12 @@ export type Until = "end" | "pause"
  * Inside: the outcome of an input that was handed on, by its id; or `told`, the end of an execution whose services have been
  * sent its rejects.
  */
-export type Wish = Until | "told" | { readonly outcomeOf: string }
+export type Wish = Until | "told" | { readonly outcomeOf: string } | Resolution
+
+/** A service was asked whether it has done a step whose result a person has given: its answer, or that none has come. */
+export interface Resolution {
+  readonly resolutionOf: string
+}
 
 /**
  * The waiters that a failure concerns: callers that have started the execution; all `callers` that wait for it; or also those
@@ -37,7 +44,13 @@ export const isReached = (
   rests = false
 ): boolean => {
   const { state } = execution
-  if (typeof until === "object") return StoredInput.readOutcome(execution, until.outcomeOf) !== undefined
+  if (typeof until === "object") {
+    return "outcomeOf" in until
+      ? StoredInput.readOutcome(execution, until.outcomeOf) !== undefined
+      : stepAt(state.root, until.resolutionOf)?.step.resolution === undefined
+  }
+  // Who waits for the end of a step that waits for a person is told at once (SPEC C18).
+  if (until !== "told" && isParkedForward(state)) return true
   switch (state.status) {
     case "errored":
       return until !== "told" || rests || state.commitState !== "rejecting"

@@ -4,7 +4,7 @@
  * not run is recorded as such before it can come.
  */
 import type { Barrier, Records, Scope, Transaction, Unit } from "../ports/ParticipantStore.ts"
-import { type Envelope, messageId, type ReplyStatus } from "../wire/Envelope.ts"
+import { attemptOf, type Envelope, messageId, type ReplyStatus } from "../wire/Envelope.ts"
 import type { Json } from "../wire/JsonLimits.ts"
 import { type Incoming, isRecordOf } from "./IncomingMessage.ts"
 import type { ParticipantConfig } from "./ParticipantConfig.ts"
@@ -59,7 +59,8 @@ export type KnownRecords = Pick<Unit, "transactions" | "barriers">
 
 // ---- what a message is about -----------------------------------------------------------------------------------
 
-const executeId = ({ path, saga }: Envelope): string => messageId(saga, path ?? "", "execute")
+/** The execute that a probe or a compensation is about. Behind a pivot there may be several: a probe has the number of one. */
+const executeId = ({ id, path, saga }: Envelope): string => messageId(saga, path ?? "", "execute", attemptOf(id))
 
 const isCommand = ({ op }: Envelope): boolean => op === "execute" || op === "failure" || op === "probe"
 
@@ -72,8 +73,9 @@ const isWellFormed = (envelope: Envelope): boolean => {
   const { content, id, inReplyTo, op, path, saga, service } = envelope
   switch (op) {
     case "execute":
-    case "failure":
     case "probe":
+      return path !== undefined && id === messageId(saga, path, op, attemptOf(id))
+    case "failure":
       return path !== undefined && id === messageId(saga, path, op)
     case "reserve":
       return id === messageId(saga, service, op) && reservedPaths(envelope) !== undefined

@@ -4,7 +4,7 @@
  */
 import { Option, Result, Schema } from "effect"
 import * as Base64Url from "effect/encoding/Base64Url"
-import { isSettled, type SagaState } from "../execution/rules/SagaState.ts"
+import { isParkedForward, isSettled, parkedFailure, type SagaState } from "../execution/rules/SagaState.ts"
 import { CommitState, Decision, SagaStatus } from "../execution/rules/SagaStatus.ts"
 import type { Frame, Sent, StepState } from "../execution/rules/StepTree.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
@@ -26,7 +26,7 @@ export const ExecutionSummary = Schema.Struct({
   user: Schema.optionalKey(Schema.String),
   /** A compensation needs a person, or a service does not answer to the decision. */
   parked: Schema.Boolean,
-  /** The tag of the first failure and its step, never its values (SPEC C12). */
+  /** The tag of the first failure and its step, or of what is parked behind the pivot; never its values (SPEC C12). */
   failure: Schema.optionalKey(Schema.Struct({ tag: Schema.String, path: Schema.optionalKey(Schema.String) })),
   /**
    * The step that it is at, by name and path: the one that waits, if parallel branches have several. As of the latest write of
@@ -64,15 +64,20 @@ export const of = ({ parked, saga, settled, startKey, state, user }: SagaExecuti
   commitState: state.commitState,
   ...(user !== undefined && { user }),
   parked: parked.length > 0,
-  ...(state.failure !== undefined
-    ? { failure: { tag: state.failure._tag, ...("path" in state.failure && { path: state.failure.path }) } }
-    : state.setAside === "parked" && { failure: { tag: "SetAside" } }),
+  ...failureOf(state),
   ...(!settled && placeOf(state)),
   revision: state.revision,
   settled,
   createdAt: state.creation.at,
   updatedAt: state.updatedAt
 })
+
+/** The first failure, or that of a step that waits for a person behind the pivot. */
+const failureOf = (state: SagaState): Pick<ExecutionSummary, "failure"> => {
+  const failure = state.failure ?? parkedFailure(state)
+  if (failure !== undefined) return { failure: { tag: failure._tag, ...("path" in failure && { path: failure.path }) } }
+  return state.setAside === "parked" ? { failure: { tag: "SetAside" } } : {}
+}
 
 /** Where an execution is, and what it waits for there. */
 const placeOf = ({ direction, root }: SagaState): Pick<ExecutionSummary, "step" | "waitsFor" | "waitingSince"> => {
@@ -200,6 +205,8 @@ export const census = (states: Iterable<SagaState>): ReadonlyArray<Census> => {
   return [...counts.values()]
 }
 
-/** Whether an execution with this status goes on by itself, or with a reply. Undefined: there is none. */
-export const isUnderWay = (status: SagaState["status"] | undefined, orPaused: boolean): boolean =>
-  status === "created" || status === "running" || (status === "paused" && !orPaused)
+/** Whether an execution goes on by itself, or with a reply. Undefined: there is none. */
+export const isUnderWay = (state: SagaState | undefined, orPaused: boolean): boolean =>
+  state !== undefined &&
+  !isParkedForward(state) &&
+  (state.status === "created" || state.status === "running" || (state.status === "paused" && !orPaused))

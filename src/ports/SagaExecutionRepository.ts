@@ -130,7 +130,8 @@ export class SagaExecutionRepository extends Context.Service<
       SagaExecutionRepositoryError | SagaRepositoryUnsupported
     >
     /**
-     * Those of the executions that have ended, or that are not there; with `orPaused` also those that wait. For callers that wait
+     * Those of the executions that have ended, that wait for a person behind their pivot, or that are not there; with `orPaused` also
+     * those that wait for anything else. More may be among them. For callers that wait
      * for executions of other instances: it finds those with news, however many there are.
      */
     readonly ended: (
@@ -381,9 +382,7 @@ export const memoryOn = (
     release: (owner) => Effect.sync(() => leases.release(owner)),
     census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
     ended: (uuids, orPaused) =>
-      Effect.sync(() =>
-        uuids.filter((uuid) => !ExecutionSummary.isUnderWay(kept.get(uuidOf(uuid))?.state.status, orPaused))
-      ),
+      Effect.sync(() => uuids.filter((uuid) => !ExecutionSummary.isUnderWay(kept.get(uuidOf(uuid))?.state, orPaused))),
     changes: Stream.fromPubSub(changes),
     inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,

@@ -64,6 +64,10 @@ const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
       connect(before.ahead, id, paper)
       return { ahead: [{ from: id }], rollback }
     }
+    case "pivot":
+      paper.nodes.push(`${id}[["${name}<br/>no way back"]]`)
+      connect(before.ahead, id, paper)
+      return { ahead: [{ from: id }], rollback: [] }
     case "conditional": {
       paper.nodes.push(`${id}{"${name}"}`)
       connect(before.ahead, id, paper)

@@ -35,7 +35,8 @@ export interface StoryOptions {
  */
 export const tell = ({ events }: Told, { values = false }: StoryOptions = {}): ReadonlyArray<string> => {
   const parked = new Set<string>()
-  const say = sentences(namesOf(events), values, parked)
+  const isPassed = events.some(({ _tag }) => _tag === "PivotPassed")
+  const say = sentences(namesOf(events), values, parked, isPassed)
   const lines = withoutChoices(events).flatMap((event) => {
     if (event._tag === "StepParked") parked.add(event.path)
     else if ("path" in event) parked.delete(event.path)
@@ -61,6 +62,8 @@ export const outline = ({ events }: Told): ReadonlyArray<string> => {
         return `${nameOf(event.path)} parked`
       case "StepResolved":
         return `${nameOf(event.path)} resolved`
+      case "PivotPassed":
+        return "pivot passed"
       case "ExecutionFinished":
         return "finished"
       case "ExecutionErrored":
@@ -86,7 +89,12 @@ const namesOf = (events: ReadonlyArray<SagaEvent>): ((path: string) => string) =
 }
 
 /** The line of a fact; undefined where another fact says the same. */
-const sentences = (nameOf: (path: string) => string, values: boolean, parked: ReadonlySet<string>) => {
+const sentences = (
+  nameOf: (path: string) => string,
+  values: boolean,
+  parked: ReadonlySet<string>,
+  isPassed: boolean
+) => {
   const given = (value: unknown): string => (values && value !== undefined ? `: ${JSON.stringify(value)}` : "")
   const why = (failure: SagaFailure): string => `${reasonOf(failure)}${values ? given(detailOf(failure)) : ""}`
   const asked = (event: Of<"RequestSent" | "CompensationSent">): string =>
@@ -113,6 +121,10 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
         return `${step} succeeded${event.recovered === true ? " in spite of an error" : ""}${given(event.result)}`
       case "StepFailed":
         return `${step} failed: ${why(event.failure)}${effects[event.effect]}`
+      case "PivotPassed":
+        return "the point of no return is passed: nothing is undone from here on"
+      case "TryStarted":
+        return `${step} is tried again`
       case "RollbackStarted":
         return `the rollback begins: ${why(event.failure)}`
       case "ProbeSent":
@@ -133,7 +145,7 @@ const sentences = (nameOf: (path: string) => string, values: boolean, parked: Re
       case "StepUnparked":
         return `${step} is tried again by ${oneLine(event.actor)}${given(event.reason)}`
       case "StepResolved":
-        return `${step} is declared compensated by ${oneLine(event.actor)}${given(event.reason)}`
+        return `${step} is declared ${isPassed ? "done" : "compensated"} by ${oneLine(event.actor)}${event.asks === true ? ", if the service has not done it" : ""}${given(event.reason)}`
       case "ReservationStarted":
         return "everybody is asked whether to commit"
       case "VoteReceived":
@@ -239,6 +251,7 @@ const unfinished = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<string> => 
   for (const event of events) {
     switch (event._tag) {
       case "StepStarted":
+      case "TryStarted":
         open.set(event.path, `${nameOf(event.path)} is running`)
         break
       case "WaitStarted":
@@ -259,6 +272,7 @@ const unfinished = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<string> => 
       case "StepCompensated":
       case "StepParked":
       case "StepResolved":
+        // The question to the service follows.
         open.delete(event.path)
         break
     }

@@ -124,18 +124,27 @@ export const canonical = ({ content, coordinator, headers, keepUntil, ...plain }
 const field = (name: string, value: Json | undefined): string =>
   value === undefined ? "" : `"${name}":${CanonicalJson.stringify(value)},`
 
-/** The id of a request. `scope` is the path of a step; in messages about the whole execution, a service. */
-export const messageId = (uuid: string, scope: string, op: Op): string => `${uuid}:${scope}:${op}`
+/**
+ * The id of a request. `scope` is the path of a step; in messages about the whole execution, a service. `attempt`: behind a pivot
+ * a step whose request was refused is asked again with a new message, `uuid:path:execute:2` (SPEC C18).
+ */
+export const messageId = (uuid: string, scope: string, op: Op, attempt = 1): string =>
+  attempt === 1 ? `${uuid}:${scope}:${op}` : `${uuid}:${scope}:${op}:${attempt}`
 
-/** The three parts of the id of a request; undefined for any other text. */
+/** The parts of the id of a request; undefined for any other text. */
 export const parseMessageId = (
   id: string
-): { readonly uuid: string; readonly scope: string; readonly op: string } | undefined => {
-  const [uuid, scope, op, ...rest] = id.split(":")
-  return uuid === undefined || scope === undefined || op === undefined || rest.length > 0
-    ? undefined
-    : { uuid, scope, op }
+): { readonly uuid: string; readonly scope: string; readonly op: string; readonly attempt: number } | undefined => {
+  const [uuid, scope, op, number, ...rest] = id.split(":")
+  if (uuid === undefined || scope === undefined || op === undefined || rest.length > 0) return undefined
+  if (number === undefined) return { uuid, scope, op, attempt: 1 }
+  return attempts.test(number) && Number(number) > 1 ? { uuid, scope, op, attempt: Number(number) } : undefined
 }
+
+const attempts = /^[1-9]\d{0,8}$/u
+
+/** Which message of its step this is, from 1: the last part of its id. */
+export const attemptOf = (id: string): number => parseMessageId(id)?.attempt ?? 1
 
 /** The reply to a request: the same execution, path and services, in the other direction. */
 export const reply = (

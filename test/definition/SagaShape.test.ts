@@ -406,6 +406,8 @@ describe("laws", () => {
               signal: Signal.make(step.signal, { payload: Schema.String }),
               ...(step.timeout !== null && { timeout: Math.abs(step.timeout) })
             })
+      case "pivot":
+        return Saga.pivot
       case "parallel":
         return Saga.parallel(
           name,

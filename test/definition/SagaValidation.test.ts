@@ -344,7 +344,9 @@ describe("errors", () => {
     new SagaValidation.InvalidPolicy({ ...at, step: "one", option: "retry", rule: "must be" }),
     new SagaValidation.InvalidOption({ ...at, step: "one", option: "execute", expected: "a function" }),
     new SagaValidation.SignalAwaitedTwice({ ...at, step: "one", signal: "go", awaitedBy: "0" }),
-    new SagaValidation.DeadlineRequired({ ...at, step: "one", remote: "0" })
+    new SagaValidation.DeadlineRequired({ ...at, step: "one", remote: "0" }),
+    new SagaValidation.PivotMisplaced({ ...at, step: "one", rule: "top-level" }),
+    new SagaValidation.NotBehindPivot({ ...at, step: "one", option: "compensate" })
   ]
 
   it("ERR-001 definition errors are one family of typed values, told apart by tag", () => {
@@ -375,7 +377,9 @@ describe("errors", () => {
         "InvalidPolicy",
         "InvalidOption",
         "SignalAwaitedTwice",
-        "DeadlineRequired"
+        "DeadlineRequired",
+        "PivotMisplaced",
+        "NotBehindPivot"
       ])
       const fail = (error: SagaValidation.SagaDefinitionError) => Effect.fail(error)
       const caught = yield* Effect.forEach(every, (error) =>
@@ -415,7 +419,9 @@ describe("errors", () => {
         `saga "S", step 2/if1/0 "one": 'retry' must be`,
         `saga "S", step 2/if1/0 "one": 'execute' must be a function`,
         'saga "S", step 2/if1/0 "one": step 0 waits for the signal go at the same time: give them keys that differ',
-        `saga "S", step 2/if1/0 "one": a wait without a limit after remote step 0 needs a 'deadline' in Saga.make`
+        `saga "S", step 2/if1/0 "one": a wait without a limit after remote step 0 needs a 'deadline' in Saga.make`,
+        'saga "S", step 2/if1/0 "one": a pivot stands between the steps of the saga itself, and in no other step',
+        `saga "S", step 2/if1/0 "one": 'compensate' has no place behind the pivot: nothing is undone there`
       ]
     )
   })

@@ -12,7 +12,7 @@ export const absence: ReadonlyArray<Mutant> = [
   {
     rule: "C20",
     what: "a deadline that passed in an absence is applied at once",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: "at < presentSince ? Math.max(end, Math.max(attemptSince, presentSince) + initial) : end",
     replace: "end",
     tests: [absent, model, away]
@@ -20,7 +20,7 @@ export const absence: ReadonlyArray<Mutant> = [
   {
     rule: "C20",
     what: "after an absence nothing is sent once more",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: " || seen < presentSince ||",
     replace: " ||",
     tests: [absent]

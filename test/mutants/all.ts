@@ -8,6 +8,7 @@ import type { Mutant } from "./Mutant.ts"
 import { ownership } from "./ownership.ts"
 import { owning } from "./owning.ts"
 import { participants } from "./participant.ts"
+import { pivots } from "./pivots.ts"
 import { reading } from "./reading.ts"
 import { recovery } from "./recovery.ts"
 import { responses } from "./responses.ts"
@@ -30,6 +31,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...absence,
   ...waits,
   ...bounds,
+  ...pivots,
   ...reading,
   ...rows
 ]

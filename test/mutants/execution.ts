@@ -32,10 +32,8 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a reply 500 goes to the handler of refusals",
     file: "src/execution/rules/ForwardEvolution.ts",
-    find: `                ? "running-on-error"
-                : "errored-by-on-execute",`,
-    replace: `                ? "running-on-error"
-                : "running-on-error",`,
+    find: `status === 400 ? "running-on-error" : "errored-by-on-execute"`,
+    replace: `"running-on-error"`,
     tests: [decision, remote]
   },
   {
@@ -94,8 +92,8 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "services that a reply names do not take part",
     file: "src/execution/rules/ForwardEvolution.ts",
-    find: "return enrol(withRoot(self, root), self, event.relatedServices, 0, event.at)",
-    replace: "return enrol(withRoot(self, root), self, [], 0, event.at)",
+    find: "return enrol(unparked(withRoot(self, root), event.path), self, event.relatedServices, 0, event.at)",
+    replace: "return enrol(unparked(withRoot(self, root), event.path), self, [], 0, event.at)",
     tests: [input]
   },
   {
@@ -211,7 +209,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "votes are waited for without an end",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: "phase!.at + reserveTimeout",
     replace: "phase!.at + Number.POSITIVE_INFINITY",
     tests: [twoPhase]
@@ -227,9 +225,9 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C5",
     what: "an execution without autocommit is committed by itself",
-    file: "src/execution/rules/SagaDecision.ts",
-    find: `if (autocommit && !isAlone) this.facts`,
-    replace: "if (!isAlone) this.facts",
+    file: "src/execution/rules/PhaseDecision.ts",
+    find: `const commits = autocommit ||`,
+    replace: "const commits = true ||",
     tests: [decision]
   },
   {
@@ -307,9 +305,9 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "steps are compensated in the order they ran",
     file: "src/execution/rules/ForwardEvolution.ts",
-    find: "done: push(finished, outer.done), context",
+    find: "done: push(step.tries === undefined ? step : { ...step, tries: undefined }, outer.done),",
     replace:
-      "done: outer.done === undefined ? push(finished, undefined) : push(outer.done.head, push(finished, outer.done.tail)), context",
+      "done: outer.done === undefined ? push(step, undefined) : push(outer.done.head, push(step, outer.done.tail)),",
     tests: [decision, laws]
   },
   {
@@ -417,8 +415,8 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a running step of another branch is left to itself",
     file: "src/execution/rules/ForwardEvolution.ts",
-    find: `    if (self.direction === "backward") return { ...outer, current: finished }`,
-    replace: `    if (self.direction === "backward") return { ...outer, current: undefined, rolledBack: push(finished, outer.rolledBack) }`,
+    find: `return self.direction === "backward" ? { ...outer, current: finished } : finish(outer, finished)`,
+    replace: `return self.direction === "backward" ? { ...outer, current: undefined, rolledBack: push(finished, outer.rolledBack) } : finish(outer, finished)`,
     tests: [decision, laws]
   },
 
@@ -442,7 +440,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "votes are asked for once only",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: `if (isDue || status === "new")`,
     replace: `if ((tag !== "Reserve" && isDue) || status === "new")`,
     tests: [twoPhase]
@@ -450,7 +448,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a decision is told once only",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: `if (isDue || status === "new")`,
     replace: `if ((tag === "Reserve" && isDue) || status === "new")`,
     tests: [twoPhase]
@@ -458,7 +456,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "nobody is told of a service that does not answer to a decision",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: "RetrySchedule.dueAt(at, maxAttempts, backoff, id)",
     replace: "Number.MAX_SAFE_INTEGER",
     tests: [twoPhase]
@@ -466,7 +464,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a service that does not answer to a decision is given up",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: `if (status === "answered") continue`,
     replace: `if (status === "answered" || stalled !== undefined) continue`,
     tests: [twoPhase]

@@ -41,8 +41,8 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "a wait whose `onTimeout` fails turns the execution back over a signal that was not read",
     file: plan,
-    find: 'return stepAt(root, fact.path)?.step.kind === "wait"',
-    replace: "return false",
+    find: '|| stepAt(root, fact.path)?.step.kind === "wait"',
+    replace: "",
     tests: [turns]
   },
   {

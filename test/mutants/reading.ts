@@ -84,7 +84,7 @@ export const reading: ReadonlyArray<Mutant> = [
     rule: "C10",
     what: "a decided commit waits for values that nobody reads any more",
     file: "src/execution/view/Readable.ts",
-    find: `  self.decision !== "commit" &&`,
+    find: `  (self.decision !== "commit" || self.status !== "finished") &&`,
     replace: "",
     tests: [readable]
   },

@@ -112,7 +112,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "after a crash a request is not sent again",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: "if (this.isDue(sent.at, sent.message.id, backoff)) this",
     replace:
       "if (this.moment.since !== Number.NEGATIVE_INFINITY && this.isDue(sent.at, sent.message.id, backoff)) this",
@@ -121,7 +121,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C7",
     what: "after a crash nobody is asked or told of the phase again",
-    file: "src/execution/rules/SagaDecision.ts",
+    file: "src/execution/rules/PhaseDecision.ts",
     find: `if (isDue || status === "new")`,
     replace: `if ((isDue && this.moment.since !== Number.NEGATIVE_INFINITY) || status === "new")`,
     tests: [twoPhase]
@@ -358,7 +358,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     what: "an execution is forgotten while it is being committed",
     file: "src/execution/rules/SagaState.ts",
     find: `export const isSettled = (self: SagaState): boolean =>
-  self.commitState === "committed" ||`,
+  (self.commitState === "committed" && self.status === "finished") ||`,
     replace: `export const isSettled = (self: SagaState): boolean =>
   self.status === "finished" ||`,
     tests: [twoPhase, laws]
@@ -658,7 +658,7 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "F13",
     what: "a person cannot retry an execution that is set aside",
-    file: "src/execution/rules/SagaInput.ts",
+    file: "src/execution/rules/ParkedInput.ts",
     find: `|| (path === whole && self.setAside === "parked")`,
     replace: "",
     tests: [decision, poison]

@@ -70,8 +70,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a transaction is opened where nobody ends it",
     file: "src/orchestrator/steps/RemoteStep.ts",
-    find: "transactions: start?.transactional === true ? [...ambient, uuid] : ambient",
-    replace: "transactions: [...ambient, uuid]",
+    find: "start?.transactional === true ? [...ambient, uuid] : ambient",
+    replace: "[...ambient, uuid]",
     tests: ["test/orchestrator/steps/remote.test.ts"]
   },
   {

@@ -131,7 +131,8 @@ describe("settings", () => {
         commitWait: 30_000,
         replyTimeout: 300_000,
         maxMessageLifetime: 86_400_000,
-        retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 300_000 } }
+        retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 300_000 } },
+        retryForward: { times: 10, backoff: { initial: 1_000, factor: 2, max: 300_000 } }
       })
     })
   )

@@ -248,6 +248,12 @@ describe("messages", () => {
     [new SagaInput.SagaNotCancellable({ uuid: nobody, status: "finished" }), /no longer be cancelled/],
     [new SagaInput.SagaRollbackExecution({ uuid: nobody, reason: "already-done" }), /already-done/],
     [new SagaInput.SagaStepNotParked({ uuid: nobody, path: "7" }), /Step 7 .*not parked/],
+    [
+      new SagaInput.SagaResolutionRefused({ uuid: nobody, path: "7", reason: "result", issue: "$: no" }),
+      /does not fit: \$: no/
+    ],
+    [new SagaInput.SagaResolutionRefused({ uuid: nobody, path: "7", reason: "no-result" }), /no result of its own/],
+    [new SagaError.SagaResolutionOverruled({ uuid: nobody, path: "7" }), /Step 7 .*was done by its service/],
     [new SagaInput.SagaResponseAmbiguous({ uuid: nobody, awaited: ["0", "1"] }), /2 replies/],
     [new SagaManager.SagaStartConflict({ uuid: nobody, saga: "S", startKey: "k" }), /start key "k"/],
     [new SagaManager.SagaResponseUnaddressed({}), /no uuid/],

@@ -6,6 +6,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, type Layer, Schema } from "effect"
 import {
   type Broker,
+  type Json,
   Saga,
   type SagaConfig,
   type SagaError,
@@ -24,7 +25,10 @@ const same = <A, B>(_: Equal<A, B>): void => {}
 type Ctx = Saga.Context<typeof CreateOrder>
 type E = Saga.Error<typeof CreateOrder>
 type System = SagaError.SagaSystemError
-type Failed = SagaRunner.SagaFailedExecution<E | System> | TransactionCommitter.SagaFailedCommitCallback
+type Failed =
+  | SagaRunner.SagaFailedExecution<E | System>
+  | TransactionCommitter.SagaFailedCommitCallback
+  | SagaError.SagaParkedForward
 type StartError = SagaManager.StartError
 type ResumeError = SagaManager.ResumeError
 type Manager = SagaManager.SagaManager
@@ -60,7 +64,11 @@ it("run: result and error types follow the flags", () => {
   const quiet = SagaManager.run(CreateOrder, { context, raiseOnError: false })
   same<
     typeof quiet,
-    Effect.Effect<SagaExecution.Finished<Ctx> | SagaExecution.Errored<Ctx, E | System>, StartError, Manager>
+    Effect.Effect<
+      SagaExecution.Finished<Ctx> | SagaExecution.Paused<Ctx> | SagaExecution.Errored<Ctx, E | System>,
+      StartError,
+      Manager
+    >
   >(true)
 
   const quietPaused = SagaManager.run(CreateOrder, { context, pauseOnDisk: true, raiseOnError: false })
@@ -85,7 +93,11 @@ it("run gives the union where a flag is only known as a boolean", () => {
   const someRaise = SagaManager.run(CreateOrder, { context, raiseOnError: flag })
   same<
     typeof someRaise,
-    Effect.Effect<SagaExecution.Finished<Ctx> | SagaExecution.Errored<Ctx, E | System>, StartError | Failed, Manager>
+    Effect.Effect<
+      SagaExecution.Finished<Ctx> | SagaExecution.Paused<Ctx> | SagaExecution.Errored<Ctx, E | System>,
+      StartError | Failed,
+      Manager
+    >
   >(true)
 
   // Options in a variable: literal flags with `as const`, otherwise they are `boolean`.
@@ -106,7 +118,10 @@ it("run does not know the types of an execution that it resumes", () => {
     typeof execution,
     Effect.Effect<
       SagaExecution.Finished<unknown> | SagaExecution.Paused<unknown>,
-      ResumeError | SagaRunner.SagaFailedExecution<unknown> | TransactionCommitter.SagaFailedCommitCallback,
+      | ResumeError
+      | SagaRunner.SagaFailedExecution<unknown>
+      | TransactionCommitter.SagaFailedCommitCallback
+      | SagaError.SagaParkedForward,
       Manager
     >
   >(true)
@@ -131,7 +146,11 @@ it("start gives the uuid, and fails only with errors before the first write", ()
 })
 
 it("resume gives a finished execution, or also a paused one where that is asked for", () => {
-  type ResumeFailure = ResumeError | SagaRunner.SagaFailedExecution<unknown> | SagaError.SagaFailedCommitCallback
+  type ResumeFailure =
+    | ResumeError
+    | SagaRunner.SagaFailedExecution<unknown>
+    | SagaError.SagaFailedCommitCallback
+    | SagaError.SagaParkedForward
   const finished = SagaManager.resume(response)
   same<typeof finished, Effect.Effect<SagaExecution.Finished<unknown>, ResumeFailure, Manager>>(true)
   const end = SagaManager.resume(response, { until: "end", autocommit: false })
@@ -150,7 +169,8 @@ it("actor and reason have one shape, with a reason where one is required", () =>
   same<Parameters<Service["cancel"]>, [uuid: string, who?: SagaManager.SagaActor | undefined]>(true)
   same<Parameters<Service["reject"]>, [uuid: string, who?: SagaManager.SagaActor | undefined]>(true)
   same<Parameters<Service["retryParked"]>, [uuid: string, path: string, who: SagaManager.SagaActor]>(true)
-  same<Parameters<Service["resolveParked"]>, [uuid: string, path: string, who: SagaManager.SagaActorWithReason]>(true)
+  type Resolving = [uuid: string, path: string, who: SagaManager.SagaActorWithReason & { readonly result?: Json }]
+  same<Parameters<Service["resolveParked"]>, Resolving>(true)
   same<SagaManager.SagaActorWithReason["reason"], string>(true)
   const who: SagaManager.SagaActor = { actor: "ada" }
   assert.strictEqual(who.actor, "ada")

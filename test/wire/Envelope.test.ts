@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Exit, Schema, Struct } from "effect"
 import * as CanonicalJson from "../../src/wire/CanonicalJson.ts"
 import {
+  attemptOf,
   canonical,
   decode as decodeJson,
   Envelope,
@@ -49,13 +50,20 @@ describe("the id of a message", () => {
   })
 
   it("the id of a message can be parsed again", () => {
-    assert.deepStrictEqual(parseMessageId(execute.id), { uuid, scope: "2/if1/0", op: "execute" })
+    assert.deepStrictEqual(parseMessageId(execute.id), { uuid, scope: "2/if1/0", op: "execute", attempt: 1 })
     assert.deepStrictEqual(parseMessageId(messageId(uuid, "payments", "reserve")), {
       uuid,
       scope: "payments",
-      op: "reserve"
+      op: "reserve",
+      attempt: 1
     })
-    for (const text of ["", "a", "a:b", "a:b:c:d"]) assert.strictEqual(parseMessageId(text), undefined, text)
+    assert.strictEqual(parseMessageId(messageId(uuid, "1", "execute", 12))?.attempt, 12)
+    assert.deepStrictEqual(
+      [attemptOf(messageId(uuid, "1", "probe")), attemptOf(messageId(uuid, "1", "probe", 3))],
+      [1, 3]
+    )
+    for (const text of ["", "a", "a:b", "a:b:c:d", "a:b:c:1", "a:b:c:02", "a:b:c:-2", "a:b:c:2:2"])
+      assert.strictEqual(parseMessageId(text), undefined, text)
   })
 })
 

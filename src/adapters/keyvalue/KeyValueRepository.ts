@@ -325,7 +325,7 @@ export const make = (
         (uuid) =>
           Effect.match(load(uuid), {
             onFailure: ({ _tag }) => _tag === "SagaExecutionNotFound",
-            onSuccess: ({ status }) => !ExecutionSummary.isUnderWay(status, orPaused)
+            onSuccess: ({ state }) => !ExecutionSummary.isUnderWay(state, orPaused)
           }),
         { concurrency: 16 }
       ),

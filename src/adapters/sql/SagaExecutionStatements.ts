@@ -81,5 +81,6 @@ const reading = (sql: SqlClient.SqlClient, { event, execution }: TableNames): Re
     // The offset keeps the planner from hashing the whole table.
     uuidsOf(sql<{ readonly uuid: string }>`select u.uuid from unnest(${uuids}::uuid[]) as u (uuid)
           where not exists (select from ${execution} h where h.uuid = u.uuid
+            and not (h.parked and h.direction = 'forward')
             and h.status = any(${orPaused ? underWay : [...underWay, "paused"]}::text[]) offset 0)`)
 })

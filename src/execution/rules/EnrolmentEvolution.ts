@@ -8,17 +8,24 @@ import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 const maxEnrolled = 256
 
 /** The reason why these services cannot join the transaction; undefined: they can. */
-export const fullWith = ({ enrolled, start }: SagaState, services: ReadonlyArray<string>): string | undefined =>
-  start?.transactional === true && union(enrolled, services).length > maxEnrolled
+export const fullWith = (
+  { enrolled, passed, start }: SagaState,
+  services: ReadonlyArray<string>
+): string | undefined =>
+  start?.transactional === true && !passed && union(enrolled, services).length > maxEnrolled
     ? `more than ${maxEnrolled} services would take part`
     : undefined
 
-/** The services of a reply that join the transaction, and the reason why others do not. Too many: none joins. */
+/**
+ * The services of a reply that join the transaction, and the reason why others do not. Too many: none joins. Behind the pivot there
+ * is no transaction to join.
+ */
 export const joining = (
   self: SagaState,
   named: ReadonlyArray<string>,
   allowed: ReadonlyArray<string> | undefined
 ): { readonly services: ReadonlyArray<string>; readonly issue: string | undefined } => {
+  if (self.passed) return { services: none, issue: undefined }
   if (named.length > maxRelatedServices)
     return { services: none, issue: `${named.length} of them, ${maxRelatedServices} may be named` }
   const services = allowed === undefined ? named : named.filter((name) => allowed.includes(name))
@@ -37,7 +44,7 @@ export const enrol = (
   notAfter: number,
   at: number
 ): SagaState => {
-  if (next === before) return next
+  if (next === before || next.passed) return next
   const enrolled = next.start?.transactional === true ? union(next.enrolled, services) : next.enrolled
   if (enrolled === next.enrolled && notAfter <= next.notAfter) return next
   // A service that joins during the rollback must be told of the rejection as well.

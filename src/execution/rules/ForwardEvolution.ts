@@ -1,17 +1,19 @@
 /** How facts about the execution of steps change the state: a step starts, is answered, succeeds or fails. */
+import { attemptOf } from "../../wire/Envelope.ts"
 import { enrol } from "./EnrolmentEvolution.ts"
 import * as Rollback from "./RollbackEvolution.ts"
 import * as Context from "./SagaContext.ts"
 import type { EffectKnowledge, Of } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import * as SagaSignals from "./SagaSignals.ts"
-import { isOpen, type SagaState } from "./SagaState.ts"
+import { isOpen, type SagaState, withRoot } from "./SagaState.ts"
 import type { SagaStepStatus } from "./SagaStatus.ts"
 import {
   atFrame,
   atStep,
   type Frame,
   isRunning,
+  isUnanswered,
   isWaiting,
   none,
   push,
@@ -24,13 +26,26 @@ import {
 // ---- what is admitted ------------------------------------------------------------------------------------------
 
 const admitsStart = (self: SagaState): boolean =>
-  self.direction === "forward" && isOpen(self) && self.commitState === "none"
+  self.direction === "forward" && isOpen(self) && (self.commitState === "none" || self.passed)
 
 /** A step starts when the one before it is done. */
 const isNext = (outer: Frame, path: string): boolean =>
   outer.current === undefined && path === outer.prefix + outer.next
 
-const admitsReply = (step: StepState): boolean => step.status === "paused-by-on-execute" && step.kind === "remote"
+/** Behind the pivot a step that could not begin, or was refused, begins once more; each message follows on the one before. */
+const isBegunAgain = ({ current }: Frame, path: string, { request }: Known): boolean =>
+  current?.path === path &&
+  current.status === "created" &&
+  (request === undefined ||
+    current.request === undefined ||
+    attemptOf(request.message.id) === attemptOf(current.request.message.id) + 1)
+
+/** Where a person has given the result, an answer only tells whether that counts: `ProbeAnswered`. */
+const admitsReply = (step: StepState, { attempt = 1 }: Of<"ReplyReceived">): boolean =>
+  step.status === "paused-by-on-execute" &&
+  isUnanswered(step) &&
+  step.resolution === undefined &&
+  attemptOf(step.request!.message.id) === attempt
 
 const admitsResult = (self: SagaState, step: StepState, event: Of<"StepSucceeded">): boolean =>
   step.kind === "wait" ? admitsEnd(self, step, event) : isRunning(step)
@@ -44,12 +59,13 @@ const admitsEnd = (self: SagaState, step: StepState, { signal, timedOut }: Of<"S
 
 /** During a rollback too: the step of another branch may still run. */
 const admitsFailure = (self: SagaState): boolean =>
-  isOpen(self) && (self.direction === "backward" || self.commitState === "none")
+  isOpen(self) && (self.direction === "backward" || self.commitState === "none" || self.passed)
 
 const admitsFailureOf = (self: SagaState, step: StepState, failure: SagaFailure): boolean =>
   step.failure === undefined &&
+  step.tries?.failedAt === undefined &&
   !(failure._tag === "StepTimedOut" && SagaSignals.taken(self.signals).has(step.path)) &&
-  (isRunning(step) || step.status === "paused-by-on-execute" || step.status === "errored-by-on-execute")
+  (isRunning(step) || ["created", "paused-by-on-execute", "errored-by-on-execute"].includes(step.status))
 
 // ---- changes ---------------------------------------------------------------------------------------------------
 
@@ -77,11 +93,14 @@ export const start = (
   inner: (outer: Frame) => ReadonlyArray<Frame> = () => none
 ): SagaState => {
   if (!admitsStart(self)) return self
-  const root = atFrame(self.root, event.path, (outer) =>
-    isNext(outer, event.path)
-      ? { ...outer, next: outer.next + 1, current: started(self, event, kind, status, "unknown", known, inner(outer)) }
-      : outer
-  )
+  const root = atFrame(self.root, event.path, (outer) => {
+    const isAgain = isBegunAgain(outer, event.path, known)
+    if (!isAgain && !isNext(outer, event.path)) return outer
+    const begun = started(self, event, kind, status, "unknown", known, inner(outer))
+    return isAgain
+      ? { ...outer, current: { ...begun, tries: outer.current!.tries } }
+      : { ...outer, next: outer.next + 1, current: begun }
+  })
   return withRoot(self, root)
 }
 
@@ -110,6 +129,8 @@ const started = (
   failure: known.failure,
   compensation: undefined,
   parked: undefined,
+  tries: undefined,
+  resolution: undefined,
   choice: known.choice,
   signal: known.signal,
   inner
@@ -126,23 +147,33 @@ export const waitStarted = (self: SagaState, event: Of<"WaitStarted">): SagaStat
 
 export const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState => {
   const root = atStep(self.root, event.path, (step) =>
-    admitsReply(step)
+    admitsReply(step, event)
       ? {
-          ...step,
-          status:
-            event.status === 200
-              ? "running-on-success"
-              : event.status === 400
-                ? "running-on-error"
-                : "errored-by-on-execute",
-          reply: { status: event.status, content: event.content },
+          ...answered(step, event),
           effect: event.effect ?? (event.status === 200 ? "exists" : "none"),
           relatedServices: union(step.relatedServices, event.relatedServices)
         }
       : step
   )
-  return enrol(withRoot(self, root), self, event.relatedServices, 0, event.at)
+  return enrol(unparked(withRoot(self, root), event.path), self, event.relatedServices, 0, event.at)
 }
+
+/** The callback that follows an answer. Whatever a try of the step waited for is over. */
+export const answered = (
+  step: StepState,
+  { content, status }: Pick<Of<"ReplyReceived">, "status" | "content">
+): StepState => ({
+  ...step,
+  status: status === 200 ? "running-on-success" : status === 400 ? "running-on-error" : "errored-by-on-execute",
+  reply: { status, content },
+  compensation: undefined,
+  parked: undefined,
+  tries: step.tries && { ...step.tries, failedAt: undefined }
+})
+
+/** A step that goes on is not parked any more. */
+export const unparked = (self: SagaState, path: string): SagaState =>
+  self.parked.includes(path) ? { ...self, parked: self.parked.filter((other) => other !== path) } : self
 
 export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaState => {
   const root = atFrame(self.root, event.path, (outer) => {
@@ -157,14 +188,21 @@ export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaStat
         event.relatedServices === undefined ? step.relatedServices : union(step.relatedServices, event.relatedServices)
     }
     // A failure in another branch has started the rollback: the result is kept, and this step is compensated first.
-    if (self.direction === "backward") return { ...outer, current: finished }
-    return { ...outer, current: undefined, done: push(finished, outer.done), context: extended(outer, finished) }
+    return self.direction === "backward" ? { ...outer, current: finished } : finish(outer, finished)
   })
   const moved = withRoot(self, root)
   const isAwaited = moved !== self && self.signals.waits.some(({ path }) => path === event.path)
   const next = isAwaited ? { ...moved, signals: SagaSignals.end(self.signals, event.path, event.signal) } : moved
   return event.relatedServices === undefined ? next : enrol(next, self, event.relatedServices, 0, event.at)
 }
+
+/** Whatever its tries were: the step is done. */
+export const finish = (outer: Frame, step: StepState): Frame => ({
+  ...outer,
+  current: undefined,
+  done: push(step.tries === undefined ? step : { ...step, tries: undefined }, outer.done),
+  context: extended(outer, step)
+})
 
 /** The context after a step. */
 const extended = (outer: Frame, step: StepState): Context.SagaContext => {
@@ -194,6 +232,7 @@ export const failed = (self: SagaState, event: Of<"StepFailed">): SagaState => {
     const step = outer.current
     if (step?.path === event.path) {
       if (!admitsFailureOf(self, step, event.failure)) return outer
+      if (self.passed) return { ...outer, current: failedTry(step, event) }
       const current: StepState = { ...step, status: event.status, effect: event.effect, failure: event.failure }
       return event.effect === "none" && current.inner.length === 0
         ? { ...outer, current: undefined, rolledBack: push(current, outer.rolledBack) }
@@ -203,16 +242,20 @@ export const failed = (self: SagaState, event: Of<"StepFailed">): SagaState => {
     if (self.direction === "backward" || !isNext(outer, event.path)) return outer
     const { at, failure, kind = "local", name = "", path, status } = event
     const unstarted = started(self, { path, name, at }, kind, status, "none", { failure }, none)
-    return { ...outer, next: outer.next + 1, rolledBack: push(unstarted, outer.rolledBack) }
+    const moved = { ...outer, next: outer.next + 1 }
+    return self.passed
+      ? { ...moved, current: failedTry(unstarted, event) }
+      : { ...moved, rolledBack: push(unstarted, outer.rolledBack) }
   })
-  if (root === self.root) return self
+  if (root === self.root || self.passed) return withRoot(self, root)
   const next = { ...self, root }
   return self.direction === "forward" ? Rollback.start(next, event.failure, event.at) : next
 }
 
-const withRoot = (self: SagaState, root: Frame): SagaState => {
-  if (root === self.root) return self
-  const isPaused = root.current?.status === "paused-by-on-execute"
-  const status = self.direction === "backward" ? self.status : isPaused ? "paused" : "running"
-  return { ...self, root, status }
-}
+/** A try has failed behind the pivot: the step waits for the next one (SPEC C18). */
+const failedTry = (step: StepState, { at, failure }: Of<"StepFailed">): StepState => ({
+  ...step,
+  status: "paused-by-on-execute",
+  failure: undefined,
+  tries: { failures: (step.tries?.failures ?? 0) + 1, failure, failedAt: at }
+})

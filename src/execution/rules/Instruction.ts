@@ -1,6 +1,7 @@
 /** The work that a decision asks for, as data. A step and its state stand beside the path, so that performing looks nothing up. */
 import type { Conditional, Local, Nested, Remote, RemoteCompensation, Wait } from "../../definition/SagaStep.ts"
 import type { SagaContext } from "./SagaContext.ts"
+import type { SagaEvent } from "./SagaEvent.ts"
 import type { Sent, StepState } from "./StepTree.ts"
 
 /** One piece of work. `path` and `_tag` identify it: the same work is never under way twice. */
@@ -24,7 +25,14 @@ export type Instruction =
   /** Asks services that have not answered; `path` names them. */
   | { readonly _tag: "Reserve" | "Commit" | "Reject"; readonly path: string; readonly services: ReadonlyArray<string> }
   /** The callbacks of these may run again after a crash: only the stored result counts (SPEC W6). */
-  | { readonly _tag: "BuildRequest"; readonly path: string; readonly step: Remote; readonly context: SagaContext }
+  | {
+      readonly _tag: "BuildRequest"
+      readonly path: string
+      readonly step: Remote
+      readonly context: SagaContext
+      /** 1, but for a step behind the pivot that is tried again after a refusal. */
+      readonly attempt: number
+    }
   | { readonly _tag: "Choose"; readonly path: string; readonly step: Conditional; readonly context: SagaContext }
   | { readonly _tag: "MapContext"; readonly path: string; readonly step: Nested; readonly context: SagaContext }
   /** Makes the key and the deadline of a wait. */
@@ -47,6 +55,15 @@ export type Instruction =
       readonly state: StepState
       readonly context: SagaContext
     }
+
+export interface Decision {
+  readonly facts: ReadonlyArray<SagaEvent>
+  readonly instructions: ReadonlyArray<Instruction>
+  /** The phase of the two-phase commit, while the answer of a service is missing. */
+  readonly asking: "Reserve" | "Commit" | "Reject" | undefined
+  /** When to decide again although nothing happened: a resend, a retry, a deadline. `Infinity`: never. */
+  readonly wakeAt: number
+}
 
 /** Whether the facts that lead to the work must be stored before it begins: it can be seen outside the process. */
 export const needsIntent = (self: Instruction): boolean => {

@@ -5,7 +5,7 @@
  */
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition, Remote } from "../../definition/SagaStep.ts"
-import type { ReplyStatus } from "../../wire/Envelope.ts"
+import { attemptOf, type ReplyStatus } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
@@ -33,14 +33,17 @@ export const received = (
   { definition, now: at }: { readonly definition: Definition; readonly now: number }
 ): ReadonlyArray<SagaEvent> => {
   const said = content === undefined ? {} : { content }
-  const fact: SagaEvent = { _tag: "ReplyReceived", path, status, ...said, relatedServices: services, at }
+  const { name, request } = stepAt(self.root, path)!.step // its answer is awaited
+  const attempt = attemptOf(request!.message.id)
+  const which = attempt === 1 ? {} : { attempt }
+  const fact: SagaEvent = { _tag: "ReplyReceived", path, status, ...said, relatedServices: services, ...which, at }
   if (self.direction === "backward") return [fact]
   const failed = (rule: Rejected["rule"], issue: string, become: Of<"StepFailed">["status"]): SagaEvent => ({
     _tag: "StepFailed",
     path,
     status: become,
     effect: status === 200 ? "exists" : "none",
-    failure: { _tag: "StepValueRejected", path, step: stepAt(self.root, path)!.step.name, rule, issue },
+    failure: { _tag: "StepValueRejected", path, step: name, rule, issue },
     at
   })
   if (refused !== undefined) return [fact, failed("related-services", refused, "errored-by-on-execute")]

@@ -28,6 +28,8 @@ export interface ScheduleConfig {
   readonly maxMessageLifetime: number
   /** How often a compensation is tried again before its step is parked, for steps without a `retryCompensate`. */
   readonly retryCompensate: Retry
+  /** How often a step behind the pivot is tried again before it is parked (SPEC C18). */
+  readonly retryForward: Retry
 }
 
 const minute = 60_000
@@ -39,7 +41,8 @@ export const defaults = {
   commitWait: minute / 2,
   replyTimeout: 5 * minute,
   maxMessageLifetime: 24 * 60 * minute,
-  retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }
+  retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } },
+  retryForward: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }
 } satisfies ScheduleConfig
 
 /** The wait before the k-th repetition (k from 1), without jitter, in whole milliseconds like the clock. */

@@ -3,11 +3,13 @@
  * instructions for the loop. The rules are pure: after a crash or a conflict the same question gives the same answer.
  */
 import * as SagaPath from "../../definition/SagaPath.ts"
-import type { Definition, Local, Parallel, Remote, Retry, SagaStep, Wait } from "../../definition/SagaStep.ts"
-import { messageId } from "../../wire/Envelope.ts"
+import type { Local, Parallel, Remote, Retry, SagaStep, Wait } from "../../definition/SagaStep.ts"
+import { attemptOf } from "../../wire/Envelope.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
-import type { Instruction } from "./Instruction.ts"
+import type { Decision } from "./Instruction.ts"
 import type { Moment } from "./Moment.ts"
+import { PhaseDecider } from "./PhaseDecision.ts"
+import * as PivotDecision from "./PivotDecision.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaContext } from "./SagaContext.ts"
 import type { EffectKnowledge, SagaEvent } from "./SagaEvent.ts"
@@ -19,15 +21,6 @@ import { type Frame, isRolledBack, type Sent, type StepState, stepAt } from "./S
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 import * as WaitDecision from "./WaitDecision.ts"
 
-export interface Decision {
-  readonly facts: ReadonlyArray<SagaEvent>
-  readonly instructions: ReadonlyArray<Instruction>
-  /** The phase of the two-phase commit, while the answer of a service is missing. */
-  readonly asking: "Reserve" | "Commit" | "Reject" | undefined
-  /** When to decide again although nothing happened: a resend, a retry, a deadline. `Infinity`: never. */
-  readonly wakeAt: number
-}
-
 /** The decision for this moment. */
 export const decide = (self: SagaState, moment: Moment): Decision => {
   if (isSettled(self)) return nothing
@@ -37,6 +30,8 @@ export const decide = (self: SagaState, moment: Moment): Decision => {
   decider.whole()
   return decider
 }
+
+export type { Decision } from "./Instruction.ts"
 
 interface Advanced {
   readonly state: SagaState
@@ -89,39 +84,21 @@ export const nothing: Decision = {
   wakeAt: Number.POSITIVE_INFINITY
 }
 
-class Decider implements Decision {
-  readonly facts: Array<SagaEvent> = []
-  readonly instructions: Array<Instruction> = []
-  asking: "Reserve" | "Commit" | "Reject" | undefined
-  wakeAt = Number.POSITIVE_INFINITY
-
+class Decider extends PhaseDecider {
   /** The signals that open waits take, by the paths of the waits. */
   private taken: ReadonlyMap<string, SagaSignals.Received> | undefined
-  private readonly self: SagaState
-  private readonly definition: Definition
-  private readonly now: number
-  private readonly moment: Moment
-  private readonly schedule: RetrySchedule.ScheduleConfig
-
-  constructor(self: SagaState, moment: Moment) {
-    this.self = self
-    this.definition = moment.definition
-    this.now = moment.now
-    this.moment = moment
-    this.schedule = moment.schedule
-  }
 
   whole(): void {
-    const { root, status } = this.self
+    const { commitState, direction, passed, root, status } = this.self
     if (status === "created") return
-    if (this.self.direction === "backward") return this.rollBack()
+    if (direction === "backward") return this.rollBack()
     if (this.isLate()) return
-    if (status !== "finished" && this.self.commitState === "none") {
+    if (status !== "finished" && (commitState === "none" || passed)) {
       const complete = this.forward(root, this.definition.steps)
       // The first failure starts the rollback: no other branch begins a step in the same moment.
-      const failure = this.facts.find(({ _tag }) => _tag === "StepFailed")
+      const failure = passed ? undefined : this.facts.find(({ _tag }) => _tag === "StepFailed")
       if (failure !== undefined) this.facts.splice(0, this.facts.length, failure)
-      if (!complete) return
+      if (!complete) return passed && commitState === "committing" ? this.tellCommit() : undefined
     }
     this.end()
   }
@@ -136,61 +113,6 @@ class Decider implements Decision {
     }
     this.facts.push({ _tag: "RollbackStarted", failure: { _tag: "DeadlinePassed", deadline }, at: this.now })
     return true
-  }
-
-  private end(): void {
-    const { phase, autocommit, commitState, decision, enrolled, start, status } = this.self
-    const at = this.now
-    const isAlone = start?.transactional !== true || enrolled.length === 0
-    if (commitState === "none") {
-      if (status === "finished" && !(autocommit && isAlone)) return
-      if (autocommit && !isAlone) this.facts.push({ _tag: "ReservationStarted", at })
-      else {
-        if (status !== "finished") this.facts.push({ _tag: "ExecutionFinished", at })
-        if (autocommit) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
-      }
-    } else if (commitState === "reserving") {
-      if (TwoPhaseCommit.isReached(phase)) this.facts.push({ _tag: "CommitDecided", at })
-      else this.reserve()
-    } else if (decision === "commit" && status !== "finished") this.facts.push({ _tag: "ExecutionFinished", at })
-    else if (TwoPhaseCommit.isReached(phase)) this.facts.push({ _tag: "TransactionSettled", state: "committed", at })
-    else {
-      this.agree("Commit", this.schedule.resendDecision)
-      // At that time callers get an error: the commit takes longer.
-      const patience = phase!.at + this.schedule.commitWait
-      if (patience > this.now) this.wake(patience)
-    }
-  }
-
-  // ---- phase -----------------------------------------------------------------------------------------------
-
-  private reserve(): void {
-    const { phase } = this.self
-    const { reserveTimeout, resend } = this.schedule
-    if (this.isOver(phase!.at + reserveTimeout, phase!.at, resend)) {
-      const reason = `no vote from ${TwoPhaseCommit.pending(phase).join(", ")}`
-      this.facts.push({ _tag: "RollbackStarted", failure: { _tag: "CommitFailed", reason }, at: this.now })
-      return
-    }
-    this.agree("Reserve", resend)
-  }
-
-  /** Asks the services that have not answered, when it is due. A service that does not answer a decision for long is stalled. */
-  private agree(tag: "Reserve" | "Commit" | "Reject", backoff: RetrySchedule.Backoff): void {
-    const { phase, uuid } = this.self
-    const { asks, op } = phase!
-    const services: Array<string> = []
-    for (const { at, service, stalled, status } of asks) {
-      if (status === "answered") continue
-      const id = messageId(uuid, service, op)
-      const isDue = this.isDue(at, id, stalled === undefined ? backoff : rarely(backoff))
-      if (isDue || status === "new") services.push(service)
-      if (tag === "Reserve" || stalled !== undefined) continue
-      if (this.isOver(RetrySchedule.dueAt(at, maxAttempts, backoff, id), at, backoff))
-        this.facts.push({ _tag: "ServiceStalled", service, reason: `no answer to ${op}`, at: this.now })
-    }
-    this.asking = tag
-    if (services.length > 0) this.instructions.push({ _tag: tag, path: services.sort().join(), services })
   }
 
   // ---- forward -------------------------------------------------------------------------------------------------
@@ -208,7 +130,8 @@ class Decider implements Decision {
     return false
   }
 
-  private begin(step: SagaStep, path: string, context: SagaContext): void {
+  /** `request`: the one that was refused, where a step behind the pivot begins once more. */
+  private begin(step: SagaStep, path: string, context: SagaContext, request?: Sent): void {
     const { name } = step
     const at = this.now
     switch (step._tag) {
@@ -216,7 +139,17 @@ class Decider implements Decision {
         this.facts.push(stepStarted(step, path, at))
         return
       case "Remote":
-        this.instructions.push({ _tag: "BuildRequest", path, step, context })
+        this.instructions.push({
+          _tag: "BuildRequest",
+          path,
+          step,
+          context,
+          attempt: request === undefined ? 1 : attemptOf(request.message.id) + 1
+        })
+        return
+      case "Pivot":
+        // Those who take part are asked for their votes first.
+        this.facts.push(this.isAlone ? { _tag: "PivotPassed", path, at } : { _tag: "ReservationStarted", at })
         return
       case "Conditional":
         this.instructions.push({ _tag: "Choose", path, step, context })
@@ -235,6 +168,9 @@ class Decider implements Decision {
 
   private goOn(state: StepState, step: SagaStep, context: SagaContext): void {
     const { path } = state
+    if (state.resolution !== undefined) return this.askFirst(state, step as Remote) // only a service is asked
+    if (state.tries?.failedAt !== undefined) return this.tryAgain(state, step)
+    if (state.status === "created") return this.begin(step, path, context, state.request)
     switch (step._tag) {
       case "Local":
         this.instructions.push({ _tag: "RunStep", path, step, state, context })
@@ -243,6 +179,8 @@ class Decider implements Decision {
         return this.awaitReply(state, step, context)
       case "Wait":
         return this.wait(state, step, context)
+      case "Pivot":
+        return
       case "Conditional":
       case "Nested":
       case "Parallel": {
@@ -256,9 +194,26 @@ class Decider implements Decision {
     }
   }
 
-  private wait(state: StepState, step: Wait, context: SagaContext): void {
+  private tryAgain(state: StepState, step: SagaStep): void {
+    const next = PivotDecision.afterFailure(state, step, this.signalFor(state) !== undefined, this.moment)
+    if (typeof next === "number") this.wake(next)
+    else this.facts.push(next)
+  }
+
+  /** A person has given the result of a step that the service may have done all the same. */
+  private askFirst(state: StepState, step: Remote): void {
+    const sent = state.compensation?.sent
+    if (sent === undefined) this.instructions.push({ _tag: "BuildProbe", path: state.path, step, state })
+    else this.awaitCompensation(state, sent, CompensationRetry.of(step, this.schedule))
+  }
+
+  private signalFor({ path }: StepState): SagaSignals.Received | undefined {
     this.taken ??= SagaSignals.taken(this.self.signals)
-    const next = WaitDecision.goOn(state, step, context, this.taken.get(state.path), this.now)
+    return this.taken.get(path)
+  }
+
+  private wait(state: StepState, step: Wait, context: SagaContext): void {
+    const next = WaitDecision.goOn(state, step, context, this.signalFor(state), this.now)
     if (typeof next === "number") this.wake(next)
     else if (next._tag === "TimeOut") this.instructions.push(next)
     else this.facts.push(next)
@@ -312,6 +267,7 @@ class Decider implements Decision {
   private compensateStep(state: StepState, step: SagaStep, context: SagaContext, entered: boolean): void {
     switch (step._tag) {
       case "Wait":
+      case "Pivot":
         return this.compensated(state.path)
       case "Local":
         return this.compensateLocal(state, step, context)
@@ -387,37 +343,7 @@ class Decider implements Decision {
   private park(path: string, reason: string): void {
     this.facts.push({ _tag: "StepParked", path, reason, at: this.now })
   }
-
-  private wake(at: number): void {
-    if (at < this.wakeAt) this.wakeAt = at
-  }
-
-  private resend(path: string, sent: Sent, backoff: RetrySchedule.Backoff): void {
-    if (this.isDue(sent.at, sent.message.id, backoff)) this.instructions.push({ _tag: "Resend", path, sent })
-  }
-
-  /** Whether a message that was first sent at a time is sent now: its time has come, or this process has been away since. */
-  private isDue(at: number, id: string, backoff: RetrySchedule.Backoff): boolean {
-    const { presentSince, since } = this.moment
-    const { last, next } = RetrySchedule.around(at, this.now, backoff, id)
-    this.wake(next)
-    const seen = Math.max(at, since)
-    return last > seen || seen < presentSince || since === Number.NEGATIVE_INFINITY
-  }
-
-  /** Whether the answer to a message comes too late: after an absence it has the time of one attempt (SPEC C20). */
-  private isOver(end: number, at: number, { initial }: RetrySchedule.Backoff): boolean {
-    const { attemptSince, now, presentSince } = this.moment
-    const last = at < presentSince ? Math.max(end, Math.max(attemptSince, presentSince) + initial) : end
-    if (last > now) this.wake(last)
-    return last <= now
-  }
 }
-
-/** How often a decision is sent before its service counts as stalled (SPEC C8). */
-const maxAttempts = 10
-
-const rarely = ({ factor, max }: RetrySchedule.Backoff): RetrySchedule.Backoff => ({ initial: max, factor, max })
 
 const sizeOf = ({ name, steps }: Parallel["branches"][number]) => ({ name, steps: steps.length })
 

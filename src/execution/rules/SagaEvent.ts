@@ -88,6 +88,8 @@ export const SagaEvent = Schema.Union([
     status: ReplyStatus,
     content: Schema.optionalKey(Json),
     relatedServices: Schema.Array(Name),
+    /** Which message of the step it answers; absent: the first, which is the only one before the pivot. */
+    attempt: Schema.optionalKey(Schema.Int),
     /** A refusal that was given by hand: it does not prove that the service did nothing. */
     effect: Schema.optionalKey(Schema.Literal("unknown"))
   }),
@@ -113,6 +115,12 @@ export const SagaEvent = Schema.Union([
     kind: Schema.optionalKey(Schema.Literals(["local", "remote", "conditional", "nested", "parallel", "wait"]))
   }),
 
+  // Behind the pivot: `StepFailed` says that a try has failed.
+  /** The point of no return. With a two-phase commit it is the decision. */
+  Schema.TaggedStruct("PivotPassed", path),
+  /** The next try of a step, with what there is: the same message, the stored reply, the time of a wait anew. */
+  Schema.TaggedStruct("TryStarted", { ...path, deadline: Schema.optionalKey(Schema.Int) }),
+
   // Backward.
   /** The rollback begins for a reason that is not a failed step: a cancel, a reject, a negative vote. */
   Schema.TaggedStruct("RollbackStarted", { failure: SagaFailure, at }),
@@ -134,7 +142,15 @@ export const SagaEvent = Schema.Union([
   Schema.TaggedStruct("StepCompensated", path),
   Schema.TaggedStruct("StepParked", { ...path, reason: Schema.String }),
   Schema.TaggedStruct("StepUnparked", { ...path, actor: Schema.String, reason: Schema.optionalKey(Schema.String) }),
-  Schema.TaggedStruct("StepResolved", { ...path, actor: Schema.String, reason: Schema.String }),
+  Schema.TaggedStruct("StepResolved", {
+    ...path,
+    actor: Schema.String,
+    reason: Schema.String,
+    /** Behind the pivot: the result of the step. */
+    result: Schema.optionalKey(Json),
+    /** It counts only if the service says that it has done nothing: the service is asked first. */
+    asks: Schema.optionalKey(Schema.Literal(true))
+  }),
 
   // The end.
   Schema.TaggedStruct("ReservationStarted", { at }),

@@ -5,6 +5,7 @@
 
 import { enrol, inPhase } from "./EnrolmentEvolution.ts"
 import * as Forward from "./ForwardEvolution.ts"
+import * as Pivot from "./PivotEvolution.ts"
 import * as Rollback from "./RollbackEvolution.ts"
 import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
@@ -90,12 +91,17 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
     case "StepFailed":
       return Forward.failed(self, event)
 
+    case "PivotPassed":
+      return Pivot.passed(self, event)
+    case "TryStarted":
+      return Pivot.tryStarted(self, event)
+
     case "RollbackStarted":
       return admitsRollback(self) ? Rollback.start(self, event.failure, event.at) : self
     case "ProbeSent":
-      return Rollback.probeSent(self, event)
+      return (self.passed ? Pivot : Rollback).probeSent(self, event)
     case "ProbeAnswered":
-      return Rollback.probeAnswered(self, event)
+      return (self.passed ? Pivot : Rollback).probeAnswered(self, event)
     case "CompensationStarted":
       return Rollback.compensationStarted(self, event)
     case "CompensationSent":
@@ -106,18 +112,20 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return Rollback.compensated(self, event)
     case "StepParked":
       if (event.path === whole) return admitsSettingAside(self) ? { ...self, setAside: "parked" } : self
-      return Rollback.parked(self, event)
+      return (self.passed ? Pivot : Rollback).parked(self, event)
     case "StepUnparked": {
       if (event.path === whole) return self.setAside === "parked" ? { ...self, setAside: "retried" } : self
       const stalled = TwoPhaseCommit.serviceAt(self.phase, event.path)
       return stalled === undefined
-        ? Rollback.unparked(self, event)
+        ? self.passed
+          ? Pivot.retried(self, event)
+          : Rollback.unparked(self, event)
         : inPhase(self, (phase) => TwoPhaseCommit.again(phase, stalled, event.at))
     }
     case "StepResolved": {
       const stalled = TwoPhaseCommit.serviceAt(self.phase, event.path)
       return stalled === undefined
-        ? Rollback.resolved(self, event)
+        ? (self.passed ? Pivot : Rollback).resolved(self, event)
         : inPhase(self, (phase) => TwoPhaseCommit.resolved(phase, stalled))
     }
 
@@ -204,4 +212,7 @@ const admitsSettlement = (self: SagaState, { state }: Of<"TransactionSettled">):
   TwoPhaseCommit.isReached(self.phase) &&
   (state === "rejected"
     ? self.commitState === "rejecting"
-    : self.status === "finished" && self.direction === "forward" && self.commitState !== "committed")
+    : self.direction === "forward" &&
+      (self.status === "finished"
+        ? self.commitState !== "committed"
+        : self.passed && self.commitState === "committing"))

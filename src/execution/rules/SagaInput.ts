@@ -12,17 +12,24 @@ import { line } from "../../wire/OneLine.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import { joining } from "./EnrolmentEvolution.ts"
 import type { Moment } from "./Moment.ts"
+import * as ParkedInput from "./ParkedInput.ts"
 import { received } from "./ReceivedReply.ts"
 import type * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
-import { type SagaState, whole } from "./SagaState.ts"
+import type { SagaState } from "./SagaState.ts"
 import { SagaStatus } from "./SagaStatus.ts"
 import * as SignalInput from "./SignalInput.ts"
 import { collect, isUnanswered, notDone, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TrustedResponse from "./TrustedResponse.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
+export {
+  type SagaActor,
+  type SagaActorWithReason,
+  SagaResolutionRefused,
+  SagaStepNotParked
+} from "./ParkedInput.ts"
 export {
   SagaExecutionAlreadyExecuted,
   SagaResponseAmbiguous,
@@ -86,19 +93,6 @@ export class SagaRollbackExecution extends Schema.TaggedError<SagaRollbackExecut
 }
 
 /**
- * `retryParked` or `resolveParked` was called for a path that is not parked (any more). `SagaExecution.parked` lists the
- * paths of now; somebody may have been faster.
- */
-export class SagaStepNotParked extends Schema.TaggedError<SagaStepNotParked>()("SagaStepNotParked", {
-  uuid: Schema.String,
-  path: Schema.String
-}) {
-  override get message(): string {
-    return line`Step ${this.path} of execution ${this.uuid} is not parked`
-  }
-}
-
-/**
  * Why a reply changes nothing. `stale`: no answer like that is awaited (any more). `sender-mismatch`: another service was
  * asked. The message is acknowledged and counted all the same (SPEC C5, I17).
  */
@@ -112,8 +106,8 @@ export interface Refusals {
   readonly Commit: SagaExecutionNotFinished | SagaAlreadyDecided
   readonly Reject: SagaAlreadyDecided
   readonly Rollback: SagaRollbackExecution
-  readonly RetryParked: SagaStepNotParked
-  readonly ResolveParked: SagaStepNotParked
+  readonly RetryParked: ParkedInput.SagaStepNotParked
+  readonly ResolveParked: ParkedInput.SagaStepNotParked | ParkedInput.SagaResolutionRefused
   readonly Signal: SignalInput.SignalRefusal
   readonly Look: never
 }
@@ -149,7 +143,13 @@ export const SagaInput = Schema.Union([
   Schema.TaggedStruct("Reject", { actor: text, reason: text }),
   Schema.TaggedStruct("Rollback", {}),
   Schema.TaggedStruct("RetryParked", { path: Schema.String, actor: Schema.String, reason: text }),
-  Schema.TaggedStruct("ResolveParked", { path: Schema.String, actor: Schema.String, reason: Schema.String }),
+  /** `result`: of a step behind the pivot. */
+  Schema.TaggedStruct("ResolveParked", {
+    path: Schema.String,
+    actor: Schema.String,
+    reason: Schema.String,
+    result: Schema.optionalKey(Json)
+  }),
   /** `signal` is its name. `id`: the same signal again brings nothing. */
   Schema.TaggedStruct("Signal", {
     signal: Schema.String,
@@ -205,9 +205,9 @@ export const judge = (self: SagaState, input: SagaInput, moment: Arrival): Verdi
     case "Rollback":
       return rollback(self, moment)
     case "RetryParked":
-      return retryParked(self, input.path, input, moment)
+      return ParkedInput.retry(self, input, moment)
     case "ResolveParked":
-      return resolveParked(self, input.path, input, moment)
+      return ParkedInput.resolve(self, input, moment)
     case "Signal":
       return SignalInput.signal(self, input, moment)
   }
@@ -270,8 +270,13 @@ const factsOf = (
   const { issue, services: accepted } = joining(self, relatedServices, allowed)
   switch (op) {
     case "execute":
+      // A person has given the result: the answer only tells whether it counts.
+      if (self.passed && stepAt(self.root, path)!.step.resolution !== undefined)
+        return [{ _tag: "ProbeAnswered", path, status: status === 500 ? 404 : status, ...said, at }]
       return status === 404 ? nothing : received(self, path, answer, { issue, services: accepted }, moment)
     case "probe":
+      // Behind the pivot the question is asked again until its time is over.
+      if (self.passed && status === 500) return nothing
       return status === 500
         ? [attemptFailed(self, path, content, moment)]
         : [{ _tag: "ProbeAnswered", path, status, ...said, relatedServices: accepted, at }]
@@ -333,31 +338,15 @@ export const response = (
     return Result.succeed(answer.proven === true ? judged.success : TrustedResponse.unproven(judged.success))
   })
 
-/** The person or program that changes an execution by hand, and the reason. Both are stored with the fact and shown to people. */
-export interface SagaActor {
-  /** The person or program, in the words of the caller: a user name, the name of a job. */
-  readonly actor: string
-  /** The reason, in a sentence for readers of the execution's story. Default: none. */
-  readonly reason?: string
-}
-
-/** The same with a reason, where only the reason tells why the step needs no compensation any more. */
-export type SagaActorWithReason = SagaActor & { readonly reason: string }
-
-const by = ({ actor, reason }: Partial<SagaActor> = {}): Partial<SagaActor> => ({
-  ...(actor !== undefined && { actor }),
-  ...(reason !== undefined && { reason })
-})
-
 /** Starts the rollback, as long as no decision is stored. A second cancel changes nothing. */
 export const cancel = (
   self: SagaState,
-  who: Partial<SagaActor> | undefined,
+  who: Partial<ParkedInput.SagaActor> | undefined,
   { now }: Now
 ): Verdict<SagaNotCancellable> => {
   const fact: SagaEvent = {
     _tag: "RollbackStarted",
-    failure: { _tag: "Cancelled", ...by(who) },
+    failure: { _tag: "Cancelled", ...ParkedInput.by(who) },
     at: now
   }
   if (self.direction === "backward" && self.failure?._tag === "Cancelled") return unchanged
@@ -377,14 +366,14 @@ export const commit = (self: SagaState, { now }: Now): Verdict<SagaExecutionNotF
 /** Starts the rollback where no decision is stored. After a failure without `autocommit`, tells the participants. */
 export const reject = (
   self: SagaState,
-  who: Partial<SagaActor> | undefined,
+  who: Partial<ParkedInput.SagaActor> | undefined,
   { now }: Now
 ): Verdict<SagaAlreadyDecided> => {
   if (self.decision === "commit") return Result.fail(new SagaAlreadyDecided({ uuid: self.uuid, decision: "commit" }))
   if (self.direction === "backward") {
     return self.commitState === "none" ? Result.succeed([{ _tag: "RejectRequested", at: now }]) : unchanged
   }
-  const failure = { _tag: "Rejected" as const, ...by(who) }
+  const failure = { _tag: "Rejected" as const, ...ParkedInput.by(who) }
   const started: ReadonlyArray<SagaEvent> = [{ _tag: "RollbackStarted", failure, at: now }]
   return Result.succeed(
     self.autocommit || self.start?.transactional !== true ? started : [...started, { _tag: "RejectRequested", at: now }]
@@ -399,24 +388,3 @@ export const rollback = (self: SagaState, { now }: Now): Verdict<SagaRollbackExe
   if (self.status === "created") return refuse("nothing-to-do")
   return self.direction === "backward" || evolve(self, fact) === self ? refuse("already-done") : Result.succeed([fact])
 }
-
-/** Whether a step, or a stalled service (`payments:commit`), needs a person. */
-const isParked = (self: SagaState, path: string): boolean =>
-  self.parked.includes(path) || TwoPhaseCommit.serviceAt(self.phase, path) !== undefined
-
-/** A parked compensation is tried again from the first attempt; a stalled service is asked as if it were the first time. */
-export const retryParked = (self: SagaState, path: string, who: SagaActor, { now }: Now): Verdict<SagaStepNotParked> =>
-  isParked(self, path) || (path === whole && self.setAside === "parked")
-    ? Result.succeed([{ _tag: "StepUnparked", path, actor: who.actor, ...by(who), at: now }])
-    : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))
-
-/** A parked step counts as compensated from now on; a service that is told to commit is asked until it answers itself. */
-export const resolveParked = (
-  self: SagaState,
-  path: string,
-  { actor, reason }: SagaActorWithReason,
-  { now }: Now
-): Verdict<SagaStepNotParked> =>
-  isParked(self, path)
-    ? Result.succeed([{ _tag: "StepResolved", path, actor, reason, at: now }])
-    : Result.fail(new SagaStepNotParked({ uuid: self.uuid, path }))

@@ -8,7 +8,7 @@ import type { Of, SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import * as SagaSignals from "./SagaSignals.ts"
 import type { CommitState, Decision, SagaStatus } from "./SagaStatus.ts"
-import { collect, type Frame, frame, push, type Stack, started } from "./StepTree.ts"
+import { collect, type Frame, frame, push, type Stack, started, stepAt } from "./StepTree.ts"
 import type * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
 export interface SagaState {
@@ -21,13 +21,15 @@ export interface SagaState {
   readonly direction: "forward" | "backward"
   readonly decision: Decision | null
   readonly commitState: CommitState
+  /** The pivot is passed: nothing is undone any more, and what fails is tried again. */
+  readonly passed: boolean
   readonly root: Frame
   /** The first failure. Later ones stay with their steps. */
   readonly failure: SagaFailure | undefined
   readonly enrolled: ReadonlyArray<string>
   /** The question to the enrolled services; undefined: none yet. */
   readonly phase: TwoPhaseCommit.Phase | undefined
-  /** Paths of the steps whose compensation is parked. */
+  /** Paths of the steps that are parked: their compensation, or behind the pivot they themselves. */
   readonly parked: ReadonlyArray<string>
   /** Paths of parked steps that are compensated again: a person asked for it, or a late answer allows it. */
   readonly reopened: ReadonlyArray<string>
@@ -63,6 +65,7 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   direction: "forward",
   decision: null,
   commitState: "none",
+  passed: false,
   root: frame("", Context.initial("", event.context), undefined),
   failure: undefined,
   enrolled: [],
@@ -97,9 +100,24 @@ export const laterFailures = (self: SagaState): ReadonlyArray<SagaFailure> =>
     }
   )
 
-/** Nothing is left to do (SPEC C14). */
+/** A step behind the pivot waits for a person. Other branches may still run. */
+export const isParkedForward = (self: SagaState): boolean => self.direction === "forward" && self.parked.length > 0
+
+/** Why the first of these steps has failed. */
+export const parkedFailure = (self: SagaState): SagaFailure | undefined =>
+  isParkedForward(self) ? stepAt(self.root, self.parked[0]!)?.step.tries?.failure : undefined
+
+/** The state with changed steps, and the status that follows from them. */
+export const withRoot = (self: SagaState, root: Frame): SagaState => {
+  if (root === self.root) return self
+  const isPaused = root.current?.status === "paused-by-on-execute"
+  const status = self.direction === "backward" ? self.status : isPaused ? "paused" : "running"
+  return { ...self, root, status }
+}
+
+/** Nothing is left to do (SPEC C18). */
 export const isSettled = (self: SagaState): boolean =>
-  self.commitState === "committed" ||
+  (self.commitState === "committed" && self.status === "finished") ||
   (self.commitState === "rejected" &&
     self.status === "errored" &&
     self.parked.length === 0 &&

@@ -44,6 +44,15 @@ export interface StepCompensation {
   readonly failure: SagaFailure | undefined
 }
 
+/** The failures of a step behind the pivot, which is tried again (SPEC C18). */
+export interface Tries {
+  readonly failures: number
+  /** The latest one. */
+  readonly failure: SagaFailure
+  /** When the latest try failed; undefined: the next one is under way. */
+  readonly failedAt: number | undefined
+}
+
 export interface StepState {
   readonly path: string
   readonly name: string
@@ -62,6 +71,9 @@ export interface StepState {
   readonly failure: SagaFailure | undefined
   readonly compensation: StepCompensation | undefined
   readonly parked: { readonly reason: string; readonly at: number } | undefined
+  readonly tries: Tries | undefined
+  /** The result that a person gives, if the service says that it has done nothing. */
+  readonly resolution: { readonly result: Json | undefined } | undefined
   readonly choice: number | null | undefined
   /** The name of the signal that a wait is for; undefined: a sleep, or no wait. */
   readonly signal: string | undefined

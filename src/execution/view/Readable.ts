@@ -102,12 +102,12 @@ const signalOf = ({ signals }: SagaState, definition: Definition): Problem | und
   })
 
 /**
- * Whether a callback may still read a value. After the decision to commit nothing is left but to tell it, and what is rolled
- * back is over, unless a person retries a parked step.
+ * Whether a callback may still read a value. After the decision to commit nothing is left but to tell it, except behind a pivot;
+ * and what is rolled back is over, unless a person retries a parked step.
  */
 const isReadAgain = (self: SagaState): boolean =>
   !isSettled(self) &&
-  self.decision !== "commit" &&
+  (self.decision !== "commit" || self.status !== "finished") &&
   !(self.status === "errored" && self.parked.length === 0 && self.reopened.length === 0)
 
 class Reader {

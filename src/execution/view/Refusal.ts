@@ -14,6 +14,7 @@ export const Refusal = Schema.Union([
   SagaInput.SagaNotCancellable,
   SagaInput.SagaRollbackExecution,
   SagaInput.SagaStepNotParked,
+  SagaInput.SagaResolutionRefused,
   SignalInput.SagaSignalConflict,
   SignalInput.SagaSignalRefused,
   SignalInput.SagaSignalsFull

@@ -81,14 +81,16 @@ class Outcome {
 
   onSuccess(value: unknown): Facts {
     const { enrolled, facts } = this
-    const relatedServices = enrolled.length === 0 ? enrolled : [...new Set(enrolled)]
+    // Behind the pivot there is no transaction to join.
+    const isAlone = enrolled.length === 0 || facts.scope.state.passed
+    const relatedServices = isAlone ? [] : [...new Set(enrolled)]
     const full = fullWith(facts.scope.state, relatedServices)
     const fact =
       full === undefined
         ? facts.succeeded(value, this.context)
         : facts.rejected("related-services", full, facts.callback.effectOfLostResult)
     if (fact._tag === "StepFailed") lostResults.set(fact.failure, { value })
-    return [fact._tag === "StepSucceeded" && enrolled.length > 0 ? { ...fact, relatedServices } : fact]
+    return [fact._tag === "StepSucceeded" && !isAlone ? { ...fact, relatedServices } : fact]
   }
 
   onFailure(cause: Cause.Cause<unknown>): Facts {

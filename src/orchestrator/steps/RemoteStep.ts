@@ -15,7 +15,7 @@ import { contextView } from "../../execution/view/ContextView.ts"
 import { remember, SagaContextDecodeError } from "../../execution/view/ExecutionErrors.ts"
 import * as Broker from "../../ports/Broker.ts"
 import * as RequestHeaders from "../../ports/RequestHeaders.ts"
-import { type Envelope, messageId, type Op } from "../../wire/Envelope.ts"
+import { attemptOf, type Envelope, messageId, type Op } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import type { Json } from "../../wire/JsonLimits.ts"
 import { type ExecutionScope, type Facts, type InstructionOf, now } from "./ExecutionScope.ts"
@@ -36,7 +36,10 @@ const unsendable = ({ maxBytes }: ExecutionScope, message: Envelope): Obstacle |
 }
 
 /** The request of a remote step. */
-export const buildRequest = (scope: ExecutionScope, { context, path, step }: InstructionOf<"BuildRequest">): Facts => {
+export const buildRequest = (
+  scope: ExecutionScope,
+  { attempt, context, path, step }: InstructionOf<"BuildRequest">
+): Facts => {
   const { execute, name, policies } = step
   const full = fullWith(scope.state, [execute.service])
   if (full !== undefined) return [didNotStart(scope, path, step, obstacle("related-services", full))]
@@ -49,7 +52,7 @@ export const buildRequest = (scope: ExecutionScope, { context, path, step }: Ins
   const notAfter = Math.ceil(at + Math.max(maxMessageLifetime, wait))
   const until = keepUntil(scope, path, at)
   const message = {
-    ...envelope(scope, path, "execute", execute.service, payload.success, notAfter),
+    ...envelope(scope, path, "execute", execute.service, payload.success, notAfter, attempt),
     ...(until !== undefined && { keepUntil: until })
   }
   const refused = unsendable(scope, message)
@@ -59,9 +62,10 @@ export const buildRequest = (scope: ExecutionScope, { context, path, step }: Ins
 
 /**
  * The latest time at which the execution can still turn back, or one whose transaction it belongs to (SPEC C16). Undefined where there
- * is no such time: nothing of this step would be undone then.
+ * is no such time: nothing of this step would be undone then. Behind the pivot nothing is.
  */
 const keepUntil = (scope: ExecutionScope, path: string, at: number): number | undefined => {
+  if (scope.state.passed) return undefined
   const { deadline = endOf(scope, path, at), start } = scope.state
   const outer = RequestHeaders.keepUntil(start?.headers)
   const latest = Number.isFinite(deadline) ? Math.max(deadline, outer ?? deadline) : outer
@@ -76,7 +80,9 @@ const endOf = ({ definition, schedule, state }: ExecutionScope, path: string, at
 
 /** Asks whether a request whose reply never came has had its effect. */
 export const buildProbe = (scope: ExecutionScope, { path, state, step }: InstructionOf<"BuildProbe">): Facts => {
-  const message = envelope(scope, path, "probe", step.execute.service, undefined, lifetime(scope, state))
+  // Behind the pivot the latest message of the step is the one that nobody has answered.
+  const attempt = attemptOf(state.request?.message.id ?? "")
+  const message = envelope(scope, path, "probe", step.execute.service, undefined, lifetime(scope, state), attempt)
   return [{ _tag: "ProbeSent", path, command: step.execute.command, message, at: now(scope) }]
 }
 
@@ -119,7 +125,7 @@ const viewWithReply = (view: SagaContext.View, step: Remote, reply: unknown): Sa
 
 /** SPEC C3: probes and compensations must be accepted for as long as the request that they follow. */
 const lifetime = ({ state }: ExecutionScope, { request }: StepState): number =>
-  state.start?.transactional === true ? state.notAfter : (request?.message.notAfter ?? state.notAfter)
+  state.start?.transactional === true && !state.passed ? state.notAfter : (request?.message.notAfter ?? state.notAfter)
 
 const envelope = (
   scope: ExecutionScope,
@@ -127,16 +133,17 @@ const envelope = (
   op: Op,
   service: string,
   content: Json | undefined,
-  notAfter: number
+  notAfter: number,
+  attempt?: number
 ): Envelope => {
-  const { creation, start, uuid } = scope.state
+  const { creation, passed, start, uuid } = scope.state
   const { user } = creation
   const headers = start?.headers
   const ambient = RequestHeaders.transactions(headers)
   const passedOn = RequestHeaders.passedOn(headers, user)
   return {
     v: 1,
-    id: messageId(uuid, path, op),
+    id: messageId(uuid, path, op, attempt),
     op,
     saga: uuid,
     path,
@@ -144,7 +151,8 @@ const envelope = (
     coordinator: scope.service,
     ...(content !== undefined && { content }),
     relatedServices: [],
-    transactions: start?.transactional === true ? [...ambient, uuid] : ambient,
+    // Behind the pivot there is no transaction any more (SPEC C18).
+    transactions: passed ? [] : start?.transactional === true ? [...ambient, uuid] : ambient,
     ...(user !== undefined && { user }),
     ...(passedOn !== undefined && { headers: passedOn }),
     notAfter

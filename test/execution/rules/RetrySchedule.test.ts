@@ -15,7 +15,8 @@ describe("the defaults", () => {
       commitWait: 30 * second,
       replyTimeout: 5 * minute,
       maxMessageLifetime: 24 * 60 * minute,
-      retryCompensate: { times: 10, backoff: { initial: second, factor: 2, max: 5 * minute } }
+      retryCompensate: { times: 10, backoff: { initial: second, factor: 2, max: 5 * minute } },
+      retryForward: { times: 10, backoff: { initial: second, factor: 2, max: 5 * minute } }
     })
   })
 })

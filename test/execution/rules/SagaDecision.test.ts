@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { needsIntent } from "../../../src/execution/rules/Instruction.ts"
 import { interrupted } from "../../../src/execution/rules/Interruption.ts"
+import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import * as TwoPhaseCommit from "../../../src/execution/rules/TwoPhaseCommit.ts"
@@ -785,7 +786,7 @@ describe("a service that does not answer the commit", () => {
 })
 
 describe("an execution that is set aside as a whole (F13)", () => {
-  const refusal = (verdict: SagaInput.Verdict<SagaInput.SagaStepNotParked>) =>
+  const refusal = (verdict: SagaInput.Verdict<SagaInput.SagaStepNotParked | SagaInput.SagaResolutionRefused>) =>
     Result.isFailure(verdict) ? verdict.failure._tag : "taken"
   const put = (story: Story) =>
     story.facts({ _tag: "StepParked", path: "execution", reason: "Error: a bug", at: story.now })
@@ -817,10 +818,13 @@ describe("an execution that is set aside as a whole (F13)", () => {
     const aside = put(asked)
     const who = { actor: "ann", reason: "done by hand" }
     assert.strictEqual(
-      refusal(SagaInput.resolveParked(aside.state, "execution", who, aside.moment)),
+      refusal(ParkedInput.resolve(aside.state, { path: "execution", ...who }, aside.moment)),
       "SagaStepNotParked"
     )
-    assert.strictEqual(refusal(SagaInput.retryParked(asked.state, "execution", who, asked.moment)), "SagaStepNotParked")
+    assert.strictEqual(
+      refusal(ParkedInput.retry(asked.state, { path: "execution", ...who }, asked.moment)),
+      "SagaStepNotParked"
+    )
     // A second retry finds nothing that is parked.
     const again = { _tag: "StepUnparked", path: "execution", at: asked.now, ...who } as const
     assert.throws(() => asked.facts(again), "is not admitted")

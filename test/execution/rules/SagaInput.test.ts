@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as Saga from "../../../src/definition/Saga.ts"
+import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
 import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import * as SignalInput from "../../../src/execution/rules/SignalInput.ts"
@@ -605,11 +606,11 @@ describe("an operator and a parked step", () => {
       [rolledBack, "1"]
     ] as const) {
       assert.strictEqual(
-        said(SagaInput.retryParked(story.state, path, { actor: "ann" }, story.moment)),
+        said(ParkedInput.retry(story.state, { path: path, actor: "ann" }, story.moment)),
         "SagaStepNotParked"
       )
       assert.strictEqual(
-        said(SagaInput.resolveParked(story.state, path, { actor: "ann", reason: "why" }, story.moment)),
+        said(ParkedInput.resolve(story.state, { path: path, actor: "ann", reason: "why" }, story.moment)),
         "SagaStepNotParked"
       )
     }
@@ -618,11 +619,11 @@ describe("an operator and a parked step", () => {
   it("the decision of an operator on a parked step is stored with actor and reason", () => {
     const { moment, state } = parked
     assert.deepStrictEqual(
-      SagaInput.retryParked(state, "1", { actor: "ann" }, moment),
+      ParkedInput.retry(state, { path: "1", actor: "ann" }, moment),
       Result.succeed([{ _tag: "StepUnparked", path: "1", actor: "ann", at: moment.now }]) as never
     )
     assert.deepStrictEqual(
-      SagaInput.resolveParked(state, "1", { actor: "ann", reason: "why" }, moment),
+      ParkedInput.resolve(state, { path: "1", actor: "ann", reason: "why" }, moment),
       Result.succeed([{ _tag: "StepResolved", path: "1", actor: "ann", reason: "why", at: moment.now }]) as never
     )
   })

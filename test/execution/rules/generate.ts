@@ -31,12 +31,16 @@ export interface Kinds {
   readonly repeatable?: boolean
   /** Steps may wait for signals and for times. */
   readonly waits?: boolean
+  /** There may be a point of no return. */
+  readonly pivots?: boolean
 }
 
 class Generator {
   private count = 0
   /** A saga with a deadline may wait without a limit. */
   private hasDeadline = false
+  /** Steps that are made now stand behind the pivot: nothing of them is undone. */
+  private isBehind = false
   private readonly chance: Chance.Chance
   private readonly kinds: Kinds
 
@@ -47,14 +51,21 @@ class Generator {
 
   saga(): Definition {
     this.hasDeadline = this.kinds.waits === true && Chance.happens(this.chance, 0.3)
-    return this.whole("Generated", 1 + Chance.below(this.chance, 4), this.kinds.depth)
+    const length = 1 + Chance.below(this.chance, 4)
+    if (this.kinds.pivots !== true || Chance.happens(this.chance, 0.6))
+      return this.whole("Generated", length, this.kinds.depth)
+    const before = this.grow(this.empty("Generated"), Chance.below(this.chance, 3), this.kinds.depth)
+    this.isBehind = true
+    return Saga.commit(this.grow(before.pipe(Saga.pivot), length - 1, this.kinds.depth))
   }
 
   private whole(name: string, length: number, depth: number): Definition {
+    return Saga.commit(this.grow(this.empty(name), length, depth))
+  }
+
+  private empty(name: string): any {
     const deadline = this.hasDeadline ? Chance.pick(this.chance, [8_000, 30_000]) : undefined
-    const options = { context: { order: Schema.String }, ...(deadline !== undefined && { deadline }) }
-    const empty: any = Saga.make(name, options)
-    return Saga.commit(this.grow(empty, length, depth))
+    return Saga.make(name, { context: { order: Schema.String }, ...(deadline !== undefined && { deadline }) })
   }
 
   /** Names are texts to the compiler here, so validation looks at what comes out. */
@@ -85,7 +96,7 @@ class Generator {
   }
 
   private local(name: string): any {
-    const compensation = Chance.pick(this.chance, ["none", "run", "unknown", "unknown"])
+    const compensation = this.isBehind ? "none" : Chance.pick(this.chance, ["none", "run", "unknown", "unknown"])
     const withUnknown = compensation !== "run"
     const options: any = {
       ...(Chance.happens(this.chance, 0.7) && { success: Schema.String }),
@@ -105,7 +116,7 @@ class Generator {
 
   private remote(name: string): any {
     const { commands } = Chance.pick(this.chance, participants)
-    const compensation = Chance.pick(this.chance, ["none", "known", "known", "unknown"])
+    const compensation = this.isBehind ? "none" : Chance.pick(this.chance, ["none", "known", "known", "unknown"])
     const options: any = {
       execute: { command: commands.Do, payload: () => ({ for: name }) },
       ...(compensation !== "none" && {
@@ -125,7 +136,8 @@ class Generator {
 
   private wait(name: string): any {
     const until = ({ now }: any) => (now ?? 0) + 3_000
-    const isLimited = !this.hasDeadline || Chance.happens(this.chance, 0.5)
+    // Behind the pivot no deadline ends a wait.
+    const isLimited = !this.hasDeadline || this.isBehind || Chance.happens(this.chance, 0.5)
     const timeout = isLimited ? { timeout: Chance.pick(this.chance, [1, 3_000]) } : {}
     if (Chance.happens(this.chance, 0.3)) {
       return Saga.sleep(name as never, (this.hasDeadline && Chance.happens(this.chance, 0.5) ? until : 2_000) as any)
@@ -161,8 +173,8 @@ class Generator {
   }
 }
 
-export const anything: Kinds = { parallel: true, depth: 3, waits: true }
-export const oneAfterTheOther: Kinds = { parallel: false, depth: 3 }
+export const anything: Kinds = { parallel: true, depth: 3, waits: true, pivots: true }
+export const oneAfterTheOther: Kinds = { parallel: false, depth: 3, pivots: true }
 
 export const saga = (seed: number, kinds: Kinds = anything): Definition => new Generator(seed, kinds).saga()
 
@@ -201,6 +213,8 @@ const outcome = (chance: Chance.Chance, trouble: number, step: SagaStep | undefi
       Chance.happens(chance, 0.2) &&
       step?._tag === "Remote" &&
       step.onError !== undefined && { reply: 400 }),
+    // Few tries, more than there are, or with a person's help.
+    tries: Chance.pick(chance, [1, 2, 4, 50]),
     choice: wrong && kind === 0 ? -1 : Chance.below(chance, 4),
     compensationFails: Chance.happens(chance, 0.25) ? Chance.pick(chance, [1, 2, 3, 50]) : 0,
     probeFails: Chance.happens(chance, 0.25) ? Chance.pick(chance, [1, 2, 3, 50]) : 0,

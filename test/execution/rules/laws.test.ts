@@ -19,7 +19,7 @@ import * as Chance from "./chance.ts"
 import { deepFreeze } from "./freeze.ts"
 import * as Generate from "./generate.ts"
 import { Journey } from "./journey.ts"
-import { compensable, except, type Outcome, type Script, Simulation, schedule } from "./simulate.ts"
+import { compensable, except, type Outcome, type Script, Simulation, schedule, smooth } from "./simulate.ts"
 
 const generated = (seed: number): Simulation => {
   const definition = Generate.saga(seed)
@@ -83,7 +83,7 @@ describe("generated sagas", () => {
       for (const { _tag } of events(self.run())) tags.add(_tag)
     })
     if (process.env.SEED !== undefined) return
-    assert.deepStrictEqual([...kinds].sort(), ["Conditional", "Local", "Nested", "Parallel", "Remote", "Wait"])
+    assert.deepStrictEqual([...kinds].sort(), ["Conditional", "Local", "Nested", "Parallel", "Pivot", "Remote", "Wait"])
     const all = SagaEvent.members.map(({ fields }) => fields._tag.schema.literal)
     // Only a resume asks for another way of ending, and only an inbox has outcomes for senders.
     assert.deepStrictEqual(
@@ -146,9 +146,12 @@ describe("a run", () => {
   it("a run ends finished or errored, with nothing to do, and settled unless something is parked or undecided (G1)", () => {
     Chance.forSeeds(400, (seed) => {
       const self = generated(seed).run()
-      const { commitState, parked, status } = self.state
+      const { commitState, parked, passed, status } = self.state
+      // Behind the pivot it waits for a person, and for nothing else (I26).
+      if (passed && parked.length > 0) return assert.deepStrictEqual([status, self.state.unstored], ["paused", 0])
       assert.include(["finished", "errored"], status)
       assert.strictEqual(self.execution.state.unstored, 0)
+      if (passed) assert.strictEqual(status, "finished")
       if (parked.length === 0 && commitState !== "none") assert.strictEqual(isSettled(self.state), true)
       if (status === "finished") assert.strictEqual(self.state.decision ?? "commit", "commit")
       else assert.deepStrictEqual([self.state.direction, self.state.decision], ["backward", "reject"])
@@ -161,7 +164,7 @@ describe("a run", () => {
       self.run(() => {
         const { decision, state } = Decision.advance(self.state, self.moment())
         if (decision.instructions.length > 0 || state.direction === "backward") return
-        if (state.status === "finished") return
+        if (state.status === "finished" || state.parked.length > 0) return
         // Votes are awaited when every step is done.
         assert.strictEqual(state.status, state.commitState === "reserving" ? "running" : "paused")
         assert.isBelow(decision.wakeAt, Number.POSITIVE_INFINITY)
@@ -204,8 +207,8 @@ describe("a run", () => {
       const self = generated(seed).run()
       let cause: unknown
       for (const { event, state } of self.trace) {
-        if (cause === undefined && (event._tag === "StepFailed" || event._tag === "RollbackStarted"))
-          cause = event.failure
+        const isFailure = event._tag === "StepFailed" || event._tag === "RollbackStarted"
+        if (cause === undefined && isFailure && !state.passed) cause = event.failure
         assert.strictEqual(state.failure, cause)
       }
     })
@@ -230,7 +233,7 @@ describe("a run", () => {
           if (after.state.parked.includes(path)) continue
           const { event } = after
           assert.include(
-            ["StepCompensated", "StepUnparked", "StepResolved", "ProbeAnswered", "ReplyReceived"],
+            ["StepCompensated", "StepUnparked", "StepResolved", "ProbeAnswered", "ReplyReceived", "TryStarted"],
             event._tag
           )
           assert.strictEqual("path" in event && event.path, path)
@@ -247,7 +250,11 @@ describe("a run", () => {
       self.onView = (instruction, view) => {
         assert.strictEqual(Object.getPrototypeOf(view), null)
         const succeeded = new Set(
-          self.trace.flatMap(({ event }) => (event._tag === "StepSucceeded" ? [event.path] : []))
+          self.trace.flatMap(({ event }) =>
+            event._tag === "StepSucceeded" || event._tag === "StepResolved" || event._tag === "ProbeAnswered"
+              ? [event.path]
+              : []
+          )
         )
         const expected = visible(definition.steps, "", instruction.path, new Set(["order"]), succeeded)
         if (instruction._tag === "Compensate" || instruction._tag === "BuildCompensation") {
@@ -298,6 +305,8 @@ const given = (step: SagaStep, path: string, succeeded: ReadonlySet<string>): Re
       return [...inner, step.name]
     case "Parallel":
       return inner
+    case "Pivot":
+      return []
   }
 }
 
@@ -312,7 +321,7 @@ describe("rollback", () => {
       const compensated = self.deeds.filter(({ op }) => op === "compensated").map(({ path }) => path)
       for (const path of new Set([...done, ...compensated])) {
         const times = compensated.filter((other) => other === path).length
-        if (status === "finished") assert.strictEqual(times, 0, path)
+        if (status === "finished" || self.state.passed) assert.strictEqual(times, 0, path)
         else if (parked.includes(path) || byHand.has(path)) assert.isAtMost(times, 1, path)
         else if (withCompensation.has(path))
           assert.strictEqual(times, 1, `${path} is compensated\n${self.tell().join("\n")}`)
@@ -531,8 +540,9 @@ describe("evolve", () => {
     const repeatable = ["CompensationStarted", "CompensationFailed", "StepParked", "StepUnparked"]
     Chance.forSeeds(60, (seed) => {
       const self = generated(seed).run()
-      for (const [i, { event }] of self.trace.entries()) {
-        if (repeatable.includes(event._tag)) continue
+      for (const [i, { event, state }] of self.trace.entries()) {
+        // What is tried again behind the pivot happens again.
+        if (repeatable.includes(event._tag) || state.passed) continue
         for (const { state } of self.trace.slice(i + 1)) assert.strictEqual(evolve(state, event), state, event._tag)
       }
     })
@@ -618,6 +628,7 @@ describe("replies", () => {
     let late = 0
     Chance.forSeeds(900, (seed) => {
       const self = generated(seed).run()
+      if (self.state.passed) return
       for (const { id, op, path, service } of SagaInput.awaiting(self.state)) {
         assert.include(self.state.parked, path)
         for (const status of [200, 400, 404, 500] as const) {
@@ -653,5 +664,113 @@ describe("replies", () => {
       }
       self.run()
     })
+  })
+})
+
+describe("the pivot", () => {
+  const behind = (seed: number) => {
+    const self = generated(seed).run()
+    const at = self.trace.findIndex(({ event }) => event._tag === "PivotPassed")
+    return { self, facts: at < 0 ? [] : self.trace.slice(at + 1), at }
+  }
+
+  it("nothing is undone behind it, and nothing turns back: no event of a rollback follows (I26)", () => {
+    let passed = 0
+    Chance.forSeeds(400, (seed) => {
+      const { at, facts, self } = behind(seed)
+      if (at < 0) return
+      passed++
+      assert.deepStrictEqual([self.state.decision, self.state.direction], ["commit", "forward"])
+      const undoing = ["RollbackStarted", "CompensationStarted", "CompensationSent", "StepCompensated"]
+      for (const { event } of facts) assert.notInclude(undoing, event._tag)
+      for (const { op } of self.deeds) assert.strictEqual(op, "done")
+    })
+    if (process.env.SEED === undefined) assert.isAbove(passed, 50)
+  })
+
+  it("it is passed only when everybody has voted for it, and then they are told to commit, once (C18)", () => {
+    Chance.forSeeds(400, (seed) => {
+      const { at, facts, self } = behind(seed)
+      if (at < 0) return
+      const before = self.trace[at - 1]!.state
+      const votes = new Set(
+        self.trace.slice(0, at).flatMap(({ event }) => (event._tag === "VoteReceived" ? [event.service] : []))
+      )
+      assert.deepStrictEqual([...votes].sort(), [...before.enrolled].sort())
+      assert.strictEqual(self.trace[at]!.state.commitState, before.enrolled.length > 0 ? "committing" : "none")
+      for (const { event, state } of facts) {
+        assert.deepStrictEqual(state.enrolled, before.enrolled, "nobody joins behind it")
+        assert.notInclude(["ReservationStarted", "CommitDecided"], event._tag)
+        if (event._tag === "RequestSent" || event._tag === "ProbeSent")
+          assert.deepStrictEqual(event.message.transactions, [])
+      }
+    })
+  })
+
+  it("a new message follows only on a stored refusal; without an answer it is the same one (C18)", () => {
+    let again = 0
+    Chance.forSeeds(600, (seed) => {
+      const sent = new Map<string, number>()
+      const refused = new Map<string, boolean>()
+      for (const { event } of behind(seed).facts) {
+        if (event._tag === "ReplyReceived") refused.set(event.path, event.status !== 200)
+        if (event._tag !== "RequestSent") continue
+        const number = Number(event.message.id.split(":")[3] ?? "1")
+        assert.strictEqual(number, (sent.get(event.path) ?? 0) + 1)
+        if (number > 1) {
+          again++
+          assert.strictEqual(refused.get(event.path), true)
+        }
+        sent.set(event.path, number)
+        refused.set(event.path, false)
+      }
+    })
+    if (process.env.SEED === undefined) assert.isAbove(again, 10)
+  })
+
+  it("each step behind it that is over has its effect once, unless a person has given its result (I8, I26)", () => {
+    Chance.forSeeds(600, (seed) => {
+      const { facts, self } = behind(seed)
+      const byHand = new Set(facts.flatMap(({ event }) => (event._tag === "StepResolved" ? [event.path] : [])))
+      const recovered = new Set(
+        facts.flatMap(({ event }) => (event._tag === "StepSucceeded" && event.recovered === true ? [event.path] : []))
+      )
+      for (const { event } of facts) {
+        if (event._tag !== "StepSucceeded" || byHand.has(event.path) || recovered.has(event.path)) continue
+        const step = SagaPath.at(self.definition, event.path)
+        if (step?._tag !== "Local" && step?._tag !== "Remote") continue
+        assert.strictEqual(self.deeds.filter(({ path }) => path === event.path).length, 1, event.path)
+      }
+    })
+  })
+
+  it("a step that is parked behind it has had its tries, and a late answer still counts (C18)", () => {
+    let late = 0
+    Chance.forSeeds(300, (seed) => {
+      const definition = Generate.saga(seed)
+      const pivot = definition.steps.findIndex(({ _tag }) => _tag === "Pivot")
+      // All goes well up to the pivot, and behind it nobody answers.
+      const script: Script = (path) =>
+        pivot >= 0 && Number.parseInt(path, 10) > pivot ? { ...smooth, request: "lost", tries: 50 } : smooth
+      const self = new Simulation(definition, {
+        seed,
+        script,
+        transactional: Chance.happens(Chance.at(seed, "two"), 0.5)
+      })
+      self.run()
+      if (!self.state.passed) return
+      for (const { id, op, path, service } of SagaInput.awaiting(self.state)) {
+        if (op !== "execute") continue
+        assert.include(self.state.parked, path)
+        const failures = self.trace.filter(({ event }) => event._tag === "StepFailed" && event.path === path)
+        assert.strictEqual(failures.length, schedule.retryForward.times + 1)
+        const copy = self.copy()
+        copy.receive({ inReplyTo: id, sender: service, status: 200, content: "late", relatedServices: ["others"] })
+        late++
+        assert.notInclude(copy.state.parked, path)
+        assert.deepStrictEqual(copy.state.enrolled, self.state.enrolled)
+      }
+    })
+    if (process.env.SEED === undefined) assert.isAbove(late, 10)
   })
 })

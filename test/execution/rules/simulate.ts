@@ -9,6 +9,7 @@ import type { Conditional, Definition, Local, Remote, RemoteCompensation } from 
 import { type Instruction, needsIntent } from "../../../src/execution/rules/Instruction.ts"
 import { interrupted } from "../../../src/execution/rules/Interruption.ts"
 import type { Moment } from "../../../src/execution/rules/Moment.ts"
+import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
 import * as RetrySchedule from "../../../src/execution/rules/RetrySchedule.ts"
 import type { View } from "../../../src/execution/rules/SagaContext.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
@@ -23,7 +24,7 @@ import * as WaitDecision from "../../../src/execution/rules/WaitDecision.ts"
 import { contextView } from "../../../src/execution/view/ContextView.ts"
 import { SagaContextDecodeError } from "../../../src/execution/view/ExecutionErrors.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
-import { type Envelope, messageId, type Op, type ReplyStatus } from "../../../src/wire/Envelope.ts"
+import { attemptOf, type Envelope, messageId, type Op, type ReplyStatus } from "../../../src/wire/Envelope.ts"
 import type { Json } from "../../../src/wire/JsonLimits.ts"
 import * as Chance from "./chance.ts"
 import { deepFreeze } from "./freeze.ts"
@@ -36,7 +37,8 @@ export const schedule: RetrySchedule.ScheduleConfig = {
   commitWait: 5_000,
   replyTimeout: 10_000,
   maxMessageLifetime: 24 * 3_600_000,
-  retryCompensate: { times: 2, backoff: { initial: 1_000, factor: 2, max: 8_000 } }
+  retryCompensate: { times: 2, backoff: { initial: 1_000, factor: 2, max: 8_000 } },
+  retryForward: { times: 2, backoff: { initial: 1_000, factor: 2, max: 8_000 } }
 }
 
 // ---- the script ------------------------------------------------------------------------------------------------
@@ -58,6 +60,8 @@ export interface Outcome {
   readonly choice: number
   /** Whether the request, or the initial context of a nested saga, can be built. */
   readonly builds: boolean
+  /** Behind the pivot: how often the step goes wrong before it goes well. */
+  readonly tries: number
   /** How often the compensation, and the probe, fail before they work. */
   readonly compensationFails: number
   readonly probeFails: number
@@ -74,6 +78,7 @@ export const smooth: Outcome = {
   callback: "succeeds",
   choice: 0,
   builds: true,
+  tries: 0,
   compensationFails: 0,
   probeFails: 0,
   silent: false
@@ -166,11 +171,13 @@ export class Simulation {
 
   readonly definition: Definition
   readonly options: Options
-  readonly script: Script
+  private readonly given: Script
   private readonly chance: Chance.Chance
   private readonly flights = new Map<string, Flight>()
   private readonly barriers = new Map<string, Recorded>()
   private readonly attempts = new Map<string, number>()
+  /** How often the tries of a step behind the pivot have failed. */
+  private readonly troubles = new Map<string, number>()
   private letters: Array<Letter> = []
   private log: ReadonlyArray<SagaEvent> = []
 
@@ -179,7 +186,7 @@ export class Simulation {
     if (!(created instanceof Execution.SagaExecution)) throw created
     this.definition = definition
     this.options = options
-    this.script = options.script ?? except({})
+    this.given = options.script ?? except({})
     this.chance = Chance.at(options.seed ?? 0, "schedule")
     this.execution = created
     deepFreeze(created.state)
@@ -216,6 +223,7 @@ export class Simulation {
       chance: { ...this.chance },
       barriers: new Map(this.barriers),
       attempts: new Map(this.attempts),
+      troubles: new Map(this.troubles),
       letters: [...this.letters],
       log: this.log
     })
@@ -225,6 +233,14 @@ export class Simulation {
 
   get state(): SagaState {
     return this.execution.state
+  }
+
+  /** How a step goes now: behind the pivot wrong for a while, and then well. */
+  private script(path: string): Outcome {
+    const outcome = this.given(path)
+    const isWell = this.state.passed && (this.troubles.get(path) ?? 0) >= outcome.tries
+    const { choice, compensationFails, probeFails, silent } = outcome
+    return isWell ? { ...smooth, choice: Math.max(0, choice), compensationFails, probeFails, silent } : outcome
   }
 
   /** To the end. `each` sees every moment before the next move. */
@@ -262,6 +278,8 @@ export class Simulation {
     const next = Execution.evolve(this.execution, event)
     if (next === this.execution) return false
     this.execution = next
+    if (event._tag === "StepFailed" && next.state.passed)
+      this.troubles.set(event.path, (this.troubles.get(event.path) ?? 0) + 1)
     deepFreeze(next.state)
     this.trace.push({ event, state: next.state })
     return true
@@ -371,6 +389,13 @@ export class Simulation {
     for (const fact of this.factsOf(instruction, this.now)) this.admit(fact)
   }
 
+  /** The result that a person gives for a step behind the pivot. */
+  private resultOf(path: string): { readonly result?: Json } {
+    const step = SagaPath.at(this.definition, path)
+    const hasResult = (step?._tag === "Local" || step?._tag === "Remote" || step?._tag === "Wait") && this.state.passed
+    return hasResult && step.success.ast._tag !== "Void" ? { result: `by hand: ${path}` } : {}
+  }
+
   /** A person looks at what is left over. */
   private intervene(): boolean {
     const { parked, undecided } = this.options
@@ -380,8 +405,8 @@ export class Simulation {
       const path = Chance.pick(this.chance, this.execution.parked)
       this.take(
         parked === "retry"
-          ? SagaInput.retryParked(this.state, path, { actor: "somebody" }, this.moment())
-          : SagaInput.resolveParked(this.state, path, { actor: "somebody", reason: "done by hand" }, this.moment())
+          ? ParkedInput.retry(this.state, { path, actor: "somebody" }, this.moment())
+          : ParkedInput.resolve(this.state, { path, ...byHand, ...this.resultOf(path) }, this.moment())
       )
       return true
     }
@@ -419,7 +444,7 @@ export class Simulation {
       case "Compensate":
         return [this.compensate(instruction.path, instruction.step, instruction.state, at)]
       case "BuildRequest":
-        return [this.buildRequest(instruction.path, instruction.step, at)]
+        return [this.buildRequest(instruction.path, instruction.step, at, instruction.attempt)]
       case "Choose":
         return [this.choose(instruction.path, instruction.step, at)]
       case "BuildWait": {
@@ -461,7 +486,8 @@ export class Simulation {
         return [this.handleReply(instruction.path, instruction.step, instruction.state, at)]
       case "BuildProbe": {
         const { path, state, step } = instruction
-        const message = this.envelope(path, "probe", step.execute.service, undefined, this.lifetime(state))
+        const attempt = attemptOf(state.request!.message.id)
+        const message = this.envelope(path, "probe", step.execute.service, undefined, this.lifetime(state), attempt)
         return [{ _tag: "ProbeSent", path, command: step.execute.command, message, at }]
       }
       case "BuildCompensation":
@@ -526,10 +552,10 @@ export class Simulation {
     return { _tag: "AlternativeChosen", path, name, choice: chosen, label, at }
   }
 
-  private buildRequest(path: string, step: Remote, at: number): SagaEvent {
+  private buildRequest(path: string, step: Remote, at: number, attempt: number): SagaEvent {
     if (!this.script(path).builds) return didNotStart("remote", path, step.name, at)
     const { command, service } = step.execute
-    const message = this.envelope(path, "execute", service, { for: path }, at + schedule.maxMessageLifetime)
+    const message = this.envelope(path, "execute", service, { for: path }, at + schedule.maxMessageLifetime, attempt)
     const deadline = at + (step.policies.timeout ?? schedule.replyTimeout)
     return { _tag: "RequestSent", path, name: step.name, command, message, deadline, at }
   }
@@ -565,15 +591,22 @@ export class Simulation {
   }
 
   private lifetime(state: StepState): number {
-    return this.state.start?.transactional === true
+    return this.state.start?.transactional === true && !this.state.passed
       ? this.state.notAfter
       : (state.request?.message.notAfter ?? this.state.notAfter)
   }
 
-  private envelope(path: string, op: Op, to: string, content: Json | undefined, notAfter: number): Envelope {
+  private envelope(
+    path: string,
+    op: Op,
+    to: string,
+    content: Json | undefined,
+    notAfter: number,
+    attempt = 1
+  ): Envelope {
     return {
       v: 1,
-      id: messageId(uuid, path, op),
+      id: messageId(uuid, path, op, attempt),
       op,
       saga: uuid,
       path,
@@ -581,7 +614,7 @@ export class Simulation {
       coordinator: service,
       ...(content !== undefined && { content }),
       relatedServices: [],
-      transactions: this.state.start?.transactional === true ? [uuid] : [],
+      transactions: this.state.start?.transactional === true && !this.state.passed ? [uuid] : [],
       notAfter
     }
   }
@@ -650,7 +683,7 @@ export class Simulation {
       case "probe": {
         if (this.fails(path, "probe"))
           return this.script(path).silent ? undefined : this.answer(message, { status: 500 }, 0)
-        const executed = this.executed(path)
+        const executed = this.executed(path, attemptOf(message.id))
         return this.answer(message, executed.status === 500 ? { status: 404 } : executed, 0)
       }
       case "reserve": {
@@ -669,8 +702,8 @@ export class Simulation {
   }
 
   /** The recorded answer of an execute; where there is none, there never will be one. */
-  private executed(path: string): Recorded {
-    const id = messageId(uuid, path, "execute")
+  private executed(path: string, attempt = 1): Recorded {
+    const id = messageId(uuid, path, "execute", attempt)
     return this.barriers.get(id) ?? this.record(id, () => ({ status: 500 }))
   }
 
@@ -717,6 +750,8 @@ export class Simulation {
     this.deeds.push({ path, op: "compensated" })
   }
 }
+
+const byHand = { actor: "somebody", reason: "done by hand" }
 
 const questions = { Reserve: "reserve", Commit: "commit", Reject: "reject" } as const
 

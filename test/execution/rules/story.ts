@@ -7,6 +7,7 @@ import * as SagaPath from "../../../src/definition/SagaPath.ts"
 import type { Definition, SagaStep } from "../../../src/definition/SagaStep.ts"
 import type { Instruction } from "../../../src/execution/rules/Instruction.ts"
 import type { Moment } from "../../../src/execution/rules/Moment.ts"
+import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
 import * as RetrySchedule from "../../../src/execution/rules/RetrySchedule.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
 import type { Of, SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
@@ -235,11 +236,15 @@ export class Story {
     return this.facts({ _tag: "NestedStarted", path, name: this.name(path), context, at: this.now })
   }
 
-  requests(path: string): Story {
+  /** `attempt`: behind the pivot, which of several messages it is. */
+  requests(path: string, attempt = 1): Story {
     const step = this.remote(path)
     const { command, service } = step.execute
     const { maxMessageLifetime, replyTimeout } = this.policy.schedule
-    const message = this.envelope(path, "execute", service, this.now + maxMessageLifetime)
+    const message = {
+      ...this.envelope(path, "execute", service, this.now + maxMessageLifetime),
+      id: messageId(this.state.uuid, path, "execute", attempt)
+    }
     const deadline = this.now + (step.policies.timeout ?? replyTimeout)
     return this.facts({ _tag: "RequestSent", path, name: step.name, command, message, deadline, at: this.now })
   }
@@ -277,8 +282,8 @@ export class Story {
   }
 
   /** A reply as a broker hands it over; one that changes nothing is an error. */
-  replies(op: Op, path: string, status: ReplyStatus, content?: Json): Story {
-    return this.took((state) => this.judge(state, op, path, status, content))
+  replies(op: Op, path: string, status: ReplyStatus, content?: Json, attempt = 1): Story {
+    return this.took((state) => this.judge(state, op, path, status, content, undefined, attempt))
   }
 
   /** Why a reply is dropped, or the tags of its facts. */
@@ -293,10 +298,11 @@ export class Story {
     path: string,
     status: ReplyStatus,
     content?: Json,
-    sender = this.remote(path).execute.service
+    sender = this.remote(path).execute.service,
+    attempt = 1
   ) {
     const answer: SagaInput.Reply = {
-      inReplyTo: messageId(state.uuid, path, op),
+      inReplyTo: messageId(state.uuid, path, op, attempt),
       sender,
       status,
       ...(content !== undefined && { content }),
@@ -310,13 +316,12 @@ export class Story {
   }
 
   retries(path: string): Story {
-    return this.took((state, moment) => SagaInput.retryParked(state, path, { actor: "ann" }, moment))
+    return this.took((state, moment) => ParkedInput.retry(state, { path, actor: "ann" }, moment))
   }
 
-  resolves(path: string): Story {
-    return this.took((state, moment) =>
-      SagaInput.resolveParked(state, path, { actor: "ann", reason: "done by hand" }, moment)
-    )
+  resolves(path: string, result?: Json): Story {
+    const given = { path, actor: "ann", reason: "done by hand", ...(result !== undefined && { result }) }
+    return this.took((state, moment) => ParkedInput.resolve(state, given, moment))
   }
 
   // ---- parts
@@ -364,7 +369,7 @@ export class Story {
       case "Compensate":
         return `compensate ${this.name(path)}`
       case "BuildRequest":
-        return `request ${this.name(path)}`
+        return `request ${this.name(path)}${instruction.attempt === 1 ? "" : ` ${instruction.attempt}`}`
       case "Choose":
         return `choose ${this.name(path)}`
       case "BuildWait":

@@ -414,6 +414,8 @@ describe("a conditional step", () => {
     failure: undefined,
     compensation: undefined,
     parked: undefined,
+    tries: undefined,
+    resolution: undefined,
     choice: undefined,
     signal: undefined,
     inner: []

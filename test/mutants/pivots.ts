@@ -1,0 +1,298 @@
+/** SPEC C18 and I26: what a pivot decides, and what becomes of failures behind it. */
+import type { Mutant } from "./Mutant.ts"
+
+const rules = "test/execution/rules/pivot.test.ts"
+const laws = "test/execution/rules/laws.test.ts"
+const definition = "test/definition/pivot.test.ts"
+const manager = "test/orchestrator/pivot.test.ts"
+const attempts = "test/participant/attempts.test.ts"
+
+const evolution = "src/execution/rules/PivotEvolution.ts"
+const forward = "src/execution/rules/ForwardEvolution.ts"
+const decision = "src/execution/rules/PivotDecision.ts"
+const phase = "src/execution/rules/PhaseDecision.ts"
+
+const one = (what: string, file: string, find: string, replace: string, ...tests: ReadonlyArray<string>): Mutant => ({
+  rule: "C18",
+  what,
+  file,
+  find,
+  replace,
+  tests
+})
+
+export const pivots: ReadonlyArray<Mutant> = [
+  // At the pivot.
+  one(
+    "a pivot stands in a branch",
+    "src/definition/PivotValidation.ts",
+    '"Pivot" && path !==',
+    '"Pivot" && !path.includes("/") && path !==',
+    definition
+  ),
+  one(
+    "a step behind the pivot has a compensation",
+    "src/definition/PivotValidation.ts",
+    "if (hasCompensation(step)) yield",
+    "if (false) yield",
+    definition
+  ),
+  one(
+    "a staged effect stands behind the pivot",
+    "src/definition/PivotValidation.ts",
+    '?.effect === "staged"',
+    "?.effect === undefined",
+    definition
+  ),
+  one(
+    "a rollback plan goes behind the pivot",
+    "src/definition/RollbackPlan.ts",
+    "Number.parseInt(path, 10) > reversible.length",
+    "Number.parseInt(path, 10) < 0",
+    definition
+  ),
+  one(
+    "the pivot is passed before all have voted",
+    evolution,
+    "? TwoPhaseCommit.isReached(self.phase)\n",
+    "? true\n",
+    rules
+  ),
+  one(
+    "nobody is asked to vote at the pivot",
+    "src/execution/rules/SagaDecision.ts",
+    'this.isAlone ? { _tag: "PivotPassed"',
+    'true ? { _tag: "PivotPassed"',
+    rules
+  ),
+  one(
+    "the votes at a pivot end the saga",
+    phase,
+    'this.definition.steps[root.next]?._tag === "Pivot"',
+    "false",
+    rules,
+    laws
+  ),
+  one(
+    "a pivot decides nothing without a transaction",
+    evolution,
+    '    decision: "commit",',
+    '    decision: self.enrolled.length === 0 ? null : "commit",',
+    rules
+  ),
+  one(
+    "nobody is told of the decision at a pivot",
+    evolution,
+    "return self.enrolled.length === 0\n    ? next",
+    "return self.enrolled.length >= 0\n    ? next",
+    rules
+  ),
+  one(
+    "the decision of a pivot waits for the end to be told",
+    "src/execution/rules/SagaDecision.ts",
+    'passed && commitState === "committing" ? this.tellCommit() : undefined',
+    "undefined",
+    rules,
+    manager
+  ),
+  one(
+    "without autocommit a pivot leaves the end undecided",
+    phase,
+    'autocommit || decision === "commit"',
+    "autocommit",
+    rules
+  ),
+  one(
+    "what is committed is settled while its steps run",
+    "src/execution/rules/SagaState.ts",
+    'self.commitState === "committed" && self.status === "finished"',
+    'self.commitState === "committed"',
+    rules,
+    manager
+  ),
+  one(
+    "the decision of a pivot and the next step are two writes",
+    "src/orchestrator/LoopPlan.ts",
+    "next !== undefined && work.length > 1",
+    "false",
+    manager
+  ),
+  // Behind it.
+  one(
+    "a failure behind the pivot turns the execution back",
+    forward,
+    "if (self.passed) return { ...outer, current: failedTry(step, event) }",
+    "",
+    rules
+  ),
+  one(
+    "a step that cannot begin behind the pivot is passed over",
+    forward,
+    "? { ...moved, current: failedTry(unstarted, event) }",
+    "? { ...moved, rolledBack: push(unstarted, outer.rolledBack) }",
+    rules
+  ),
+  one(
+    "a failure in a branch stops the others behind the pivot",
+    "src/execution/rules/SagaDecision.ts",
+    "passed ? undefined : this.facts.find",
+    "this.facts.find",
+    laws
+  ),
+  one(
+    "services join a transaction that is decided",
+    "src/execution/rules/EnrolmentEvolution.ts",
+    "if (next === before || next.passed) return next",
+    "if (next === before) return next",
+    rules,
+    laws
+  ),
+  one(
+    "services that a reply names behind the pivot fail its step",
+    "src/execution/rules/EnrolmentEvolution.ts",
+    "if (self.passed) return { services: none, issue: undefined }",
+    "",
+    rules
+  ),
+  one(
+    "services that a reply names behind the pivot are not counted",
+    "src/orchestrator/DroppedServices.ts",
+    "if (!passed) return",
+    "return",
+    manager
+  ),
+  one(
+    "messages behind the pivot open a transaction",
+    "src/orchestrator/steps/RemoteStep.ts",
+    "passed ? [] : ",
+    "",
+    manager
+  ),
+  one(
+    "a refused step is asked with the same message",
+    "src/execution/rules/SagaDecision.ts",
+    "attemptOf(request.message.id) + 1",
+    "attemptOf(request.message.id)",
+    rules
+  ),
+  one(
+    "a step that nobody answered is asked with a new message",
+    evolution,
+    "if (isUnanswered(step)) return",
+    "if (false) return",
+    rules
+  ),
+  one(
+    "a stored reply is asked for again",
+    evolution,
+    'if (reply?.status === 200) return { status: "running-on-success" }',
+    "",
+    rules
+  ),
+  one(
+    "an answer to an earlier message counts",
+    forward,
+    "attemptOf(step.request!.message.id) === attempt",
+    "true",
+    rules
+  ),
+  one(
+    "a message out of turn is sent",
+    forward,
+    "attemptOf(request.message.id) === attemptOf(current.request.message.id) + 1",
+    "true",
+    rules
+  ),
+  one("a failure counts twice in one try", forward, "step.tries?.failedAt === undefined &&", "", rules),
+  one(
+    "a step is tried again at once",
+    decision,
+    "failedAt! + RetrySchedule.delay(failures, backoff)",
+    "failedAt!",
+    rules
+  ),
+  one(
+    "a step is tried again without an end",
+    decision,
+    "failures > (isLate ? 0 : times)",
+    "failures > (isLate ? 0 : Infinity)",
+    rules
+  ),
+  one(
+    "a wait whose time is over waits again by itself",
+    decision,
+    "failures > (isLate ? 0 : times)",
+    "failures > times",
+    rules
+  ),
+  one("a signal that comes too late is in vain", decision, "if (isLate && hasSignal)", "if (false)", rules),
+  one(
+    "a step that waits for a person is tried again",
+    decision,
+    "if (parked !== undefined) return Number.POSITIVE_INFINITY",
+    "",
+    rules
+  ),
+  one("the next try has the time that is over", evolution, "deadline: deadline ?? step.deadline,", "", rules),
+  one(
+    "a late answer leaves the step parked",
+    forward,
+    "return enrol(unparked(withRoot(self, root), event.path), self",
+    "return enrol(withRoot(self, root), self",
+    laws,
+    manager
+  ),
+  one(
+    "callers are not told of a step that waits for a person",
+    "src/orchestrator/Waiters.ts",
+    'if (until !== "told" && isParkedForward(state)) return true',
+    "",
+    manager
+  ),
+  // A person.
+  one("a person's retry has one try", evolution, "tries: { ...step.tries!, failures: 0 }", "tries: step.tries", rules),
+  one(
+    "a person's result need not fit",
+    "src/execution/rules/ParkedInput.ts",
+    'if (JsonCodec.isCodecIssue(decoded)) return refused("result", decoded.message)',
+    "",
+    rules
+  ),
+  one(
+    "a person's result counts although the service may have done it",
+    "src/execution/rules/ParkedInput.ts",
+    "step.execute.probe && isUnanswered(state)",
+    "false",
+    rules,
+    manager
+  ),
+  one(
+    "what the service has done does not count over a person's result",
+    evolution,
+    'if (status === 200) return { ...answered(step, event), effect: "exists", resolution: undefined }',
+    "",
+    rules
+  ),
+  one(
+    "a person is not told that the service has done it",
+    "src/orchestrator/ManagerResult.ts",
+    'last?._tag === "ProbeAnswered" && last.status === 200',
+    "false",
+    manager
+  ),
+  // Participants.
+  one(
+    "a participant refuses the next message of a step",
+    "src/participant/ParticipantDecision.ts",
+    "id === messageId(saga, path, op, attemptOf(id))",
+    "id === messageId(saga, path, op)",
+    attempts
+  ),
+  one(
+    "a probe asks for the first message of its step",
+    "src/participant/ParticipantDecision.ts",
+    'messageId(saga, path ?? "", "execute", attemptOf(id))',
+    'messageId(saga, path ?? "", "execute")',
+    attempts
+  )
+]

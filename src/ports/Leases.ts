@@ -126,7 +126,7 @@ export interface Claimed {
 }
 
 /** Whether an instance has work with the execution: run it, tell participants, send again, apply a deadline. */
-export const isClaimable = ({ autocommit, commitState, reopened, setAside, status }: SagaState): boolean =>
+export const isClaimable = ({ autocommit, commitState, deadline, reopened, setAside, status }: SagaState): boolean =>
   setAside !== "parked" &&
   (status === "created" ||
     status === "running" ||
@@ -134,7 +134,7 @@ export const isClaimable = ({ autocommit, commitState, reopened, setAside, statu
     commitState === "reserving" ||
     commitState === "committing" ||
     commitState === "rejecting" ||
-    (status === "finished" && commitState === "none" && autocommit) ||
+    (status === "finished" && commitState === "none" && (autocommit || deadline !== undefined)) ||
     reopened.length > 0)
 
 /** An execution that a repository keeps, with the hint of its last write. A claim replaces the hint. */

@@ -302,17 +302,21 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       const make = (...steps: ReadonlyArray<(execution: SagaExecution) => SagaExecution>) =>
         store(steps.reduce((execution, step) => step(execution), Sample.created()))
       const manual = (execution: SagaExecution) => Sample.started(execution, { autocommit: false })
+      const timed = (execution: SagaExecution) =>
+        Sample.after(execution, { _tag: "DeadlineSet", deadline: Sample.time + 1_000, at: Sample.time })
       const due = [
         yield* make(),
         yield* make(Sample.started),
         yield* make(Sample.started, Sample.paused),
         yield* make(Sample.started, Sample.paused, Sample.refused),
-        yield* make(Sample.started, Sample.paused, Sample.refused, Sample.undone)
+        yield* make(Sample.started, Sample.paused, Sample.refused, Sample.undone),
+        // It is rolled back if its person does not decide in time.
+        yield* make(timed, manual, Sample.paused, Sample.finished)
       ]
       const not = [
         yield* make(manual, Sample.paused, Sample.finished),
         yield* make(Sample.started, Sample.paused, Sample.refused, Sample.parked),
-        yield* make(Sample.started, Sample.paused, Sample.finished, Sample.committed),
+        yield* make(timed, Sample.started, Sample.paused, Sample.finished, Sample.committed),
         yield* make(Sample.started, Sample.paused, Sample.refused, Sample.rejected)
       ]
       const taken = yield* claimed([...due, ...not], Sample.uniqueName(), Sample.time)

@@ -6,6 +6,7 @@ const deadline = "test/orchestrator/deadline.test.ts"
 const times = "test/definition/timeBounds.test.ts"
 const waits = "test/definition/waits.test.ts"
 const keep = "test/participant/keepUntil.test.ts"
+const participant = "test/participant/Participant.test.ts"
 const table = "test/participant/ParticipantDecision.test.ts"
 const ambient = "test/participant/Transactional.test.ts"
 
@@ -165,5 +166,37 @@ export const bounds: ReadonlyArray<Mutant> = [
     find: "transactional === true ? { transactional } : undefined",
     replace: "undefined",
     tests: [deadline]
+  },
+  {
+    rule: "C16",
+    what: "the request of a handler does not say until when its execution can turn back",
+    file: "src/ports/RequestHeaders.ts",
+    find: "...(keepUntil !== undefined && { keep_until: String(keepUntil) })",
+    replace: "",
+    tests: [participant]
+  },
+  {
+    rule: "C16",
+    what: "a server that joins a transaction gives it up after an hour",
+    file: "src/participant/Transactional.ts",
+    find: "pendingFrom(known, keepUntil, now)",
+    replace: "pendingFrom(known, undefined, now)",
+    tests: [ambient]
+  },
+  {
+    rule: "C6",
+    what: "a participant in memory sleeps while a transaction is to be given up",
+    file: "src/ports/ParticipantStore.ts",
+    find: "updatedAt + ages.pending",
+    replace: "Number.POSITIVE_INFINITY",
+    tests: [participant]
+  },
+  {
+    rule: "C18",
+    what: "nobody looks when the time of an execution is over whose caller does not decide",
+    file: "src/ports/Leases.ts",
+    find: "(autocommit || deadline !== undefined)",
+    replace: "autocommit",
+    tests: [deadline, "test/ports/SagaExecutionRepository.test.ts"]
   }
 ]

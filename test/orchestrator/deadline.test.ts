@@ -128,6 +128,23 @@ describe("the deadline of a run (C18)", () => {
     }).pipe(Effect.provide(layer([Open])))
   )
 
+  it.effect("is that of an execution whose caller does not decide, too", () =>
+    Effect.gen(function* () {
+      const options = { context: { ran: [] }, autocommit: false } as const
+      const uuid = yield* SagaManager.start(Quick, { ...options, deadline: "1 hour" })
+      const kept = yield* SagaManager.start(Quick, { ...options, deadline: "1 hour" })
+      yield* quiet
+      assert.deepStrictEqual(yield* endOf(uuid), { status: "finished", deadline: hour })
+      const manager = yield* SagaManager.SagaManager
+      yield* manager.commit(kept)
+      yield* TestClock.adjust("61 minutes")
+      assert.deepStrictEqual(yield* endOf(uuid), { status: "errored", deadline: hour })
+      assert.strictEqual((yield* Effect.flip(manager.commit(uuid)))._tag, "SagaAlreadyDecided")
+      // What is decided stays.
+      assert.deepStrictEqual(yield* endOf(kept), { status: "finished", deadline: hour })
+    }).pipe(Effect.provide(layer([Quick])))
+  )
+
   it.effect("C11 that is no time is SagaInvalidStart, and nothing is stored", () =>
     Effect.gen(function* () {
       const manager = yield* SagaManager.SagaManager

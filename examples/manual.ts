@@ -17,9 +17,9 @@ const Loan = Saga.make("Loan", { context: { book: Schema.String } }).pipe(
     execute: ({ book }) => Effect.succeed(`copy of ${book}`),
     compensate: ({ copy }) => Console.log(`  back on the shelf: ${copy}`)
   }),
-  // A service without a contract: the request is plain data, and the answer is given by hand below.
-  Saga.remote("librarian", {
-    execute: { target: "library/approve", content: ({ copy }) => ({ copy }) },
+  // A service without a contract, which does not speak over the broker: the program takes its answer to the saga.
+  Saga.remote("label", {
+    execute: { target: "printer/print", content: ({ copy }) => ({ copy }) },
     success: Schema.String
   }),
   Saga.commit
@@ -30,7 +30,7 @@ const show = (said: string) => (execution: SagaExecution.SagaExecution) =>
 
 const program = Effect.gen(function* () {
   const runner = yield* SagaRunner.SagaRunner
-  const approved = new SagaResponse({ step: "librarian", content: "Ada" })
+  const printed = new SagaResponse({ step: "label", content: "label 7" })
   const paused = (book: string) =>
     SagaExecution.fromDefinition(Loan, { context: { book } }).pipe(
       Effect.flatMap((execution) => runner.execute(execution, { autocommit: false })),
@@ -38,18 +38,18 @@ const program = Effect.gen(function* () {
     )
 
   const commit = yield* paused("Emma")
-  const finished = yield* Effect.tap(runner.execute(commit, { response: approved }), show("approved"))
+  const finished = yield* Effect.tap(runner.execute(commit, { response: printed }), show("printed"))
   yield* Effect.tap(runner.commit(finished), show("committed"))
 
   // Finished and not committed: everything can still be compensated.
   const reject = yield* paused("Ulysses")
-  const undecided = yield* runner.execute(reject, { response: approved })
+  const undecided = yield* runner.execute(reject, { response: printed })
   yield* Effect.tap(runner.reject(undecided), show("rejected"))
 
   // A rollback in the middle. A later response changes nothing.
   const rollback = yield* paused("Faust")
   const undone = yield* Effect.tap(runner.rollback(rollback), show("rolled back"))
-  yield* Effect.tap(runner.execute(undone, { response: approved }), show("approved too late"))
+  yield* Effect.tap(runner.execute(undone, { response: printed }), show("printed too late"))
 })
 
 const Live = SagaRunner.layer([Loan]).pipe(

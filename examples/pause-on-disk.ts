@@ -11,10 +11,13 @@ import {
   SagaConfig,
   SagaExecutionRepository,
   SagaManager,
-  SagaResponse,
-  SagaResponseStatus,
+  Signal,
   TransactionCommitter
 } from "effect-saga"
+
+const Approval = Signal.make("approval", { payload: Schema.Struct({ approved: Schema.Boolean, by: Schema.String }) })
+
+class Declined extends Schema.TaggedError<Declined>()("Declined", { by: Schema.String }) {}
 
 const Expense = Saga.make("Expense", { context: { amount: Schema.Int } }).pipe(
   Saga.local("budget", {
@@ -22,14 +25,12 @@ const Expense = Saga.make("Expense", { context: { amount: Schema.Int } }).pipe(
     execute: ({ amount }) => Effect.as(Console.log(`  set ${amount} aside`), `${amount} of the budget`),
     compensate: ({ budget }) => Console.log(`  free ${budget}`)
   }),
-  Saga.remote("approval", {
-    execute: { target: "office/approve", content: ({ amount }) => ({ amount }) },
-    success: Schema.String,
-    timeout: "7 days"
-  }),
+  Saga.waitFor("approval", { signal: Approval, timeout: "7 days" }),
   Saga.local("payment", {
     success: Schema.String,
-    execute: ({ amount, approval }) => Effect.succeed(`${amount} paid, approved by ${approval}`)
+    error: Declined,
+    execute: ({ amount, approval: { approved, by } }) =>
+      approved ? Effect.succeed(`${amount} paid, approved by ${by}`) : Effect.fail(new Declined({ by }))
   }),
   Saga.commit
 )
@@ -61,28 +62,35 @@ const inProcess = (folder: string) => {
   )
 }
 
-const start = Effect.fn(function* (amount: number) {
-  // Returns at the pause, with the uuid only: the web page of the office needs no more.
-  const uuid = yield* SagaManager.run(Expense, { context: { amount }, pauseOnDisk: true, returnExecution: false })
-  yield* Console.log(`  ${amount} waits for the office`)
-  return uuid
+const start = Effect.fn(function* (startKey: string, amount: number) {
+  // Does not wait for the end: the execution is in the folder from then on.
+  yield* SagaManager.start(Expense, { startKey, context: { amount } })
+  yield* Console.log(`  ${startKey} waits for the office`)
 })
 
-const answer = Effect.fn(function* (response: SagaResponse) {
-  const execution = yield* SagaManager.run({ response, pauseOnDisk: true, raiseOnError: false })
-  yield* Console.log(`  ${execution.status}: ${execution.cause ?? JSON.stringify(execution.context)}`)
+const answer = Effect.fn(function* (startKey: string, approved: boolean) {
+  const told = yield* SagaManager.signal(Approval, { startKey, payload: { approved, by: "Ada" } })
+  yield* Console.log(`  Ada clicks ${approved ? "yes" : "no"}: ${told}`)
 })
+
+const end = (startKey: string, amount: number) =>
+  SagaManager.execute(Expense, { startKey, context: { amount } }).pipe(
+    Effect.flatMap(({ payment }) => Console.log(`  ${payment}`)),
+    Effect.catchTag("Declined", ({ by }) => Console.log(`  ${by} has declined ${startKey}`))
+  )
 
 const program = Effect.gen(function* () {
   const folder = yield* Effect.promise(() => mkdtemp(join(tmpdir(), "expenses-")))
   yield* Console.log("first process")
-  const [lunch, yacht] = yield* Effect.all([start(20), start(20_000)]).pipe(inProcess(folder))
+  yield* Effect.andThen(start("lunch", 20), start("yacht", 20_000)).pipe(inProcess(folder))
 
   yield* Console.log("second process, an hour later")
-  yield* Effect.all([
-    answer(new SagaResponse({ uuid: lunch, step: "approval", content: "Ada" })),
-    answer(new SagaResponse({ uuid: yacht, step: "approval", status: SagaResponseStatus.ERROR, content: "no" }))
-  ]).pipe(inProcess(folder))
+  yield* Effect.gen(function* () {
+    yield* answer("lunch", true)
+    yield* end("lunch", 20)
+    yield* answer("yacht", false)
+    yield* end("yacht", 20_000)
+  }).pipe(inProcess(folder))
   yield* Effect.promise(() => rm(folder, { recursive: true }))
 })
 

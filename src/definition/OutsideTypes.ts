@@ -3,7 +3,7 @@
  * Tests read them, to check what they say in the name of others (`SagaTest.run`). Each step adds an interface by intersection: an
  * interface costs the compiler nothing until somebody looks into it.
  */
-import type { Saga, Untyped } from "./SagaTypes.ts"
+import type { IsAny, Saga, Untyped } from "./SagaTypes.ts"
 
 /** The request of a remote step, and the answers to it. */
 export interface Exchange<out Payload, out Reply, out Err> {
@@ -38,10 +38,9 @@ export type ErrorReply<A, E> = [A, Untyped] extends [Untyped, A] ? unknown : E
 // biome-ignore lint/complexity/noBannedTypes: the one type that an intersection leaves as it is
 type Nothing = {}
 
-/** Distributes over a union of branches. */
-type Part<Outside, Key extends "steps" | "signals"> = Outside extends { readonly [K in Key]: infer Value }
-  ? Value
-  : Nothing
+/** Distributes over a union of branches. Of a saga of any type, anything may be said. */
+type Part<Outside, Key extends "steps" | "signals"> =
+  IsAny<Outside> extends true ? any : Outside extends { readonly [K in Key]: infer Value } ? Value : Nothing
 
 type UnionToIntersection<U> = (U extends unknown ? (_: U) => void : never) extends (_: infer I) => void ? I : never
 

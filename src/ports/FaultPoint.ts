@@ -8,7 +8,8 @@ export type Operation = "store" | "publish" | "acknowledge" | "callback"
 
 export type Name = `${Operation}.${"before" | "after"}`
 
-export type Handler = (name: Name) => Effect.Effect<void>
+/** `path`: the step whose callback runs. The other operations do not know their step. */
+export type Handler = (name: Name, path?: string) => Effect.Effect<void>
 
 const nothing: Handler = () => Effect.void
 
@@ -31,13 +32,16 @@ export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoi
   static within<A, E, R>(
     fiber: Fiber.Fiber<unknown, unknown>,
     operation: Operation,
-    effect: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
+    effect: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>,
+    path?: string
   ): Effect.Effect<A, E, R> {
     const handler = handlerIn(fiber.context)
     return handler === nothing
       ? effect(fiber)
-      : Effect.flatMap(handler(`${operation}.before`), () =>
-          Effect.flatMap(Effect.exit(effect(fiber)), (exit) => Effect.andThen(handler(`${operation}.after`), exit))
+      : Effect.flatMap(handler(`${operation}.before`, path), () =>
+          Effect.flatMap(Effect.exit(effect(fiber)), (exit) =>
+            Effect.andThen(handler(`${operation}.after`, path), exit)
+          )
         )
   }
 }

@@ -106,20 +106,22 @@ export const runInside = <A, E>(
   // The services of the code are erased in its step or contract; the layer that runs it requires and provides them.
   const erased = code as () => Effect.Effect<A, E>
   if (running !== undefined && fiberContext !== undefined) {
-    return FaultPoint.within(running, "callback", (fiber) => {
+    const call = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<A, E> => {
       fiber.setContext(Context.add(fiberContext, SagaTransaction, transaction))
       return called(erased)
-    })
+    }
+    return FaultPoint.within(running, "callback", call, transaction.path)
   }
-  return Effect.withFiber((fiber) =>
-    FaultPoint.within(fiber, "callback", () => {
+  return Effect.withFiber((fiber) => {
+    const call = (): Effect.Effect<A, E> => {
       if (fiberContext === undefined) {
         return Effect.provideService(Effect.suspend(erased), SagaTransaction, transaction)
       }
       fiber.setContext(Context.add(fiberContext, SagaTransaction, transaction))
       return erased()
-    })
-  )
+    }
+    return FaultPoint.within(fiber, "callback", call, transaction.path)
+  })
 }
 
 /** Calls the author's code where no effect stands around it. */

@@ -2,6 +2,7 @@
  * An execution as a story, a line for each fact that matters to a person. Errors are told by their tags. Values are left
  * out unless `values` is set, because a story may end up in a log.
  */
+import { Duration } from "effect"
 import type { Of, SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../execution/rules/SagaFailure.ts"
 import { whole } from "../execution/rules/SagaState.ts"
@@ -16,6 +17,11 @@ export interface Told {
 export interface StoryOptions {
   /** Tells results, errors and initial values too. Default: false. They may be secret: set it for a person, not for a log. */
   readonly values?: boolean
+  /**
+   * Tells how long after the start a fact was stored, in front of the first line of each such time: `after 1d: reminder succeeded`.
+   * A wait then tells how long it waits, and not until when. Default: false.
+   */
+  readonly times?: boolean
 }
 
 /**
@@ -33,16 +39,29 @@ export interface StoryOptions {
  * // errored: everything that was done is compensated
  * ```
  */
-export const tell = ({ events }: Told, { values = false }: StoryOptions = {}): ReadonlyArray<string> => {
+export const tell = ({ events }: Told, { times = false, values = false }: StoryOptions = {}): ReadonlyArray<string> => {
   const parked = new Set<string>()
   const isPassed = events.some(({ _tag }) => _tag === "PivotPassed")
-  const say = sentences(namesOf(events), values, parked, isPassed)
+  const say = sentences(namesOf(events), { times, values }, parked, isPassed)
+  const dated = times ? elapsed(events) : (line: string) => line
   const lines = withoutChoices(events).flatMap((event) => {
     if (event._tag === "StepParked") parked.add(event.path)
     else if ("path" in event) parked.delete(event.path)
-    return say(event) ?? []
+    const line = say(event)
+    return line === undefined ? [] : dated(line, event.at)
   })
-  return [...lines, ...unfinished(events)]
+  return [...lines, ...unfinished(events, times)]
+}
+
+/** Puts the time since the start in front of a line that is later than the one before. */
+const elapsed = ([first]: ReadonlyArray<SagaEvent>) => {
+  const start = first?.at ?? 0
+  let told = start
+  return (line: string, at: number): string => {
+    if (at <= told) return line
+    told = at
+    return `after ${Duration.format(Duration.millis(at - start))}: ${line}`
+  }
 }
 
 /** A short story for the assertions of a test, with the names of steps and their fates: `payment succeeded`. */
@@ -91,7 +110,7 @@ const namesOf = (events: ReadonlyArray<SagaEvent>): ((path: string) => string) =
 /** The line of a fact; undefined where another fact says the same. */
 const sentences = (
   nameOf: (path: string) => string,
-  values: boolean,
+  { times, values }: Required<StoryOptions>,
   parked: ReadonlySet<string>,
   isPassed: boolean
 ) => {
@@ -113,7 +132,7 @@ const sentences = (
       case "ParallelStarted":
         return `${step} begins: ${event.branches.map(({ name }) => name).join(", ")} at the same time`
       case "WaitStarted":
-        return `${step} ${waitsFor(event)}${values && event.key !== undefined ? given(event.key) : ""}`
+        return `${step} ${waitsFor(event, times)}${values && event.key !== undefined ? given(event.key) : ""}`
       case "SignalReceived":
         return `the signal ${event.signal} has come${event.actor === undefined ? "" : ` from ${oneLine(event.actor)}`}${given(event.content)}`
       case "StepSucceeded":
@@ -179,8 +198,13 @@ const sentences = (
   }
 }
 
-const waitsFor = ({ deadline, signal }: Of<"WaitStarted">): string => {
-  const until = deadline === undefined ? "" : ` until ${new Date(deadline).toISOString()}`
+const waitsFor = ({ at, deadline, signal }: Of<"WaitStarted">, times: boolean): string => {
+  const until =
+    deadline === undefined
+      ? ""
+      : times
+        ? ` for ${Duration.format(Duration.millis(Math.max(0, deadline - at)))}`
+        : ` until ${new Date(deadline).toISOString()}`
   return signal === undefined ? `sleeps${until}` : `waits for the signal ${signal}${until}`
 }
 
@@ -245,7 +269,7 @@ const tagOf = (error: unknown): string | undefined =>
     : undefined
 
 /** Lines for the steps that have begun and not ended. */
-const unfinished = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<string> => {
+const unfinished = (events: ReadonlyArray<SagaEvent>, times: boolean): ReadonlyArray<string> => {
   const open = new Map<string, string>()
   const nameOf = namesOf(events)
   for (const event of events) {
@@ -255,7 +279,7 @@ const unfinished = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<string> => 
         open.set(event.path, `${nameOf(event.path)} is running`)
         break
       case "WaitStarted":
-        open.set(event.path, `${nameOf(event.path)} ${waitsFor(event)}`)
+        open.set(event.path, `${nameOf(event.path)} ${waitsFor(event, times)}`)
         break
       case "RequestSent":
       case "ProbeSent":

@@ -89,3 +89,71 @@ describe("SagaTest.crashPoints", () => {
     })
   )
 })
+
+describe("SagaTest.crashPoints of some points only", () => {
+  const crashes = (only: SagaTest.Only<"taken" | "payment"> | ReadonlyArray<SagaTest.Only<"taken" | "payment">>) =>
+    Effect.map(
+      SagaTest.crashPoints(order, { context: { amount: 1_000 }, layer: Layer.merge(Stock.layer, PaymentsLive), only }),
+      (all) => all.map(({ crash }) => crash)
+    )
+
+  it.effect("those of a step: its callback, its messages, and the writes of its facts", () =>
+    Effect.gen(function* () {
+      const [all, taken, payment] = [
+        (yield* runs(1_000)).map(({ crash }) => crash),
+        yield* crashes("taken"),
+        yield* crashes("payment")
+      ]
+      assert.includeMembers([...all], [...taken])
+      assert.includeMembers([...all], [...payment])
+      assert.deepStrictEqual(new Set([...taken, ...payment]).size, all.length)
+      const kinds = (crashed: ReadonlyArray<string>) => new Set(crashed.slice(1).map((crash) => crash.split(".")[0]))
+      assert.deepStrictEqual(kinds(taken), new Set(["store", "callback"]))
+      assert.deepStrictEqual(kinds(payment), new Set(["store", "publish", "acknowledge"]))
+      assert.isBelow(Math.max(taken.length, payment.length), all.length)
+    })
+  )
+
+  it.effect("those of an operation or of a point, also of one step", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(
+        (yield* crashes("publish")).filter((crash) => !crash.startsWith("publish.")),
+        ["none"]
+      )
+      assert.deepStrictEqual(yield* crashes(["taken", "callback"]), [
+        "none",
+        "callback.before 1",
+        "callback.before 2",
+        "callback.after 1",
+        "callback.after 2"
+      ])
+    })
+  )
+
+  it.effect("a layer that may be kept is made once, and the others for each run", () =>
+    Effect.gen(function* () {
+      const made = { kept: 0, anew: 0 }
+      class Kept extends Context.Service<Kept, number>()("test/Kept") {}
+      const saga = Saga.make("Kept", { context: {} }).pipe(
+        Saga.local("number", { success: Schema.Int, execute: () => Kept.useSync((kept) => kept) }),
+        Saga.local("piece", { execute: () => Stock.add(-1) }),
+        Saga.commit
+      )
+      const counted = <A>(name: keyof typeof made, value: A) => {
+        made[name]++
+        return value
+      }
+      const all = yield* SagaTest.crashPoints(saga, {
+        context: {},
+        shared: Layer.sync(Kept, () => counted("kept", 7)),
+        layer: Layer.effect(
+          Stock,
+          Effect.suspend(() => counted("anew", Ref.make(5)))
+        ),
+        only: "callback"
+      })
+      assert.deepStrictEqual(made, { kept: 1, anew: all.length })
+      assert.isAbove(all.length, 3)
+    })
+  )
+})

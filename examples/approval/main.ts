@@ -1,55 +1,14 @@
-/** A saga waits for a person, for at most two days, and reminds her after one. The time is virtual. */
-import { Console, Effect, Fiber, Layer, Schema } from "effect"
+/** Three expenses: a double click, an answer after the reminder, and no answer. The time is virtual. */
+import { Console, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import {
-  Broker,
-  Saga,
-  SagaConfig,
-  SagaExecutionRepository,
-  SagaManager,
-  Signal,
-  TransactionCommitter
-} from "effect-saga"
+import { Broker, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
+import { Approval, Expense, Office } from "./expense.ts"
 
-/** Both sides import it: the saga that waits, and the page with the two buttons. */
-const Approval = Signal.make("approval", { payload: Schema.Struct({ approved: Schema.Boolean, by: Schema.String }) })
-
-class Declined extends Schema.TaggedError<Declined>()("Declined", { by: Schema.String }) {}
-
-const Expense = Saga.make("Expense", { context: { amount: Schema.Int } }).pipe(
-  Saga.local("budget", {
-    success: Schema.Int,
-    execute: ({ amount }) => Effect.as(Console.log(`  set ${amount} aside`), amount),
-    compensate: ({ budget }) => Console.log(`  free ${budget}`)
-  }),
-  Saga.waitFor("answer", {
-    signal: Approval,
-    timeout: "1 day",
-    onTimeout: { success: Schema.Literal("nobody"), value: () => "nobody" }
-  }),
-  Saga.conditional("late", [
-    Saga.ifThen(
-      ({ answer }) => answer === "nobody",
-      (late) =>
-        late.pipe(
-          Saga.local("reminder", { execute: ({ amount }) => Console.log(`  a mail: ${amount} waits for you`) }),
-          // Without an answer in this time the step fails, and the budget is free again.
-          Saga.waitFor("lateAnswer", { signal: Approval, timeout: "1 day" })
-        )
-    )
-  ]),
-  Saga.local("payment", {
-    success: Schema.String,
-    error: Declined,
-    execute: ({ amount, answer, lateAnswer }) => {
-      const given = answer === "nobody" ? lateAnswer : answer
-      return given?.approved === true
-        ? Effect.succeed(`${amount} paid, approved by ${given.by}`)
-        : Effect.fail(new Declined({ by: given?.by ?? "nobody" }))
-    }
-  }),
-  Saga.commit
-)
+const OfficeLive = Layer.succeed(Office, {
+  setAside: (amount) => Effect.as(Console.log(`  set ${amount} aside`), amount),
+  free: (amount) => Console.log(`  free ${amount}`),
+  remind: (amount) => Console.log(`  a mail: ${amount} waits for you`)
+})
 
 /** The web page of an expense: what a click does. */
 const click = Effect.fn(function* (startKey: string, approved: boolean, by: string) {
@@ -91,6 +50,7 @@ const program = Effect.gen(function* () {
 
 const Live = SagaManager.layer([Expense]).pipe(
   Layer.provide([
+    OfficeLive,
     SagaConfig.layer({ service: "expenses" }),
     // Keeps what has ended, so that a click that comes late is told so.
     SagaExecutionRepository.layerMemoryWith({ keep: 100 }),

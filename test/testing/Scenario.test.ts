@@ -1,0 +1,87 @@
+/** Scenarios read as prose: given, when, expect. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { Participant, Saga, Signal } from "effect-saga"
+import { SagaTest } from "effect-saga/testing"
+
+class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", { reason: Schema.String }) {}
+
+const Payments = Participant.make("payments", {
+  Charge: { payload: { amount: Schema.Int }, success: Schema.String, error: CardDeclined },
+  Refund: { payload: { payment: Schema.String } }
+})
+const Approval = Signal.make("approval", { payload: Schema.Boolean })
+
+const Order = Saga.make("Order", { context: { amount: Schema.Int } }).pipe(
+  Saga.remote("payment", {
+    execute: { command: Payments.commands.Charge, payload: ({ amount }) => ({ amount }) },
+    compensate: { command: Payments.commands.Refund, payload: ({ payment }) => ({ payment }) }
+  }),
+  Saga.waitFor("approved", { signal: Approval, timeout: "1 day" }),
+  Saga.commit
+)
+
+describe("a scenario", () => {
+  const order = SagaTest.given(Order, { context: { amount: 7 } })
+  const paid = order.when({ replies: { payment: "p-1" } })
+
+  it.effect("given an order, when it is paid and approved, expect it to be finished", () =>
+    paid
+      .when({ signals: [SagaTest.signal(Approval, { after: "1 hour", payload: true })] })
+      .expect({ status: "finished", context: { payment: "p-1", approved: true }, took: "1 hour", answers: ["applied"] })
+  )
+
+  it.effect("given an order, when the card is declined, expect nothing to be compensated", () =>
+    order.when({ replies: { payment: SagaTest.error(new CardDeclined({ reason: "stolen" })) } }).expect({
+      status: "errored",
+      cause: "CardDeclined",
+      outline: ["started", "payment failed", "errored"],
+      compensated: []
+    })
+  )
+
+  it.effect("given an order, when nobody approves, expect the money back after a day", () =>
+    Effect.gen(function* () {
+      const { execution } = yield* paid.expect({
+        status: "errored",
+        compensated: ["payment"],
+        commands: [{ command: "Charge", payload: { amount: 7 } }, { command: "Refund" }],
+        took: "1 day"
+      })
+      assert.strictEqual(execution.settled, true)
+    })
+  )
+
+  it.effect("compares an error with its values, and the story", () =>
+    order.when({ replies: { payment: SagaTest.error(new CardDeclined({ reason: "stolen" })) } }).expect({
+      cause: new CardDeclined({ reason: "stolen" }),
+      story: [
+        "Order starts",
+        "payment: payments is asked to Charge",
+        "payment failed: CardDeclined",
+        "errored: everything that was done is compensated"
+      ]
+    })
+  )
+
+  it.effect("that goes another way says what is different, and tells its story", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        paid.expect({
+          status: "finished",
+          context: { payment: "p-2", amount: 7 },
+          cause: "CardDeclined",
+          commands: [{ command: "Charge" }],
+          took: "2 days"
+        })
+      )
+      if (error._tag !== "SagaTestUnexpected") return assert.fail(error._tag)
+      assert.deepStrictEqual(
+        error.differences.map(({ field }) => field),
+        ["status", "context", "cause", "commands", "took"]
+      )
+      assert.include(error.message, "status, expected: finished\n  status, received: errored")
+      assert.include(error.message, "\n  after 1d: approved failed: no result at its deadline")
+    })
+  )
+})

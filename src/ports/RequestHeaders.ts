@@ -6,20 +6,25 @@ import type { RequestContext } from "./RequestContext.ts"
 
 type Headers = Readonly<Record<string, string>>
 
-const namesIn = (text: string | undefined): ReadonlyArray<string> =>
-  text === undefined
-    ? []
-    : text
-        .split(",")
-        .map((name) => name.trim())
-        .filter((name) => name !== "")
+/** A server may hand on what HTTP has given it: a header that comes twice is a list there. What is no text counts as nothing. */
+const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
+
+/** Headers from plain JavaScript: what is no record has none. */
+const recordOf = (headers: Headers | undefined): Headers =>
+  typeof headers === "object" && headers !== null && !Array.isArray(headers) ? headers : {}
+
+const namesIn = (value: unknown): ReadonlyArray<string> =>
+  (textOf(value) ?? "")
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "")
 
 /** Headers that a message has fields for. */
 const withFields = ["saga", "transactions", "related_services", "keep_until"]
 
 /** Executions whose transactions the request belongs to. Text that is no uuid is left out: no receiver would read the message. */
 export const transactions = (headers: Headers | undefined): ReadonlyArray<string> => [
-  ...new Set(namesIn(headers?.transactions).flatMap((text) => Uuid.normalize(text) ?? []))
+  ...new Set(namesIn(recordOf(headers).transactions).flatMap((text) => Uuid.normalize(text) ?? []))
 ]
 
 /**
@@ -27,7 +32,7 @@ export const transactions = (headers: Headers | undefined): ReadonlyArray<string
  * counts as nothing.
  */
 export const keepUntil = (headers: Headers | undefined): number | undefined => {
-  const text = headers?.keep_until
+  const text = textOf(recordOf(headers).keep_until)
   return text !== undefined && /^\d{1,15}$/u.test(text) ? Number(text) : undefined
 }
 
@@ -49,15 +54,20 @@ export const inTransactions = (
  * The services that took part in the work within the request: the names in `related_services`. A server that is itself
  * called by a saga sends them back with its answer.
  */
-export const relatedServices = (headers: Headers): ReadonlyArray<string> => namesIn(headers.related_services)
+export const relatedServices = (headers: Headers): ReadonlyArray<string> => namesIn(recordOf(headers).related_services)
 
-/** Headers that can be stored. A key that JSON readers refuse would make the record of an execution unreadable. */
+/**
+ * Headers that can be stored. A key that JSON readers refuse, or a value that is no text, would make the record of an execution and
+ * its messages unreadable.
+ */
 export const storable = (headers: Headers): Headers =>
-  Object.fromEntries(Object.entries(headers).filter(([name]) => !isHostileKey(name)))
+  Object.fromEntries(
+    Object.entries(recordOf(headers)).filter(([name, value]) => !isHostileKey(name) && typeof value === "string")
+  )
 
 /** The headers without these transactions; others may have been added meanwhile. */
 export const withoutTransactions = (headers: Headers, uuids: ReadonlyArray<string>): Headers => {
-  const { keep_until, transactions, ...others } = headers
+  const { keep_until, transactions, ...others } = recordOf(headers)
   const left = namesIn(transactions).filter((text) => !uuids.includes(Uuid.normalize(text) ?? text))
   return left.length === 0 ? others : { ...headers, transactions: left.join(",") }
 }
@@ -65,8 +75,8 @@ export const withoutTransactions = (headers: Headers, uuids: ReadonlyArray<strin
 /** Headers that messages carry. A header `user` gives way to the user of the execution, and goes along where it has none. */
 export const passedOn = (headers: Headers | undefined, user: string | undefined): Headers | undefined => {
   if (headers === undefined) return undefined
-  const entries = Object.entries(headers).filter(
-    ([name]) => !withFields.includes(name) && !isHostileKey(name) && (name !== "user" || user === undefined)
+  const entries = Object.entries(storable(headers)).filter(
+    ([name]) => !withFields.includes(name) && (name !== "user" || user === undefined)
   )
   return entries.length === 0 ? undefined : Object.fromEntries(entries)
 }
@@ -76,6 +86,6 @@ export const addRelatedServices = (request: RequestContext, services: ReadonlyAr
   request.headers === undefined || services.length === 0
     ? Effect.void
     : Ref.update(request.headers, (headers) => ({
-        ...headers,
+        ...recordOf(headers),
         related_services: [...new Set([...relatedServices(headers), ...services])].join(",")
       }))

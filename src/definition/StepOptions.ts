@@ -57,7 +57,7 @@ export const toMillis = (input: Duration.Input): number =>
     ? Math.ceil(input)
     : Option.match(Duration.fromInput(input), { onNone: () => Number.NaN, onSome: wholeMillis })
 
-const isCurve = (backoff: Backoff): backoff is Exclude<Backoff, Duration.Input> =>
+export const isCurve = (backoff: Backoff): backoff is Exclude<Backoff, Duration.Input> =>
   typeof backoff === "object" && backoff !== null && "initial" in backoff
 
 const toBackoff = (backoff: Backoff): Step.Backoff => {

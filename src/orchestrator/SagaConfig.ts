@@ -4,7 +4,7 @@
  */
 import { Config, Context, type Duration, Effect, Layer, Schema } from "effect"
 import type { Retry } from "../definition/Saga.ts"
-import { toRetry } from "../definition/StepOptions.ts"
+import { isCurve, toRetry } from "../definition/StepOptions.ts"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
 import * as Setting from "../ports/Setting.ts"
 import { InvalidSetting } from "../ports/Setting.ts"
@@ -140,6 +140,7 @@ const defaults = {
 
 /** The curve of resends, checked. */
 const curveOf = Effect.fnUntraced(function* (options: ResendOptions) {
+  yield* checkGroup("resend", options)
   const { factor, initial, later, max } = RetrySchedule.defaults.resend
   const all = { initial, factor, max, slowAfter: later.after, slowMax: later.max, ...options }
   const time = (name: "initial" | "max" | "slowAfter" | "slowMax") =>
@@ -154,13 +155,26 @@ const curveOf = Effect.fnUntraced(function* (options: ResendOptions) {
   return yield* new InvalidSetting({ setting: "SagaConfig.resend.slowMax", issue: "it must not be shorter than max" })
 })
 
+/** Plain JavaScript may give anything in place of a group of settings. */
+const checkGroup = (name: "resend" | "retryForward", given: unknown): Effect.Effect<void, InvalidSetting> =>
+  typeof given === "object" && given !== null && !Array.isArray(given)
+    ? Effect.void
+    : Effect.fail(new InvalidSetting({ setting: `SagaConfig.${name}`, issue: "it must be an object" }))
+
 const retryOf = Effect.fnUntraced(function* (given: Retry) {
+  yield* checkGroup("retryForward", given)
+  const setting = "SagaConfig.retryForward.backoff"
+  const time = (value: Duration.Input) => Setting.duration(setting, value, { least: "1 milli" })
+  // A pause that cannot be read would count as the default.
+  const curve = given.backoff === undefined || isCurve(given.backoff) ? given.backoff : { initial: given.backoff }
+  if (curve !== undefined) {
+    yield* time(curve.initial)
+    if (curve.max !== undefined) yield* time(curve.max)
+  }
   const { backoff, times } = toRetry(given, RetrySchedule.defaults.retryForward.backoff.initial)
   const { factor, initial, max } = backoff
-  const time = (value: number) => Setting.duration("SagaConfig.retryForward.backoff", value, { least: "1 milli" })
-  if (!(factor >= 1)) {
-    const issue = "its factor must be at least 1"
-    return yield* new InvalidSetting({ setting: "SagaConfig.retryForward.backoff", issue })
+  if (typeof factor !== "number" || !(factor >= 1)) {
+    return yield* new InvalidSetting({ setting, issue: "its factor must be a number of at least 1" })
   }
   return {
     times: yield* Setting.wholeNumber("SagaConfig.retryForward.times", times, { least: 0 }),
@@ -170,7 +184,8 @@ const retryOf = Effect.fnUntraced(function* (given: Retry) {
 
 const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
   const { relatedServices, resend = {}, retryForward, service, ...given } = options
-  if (!isName(service)) return yield* new InvalidServiceName({ service })
+  if (!isName(service))
+    return yield* new InvalidServiceName({ service: typeof service === "string" ? service : `(a ${typeof service})` })
   const all = { ...RetrySchedule.defaults, ...defaults, ...given }
   const time = (
     name: Exclude<

@@ -7,6 +7,7 @@
 import { Config, Duration, Effect, Option, Schema } from "effect"
 import { limits } from "../definition/SagaIssue.ts"
 import { line } from "../wire/OneLine.ts"
+import { isStorable } from "../wire/Text.ts"
 
 /**
  * A setting cannot be used. `setting` is the module and the option, such as `SagaConfig.maxRunning`; `issue` says what is
@@ -79,6 +80,19 @@ export const wholeNumber = (
       new InvalidSetting({ setting, issue: `it must be a whole number ${expected}, and is ${instead}` })
     )
   })
+
+/** A text that is not empty and has no NUL and no half of a surrogate; `InvalidSetting` for any other value. */
+export const text = (setting: string, value: string): Effect.Effect<string, InvalidSetting> =>
+  Effect.suspend(() =>
+    typeof value === "string" && value !== "" && isStorable(value)
+      ? Effect.succeed(value)
+      : Effect.fail(new InvalidSetting({ setting, issue: `it must be a text, and is ${unlike(value)}` }))
+  )
+
+const unlike = (value: unknown): string => {
+  if (typeof value !== "string") return value === null ? "null" : `a ${typeof value}`
+  return value === "" ? "empty" : "one with a NUL or half a surrogate"
+}
 
 /** The options whose variables are set; an option whose variable is not set is absent, so that its default holds. */
 export const optional = <Variables extends Record<string, Config.Config<unknown>>>(

@@ -8,6 +8,22 @@ const keyValue = "test/adapters/keyvalue/KeyValueRepository.test.ts"
 
 export const rows: ReadonlyArray<Mutant> = [
   {
+    rule: "I19",
+    what: "a header that is no text is stored, and nobody can read the execution",
+    file: "src/ports/RequestHeaders.ts",
+    find: '!isHostileKey(name) && typeof value === "string"',
+    replace: "!isHostileKey(name)",
+    tests: ["test/orchestrator/hostileHeaders.test.ts"]
+  },
+  {
+    rule: "C11",
+    what: "a folder may be anything",
+    file: "src/adapters/pglite/PgliteClient.ts",
+    find: 'yield* Setting.text("PgliteClient.folder", folder)',
+    replace: "folder",
+    tests: ["test/orchestrator/settings.test.ts"]
+  },
+  {
     rule: "C20",
     what: "an execution runs by the facts of another one",
     file: "src/adapters/sql/ExecutionRows.ts",

@@ -81,6 +81,7 @@ export const make = Effect.fnUntraced(function* ({
   EmbeddedBrokerUnavailable | InvalidSetting,
   Scope.Scope
 > {
+  yield* Setting.text("EmbeddedBroker.host", host)
   yield* Setting.wholeNumber("EmbeddedBroker.port", port, { least: 0, most: 65_535 })
   const broker = yield* Effect.acquireRelease(Effect.orDie(start), (broker) =>
     Effect.callback<void>((resume) => broker.close(() => resume(Effect.void)))

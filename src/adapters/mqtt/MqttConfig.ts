@@ -118,10 +118,12 @@ const addressOf = Effect.fnUntraced(function* (text: string) {
   }
 })
 
-const checkTls = Effect.fnUntraced(function* (
-  { ca, certificate, key, passphrase }: NonNullable<MqttOptions["tls"]>,
-  protocol: MqttConfig["protocol"]
-) {
+const checkTls = Effect.fnUntraced(function* (tls: NonNullable<MqttOptions["tls"]>, protocol: MqttConfig["protocol"]) {
+  if (typeof tls !== "object" || tls === null || Array.isArray(tls))
+    return yield* invalid("tls", "it must be an object")
+  const { ca, certificate, key, passphrase, servername } = tls
+  if (servername !== undefined && typeof servername !== "string")
+    return yield* invalid("tls", "the server name must be a text")
   if (protocol !== "mqtts" && protocol !== "wss") return yield* invalid("tls", "the url does not say TLS")
   if ((certificate === undefined) !== (key === undefined))
     return yield* invalid("tls", "a certificate and its key belong together")

@@ -186,7 +186,10 @@ export const layer = (options: PgliteOptions = {}): Layer.Layer<PgClient.PgClien
   Layer.unwrap(
     Effect.gen(function* () {
       const checked = yield* check(options)
-      const database = yield* open(options.folder)
+      const { folder } = options
+      const database = yield* open(
+        folder === undefined ? undefined : yield* Setting.text("PgliteClient.folder", folder)
+      )
       return connected(database, checked)
     })
   )

@@ -1,7 +1,7 @@
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
-import { defineConfig } from "vitest/config"
+import { configDefaults, defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 // Node keeps what it has compiled for the next file of tests, and for the programs that tests start. It counts less exactly then.
@@ -12,6 +12,29 @@ const { SAGA_TEST_REPORT: report } = process.env
 
 /** Files that start programs take longest, and are short as text: begun last, they would run alone at the end. */
 const startsPrograms = /\/(?:test\/kill\/|test\/examples\.|examples\/order\/)/
+
+/**
+ * What no runtime can change, and takes long or compares texts: searches through pure functions, what a database or a broker does,
+ * releases side by side. It runs once, on Node.
+ */
+const sameOnEveryRuntime = [
+  "test/{apiReport,architecture,architecture.docs,conformance,docs,errors.docs,package}.test.ts",
+  "test/mutants/**",
+  "test/**/*laws.test.ts",
+  "test/**/*model.test.ts",
+  "test/ownership/**",
+  "test/participant/ParticipantDecision.test.ts",
+  "test/orchestrator/{schemaChange,oddValues}.test.ts",
+  "test/chaos/**",
+  "test/living/**",
+  "test/upgrade/**",
+  "test/kill/money.test.ts",
+  "test/adapters/keyvalue/**",
+  "test/adapters/pglite/virtualTime.test.ts",
+  "test/adapters/sql/{plans,listing,waiting,lostLease,transactionalRetry,unreadable}.test.ts",
+  "test/adapters/mqtt/{tooLarge,instances,acl,faults}.test.ts"
+]
+const isNode = !("bun" in process.versions || "deno" in process.versions)
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
@@ -26,7 +49,10 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["effect-saga:source", "node"] } },
   test: {
     include: ["{test,examples}/**/*.test.ts"],
+    exclude: isNode ? configDefaults.exclude : [...configDefaults.exclude, ...sameOnEveryRuntime],
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
+    // Files share what they import, as their tests share no state: to load it again for each file takes as long as the tests.
+    isolate: false,
     // vitest would leave one core to itself, also where there are two.
     maxWorkers: "100%",
     sequence: { sequencer: LongestFirst },

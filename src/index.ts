@@ -30,6 +30,7 @@ export * as SagaConfig from "./orchestrator/SagaConfig.ts"
 export * as SagaError from "./orchestrator/SagaError.ts"
 export * as SagaManager from "./orchestrator/SagaManager.ts"
 export * as SagaRunner from "./orchestrator/SagaRunner.ts"
+export * as SagaSchedule from "./orchestrator/SagaSchedule.ts"
 
 // Participant
 

@@ -24,6 +24,7 @@ export {
   SagaExecutionRetired,
   SagaInboxFull,
   SagaRepositoryUnsupported,
+  type ScheduleTicks,
   type Submitted,
   type TakeRequest
 } from "../ports/SagaExecutionRepository.ts"

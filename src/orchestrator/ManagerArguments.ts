@@ -116,5 +116,5 @@ export const checked = (inner: Checked): Checked => ({
     )
 })
 
-/** A signal checks its options itself, and replies come from consumers. */
-type Checked = Omit<SagaManager["Service"], "events" | "reply" | "signal">
+/** A signal checks its options itself; replies come from consumers, and starts by the calendar from schedules. */
+type Checked = Omit<SagaManager["Service"], "events" | "reply" | "schedules" | "signal">

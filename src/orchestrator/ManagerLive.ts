@@ -31,6 +31,7 @@ import { checkOwnService, register } from "./Registration.ts"
 import * as ReplyConsumer from "./ReplyConsumer.ts"
 import * as Resends from "./Resends.ts"
 import * as SagaConfig from "./SagaConfig.ts"
+import * as ScheduledStart from "./ScheduledStart.ts"
 import * as SetAside from "./SetAside.ts"
 import * as StartExecution from "./StartExecution.ts"
 import * as StoredInput from "./StoredInput.ts"
@@ -106,23 +107,24 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
     services: yield* Effect.context<never>()
   })
 
+  // Told last: a caller that waits for the first write only gives up this effect then.
+  const tell = (execution: SagaExecution, stored: SagaExecution) =>
+    Effect.map(membership.wake(stored.uuid), () => onStored(execution, stored))
+  const starter: StartExecution.Starter = {
+    registry,
+    supervisor,
+    firstWrites,
+    load,
+    clock,
+    service,
+    membership,
+    startElsewhere: (execution) =>
+      Effect.tap(repository.store(execution, ScheduledStart.dueNow(execution)), (stored) => tell(execution, stored)),
+    transactional: enrols,
+    takesPart: hooks !== undefined
+  }
   const unchecked = {
-    ...StartExecution.doors({
-      registry,
-      supervisor,
-      firstWrites,
-      load,
-      clock,
-      service,
-      membership,
-      startElsewhere: (execution) =>
-        Effect.tap(repository.store(execution, { wakeAt: execution.state.updatedAt }), (stored) =>
-          // Told last: a caller that waits for the first write only gives up this effect then.
-          Effect.map(membership.wake(stored.uuid), () => onStored(execution, stored))
-        ),
-      transactional: enrols,
-      takesPart: hooks !== undefined
-    }),
+    ...StartExecution.doors(starter),
     ...ManagerControl.make(supervisor, { repository, membership }),
     load: (uuid: string) =>
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
@@ -132,6 +134,12 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
     ...ManagerArguments.checked(unchecked),
     signal: unchecked.signal,
     reply: unchecked.reply,
+    schedules: ScheduledStart.make(starter, {
+      interval: config.recoveryInterval,
+      isAlive: membership.isAlive,
+      repository,
+      tell
+    }),
     events: feed.events
   })
   yield* startBackground(sagas, { registry, unreadable, supervisor, membership, presence, nextClaim, clock, manager })

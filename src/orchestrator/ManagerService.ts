@@ -23,6 +23,7 @@ import type {
 } from "./ManagerErrors.ts"
 import type { RunOptions, SignalAnswer, SignalOptions, UntypedResume, UntypedStart } from "./ManagerOptions.ts"
 import type { ReplyReceiver } from "./ReplyConsumer.ts"
+import type { ScheduleDoor } from "./ScheduleDoor.ts"
 
 type Find = Repository.SagaExecutionRepository["Service"]["find"]
 
@@ -120,6 +121,8 @@ export class SagaManager extends Context.Service<
     >
     /** The facts that this process stores from now on, of all executions. A reader that is slow loses the oldest. */
     readonly events: Stream.Stream<StoredEvent>
+    /** What schedules ask (`SagaSchedule`). Other code calls `start`. */
+    readonly schedules: ScheduleDoor
     /** Takes a reply that came over the broker. For consumers of replies; other code calls `resume`. */
     readonly reply: ReplyReceiver["reply"]
   }

@@ -127,7 +127,14 @@ const storedOnce = (
 
 const isNamed = ({ startKey, uuid }: UntypedStart): boolean => startKey !== undefined || uuid !== undefined
 
-/** A new execution, started and not stored yet. */
+/** A new execution for the caller, started and not stored yet; or why there is none. */
+export const created = (self: Starter, saga: Definition, options: UntypedStart) =>
+  Effect.withFiber((fiber) =>
+    Effect.succeed(
+      create(self, saga, options, fiber.getRef(RequestContext.RequestContext), fiber.getRef(UuidGenerator))
+    )
+  )
+
 const create = (
   { clock, membership, registry, service, takesPart, transactional }: Starter,
   saga: Definition,

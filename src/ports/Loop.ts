@@ -20,6 +20,7 @@ export const names = [
   "participant maintenance",
   "retention",
   "notifications",
+  "schedule",
   "MQTT connection"
 ] as const
 export type Name = (typeof names)[number]

@@ -44,7 +44,8 @@ export const Operation = Schema.Literals([
   "giveBack",
   "release",
   "census",
-  "ended"
+  "ended",
+  "schedule"
 ])
 export type Operation = typeof Operation.Type
 

@@ -32,6 +32,7 @@ import {
   unread
 } from "./RepositoryErrors.ts"
 import * as SagaInbox from "./SagaInbox.ts"
+import { type ScheduleTicks, ticksIn } from "./ScheduleTicks.ts"
 
 export type { Census, Filter, Page, PageRequest } from "./ExecutionSummary.ts"
 export { ExecutionSummary } from "./ExecutionSummary.ts"
@@ -55,6 +56,7 @@ export {
   unread
 } from "./RepositoryErrors.ts"
 export { type InboxRow, SagaInboxFull, type Submitted } from "./SagaInbox.ts"
+export type { ScheduleTicks } from "./ScheduleTicks.ts"
 
 type Stored = Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError>
 
@@ -162,6 +164,8 @@ export class SagaExecutionRepository extends Context.Service<
      * now. Absent: it never does that.
      */
     readonly rolledBackBy?: (cause: Cause.Cause<unknown>) => "contested" | "away" | undefined
+    /** The last ticks of schedules. Absent: processes share no schedules here, and `SagaSchedule` refuses the repository. */
+    readonly schedules?: ScheduleTicks
     /** Stored executions survive a restart. */
     readonly durable: boolean
     /** A local step can write in the database transaction that stores its result. */
@@ -217,6 +221,8 @@ export class MemoryStorage {
   /** Tombstones by uuid and by `startKey`: neither may start an execution again. */
   readonly retiredUuids = new Map<string, Tombstone>()
   readonly retiredStartKeys = new Map<string, Tombstone>()
+  /** The last tick of each schedule. */
+  readonly ticks = new Map<string, number>()
   /** Settled executions that are kept, oldest first. */
   readonly settled = new Set<string>()
   readonly leases: Leases
@@ -237,6 +243,7 @@ export class MemoryStorage {
     for (const [key, uuid] of this.startKeys) copy.startKeys.set(key, uuid)
     for (const [uuid, left] of this.retiredUuids) copy.retiredUuids.set(uuid, left)
     for (const [key, left] of this.retiredStartKeys) copy.retiredStartKeys.set(key, left)
+    for (const [schedule, at] of this.ticks) copy.ticks.set(schedule, at)
     for (const uuid of this.settled) copy.settled.add(uuid)
     return copy
   }
@@ -386,6 +393,7 @@ export const memoryOn = (
     changes: Stream.fromPubSub(changes),
     inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,
+    schedules: ticksIn(storage.ticks),
     durable: false,
     // A crash of the process loses the effects in its memory and the record together.
     transactional: true

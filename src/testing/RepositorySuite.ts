@@ -11,19 +11,24 @@ import * as Repository from "../ports/SagaExecutionRepository.ts"
 import * as InboxSuite from "./RepositoryInboxSuite.ts"
 import * as OwnershipSuite from "./RepositoryOwnershipSuite.ts"
 import * as RecoverySuite from "./RepositoryRecoverySuite.ts"
+import { schedules } from "./RepositoryScheduleSuite.ts"
 import * as SignalSuite from "./RepositorySignalSuite.ts"
 import * as Sample from "./SampleExecutions.ts"
 import * as Suite from "./Suite.ts"
 
 /**
  * `core`: one operation after the other; `concurrent`: several at the same time; `recovery`: `find`, and which instance
- * has which execution; `inbox`: inputs for the instance that has an execution, and signals among them.
+ * has which execution; `inbox`: inputs for the instance that has an execution, and signals among them; `schedules`: the last
+ * tick of each schedule.
  */
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Repository.SagaExecutionRepository, E>,
-  options: Suite.Options<Suite.Part | "inbox"> = {}
-): void => Suite.register(`SagaExecutionRepository: ${name}`, layer, { core, concurrent, recovery, inbox }, options)
+  options: Suite.Options<Part> = {}
+): void =>
+  Suite.register(`SagaExecutionRepository: ${name}`, layer, { core, concurrent, recovery, inbox, schedules }, options)
+
+type Part = Suite.Part | "inbox" | "schedules"
 
 type Test = Suite.Test<Repository.SagaExecutionRepository>
 

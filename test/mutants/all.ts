@@ -13,6 +13,7 @@ import { reading } from "./reading.ts"
 import { recovery } from "./recovery.ts"
 import { responses } from "./responses.ts"
 import { rows } from "./rows.ts"
+import { schedules } from "./schedules.ts"
 import { values } from "./values.ts"
 import { waits } from "./waits.ts"
 import { writing } from "./writing.ts"
@@ -33,5 +34,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...bounds,
   ...pivots,
   ...reading,
-  ...rows
+  ...rows,
+  ...schedules
 ]

@@ -11,6 +11,7 @@ import {
   SagaConfig,
   SagaExecutionRepository,
   SagaManager,
+  SagaSchedule,
   TransactionCommitter
 } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
@@ -36,6 +37,11 @@ const saga = Saga.make("Pay", { context: {} }).pipe(
   Saga.remote("payment", { execute: { command: Bank.commands.Charge, payload: () => ({}) } }),
   Saga.commit
 )
+/** A manager, with a schedule beside it. */
+const managing = SagaSchedule.layer(saga, { cron: "* * * * *", context: () => ({}) }).pipe(
+  Layer.provideMerge(SagaManager.layer([saga])),
+  Layer.provide(SagaConfig.layer({ service: "orders" }))
+)
 const quiet = Logger.layer([])
 
 /** Loops that only adapters have. */
@@ -52,10 +58,7 @@ describe("the loops of a process", () => {
         TransactionCommitter.layerNone,
         Layer.succeed(Loop.LoopFault, fault)
       )
-      const programs = Layer.merge(
-        SagaManager.layer([saga]).pipe(Layer.provide(SagaConfig.layer({ service: "orders" }))),
-        Participant.layer(Bank, { Charge: () => Effect.succeed("p1") })
-      )
+      const programs = Layer.merge(managing, Participant.layer(Bank, { Charge: () => Effect.succeed("p1") }))
       yield* Effect.gen(function* () {
         yield* TestClock.adjust("1 minute")
         const running = yield* Effect.forkChild(SagaManager.execute(saga, { context: {} }))
@@ -78,10 +81,7 @@ describe("the loops of a process", () => {
         const schema = schemaOf("loops")
         // A PGlite has no other process to hear from.
         const database: Layer.Layer<SqlClient.SqlClient, unknown> = url === undefined ? Pglite.layer() : server(schema)
-        const programs = Layer.merge(
-          SagaManager.layer([saga]).pipe(Layer.provide(SagaConfig.layer({ service: "orders" }))),
-          Participant.layer(Bank, { Charge: () => Effect.succeed("p1") })
-        ).pipe(
+        const programs = Layer.merge(managing, Participant.layer(Bank, { Charge: () => Effect.succeed("p1") })).pipe(
           Layer.provide([
             SqlSagaExecutionRepository.layer({ schema }).pipe(Layer.provide(database)),
             aedes,

@@ -8,6 +8,7 @@ import type { SqlClient } from "effect/sql"
 import { type ListStatements, listing } from "./ListStatements.ts"
 import { type OwnershipStatements, owning } from "./OwnershipStatements.ts"
 import { type RetentionStatements, removing } from "./RetentionStatements.ts"
+import { type ScheduleStatements, scheduling } from "./ScheduleStatements.ts"
 import { type Statement, type TableNames, uuidsOf } from "./SqlStatements.ts"
 import type { Tables } from "./SqlTables.ts"
 import { type WriteStatements, writing } from "./WriteStatements.ts"
@@ -39,7 +40,7 @@ interface ReadStatements {
 /** The statements that the repository uses. `SqlSagaExecutionRepository.layer` provides those for Postgres. */
 export class SagaExecutionStatements extends Context.Service<
   SagaExecutionStatements,
-  WriteStatements & OwnershipStatements & ReadStatements & ListStatements & RetentionStatements
+  WriteStatements & OwnershipStatements & ReadStatements & ListStatements & RetentionStatements & ScheduleStatements
 >()("effect-saga/sql/SagaExecutionStatements") {}
 
 type Statements = SagaExecutionStatements["Service"]
@@ -56,14 +57,16 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Statement
     event: sql(tables.of("saga_event")),
     name: sql(tables.of("saga_name")),
     instance: sql(tables.of("saga_instance")),
-    inbox: sql(tables.of("saga_inbox"))
+    inbox: sql(tables.of("saga_inbox")),
+    schedule: sql(tables.of("saga_schedule"))
   }
   return {
     ...writing(sql, names, tables.space),
     ...reading(sql, names),
     ...listing(sql, names),
     ...owning(sql, names, tables.space),
-    ...removing(sql, names)
+    ...removing(sql, names),
+    ...scheduling(sql, names)
   }
 }
 

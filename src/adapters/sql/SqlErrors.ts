@@ -91,3 +91,10 @@ export const within = <A, E, R, Failed>(
       }
     })
   })
+
+/** Whether the database has ended the transaction in which a failure arose: in favour of another one, or with its connection. */
+export const rolledBackBy = (cause: Cause.Cause<unknown>): "contested" | "away" | undefined => {
+  const errors = sqlErrorsOf(cause)
+  if (errors.some((error) => isLost(error) || isReadOnly(error))) return "away"
+  return errors.some(isRolledBack) ? "contested" : undefined
+}

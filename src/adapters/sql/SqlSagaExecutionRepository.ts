@@ -22,8 +22,9 @@ import * as GroupCommit from "./GroupCommit.ts"
 import * as LimitedStatements from "./LimitedStatements.ts"
 import { ofInput } from "./OwnershipStatements.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
+import { ticksOn } from "./ScheduleStatements.ts"
 import * as SqlConnections from "./SqlConnections.ts"
-import { again, codeOf, isLost, isReadOnly, isRolledBack, isTaken, isUnread, sqlErrorsOf, within } from "./SqlErrors.ts"
+import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, rolledBackBy, within } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 import * as WrittenSummaries from "./WrittenSummaries.ts"
@@ -398,11 +399,8 @@ const make = Effect.fnUntraced(function* (
       )
     ),
     atomically: (work) => within(connections.transaction, work, (error) => errorOf("store", error)),
-    rolledBackBy: (cause) => {
-      const errors = sqlErrorsOf(cause)
-      if (errors.some((error) => isLost(error) || isReadOnly(error))) return "away"
-      return errors.some(isRolledBack) ? "contested" : undefined
-    },
+    rolledBackBy,
+    schedules: ticksOn(statements, call),
     durable: true,
     transactional: true
   })

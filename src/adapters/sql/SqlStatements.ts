@@ -31,6 +31,7 @@ export interface TableNames {
   readonly name: TableName
   readonly instance: TableName
   readonly inbox: TableName
+  readonly schedule: TableName
 }
 
 /**

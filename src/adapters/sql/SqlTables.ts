@@ -205,6 +205,12 @@ export const executions = (tables: Tables) => ({
       where settled and settled_at is null`
     const newest = `${tables.of("saga_execution")}_newest`
     yield* sql`drop index if exists ${sql(newest)}`
+  }),
+  /** The last tick of each schedule, in milliseconds since the epoch. */
+  "0004_schedules": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { t } = naming(sql, tables)
+    yield* sql`create table ${t("saga_schedule")} (name text primary key, tick bigint not null)`
   })
 })
 

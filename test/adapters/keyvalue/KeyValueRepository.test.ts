@@ -34,15 +34,19 @@ const slow = (kept?: Map<string, unknown>): KeyValueRepository.KeyValueFunctions
   }
 }
 
-RepositorySuite.suite("functions over text", layerOf(functions()))
-RepositorySuite.suite("functions over values", layerOf(functions(new Map(), false)))
-RepositorySuite.suite("functions that take their time", layerOf(slow()))
-RepositorySuite.suite("functions that forget settled executions", layerOf(slow(), { keepSettled: false }))
+/** It keeps no schedules. */
+const unscheduled = { parts: ["core", "concurrent", "recovery", "inbox"] } as const
+
+RepositorySuite.suite("functions over text", layerOf(functions()), unscheduled)
+RepositorySuite.suite("functions over values", layerOf(functions(new Map(), false)), unscheduled)
+RepositorySuite.suite("functions that take their time", layerOf(slow()), unscheduled)
+RepositorySuite.suite("functions that forget settled executions", layerOf(slow(), { keepSettled: false }), unscheduled)
 const { get, remove, save } = functions()
 RepositorySuite.suite("three functions", layerOf({ get, remove, save }), { parts: ["core", "concurrent"] })
 RepositorySuite.suite(
   "key value store",
-  KeyValueRepository.layer({ prefix: "sagas:" }).pipe(Layer.provide(KeyValueStore.layerMemory))
+  KeyValueRepository.layer({ prefix: "sagas:" }).pipe(Layer.provide(KeyValueStore.layerMemory)),
+  unscheduled
 )
 
 describe("REP-008 three functions", () => {

@@ -23,6 +23,36 @@ const folder = Effect.acquireRelease(
 const using = <A, E>(folder: string, use: Effect.Effect<A, E, SqlClient.SqlClient>) =>
   Effect.provide(use, Layer.fresh(PgliteClient.layer({ folder })))
 
+const table = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const name = `t_${Math.random().toString(36).slice(2)}`
+  yield* sql`create table ${sql(name)} (k text primary key, n int8 not null)`
+  return sql(name)
+})
+
+layer(PgliteClient.layer({ maxConnections: 5 }), { excludeTestServices: true })("many callers", (it) => {
+  it.effect("each statement gets its own answer, and transactions get the session one at a time", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const t = yield* table
+      yield* sql`insert into ${t} values ('sum', 0)`
+      const numbers = Array.from({ length: 100 }, (_, i) => i)
+      const add = (i: number) =>
+        sql.withTransaction(
+          Effect.gen(function* () {
+            const [row] = yield* sql<{ n: bigint }>`select n from ${t} where k = 'sum'`
+            yield* sql`update ${t} set n = ${(row?.n ?? 0n) + BigInt(i)} where k = 'sum'`
+          })
+        )
+      const echo = (i: number) =>
+        Effect.map(sql<{ i: number }>`select ${i}::int4 as i`, ([row]) => assert.strictEqual(row?.i, i))
+      yield* Effect.forEach(numbers, (i) => (i % 2 === 0 ? add(i) : echo(i)), { concurrency: 20 })
+      const [row] = yield* sql<{ n: bigint }>`select n from ${t}`
+      assert.strictEqual(row?.n, 2450n)
+    })
+  )
+})
+
 layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { excludeTestServices: true })(
   "several connections",
   (it) => {
@@ -39,34 +69,6 @@ layer(PgliteClient.layer({ lockTimeout: "200 millis", maxConnections: 5 }), { ex
       yield* Deferred.await(open)
       return Effect.andThen(Deferred.succeed(end, undefined), Fiber.join(fiber))
     })
-
-    const table = Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const name = `t_${Math.random().toString(36).slice(2)}`
-      yield* sql`create table ${sql(name)} (k text primary key, n int8 not null)`
-      return sql(name)
-    })
-
-    it.effect("each statement gets its own answer, and transactions get the session one at a time", () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const t = yield* table
-        yield* sql`insert into ${t} values ('sum', 0)`
-        const numbers = Array.from({ length: 100 }, (_, i) => i)
-        const add = (i: number) =>
-          sql.withTransaction(
-            Effect.gen(function* () {
-              const [row] = yield* sql<{ n: bigint }>`select n from ${t} where k = 'sum'`
-              yield* sql`update ${t} set n = ${(row?.n ?? 0n) + BigInt(i)} where k = 'sum'`
-            })
-          )
-        const echo = (i: number) =>
-          Effect.map(sql<{ i: number }>`select ${i}::int4 as i`, ([row]) => assert.strictEqual(row?.i, i))
-        yield* Effect.forEach(numbers, (i) => (i % 2 === 0 ? add(i) : echo(i)), { concurrency: 20 })
-        const [row] = yield* sql<{ n: bigint }>`select n from ${t}`
-        assert.strictEqual(row?.n, 2450n)
-      })
-    )
 
     it.effect("a caller that fails or is interrupted has its transaction rolled back, and no other one", () =>
       Effect.gen(function* () {

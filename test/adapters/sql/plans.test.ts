@@ -116,6 +116,8 @@ const executions: {
       writeFree({ ...next(paused), names: [], inbox: inbox(paused) })
     ]
   },
+  lastTick: (lastTick) => [lastTick("nightly", Sample.time)],
+  advance: (advance) => [advance("nightly", Sample.time)],
   writeIds: (writeIds, { settled }) => [writeIds(settled.map((uuid) => ({ uuid, revision: 2 })))],
   names: (names, { settled }) => [names(settled.map((uuid) => `uuid ${uuid}`))],
   watch: (watch, { paused }) => [watch(paused)],

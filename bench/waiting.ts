@@ -212,6 +212,7 @@ const due = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     { concurrency: 512, discard: true }
   )
   yield* Effect.sleep(Math.max(0, until - Date.now()))
+  const [made, cpu] = [statements, process.cpuUsage()]
   const table = sql(`${schema}.saga_execution`)
   const ended = sql<{ readonly n: number; readonly last: number; readonly middle: number }>`select count(*)::int as n,
       coalesce(max(updated_at), 0)::float8 as last,
@@ -221,7 +222,21 @@ const due = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     until: ([row]) => (row?.n ?? 0) >= dueAtOnce
   })
   const after = (at = 0) => Number(((at - until) / 1_000).toFixed(1))
-  return [{ case: "due", ours: after(row?.last), middle: after(row?.middle), executions: dueAtOnce }]
+  const { system, user } = process.cpuUsage(cpu)
+  // An instance that was without its lease goes on under another name.
+  const [lost] = yield* sql<{ readonly n: number }>`select count(*)::int as n from ${sql(`${schema}.saga_instance`)}
+    where id not like '%#1'`
+  return [
+    {
+      case: "due",
+      ours: after(row?.last),
+      middle: after(row?.middle),
+      executions: dueAtOnce,
+      statements: statements - made,
+      cpu: Number(((system + user) / 1_000_000).toFixed(1)),
+      lost: lost?.n ?? 0
+    }
+  ]
 })
 
 /** The statements, loads, resends and CPU of a process while nothing is due. */

@@ -290,7 +290,7 @@ export const waits: ReadonlyArray<Mutant> = [
     file: "src/ports/SagaInbox.ts",
     find: `  if (status === "finished" || status === "errored") return "ended"\n`,
     replace: "",
-    tests: [model]
+    tests: ["test/ports/SagaExecutionRepository.test.ts"]
   },
   {
     rule: "C16",

@@ -59,7 +59,7 @@ const scenarios: ReadonlyArray<Scenario> = [
   ["a signal, a step before its wait, and its time", { saga: "fails", said: [a], until: tick }, 1_000],
   ["a signal, a time with a result, and a crash", { saga: "goesOn", said: [a], until: tick, crashes: 1 }, 2_500],
   ["a signal, a time with a result, and a lost answer", { saga: "goesOn", said: [a], until: tick, lost: 1 }, 700],
-  ["a signal, a time with a result, and a cancel", { saga: "goesOn", said: [a], until: tick, cancels: 1 }, 3500],
+  ["a signal, a wait, and a cancel", { saga: "goesOn", said: [a], until: 0, cancels: 1 }, 100],
   ["a signal, and another one of its id", { saga: "goesOn", said: [a, other], until: 0 }, 200],
   ["the same signal twice, and two waits for it", { saga: "twice", said: [a, a], until: 0 }, 100],
   ["two signals, and two waits one after the other", { saga: "twice", said: [a, b], until: 0 }, 250],
@@ -83,6 +83,7 @@ const scenarios: ReadonlyArray<Scenario> = [
 const longer: ReadonlyArray<Scenario> = [
   ["two signals of one id, until the time is over", { saga: "goesOn", said: [a, other], until: tick }, 1],
   ["a signal, a step, a crash", { saga: "fails", said: [a], until: 2 * tick, crashes: 1 }, 1],
+  ["a signal, a time with a result, and a cancel", { saga: "goesOn", said: [a], until: tick, cancels: 1 }, 3_500],
   ["a signal, a step, a cancel", { saga: "fails", said: [a], until: tick, cancels: 1 }, 1],
   ["two signals and two waits until the deadline", { saga: "twice", said: [a, b], until: tick }, 1],
   ["a sleep, a signal, a crash", { saga: "sleeps", said: [a], until: 2 * tick, crashes: 1 }, 1],

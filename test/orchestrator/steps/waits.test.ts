@@ -173,6 +173,43 @@ describe("a deadline (C18)", () => {
   )
 })
 
+describe("the rollback plan (C16)", () => {
+  const undone: Array<string> = []
+  const step = (name: string) => ({
+    execute: () => Effect.void,
+    compensate: () => Effect.sync(() => void undone.push(name))
+  })
+  const Ping = Signal.make("ping", { payload: Schema.Void })
+  const saga = Saga.make("S", { context: {} }).pipe(
+    Saga.local("a", step("a")),
+    Saga.sleep("nap", "1 minute"),
+    Saga.parallel("both", {
+      left: (branch) =>
+        branch.pipe(Saga.local("l", step("l")), Saga.waitFor("ask", { signal: Ping, timeout: "1 day" })),
+      right: (branch) => branch.pipe(Saga.local("r", step("r")), Saga.sleep("rest", "2 days"))
+    }),
+    Saga.commit
+  )
+  const names = (plan: Saga.RollbackPlan): ReadonlyArray<string> =>
+    plan.flatMap((entry) => ("plans" in entry ? entry.plans.flatMap(names) : [entry.step]))
+
+  for (const how of ["a wait whose time is over", "a cancel while all branches wait"])
+    it.effect(`has no waits, and says what ${how} compensates`, () =>
+      Effect.gen(function* () {
+        undone.length = 0
+        const manager = yield* SagaManager.SagaManager
+        const { uuid } = yield* SagaManager.run(saga, { context: {}, pauseOnDisk: true })
+        yield* TestClock.adjust("1 hour")
+        if (how.includes("cancel")) yield* manager.cancel(uuid)
+        yield* TestClock.adjust("1 day")
+        assert.deepInclude(yield* manager.load(uuid), { status: "errored", alreadyRollback: true })
+        const plan = Saga.rollbackPlan(saga, "2/b0/1")
+        assert.sameMembers([...names(plan)], undone)
+        assert.strictEqual(undone.at(-1), "a")
+      }).pipe(Effect.provide(layer(saga)))
+    )
+})
+
 describe("a crash (C16)", () => {
   it.effect("at any instruction leaves a wait that ends in time, with the same result", () =>
     Effect.gen(function* () {

@@ -126,16 +126,21 @@ export interface Claimed {
 }
 
 /** Whether an instance has work with the execution: run it, tell participants, send again, apply a deadline. */
-export const isClaimable = ({ autocommit, commitState, deadline, reopened, setAside, status }: SagaState): boolean =>
-  setAside !== "parked" &&
-  (status === "created" ||
-    status === "running" ||
-    status === "paused" ||
-    commitState === "reserving" ||
-    commitState === "committing" ||
-    commitState === "rejecting" ||
-    (status === "finished" && commitState === "none" && (autocommit || deadline !== undefined)) ||
-    reopened.length > 0)
+export const isClaimable = (self: SagaState): boolean => {
+  const { autocommit, commitState, deadline, decision, reopened, setAside, status } = self
+  const isTimed = deadline !== undefined && decision === null
+  return (
+    setAside !== "parked" &&
+    (status === "created" ||
+      status === "running" ||
+      status === "paused" ||
+      commitState === "reserving" ||
+      commitState === "committing" ||
+      commitState === "rejecting" ||
+      (status === "finished" && commitState === "none" && (autocommit || isTimed)) ||
+      reopened.length > 0)
+  )
+}
 
 /** An execution that a repository keeps, with the hint of its last write. A claim replaces the hint. */
 export interface KeptExecution {

@@ -83,6 +83,11 @@ describe("the time that an execution has left (C16)", () => {
     })
   })
 
+  it("ends with the point of no return", () => {
+    const saga = committed(remote("a", 10), sleep("b", 100), js.pivot, ask("c"), remote("d"))
+    assert.deepStrictEqual(bounds(saga), { 0: 110, 1: 100, 2: 0, 3: 0, 4: 0 })
+  })
+
   it("is asked for with the wait for replies of each program, and is nothing at a path that is none", () => {
     const saga = committed(remote("a"), remote("b"))
     assert.strictEqual(TimeBounds.from(saga, "0", 7), 14)

@@ -157,6 +157,7 @@ describe("mistakes in waits (C11, C16)", () => {
     assert.deepStrictEqual(found(committed(plain, open), false), [])
     assert.deepStrictEqual(found(committed(open, plain), true), [])
     assert.deepStrictEqual(found(committed(work, open), true), [])
+    assert.deepStrictEqual(found(committed(plain, js.pivot, open), true), [])
     assert.deepStrictEqual(found(committed(js.parallel("both", { a: open, b: plain })), true), [
       "DeadlineRequired 0/b0/0"
     ])

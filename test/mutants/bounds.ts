@@ -195,8 +195,32 @@ export const bounds: ReadonlyArray<Mutant> = [
     rule: "C18",
     what: "nobody looks when the time of an execution is over whose caller does not decide",
     file: "src/ports/Leases.ts",
-    find: "(autocommit || deadline !== undefined)",
+    find: "(autocommit || isTimed)",
     replace: "autocommit",
     tests: [deadline, "test/ports/SagaExecutionRepository.test.ts"]
+  },
+  {
+    rule: "C16",
+    what: "what stands behind the point of no return counts in the time before it",
+    file: from,
+    find: "steps: SagaPath.reversible(definition)",
+    replace: "steps: definition.steps",
+    tests: [times]
+  },
+  {
+    rule: "C16",
+    what: "a wait without a limit behind the point of no return needs a deadline",
+    file: "src/definition/WaitValidation.ts",
+    find: "const steps = SagaPath.reversible(definition)",
+    replace: "const { steps } = definition",
+    tests: [waits]
+  },
+  {
+    rule: "C16",
+    what: "participants keep for undoing what is asked behind the point of no return",
+    file: request,
+    find: "  if (scope.state.passed) return undefined\n",
+    replace: "",
+    tests: [deadline]
   }
 ]

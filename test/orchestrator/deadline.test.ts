@@ -42,6 +42,12 @@ const Long = Saga.make("Long", { context: {} }).pipe(
   Saga.remote("second", { execute: charge }),
   Saga.commit
 )
+const Pivoted = Saga.make("Pivoted", { context: {}, deadline: "5 days" }).pipe(
+  Saga.remote("first", { execute: charge }),
+  Saga.pivot,
+  Saga.remote("second", { execute: charge }),
+  Saga.commit
+)
 const Endless = Saga.make("Endless", { context: {} }).pipe(
   Saga.remote("first", { execute: charge }),
   Saga.waitFor("approval", { signal: Approval }),
@@ -266,6 +272,21 @@ describe("keepUntil (C16)", () => {
         ["2", 40 * day]
       ])
     }).pipe(Effect.provide(layer([Long])))
+  )
+
+  it.effect("is not there behind the point of no return: nothing is undone", () =>
+    Effect.gen(function* () {
+      const sent = yield* executes
+      yield* SagaManager.start(Pivoted, { context: {} })
+      yield* quiet
+      assert.deepStrictEqual(
+        sent.map(({ keepUntil, path }) => [path, keepUntil]),
+        [
+          ["0", 5 * day],
+          ["2", undefined]
+        ]
+      )
+    }).pipe(Effect.provide(layer([Pivoted])))
   )
 
   it.effect("is not there where nothing ends the execution: then nothing of the step would be undone", () =>

@@ -10,6 +10,7 @@ import type { SagaRepositoryUnsupported } from "../ports/SagaExecutionRepository
 import * as Setting from "../ports/Setting.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
 import { isName } from "../wire/Envelope.ts"
+import * as Text from "../wire/Text.ts"
 import { dueTicks, maxTicks } from "./DueTicks.ts"
 import { SagaManager } from "./ManagerService.ts"
 import type { ScheduleDoor } from "./ScheduleDoor.ts"
@@ -62,10 +63,13 @@ export const layer = <Context, Own, E, R>(
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { schedules: door } = yield* SagaManager
-      const cron = yield* readCron(options.cron, options.zone)
+      const { catchUp: most = 1, name: schedule = saga.name, zone = "UTC" } = options
+      const cron = yield* readCron(options.cron, zone)
       const bounds = { least: 0, most: maxTicks }
-      const catchUp = yield* Setting.wholeNumber("SagaSchedule.catchUp", options.catchUp ?? 1, bounds)
-      const schedule = options.name ?? saga.name
+      const catchUp = yield* Setting.wholeNumber("SagaSchedule.catchUp", most, bounds)
+      if (typeof options.context !== "function") return yield* unusable("context", "it must be a function of the tick")
+      const userIssue = options.user === undefined ? undefined : Text.issueOf(options.user, Text.maxBytes.user)
+      if (userIssue !== undefined) return yield* unusable("user", `it ${userIssue}`)
       if (!isName(schedule)) return yield* unusable("name", "it must be a name of letters, digits, _, . and -")
       yield* door.check(saga)
       const start = (at: number) =>
@@ -138,11 +142,12 @@ const tick = (self: Schedule, at: number) =>
 const unusable = (option: string, issue: string) =>
   Effect.fail(new Setting.InvalidSetting({ setting: `SagaSchedule.${option}`, issue }))
 
-const readCron = (cron: unknown, zone: string | undefined): Effect.Effect<Cron.Cron, Setting.InvalidSetting> => {
-  if (zone !== undefined && Option.isNone(DateTime.zoneFromString(String(zone)))) {
+const readCron = (cron: unknown, zone: string): Effect.Effect<Cron.Cron, Setting.InvalidSetting> => {
+  if (typeof zone !== "string" || Option.isNone(DateTime.zoneFromString(zone))) {
     return unusable("zone", "it must be the name of a time zone, like Europe/Brussels")
   }
-  const parsed = Cron.isCron(cron) ? Result.succeed(cron) : Cron.parse(String(cron), zone ?? "UTC")
+  if (typeof cron !== "string" && !Cron.isCron(cron)) return unusable("cron", "it must be a text, or a Cron")
+  const parsed = Cron.isCron(cron) ? Result.succeed(cron) : Cron.parse(cron, zone)
   if (Result.isFailure(parsed)) return unusable("cron", `it must be a cron expression: ${parsed.failure.message}`)
   // `next` throws where no day fits, such as the 31st of February.
   return Effect.catchDefect(

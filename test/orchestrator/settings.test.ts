@@ -5,7 +5,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
-import { ParticipantConfig, SagaConfig } from "effect-saga"
+import { ParticipantConfig, Saga, SagaConfig, SagaManager, SagaSchedule } from "effect-saga"
 import { EmbeddedBroker } from "effect-saga/aedes"
 import { MqttBroker } from "effect-saga/mqtt"
 import { PgliteClient } from "effect-saga/pglite"
@@ -66,6 +66,10 @@ const tables = {
   prefix: wrongForTables.filter((value) => value !== ""),
   statementTimeout: wrongForTimes
 }
+const Empty = Saga.make("Empty", { context: {} }).pipe(
+  Saga.local("nothing", { execute: () => Effect.void }),
+  Saga.commit
+)
 const kinds: ReadonlyArray<Kind> = [
   kind<Omit<SagaConfig.SagaConfigOptions, "service">>(
     "SagaConfig",
@@ -151,6 +155,21 @@ const kinds: ReadonlyArray<Kind> = [
     "EmbeddedBroker",
     { host: wrongForTexts, port: wrongForAll },
     EmbeddedBroker.layer
+  ),
+  kind<SagaSchedule.SagaScheduleOptions<object>>(
+    "SagaSchedule",
+    {
+      cron: [...everything, "", "0 2 31 2 *", "* * * * * * *"],
+      zone: [...wrongForNames, "", "Europe/Atlantis"],
+      context: everything.filter((value) => typeof value !== "function"),
+      name: [...wrongForNames, "", "a b", "a/b"],
+      catchUp: [...wrongForCounts.filter((value) => value !== 0), 1_001],
+      user: [null, 7, {}, [], "x".repeat(257), "a\0b", "\ud800"]
+    },
+    (options) =>
+      SagaSchedule.layer(Empty, { cron: "0 2 * * *", context: () => ({}), ...options }).pipe(
+        Layer.provide(Layer.succeed(SagaManager.SagaManager, {} as never))
+      )
   ),
   kind<PgliteClient.PgliteOptions>(
     "PgliteClient",

@@ -1,37 +1,20 @@
-/** Goods that have left the house do not come back: behind the pivot a saga goes on until it is done. The time is virtual. */
-import { Console, Effect, Fiber, Layer, Schema } from "effect"
+/** Three orders: one fails before the pivot, one behind it, and for one a person decides. The time is virtual. */
+import { Console, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { Broker, Saga, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
-
-class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", {}) {}
-class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", {}) {}
+import { Broker, SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
+import { NoCourier, PlaceOrder, Warehouse } from "./order.ts"
 
 /** How many couriers do not come. */
 let absent = 0
 
-const PlaceOrder = Saga.make("PlaceOrder", { context: { item: Schema.String, card: Schema.String } }).pipe(
-  Saga.local("stock", {
-    success: Schema.String,
-    execute: ({ item }) => Effect.as(Console.log(`  set ${item} aside`), item),
-    compensate: ({ stock }) => Console.log(`  put ${stock} back`)
-  }),
-  Saga.local("payment", {
-    success: Schema.String,
-    error: CardDeclined,
-    execute: ({ card }) => (card === "empty" ? Effect.fail(new CardDeclined()) : Effect.succeed(`paid with ${card}`))
-  }),
-  Saga.pivot,
-  Saga.local("parcel", {
-    success: Schema.String,
-    error: NoCourier,
-    execute: () =>
-      Effect.suspend(() => (absent-- > 0 ? Effect.fail(new NoCourier()) : Effect.succeed("parcel 17"))).pipe(
-        Effect.tapError(() => Console.log("  no courier"))
-      )
-  }),
-  Saga.local("letter", { execute: ({ parcel }) => Console.log(`  a mail: ${parcel} is on its way`) }),
-  Saga.commit
-)
+const WarehouseLive = Layer.succeed(Warehouse, {
+  setAside: (item) => Effect.as(Console.log(`  set ${item} aside`), item),
+  putBack: (item) => Console.log(`  put ${item} back`),
+  handOver: Effect.suspend(() => (absent-- > 0 ? Effect.fail(new NoCourier()) : Effect.succeed("parcel 17"))).pipe(
+    Effect.tapError(() => Console.log("  no courier"))
+  ),
+  write: (letter) => Console.log(`  a mail: ${letter}`)
+})
 
 const order = (startKey: string, item: string, card = "visa") =>
   SagaManager.execute(PlaceOrder, { startKey, context: { item, card } }).pipe(
@@ -74,6 +57,7 @@ const program = Effect.gen(function* () {
 
 const Live = SagaManager.layer([PlaceOrder]).pipe(
   Layer.provide([
+    WarehouseLive,
     // Three tries after the first. The default is ten, up to five minutes apart.
     SagaConfig.layer({ service: "orders", retryForward: { times: 3 } }),
     SagaExecutionRepository.layerMemoryWith({ keep: 100 }),

@@ -59,11 +59,10 @@ const boundOf = (step: SagaStep, path: string, replyTimeout: number): number => 
       return step.policies.timeout ?? replyTimeout
     case "Wait":
       return step.timeout ?? Number.POSITIVE_INFINITY
-    case "Pivot":
-      return 0
     case "Conditional":
     case "Nested":
     case "Parallel":
+    case "Pivot":
       return Math.max(0, ...SagaPath.sequences(step, path).map((one) => sumOf(one, replyTimeout)))
   }
 }

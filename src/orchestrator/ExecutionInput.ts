@@ -1,7 +1,13 @@
 /** How an execution begins, and how a response of a trusted caller goes into one: the values, without storing them. */
 import { Effect, Schema } from "effect"
 import type { SagaResponse } from "../definition/SagaMessage.ts"
-import type { Of, Refusals, SagaInput } from "../execution/rules/SagaInput.ts"
+import {
+  type Of,
+  type Refusals,
+  type SagaActorWithReason,
+  type SagaInput,
+  SagaResolutionRefused
+} from "../execution/rules/SagaInput.ts"
 import { SagaContextEncodeError } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
@@ -63,6 +69,20 @@ export const responding = Effect.fnUntraced(function* (
     ...(autocommit !== undefined && { autocommit })
   }
 })
+
+/** The input of a person who resolves a parked step, if the result is JSON within the limits. Whether it fits, the rules say. */
+export const resolving = (
+  uuid: string,
+  path: string,
+  { actor, reason, result }: SagaActorWithReason & { readonly result?: Json | undefined }
+): Effect.Effect<Of<"ResolveParked">, SagaResolutionRefused> => {
+  const input = { _tag: "ResolveParked", path, actor, reason } as const
+  if (result === undefined) return Effect.succeed(input)
+  const content = contentOf(result)
+  return content instanceof SagaContextEncodeError
+    ? Effect.fail(new SagaResolutionRefused({ uuid, path, reason: "result", issue: content.issue }))
+    : Effect.succeed({ ...input, result: content ?? null })
+}
 
 /** Hands an input to its execution. It is refused only in the ways of its kind (`Refusals`). */
 export const submit = <Input extends SagaInput>(

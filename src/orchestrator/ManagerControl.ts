@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { Dropped, Of } from "../execution/rules/SagaInput.ts"
 import { stepAt } from "../execution/rules/StepTree.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
-import { responding, submit } from "./ExecutionInput.ts"
+import { resolving, responding, submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import * as HandOn from "./HandOn.ts"
 import { SagaResponseUnaddressed } from "./ManagerErrors.ts"
@@ -33,7 +33,8 @@ export const make = (supervisor: ExecutionSupervisor, keeper: SignalDoor.Keeper)
   reject: (uuid, who) => submit(supervisor, uuid, { _tag: "Reject", ...who }, "told"),
   retryParked: (uuid, path, who) => submit(supervisor, uuid, { _tag: "RetryParked", path, ...who }),
   resolveParked: (uuid, path, who) =>
-    submit(supervisor, uuid, { _tag: "ResolveParked", path, ...who }).pipe(
+    resolving(uuid, path, who).pipe(
+      Effect.flatMap((input) => submit(supervisor, uuid, input)),
       Effect.flatMap((execution) =>
         stepAt(execution.state.root, path)?.step.resolution === undefined
           ? Effect.succeed(execution)

@@ -20,7 +20,7 @@ import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { Json } from "../wire/JsonLimits.ts"
-import { responding, started } from "./ExecutionInput.ts"
+import { resolving, responding, started } from "./ExecutionInput.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
 import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
 import * as Inbox from "./Inbox.ts"
@@ -283,7 +283,8 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
       return input instanceof SagaSignalInvalid ? Effect.fail(input) : judge(parts, execution, input)
     },
     retryParked: (execution, path, who) => judge(parts, execution, { _tag: "RetryParked", path, ...who }),
-    resolveParked: (execution, path, who) => judge(parts, execution, { _tag: "ResolveParked", path, ...who })
+    resolveParked: (execution, path, who) =>
+      Effect.flatMap(resolving(execution.uuid, path, who), (input) => judge(parts, execution, input))
   })
 })
 

@@ -183,6 +183,24 @@ export const parked = (execution: SagaExecution): SagaExecution =>
     { _tag: "TransactionSettled", state: "rejected", at: at(execution) }
   )
 
+/** A step behind the pivot has failed in every try: a person has to look at it, and the execution waits. */
+export const parkedForward = (execution: SagaExecution): SagaExecution =>
+  after(
+    execution,
+    { _tag: "StepSucceeded", path: "0", result: "r-1", at: at(execution) },
+    { _tag: "PivotPassed", path: "1", at: at(execution) },
+    { _tag: "StepStarted", path: "2", name: "parcel", at: at(execution) },
+    {
+      _tag: "StepFailed",
+      path: "2",
+      status: "errored-on-execute",
+      effect: "none",
+      failure: { _tag: "StepError", path: "2", step: "parcel", error: { reason: secret } },
+      at: at(execution)
+    },
+    { _tag: "StepParked", path: "2", reason: "it has failed 11 times", at: at(execution) }
+  )
+
 /** Its runners died: nobody looks at it before a person has asked for it. */
 export const setAside = (execution: SagaExecution): SagaExecution =>
   after(execution, { _tag: "StepParked", path: "execution", reason: "Error: a bug", at: at(execution) })

@@ -41,6 +41,11 @@ describe("the time that an execution has left (C16)", () => {
     assert.deepStrictEqual(bounds(saga), { 0: Number.POSITIVE_INFINITY, 1: Number.POSITIVE_INFINITY, 2: 5 })
   })
 
+  it("ends at the pivot: what stands behind it is not undone (C18)", () => {
+    const saga = committed(remote("a", 100), sleep("b", 10), js.pivot, ask("c"), remote("d", 5))
+    assert.deepStrictEqual(bounds(saga), { 0: 110, 1: 10, 2: 0, 3: 0, 4: 0 })
+  })
+
   it("of alternatives has that of the longest, and inside of one only its own and what follows", () => {
     const saga = committed(
       js.conditional("way", [

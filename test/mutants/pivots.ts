@@ -24,6 +24,20 @@ const one = (what: string, file: string, find: string, replace: string, ...tests
 export const pivots: ReadonlyArray<Mutant> = [
   // At the pivot.
   one(
+    "what stands behind the pivot is waited for until participants forget",
+    "src/definition/TimeBounds.ts",
+    "SagaPath.reversible(definition)",
+    "definition.steps",
+    "test/definition/timeBounds.test.ts"
+  ),
+  one(
+    "a request behind the pivot is kept for an undoing that never comes",
+    "src/orchestrator/steps/RemoteStep.ts",
+    "if (scope.state.passed) return undefined",
+    "",
+    manager
+  ),
+  one(
     "a pivot stands in a branch",
     "src/definition/PivotValidation.ts",
     '"Pivot" && path !==',
@@ -123,7 +137,7 @@ export const pivots: ReadonlyArray<Mutant> = [
     forward,
     "if (self.passed) return { ...outer, current: failedTry(step, event) }",
     "",
-    rules
+    laws
   ),
   one(
     "a step that cannot begin behind the pivot is passed over",
@@ -131,13 +145,6 @@ export const pivots: ReadonlyArray<Mutant> = [
     "? { ...moved, current: failedTry(unstarted, event) }",
     "? { ...moved, rolledBack: push(unstarted, outer.rolledBack) }",
     rules
-  ),
-  one(
-    "a failure in a branch stops the others behind the pivot",
-    "src/execution/rules/SagaDecision.ts",
-    "passed ? undefined : this.facts.find",
-    "this.facts.find",
-    laws
   ),
   one(
     "services join a transaction that is decided",
@@ -231,7 +238,7 @@ export const pivots: ReadonlyArray<Mutant> = [
     decision,
     "if (parked !== undefined) return Number.POSITIVE_INFINITY",
     "",
-    rules
+    laws
   ),
   one("the next try has the time that is over", evolution, "deadline: deadline ?? step.deadline,", "", rules),
   one(

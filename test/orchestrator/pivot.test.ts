@@ -84,7 +84,9 @@ const parkedBy = Effect.fnUntraced(function* ({ use }: Effect.Success<ReturnType
     Effect.result(use(SagaManager.run(ShipOrder, { context, startKey: "order 1" })))
   )
   yield* pass(seconds)
-  const told = yield* Fiber.join(caller)
+  const exit = caller.pollUnsafe()
+  if (exit === undefined || Exit.isFailure(exit)) return assert.fail("nobody was told")
+  const told = exit.value
   if (Result.isSuccess(told) || told.failure._tag !== "SagaParkedForward") return assert.fail(JSON.stringify(told))
   return told.failure
 })
@@ -118,8 +120,11 @@ describe("the pivot", () => {
       assert.sameMembers(sent.slice(2), ["commit stock", "execute payments"])
       assert.include(story, "stored VoteReceived PivotPassed RequestSent")
       assert.deepStrictEqual(
-        wire.of("execute").map(({ envelope }) => envelope.transactions.length),
-        [1, 0]
+        wire.of("execute").map(({ envelope }) => [envelope.transactions.length, envelope.keepUntil !== undefined]),
+        [
+          [1, true],
+          [0, false]
+        ]
       )
     })
   )
@@ -292,6 +297,13 @@ describe("a person who gives the result", () => {
       assert.deepInclude(wrong, { _tag: "SagaResolutionRefused", path: "3", reason: "result" })
       const none = yield* Effect.flip(world.use(SagaManager.resolveParked(ShipOrder, { uuid, step: "parcel", ...who })))
       assert.strictEqual(none._tag, "SagaResolutionRefused")
+      const cycle: Record<string, unknown> = {}
+      cycle.self = cycle
+      const plainJs: any = { ...who, result: cycle } // as plain JavaScript may give it
+      assert.strictEqual(
+        (yield* Effect.flip(world.manager.resolveParked(uuid, "3", plainJs)))._tag,
+        "SagaResolutionRefused"
+      )
       const other = yield* Effect.flip(
         world.use(SagaManager.resolveParked(ShipOrder, { uuid, step: "2", result: { paymentId: "" }, ...who }))
       )

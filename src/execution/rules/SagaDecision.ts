@@ -95,8 +95,8 @@ class Decider extends PhaseDecider {
     if (this.isLate()) return
     if (status !== "finished" && (commitState === "none" || passed)) {
       const complete = this.forward(root, this.definition.steps)
-      // The first failure starts the rollback: no other branch begins a step in the same moment.
-      const failure = passed ? undefined : this.facts.find(({ _tag }) => _tag === "StepFailed")
+      // The first failure starts the rollback: no other branch begins a step in the same moment. Behind the pivot the others follow.
+      const failure = this.facts.find(({ _tag }) => _tag === "StepFailed")
       if (failure !== undefined) this.facts.splice(0, this.facts.length, failure)
       if (!complete) return passed && commitState === "committing" ? this.tellCommit() : undefined
     }
@@ -179,8 +179,6 @@ class Decider extends PhaseDecider {
         return this.awaitReply(state, step, context)
       case "Wait":
         return this.wait(state, step, context)
-      case "Pivot":
-        return
       case "Conditional":
       case "Nested":
       case "Parallel": {

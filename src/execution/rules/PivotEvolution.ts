@@ -123,9 +123,7 @@ export const probeAnswered = (self: SagaState, event: Of<"ProbeAnswered">): Saga
 /** The step is done with a result that no try has given, so nothing of it is there to be undone. */
 const finished = (self: SagaState, path: string, result: StepState["result"]): SagaState => {
   const root = atFrame(self.root, path, (outer) => {
-    const { current } = outer
-    if (current?.path !== path) return outer
-    const { effect, ...step } = current
+    const { effect, ...step } = outer.current! // a parked step is the one that its frame is at
     return finish(outer, {
       ...step,
       status: "finished",

@@ -631,6 +631,15 @@ describe("an operator and a parked step", () => {
 
 it("errors of inputs have a message with the values that a person needs", () => {
   const { uuid } = parked.state
+  assert.include(
+    new SagaInput.SagaResolutionRefused({ uuid, path: "1", reason: "no-result" }).message,
+    "has no result of its own"
+  )
+  for (const issue of [{ issue: "$: why" }, {}])
+    assert.include(
+      new SagaInput.SagaResolutionRefused({ uuid, path: "1", reason: "result", ...issue }).message,
+      `does not fit: ${issue.issue ?? ""}`
+    )
   assert.strictEqual(
     new SagaInput.SagaStepNotParked({ uuid, path: "1" }).message,
     `Step 1 of execution ${uuid} is not parked`

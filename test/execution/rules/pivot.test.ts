@@ -116,6 +116,8 @@ describe("the pivot", () => {
     const told = acknowledge(vote(booked(true, false))).decided()
     assert.deepStrictEqual([told.state.commitState, told.state.status], ["committed", "running"])
     assert.isFalse(isSettled(told.state))
+    const again = { _tag: "DecisionAcknowledged", service: "airline", at: told.now } as const
+    assert.strictEqual(evolve(told.state, again), told.state)
     const early = finish(told)
     const late = finish(vote(booked(true, false)))
     assert.deepStrictEqual([late.state.commitState, late.state.status], ["committing", "finished"])

@@ -39,7 +39,8 @@ export const SagaResponseStatus = Object.assign(Schema.Enum(statuses), statuses)
 export type SagaResponseStatus = typeof SagaResponseStatus.Type
 
 /**
- * A response of a service or a person, for `SagaManager.run({ response })`. Two responses are equal if their fields are; the order of
+ * A response of a service that does not answer over the broker, for `SagaManager.run({ response })`. What a person says is a signal
+ * (`SagaManager.signal`). Two responses are equal if their fields are; the order of
  * `relatedServices` does not count.
  */
 export class SagaResponse extends Schema.Class<SagaResponse>("SagaResponse")({
@@ -52,8 +53,8 @@ export class SagaResponse extends Schema.Class<SagaResponse>("SagaResponse")({
   uuid: Schema.optionalKey(Schema.String),
   /**
    * The step that is answered: its name, or its path where several steps have that name. Name it always: a response without
-   * a name is taken only by a step without a contract that is the only one awaited, and a second click on the same page can
-   * then answer the next step.
+   * a name is taken only by a step without a contract that is the only one awaited, and a second copy of it can then answer
+   * the next step.
    */
   step: Schema.optionalKey(Schema.String),
   /** The request that is answered: the id of its message. */

@@ -290,7 +290,7 @@ export interface RemoteOptions<Ctx, Name extends string, P, A, E, P2, A2, E2, ES
   /**
    * How long the reply is waited for, from the first request; a number is milliseconds. Then the step fails with
    * `SagaStepTimedOut`. Default: `replyTimeout` of `SagaConfig`, 5 minutes. Must be longer than zero. Say more for a
-   * command that takes long, for example because a person answers it.
+   * command that takes long. What a person answers is a signal: `Saga.waitFor`.
    */
   readonly timeout?: Duration.Input
   /** Not for a remote step, whose request is sent again until it is answered: the compiler refuses it. */

@@ -59,8 +59,8 @@ const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
       const what = [name, ...(step.signal === null ? [] : [`signal ${shown(step.signal)}`]), ...timeOf(step)].join(
         "<br/>"
       )
-      // A flag is something that comes from outside.
-      paper.nodes.push(step.signal === null ? `${id}("${what}")` : `${id}>"${what}"]`)
+      // A parallelogram is an input: it comes from outside.
+      paper.nodes.push(step.signal === null ? `${id}("${what}")` : `${id}[/"${what}"/]`)
       connect(before.ahead, id, paper)
       return { ahead: [{ from: id }], rollback }
     }

@@ -34,9 +34,9 @@ describe("SagaDiagram.mermaid", () => {
     assert.deepStrictEqual(
       drawn(saga).filter((line) => / s[1-5]\W/.test(line) && !line.includes("->")),
       [
-        '  s1>"b<br/>signal approval"]',
-        '  s2>"c<br/>signal approval<br/>or 2d, then it fails"]',
-        '  s3>"d<br/>signal approval<br/>or a time of the context"]',
+        '  s1[/"b<br/>signal approval"/]',
+        '  s2[/"c<br/>signal approval<br/>or 2d, then it fails"/]',
+        '  s3[/"d<br/>signal approval<br/>or a time of the context"/]',
         '  s4("e<br/>1h 30m")',
         '  s5("f<br/>until a time of the context")'
       ]

@@ -46,7 +46,7 @@ const packagesOf = (source: string, seen: Set<string> = new Set()): Set<string> 
   return found
 }
 
-it("loads no test runner with `effect-saga/testing`, and no optional package with the core", () => {
+it("F41: loads no test runner with `effect-saga/testing`, and no optional package with the core", () => {
   const loaded = Object.fromEntries(
     entries.map(([name, to]) => [name, [...packagesOf(to["effect-saga:source"] ?? "")].sort()])
   )
@@ -57,7 +57,7 @@ it("loads no test runner with `effect-saga/testing`, and no optional package wit
   })
 })
 
-it("README names the packages that each entry point loads", () => {
+it("F41: README names the packages that each entry point loads", () => {
   const rows = readFileSync(new URL("README.md", root), "utf8").matchAll(
     /^\| `effect-saga([\w/]*)` \| .+ \| (.+) \|$/gm
   )
@@ -77,7 +77,7 @@ it("README names the packages that each entry point loads", () => {
   assert.lengthOf(Object.keys(said), entries.length)
 })
 
-it("packs every file that a packed page links to; other files are linked by their address", () => {
+it("F41: packs every file that a packed page links to; other files are linked by their address", () => {
   const pack = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: fileURLToPath(root) })
   const packed: ReadonlyArray<string> = JSON.parse(String(pack))[0].files.map(({ path }: { path: string }) => path)
   const present = (to: string) => packed.some((file) => file === to || file.startsWith(`${to.replace(/\/$/, "")}/`))

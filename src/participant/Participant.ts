@@ -24,7 +24,8 @@ export type { Handlers } from "./ParticipantHandlers.ts"
 const make = Effect.fnUntraced(function* (code: ParticipantCode) {
   const { maxInFlight, shutdownGrace } = yield* ParticipantConfig
   const grace = yield* ShutdownGrace.make(shutdownGrace)
-  const take = TakeMessages.make(code, yield* Broker.Broker)
+  const broker = yield* Broker.Broker
+  const take = TakeMessages.make({ ...code, maxBytes: broker.maxBytes }, broker)
   yield* Loop.run("participant maintenance", ParticipantMaintenance.run(code))
   // Two groups with a limit each: handlers that wait for a transaction must not keep out the messages that end it.
   const consume = (kinds: ReadonlyArray<"tx" | "command">) =>

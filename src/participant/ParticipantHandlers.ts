@@ -42,6 +42,8 @@ export interface ParticipantCode {
   readonly contract: Contract.Participant<string, Record<string, Command.Any>>
   readonly handlers: Readonly<Record<string, (payload: any) => Effect.Effect<unknown, unknown, any>>>
   readonly hooks: Hooks
+  /** Of the transport, as `Broker.maxBytes`. */
+  readonly maxBytes?: (() => number | undefined) | undefined
 }
 
 /** The effects of the handler are gone. */
@@ -63,6 +65,10 @@ export interface HandlerSucceeded {
 /** The outcome of a handler does not fit into a reply that its receiver accepts (SPEC C11). */
 class ReplyUnsendable {
   readonly _tag = "ReplyUnsendable"
+  readonly reason: "ReplyMalformed" | "ReplyTooLarge"
+  constructor(reason: "ReplyMalformed" | "ReplyTooLarge" = "ReplyMalformed") {
+    this.reason = reason
+  }
 }
 
 const failed = (reason: string): HandlerFailed => ({ _tag: "HandlerFailed", reply: refused(reason) })
@@ -72,7 +78,7 @@ const lookUp = <A>(from: Readonly<Record<string, A>>, name: string | undefined):
 
 /** `staging`: the message belongs to a transaction, so a staged effect is possible. */
 export const runHandler = (
-  { contract, handlers }: ParticipantCode,
+  { contract, handlers, maxBytes }: ParticipantCode,
   { command: name, envelope }: Incoming,
   unit: Unit,
   staging: boolean
@@ -83,7 +89,7 @@ export const runHandler = (
   if (command.effect === "staged" && !staging) return Effect.succeed(failed("StagedOutsideTransaction"))
   const payload = JsonCodec.decode(command.payload, envelope.content)
   if (JsonCodec.isCodecIssue(payload)) return Effect.succeed(failed("PayloadMalformed"))
-  const request = requestOf(contract.name, envelope)
+  const request = requestOf(contract.name, envelope, maxBytes?.())
   const handled = Effect.flatMap(
     runInRequest(envelope, request, () => handler(payload)),
     (value) => succeeded(command, envelope, value, request)
@@ -101,9 +107,12 @@ interface HandlerRequest {
   readonly headers: Ref.Ref<Readonly<Record<string, string>>>
   /** The own service, and those given to `enrol`. */
   readonly services: Array<string>
+  /** The largest reply that the transport takes, in bytes, as far as it knows. */
+  readonly limit: number | undefined
 }
 
-const requestOf = (service: string, envelope: Envelope): HandlerRequest => ({
+const requestOf = (service: string, envelope: Envelope, limit: number | undefined): HandlerRequest => ({
+  limit,
   headers: Ref.makeUnsafe(
     RequestHeaders.inTransactions(envelope.headers ?? noHeaders, envelope.transactions, envelope.keepUntil)
   ),
@@ -148,7 +157,7 @@ const succeeded = (
   const content = JsonCodec.encode(command.success, value)
   if (JsonCodec.isCodecIssue(content)) return Effect.fail(new ReplyUnsendable())
   const { compensable, effect } = command
-  return Effect.map(sendable(envelope, replyWith(200, content, request)), ({ body, reply }) => ({
+  return Effect.map(sendable(envelope, replyWith(200, content, request), request), ({ body, reply }) => ({
     _tag: "HandlerSucceeded",
     reply,
     body,
@@ -162,18 +171,26 @@ const replyWith = (status: 200 | 400, content: Json | undefined, request: Handle
   return content === undefined ? { status, relatedServices } : { status, content, relatedServices }
 }
 
+/** What a transport may send beside a body and its topic, in bytes: a namespace, its own fields. */
+const besideBytes = 128
+
 /** Checks the parts that a handler has brought. The others come from the message, which was checked when it was read. */
 const sendable = (
   to: Envelope,
-  reply: ParticipantReply
+  reply: ParticipantReply,
+  { limit }: HandlerRequest
 ): Exit.Exit<{ readonly reply: ParticipantReply; readonly body: string }, ReplyUnsendable> => {
   const { content, relatedServices = [] } = reply
   if (relatedServices.length > maxRelatedServices) return Exit.fail(new ReplyUnsendable())
   // In an array, because the content is one level deeper in the reply.
   if (!relatedServices.every(isName) || (content !== undefined && typeof check([content]) !== "number"))
     return Exit.fail(new ReplyUnsendable())
-  const { body } = replyMessage(to, reply)
-  return Broker.sizeOf(body) > Broker.maxMessageBytes ? Exit.fail(new ReplyUnsendable()) : Exit.succeed({ reply, body })
+  const { address, body } = replyMessage(to, reply)
+  const isOverLimit =
+    limit !== undefined && Buffer.byteLength(body) + Broker.topic(address).length + besideBytes > limit
+  return isOverLimit || Broker.sizeOf(body) > Broker.maxMessageBytes
+    ? Exit.fail(new ReplyUnsendable("ReplyTooLarge"))
+    : Exit.succeed({ reply, body })
 }
 
 const failureReply = Effect.fnUntraced(function* (
@@ -186,7 +203,7 @@ const failureReply = Effect.fnUntraced(function* (
   if (unavailable !== undefined) return yield* unavailable
   const reason = cause.reasons[0]
   if (reason?._tag === "Fail") {
-    if (reason.error instanceof ReplyUnsendable) return refused("ReplyMalformed")
+    if (reason.error instanceof ReplyUnsendable) return refused(reason.error.reason)
     const content = JsonCodec.encode(command.error, reason.error)
     if (JsonCodec.isCodecIssue(content)) {
       // Not the error itself: it may be a payload (SPEC C12), or a value that a logger cannot read.
@@ -194,13 +211,19 @@ const failureReply = Effect.fnUntraced(function* (
       yield* Effect.logError("A command handler failed with an error that its contract cannot send", said)
       return refused("ReplyMalformed")
     }
-    const sent = sendable(envelope, replyWith(400, content, request))
-    return Exit.isSuccess(sent) ? sent.value.reply : refused("ReplyMalformed")
+    const sent = sendable(envelope, replyWith(400, content, request), request)
+    return Exit.match(sent, {
+      onSuccess: ({ reply }) => reply,
+      onFailure: (unsent) => refused(unsent.reasons.some(isTooLarge) ? "ReplyTooLarge" : "ReplyMalformed")
+    })
   }
   if (Cause.hasInterruptsOnly(cause)) return refused("Interrupted")
   yield* Effect.logError("A command handler died", { command: command.tag }, cause)
   return refused("Died")
 })
+
+const isTooLarge = (reason: Cause.Reason<ReplyUnsendable>): boolean =>
+  reason._tag === "Fail" && reason.error.reason === "ReplyTooLarge"
 
 /** The reply as it is published and recorded: every copy has the same bytes. */
 export const replyMessage = (to: Envelope, answer: ParticipantReply): Broker.Message =>

@@ -8,6 +8,14 @@ const keyValue = "test/adapters/keyvalue/KeyValueRepository.test.ts"
 
 export const rows: ReadonlyArray<Mutant> = [
   {
+    rule: "C11",
+    what: "a reply over the limit of the broker is recorded, and never arrives",
+    file: "src/participant/ParticipantHandlers.ts",
+    find: "return isOverLimit || Broker.sizeOf(body)",
+    replace: "return Broker.sizeOf(body)",
+    tests: ["test/participant/HandleMessage.test.ts"]
+  },
+  {
     rule: "I19",
     what: "a header that is no text is stored, and nobody can read the execution",
     file: "src/ports/RequestHeaders.ts",

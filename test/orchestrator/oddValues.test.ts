@@ -216,7 +216,7 @@ const places: ReadonlyArray<Place> = [
       ),
     outcome: (run) => {
       if (run.execution.status === "finished") return compared(run.of.make(), contextOf(run).value)
-      return isUndone(run, "1", /ReplyMalformed/, ["undo before"]) ? "refused" : described(run)
+      return isUndone(run, "1", /Reply(Malformed|TooLarge)/, ["undo before"]) ? "refused" : described(run)
     }
   },
   {
@@ -228,7 +228,7 @@ const places: ReadonlyArray<Place> = [
       ),
     outcome: (run) => {
       const { cause } = run.execution
-      if (isUndone(run, "1", /ReplyMalformed/, ["undo before"])) return "refused"
+      if (isUndone(run, "1", /Reply(Malformed|TooLarge)/, ["undo before"])) return "refused"
       return run.execution.alreadyRollback && tagOf(cause) !== "SagaFailedExecutionStep"
         ? compared(run.of.make(), cause)
         : described(run)

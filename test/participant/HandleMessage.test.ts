@@ -51,14 +51,15 @@ const probe = (changes: Partial<Envelope.Envelope> = {}): Envelope.Envelope => (
 })
 
 /** A participant, and an orchestrator of which only the mailbox is real. */
-const startParticipant = Effect.fnUntraced(function* () {
+const startParticipant = Effect.fnUntraced(function* (maxBytes?: number) {
   const world = yield* makeWorld()
   const { wire } = world
   const latch = Latch.makeUnsafe(true)
   let refunds = 0
   const seen: Array<SagaTransaction> = []
   const state = { failRefunds: 0, odd: (): unknown => null, latch, refunds: () => refunds, seen }
-  const services = world.layers
+  const limited = Layer.succeed(Broker.Broker, { ...wire.broker, maxBytes: () => maxBytes })
+  const services = maxBytes === undefined ? world.layers : Layer.merge(world.layers, limited)
   const scope = yield* Scope.Scope
   yield* Participant.layer(Payments, {
     Charge: ({ amount, how }) =>
@@ -259,7 +260,27 @@ describe("execute", () => {
       for (const [i, value] of values.entries()) {
         state.odd = value
         const reply = yield* ask(request({ id: `${uuid}:${i}:execute`, path: `${i}`, content: {} }), "Odd")
-        assert.deepStrictEqual([reply.status, reply.content], [500, "ReplyMalformed"])
+        assert.deepStrictEqual([reply.status, reply.content], [500, i === 3 ? "ReplyTooLarge" : "ReplyMalformed"])
+      }
+    })
+  )
+})
+
+describe("a reply over the limit of the broker", () => {
+  it.effect("C11, F30 is answered 500, nothing of its command is kept, and one that fits is sent", () =>
+    Effect.gen(function* () {
+      const { ask, state } = yield* startParticipant(2_000)
+      for (const [i, length] of [2_000, 1_400, 300].entries()) {
+        state.odd = () => "x".repeat(length)
+        const reply = yield* ask(request({ id: `${uuid}:${i}:execute`, path: `${i}`, content: {} }), "Odd")
+        const isKept = length === 300
+        assert.deepStrictEqual(
+          [reply.status, reply.content],
+          isKept ? [200, "x".repeat(length)] : [500, "ReplyTooLarge"],
+          `${length}`
+        )
+        const probed = yield* ask(probe({ id: `${uuid}:${i}:probe`, path: `${i}` }))
+        assert.strictEqual(probed.status, isKept ? 200 : 404)
       }
     })
   )

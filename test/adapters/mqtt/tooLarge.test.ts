@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, type Duration, Effect, Fiber, Layer, Logger, Schema } from "effect"
 import {
   Broker,
+  DeadLetters,
   Participant,
   ParticipantStore,
   Saga,
@@ -18,7 +19,16 @@ import { MqttBroker } from "effect-saga/mqtt"
 import * as Mosquitto from "../../fixtures/mosquitto.ts"
 import { ready } from "../../fixtures/mqtt.ts"
 
-const Stock = Participant.make("stock", { Note: { payload: { text: Schema.String }, success: Schema.Int } })
+const Stock = Participant.make("stock", {
+  Note: { payload: { text: Schema.String }, success: Schema.Int },
+  Read: { payload: { length: Schema.Int }, success: Schema.String }
+})
+
+/** Its reply is as long as it says. */
+const Report = Saga.make("Report", { context: { length: Schema.Int } }).pipe(
+  Saga.remote("read", { execute: { command: Stock.commands.Read, payload: ({ length }) => ({ length }) } }),
+  Saga.commit
+)
 
 const Order = Saga.make("Order", { context: { text: Schema.String } }).pipe(
   Saga.remote("note", { execute: { command: Stock.commands.Note, payload: ({ text }) => ({ text }) } }),
@@ -33,24 +43,30 @@ const services = Effect.fnUntraced(function* (
   isReady = true,
   replyTimeout: Duration.Input = "6 seconds"
 ) {
+  const letters = DeadLetters.makeMemory()
   const transport = yield* Layer.build(MqttBroker.layer(options))
   const built = yield* Layer.build(
     Layer.merge(
-      SagaManager.layer([Order]),
-      Participant.layer(Stock, { Note: ({ text }) => Effect.succeed(text.length) })
+      SagaManager.layer([Order, Report]),
+      Participant.layer(Stock, {
+        Note: ({ text }) => Effect.succeed(text.length),
+        Read: ({ length }) => Effect.succeed("y".repeat(length))
+      })
     ).pipe(
       Layer.provide([
         SagaConfig.layer({ service: "orders", replyTimeout }),
         SagaExecutionRepository.layerMemory,
         ParticipantStore.layerMemory,
         TransactionCommitter.layerNone,
-        Layer.succeedContext(transport)
+        Layer.succeedContext(transport),
+        Layer.succeed(DeadLetters.DeadLetters, letters)
       ])
     )
   )
   if (isReady) yield* ready(Context.get(transport, MqttBroker.MqttConnections))
   const place = (text: string) => Effect.provideContext(SagaManager.execute(Order, { context: { text } }), built)
-  return { place, publish: Context.get(transport, Broker.Broker).publish }
+  const read = (length: number) => Effect.provideContext(SagaManager.execute(Report, { context: { length } }), built)
+  return { letters, place, read, publish: Context.get(transport, Broker.Broker).publish }
 })
 
 const messageOf = (placed: Effect.Effect<unknown, unknown>) => Effect.map(Effect.flip(placed), (error) => `${error}`)
@@ -81,6 +97,31 @@ if (Mosquitto.binary !== undefined) {
           assert.deepStrictEqual([refused._tag, refused.reason], ["BrokerError", "too-large"])
           assert.match(refused.message, /message of 50\d\d\d bytes over the broker's limit of 20000/)
           assert.strictEqual((yield* place("short")).note, 5)
+        })
+      )
+    )
+
+    it.live("MQTT 5: a reply over the limit is refused where the broker names its limit, and its effect is gone", () =>
+      withBroker("max_packet_size 20000", (url) =>
+        Effect.gen(function* () {
+          const { letters, read } = yield* services({ url })
+          // One that is nearly as large as a packet is sent, and one that would not fit with its topic is not.
+          assert.strictEqual((yield* read(19_000)).read.length, 19_000)
+          for (const length of [19_600, 50_000])
+            assert.match(yield* messageOf(read(length)), /SagaResponseError: the service answered 500/)
+          assert.deepStrictEqual(yield* letters.list(), [])
+          assert.strictEqual((yield* read(5)).read, "yyyyy")
+        })
+      )
+    )
+
+    it.live("MQTT 3.1.1: a reply over the limit is a dead letter, and its step times out", () =>
+      withBroker("max_packet_size 20000", (url) =>
+        Effect.gen(function* () {
+          const { letters, read } = yield* services({ url, protocol: 4 })
+          assert.match(yield* messageOf(read(50_000)), /SagaStepTimedOut/)
+          assert.deepStrictEqual([...new Set((yield* letters.list()).map(({ reason }) => reason))], ["ReplyRejected"])
+          assert.strictEqual((yield* read(5)).read, "yyyyy")
         })
       )
     )

@@ -191,9 +191,9 @@ for (const { layer, name: database, schema } of databases("participants")) {
               yield* run(`update ${schema}.saga_transaction set not_after = 9223372036854775807 where uuid = '${uuid}'`)
             }
           })
-          const [pending, reserved, over] = [fresh(), fresh(), fresh()]
           yield* hostile("pending")
           yield* hostile("reserved")
+          const [pending, reserved, over] = [fresh(), fresh(), fresh()]
           yield* row(pending, "pending", 2 * hours, hours)
           yield* row(reserved, "reserved", 2 * hours, hours)
           yield* row(over, "committed", 2_000 * hours, -2_000 * hours)

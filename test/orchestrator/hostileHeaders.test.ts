@@ -90,7 +90,7 @@ describe("hostile headers", () => {
     })
   )
 
-  it.effect("MID-001, I29 a handler of a request is run, or is a typed error", () =>
+  it.effect("I29 a handler of a request is run, or is a typed error", () =>
     Effect.gen(function* () {
       const { provide } = yield* makeBench()
       for (const [what, headers] of cases) {

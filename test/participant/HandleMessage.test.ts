@@ -270,7 +270,7 @@ describe("a reply over the limit of the broker", () => {
   it.effect("C11, F30 is answered 500, nothing of its command is kept, and one that fits is sent", () =>
     Effect.gen(function* () {
       const { ask, state } = yield* startParticipant(2_000)
-      for (const [i, length] of [2_000, 1_400, 300].entries()) {
+      for (const [i, length] of [2_000, 1_550, 300].entries()) {
         state.odd = () => "x".repeat(length)
         const reply = yield* ask(request({ id: `${uuid}:${i}:execute`, path: `${i}`, content: {} }), "Odd")
         const isKept = length === 300

@@ -387,6 +387,32 @@ describe("a signal", () => {
     })
   )
 
+  it.effect("C10 C16 I16 to a release that waits for another one is kept for the release that waits for it", () =>
+    Effect.gen(function* () {
+      const { one, two, world } = yield* fleet([Waits])
+      const { revision, uuid } = yield* startWaiting(one, Waits, { order: "a" })
+      yield* one.close
+      yield* two.close
+      const Changed = Saga.make("Waits", { context: { order: Schema.String } }).pipe(
+        Saga.waitFor("approval", { signal: Stop }),
+        Saga.commit
+      )
+      const later = yield* open(world, { ...config, sagas: [Changed] })
+      const stop = yield* Effect.forkChild(later.use(SagaManager.signal(Stop, { uuid, payload: undefined })))
+      // Its own definition has such a wait. The execution has none.
+      assert.deepInclude(failure(yield* answerOf(stop)), { _tag: "SagaSignalRefused", reason: "unknown-signal" })
+      const sent = yield* Effect.forkChild(later.use(SagaManager.signal(Approval, { uuid, ...byAnn })))
+      yield* assertTold(sent, "accepted")
+      yield* intervals
+      assert.strictEqual((yield* loaded(world, uuid)).revision, revision, "no fact of a saga that it does not know")
+      yield* open(world, { ...config, sagas: [Waits] })
+      yield* intervals
+      const execution = yield* loaded(world, uuid)
+      assert.strictEqual(execution.status, "finished")
+      assert.strictEqual(facts(execution, "SignalReceived").length, 1)
+    })
+  )
+
   it.effect("C16 I23 that is accepted while no process runs sagas is taken by the next one", () =>
     Effect.gen(function* () {
       const { one, stranger, two, world } = yield* fleet([Waits])

@@ -82,11 +82,11 @@ const scenarios: ReadonlyArray<Scenario> = [
 
 const longer: ReadonlyArray<Scenario> = [
   ["two signals of one id, until the time is over", { saga: "goesOn", said: [a, other], until: tick }, 1],
-  ["a signal, a step, a crash", { saga: "fails", said: [a], until: 2 * tick, crashes: 1 }, 1],
+  ["a signal, a step, a crash", { saga: "fails", said: [a], until: tick, crashes: 1 }, 1],
   ["a signal, a time with a result, and a cancel", { saga: "goesOn", said: [a], until: tick, cancels: 1 }, 3_500],
   ["a signal, a step, a cancel", { saga: "fails", said: [a], until: tick, cancels: 1 }, 1],
   ["two signals and two waits until the deadline", { saga: "twice", said: [a, b], until: tick }, 1],
-  ["a sleep, a signal, a crash", { saga: "sleeps", said: [a], until: 2 * tick, crashes: 1 }, 1],
+  ["a sleep, a signal, a crash", { saga: "sleeps", said: [a], until: tick, crashes: 1 }, 1],
   [
     "a signal, and two waits at a time, until one is over",
     { saga: "both", said: [{ ...a, key: "k" }], until: tick },

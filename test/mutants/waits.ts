@@ -323,5 +323,13 @@ export const waits: ReadonlyArray<Mutant> = [
     find: 'ast._tag === "Union" ? ast.types.some(takesNothing) : ',
     replace: "",
     tests: [steps]
+  },
+  {
+    rule: "C16",
+    what: "a wait keeps its execution from being rolled back",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: "        return this.compensated(state.path)\n",
+    replace: "        return\n",
+    tests: [rules, model]
   }
 ]

@@ -67,9 +67,13 @@ const scenarios: ReadonlyArray<Scenario> = [
   ["a signal, and two waits at a time with its key", { saga: "both", said: [{ ...a, key: "k" }], until: 0 }, 70],
   ["two waits at a time with results", { saga: "bothGoOn", said: [a], until: tick }, 600],
   ["a sleep, and a signal before its wait", { saga: "sleeps", said: [a], until: tick }, 400],
-  ["a signal of a sender that has read before", { saga: "goesOn", said: [a], until: tick, reads: true }, 1],
-  ["the same signal twice, of a sender that has read before", { saga: "open", said: [a, a], until: 0, reads: true }, 1],
-  ["a cancel, and a sender that has read before", { saga: "fails", said: [a], until: 0, cancels: 1, reads: true }, 1],
+  ["a signal of a sender that has read before", { saga: "goesOn", said: [a], until: tick, reads: true }, 600],
+  [
+    "the same signal twice, of a sender that has read before",
+    { saga: "open", said: [a, a], until: 0, reads: true },
+    250
+  ],
+  ["a cancel, and a sender that has read before", { saga: "fails", said: [a], until: 0, cancels: 1, reads: true }, 900],
   ["a signal, a wait without a limit, and a crash", { saga: "open", said: [a], until: 0, crashes: 1 }, 10],
   ["a signal that the saga does not know", { saga: "goesOn", said: [{ ...a, signal: "unknown" }], until: tick }, 100],
   ["a hundred unused ones", { saga: "fails", said: [a, b], before: { count: 99 }, until: 0 }, 100],
@@ -81,18 +85,18 @@ const scenarios: ReadonlyArray<Scenario> = [
 ]
 
 const longer: ReadonlyArray<Scenario> = [
-  ["two signals of one id, until the time is over", { saga: "goesOn", said: [a, other], until: tick }, 1],
-  ["a signal, a step, a crash", { saga: "fails", said: [a], until: tick, crashes: 1 }, 1],
+  ["two signals of one id, until the time is over", { saga: "goesOn", said: [a, other], until: tick }, 5_000],
+  ["a signal, a step, a crash", { saga: "fails", said: [a], until: tick, crashes: 1 }, 8_000],
   ["a signal, a time with a result, and a cancel", { saga: "goesOn", said: [a], until: tick, cancels: 1 }, 3_500],
-  ["a signal, a step, a cancel", { saga: "fails", said: [a], until: tick, cancels: 1 }, 1],
+  ["a signal, a step, a cancel", { saga: "fails", said: [a], until: tick, cancels: 1 }, 20_000],
   ["two signals and two waits until the deadline", { saga: "twice", said: [a, b], until: tick }, 1],
-  ["a sleep, a signal, a crash", { saga: "sleeps", said: [a], until: tick, crashes: 1 }, 1],
+  ["a sleep, a signal, a crash", { saga: "sleeps", said: [a], until: tick, crashes: 1 }, 4_000],
   [
     "a signal, and two waits at a time, until one is over",
     { saga: "both", said: [{ ...a, key: "k" }], until: tick },
     1
   ],
-  ["two waits at a time, a cancel", { saga: "both", said: [{ ...a, key: "k" }], until: tick, cancels: 1 }, 1]
+  ["two waits at a time, a cancel", { saga: "both", said: [{ ...a, key: "k" }], until: tick, cancels: 1 }, 70_000]
 ]
 
 describe("C16 signals at two instances on one store, in every order of what can happen", () => {

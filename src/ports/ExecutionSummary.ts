@@ -24,7 +24,7 @@ export const ExecutionSummary = Schema.Struct({
   decision: Schema.NullOr(orNewer(Decision)),
   commitState: orNewer(CommitState),
   user: Schema.optionalKey(Schema.String),
-  /** A compensation needs a person, or a service does not answer to the decision. */
+  /** A compensation needs a person, or a step behind the pivot; or a service does not answer to the decision. */
   parked: Schema.Boolean,
   /** The tag of the first failure and its step, or of what is parked behind the pivot; never its values (SPEC C12). */
   failure: Schema.optionalKey(Schema.Struct({ tag: Schema.String, path: Schema.optionalKey(Schema.String) })),

@@ -131,6 +131,13 @@ export const pivots: ReadonlyArray<Mutant> = [
     "false",
     manager
   ),
+  one(
+    "nobody is told of the decision before a local step",
+    "src/execution/rules/SagaDecision.ts",
+    'if (self.commitState === "committing") return undefined\n',
+    "",
+    rules
+  ),
   // Behind it.
   one(
     "a failure behind the pivot turns the execution back",

@@ -75,3 +75,35 @@ describe("a pivot at every crash point", () => {
     )
   }
 })
+
+describe("SagaTest.run of a saga with a pivot", () => {
+  const story = (charge: () => "c-1" | SagaTest.Answer<string, Declined>) =>
+    SagaTest.run(order, {
+      context: {},
+      layer: Ledger.layer,
+      replies: { hold: "h-1", charge },
+      config: { retryForward: { times: 2 } }
+    })
+
+  it.effect("C18 tells of the tries: a refusal is asked again until it is none", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const ran = yield* story(() => (asked++ < 2 ? SagaTest.error(new Declined()) : "c-1"))
+      assert.strictEqual(ran.execution.status, "finished")
+      assert.deepStrictEqual(
+        ran.commands.map(({ step }) => step),
+        ["hold", "charge", "charge", "charge"]
+      )
+      assert.deepStrictEqual(ran.compensated, [])
+    })
+  )
+
+  it.effect("C18 ends where a person is needed, with nothing undone", () =>
+    Effect.gen(function* () {
+      const ran = yield* story(() => SagaTest.error(new Declined()))
+      assert.deepStrictEqual([ran.execution.status, ran.execution.parked], ["paused", ["2/b0/0"]])
+      assert.deepStrictEqual(ran.compensated, [])
+      assert.include(ran.outline, "charge parked")
+    })
+  )
+})

@@ -62,6 +62,8 @@ const beginLocal = (self: SagaState, { definition, now }: Moment): Advanced | un
   const step = definition.steps[next]
   if (step?._tag !== "Local" || current !== undefined || self.direction === "backward") return undefined
   if (self.setAside !== undefined || self.deadline !== undefined) return undefined
+  // Behind the pivot participants are told beside the steps.
+  if (self.commitState === "committing") return undefined
   const path = prefix + next
   const state = evolve(self, stepStarted(step, path, now))
   if (state === self) return undefined

@@ -77,8 +77,8 @@ export class SagaExecution {
     return Step.paused(this, this.state.root)
   }
   /**
-   * The places that need a person: paths of steps that are not compensated, stalled services (`payments:commit`), and
-   * `execution` for one that is set aside as a whole.
+   * The places that need a person: paths of steps that are not compensated, or behind the pivot not done; stalled services
+   * (`payments:commit`); and `execution` for one that is set aside as a whole.
    */
   get parked(): ReadonlyArray<string> {
     const { phase, parked, setAside } = this.state

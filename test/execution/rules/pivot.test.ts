@@ -79,6 +79,22 @@ describe("the pivot", () => {
     }
   })
 
+  it("tells them beside a local step as well, and again until they have answered", () => {
+    const Send = Saga.make("Send", { context: {} }).pipe(
+      Saga.remote("hotel", undone),
+      Saga.pivot,
+      Saga.local("parcel", text),
+      Saga.local("letter", text),
+      Saga.commit
+    )
+    const asked = begin(Send).start({ transactional: true }).requests("0").replies("execute", "0", 200, "h")
+    const voted = vote(asked.succeeds("0", "h"))
+    assert.deepStrictEqual(voted.next, ["PivotPassed pivot", "StepStarted parcel", "execute parcel", "commit airline"])
+    const sent = voted.decided().stored().succeeds("2", "p").decided().stored()
+    assert.deepStrictEqual(sent.next, ["execute letter"])
+    assert.deepStrictEqual(sent.later(2 * second).next, ["execute letter", "commit airline"])
+  })
+
   it("is not passed before the last vote, and a no turns back", () => {
     const story = booked(true).decided()
     const pivot: SagaEvent = { _tag: "PivotPassed", path: "1", at: story.now }

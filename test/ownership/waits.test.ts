@@ -63,7 +63,7 @@ const scenarios: ReadonlyArray<Scenario> = [
   ["a signal, and another one of its id", { saga: "goesOn", said: [a, other], until: 0 }, 200],
   ["the same signal twice, and two waits for it", { saga: "twice", said: [a, a], until: 0 }, 100],
   ["two signals, and two waits one after the other", { saga: "twice", said: [a, b], until: 0 }, 250],
-  ["a signal, two waits, and the deadline of the execution", { saga: "twice", said: [a], until: 2 * tick }, 3000],
+  ["a signal, two waits, and the deadline of the execution", { saga: "twice", said: [a], until: 2 * tick }, 3_000],
   ["a signal, and two waits at a time with its key", { saga: "both", said: [{ ...a, key: "k" }], until: 0 }, 70],
   ["two waits at a time with results", { saga: "bothGoOn", said: [a], until: tick }, 600],
   ["a sleep, and a signal before its wait", { saga: "sleeps", said: [a], until: tick }, 400],
@@ -89,12 +89,12 @@ const longer: ReadonlyArray<Scenario> = [
   ["a signal, a step, a crash", { saga: "fails", said: [a], until: tick, crashes: 1 }, 8_000],
   ["a signal, a time with a result, and a cancel", { saga: "goesOn", said: [a], until: tick, cancels: 1 }, 3_500],
   ["a signal, a step, a cancel", { saga: "fails", said: [a], until: tick, cancels: 1 }, 20_000],
-  ["two signals and two waits until the deadline", { saga: "twice", said: [a, b], until: tick }, 1],
+  ["two signals and two waits until the deadline", { saga: "twice", said: [a, b], until: tick }, 5_500],
   ["a sleep, a signal, a crash", { saga: "sleeps", said: [a], until: tick, crashes: 1 }, 4_000],
   [
     "a signal, and two waits at a time, until one is over",
     { saga: "both", said: [{ ...a, key: "k" }], until: tick },
-    1
+    7_500
   ],
   ["two waits at a time, a cancel", { saga: "both", said: [{ ...a, key: "k" }], until: tick, cancels: 1 }, 70_000]
 ]

@@ -31,7 +31,10 @@ export type RunOptions<Initial, R, Steps, Told, E2, A> = Story<Initial, R, Steps
 
 /** A saga without services needs no layer; it may have one, for participants. */
 export type Provided<R, E2> = [R] extends [never]
-  ? { readonly layer?: Layer.Layer<never, E2, Ports> }
+  ? {
+      /** Participants (`Participant.layer`) that answer for services of which `replies` says nothing. Default: none. */
+      readonly layer?: Layer.Layer<never, E2, Ports>
+    }
   : {
       /**
        * The services that the steps use. It may also have participants (`Participant.layer`): they answer for services of which
@@ -121,6 +124,7 @@ export interface Ran<out Ctx, out E, out A> {
   readonly answers: ReadonlyArray<TellingAnswer>
   /** Virtual time from the start to the last fact of the execution. */
   readonly took: Duration.Duration
+  /** The result of `inspect`. */
   readonly inspected: A
 }
 

@@ -21,17 +21,23 @@ export type When<Steps, Told> = Pick<
 
 /** What a scenario ends with. Only what is named here is compared. */
 export interface Expected<Ctx, E> {
+  /** `finished`, `errored`, or where an unfinished one stands: `paused`, `running`. */
   readonly status?: Ran<Ctx, E, void>["execution"]["status"]
   /** Some entries of the context. */
   readonly context?: Partial<Ctx>
   /** The error of the step that failed, or its tag. */
   readonly cause?: unknown
+  /** The names of all steps and their fates. */
   readonly outline?: ReadonlyArray<string>
+  /** The whole story, with times. */
   readonly story?: ReadonlyArray<string>
   /** All commands, in their order; of each only what is named. */
   readonly commands?: ReadonlyArray<Partial<Sent>>
+  /** The names of the steps whose compensation has run, in its order. */
   readonly compensated?: ReadonlyArray<string>
+  /** What the senders of signals were told. */
   readonly answers?: Ran<Ctx, E, void>["answers"]
+  /** Virtual time from the start to the last fact; a number is milliseconds. */
   readonly took?: Duration.Input
 }
 

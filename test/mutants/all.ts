@@ -13,6 +13,7 @@ import { reading } from "./reading.ts"
 import { recovery } from "./recovery.ts"
 import { responses } from "./responses.ts"
 import { rows } from "./rows.ts"
+import { sagaTests } from "./sagaTest.ts"
 import { schedules } from "./schedules.ts"
 import { values } from "./values.ts"
 import { waits } from "./waits.ts"
@@ -35,5 +36,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...pivots,
   ...reading,
   ...rows,
-  ...schedules
+  ...schedules,
+  ...sagaTests
 ]

@@ -212,6 +212,9 @@ describe("answers of services", () => {
       assert.deepStrictEqual(handled, ["Charge", "Refund"])
       assert.deepStrictEqual(ran.compensated, ["payment", "taken"])
       assert.lengthOf(ran.commands, 3)
+      handled.length = 0
+      yield* SagaTest.run(Order, { ...order, layer, replies: { parcel: undefined } })
+      assert.deepStrictEqual(handled, ["Charge"], "the script answers for shipping")
     })
   )
 

@@ -1,0 +1,73 @@
+/** What a test says of a saga: answers, times, and the crash points that it tries. */
+import type { Mutant } from "./Mutant.ts"
+
+const run = "test/testing/SagaTest.run.test.ts"
+const crashes = "test/testing/SagaTest.test.ts"
+const services = "src/testing/ScriptedServices.ts"
+
+export const sagaTests: ReadonlyArray<Mutant> = [
+  {
+    rule: "C8",
+    what: "a service that a test calls silent hears the request all the same",
+    file: services,
+    find: `line.answer.says._tag === "Silence" ? Effect.void : this.inner.publish(message)`,
+    replace: "this.inner.publish(message)",
+    tests: [run]
+  },
+  {
+    rule: "C8",
+    what: "the reply to a repetition comes before the late one",
+    file: services,
+    find: "return due <= now ? all : Effect.void",
+    replace: "return all",
+    tests: [run]
+  },
+  {
+    rule: "W2",
+    what: "the second copy of a reply does not come",
+    file: services,
+    find: "{ times: copies - 1 }",
+    replace: "{ times: 0 }",
+    tests: [run]
+  },
+  {
+    rule: "C15",
+    what: "a step without an answer waits until its deadline",
+    file: services,
+    find: "this.failure ??= line",
+    replace: "this.failure ??= undefined",
+    tests: [run]
+  },
+  {
+    rule: "C15",
+    what: "participants of the test take the messages that the script answers",
+    file: services,
+    find: "this.played.has(group.service) && group.kinds",
+    replace: "false && group.kinds",
+    tests: [run]
+  },
+  {
+    rule: "C16",
+    what: "a signal comes before what is due at its moment",
+    file: "src/testing/RunSaga.ts",
+    find: "due.at <= time.now()",
+    replace: "due.at <= Math.max(time.now(), time.next())",
+    tests: [run]
+  },
+  {
+    rule: "C15",
+    what: "a step that said that it did nothing counts as compensated by the test",
+    file: "src/testing/RunSaga.ts",
+    find: ": sent.has(path)",
+    replace: ": step !== undefined",
+    tests: [run]
+  },
+  {
+    rule: "C15",
+    what: "the crash points of one step are those of all steps",
+    file: "src/testing/CrashFilter.ts",
+    find: "(stepNames.length === 0 || paths.some(isWithin))",
+    replace: "true",
+    tests: [crashes]
+  }
+]

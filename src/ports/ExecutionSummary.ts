@@ -6,7 +6,7 @@ import { Option, Result, Schema } from "effect"
 import * as Base64Url from "effect/encoding/Base64Url"
 import { isParkedForward, isSettled, parkedFailure, type SagaState } from "../execution/rules/SagaState.ts"
 import { CommitState, Decision, SagaStatus } from "../execution/rules/SagaStatus.ts"
-import type { Frame, Sent, StepState } from "../execution/rules/StepTree.ts"
+import { type Frame, isUnanswered, type Sent, type StepState } from "../execution/rules/StepTree.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import { Uuid } from "../wire/Envelope.ts"
 
@@ -97,9 +97,10 @@ const stepIn = ({ current, done }: Frame, direction: SagaState["direction"]): St
 }
 
 /** The message whose answer the step waits for. */
-const sentBy = ({ compensation, request, status }: StepState, direction: SagaState["direction"]): Sent | undefined => {
-  if (direction === "backward") return compensation?.sent
-  return status === "paused-by-on-execute" ? request : undefined
+const sentBy = (step: StepState, direction: SagaState["direction"]): Sent | undefined => {
+  if (direction === "backward") return step.compensation?.sent
+  // A step behind the pivot that was refused is paused until its next try.
+  return step.status === "paused-by-on-execute" && isUnanswered(step) ? step.request : undefined
 }
 
 const targetOf = ({ command, message }: Sent): string =>

@@ -232,6 +232,22 @@ describe("what fails behind the pivot", () => {
     })
   )
 
+  it.effect("C18 a step that was refused waits for nobody until its next try, and `find` says so", () =>
+    Effect.gen(function* () {
+      const { manager, use, wire } = yield* begun()
+      wire.answer = paying(declined)
+      const uuid = yield* use(SagaManager.start(ShipOrder, { context }))
+      yield* quiet
+      const listed = Effect.map(manager.find({ status: "paused" }), ({ items }) =>
+        items.find((one) => one.uuid === uuid)
+      )
+      const refused = yield* listed
+      assert.deepStrictEqual([refused?.step, refused?.waitsFor], [{ name: "payment", path: "2" }, undefined])
+      yield* pass(2)
+      assert.strictEqual((yield* listed)?.waitsFor, "payments/Charge")
+    })
+  )
+
   it.effect("C18 a late answer counts although the step waits for a person", () =>
     Effect.gen(function* () {
       const world = yield* begun()

@@ -141,6 +141,9 @@ export type TellingAnswer =
  * library, so what happens here happens in production. Time is virtual: it goes to the next moment at which something is due.
  * The run is over when the execution is, and every signal has come; or when nothing is due any more.
  *
+ * A service in `layer` that waits for the world outside, such as a network, is overtaken by that time: give a stand-in, or a store in
+ * memory. For a saga on a database there is `crashPoints` with `shared`.
+ *
  * Fails with `SagaTestReplyMissing` where a step asks and the test says no answer, and with `SagaTestReplyInvalid` where the
  * answer does not fit its schema; a saga that fails is no failure of the run.
  *

@@ -62,6 +62,8 @@ export interface Options<Initial, R, E2, A, Shared = never, Steps extends string
   readonly only?: Only<Steps> | ReadonlyArray<Only<Steps>>
 }
 
+export type { Name, Operation } from "../ports/FaultPoint.ts"
+
 /** A step of the saga, an operation, or a point before or after one. */
 export type Only<Steps extends string> = Steps | FaultPoint.Operation | FaultPoint.Name
 

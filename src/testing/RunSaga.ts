@@ -43,7 +43,8 @@ export type Provided<R, E2> = [R] extends [never]
       readonly layer: Layer.Layer<R, E2, Ports>
     }
 
-type Ports = Broker.Broker | ParticipantStore.ParticipantStore
+/** What participants need; the run has both. */
+export type Ports = Broker.Broker | ParticipantStore.ParticipantStore
 
 /** What happens in one run. */
 export interface Story<Initial, R, Steps, Told, A> {

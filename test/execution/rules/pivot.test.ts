@@ -134,6 +134,8 @@ describe("the pivot", () => {
     assert.isFalse(isSettled(told.state))
     const again = { _tag: "DecisionAcknowledged", service: "airline", at: told.now } as const
     assert.strictEqual(evolve(told.state, again), told.state)
+    const stalled = { _tag: "ServiceStalled", service: "airline", reason: "late", at: told.now } as const
+    assert.strictEqual(evolve(told.state, stalled), told.state)
     const early = finish(told)
     const late = finish(vote(booked(true, false)))
     assert.deepStrictEqual([late.state.commitState, late.state.status], ["committing", "finished"])

@@ -9,6 +9,7 @@
  */
 import type { Duration, Struct } from "effect"
 import { Schema } from "effect"
+import type { Attributes } from "./Attributes.ts"
 import type { Fields } from "./Command.ts"
 import type * as Out from "./OutsideTypes.ts"
 import * as RollbackPlan from "./RollbackPlan.ts"
@@ -128,6 +129,10 @@ export type Services<S> = S extends Saga<any, any, any, any, infer R, any> ? R :
  * is not decided by then is rolled back with `SagaDeadlinePassed`. Default: none. A saga that waits without a limit, behind a
  * request that would have to be compensated, needs one. It may change while executions are alive, which keep the old one.
  *
+ * `attributes` are what people look for executions by (`find`): at most 8 texts (256 bytes), numbers and booleans, made from the
+ * initial context when an execution starts. It has to be pure. They are stored beside the execution and shown in lists, so keep
+ * secrets out of them. Default: none. A start whose attributes cannot be stored fails with `SagaInvalidStart`.
+ *
  * @example
  * ```ts
  * const PlaceOrder = Saga.make("PlaceOrder", { context: { order: Schema.String, total: Schema.Int } }).pipe(
@@ -139,14 +144,20 @@ export type Services<S> = S extends Saga<any, any, any, any, infer R, any> ? R :
  */
 export const make = <const Name extends string, const Entries extends Fields>(
   name: Name,
-  options: { readonly context: Entries; readonly version?: string; readonly deadline?: Duration.Input }
+  options: {
+    readonly context: Entries
+    readonly version?: string
+    readonly deadline?: Duration.Input
+    readonly attributes?: (context: NoInfer<Struct.Simplify<Schema.Struct.Type<Entries>>>) => Attributes
+  }
 ): Saga<Name, Struct.Simplify<Schema.Struct.Type<Entries>>, Types.NoResults, never, never, "empty", Types.NoResults> =>
   fromSteps(
     {
       name,
       context: Schema.Struct(options?.context ?? {}),
       ...(options?.version !== undefined && { version: options.version }),
-      ...(options?.deadline !== undefined && { deadline: toMillis(options.deadline) })
+      ...(options?.deadline !== undefined && { deadline: toMillis(options.deadline) }),
+      ...(options?.attributes !== undefined && { attributes: options.attributes })
     },
     "empty",
     []

@@ -21,7 +21,7 @@ export const isSaga = (value: unknown): value is Any => Predicate.hasProperty(va
 
 /** A saga with these steps. */
 export const fromSteps = (
-  self: Pick<Step.Definition, "name" | "version" | "context" | "deadline">,
+  self: Pick<Step.Definition, "name" | "version" | "context" | "deadline" | "attributes">,
   state: Types.State,
   steps: ReadonlyArray<Step.SagaStep>,
   fingerprint = ""
@@ -31,6 +31,7 @@ export const fromSteps = (
       name: self.name,
       ...(self.version !== undefined && { version: self.version }),
       ...(self.deadline !== undefined && { deadline: self.deadline }),
+      ...(self.attributes !== undefined && { attributes: self.attributes }),
       context: self.context,
       state,
       steps: Object.freeze(steps),

@@ -4,6 +4,7 @@
  */
 import { Option, Result, Schema } from "effect"
 import * as Base64Url from "effect/encoding/Base64Url"
+import { Attributes } from "../definition/Attributes.ts"
 import { isParkedForward, isSettled, parkedFailure, type SagaState } from "../execution/rules/SagaState.ts"
 import { CommitState, Decision, SagaStatus } from "../execution/rules/SagaStatus.ts"
 import { type Frame, isUnanswered, type Sent, type StepState } from "../execution/rules/StepTree.ts"
@@ -24,6 +25,8 @@ export const ExecutionSummary = Schema.Struct({
   decision: Schema.NullOr(orNewer(Decision)),
   commitState: orNewer(CommitState),
   user: Schema.optionalKey(Schema.String),
+  /** What people look for it by (`Saga.make`). Absent where its saga has none. */
+  attributes: Schema.optionalKey(Attributes),
   /** A compensation needs a person, or a step behind the pivot; or a service does not answer to the decision. */
   parked: Schema.Boolean,
   /** The tag of the first failure and its step, or of what is parked behind the pivot; never its values (SPEC C12). */
@@ -63,6 +66,7 @@ export const of = ({ parked, saga, settled, startKey, state, user }: SagaExecuti
   decision: state.decision,
   commitState: state.commitState,
   ...(user !== undefined && { user }),
+  ...(state.creation.attributes !== undefined && { attributes: state.creation.attributes }),
   parked: parked.length > 0,
   ...failureOf(state),
   ...(!settled && placeOf(state)),
@@ -113,6 +117,8 @@ export const Filter = Schema.Struct({
   parked: Schema.optionalKey(Schema.Boolean),
   startKey: Schema.optionalKey(Schema.String),
   user: Schema.optionalKey(Schema.String),
+  /** Each of these has this value; others may be there too. A database reads the list of the first one: put the rarest there. */
+  attributes: Schema.optionalKey(Attributes),
   settled: Schema.optionalKey(Schema.Boolean),
   createdBefore: Schema.optionalKey(Schema.Int),
   createdAfter: Schema.optionalKey(Schema.Int)
@@ -125,6 +131,8 @@ export const matches = (filter: Filter, summary: ExecutionSummary): boolean =>
   (filter.parked === undefined || summary.parked === filter.parked) &&
   (filter.startKey === undefined || summary.startKey === filter.startKey) &&
   (filter.user === undefined || summary.user === filter.user) &&
+  (filter.attributes === undefined ||
+    Object.entries(filter.attributes).every(([name, value]) => summary.attributes?.[name] === value)) &&
   (filter.settled === undefined || summary.settled === filter.settled) &&
   (filter.createdBefore === undefined || summary.createdAt < filter.createdBefore) &&
   (filter.createdAfter === undefined || summary.createdAt > filter.createdAfter)

@@ -99,6 +99,43 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.deepStrictEqual((yield* find({ saga: Sample.uniqueName() })).items, [])
     }))
 
+  test("find gives the executions that have all attributes of the filter, with those of their start", () =>
+    Effect.gen(function* () {
+      const { find, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const stored = (attributes: NonNullable<Sample.Options["attributes"]>, i: number) =>
+        store(Sample.started(Sample.created({ saga, attributes, at: Sample.time + i })))
+      const customer = `é "${Sample.uniqueName()}"`
+      const first = yield* stored({ customer, branch: 7, vip: true }, 0)
+      const second = yield* store(Sample.paused(yield* stored({ customer, branch: 0.5, vip: false }, 1)))
+      const third = yield* stored({ customer: "another", branch: 7 }, 2)
+      yield* store(Sample.started(Sample.created({ saga })))
+      const cases: ReadonlyArray<[Repository.Filter, ReadonlyArray<SagaExecution>]> = [
+        [{ attributes: { customer } }, [second, first]],
+        [{ attributes: { customer }, status: "paused" }, [second]],
+        [{ saga, attributes: { branch: 7 } }, [third, first]],
+        [{ saga, attributes: { branch: 7, customer } }, [first]],
+        [{ saga, attributes: { vip: false } }, [second]],
+        [{ saga, attributes: { branch: "7" } }, []],
+        [{ saga, attributes: { Customer: customer } }, []],
+        [{ saga, attributes: { customer: "a\0b" } }, []],
+        [{ saga, attributes: { customer: "\ud800" } }, []],
+        [{ saga, attributes: { __proto__: null, customer } as { readonly customer: string } }, [second, first]]
+      ]
+      for (const [filter, expected] of cases) {
+        const page = yield* find(filter)
+        assert.deepStrictEqual(uuids(page.items), uuids(expected), JSON.stringify(filter))
+      }
+      const [summary] = (yield* find({ attributes: { customer }, status: "paused" })).items
+      assert.deepStrictEqual(summary?.attributes, { customer, branch: 0.5, vip: false })
+      assert.deepStrictEqual((yield* find({ saga, attributes: {} })).items.length, 4)
+      const [newest] = (yield* find({ attributes: { customer } }, { limit: 1 })).items
+      const next = (yield* find({ attributes: { customer } }, { limit: 1 })).next
+      assert.strictEqual(newest?.uuid, second.uuid)
+      const rest = yield* find({ attributes: { customer } }, { limit: 1, ...(next !== undefined && { after: next }) })
+      assert.deepStrictEqual(uuids(rest.items), uuids([first]))
+    }))
+
   test("find shows the summary of an execution as it is now, and nothing secret", () =>
     Effect.gen(function* () {
       const { find, store } = yield* repository

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto"
 import { Effect, Schema } from "effect"
+import type { Attributes } from "../definition/Attributes.ts"
 import * as Saga from "../definition/Saga.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import * as Signal from "../definition/Signal.ts"
@@ -28,6 +29,7 @@ export interface Options {
   readonly startKey?: string
   readonly user?: string
   readonly note?: string
+  readonly attributes?: Attributes
   /** The names of the signals that the saga has waits for. */
   readonly signals?: ReadonlyArray<string>
   /** Milliseconds since the epoch. Default: 1,700,000,000,000. */
@@ -57,6 +59,7 @@ const anything = { payload: Schema.Unknown }
 /** Not started, with one fact that no write has stored. */
 export const created = ({
   at = time,
+  attributes,
   note = "",
   saga = Order.name,
   signals = [],
@@ -64,7 +67,7 @@ export const created = ({
 }: Options = {}): SagaExecution => {
   const uuid = options.uuid ?? Uuid.v7(at)
   const execution = Execution.creation(
-    { ...waitingFor(signals), name: saga },
+    { ...waitingFor(signals), name: saga, ...(attributes !== undefined && { attributes: () => attributes }) },
     { ...options, uuid, context: { card: secret, note } },
     at
   )

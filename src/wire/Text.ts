@@ -2,7 +2,7 @@
 import { bytesOf } from "./JsonLimits.ts"
 
 /** The longest text of each, in bytes of UTF-8. */
-export const maxBytes = { user: 256, startKey: 512, signalKey: 512, actor: 256, reason: 4_096 } as const
+export const maxBytes = { user: 256, startKey: 512, signalKey: 512, actor: 256, reason: 4_096, attribute: 256 } as const
 
 /** Postgres stores no NUL, and no half of a surrogate: all stores refuse both, so that all do the same. */
 const unstorable = /[\0\p{Cs}]/u

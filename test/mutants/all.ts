@@ -1,5 +1,6 @@
 /** Every rule that `npm run mutants` takes out. */
 import { absence } from "./absence.ts"
+import { attributes } from "./attributes.ts"
 import { bounds } from "./bounds.ts"
 import { connecting } from "./connections.ts"
 import { execution } from "./execution.ts"
@@ -37,5 +38,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...reading,
   ...rows,
   ...schedules,
-  ...sagaTests
+  ...sagaTests,
+  ...attributes
 ]

@@ -1,6 +1,7 @@
 /** Between rows of the database and values of the port: rows are decoded and checked, since another program may write them. */
-import { Effect, Result, Schema } from "effect"
+import { Effect, Option, Result, Schema } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { Attributes } from "../../definition/Attributes.ts"
 import { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as Execution from "../../execution/view/SagaExecution.ts"
@@ -54,6 +55,7 @@ export const summaryFrom = (row: StoredSummary): ExecutionSummary.ExecutionSumma
   decision: row.decision,
   commitState: row.commit_state,
   ...(row.user_name !== null && { user: row.user_name }),
+  ...attributesFrom(row.attributes),
   parked: row.parked,
   ...(row.failure_tag !== null && {
     failure: { tag: row.failure_tag, ...(row.failure_path !== null && { path: row.failure_path }) }
@@ -72,6 +74,12 @@ export const summaryFrom = (row: StoredSummary): ExecutionSummary.ExecutionSumma
   createdAt: Number(row.created_at),
   updatedAt: Number(row.updated_at)
 })
+
+/** What is stored there by other means is left out: an execution is listed all the same. */
+const attributesFrom = (stored: unknown): Pick<ExecutionSummary.ExecutionSummary, "attributes"> =>
+  Option.match(readAttributes(stored), { onNone: () => ({}), onSome: (attributes) => ({ attributes }) })
+
+const readAttributes = Schema.decodeUnknownOption(Attributes)
 
 export const namesOf = (execution: SagaExecution): ReadonlyArray<NameRow> => {
   const { saga, startKey, uuid } = execution

@@ -1,6 +1,7 @@
 /** The statements by which people look for executions, whatever number of them is stored. */
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
+import type { Attributes } from "../../definition/Attributes.ts"
 import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import { isStorable } from "../../wire/Text.ts"
 import { type Statement, type TableNames, whole } from "./SqlStatements.ts"
@@ -16,6 +17,7 @@ export interface StoredSummary {
   readonly decision: string | null
   readonly commit_state: string
   readonly user_name: string | null
+  readonly attributes: unknown
   readonly parked: boolean
   readonly failure_tag: string | null
   readonly failure_path: string | null
@@ -47,16 +49,27 @@ export interface ListStatements {
 
 type Sql = SqlClient.SqlClient
 
-export const listing = (sql: Sql, { execution }: Pick<TableNames, "execution">): ListStatements => {
-  const columns = sql`uuid, start_key, saga, fingerprint, status, direction, decision, commit_state, user_name, parked,
-            failure_tag, failure_path, revision, settled, wake_at, step, step_path, waits_for, waiting_since, created_at,
-            updated_at`
+export const listing = (
+  sql: Sql,
+  { attribute, execution }: Pick<TableNames, "attribute" | "execution">
+): ListStatements => {
+  const others = sql`start_key, saga, fingerprint, status, direction, decision, commit_state, user_name, attributes, parked,
+            failure_tag, failure_path, revision, settled, wake_at, step, step_path, waits_for, waiting_since, updated_at`
+  const columns = sql`uuid, created_at, ${others}`
   const newest = sql`order by created_at desc, uuid desc`
   // A text, not a parameter: of an unknown number a plan that is kept expects a tenth of all rows, and reads the table.
   const number = (limit: number) => sql.literal(String(Math.trunc(limit)))
   return {
     find: (filter, from, limit) => {
       const within = rangesOf(sql, filter, from)
+      const first = firstOf(filter.attributes)
+      if (first !== undefined && filter.startKey === undefined) {
+        const rest = Object.values(conditionsOf(sql, filter)).map((is) => is && sql`case when ${is} then true end`)
+        const named = sql`name = ${first.name} and value = (${first.value}::jsonb)::text`
+        return sql`select ${columns} from ${attribute} a cross join lateral (
+              select ${others} from ${execution} x where x.uuid = a.uuid offset 0
+            ) h where ${all(sql, [named, ...within, ...rest])} ${newest} limit ${limit}`
+      }
       if (!isGrouped(filter)) {
         const { rest, way } = wayOf(sql, conditionsOf(sql, filter))
         return sql`select ${columns} from ${execution} where ${all(sql, [way, ...within, ...rest])} ${newest} limit ${limit}`
@@ -116,16 +129,33 @@ type Ranges = "createdAfter" | "createdBefore"
 const is = (sql: Sql, column: "saga" | "start_key" | "user_name", text: string): Fragment =>
   isStorable(text) ? sql`${sql(column)} = ${text}` : sql`false`
 
+/** The attribute whose list is read, with its value as JSON; undefined: executions of any attributes are asked for. */
+const firstOf = (attributes: Attributes = {}): { readonly name: string; readonly value: string } | undefined => {
+  const [first] = Object.entries(attributes)
+  if (first === undefined) return undefined
+  // What cannot be stored is the attribute of no execution. Postgres would refuse the statement.
+  const isKnown = Object.entries(attributes)
+    .flat()
+    .every((part) => typeof part !== "string" || isStorable(part))
+  return isKnown ? { name: first[0], value: JSON.stringify(first[1]) } : { name: "", value: "null" }
+}
+
+const has = (sql: Sql, attributes: Attributes | undefined): Fragment | undefined => {
+  const first = firstOf(attributes)
+  return first && (first.name === "" ? sql`false` : sql`attributes @> ${JSON.stringify(attributes)}::jsonb`)
+}
+
 /** Texts where a partial index has the same text: with a parameter the plan could not use that index. */
 const conditionsOf = (
   sql: Sql,
-  { parked, saga, settled, startKey, status, user }: ExecutionSummary.Filter
+  { attributes, parked, saga, settled, startKey, status, user }: ExecutionSummary.Filter
 ): Omit<Conditions, Ranges> => ({
   saga: saga === undefined ? undefined : is(sql, "saga", saga),
   status: status === undefined ? undefined : sql`status = ${status}`,
   parked: parked === undefined ? undefined : parked ? sql`parked` : sql`not parked`,
   startKey: startKey === undefined ? undefined : is(sql, "start_key", startKey),
   user: user === undefined ? undefined : is(sql, "user_name", user),
+  attributes: has(sql, attributes),
   settled: settled === undefined ? undefined : settled ? sql`settled` : sql`not settled`
 })
 
@@ -134,8 +164,8 @@ const conditionsOf = (
  * can serve them and that the planner expects them to hold often: else a plan that was made for empty tables reads all
  * executions of a saga, to find those of one user.
  */
-const wayOf = (sql: Sql, { parked, startKey, user, ...others }: Omit<Conditions, Ranges>) => {
-  const [way, ...more] = [startKey, user, parked].filter((condition) => condition !== undefined)
+const wayOf = (sql: Sql, { attributes, parked, startKey, user, ...others }: Omit<Conditions, Ranges>) => {
+  const [way, ...more] = [startKey, user, parked, attributes].filter((condition) => condition !== undefined)
   const rest = [...more, ...Object.values(others)].flatMap((condition) =>
     condition === undefined ? [] : sql`case when ${condition} then true end`
   )

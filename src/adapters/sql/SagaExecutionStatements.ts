@@ -58,7 +58,8 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Statement
     name: sql(tables.of("saga_name")),
     instance: sql(tables.of("saga_instance")),
     inbox: sql(tables.of("saga_inbox")),
-    schedule: sql(tables.of("saga_schedule"))
+    schedule: sql(tables.of("saga_schedule")),
+    attribute: sql(tables.of("saga_attribute"))
   }
   return {
     ...writing(sql, names, tables.space),

@@ -27,6 +27,7 @@ import * as SqlConnections from "./SqlConnections.ts"
 import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, rolledBackBy, within } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
+import { isLabelled } from "./WriteStatements.ts"
 import * as WrittenSummaries from "./WrittenSummaries.ts"
 
 export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
@@ -130,7 +131,7 @@ const make = Effect.fnUntraced(function* (
     const locked = () => statements.writeFree({ ...writes, inbox: rows.flatMap(({ inbox }) => inbox ?? []) })
     if (inTransaction || rows.some(({ inbox }) => inbox !== undefined && inbox.reads.length > 0)) return locked()
     // A start that may be repeated has a name. Other writes rarely meet another writer, so the cheap statement comes first.
-    return writes.names.length > 0
+    return writes.names.length > 0 || writes.summaries.some(isLabelled)
       ? Effect.catchIf(statements.writeFree(writes), isUnread, locked)
       : Effect.catchIf(
           Effect.as(statements.write(writes), undefined),

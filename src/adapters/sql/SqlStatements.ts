@@ -32,6 +32,7 @@ export interface TableNames {
   readonly instance: TableName
   readonly inbox: TableName
   readonly schedule: TableName
+  readonly attribute: TableName
 }
 
 /**

@@ -211,6 +211,23 @@ export const executions = (tables: Tables) => ({
     const sql = yield* SqlClient.SqlClient
     const { t } = naming(sql, tables)
     yield* sql`create table ${t("saga_schedule")} (name text primary key, tick bigint not null)`
+  }),
+  /**
+   * By which executions are found. A table of its own: it has the newest of each value in the order of a list. A former release leaves
+   * it alone, and its rows go with their execution.
+   */
+  "0005_attributes": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    yield* sql`create table ${t("saga_attribute")} (
+      uuid uuid references ${t("saga_execution")} (uuid) on delete cascade,
+      name text not null,
+      value text not null,
+      created_at bigint not null,
+      primary key (uuid, name)
+    )`
+    yield* sql`create index ${index("saga_attribute", "listed")} on ${t("saga_attribute")}
+      (name, value, created_at desc, uuid desc)`
   })
 })
 

@@ -81,7 +81,7 @@ export interface StoredName extends NameRow {
 export interface WriteStatements {
   /**
    * Writes all rows, or none: fails with a unique violation, or with a check violation where inputs wait for an execution
-   * that the write closes, or another owner is at work on one that it takes. For executions without names, whose writes take nothing out of the inbox.
+   * that the write closes, or another owner is at work on one that it takes. For executions without names and attributes, whose writes take nothing out of the inbox.
    */
   readonly write: (writes: Pick<Writes, "events" | "summaries">) => Statement<void>
   /**
@@ -108,7 +108,7 @@ export interface WriteStatements {
 
 export const writing = (
   sql: SqlClient.SqlClient,
-  { event, execution, inbox, instance, name }: TableNames,
+  { attribute, event, execution, inbox, instance, name }: TableNames,
   channel: string
 ): WriteStatements => {
   const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
@@ -177,6 +177,16 @@ export const writing = (
                 where ${isKey(sql, sql`i.uuid`, sql`f.uuid`)} and i.id = any(f.reads)
                 returning i.uuid
               )`
+  // As text of the database: numbers and letters have one form there, whoever has written them.
+  const labelled = (summaries: ReadonlyArray<SummaryRow>) =>
+    summaries.some(isLabelled)
+      ? sql`, labelled as (
+                insert into ${attribute} (uuid, name, value, created_at)
+                select h.uuid, a.key, a.value::text, h.created_at
+                from ${summariesOf(jsonOf(summaries.filter(isLabelled)))} join written w on w.uuid = h.uuid
+                cross join lateral jsonb_each(h.attributes) a
+              )`
+      : sql``
   const left = sql`coalesce(x.inbox, 0) - (select count(*)::int from gone g where g.uuid = x.uuid)`
 
   // The statements of almost every write.
@@ -235,7 +245,7 @@ export const writing = (
                 where (uuid in (select uuid from written)) is true and ${isThere}
                 ${hasEffects(writes) ? changing(left, sql`nullif(greatest(${left}, 0), 0)`) : unless(isTaking(writes.summaries))}
                 returning x.uuid, x.watched
-              )
+              ) ${labelled(writes.summaries)}
               select w.uuid, false as unread,
                 case when (c.watched or w.uuid::text = any(${announcedOf(writes.summaries)}::text[])) and ${hasListeners}
                   then pg_notify(${channel}, w.uuid::text) end
@@ -274,6 +284,10 @@ export const writing = (
 
 const hasEffects = ({ inbox }: Writes): boolean => inbox.length > 0
 
+/** The first write of an execution by whose attributes it is found. */
+export const isLabelled = ({ summary: { attributes, revision } }: SummaryRow): boolean =>
+  revision === 1 && attributes !== undefined && Object.keys(attributes).length > 0
+
 const isTaking = (summaries: ReadonlyArray<SummaryRow>): boolean => summaries.some(({ takes }) => takes)
 
 const announcedOf = (summaries: ReadonlyArray<SummaryRow>) =>
@@ -292,6 +306,7 @@ const columnsOf = ({ claimable, closes, owner, signals, summary, takes, wakeAt }
   decision: summary.decision,
   commit_state: summary.commitState,
   user_name: summary.user,
+  attributes: summary.attributes,
   parked: summary.parked,
   failure_tag: summary.failure?.tag,
   failure_path: summary.failure?.path,

@@ -5,6 +5,7 @@
  * `at` is milliseconds since the epoch on the orchestrator's Clock.
  */
 import { Schema } from "effect"
+import { Attributes } from "../../definition/Attributes.ts"
 import { Envelope, Headers, Name, ReplyStatus, Uuid } from "../../wire/Envelope.ts"
 import { Json } from "../../wire/JsonLimits.ts"
 import { SagaFailure } from "./SagaFailure.ts"
@@ -28,6 +29,7 @@ export const SagaEvent = Schema.Union([
     context: Json,
     user: Schema.optionalKey(Schema.String),
     startKey: Schema.optionalKey(Schema.String),
+    attributes: Schema.optionalKey(Attributes),
     at
   }),
   Schema.TaggedStruct("ExecutionStarted", {

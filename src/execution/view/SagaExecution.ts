@@ -3,6 +3,7 @@
  * that they fold to. `SagaRunner` gives the next execution, `SagaExecutionRepository` stores the events gained.
  */
 import { Clock, Effect, Inspectable, Schema } from "effect"
+import * as Attributes from "../../definition/Attributes.ts"
 import * as Deadline from "../../definition/Deadline.ts"
 import type { Definition } from "../../definition/SagaStep.ts"
 import * as SagaValidation from "../../definition/SagaValidation.ts"
@@ -91,6 +92,10 @@ export class SagaExecution {
       if (kind === "local" || kind === "remote") names.push(...relatedServices)
     })
     return [...new Set(found)].sort()
+  }
+  /** What people look for it by: those of its start. Empty where its saga has none. */
+  get attributes(): Attributes.Attributes {
+    return this.state.creation.attributes ?? noAttributes
   }
   /** When it is rolled back if nothing is decided by then, in milliseconds since the epoch. */
   get deadline(): number | undefined {
@@ -181,10 +186,10 @@ export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("Saga
 
 /**
  * The start key or the user cannot be stored: it is not a string, is too long (512 and 256 bytes), or has a NUL or half a
- * surrogate. Or the deadline is no time that an execution can have. The same for every repository (SPEC C11).
+ * surrogate. Or the deadline is no time that an execution can have, or `attributes` of `Saga.make` gives what is none. The same for every repository (SPEC C11).
  */
 export class SagaInvalidStart extends Schema.TaggedError<SagaInvalidStart>()("SagaInvalidStart", {
-  field: Schema.Literals(["startKey", "user", "deadline"]),
+  field: Schema.Literals(["startKey", "user", "deadline", "attributes"]),
   issue: Schema.String
 }) {
   override get message(): string {
@@ -198,6 +203,8 @@ const invalidStart = ({ startKey, user }: Options): SagaInvalidStart | undefined
   const name = user === undefined ? undefined : Text.issueOf(user, Text.maxBytes.user)
   return name === undefined ? undefined : new SagaInvalidStart({ field: "user", issue: name })
 }
+
+const noAttributes: Attributes.Attributes = {}
 
 export interface Options {
   readonly context?: unknown
@@ -220,11 +227,13 @@ export const creation = (
   if (typeof deadline === "string") return new SagaInvalidStart({ field: "deadline", issue: deadline })
   const encoded = JsonCodec.encode(definition.context, options.context ?? {})
   if (JsonCodec.isCodecIssue(encoded)) return new SagaContextEncodeError({ path: "", step: "", issue: encoded.message })
+  const attributes = definition.attributes && Attributes.of(definition.attributes, options.context ?? {})
+  if (typeof attributes === "string") return new SagaInvalidStart({ field: "attributes", issue: attributes })
   const { startKey, user, uuid } = options
   const { fingerprint, name, version } = definition
   const fact = { _tag: "ExecutionCreated", uuid, saga: name, fingerprint, context: encoded ?? {}, at: now } as const
   // Most have none of the others, and an object that is put together from parts costs more.
-  const isPlain = version === undefined && user === undefined && startKey === undefined
+  const isPlain = version === undefined && user === undefined && startKey === undefined && attributes === undefined
   const state = State.created(
     isPlain
       ? fact
@@ -232,7 +241,8 @@ export const creation = (
           ...fact,
           ...(version !== undefined && { version }),
           ...(user !== undefined && { user }),
-          ...(startKey !== undefined && { startKey })
+          ...(startKey !== undefined && { startKey }),
+          ...(attributes !== undefined && { attributes })
         }
   )
   const { size } = state.root.context

@@ -36,7 +36,7 @@ for (const { layer, name } of databases("tables")) {
         yield* Effect.forEach(repositories, stored, { concurrency: "unbounded" })
         assert.deepStrictEqual(
           yield* sql`select migration_id as id from ${sql(`${schema}.saga_execution_migration`)}`,
-          [{ id: 1 }, { id: 2 }, { id: 3 }, { id: 4 }]
+          [{ id: 1 }, { id: 2 }, { id: 3 }, { id: 4 }, { id: 5 }]
         )
         const [row] = yield* sql`select count(*)::int as n from ${sql(`${schema}.saga_execution`)}`
         assert.deepStrictEqual(row, { n: 10 })

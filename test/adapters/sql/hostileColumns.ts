@@ -221,13 +221,28 @@ export const ofInstances: ReadonlyArray<Case> = [
   ])
 ]
 
-/** The key of a row of the inbox is that of its execution, which cannot be another: the database refuses it. */
-export const keys = [{ table: "saga_inbox", column: "uuid" }]
+const attribute = of("saga_attribute")
+export const ofAttributes: ReadonlyArray<Case> = [
+  ...attribute("name", texts),
+  ...attribute("value", texts),
+  ...attribute("created_at", times)
+]
+
+const schedule = of("saga_schedule")
+export const ofSchedules: ReadonlyArray<Case> = [...schedule("name", texts), ...schedule("tick", times)]
+
+/** The key of a row of the inbox or of an attribute is that of its execution, which cannot be another: the database refuses it. */
+export const keys = [
+  { table: "saga_inbox", column: "uuid" },
+  { table: "saga_attribute", column: "uuid" }
+]
 
 export const all: ReadonlyArray<Pick<Case, "table" | "column">> = [
   ...ofExecutions,
   ...ofInputs,
   ...ofNames,
   ...ofInstances,
+  ...ofAttributes,
+  ...ofSchedules,
   ...keys
 ]

@@ -70,6 +70,8 @@ const filters: ReadonlyArray<ExecutionSummary.Filter> = [
   { user: "user 7", saga: "Saga 1", status: "paused" },
   { user: "user 7" },
   { startKey: "key 7" },
+  { attributes: { customer: 7 } },
+  { attributes: { customer: 7, branch: "b" }, saga: "Saga 1", status: "paused" },
   { createdBefore: 500 },
   { createdAfter: 900 },
   { saga: "Saga 1", createdBefore: 500, createdAfter: 400 }
@@ -228,15 +230,20 @@ const fill = (schema: string, rows: number) => {
   const at = `(n * 1000 / ${rows})`
   return [
     `insert into ${schema}.saga_execution (uuid, start_key, saga, fingerprint, status, direction, commit_state, user_name,
-        parked, revision, settled, claimable, owner, wake_at, created_at, updated_at, settled_at, inbox)
+        parked, revision, settled, claimable, owner, wake_at, created_at, updated_at, settled_at, inbox,
+        attributes)
       select gen_random_uuid(), 'key ' || n, 'Saga ' || n % 4, 'f' || n % 4, s.status, 'forward', 'none', 'user ' || n % 500,
         n % 1000 = 3, 3, s.settled, not s.settled, case when s.status = 'running' then 'gone' end,
         case s.status when 'running' then 0 when 'paused' then ${far} end, ${at}, ${at},
-        case when s.settled and n % 100 <> 5 then ${at} end, case when s.status = 'paused' and n % 20 = 0 then 10 end
+        case when s.settled and n % 100 <> 5 then ${at} end, case when s.status = 'paused' and n % 20 = 0 then 10 end,
+        jsonb_build_object('customer', n % 500, 'branch', 'b')
       from generate_series(0, ${rows - 1}) as n cross join lateral (
         select case when n % 2000 = 7 then 'running' when n % 10 = 0 then 'paused' when n % 1000 = 3 then 'errored'
           else 'finished' end as status, n % 2000 <> 7 and n % 10 <> 0 and n % 1000 <> 3 as settled
       ) s`,
+    `insert into ${schema}.saga_attribute (uuid, name, value, created_at)
+      select h.uuid, a.key, a.value::text, h.created_at
+      from ${schema}.saga_execution h cross join lateral jsonb_each(h.attributes) a`,
     `insert into ${schema}.saga_event (uuid, revision, write_id, facts)
       select uuid, r, 'w', '[]' from ${schema}.saga_execution, generate_series(1, 3) as r`,
     `insert into ${schema}.saga_name (name, uuid, saga, context_hash)

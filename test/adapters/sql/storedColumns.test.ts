@@ -18,6 +18,7 @@ import { SagaExecution as Internals } from "effect-saga/internals"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import { postgres } from "../../../src/adapters/sql/SagaExecutionStatements.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
+import * as Sample from "../../../src/testing/SampleExecutions.ts"
 import * as Uuid from "../../../src/wire/Uuid.ts"
 import { databases } from "../../fixtures/postgres.ts"
 import { until } from "../../fixtures/release.ts"
@@ -248,6 +249,41 @@ for (const { layer, name: database, schema } of databases("columns")) {
           yield* statements.purge(Date.now(), Number.NEGATIVE_INFINITY, 10)
         }
         assert.strictEqual((yield* on.load(uuid)).revision, 2)
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("C20 a hostile row of an attribute hides its execution from one search at most", () =>
+      Effect.gen(function* () {
+        const run = yield* sql
+        const on = yield* repository
+        const { store } = on
+        for (const one of Columns.ofAttributes) {
+          const saga = Sample.uniqueName()
+          const attributes = { customer: Sample.uniqueName() }
+          const { uuid } = yield* store(Sample.started(Sample.created({ saga, attributes })))
+          yield* run(Columns.update(schema, one, uuid))
+          const what = `${one.column}: ${one.name}`
+          const found = yield* on.find({ attributes })
+          assert.strictEqual(found.items.length, one.column === "created_at" ? 1 : 0, what)
+          const [listed] = (yield* on.find({ saga })).items
+          assert.deepInclude(listed, { uuid, attributes, createdAt: Sample.time }, what)
+        }
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("C20 a hostile row of a schedule is another schedule, or another last tick", () =>
+      Effect.gen(function* () {
+        const run = yield* sql
+        const { schedules } = yield* repository
+        for (const { column, name, value } of Columns.ofSchedules) {
+          const schedule = Sample.uniqueName()
+          yield* schedules!.last(schedule, Sample.time)
+          yield* run(`update ${schema}.saga_schedule set "${column}" = ${value} where name = '${schedule}'`)
+          const last = yield* schedules!.last(schedule, Sample.time + 1)
+          assert.isFalse(Number.isNaN(last), name)
+          if (column === "name") assert.strictEqual(last, Sample.time + 1)
+          else assert.strictEqual(yield* schedules!.advance(schedule, Sample.time), last < Sample.time, name)
+        }
       }).pipe(Effect.scoped)
     )
 

@@ -106,8 +106,7 @@ export const pivots: ReadonlyArray<Mutant> = [
     "src/execution/rules/SagaDecision.ts",
     'passed && commitState === "committing" ? this.tellCommit() : undefined',
     "undefined",
-    rules,
-    manager
+    rules
   ),
   one(
     "without autocommit a pivot leaves the end undecided",

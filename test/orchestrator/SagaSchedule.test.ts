@@ -50,6 +50,9 @@ describe("SagaSchedule", () => {
   it.effect("a tick is started once, however many processes have the schedule", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ keep: 10 })
+      // Each has read the last tick before any was made.
+      const { schedules } = world.store.repository
+      Object.assign(world.store.repository, { schedules: { ...schedules, last: () => Effect.succeed(0) } })
       for (let i = 0; i < 3; i++) yield* schedule(yield* open(world, { sagas: [Hourly] }))
       for (let hour = 0; hour < 3; hour++) yield* pass("1 hour")
       assert.deepStrictEqual(made(world), ["01:00", "02:00", "03:00"])
@@ -88,6 +91,44 @@ describe("SagaSchedule", () => {
       assert.deepStrictEqual(made(world), [])
       yield* pass("1 hour")
       assert.deepStrictEqual(made(world), ["03:00"])
+      assert.strictEqual(world.logged.filter((line) => line.includes("left out")).length, 1)
+    })
+  )
+
+  it.effect("a tick whose execution could not be stored is not passed", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ keep: 10 })
+      // As a database does it: what fails together leaves nothing.
+      let ticked = 0
+      Object.assign(world.store.repository, {
+        schedules: {
+          last: () => Effect.sync(() => ticked),
+          advance: (_: string, at: number) =>
+            Effect.sync(() => {
+              const isLater = at > ticked
+              ticked = Math.max(at, ticked)
+              return isLater
+            })
+        },
+        atomically: <A, E, R>(work: Effect.Effect<A, E, R>) =>
+          Effect.suspend(() => {
+            const before = ticked
+            return Effect.onError(work, () =>
+              Effect.sync(() => {
+                ticked = before
+              })
+            )
+          })
+      })
+      let isAway = true
+      world.store.fault = (operation) => (isAway && operation === "store" ? { reason: "unavailable" } : undefined)
+      yield* schedule(yield* open(world, { sagas: [Hourly] }))
+      yield* pass("1 hour")
+      yield* pass("10 minutes")
+      assert.deepStrictEqual(made(world), [])
+      isAway = false
+      yield* pass("2 minutes")
+      assert.deepStrictEqual(made(world), ["01:00"])
     })
   )
 

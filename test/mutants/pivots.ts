@@ -120,8 +120,7 @@ export const pivots: ReadonlyArray<Mutant> = [
     "src/execution/rules/SagaState.ts",
     'self.commitState === "committed" && self.status === "finished"',
     'self.commitState === "committed"',
-    rules,
-    manager
+    rules
   ),
   one(
     "the decision of a pivot and the next step are two writes",

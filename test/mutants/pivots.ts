@@ -261,6 +261,13 @@ export const pivots: ReadonlyArray<Mutant> = [
     "",
     manager
   ),
+  one(
+    "a copy of an answer takes a step out of what is parked",
+    forward,
+    "if (root === self.root) return self\n",
+    "",
+    rules
+  ),
   // A person.
   one("a person's retry has one try", evolution, "tries: { ...step.tries!, failures: 0 }", "tries: step.tries", rules),
   one(

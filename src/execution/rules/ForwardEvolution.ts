@@ -155,6 +155,8 @@ export const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState 
         }
       : step
   )
+  // A copy of it that another instance has stored counts once: what is parked since then stays parked.
+  if (root === self.root) return self
   return enrol(unparked(withRoot(self, root), event.path), self, event.relatedServices, 0, event.at)
 }
 

@@ -5,6 +5,7 @@ import { needsIntent } from "../../../src/execution/rules/Instruction.ts"
 import { interrupted } from "../../../src/execution/rules/Interruption.ts"
 import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
+import { evolve } from "../../../src/execution/rules/SagaEvolution.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import * as TwoPhaseCommit from "../../../src/execution/rules/TwoPhaseCommit.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
@@ -476,6 +477,18 @@ describe("a remote compensation", () => {
       "CompensationStarted reservationId",
       "compensate reservationId"
     ])
+  })
+
+  it("I12 a copy of the answer to the request leaves a parked compensation parked", () => {
+    let story = sent
+    for (let attempt = 0; attempt <= 10; attempt++) {
+      story = story.replies("failure", "1", 500)
+      story = story.later(attempt < 10 ? story.wakesIn : 0)
+    }
+    const { state } = story.decided()
+    assert.deepStrictEqual(state.parked, ["1"])
+    const answer = { _tag: "ReplyReceived", path: "1", status: 200, relatedServices: [], at: story.now } as const
+    assert.strictEqual(evolve(state, answer), state)
   })
 
   it("a remote compensation without an answer is parked after its last attempt", () => {

@@ -188,6 +188,21 @@ describe("a request behind the pivot", () => {
     for (const attempt of [1, 3]) assert.throws(() => ready.requests("1", attempt), "is not admitted")
   })
 
+  it("stays parked when a copy of its last answer is stored after that, which another instance had got", () => {
+    let story = sent.replies("execute", "1", 500).decided()
+    for (let attempt = 2; attempt <= schedule.retryForward.times + 1; attempt++)
+      story = story
+        .later(5 * minute)
+        .requests("1", attempt)
+        .replies("execute", "1", 500, undefined, attempt)
+        .decided()
+    assert.deepStrictEqual([story.state.parked, story.next], [["1"], []])
+    const attempt = schedule.retryForward.times + 1
+    const answer = { _tag: "ReplyReceived", path: "1", status: 500, relatedServices: [], at: story.now } as const
+    assert.strictEqual(evolve(story.state, { ...answer, attempt }), story.state)
+    assert.strictEqual(evolve(story.state, answer), story.state)
+  })
+
   it("without an answer is the same message, for the same time", () => {
     const late = sent.later(10 * second).decided()
     assert.deepStrictEqual([late.next, late.wakesIn, late.awaited], [[], second, ["execute flight"]])

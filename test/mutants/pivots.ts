@@ -22,6 +22,14 @@ const one = (what: string, file: string, find: string, replace: string, ...tests
 })
 
 export const pivots: ReadonlyArray<Mutant> = [
+  one(
+    "a wait that a person starts again waits longer each time",
+    evolution,
+    "{ deadline, startedAt: at }",
+    "{ deadline }",
+    rules
+  ),
+
   // At the pivot.
   one(
     "what stands behind the pivot is waited for until participants forget",
@@ -245,7 +253,7 @@ export const pivots: ReadonlyArray<Mutant> = [
     "",
     laws
   ),
-  one("the next try has the time that is over", evolution, "deadline: deadline ?? step.deadline,", "", rules),
+  one("the next try has the time that is over", evolution, "{ deadline, startedAt: at }", "{}", rules),
   one(
     "a late answer leaves the step parked",
     forward,

@@ -48,7 +48,8 @@ export const tryStarted = (self: SagaState, { at, deadline, path }: Of<"TryStart
         ? {
             ...step,
             ...again(step, at),
-            deadline: deadline ?? step.deadline,
+            // The time of a wait is that from here to its deadline: the next try has as much.
+            ...(deadline !== undefined && { deadline, startedAt: at }),
             parked: undefined,
             tries: { ...step.tries!, failedAt: undefined }
           }

@@ -337,6 +337,13 @@ describe("a wait behind the pivot", () => {
     const again = late.decided().retries("1").decided()
     assert.strictEqual(step(again).deadline, again.now + minute)
     assert.deepStrictEqual(again.later(minute).next, ["StepFailed approval", "StepParked approval"])
+    const third = again
+      .later(minute)
+      .decided()
+      .later(10 * minute)
+      .retries("1")
+      .decided()
+    assert.strictEqual(step(third).deadline, third.now + minute)
     const resolved = late.decided().resolves("1", "by hand").decided()
     assert.deepStrictEqual([isSettled(resolved.state), resolved.state.signals.waits], [true, []])
   })

@@ -25,7 +25,7 @@ const batch = 256
 
 export interface Options {
   readonly membership: Membership
-  readonly unreadable: Pick<Unreadable, "bound" | "corrupt" | "isFull" | "lookAgain" | "settle" | "uuids">
+  readonly unreadable: Pick<Unreadable, "claimed" | "corrupt" | "isFull" | "lookAgain" | "settle" | "uuids">
   readonly active: Pick<
     ExecutionSupervisor,
     "claimBegins" | "claimEnds" | "goAlone" | "isBusy" | "isIdle" | "lose" | "offer" | "resume" | "room" | "whenRoom"
@@ -162,7 +162,7 @@ const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox
     // An execution that makes no sense stays claimed and is not looked at again here: the others go on.
     yield* Loop.aside(
       Effect.sync(() => {
-        const known = unreadable.bound(execution)
+        const known = unreadable.claimed(execution)
         if (known._tag === "Failure") return
         const isQuiet = given === undefined && active.isIdle(uuid)
         const resend = isQuiet ? Resends.resendOf(known.success, { ...look, since }) : undefined

@@ -63,14 +63,20 @@ export class Unreadable {
     execution: SagaExecution
   ): Result.Result<SagaExecution, SagaDefinitionDrift | SagaExecutionUnreadable> => {
     const bound = this.read(execution)
-    if (Result.isFailure(bound)) {
+    if (Result.isFailure(bound) && bound.failure._tag === "SagaExecutionUnreadable")
+      this.found(bound.failure, execution.revision)
+    return bound
+  }
+
+  /**
+   * The same for an execution that a claim has given. A claim goes by the definition in the row: where the facts name another one,
+   * the execution would be claimed again and again. One that a caller only asks for may be of any program.
+   */
+  readonly claimed: Unreadable["bound"] = (execution) => {
+    const bound = this.bound(execution)
+    if (Result.isFailure(bound) && bound.failure._tag === "SagaDefinitionDrift") {
       const { revision, saga, uuid } = execution
-      // A claim goes by the definition in the row. Where the facts name another, it would be claimed again and again.
-      const found =
-        bound.failure._tag === "SagaExecutionUnreadable"
-          ? bound.failure
-          : new SagaExecutionUnreadable({ uuid, saga, path: "", step: "", ...otherSaga })
-      this.found(found, revision)
+      this.found(new SagaExecutionUnreadable({ uuid, saga, path: "", step: "", ...otherSaga }), revision)
     }
     return bound
   }

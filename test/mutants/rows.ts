@@ -59,10 +59,17 @@ export const rows: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an execution that a claim gives, and whose saga this process does not have, is claimed for ever",
     file: "src/orchestrator/Unreadable.ts",
-    find: ': new SagaExecutionUnreadable({ uuid, saga, path: "", step: "", ...otherSaga })\n      this.found(found, revision)',
-    replace:
-      ': new SagaExecutionUnreadable({ uuid, saga, path: "", step: "", ...otherSaga })\n      if (found === bound.failure) this.found(found, revision)',
+    find: 'this.found(new SagaExecutionUnreadable({ uuid, saga, path: "", step: "", ...otherSaga }), revision)',
+    replace: "",
     tests: [columns]
+  },
+  {
+    rule: "C20",
+    what: "an execution of another program counts as unreadable as soon as somebody looks at it",
+    file: "src/orchestrator/ManagerLive.ts",
+    find: "const { bound } = unreadable",
+    replace: "const { claimed: bound } = unreadable",
+    tests: ["test/orchestrator/Unreadable.test.ts"]
   },
   {
     rule: "C20",

@@ -36,7 +36,7 @@ it.effect("C7 a claim that is too large to be answered in time is made with fewe
         wake: () => Effect.void
       },
       unreadable: {
-        bound: (execution) =>
+        claimed: (execution) =>
           resumed.push(execution.uuid) > 0
             ? Result.fail(
                 new SagaDefinitionDrift({

@@ -103,6 +103,29 @@ it.effect("F22, C20 a runner that has lost a race to what it cannot read ends, a
   }).pipe(Effect.scoped)
 )
 
+it.effect("C10, C20 an execution of another program that is only looked at does not count as unreadable", () =>
+  Effect.gen(function* () {
+    const repository = yield* store
+    const { uuid } = yield* repository.store(yield* SagaExecution.fromDefinition(Lenient, { context: { sku: "book" } }))
+    const Other = Saga.make("Other", { context: {} }).pipe(
+      Saga.local("one", { execute: () => Effect.void }),
+      Saga.commit
+    )
+    const manager = SagaManager.layer([Other]).pipe(Layer.provide([base, repositoryOf(repository)]))
+    const said: Array<unknown> = []
+    const logger = Logger.make(({ message }) => void said.push([message].flat()[0]))
+    yield* Effect.gen(function* () {
+      const { cancel, find, load } = yield* SagaManager.SagaManager
+      assert.strictEqual((yield* load(uuid)).uuid, uuid)
+      assert.strictEqual((yield* Effect.flip(cancel(uuid)))._tag, "SagaDefinitionDrift")
+      yield* TestClock.adjust("10 seconds")
+      assert.notProperty((yield* find({})).items[0], "unreadable")
+      assert.deepStrictEqual(said, ["Executions wait for a program that has their saga in its old form"])
+      assert.deepStrictEqual(yield* measured, [])
+    }).pipe(Effect.provide(manager), Effect.provide(Logger.layer([logger])))
+  }).pipe(Effect.scoped, counting)
+)
+
 const known = Result.getOrThrow(SagaRegistry.make([Strict]))
 
 const measured = Effect.map(Metric.snapshot, (metrics) =>

@@ -173,7 +173,9 @@ for (const { layer, name: database, schema } of databases("columns")) {
         for (const { uuid } of broken.slice(0, 3))
           yield* until("a repaired one goes on", becomes(uuid), (is) => is === "finished")
         yield* process.stop
-        yield* run(`truncate ${schema}.saga_execution, ${schema}.saga_event, ${schema}.saga_name, ${schema}.saga_inbox`)
+        yield* run(
+          `truncate ${schema}.saga_execution, ${schema}.saga_event, ${schema}.saga_name, ${schema}.saga_inbox, ${schema}.saga_attribute`
+        )
       }).pipe(Effect.scoped)
     )
 

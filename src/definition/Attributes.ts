@@ -1,4 +1,4 @@
-/** What people look for executions by: a few named words, numbers and flags of their initial context. */
+/** Attributes: a few named words, numbers and flags of the initial context, by which people find executions. */
 import { Predicate, Schema } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { isHostileKey } from "../wire/JsonLimits.ts"

@@ -1,6 +1,6 @@
 /**
- * The types of what a saga has to do with the world outside: the requests of its remote steps, and the signals that it waits for.
- * Tests read them, to check what they say in the name of others (`SagaTest.run`). Each step adds an interface by intersection: an
+ * The types of a saga's exchange with the world outside: the requests of its remote steps, and the signals that it waits for.
+ * A test reads them, so that the compiler checks the answers and signals in it (`SagaTest.run`). Each step adds an interface by intersection: an
  * interface costs the compiler nothing until somebody looks into it.
  */
 import type { IsAny, Saga, Untyped } from "./SagaTypes.ts"
@@ -10,23 +10,23 @@ export interface Exchange<out Payload, out Reply, out Err> {
   readonly "~effect-saga/Exchange": { readonly payload: Payload; readonly reply: Reply; readonly error: Err }
 }
 
-/** What the remote step `Name` adds. */
+/** The remote step `Name` adds its request. */
 export interface Asks<in out Name extends string, out Payload, out Reply, out Err> {
   readonly steps: { readonly [K in Name]: Exchange<Payload, Reply, Err> }
 }
 
-/** What a wait for the signal `Name` adds. */
+/** A wait for the signal `Name` adds its payload. */
 export interface Hears<in out Name extends string, out Payload> {
   readonly signals: { readonly [K in Name]: Payload }
 }
 
-/** What the nested saga at the step `Name` adds: its steps stand under the name of that step, its signals do not. */
+/** The nested saga at the step `Name` adds its requests under the name of that step, and its signals as they are. */
 export interface Encloses<in out Name extends string, out Inner> {
   readonly steps: { readonly [K in Name]: Part<Inner, "steps"> }
   readonly signals: Part<Inner, "signals">
 }
 
-/** What steps add of which one branch runs, or all at the same time: whatever may be said is allowed. */
+/** Branches add the requests and signals of all of them, whether one branch runs or all do. */
 export interface Among<out Branches> {
   readonly steps: UnionToIntersection<Part<Branches, "steps">>
   readonly signals: UnionToIntersection<Part<Branches, "signals">>
@@ -44,7 +44,7 @@ type Part<Outside, Key extends "steps" | "signals"> =
 
 type UnionToIntersection<U> = (U extends unknown ? (_: U) => void : never) extends (_: infer I) => void ? I : never
 
-/** What a saga asks for and hears. */
+/** The requests and the signals of a saga. */
 export type OutsideOf<S> = S extends Saga<any, any, any, any, any, any, infer Outside> ? Outside : never
 
 /** The requests of a saga by the names of their steps; those of a nested saga under the name of its step. */

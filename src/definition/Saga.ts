@@ -129,7 +129,7 @@ export type Services<S> = S extends Saga<any, any, any, any, infer R, any> ? R :
  * is not decided by then is rolled back with `SagaDeadlinePassed`. Default: none. A saga that waits without a limit, behind a
  * request that would have to be compensated, needs one. It may change while executions are alive, which keep the old one.
  *
- * `attributes` are what people look for executions by (`find`): at most 8 texts (256 bytes), numbers and booleans, made from the
+ * `attributes` makes the values by which people find executions (`find`): at most 8 texts (256 bytes), numbers and booleans, from the
  * initial context when an execution starts. It has to be pure. They are stored beside the execution and shown in lists, so keep
  * secrets out of them. Default: none. A start whose attributes cannot be stored fails with `SagaInvalidStart`.
  *

@@ -152,7 +152,7 @@ export interface Definition {
   readonly version?: string
   /** Milliseconds from the creation of an execution to the end of its time (see `Saga.make`). */
   readonly deadline?: number
-  /** What people look for executions by, made from the initial context (see `Saga.make`). */
+  /** Makes the values by which people find executions, from the initial context (see `Saga.make`). */
   readonly attributes?: (context: any) => unknown
   readonly state: "empty" | "open" | "committed"
   readonly context: Command.Codec<any>

@@ -4,7 +4,7 @@ import { Cron } from "effect"
 /** A tick that is late by no more than this, in milliseconds, counts as in time. */
 export const inTime = 60_000
 
-/** Ticks that are made one after the other, at most: what is left is made at the next look. */
+/** The largest `catchUp`: so many missed ticks are made in one look. */
 export const maxTicks = 1_000
 
 export interface DueTicks {

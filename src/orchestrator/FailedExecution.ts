@@ -77,7 +77,7 @@ export class SagaParkedForward extends Schema.TaggedError<SagaParkedForward>()("
   }
 }
 
-/** The error for who waits for an execution that waits for a person behind its pivot; undefined: it does not. */
+/** The error for the callers of an execution that waits for a person behind its pivot; undefined: it waits for none. */
 export const parkedForward = (execution: SagaExecution): SagaParkedForward | undefined => {
   const { definition, saga, state, uuid } = execution
   if (!isParkedForward(state)) return undefined

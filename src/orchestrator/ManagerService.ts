@@ -94,8 +94,7 @@ export class SagaManager extends Context.Service<
     ) => Effect.Effect<SagaExecution, SagaInput.SagaAlreadyDecided | ControlError>
     /**
      * Tries the parked compensation of a step again, or a step that is parked behind the pivot, when its cause is repaired: failures
-     * are counted anew. The path is one of
-     * `SagaExecution.parked`; that may also be a service that is stalled, like `payments:commit`, or `execution` for one
+     * are counted anew. The path is one of `SagaExecution.parked`; that may also be a service that is stalled, like `payments:commit`, or `execution` for one
      * that is set aside as a whole.
      */
     readonly retryParked: (
@@ -121,7 +120,7 @@ export class SagaManager extends Context.Service<
     >
     /** The facts that this process stores from now on, of all executions. A reader that is slow loses the oldest. */
     readonly events: Stream.Stream<StoredEvent>
-    /** What schedules ask (`SagaSchedule`). Other code calls `start`. */
+    /** For schedules (`SagaSchedule`). Other code calls `start`. */
     readonly schedules: ScheduleDoor
     /** Takes a reply that came over the broker. For consumers of replies; other code calls `resume`. */
     readonly reply: ReplyReceiver["reply"]

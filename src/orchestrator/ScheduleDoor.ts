@@ -1,4 +1,4 @@
-/** What a schedule asks of the manager: the last tick, and an execution for the next one. */
+/** The door of the manager for schedules, as they see it: the last tick, and an execution for the next one. */
 import type { Clock, Effect } from "effect"
 import type { SagaNotRegistered } from "../definition/SagaRegistry.ts"
 import type { Definition } from "../definition/SagaStep.ts"

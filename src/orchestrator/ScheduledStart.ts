@@ -56,5 +56,5 @@ export const make = (
   }
 }
 
-/** Whoever claims it first runs it. */
+/** Nobody has it and it is due at once: the first process that claims it runs it. */
 export const dueNow = ({ state }: SagaExecution): Hint => ({ wakeAt: state.updatedAt })

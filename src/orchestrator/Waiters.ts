@@ -49,7 +49,7 @@ export const isReached = (
       ? StoredInput.readOutcome(execution, until.outcomeOf) !== undefined
       : stepAt(state.root, until.resolutionOf)?.step.resolution === undefined
   }
-  // Who waits for the end of a step that waits for a person is told at once (SPEC C18).
+  // A person may take days. Callers hear of it at once and decide for themselves how long they wait (SPEC C18).
   if (until !== "told" && isParkedForward(state)) return true
   switch (state.status) {
     case "errored":

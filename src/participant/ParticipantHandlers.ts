@@ -171,7 +171,7 @@ const replyWith = (status: 200 | 400, content: Json | undefined, request: Handle
   return content === undefined ? { status, relatedServices } : { status, content, relatedServices }
 }
 
-/** What a transport may send beside a body and its topic, in bytes: a namespace, its own fields. */
+/** Room for the parts that a transport adds to a body and its topic, in bytes: a namespace, its own fields. */
 const besideBytes = 128
 
 /** Checks the parts that a handler has brought. The others come from the message, which was checked when it was read. */

@@ -33,7 +33,7 @@ const interval = Duration.seconds(5)
 /** Rows that are read or removed in one request. */
 const batch = 100
 
-/** What goes wrong with one transaction does not keep the others from being looked after, unless the store is away. */
+/** A failure with one transaction does not keep the others from being looked after, unless the store is away. */
 const aside = <R>(
   uuid: string,
   work: Effect.Effect<void, ParticipantStoreError, R>

@@ -25,7 +25,7 @@ export const ExecutionSummary = Schema.Struct({
   decision: Schema.NullOr(orNewer(Decision)),
   commitState: orNewer(CommitState),
   user: Schema.optionalKey(Schema.String),
-  /** What people look for it by (`Saga.make`). Absent where its saga has none. */
+  /** The values by which people find it (`Saga.make`). Absent where its saga has none. */
   attributes: Schema.optionalKey(Attributes),
   /** A compensation needs a person, or a step behind the pivot; or a service does not answer to the decision. */
   parked: Schema.Boolean,

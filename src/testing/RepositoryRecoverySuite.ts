@@ -52,7 +52,7 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       const running = yield* store(Sample.started(Sample.created()))
       const paused = yield* store(Sample.paused(Sample.started(Sample.created())))
       const errored = yield* store(Sample.parked(Sample.refused(Sample.paused(Sample.started(Sample.created())))))
-      // One that waits for a person behind its pivot is news to who waits for its end (SPEC C18), and it is not settled.
+      // One that waits for a person behind its pivot is news to callers that wait for its end (SPEC C18), and it is not settled.
       const forward = yield* store(Sample.parkedForward(Sample.started(Sample.created({ saga: Sample.uniqueName() }))))
       const { items } = yield* find({ parked: true, settled: false, status: "paused", saga: forward.saga })
       assert.deepStrictEqual(

@@ -43,10 +43,10 @@ export type Provided<R, E2> = [R] extends [never]
       readonly layer: Layer.Layer<R, E2, Ports>
     }
 
-/** What participants need; the run has both. */
+/** The ports that participants need; the run has both. */
 export type Ports = Broker.Broker | ParticipantStore.ParticipantStore
 
-/** What happens in one run. */
+/** The events of one run, as a test says them. */
 export interface Story<Initial, R, Steps, Told, A> {
   /** The initial values. */
   readonly context: Initial

@@ -13,13 +13,13 @@ export type Given<Initial, R, Steps, Told, E2> = Pick<
 > &
   Provided<R, E2>
 
-/** What happens in a scenario. */
+/** The events of a scenario. */
 export type When<Steps, Told> = Pick<
   Story<any, never, Steps, Told, void>,
   "replies" | "compensations" | "signals" | "cancelAfter" | "within"
 >
 
-/** What a scenario ends with. Only what is named here is compared. */
+/** The end of a scenario. Only fields that are named here are compared. */
 export interface Expected<Ctx, E> {
   /** `finished`, `errored`, or where an unfinished one stands: `paused`, `running`. */
   readonly status?: Ran<Ctx, E, void>["execution"]["status"]

@@ -12,7 +12,7 @@ export interface VirtualTime {
   readonly now: () => number
   /** When the next sleeper is to be woken, in milliseconds since the epoch; `Infinity`: nobody sleeps. */
   readonly next: () => number
-  /** Lets time pass until then, and wakes who sleeps. */
+  /** Lets time pass until then, and wakes the sleepers whose time has come. */
   readonly goTo: (time: number) => Effect.Effect<void>
 }
 

@@ -75,7 +75,7 @@ export const summaryFrom = (row: StoredSummary): ExecutionSummary.ExecutionSumma
   updatedAt: Number(row.updated_at)
 })
 
-/** What is stored there by other means is left out: an execution is listed all the same. */
+/** Values that other hands have put there and that are none are left out: the execution is listed all the same. */
 const attributesFrom = (stored: unknown): Pick<ExecutionSummary.ExecutionSummary, "attributes"> =>
   Option.match(readAttributes(stored), { onNone: () => ({}), onSome: (attributes) => ({ attributes }) })
 

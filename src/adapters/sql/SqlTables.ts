@@ -213,8 +213,8 @@ export const executions = (tables: Tables) => ({
     yield* sql`create table ${t("saga_schedule")} (name text primary key, tick bigint not null)`
   }),
   /**
-   * By which executions are found. A table of its own: it has the newest of each value in the order of a list. A former release leaves
-   * it alone, and its rows go with their execution.
+   * The attributes by which executions are found. They have a table of their own, because its index has the newest executions of each
+   * value in the order of a list. A former release leaves it alone, and its rows go with their execution.
    */
   "0005_attributes": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

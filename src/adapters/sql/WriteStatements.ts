@@ -81,7 +81,8 @@ export interface StoredName extends NameRow {
 export interface WriteStatements {
   /**
    * Writes all rows, or none: fails with a unique violation, or with a check violation where inputs wait for an execution
-   * that the write closes, or another owner is at work on one that it takes. For executions without names and attributes, whose writes take nothing out of the inbox.
+   * that the write closes, or another owner is at work on one that it takes. For executions without names and attributes, whose
+   * writes take nothing out of the inbox.
    */
   readonly write: (writes: Pick<Writes, "events" | "summaries">) => Statement<void>
   /**

@@ -160,7 +160,7 @@ export const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState 
   return enrol(unparked(withRoot(self, root), event.path), self, event.relatedServices, 0, event.at)
 }
 
-/** The callback that follows an answer. Whatever a try of the step waited for is over. */
+/** The callback that follows an answer. The step waits for nothing else any more: no next try, no person, no probe. */
 export const answered = (
   step: StepState,
   { content, status }: Pick<Of<"ReplyReceived">, "status" | "content">
@@ -198,7 +198,7 @@ export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaStat
   return event.relatedServices === undefined ? next : enrol(next, self, event.relatedServices, 0, event.at)
 }
 
-/** Whatever its tries were: the step is done. */
+/** The step is done, and its failures are no longer of interest: only `history` keeps them. */
 export const finish = (outer: Frame, step: StepState): Frame => ({
   ...outer,
   current: undefined,

@@ -93,7 +93,7 @@ export class SagaExecution {
     })
     return [...new Set(found)].sort()
   }
-  /** What people look for it by: those of its start. Empty where its saga has none. */
+  /** The values by which people find it, as its start has made them. Empty where its saga has none. */
   get attributes(): Attributes.Attributes {
     return this.state.creation.attributes ?? noAttributes
   }
@@ -186,7 +186,8 @@ export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("Saga
 
 /**
  * The start key or the user cannot be stored: it is not a string, is too long (512 and 256 bytes), or has a NUL or half a
- * surrogate. Or the deadline is no time that an execution can have, or `attributes` of `Saga.make` gives what is none. The same for every repository (SPEC C11).
+ * surrogate. Or the deadline is no time that an execution can have, or `attributes` of `Saga.make` gives values that are none. The
+ * same for every repository (SPEC C11).
  */
 export class SagaInvalidStart extends Schema.TaggedError<SagaInvalidStart>()("SagaInvalidStart", {
   field: Schema.Literals(["startKey", "user", "deadline", "attributes"]),

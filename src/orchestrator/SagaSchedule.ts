@@ -119,7 +119,7 @@ const turn = Effect.fnUntraced(function* (self: Schedule) {
     yield* Effect.logWarning("Ticks of a schedule were missed and are left out", { schedule, until })
   }
   for (const at of due) yield* tick(self, at)
-  return Cron.next(cron, new Date(Math.max(now, last))).getTime()
+  return Cron.next(cron, new Date(now)).getTime()
 })
 
 /** A tick whose execution cannot be made is passed: it would stop all later ones. */

@@ -71,5 +71,13 @@ export const schedules: ReadonlyArray<Mutant> = [
     find: "Cause.hasInterrupts(cause) || isOfTheStore",
     replace: "Cause.hasInterrupts(cause)",
     tests: [test]
+  },
+  {
+    rule: "C20",
+    what: "a last tick that is no time ends the loop of its schedule again and again",
+    file: "src/orchestrator/SagaSchedule.ts",
+    find: "Cron.next(cron, new Date(now))",
+    replace: "Cron.next(cron, new Date(Math.max(now, last)))",
+    tests: [test]
   }
 ]

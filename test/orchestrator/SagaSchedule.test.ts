@@ -199,6 +199,19 @@ describe("SagaSchedule", () => {
     })
   )
 
+  it.effect("a last tick that is no time, written by other hands, makes no tick and ends no loop", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ keep: 10 })
+      const { schedules } = world.store.repository
+      for (const last of [2 ** 63, 8.64e15]) {
+        Object.assign(world.store.repository, { schedules: { ...schedules, last: () => Effect.succeed(last) } })
+        yield* schedule(yield* open(world, { sagas: [Hourly] }))
+        yield* pass("1 hour")
+      }
+      assert.deepStrictEqual([made(world), world.logged.filter((line) => line.includes("loop died"))], [[], []])
+    })
+  )
+
   it.effect("options that cannot be used are errors of the layer, named", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld()

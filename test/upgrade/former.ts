@@ -31,7 +31,9 @@ export const releases: ReadonlyArray<Release> = [
   // The first two migrations.
   { name: "0.1.0", revision: "d2297c4737462ade00b3b0b8f27d8b262d5dfb63" },
   // Three migrations, and no waits: it does not know their facts, nor those of a response that is no proof.
-  { name: "0.1.0 without waits", revision: "7906f7a89dc5547bda2fb95665d44f29cda74d2c" }
+  { name: "0.1.0 without waits", revision: "7906f7a89dc5547bda2fb95665d44f29cda74d2c" },
+  // It has waits, and knows no pivot, no deadline of a run, no attributes, and no table of schedules.
+  { name: "0.1.0 without pivots", revision: "3b6bc04f89976d4e68ec6e3c3310fc0091855ee7" }
 ]
 
 const root = fileURLToPath(new URL("../../", import.meta.url))

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import * as Saga from "../../../src/definition/Saga.ts"
 import * as Signal from "../../../src/definition/Signal.ts"
+import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
 import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import { evolve } from "../../../src/execution/rules/SagaEvolution.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
@@ -320,6 +321,8 @@ describe("a deadline of the execution (C18)", () => {
     const running = set(begin(Brief)).start().decided()
     assert.deepStrictEqual([running.next, running.wakesIn], [["execute stock"], 3 * second])
     assert.deepStrictEqual(running.later(3 * second).next, ["RollbackStarted", "execute stock"])
+    const begun = set(begin(Brief)).start()
+    assert.strictEqual(Decision.advance(begun.state, begun.moment).decision.wakeAt, begun.now + 3 * second)
   })
 
   it("does not count once the decision is made, and is set once, before the start", () => {

@@ -24,14 +24,14 @@ const sameOnEveryRuntime = [
   "test/**/*model.test.ts",
   "test/ownership/**",
   "test/participant/ParticipantDecision.test.ts",
-  "test/orchestrator/{schemaChange,oddValues}.test.ts",
+  "test/orchestrator/{schemaChange,oddValues,signalTable}.test.ts",
   "test/chaos/**",
   "test/living/**",
   "test/upgrade/**",
   "test/kill/money.test.ts",
   "test/adapters/keyvalue/**",
   "test/adapters/pglite/virtualTime.test.ts",
-  "test/adapters/sql/{plans,listing,waiting,lostLease,transactionalRetry,unreadable}.test.ts",
+  "test/adapters/sql/{plans,listing,waiting,lostLease,transactionalRetry,unreadable,storedColumns,participantColumns}.test.ts",
   "test/adapters/mqtt/{tooLarge,instances,acl,faults}.test.ts"
 ]
 const isNode = !("bun" in process.versions || "deno" in process.versions)

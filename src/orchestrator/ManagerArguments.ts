@@ -4,6 +4,7 @@
  */
 import { Effect, Schema } from "effect"
 import { SagaResponse } from "../definition/SagaMessage.ts"
+import { isSaga } from "../definition/SagaValue.ts"
 import * as ExecutionSummary from "../ports/ExecutionSummary.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import * as Text from "../wire/Text.ts"
@@ -85,8 +86,16 @@ const response = (given: unknown, options: unknown): Issue =>
     () => flag("autocommit", Reflect.get(Object(options), "autocommit"))
   )
 
+/** `resolveParked` of a saga: it looks into the saga and the step before the service sees the other arguments. */
+export const resolving = (saga: unknown, options: unknown): Issue =>
+  first(
+    () => (isSaga(saga) ? undefined : invalid("saga", "is no saga")),
+    () => object("options", options),
+    () => text("step", Reflect.get(Object(options), "step"))
+  )
+
 /** The door, unless there is an issue. */
-const unless = <A, E, R>(
+export const unless = <A, E, R>(
   issue: Issue,
   door: () => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SagaInvalidArgument, R> => (issue === undefined ? door() : Effect.fail(issue))

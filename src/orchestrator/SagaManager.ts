@@ -25,6 +25,7 @@ import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import type { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import type { SagaFailedExecution, SagaParkedForward } from "./FailedExecution.ts"
+import * as ManagerArguments from "./ManagerArguments.ts"
 import type {
   ControlError,
   ResumeError,
@@ -224,16 +225,18 @@ export const resolveParked = <Own, Step extends keyof Visible<Own> & string>(
   SagaStepNotParked | SagaResolutionRefused | SagaResolutionOverruled | ControlError,
   SagaManager
 > =>
-  SagaManager.use((manager) => {
-    const { actor, reason, result, step: name, uuid } = options
-    const path = SagaPath.named(saga, name) ?? name
-    const step = SagaPath.at(saga, path)
-    const isOwn = step?._tag === "Local" || step?._tag === "Remote" || step?._tag === "Wait"
-    const encoded = isOwn ? JsonCodec.encode(step.success, result) : undefined
-    return JsonCodec.isCodecIssue(encoded)
-      ? Effect.fail(new SagaResolutionRefused({ uuid, path, reason: "result", issue: encoded.message }))
-      : manager.resolveParked(uuid, path, { actor, reason, ...(encoded !== undefined && { result: encoded }) })
-  })
+  SagaManager.use((manager) =>
+    ManagerArguments.unless(ManagerArguments.resolving(saga, options), () => {
+      const { actor, reason, result, step: name, uuid } = options
+      const path = SagaPath.named(saga, name) ?? name
+      const step = SagaPath.at(saga, path)
+      const isOwn = step?._tag === "Local" || step?._tag === "Remote" || step?._tag === "Wait"
+      const encoded = isOwn ? JsonCodec.encode(step.success, result) : undefined
+      return JsonCodec.isCodecIssue(encoded)
+        ? Effect.fail(new SagaResolutionRefused({ uuid, path, reason: "result", issue: encoded.message }))
+        : manager.resolveParked(uuid, path, { actor, reason, ...(encoded !== undefined && { result: encoded }) })
+    })
+  )
 
 // ---- layers ----------------------------------------------------------------------------------------------------
 

@@ -345,6 +345,23 @@ describe("a person who gives the result", () => {
     return { world, uuid, resolved }
   })
 
+  it.effect("C11 a result from plain JavaScript for no saga, or for no step, is SagaInvalidArgument", () =>
+    Effect.gen(function* () {
+      const { use } = yield* begun()
+      const given = { uuid: "", step: "payment", result: "", ...who }
+      const calls: ReadonlyArray<readonly [any, any, string]> = [
+        [undefined, given, "saga"],
+        [{ name: "ShipOrder" }, given, "saga"],
+        [ShipOrder, undefined, "options"],
+        [ShipOrder, { ...given, step: 7 }, "step"]
+      ]
+      for (const [saga, options, argument] of calls) {
+        const error = yield* Effect.flip(use(SagaManager.resolveParked(saga, options)))
+        assert.deepInclude(error, { _tag: "SagaInvalidArgument", argument })
+      }
+    })
+  )
+
   it.effect("C18 counts where the service says that it has done nothing", () =>
     Effect.gen(function* () {
       const { resolved, uuid, world } = yield* resolving({ status: 404 })

@@ -67,8 +67,8 @@ export class SagaAlreadyDecided extends Schema.TaggedError<SagaAlreadyDecided>()
 }
 
 /**
- * `cancel` came too late: the execution is finished and its commit decided, or it is rolled back already. To correct a
- * finished execution, run a saga of its own for that.
+ * `cancel` came too late: the commit of the execution is decided, at its end or at its pivot, or it is rolled back already. To
+ * correct a finished execution, run a saga of its own for that.
  */
 export class SagaNotCancellable extends Schema.TaggedError<SagaNotCancellable>()("SagaNotCancellable", {
   uuid: Schema.String,

@@ -23,6 +23,13 @@ const one = (what: string, file: string, find: string, replace: string, ...tests
 
 export const pivots: ReadonlyArray<Mutant> = [
   one(
+    "a refusal by hand counts as the answer of the service to whether a person's result counts",
+    "src/execution/rules/TrustedResponse.ts",
+    " || only.resolution !== undefined",
+    "",
+    rules
+  ),
+  one(
     "a wait that a person starts again waits longer each time",
     evolution,
     "{ deadline, startedAt: at }",

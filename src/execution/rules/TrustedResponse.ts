@@ -124,10 +124,9 @@ export const requestOf = (
     return Result.fail(new SagaResponseAmbiguous({ uuid: self.uuid, awaited: open.map(({ path }) => path) }))
   const only = open[0]
   if (only !== undefined) {
-    // On the way back a refusal by hand proves nothing: the probe tells.
-    return self.direction === "backward" && answer.status !== 200 && answer.proven !== true
-      ? unchanged
-      : Result.succeed(only.message.id)
+    // A refusal by hand proves nothing. In a rollback the probe tells, and so it does where a person has given the result.
+    const isProbed = self.direction === "backward" || only.resolution !== undefined
+    return isProbed && answer.status !== 200 && answer.proven !== true ? unchanged : Result.succeed(only.message.id)
   }
   if (answered.some(({ reply }) => reply !== undefined && isSame(reply, answer))) return unchanged
   if (answered.length > 0 && self.status === "errored") return unchanged
@@ -163,14 +162,14 @@ const whenOver = ({ status, uuid }: SagaState): Result.Result<undefined, NotTake
 const isUntyped = (definition: Definition, path: string): boolean =>
   (SagaPath.at(definition, path) as Remote).execute.error === undefined // only a remote step awaits an execute
 
-interface Requested extends Pick<StepState, "compensation" | "name" | "path" | "reply"> {
+interface Requested extends Pick<StepState, "compensation" | "name" | "path" | "reply" | "resolution"> {
   readonly message: { readonly id: string }
 }
 
 /** All steps whose request was sent. */
 const requested = (self: SagaState): ReadonlyArray<Requested> =>
-  collect<Requested>(self.root, started, (found, { compensation, name, path, reply, request }) => {
-    if (request !== undefined) found.push({ compensation, name, path, reply, message: request.message })
+  collect<Requested>(self.root, started, (found, { request, ...step }) => {
+    if (request !== undefined) found.push({ ...step, message: request.message })
   })
 
 const isSame = (reply: NonNullable<StepState["reply"]>, { content, status }: Answer): boolean =>

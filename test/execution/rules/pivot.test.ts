@@ -442,6 +442,17 @@ describe("a result by hand", () => {
     assert.strictEqual(evolve(probed.state, fact), probed.state)
   })
 
+  it("does not count by a refusal that is given by hand: that proves nothing, and the service is asked on", () => {
+    const { moment, state } = parked.resolves("1", "by hand").probes("1")
+    const respond = (answer: { readonly status: 200 | 400 | 500; readonly proven?: true }) =>
+      Result.getOrThrow(SagaInput.response(state, { step: "flight", relatedServices: [], ...answer }, moment))
+    for (const status of [400, 500] as const) {
+      assert.deepStrictEqual(respond({ status }), [])
+      assert.deepInclude(respond({ status, proven: true })[0], { _tag: "ProbeAnswered" })
+    }
+    assert.deepInclude(respond({ status: 200 })[0], { _tag: "ProbeAnswered", status: 200 })
+  })
+
   it("is given up where the service does not answer: the step is parked again", () => {
     const again = parked
       .resolves("1", "by hand")

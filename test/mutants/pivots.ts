@@ -5,6 +5,7 @@ const rules = "test/execution/rules/pivot.test.ts"
 const laws = "test/execution/rules/laws.test.ts"
 const definition = "test/definition/pivot.test.ts"
 const manager = "test/orchestrator/pivot.test.ts"
+const model = "test/ownership/pivots.test.ts"
 const attempts = "test/participant/attempts.test.ts"
 
 const evolution = "src/execution/rules/PivotEvolution.ts"
@@ -283,6 +284,35 @@ export const pivots: ReadonlyArray<Mutant> = [
     "",
     rules
   ),
+  one(
+    "what is decided can be cancelled",
+    "src/execution/rules/SagaEvolution.ts",
+    "  self.decision === null &&\n",
+    "  (self.passed || self.decision === null) &&\n",
+    model
+  ),
+  one("a parked step is among none", evolution, "parked: union(self.parked, [path])", "parked: self.parked", model),
+  one(
+    "a step behind the pivot is tried twice",
+    "src/execution/rules/RetrySchedule.ts",
+    "retryForward: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }",
+    "retryForward: { times: 1, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }",
+    rules
+  ),
+  one(
+    "a failure behind the pivot stops the other branches",
+    "src/execution/rules/SagaDecision.ts",
+    "if (!complete) return passed && commitState",
+    "if (!complete && passed && this.self.parked.length > 0) this.instructions.splice(0)\n      if (!complete) return passed && commitState",
+    rules
+  ),
+  one(
+    "a step without an answer is asked anew, though the one before may still act",
+    evolution,
+    "if (isUnanswered(step)) return { request: { ...request!, at }, reply: undefined }",
+    'if (isUnanswered(step)) return { status: "created" }',
+    model
+  ),
   // A person.
   one("a person's retry has one try", evolution, "tries: { ...step.tries!, failures: 0 }", "tries: step.tries", rules),
   one(
@@ -306,6 +336,28 @@ export const pivots: ReadonlyArray<Mutant> = [
     'if (status === 200) return { ...answered(step, event), effect: "exists", resolution: undefined }',
     "",
     rules
+  ),
+  one(
+    "a person's result is lost when the service has done nothing",
+    evolution,
+    "return given === undefined ? next : finished(next, path, given.result)",
+    "return next",
+    model
+  ),
+  one(
+    "a person's result counts without an answer to the question",
+    evolution,
+    "if (step.resolution === undefined || status === 500) return step",
+    "if (step.resolution === undefined) return step",
+    rules
+  ),
+  one(
+    "the late answer of a request that a person has given a result for is a try",
+    "src/execution/rules/SagaInput.ts",
+    "if (self.passed && stepAt(self.root, path)!.step.resolution !== undefined)",
+    "if (false)",
+    rules,
+    model
   ),
   one(
     "a person is not told that the service has done it",

@@ -4,7 +4,7 @@
  * stored inbox, the door for signals, the claim, and the memory store. An action is atomic; a write lands later than it was sent,
  * or its answer is lost, and by then its sender may be gone, time may have passed, or another instance may have been faster.
  */
-import { Clock, Effect, Result, Schema } from "effect"
+import { Clock, Effect, Layer, Result, Schema } from "effect"
 import { Saga, Signal } from "effect-saga"
 import type { Instruction } from "../../src/execution/rules/Instruction.ts"
 import * as RetrySchedule from "../../src/execution/rules/RetrySchedule.ts"
@@ -21,11 +21,15 @@ import * as RecordFacts from "../../src/orchestrator/RecordFacts.ts"
 import type { StorageError } from "../../src/orchestrator/RunError.ts"
 import * as SendSignal from "../../src/orchestrator/SendSignal.ts"
 import * as StoredInput from "../../src/orchestrator/StoredInput.ts"
+import * as AskParticipants from "../../src/orchestrator/steps/AskParticipants.ts"
 import * as PerformStep from "../../src/orchestrator/steps/PerformStep.ts"
 import * as Takeover from "../../src/orchestrator/Takeover.ts"
+import * as Broker from "../../src/ports/Broker.ts"
 import type { Hint } from "../../src/ports/SagaExecutionRepository.ts"
 import { MemoryStorage, memoryOn } from "../../src/ports/SagaExecutionRepository.ts"
 import type { Membership } from "../../src/ports/SagaOwnership.ts"
+import { layerTwoPhase, TransactionCommitter } from "../../src/ports/TransactionCommitter.ts"
+import type { Envelope } from "../../src/wire/Envelope.ts"
 import type { Json } from "../../src/wire/JsonLimits.ts"
 import * as Law from "./waitLaws.ts"
 
@@ -35,7 +39,7 @@ import * as Law from "./waitLaws.ts"
 export const tick = 1_000
 /** A lease that was not renewed in time is over after one of them. */
 const lease = tick
-const uuid = "0190163d-8694-739b-aea5-966c26f8ad90"
+export const uuid = "0190163d-8694-739b-aea5-966c26f8ad90"
 
 const Yes = Signal.make("yes", { payload: Schema.String })
 const No = Signal.make("no", { payload: Schema.String })
@@ -82,8 +86,20 @@ export const sagas = {
   sleeps: make.pipe(Saga.sleep("nap", tick), Saga.waitFor("first", { signal: Yes, timeout: 2 * tick }), Saga.commit)
 }
 
-const schedule: RetrySchedule.ScheduleConfig = RetrySchedule.defaults
-const policy = { schedule }
+const scheduleOf = ({ outside }: World): RetrySchedule.ScheduleConfig => outside?.schedule ?? RetrySchedule.defaults
+
+/** What is outside of the instances and their store, where a saga sends messages. A value: what happens there gives another one. */
+export interface Outside {
+  readonly definition: Saga.AnyCommitted
+  readonly schedule: RetrySchedule.ScheduleConfig
+  readonly transactional: boolean
+  /** Equal ones go on in the same way. */
+  readonly text: string
+  /** A message has left an instance. */
+  readonly sent: (message: Envelope) => Outside
+  /** What is wrong with a write that has landed. */
+  readonly written: (before: SagaState | undefined, after: SagaState) => string | undefined
+}
 
 export interface Said {
   readonly id: string
@@ -94,7 +110,7 @@ export interface Said {
 
 /** What else happens, at most. */
 export interface Budget {
-  readonly saga: keyof typeof sagas
+  readonly saga?: keyof typeof sagas
   /** Each is sent once, at any time, to any process. One that is there twice is sent twice. */
   readonly said: ReadonlyArray<Said>
   /** So many others are there before, of the name and the key. */
@@ -107,6 +123,10 @@ export interface Budget {
   readonly cancels?: number
   /** A stranger reads the execution, and sends later. */
   readonly reads?: true
+  /** Living instances renew their leases in time, and claim only then. */
+  readonly isSteady?: true
+  /** A write lands when it is sent. */
+  readonly isPrompt?: true
 }
 
 // ---- the state -------------------------------------------------------------------------------------------------
@@ -130,7 +150,7 @@ interface Loop extends Progress.Progress {
   isKeeping: boolean
 }
 
-type Id = "A" | "B"
+export type Id = "A" | "B"
 
 interface Instance {
   readonly id: Id
@@ -167,17 +187,18 @@ export interface World {
   sent: ReadonlyArray<number>
   /** Rows of the inbox whose senders were told that they are stored. */
   accepted: ReadonlyArray<string>
+  outside: Outside | undefined
   violation: string | undefined
 }
 
-const ids = ["A", "B"] as const
+export const ids = ["A", "B"] as const
 const always = Number.NEGATIVE_INFINITY
 
-const instance = (id: Id, life: number, now: number): Instance => ({
+export const instance = (id: Id, life: number, now: number): Instance => ({
   ...{ id, isUp: true, life, epoch: 1, former: undefined, renewed: now, loop: undefined }
 })
 
-export const begin = (budget: Budget): World => {
+export const begin = (budget: Budget, outside?: Outside): World => {
   const world: World = {
     budget,
     storage: new MemoryStorage(),
@@ -190,6 +211,7 @@ export const begin = (budget: Budget): World => {
     read: undefined,
     sent: [],
     accepted: [],
+    outside,
     violation: undefined
   }
   settled.clear()
@@ -197,7 +219,8 @@ export const begin = (budget: Budget): World => {
   for (const id of ids) claim(world, id)
   const created = Execution.creation(definitionOf(world), { uuid, context: {} }, 0)
   if (!(created instanceof SagaExecution)) throw created
-  const options = { service: "orders", autocommit: true, transactional: false, headers: undefined, now: 0 }
+  const transactional = outside?.transactional === true
+  const options = { service: "orders", autocommit: true, transactional, headers: undefined, now: 0 }
   const { count, key } = { count: 0, ...budget.before }
   const others = Array.from(
     { length: count },
@@ -217,7 +240,8 @@ export const begin = (budget: Budget): World => {
 
 export const copy = (world: World): World => ({ ...world, storage: world.storage.copy() })
 
-const definitionOf = ({ budget }: World): Saga.AnyCommitted => sagas[budget.saga]
+export const definitionOf = ({ budget, outside }: World): Saga.AnyCommitted =>
+  outside?.definition ?? sagas[budget.saga ?? "open"]
 
 const loopOf = (
   world: World,
@@ -249,7 +273,7 @@ const changing = (world: World, id: Id): Loop => {
   }
 }
 
-const set = (world: World, id: Id, change: Partial<Instance>): void => {
+export const set = (world: World, id: Id, change: Partial<Instance>): void => {
   world.instances = { ...world.instances, [id]: { ...world.instances[id], ...change } }
 }
 
@@ -257,7 +281,7 @@ const setLoop = (world: World, id: Id, loop: Loop | undefined): void => set(worl
 const nameOf = ({ epoch, id, life }: Instance): string => `${id}${life}#${epoch}`
 const isAlive = ({ now }: World, { renewed }: Instance): boolean => now - renewed < lease
 
-const fail = (world: World, violation: string | undefined): void => {
+export const fail = (world: World, violation: string | undefined): void => {
   world.violation ??= violation
 }
 
@@ -277,16 +301,36 @@ const storeOf = ({ storage }: World): ReturnType<typeof memoryOn> => {
 const clock = { ...Effect.runSync(Clock.Clock), now: 0, currentTimeMillisUnsafe: (): number => clock.now }
 clock.currentTimeMillis = Effect.sync(() => clock.now)
 
+/** The world in which something happens. */
+let here: World | undefined
+
+/** Messages go to what is outside; none comes back by itself. */
+const broker: Broker.Broker["Service"] = {
+  publish: (message) =>
+    Effect.sync(() => {
+      if (here?.outside === undefined) throw new Error("no saga of this world sends a message")
+      here.outside = here.outside.sent(Result.getOrThrow(Broker.read(message)))
+    }),
+  subscribe: () => Effect.die("nobody listens") as never
+}
+
+const committer = Effect.runSync(
+  Effect.gen(function* () {
+    return yield* TransactionCommitter
+  }).pipe(Effect.provide(Layer.provide(layerTwoPhase, Layer.succeed(Broker.Broker, broker))))
+)
+
 /** Runs what needs no time, at the time of the world. */
 const call = <A, E>(world: World, effect: Effect.Effect<A, E>): Result.Result<A, E> => {
   clock.now = world.now
+  here = world
   return Effect.runSync(Effect.provideService(Effect.result(effect), Clock.Clock, clock))
 }
 
 const keptOf = ({ storage }: World) => storage.kept.get(uuid)
 export const stateOf = (world: World): SagaState | undefined => keptOf(world)?.state
-const rowsOf = (world: World): ReadonlyArray<string> => [...(keptOf(world)?.inbox?.keys() ?? [])]
-const eventsOf = (state: SagaState): ReadonlyArray<SagaEvent> => new SagaExecution(state, undefined).events
+export const rowsOf = (world: World): ReadonlyArray<string> => [...(keptOf(world)?.inbox?.keys() ?? [])]
+export const eventsOf = (state: SagaState): ReadonlyArray<SagaEvent> => new SagaExecution(state, undefined).events
 
 const membershipOf = (world: World, id: Id): Membership => {
   const self = world.instances[id]
@@ -307,10 +351,9 @@ const recordOf = (world: World, id: Id): RecordFacts.RecordFacts => {
   const membership = membershipOf(world, id)
   return RecordFacts.make({
     repository: storeOf(world),
-    // No step of these sagas sends a message.
-    broker: { publish: () => Effect.die("a message"), subscribe: () => Effect.die("a message") as never },
+    broker,
     membership,
-    takeUp: Takeover.make(membership, schedule),
+    takeUp: Takeover.make(membership, scheduleOf(world)),
     onStored: () => {},
     onAway: () => {}
   })
@@ -335,8 +378,12 @@ const leave = (world: World, input: SagaInput): void => {
     if (!world.accepted.includes(left.success.id)) world.accepted = add(world.accepted, left.success.id)
     return
   }
-  const row = { uuid, id: input._tag, input: input as Json, at: world.now }
+  const isReply = input._tag === "Reply"
+  const id = isReply ? StoredInput.rowOf(uuid, input, world.now).id : input._tag
+  const row = { uuid, id, input: input as Json, at: world.now }
   const submitted = call(world, storeOf(world).submit(row))
+  // Nobody waits for what becomes of a reply.
+  if (isReply) return
   if (Result.isSuccess(submitted) && submitted.success === "stored" && !world.accepted.includes(row.id))
     world.accepted = add(world.accepted, row.id)
 }
@@ -357,7 +404,7 @@ const complete = (world: World, self: Loop): void => {
 }
 
 /** An input comes to an instance. */
-const deliver = (world: World, id: Id, input: SagaInput): void => {
+export const deliver = (world: World, id: Id, input: SagaInput): void => {
   const pending = Inbox.pending(input)
   if (world.instances[id].loop !== undefined) {
     const self = changing(world, id)
@@ -365,7 +412,7 @@ const deliver = (world: World, id: Id, input: SagaInput): void => {
     return setLoop(world, id, self)
   }
   const load = Effect.map(storeOf(world).load(uuid), (found) => Execution.bind(found, definitionOf(world)))
-  const takenUp = call(world, Takeover.make(membershipOf(world, id), schedule)(load))
+  const takenUp = call(world, Takeover.make(membershipOf(world, id), scheduleOf(world))(load))
   // There is no execution yet.
   if (Result.isFailure(takenUp)) return
   const { elsewhere, execution, isHeld } = takenUp.success
@@ -381,7 +428,7 @@ const handOn = (world: World, id: Id, self: Loop): void => {
 
 // ---- claims ----------------------------------------------------------------------------------------------------
 
-const claim = (world: World, id: Id, isFirst = false): void => {
+export const claim = (world: World, id: Id, isFirst = false): void => {
   const self = world.instances[id]
   const { former, loop } = self
   const holds = loop !== undefined && loop.inbox.revision > 0 ? [{ uuid, revision: loop.inbox.revision }] : []
@@ -435,29 +482,29 @@ const underWay = ({ running }: Loop): LoopPlan.UnderWay => {
   }
 }
 
-const observe = (self: Loop): Progress.Observer => ({
+const observe = (world: World, self: Loop): Progress.Observer => ({
   isNamed: true,
   isRunning: (path) => self.running.some(({ instruction }) => keyOf(instruction) === `RunStep:${path}`),
-  policy
+  policy: { schedule: scheduleOf(world) }
 })
 
 const planOf = (world: World, id: Id, self: Loop): LoopPlan.Plan =>
-  LoopPlan.plan(self, underWay(self), world.now, schedule, LoopPlan.hintsOf(membershipOf(world, id)))
+  LoopPlan.plan(self, underWay(self), world.now, scheduleOf(world), LoopPlan.hintsOf(membershipOf(world, id)))
 
-const turn = (world: World, id: Id): void => takeTurn(world, id, changing(world, id))
+export const turn = (world: World, id: Id): void => takeTurn(world, id, changing(world, id))
 
 const takeTurn = (world: World, id: Id, self: Loop): void => {
   const record = recordOf(world, id)
-  if (self.isDoubtful) return goOn(world, id, self, record.recover(self, RecordFacts.notRenewed, observe(self)))
-  if (self.isKeeping) return goOn(world, id, self, record.reload(self, observe(self)))
+  if (self.isDoubtful) return goOn(world, id, self, record.recover(self, RecordFacts.notRenewed, observe(world, self)))
+  if (self.isKeeping) return goOn(world, id, self, record.reload(self, observe(world, self)))
   if (self.isUnsure || (self.isHeld && record.isFormerly(self))) {
     if (self.execution.state.unstored === 0) {
       const planned = planOf(world, id, self).next
       Progress.postpone(self, planned._tag === "Store" ? planned.then.work : planned.work)
     }
-    return goOn(world, id, self, record.claimAgain(self, observe(self)))
+    return goOn(world, id, self, record.claimAgain(self, observe(world, self)))
   }
-  Progress.judgeInputs(self, world.now, policy)
+  Progress.judgeInputs(self, world.now, { schedule: scheduleOf(world) })
   const { execution, next } = planOf(world, id, self)
   self.execution = execution
   self.since = world.now
@@ -466,8 +513,10 @@ const takeTurn = (world: World, id: Id, self: Loop): void => {
   self.inbox.isWriting = true
   const number = Math.max(0, ...world.flights.map((one) => one.number)) + 1
   const { life } = world.instances[id]
-  world.flights = [...world.flights, { number, by: id, life, execution, hint: next.hint, then: next.then }]
+  const flight = { number, by: id, life, execution, hint: next.hint, then: next.then }
+  world.flights = [...world.flights, flight]
   setLoop(world, id, { ...self, flight: number })
+  if (world.budget.isPrompt === true) land(world, flight, false)
 }
 
 /** After a failed write, from where that leads. */
@@ -498,34 +547,59 @@ const answer = (world: World, id: Id, self: Loop, act: LoopPlan.Act, isWritten: 
     const record = recordOf(world, id)
     const isGiven = Result.getOrThrow(call(world, record.giveBack(self, act.wakeAt)))
     self.isHeld = !isGiven
-    return isGiven ? setLoop(world, id, undefined) : goOn(world, id, self, record.reload(self, observe(self)))
+    return isGiven ? setLoop(world, id, undefined) : goOn(world, id, self, record.reload(self, observe(world, self)))
   }
   const isInPlace = act._tag === "Perform"
   const [only] = act.work
-  if (only !== undefined && isInPlace && only._tag !== "RunStep" && only._tag !== "Compensate") {
+  if (only !== undefined && isInPlace && !isCallback(only)) {
     // Nothing comes between this work and the next turn.
     Progress.gain(self, perform(world, self, only))
     return takeTurn(world, id, self)
   }
   // The rules have made what the work needs: it ends later.
-  const begun = act.work.map((instruction) => ({ instruction, isInPlace, facts: factsOf(world, self, instruction) }))
+  const begun = act.work
+    .filter((instruction) => !isQuestion(instruction))
+    .map((instruction) => ({ instruction, isInPlace, facts: factsOf(world, self, instruction) }))
   self.running = [...self.running, ...begun]
+  // A question is put at once, and its answer comes from outside.
+  const questions = act.work.filter(isQuestion)
+  for (const question of questions) Progress.gain(self, perform(world, self, question))
+  if (questions.length > 0 && self.running.length === 0) return takeTurn(world, id, self)
   setLoop(world, id, self)
 }
+
+/** It runs code of the author, which takes its time and may fail. */
+const isCallback = ({ _tag }: Instruction): boolean =>
+  _tag === "RunStep" || _tag === "Compensate" || _tag === "HandleReply"
+
+type Question = Extract<Instruction, { readonly _tag: "Resend" | "Reserve" | "Commit" | "Reject" }>
+
+const isQuestion = (instruction: Instruction): instruction is Question =>
+  instruction._tag === "Resend" || "services" in instruction
+
+/** Whether the callback that ends now fails. Read by the steps of the sagas. */
+export const callback = { fails: false }
 
 /** The result of a callback of a wait is made when it begins; the loop takes it later. */
 const factsOf = (world: World, self: Loop, instruction: Instruction): Running["facts"] =>
   instruction._tag === "TimeOut" || instruction._tag === "BuildWait" ? perform(world, self, instruction) : undefined
 
 const perform = (world: World, { definition, execution }: Loop, instruction: Instruction): ReadonlyArray<SagaEvent> => {
-  const common = { schedule, service: "orders", clock, fiberContext: undefined }
+  const common = { schedule: scheduleOf(world), service: "orders", clock, fiberContext: undefined }
   const scope = { ...common, definition, state: execution.state }
-  return Result.getOrThrow(
-    call(world, PerformStep.perform(scope, instruction as PerformStep.StepInstruction, Effect.succeed))
-  )
+  if (!isQuestion(instruction))
+    return Result.getOrThrow(
+      call(world, PerformStep.perform(scope, instruction as PerformStep.StepInstruction, Effect.succeed))
+    )
+  if (instruction._tag !== "Resend")
+    return Result.getOrThrow(call(world, AskParticipants.ask(scope, committer, undefined, instruction)))
+  const { command, message } = instruction.sent
+  call(world, Broker.publishAgain(broker, message, command))
+  return []
 }
 
-const endStep = (world: World, id: Id): void => {
+export const endStep = (world: World, id: Id, fails = false): void => {
+  callback.fails = fails
   const self = changing(world, id)
   const [{ facts, instruction, isInPlace }, ...others] = self.running as [Running, ...Array<Running>]
   self.running = others
@@ -538,12 +612,14 @@ const endStep = (world: World, id: Id): void => {
 }
 
 /** A write arrives at the store. `isLost`: its answer does not come back. */
-const land = (world: World, flight: Flight, isLost: boolean): void => {
+export const land = (world: World, flight: Flight, isLost: boolean): void => {
   world.flights = world.flights.filter(({ number }) => number !== flight.number)
   const { by, execution, hint, life, number, then } = flight
   const unread = rowsOf(world).filter((id) => hint.reads?.includes(id) !== true)
+  const before = stateOf(world)
   const result = call(world, storeOf(world).store(execution, hint))
   if (Result.isSuccess(result)) {
+    fail(world, world.outside?.written(before, result.success.state))
     fail(world, Law.written(Execution.unstored(execution), unread, result.success.state))
     fail(world, Law.history(numberOf(result.success.state), result.success.state))
   }
@@ -552,7 +628,7 @@ const land = (world: World, flight: Flight, isLost: boolean): void => {
   const self = changing(world, by)
   if (isLost) return setLoop(world, by, { ...self, flight: undefined, isDoubtful: true })
   const record = recordOf(world, by)
-  if (Result.isFailure(result)) return goOn(world, by, self, record.recover(self, result.failure, observe(self)))
+  if (Result.isFailure(result)) return goOn(world, by, self, record.recover(self, result.failure, observe(world, self)))
   self.inbox.isWriting = false
   self.flight = undefined
   const announced = record.recorded(self, result.success)
@@ -570,7 +646,7 @@ export interface Action {
 const isBusy = ({ running }: Loop): boolean => running.some(({ isInPlace }) => isInPlace)
 
 /** An instance that has not renewed in time begins nothing and writes nothing. */
-const canTurn = (world: World, self: Instance): boolean =>
+export const canTurn = (world: World, self: Instance): boolean =>
   self.loop !== undefined && self.loop.flight === undefined && !isBusy(self.loop) && isAlive(world, self)
 
 const send = (world: World, n: number, to: Id | "a stranger"): void => {
@@ -592,7 +668,7 @@ const ofInstance = (world: World, id: Id): ReadonlyArray<Action> => {
     })
     return actions
   }
-  can("claims", (next) => claim(next, id))
+  if (world.budget.isSteady !== true) can("claims", (next) => claim(next, id))
   if (canTurn(world, self)) can("takes a turn", (next) => turn(next, id))
   if (loop !== undefined && loop.running.length > 0 && loop.flight === undefined)
     can("ends a step", (next) => endStep(next, id))
@@ -641,8 +717,9 @@ export const actions = (world: World): ReadonlyArray<Action> => {
   return all
 }
 
-const pass = (world: World): void => {
+export const pass = (world: World): void => {
   world.now += tick
+  if (world.budget.isSteady === true) for (const id of ids) if (world.instances[id].isUp) claim(world, id)
 }
 
 // ---- laws ------------------------------------------------------------------------------------------------------
@@ -727,6 +804,12 @@ const asked = new Set<number>()
 
 /** Lets everybody do all they can do, and time pass. */
 const calm = (world: World): void => {
+  rest(world)
+  pass(world)
+}
+
+/** Lets everybody do all they can do now. */
+export const rest = (world: World): void => {
   for (let isMoving = true, turns = 0; isMoving; turns++) {
     if (turns === 100) return fail(world, "an instance is busy without end")
     const before = textOf(world)
@@ -741,7 +824,6 @@ const calm = (world: World): void => {
     }
     isMoving = textOf(world) !== before
   }
-  pass(world)
 }
 
 // ---- equal states ----------------------------------------------------------------------------------------------
@@ -750,7 +832,7 @@ const known = new Map<string, number>()
 const numbers = new WeakMap<object, number>()
 
 /** The same number for the same facts. */
-const numberOf = (state: SagaState): number => {
+export const numberOf = (state: SagaState): number => {
   const found = numbers.get(state)
   if (found !== undefined) return found
   const text = JSON.stringify([state.revision, state.unstored, eventsOf(state)])
@@ -790,6 +872,7 @@ export const textOf = (world: World): string => {
     [...world.storage.leases.until],
     of(instances.A),
     of(instances.B),
-    flights.map(({ execution, then, ...flight }) => [flight, numberOf(execution.state), then._tag])
+    flights.map(({ execution, then, ...flight }) => [flight, numberOf(execution.state), then._tag]),
+    world.outside?.text
   ])
 }

@@ -22,6 +22,7 @@ class Reader {
   readonly received = new Map<string, { readonly kind: string; readonly content: unknown }>()
   /** Ids by kind, the oldest first. */
   readonly unused = new Map<string, Array<string>>()
+  private isPassed = false
   private isBack = false
   private isOver = false
 
@@ -45,7 +46,14 @@ class Reader {
         return undefined
       case "StepSucceeded":
         return this.ends(fact.path, fact.at, fact.signal)
+      case "PivotPassed":
+        this.isPassed = true
+        return undefined
+      case "TryStarted":
+        this.again(fact.path, fact.deadline)
+        return undefined
       case "StepFailed": {
+        if (this.isPassed) return fact.failure._tag === "StepTimedOut" ? this.isOverOf(fact.path, fact.at) : undefined
         const said = fact.failure._tag === "StepTimedOut" ? this.ends(fact.path, fact.at, undefined) : undefined
         this.isBack = true
         return said
@@ -74,6 +82,19 @@ class Reader {
   isThereFor(path: string): boolean {
     const wait = this.waits.find((wait) => wait.path === path)
     return wait !== undefined && this.takes(wait) !== undefined
+  }
+
+  /** Behind the pivot a wait whose time is over stays open, and a person may let it wait again. */
+  private again(path: string, deadline: number | undefined): void {
+    const i = this.waits.findIndex((wait) => wait.path === path)
+    if (i >= 0 && deadline !== undefined) this.waits[i] = { ...this.waits[i]!, deadline }
+  }
+
+  private isOverOf(path: string, at: number): string | undefined {
+    const wait = this.waits.find((wait) => wait.path === path)
+    if (wait === undefined) return undefined
+    if (this.takes(wait) !== undefined) return `time has ended the wait ${path} although its signal is there`
+    return at >= (wait.deadline ?? Number.POSITIVE_INFINITY) ? undefined : `the wait ${path} has ended before its time`
   }
 
   private ends(path: string, at: number, signal: string | undefined): string | undefined {

@@ -6,45 +6,12 @@
  */
 import process from "node:process"
 import { assert, describe, it } from "@effect/vitest"
+import { explore } from "./explore.ts"
 import { actions, type Budget, begin, check, copy, settles, textOf, tick, type World } from "./WaitWorld.ts"
 
-/** How a state was reached. */
-interface Way {
-  readonly name: string
-  readonly before: Way | undefined
-}
-
-const told = (violation: string, way: Way | undefined): string => {
-  const names: Array<string> = []
-  for (let at = way; at !== undefined; at = at.before) names.unshift(at.name)
-  return [violation, ...names].join("\n  ")
-}
-
-/** Every state that can be reached, the nearest first. Ends at the first violation, and tells how it came to it. */
-const explore = (budget: Budget) => {
-  const queue: Array<{ readonly world: World; readonly way: Way | undefined } | undefined> = []
-  const seen = new Set<string>()
-  const reach = (world: World, way: Way | undefined): void => {
-    const text = textOf(world)
-    if (seen.has(text)) return
-    seen.add(text)
-    queue.push({ world, way })
-  }
-  reach(begin(budget), undefined)
-  for (let i = 0; i < queue.length; i++) {
-    const { way, world } = queue[i]!
-    queue[i] = undefined
-    const stuck = world.now < budget.until ? undefined : settles(world)
-    if (stuck !== undefined) return { states: seen.size, violation: told(stuck, way) }
-    for (const { name, run } of actions(world)) {
-      const next = copy(world)
-      run(next)
-      const violation = check(next)
-      if (violation !== undefined) return { states: seen.size, violation: told(violation, { name, before: way }) }
-      reach(next, { name, before: way })
-    }
-  }
-  return { states: seen.size, violation: undefined }
+const model = {
+  ...{ copy, textOf, actions, check },
+  settles: (world: World) => (world.now < world.budget.until ? undefined : settles(world))
 }
 
 const a = { id: "a", content: "yes" }
@@ -105,7 +72,7 @@ describe("C16 signals at two instances on one store, in every order of what can 
     : [...scenarios, ...longer]) {
     it(`C16 I23 I24 keeps its laws, and everybody is told: ${name}`, () => {
       const begun = performance.now()
-      const { states, violation } = explore(budget)
+      const { states, violation } = explore(model, begin(budget))
       console.log(`${name}: ${states} states in ${((performance.now() - begun) / 1_000).toFixed(1)} s`)
       assert.strictEqual(violation, undefined)
       assert.isAbove(states, least)

@@ -298,6 +298,7 @@ describe("a step behind the pivot", () => {
     const begun = begin(Both).start().decided()
     const failed = begun.fails("1/b0/0")
     assert.deepStrictEqual([failed.next, failed.state.status], [["execute two"], "running"])
+    assert.deepStrictEqual(untilParked(failed, (story) => story.fails("1/b0/0")).next, ["execute two"])
     const waiting = failed.succeeds("1/b1/0", "2").decided()
     assert.deepStrictEqual([waiting.next, waiting.state.status], [[], "paused"])
     const parked = untilParked(waiting, (story) => story.fails("1/b0/0"))

@@ -16,19 +16,28 @@ export { type RunError, SagaOverloaded } from "./ExecutionSupervisor.ts"
 export { SagaOwnServiceRequested } from "./Registration.ts"
 
 /**
- * The start key or uuid belongs to an execution of another saga, or to one that was started with other initial values
- * (SPEC C9).
+ * The start key or uuid belongs to an execution that was started with something else (SPEC C9): another `saga`, another `version`
+ * of this saga (its steps, or what `Saga.make` calls so), or another `context`. `uuid` is that execution: a caller that only wants
+ * it to be there, whatever version it has, is done.
  */
 export class SagaStartConflict extends Schema.TaggedError<SagaStartConflict>()("SagaStartConflict", {
   uuid: Schema.String,
   saga: Schema.String,
+  difference: Schema.Literals(["saga", "version", "context"]),
   startKey: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
     const named = this.startKey === undefined ? "uuid" : line`start key ${JSON.stringify(this.startKey)}`
-    return line`The ${named} belongs to execution ${this.uuid} of saga ${this.saga}, which was started with something else`
+    const { difference, saga, uuid } = this
+    return line`The ${named} belongs to execution ${uuid} of saga ${saga}, which ${differences[difference]}`
   }
 }
+
+const differences = {
+  saga: "is another one",
+  version: "was started with another version of it",
+  context: "was started with other initial values"
+} as const
 
 /** A response does not say which execution it is for. */
 export class SagaResponseUnaddressed extends Schema.TaggedError<SagaResponseUnaddressed>()(

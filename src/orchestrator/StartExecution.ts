@@ -203,20 +203,29 @@ const existing = (
   ).pipe(
     // This program need not know the other saga, or read it, to see that it is another one.
     Effect.catchTag(["SagaDefinitionDrift", "SagaExecutionUnreadable"], (error) =>
-      Effect.fail(error.saga === mine.saga ? error : startConflict(mine, uuid, error.saga))
+      Effect.fail(error.saga === mine.saga ? error : startConflict(mine, uuid, error.saga, "saga"))
     )
   )
 }
 
-const startConflict = ({ startKey }: SagaExecution, uuid: string, saga: string): SagaStartConflict =>
-  new SagaStartConflict({ uuid, saga, ...(startKey !== undefined && { startKey }) })
+const startConflict = (
+  { startKey }: SagaExecution,
+  uuid: string,
+  saga: string,
+  difference: SagaStartConflict["difference"]
+): SagaStartConflict => new SagaStartConflict({ uuid, saga, difference, ...(startKey !== undefined && { startKey }) })
 
 const unlessOther = (mine: SagaExecution, theirs: SagaExecution): Effect.Effect<SagaExecution, SagaStartConflict> => {
-  const isSame =
-    theirs.saga === mine.saga &&
-    theirs.state.creation.fingerprint === mine.state.creation.fingerprint &&
-    Repository.contextHash(theirs) === Repository.contextHash(mine)
-  return isSame ? Effect.succeed(theirs) : Effect.fail(startConflict(mine, theirs.uuid, theirs.saga))
+  const difference = differenceOf(mine, theirs)
+  return difference === undefined
+    ? Effect.succeed(theirs)
+    : Effect.fail(startConflict(mine, theirs.uuid, theirs.saga, difference))
+}
+
+const differenceOf = (mine: SagaExecution, theirs: SagaExecution): SagaStartConflict["difference"] | undefined => {
+  if (theirs.saga !== mine.saga) return "saga"
+  if (theirs.state.creation.fingerprint !== mine.state.creation.fingerprint) return "version"
+  return Repository.contextHash(theirs) === Repository.contextHash(mine) ? undefined : "context"
 }
 
 /** Adds the services that took part to the request that the caller serves, once the execution is reached. */

@@ -255,7 +255,10 @@ describe("messages", () => {
     [new SagaInput.SagaResolutionRefused({ uuid: nobody, path: "7", reason: "no-result" }), /no result of its own/],
     [new SagaError.SagaResolutionOverruled({ uuid: nobody, path: "7" }), /Step 7 .*was done by its service/],
     [new SagaInput.SagaResponseAmbiguous({ uuid: nobody, awaited: ["0", "1"] }), /2 replies/],
-    [new SagaManager.SagaStartConflict({ uuid: nobody, saga: "S", startKey: "k" }), /start key "k"/],
+    [
+      new SagaManager.SagaStartConflict({ uuid: nobody, saga: "S", startKey: "k", difference: "version" }),
+      /start key "k" .* another version/
+    ],
     [new SagaManager.SagaResponseUnaddressed({}), /no uuid/],
     [new SagaManager.SagaOverloaded({ limit: "maxPending", value: 3 }), /maxPending is 3/],
     [new SagaExecutionRepository.SagaExecutionNotFound({ uuid: nobody }), new RegExp(nobody)],

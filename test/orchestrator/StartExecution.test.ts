@@ -68,25 +68,32 @@ describe("start keys", () => {
     })
   )
 
-  it.effect("a start key with another context, or for another saga, is a conflict", () =>
+  it.effect("a start key with another context, or for another saga or version, is a conflict that says so", () =>
     Effect.gen(function* () {
-      const Other = Saga.make("Other", { context: { sku: Schema.String, amount: Schema.Int } }).pipe(
-        Saga.local("one", { execute: () => write("other") }),
-        Saga.commit
-      )
-      const { use, wire, world } = yield* start({ sagas: [CreateOrder, Other] })
+      const other = (name: string) =>
+        Saga.make(name, { context: { sku: Schema.String, amount: Schema.Int } }).pipe(
+          Saga.local("one", { execute: () => write("other") }),
+          Saga.commit
+        )
+      const [Other, Later] = [other("Other"), other("CreateOrder")]
+      const { use, wire, world } = yield* start({ sagas: [CreateOrder, Other, Later] })
       const { uuid } = yield* use(SagaManager.run(CreateOrder, { context, startKey: "k", pauseOnDisk: true }))
       const conflicts = yield* Effect.all([
         Effect.flip(
           use(SagaManager.run(CreateOrder, { context: { sku: "pen", amount: 10 }, startKey: "k", pauseOnDisk: true }))
         ),
-        Effect.flip(use(SagaManager.run(Other, { context, startKey: "k", pauseOnDisk: true })))
+        Effect.flip(use(SagaManager.run(Other, { context, startKey: "k", pauseOnDisk: true }))),
+        Effect.flip(use(SagaManager.run(Later, { context, startKey: "k", pauseOnDisk: true })))
       ])
       for (const error of conflicts) {
         assert.strictEqual(error._tag, "SagaStartConflict")
         if (error._tag === "SagaStartConflict")
           assert.deepStrictEqual([error.uuid, error.saga, error.startKey], [uuid, "CreateOrder", "k"])
       }
+      assert.deepStrictEqual(
+        conflicts.map((error) => "difference" in error && error.difference),
+        ["context", "saga", "version"]
+      )
       // The order of keys is no difference.
       const same = yield* use(
         SagaManager.run(CreateOrder, { context: { amount: 10, sku: "book" }, startKey: "k", pauseOnDisk: true })

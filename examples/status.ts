@@ -12,7 +12,11 @@ import {
 
 class Damaged extends Schema.TaggedError<Damaged>()("Damaged", { item: Schema.String }) {}
 
-const Return = Saga.make("Return", { context: { item: Schema.String } }).pipe(
+const Return = Saga.make("Return", {
+  context: { item: Schema.String },
+  // What people look for. It stands in lists, so it has no secrets.
+  attributes: ({ item }) => ({ item, isFragile: item !== "catalogue" })
+}).pipe(
   Saga.local("shelf", {
     success: Schema.String,
     execute: ({ item }) => Effect.succeed(`shelf of the ${item}`),
@@ -53,6 +57,9 @@ const program = Effect.gen(function* () {
     const { items } = yield* manager.find({ saga: "Return", user: "ada", status })
     yield* Console.log(`${status}: ${items.length}`)
   }
+
+  const fragile = yield* manager.find({ saga: "Return", attributes: { isFragile: true } })
+  yield* Console.log(`fragile: ${fragile.items.map(({ attributes }) => attributes?.item).join(", ")}`)
 
   const lamp = yield* manager.load(uuid)
   yield* Console.log(`the lamp is ${lamp.status} at ${lamp.pausedStep?.name}`)

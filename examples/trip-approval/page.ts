@@ -10,11 +10,12 @@ const answer = (status: number, text: string) => Effect.succeed(HttpServerRespon
 const click = Effect.gen(function* () {
   const { trip } = yield* HttpRouter.schemaPathParams(Schema.Struct({ trip: Schema.String }))
   const payload = yield* HttpServerRequest.schemaBodyJson(Approval.payload)
-  yield* SagaManager.signal(Approval, { startKey: trip, payload, actor: payload.by })
-  return yield* answer(200, "thank you")
+  const told = yield* SagaManager.signal(Approval, { startKey: trip, payload, actor: payload.by })
+  return yield* told === "applied" ? answer(200, "thank you") : answer(202, "it is stored, and will be looked at")
 }).pipe(
   Effect.catchTags({
     SchemaError: () => answer(400, "say approved and by"),
+    SagaSignalInvalid: ({ issue }) => answer(400, issue),
     SagaExecutionNotFound: () => answer(404, "there is no such trip"),
     SagaSignalConflict: () => answer(409, "somebody has answered already"),
     SagaSignalRefused: () => answer(410, "it is too late")

@@ -40,6 +40,7 @@ it.live("a double click on the page counts once, and a second opinion does not c
     assert.strictEqual(yield* click({ approved: true, by: "Ada" }), 404)
     const uuid = yield* SagaManager.start(ApprovedTrip, { startKey: "17", context: { city: "Porto" } })
     assert.strictEqual(yield* click({ approved: "yes" }), 400)
+    assert.strictEqual(yield* click({ approved: true, by: "Ada".repeat(100) }), 400)
     const yes = { approved: true, by: "Ada" }
     assert.deepStrictEqual(yield* Effect.all([click(yes), click(yes)], { concurrency: 2 }), [200, 200])
     assert.strictEqual(yield* click({ approved: false, by: "Bob" }), 409)

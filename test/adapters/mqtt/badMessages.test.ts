@@ -3,31 +3,15 @@
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, Schema, type Scope } from "effect"
-import {
-  type Broker,
-  DeadLetters,
-  Participant,
-  ParticipantStore,
-  Saga,
-  SagaConfig,
-  SagaExecutionRepository,
-  SagaManager,
-  TransactionCommitter
-} from "effect-saga"
+import { Effect, Layer, Logger, type Scope } from "effect"
+import { SagaConfig, SagaExecutionRepository, SagaManager, TransactionCommitter } from "effect-saga"
 import { EmbeddedBroker } from "effect-saga/aedes"
 import { MqttBroker } from "effect-saga/mqtt"
 import { counting, outcomes } from "../../fixtures/manager.ts"
 import * as Mosquitto from "../../fixtures/mosquitto.ts"
-import { ready, until } from "../../fixtures/mqtt.ts"
+import { until } from "../../fixtures/mqtt.ts"
 import * as RawMqtt from "../../fixtures/rawMqtt.ts"
-
-const Stock = Participant.make("stock", { Reserve: { payload: { sku: Schema.String }, success: Schema.String } })
-
-const Order = Saga.make("Order", { context: { sku: Schema.String } }).pipe(
-  Saga.remote("place", { execute: { command: Stock.commands.Reserve, payload: ({ sku }) => ({ sku }) } }),
-  Saga.commit
-)
+import * as StockOverMqtt from "../../fixtures/stockOverMqtt.ts"
 
 const saga = "018bcfe5-6800-7a38-9b46-54d90b1b8266"
 
@@ -81,30 +65,7 @@ const held = ((): (() => number) => {
 })()
 
 const scenario = Effect.fnUntraced(function* (options: MqttBroker.MqttOptions, version: 4 | 5) {
-  const letters = DeadLetters.makeMemory(10_000)
-  const transport = yield* Layer.build(MqttBroker.layer(options))
-  const handled: Array<string> = []
-  const services = yield* Layer.build(
-    Layer.merge(
-      SagaManager.layer([Order]),
-      Participant.layer(Stock, { Reserve: ({ sku }) => Effect.sync(() => `${sku} ${handled.push(sku)}`) })
-    ).pipe(
-      Layer.provide([
-        SagaConfig.layer({ service: "orders" }),
-        SagaExecutionRepository.layerMemory,
-        ParticipantStore.layerMemory,
-        TransactionCommitter.layerNone,
-        Layer.succeedContext(transport) as Layer.Layer<Broker.Broker>,
-        Layer.succeed(DeadLetters.DeadLetters, letters)
-      ])
-    )
-  )
-  yield* ready(Context.get(transport, MqttBroker.MqttConnections))
-  const order = (sku: string) =>
-    Effect.provideContext(SagaManager.execute(Order, { context: { sku } }), services).pipe(
-      Effect.map(({ place }) => place)
-    )
-  const raw = yield* RawMqtt.connect(options.url, { protocolVersion: version })
+  const { letters, order, raw } = yield* StockOverMqtt.start(options, version)
 
   const expected: Record<string, number> = {}
   const add = (outcome: string) => {
@@ -162,7 +123,7 @@ describe("bad messages", () => {
         yield* raw.publish(replies, json({}), true)
         const services = yield* Layer.build(MqttBroker.layer({ url, protocol: 4 }))
         yield* Layer.build(
-          SagaManager.layer([Order]).pipe(
+          SagaManager.layer([StockOverMqtt.Order]).pipe(
             Layer.provide([
               SagaConfig.layer({ service: "orders" }),
               SagaExecutionRepository.layerMemory,

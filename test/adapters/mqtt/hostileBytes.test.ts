@@ -4,31 +4,13 @@
  */
 import { randomUUID } from "node:crypto"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, Schema, type Scope } from "effect"
-import {
-  type Broker,
-  DeadLetters,
-  Participant,
-  ParticipantStore,
-  Saga,
-  SagaConfig,
-  SagaExecutionRepository,
-  SagaManager,
-  TransactionCommitter
-} from "effect-saga"
+import { Effect, Logger, type Scope } from "effect"
 import { EmbeddedBroker } from "effect-saga/aedes"
-import { MqttBroker } from "effect-saga/mqtt"
+import type { MqttBroker } from "effect-saga/mqtt"
 import { hostileBodies } from "../../fixtures/hostile.ts"
 import { counting, outcomes } from "../../fixtures/manager.ts"
-import { namespace, ready, url as serverUrl, until } from "../../fixtures/mqtt.ts"
-import * as RawMqtt from "../../fixtures/rawMqtt.ts"
-
-const Stock = Participant.make("stock", { Reserve: { payload: { sku: Schema.String }, success: Schema.String } })
-
-const Order = Saga.make("Order", { context: { sku: Schema.String } }).pipe(
-  Saga.remote("place", { execute: { command: Stock.commands.Reserve, payload: ({ sku }) => ({ sku }) } }),
-  Saga.commit
-)
+import { namespace, url as serverUrl, until } from "../../fixtures/mqtt.ts"
+import * as StockOverMqtt from "../../fixtures/stockOverMqtt.ts"
 
 /** Right messages of an execution that nobody knows. */
 const messagesOf = (saga: string) => {
@@ -71,30 +53,7 @@ const strangeTopics = [
 ]
 
 const scenario = Effect.fnUntraced(function* (options: MqttBroker.MqttOptions, version: 4 | 5) {
-  const letters = DeadLetters.makeMemory(10_000)
-  const transport = yield* Layer.build(MqttBroker.layer(options))
-  const handled: Array<string> = []
-  const services = yield* Layer.build(
-    Layer.merge(
-      SagaManager.layer([Order]),
-      Participant.layer(Stock, { Reserve: ({ sku }) => Effect.sync(() => `${sku} ${handled.push(sku)}`) })
-    ).pipe(
-      Layer.provide([
-        SagaConfig.layer({ service: "orders" }),
-        SagaExecutionRepository.layerMemory,
-        ParticipantStore.layerMemory,
-        TransactionCommitter.layerNone,
-        Layer.succeedContext(transport) as Layer.Layer<Broker.Broker>,
-        Layer.succeed(DeadLetters.DeadLetters, letters)
-      ])
-    )
-  )
-  yield* ready(Context.get(transport, MqttBroker.MqttConnections))
-  const order = (sku: string) =>
-    Effect.provideContext(SagaManager.execute(Order, { context: { sku } }), services).pipe(
-      Effect.map(({ place }) => place)
-    )
-  const raw = yield* RawMqtt.connect(options.url, { protocolVersion: version })
+  const { handled, letters, order, raw } = yield* StockOverMqtt.start(options, version)
   const prefix = options.namespace === undefined ? "" : `${options.namespace}/`
   const publish = (topic: string, body: string | Uint8Array, retain = false) =>
     raw.publish(prefix + topic, body, retain)

@@ -184,7 +184,7 @@ const sentences = (
           ? "errored: everything that was done is compensated"
           : `errored: everything is compensated but ${[...parked].map(nameOf).join(", ")}`
       case "ActionRefused":
-        return `an input was refused: ${tagOf(event.why) ?? String(event.why)}`
+        return `an input was refused: ${refusalOf(event.why)}`
       case "ActionApplied":
       case "DeadlineSet":
       case "ExecutionStarted":
@@ -267,6 +267,13 @@ const tagOf = (error: unknown): string | undefined =>
   typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
     ? error._tag
     : undefined
+
+/** Its tag, and for a signal its name and the reason: whoever has sent it may have been told only that it is stored. */
+const refusalOf = (why: unknown): string => {
+  const tag = tagOf(why) ?? String(why)
+  if (typeof why !== "object" || why === null || !("signal" in why) || typeof why.signal !== "string") return tag
+  return `${tag}, the signal ${why.signal}${"reason" in why && typeof why.reason === "string" ? ` (${why.reason})` : ""}`
+}
 
 /** Lines for the steps that have begun and not ended. */
 const unfinished = (events: ReadonlyArray<SagaEvent>, times: boolean): ReadonlyArray<string> => {

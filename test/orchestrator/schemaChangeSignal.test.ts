@@ -69,7 +69,7 @@ onEachStore((it, repository) => {
       const process = yield* on.open([release(stricter)])
       yield* until("it is refused", on.repository.inbox(uuid), (rows) => rows.length === 0)
       const story = SagaStory.tell(yield* process.manager.load(uuid))
-      assert.include(story, "an input was refused: SagaSignalRefused")
+      assert.include(story, "an input was refused: SagaSignalRefused, the signal approval (payload)")
       assert.deepInclude(yield* Effect.flip(process.run(says)), { _tag: "SagaSignalRefused", reason: "payload" })
       const told = process.run(
         SagaManager.signal(stricter, { startKey, payload: { by: "Ada", comment: "a good lunch" } })

@@ -121,6 +121,21 @@ describe("SagaStory", () => {
     })
   )
 
+  it("the story names the signal that was refused, since its sender may not have heard of it", () => {
+    const refused = (why: object): SagaEvent => ({ _tag: "ActionRefused", id: "1", why: why as never, at: 1 })
+    const uuid = "01900000-0000-7000-8000-000000000001"
+    const events = [
+      refused({ _tag: "SagaSignalRefused", uuid, signal: "approval", reason: "payload" }),
+      refused({ _tag: "SagaSignalConflict", uuid, signal: "approval", id: "approval" }),
+      refused({ _tag: "SagaNotCancellable", uuid, reason: "decided" })
+    ]
+    assert.deepStrictEqual(SagaStory.tell({ events }), [
+      "an input was refused: SagaSignalRefused, the signal approval (payload)",
+      "an input was refused: SagaSignalConflict, the signal approval",
+      "an input was refused: SagaNotCancellable"
+    ])
+  })
+
   it("the story tells waits, signals and deadlines, and what is said only where values are asked for (C16)", () => {
     const at = 0
     const events: ReadonlyArray<SagaEvent> = [

@@ -204,6 +204,13 @@ export const pivots: ReadonlyArray<Mutant> = [
     rules
   ),
   one(
+    "a new message has the time of the first one",
+    "src/orchestrator/steps/RemoteStep.ts",
+    "const notAfter = Math.ceil(at + Math.max(maxMessageLifetime, wait))",
+    "const notAfter = scope.state.notAfter || Math.ceil(at + Math.max(maxMessageLifetime, wait))",
+    manager
+  ),
+  one(
     "a step that nobody answered is asked with a new message",
     evolution,
     "if (isUnanswered(step)) return",

@@ -41,9 +41,8 @@ export interface DriftOptions {
 
 const defaultLimit = 10_000
 
-/** Executions on a page, those read at the same time, and those between two lines in the log. */
-const page = 100
-const concurrency = 4
+/** Executions on a page, which are loaded together, and those between two lines in the log. */
+const page = 50
 const saidEach = 1_000
 
 /**
@@ -56,7 +55,15 @@ const saidEach = 1_000
  * const { drifted, unreadable } = yield* SagaManager.checkDrift([PlaceOrder], { service: "orders" })
  * ```
  */
-export const checkDrift = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, options: DriftOptions = {}) {
+export const checkDrift = (sagas: ReadonlyArray<AnyCommitted>, options: DriftOptions = {}) =>
+  checkSlowly(sagas, options, Effect.void)
+
+/** The same, with a pause after each page: a process at its start has other things to do. */
+export const checkSlowly = Effect.fnUntraced(function* (
+  sagas: ReadonlyArray<AnyCommitted>,
+  options: DriftOptions,
+  pause: Effect.Effect<void>
+) {
   const registry = yield* register(sagas)
   const { census } = yield* SagaExecutionRepository
   const counted = yield* census
@@ -64,13 +71,17 @@ export const checkDrift = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyC
   const drift: Drift = {
     continued: counted.filter(isKnown),
     drifted: counted.filter((one) => !isKnown(one)),
-    ...(yield* readAll(registry, options))
+    ...(yield* readAll(registry, options, pause))
   }
   return drift
 })
 
 /** Reads the unsettled executions of the sagas, saga by saga and page by page. */
-const readAll = Effect.fnUntraced(function* (registry: SagaRegistry, { limit = defaultLimit, service }: DriftOptions) {
+const readAll = Effect.fnUntraced(function* (
+  registry: SagaRegistry,
+  { limit = defaultLimit, service }: DriftOptions,
+  pause: Effect.Effect<void>
+) {
   const { find, load } = yield* SagaExecutionRepository
   const unreadable: Array<SagaExecutionUnreadable> = []
   let checked = 0
@@ -89,13 +100,14 @@ const readAll = Effect.fnUntraced(function* (registry: SagaRegistry, { limit = d
       const listed = yield* find({ saga, settled: false }, { limit: page, ...(after !== undefined && { after }) })
       const known = listed.items.filter(({ fingerprint }) => Result.isSuccess(registry.find(saga, fingerprint)))
       const room = limit - checked
-      yield* Effect.forEach(known.slice(0, room), check, { concurrency, discard: true })
+      yield* Effect.forEach(known.slice(0, room), check, { concurrency: page, discard: true })
       if (checked - saidAt >= saidEach) {
         saidAt = checked
         yield* Effect.logInfo("Stored executions are being read", { saga, checked, unreadable: unreadable.length })
       }
       if (known.length > room) return { unreadable, checked, isComplete: false }
       after = listed.next
+      if (after !== undefined) yield* pause
     } while (after !== undefined)
   }
   return { unreadable, checked, isComplete: true }

@@ -16,7 +16,7 @@ import * as SteadyClock from "../ports/SteadyClock.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as Uuid from "../wire/Uuid.ts"
 import * as DecisionConsumer from "./DecisionConsumer.ts"
-import { checkDrift } from "./Drift.ts"
+import { checkSlowly } from "./Drift.ts"
 import * as EventFeed from "./EventFeed.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
 import * as ExecutionSupervisor from "./ExecutionSupervisor.ts"
@@ -138,7 +138,8 @@ const live = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>, ho
       interval: config.recoveryInterval,
       isAlive: membership.isAlive,
       repository,
-      tell
+      // It is due at once, and nobody else may be there to find it.
+      tell: (execution, stored) => Effect.map(tell(execution, stored), () => nextClaim.at(stored.state.updatedAt))
     }),
     events: feed.events
   })
@@ -203,9 +204,12 @@ const startBackground = Effect.fnUntraced(function* (
   )
 })
 
+/** So a process that reads many executions at its start sends few statements a second for that. */
+const betweenPages = "250 millis"
+
 /** Says once which stored executions this process will not touch, and why. */
 const warnOfDrift = (sagas: ReadonlyArray<AnyCommitted>, service: string, unreadable: Unreadable) =>
-  checkDrift(sagas, { service }).pipe(
+  checkSlowly(sagas, { service }, Effect.sleep(betweenPages)).pipe(
     Effect.flatMap((drift) => {
       for (const one of drift.unreadable) unreadable.found(one)
       return drift.drifted.length === 0

@@ -5,6 +5,7 @@ const due = "test/orchestrator/DueTicks.test.ts"
 const test = "test/orchestrator/SagaSchedule.test.ts"
 const memory = "test/ports/SagaExecutionRepository.test.ts"
 const sql = "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
+const database = "test/adapters/sql/schedules.test.ts"
 const door = "src/orchestrator/ScheduledStart.ts"
 
 export const schedules: ReadonlyArray<Mutant> = [
@@ -79,5 +80,13 @@ export const schedules: ReadonlyArray<Mutant> = [
     find: "Cron.next(cron, new Date(now))",
     replace: "Cron.next(cron, new Date(Math.max(now, last)))",
     tests: [test]
+  },
+  {
+    rule: "C9",
+    what: "the execution of a tick waits until somebody claims for another reason",
+    file: "src/orchestrator/ManagerLive.ts",
+    find: "() => nextClaim.at(stored.state.updatedAt)",
+    replace: "() => undefined",
+    tests: [database]
   }
 ]

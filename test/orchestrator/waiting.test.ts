@@ -7,7 +7,7 @@ import { SagaExecution } from "effect-saga/internals"
 import { Admission } from "../../src/orchestrator/Admission.ts"
 import { started } from "../../src/orchestrator/ExecutionInput.ts"
 import * as Inbox from "../../src/orchestrator/Inbox.ts"
-import { CreateOrder, context, makeWorld, open, reserved, start, until } from "../fixtures/manager.ts"
+import { CreateOrder, context, makeWorld, open, quiet, reserved, start, until } from "../fixtures/manager.ts"
 import { isMemory } from "../fixtures/repository.ts"
 
 describe("executions that wait", () => {
@@ -27,6 +27,8 @@ describe("executions that wait", () => {
           Saga.commit
         )
         const { store, use, wire } = yield* start({ sagas: [CreateOrder, Endless], maxRunning: 2 })
+        // What a process reads at its start is read.
+        yield* quiet
         const count = 300
         const run = use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
         yield* Effect.repeat(run, { times: count - 1 })

@@ -14,7 +14,7 @@ class Damaged extends Schema.TaggedError<Damaged>()("Damaged", { item: Schema.St
 
 const Return = Saga.make("Return", {
   context: { item: Schema.String },
-  // What people look for. It stands in lists, so it has no secrets.
+  // Staff search executions by these values. Lists show them, so they hold no secrets.
   attributes: ({ item }) => ({ item, isFragile: item !== "catalogue" })
 }).pipe(
   Saga.local("shelf", {

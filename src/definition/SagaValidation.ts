@@ -37,7 +37,7 @@ export * from "./SagaIssue.ts"
 // ---- rules
 
 /**
- * What is known of the system. With `participants` or `knownServices`, a step that asks any other service is a mistake
+ * The services that the system has. With `participants` or `knownServices`, a step that asks any other service is a mistake
  * (`UnknownParticipant`). Default: services are not checked.
  */
 export interface ValidationOptions {

@@ -1,4 +1,4 @@
-/** What people look for executions by. */
+/** Attributes, by which people find executions. */
 import type { Mutant } from "./Mutant.ts"
 
 const test = "test/definition/attributes.test.ts"

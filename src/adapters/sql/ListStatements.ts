@@ -133,7 +133,7 @@ const is = (sql: Sql, column: "saga" | "start_key" | "user_name", text: string):
 const firstOf = (attributes: Attributes = {}): { readonly name: string; readonly value: string } | undefined => {
   const [first] = Object.entries(attributes)
   if (first === undefined) return undefined
-  // What cannot be stored is the attribute of no execution. Postgres would refuse the statement.
+  // No execution has an attribute that cannot be stored, and Postgres would refuse the statement.
   const isKnown = Object.entries(attributes)
     .flat()
     .every((part) => typeof part !== "string" || isStorable(part))

@@ -1,4 +1,4 @@
-/** What a person decides about a place that is parked: another try, or that nothing more has to be done (SPEC C5, C18). */
+/** Decisions of a person about a parked place: another try, or nothing more (SPEC C5, C18). */
 import { Result, Schema } from "effect"
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition } from "../../definition/SagaStep.ts"

@@ -62,7 +62,7 @@ export const tryStarted = (self: SagaState, { at, deadline, path }: Of<"TryStart
 const again = (step: StepState, at: number): Partial<StepState> => {
   const { deadline, kind, reply, request, signal, tries } = step
   if (kind === "local") return { status: "running-on-execute" }
-  // It may have been done, so it is the same message; its resends begin anew.
+  // The service may have done the request, so the same message is sent again, and its resends begin anew.
   if (isUnanswered(step)) return { request: { ...request!, at }, reply: undefined }
   if (reply?.status === 200) return { status: "running-on-success" }
   if (reply?.status === 400 && !isDeclared(tries!.failure)) return { status: "running-on-error" }
@@ -108,7 +108,7 @@ export const probeSent = (self: SagaState, { at, command, message, path }: Of<"P
       : step
   )
 
-/** What the service has done counts, else the result of the person. */
+/** The recorded result of the service counts; without one, the result that the person gave. */
 export const probeAnswered = (self: SagaState, event: Of<"ProbeAnswered">): SagaState => {
   const { path, status } = event
   let given: StepState["resolution"]

@@ -23,6 +23,20 @@ const outageOf = ({ store }: World) => {
   return outage
 }
 
+/** The store goes away after the first write, when all branches are about to begin. Gives what brings it back. */
+const awayOnceBegun = (world: World, outage: { isAway: boolean }) => {
+  const { repository } = world.store
+  const { store } = repository
+  Object.assign(repository, {
+    store: (...args: Parameters<Repository["store"]>) =>
+      Effect.tap(store(...args), () => Effect.sync(() => (outage.isAway ||= world.story.length === 1)))
+  })
+  return () => {
+    Object.assign(repository, { store })
+    outage.isAway = false
+  }
+}
+
 it.effect("F4 a step beside a transactional one runs once, however long the database is away (I28)", () =>
   Effect.gen(function* () {
     const gate = Deferred.makeUnsafe<void>()
@@ -36,19 +50,13 @@ it.effect("F4 a step beside a transactional one runs once, however long the data
     const world = yield* makeWorld({ keep: 10 })
     const outage = outageOf(world)
     const { manager, use } = yield* open(world, { sagas: [saga] })
-    const { store } = world.store.repository
-    // Away from the moment at which both are about to begin.
-    Object.assign(world.store.repository, {
-      store: (...args: Parameters<Repository["store"]>) =>
-        Effect.tap(store(...args), () => Effect.sync(() => (outage.isAway ||= world.story.length === 1)))
-    })
+    const isBack = awayOnceBegun(world, outage)
     const caller = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(saga, { context: {} }))))
     yield* until("the step runs", () => lines(world).length > 0)
     yield* TestClock.adjust("10 minutes")
     yield* Deferred.succeed(gate, undefined)
     assert.strictEqual((yield* Fiber.join(caller))._tag, "SagaExecutionRepositoryError", "the caller is told")
-    Object.assign(world.store.repository, { store })
-    outage.isAway = false
+    isBack()
     yield* TestClock.adjust("2 minutes")
     yield* quiet
     const [execution] = (yield* manager.find({})).items
@@ -70,16 +78,10 @@ it.effect("F4 a result that comes long after the database of another branch went
     const world = yield* makeWorld({ keep: 10 })
     const outage = outageOf(world)
     const { manager, use } = yield* open(world, { sagas: [saga] })
-    const { store } = world.store.repository
-    // Away from the moment at which both are about to begin.
-    Object.assign(world.store.repository, {
-      store: (...args: Parameters<Repository["store"]>) =>
-        Effect.tap(store(...args), () => Effect.sync(() => (outage.isAway ||= world.story.length === 1)))
-    })
+    const isBack = awayOnceBegun(world, outage)
     yield* Effect.forkChild(Effect.exit(use(SagaManager.run(saga, { context: {} }))))
     yield* TestClock.adjust("10 minutes")
-    Object.assign(world.store.repository, { store })
-    outage.isAway = false
+    isBack()
     yield* TestClock.adjust("2 minutes")
     yield* quiet
     assert.strictEqual(lines(world).filter((line) => line === "invoice").length, 1)

@@ -46,6 +46,7 @@ const execute = (transactional: boolean) => {
     reply: replyTo(id, uuid),
     effect: "immediate",
     open: true,
+    accepted: undefined,
     keepUntil: 4_102_444_800_000,
     createdAt: 1_700_000_000_000
   }
@@ -60,8 +61,13 @@ const execute = (transactional: boolean) => {
   const transactions = transactional ? [transaction] : []
   return ParticipantStore.ParticipantStore.use((store) =>
     store.unit(
-      { service: "payments", transactions: transactional ? [uuid] : [], messages: [id] },
-      ({ attempt, save }) => Effect.andThen(attempt(effect(id)), save({ transactions, barriers: [barrier] }))
+      {
+        service: "payments",
+        transactions: transactional ? [uuid] : [],
+        messages: [id],
+        ...(transactional && { opens: transaction })
+      },
+      ({ run, save }) => Effect.andThen(run(effect(id)), save({ transactions, barriers: [barrier] }))
     )
   )
 }
@@ -113,10 +119,11 @@ const measure = Effect.gen(function* () {
   yield* sql`create table ${sql(`${schema}.effect`)} (id text primary key, amount int not null)`
   yield* sql`create table ${sql(`${schema}.handmade`)} (id text primary key, reply text not null)`
   const rows = []
-  for (const name of ["transaction", "alone"] as const) {
+  for (const name of ["own unit in a transaction", "own unit"] as const) {
+    const transactional = name === "own unit in a transaction"
     for (const inFlight of [1, 8, 64]) {
       yield* rate(
-        Effect.suspend(() => execute(name === "transaction")),
+        Effect.suspend(() => execute(transactional)),
         inFlight
       )
       yield* rate(byHand, inFlight)
@@ -126,7 +133,7 @@ const measure = Effect.gen(function* () {
       for (let round = 0; round < 5; round++) {
         const reference = yield* rate(byHand, inFlight)
         const ours = yield* rate(
-          Effect.suspend(() => execute(name === "transaction")),
+          Effect.suspend(() => execute(transactional)),
           inFlight
         )
         count += ours.count

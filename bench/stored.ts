@@ -8,6 +8,7 @@ import { type Context, Effect, Layer, Redacted, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import {
   Broker,
+  Inspector,
   Saga,
   SagaConfig,
   SagaExecutionRepository,
@@ -15,7 +16,7 @@ import {
   SagaResponse,
   TransactionCommitter
 } from "effect-saga"
-import { SagaExecutionStatements, SqlSagaExecutionRepository } from "effect-saga/sql"
+import { SagaExecutionStatements, SqlInspector, SqlSagaExecutionRepository } from "effect-saga/sql"
 import type { Report } from "./run.ts"
 
 const url = process.env.SAGA_TEST_PG_URL ?? "postgres://postgres@127.0.0.1:5432/test"
@@ -39,7 +40,12 @@ const Approve = Saga.make("Approve", { context: { order: Schema.String } }).pipe
 const layerOf = (schema: string) =>
   SagaManager.layer([PlaceOrder, Approve]).pipe(
     Layer.provide([SagaConfig.layer({ service: "bench" }), Broker.layerMemory, TransactionCommitter.layerNone]),
-    Layer.provideMerge(SqlSagaExecutionRepository.layer({ schema, retention: Number.POSITIVE_INFINITY })),
+    Layer.provideMerge(
+      Layer.merge(
+        SqlSagaExecutionRepository.layer({ schema, retention: Number.POSITIVE_INFINITY }),
+        SqlInspector.layer({ schema })
+      )
+    ),
     Layer.provideMerge(PgClient.layer({ url: Redacted.make(url), maxConnections: 8 })),
     Layer.fresh
   )
@@ -52,8 +58,9 @@ const now = Date.now()
 const year = 365 * 24 * hour
 
 /**
- * Three in five are settled, one in four waits for an answer, and the others are parked. One in ten has a `startKey`. The facts
- * are those of a real execution under other uuids, which are of version 7 as those that the library makes.
+ * Three in five are settled, one in four waits (for an answer, a signal or a time), and the others are parked; of those that wait
+ * one in a hundred rolls back. One in ten has a `startKey`. The facts are those of a real execution under other uuids, which are of
+ * version 7 as those that the library makes.
  */
 const fill = Effect.fnUntraced(function* (schema: string, rows: number) {
   const sql = yield* SqlClient.SqlClient
@@ -64,13 +71,19 @@ const fill = Effect.fnUntraced(function* (schema: string, rows: number) {
   const { fingerprint, uuid } = template!
   const [from, millis] = [BigInt(now - year), BigInt(Math.floor(year / rows))]
   yield* sql`insert into ${t("saga_execution")} (uuid, start_key, saga, fingerprint, status, direction, decision, commit_state,
-      user_name, parked, revision, settled, claimable, wake_at, created_at, updated_at, settled_at)
+      user_name, parked, revision, settled, claimable, wake_at, created_at, updated_at, settled_at, attributes, step, step_path,
+      waits_for, waiting_since, failure_tag)
     select (lpad(to_hex(s.at), 12, '0') || '7' || substr(s.digits, 1, 3) || '8' || substr(s.digits, 4, 15))::uuid,
       case when n % 10 = 7 then 'key ' || n end, case when n % 2 = 0 then 'PlaceOrder' else 'Other' end,
-      case when n % 2 = 0 then ${fingerprint} else 'another fingerprint' end, s.status, 'forward',
+      case when n % 2 = 0 then ${fingerprint} else 'another fingerprint' end, s.status,
+      case when s.status = 'paused' and n % 2000 < 20 then 'backward' else 'forward' end,
       case when s.status = 'finished' then 'commit' end, case when s.status = 'finished' then 'committed' else 'none' end,
       'user ' || n % 5, s.status = 'errored', 4, s.status = 'finished', s.status = 'paused',
-      case when s.status = 'paused' then ${BigInt(now + year)}::bigint end, s.at, s.at, case when s.status = 'finished' then s.at end
+      case when s.status = 'paused' then ${BigInt(now + year)}::bigint end, s.at, s.at, case when s.status = 'finished' then s.at end,
+      jsonb_build_object('customer', n / 20), case when s.status <> 'finished' then 'payment' end,
+      case when s.status <> 'finished' then '1' end, case when s.status = 'paused' then case n % 3 when 0 then 'payments/Charge'
+        when 1 then 'signal approval' else 'timer' end end, case when s.status = 'paused' then s.at end,
+      case when s.status = 'errored' then case n % 2 when 0 then 'NoCourier' else 'StepRefused' end end
     from generate_series(1, ${rows}::int) as n cross join lateral (
       select case when n % 20 < 12 then 'finished' when n % 20 < 17 then 'paused' else 'errored' end as status,
         ${from} + n * ${millis} as at, md5(n::text) as digits
@@ -80,13 +93,53 @@ const fill = Effect.fnUntraced(function* (schema: string, rows: number) {
     from ${t("saga_execution")} h, ${t("saga_event")} e where e.uuid = ${uuid}::uuid and h.uuid <> ${uuid}::uuid`
   yield* sql`insert into ${t("saga_name")} (name, uuid, start_key, saga, context_hash)
     select 'key ' || start_key, uuid, start_key, saga, 'h' from ${t("saga_execution")} where start_key is not null`
+  yield* sql`insert into ${t("saga_attribute")} (uuid, name, value, created_at)
+    select h.uuid, a.key, a.value::text, h.created_at
+    from ${t("saga_execution")} h cross join lateral jsonb_each(h.attributes) a`
   // Most servers have autovacuum, which does the same a little later.
-  for (const table of ["saga_execution", "saga_event", "saga_name"]) yield* sql`vacuum analyze ${t(table)}`
+  for (const table of ["saga_execution", "saga_event", "saga_name", "saga_attribute"])
+    yield* sql`vacuum analyze ${t(table)}`
 })
+
+// ---- the filters -----------------------------------------------------------------------------------------------
+
+type Filter = SagaExecutionRepository.Filter
+const middle = now - year / 2
+
+/** Each filter alone, as far as it can stand alone, and the usual pairs. One that is missing is an error of types. */
+const filters: { readonly [Name in keyof Required<Filter>]: ReadonlyArray<Filter> } = {
+  saga: [{ saga: "Other" }, { saga: "Other", status: "finished" }],
+  status: [{ status: "paused" }],
+  parked: [{ parked: true }, { parked: false }, { parked: true, saga: "Other" }],
+  startKey: [{ startKey: "key 777" }],
+  user: [{ user: "user 3" }],
+  attributes: [{ attributes: { customer: 7 } }],
+  settled: [{ settled: true }, { settled: false }],
+  undoing: [{ undoing: true }, { undoing: true, saga: "Other" }],
+  waitsFor: [{ waitsFor: "payments/Charge" }, { waitsFor: "payments" }, { waitsFor: "signal approval", saga: "Other" }],
+  failure: [{ failure: "NoCourier" }],
+  // Alone it reads all that are not settled: its docstring says with which others it goes.
+  step: [
+    { parked: true, step: "payment" },
+    { waitsFor: "timer", step: "payment" }
+  ],
+  startKeyPrefix: [{ startKeyPrefix: "key 77" }],
+  createdBefore: [{ createdBefore: middle }],
+  createdAfter: [{ createdAfter: middle }]
+}
+
+const nameOf = (filter: Filter) =>
+  Object.entries(filter)
+    .map(([name, value]) => (value === middle ? name : `${name} ${JSON.stringify(value).replaceAll('"', "")}`))
+    .join(", ")
 
 // ---- the operations --------------------------------------------------------------------------------------------
 
-type Services = SagaManager.SagaManager | SagaExecutionRepository.SagaExecutionRepository | SqlClient.SqlClient
+type Services =
+  | SagaManager.SagaManager
+  | SagaExecutionRepository.SagaExecutionRepository
+  | Inspector.Inspector
+  | SqlClient.SqlClient
 
 interface Operation {
   readonly name: string
@@ -108,6 +161,11 @@ const found = (name: string, filter: SagaExecutionRepository.Filter, page = {}):
     `find: ${name}`,
     repository(({ find }) => find(filter, page))
   )
+
+const inspected = (
+  name: string,
+  see: (it: Inspector.Inspector["Service"]) => Effect.Effect<unknown, unknown>
+): Operation => plain(`inspect: ${name}`, Inspector.Inspector.use(see))
 
 const start = (saga: typeof Approve) => SagaManager.start(saga, { context: { order: randomUUID() } })
 
@@ -164,18 +222,15 @@ const operations: ReadonlyArray<Operation> = [
     repository(({ census }) => census)
   ),
   found("all", {}),
-  found("page 2", {}, { after: cursorOf(now - year / 2) }),
-  found("saga", { saga: "Other" }),
-  found("status", { status: "paused" }),
-  found("saga, status", { saga: "Other", status: "finished" }),
-  found("settled", { settled: true }),
-  found("not settled", { settled: false }),
-  found("parked", { parked: true }),
-  found("not parked", { parked: false }),
-  found("user", { user: "user 3" }),
-  found("startKey", { startKey: "key 777" }),
-  found("createdBefore", { createdBefore: now - year / 2 }),
-  found("createdAfter", { createdAfter: now - year / 2 })
+  found("page 2", {}, { after: cursorOf(middle) }),
+  found("the page before", {}, { before: cursorOf(middle) }),
+  ...Object.values(filters).flatMap((given) => given.map((filter) => found(nameOf(filter), filter))),
+  inspected("count", ({ count }) => count()),
+  inspected("waiting", ({ waiting }) => waiting),
+  inspected("parked", ({ parked }) => parked),
+  inspected("overdue", ({ overdue }) => overdue("1 minute")),
+  inspected("processes", ({ processes }) => processes),
+  inspected("load", ({ load }) => load("key 777"))
 ]
 
 /** The `next` of a page. */

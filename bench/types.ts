@@ -45,10 +45,17 @@ const step = (i: number): string => {
     default:
       return `Saga.parallel("p${i}", {
         l: Saga.local("s${i}", { success: Schema.Int, execute: ({ ${previous} }) => Effect.succeed(${previous}) }),
-        r: Saga.local("r${i}", { success: Schema.Int, execute: () => Effect.succeed(1) })
+        r: ${i % 10 === 4 ? items(i, previous) : `Saga.local("r${i}", { success: Schema.Int, execute: () => Effect.succeed(1) })`}
       })`
   }
 }
+
+const items = (i: number, previous: string): string => `Saga.forEach("r${i}", {
+          items: ({ ${previous} }) => [${previous}],
+          item: Schema.Int,
+          as: "i${i}",
+          steps: Saga.local("o${i}", { success: Schema.Int, execute: ({ i${i} }) => Effect.succeed(i${i}) })
+        })`
 
 /** In pipes of 20: a pipe takes no more arguments. */
 const pipes = (steps: number): string =>

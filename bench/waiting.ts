@@ -85,12 +85,16 @@ const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b)
 const rounds = 5
 const millis = 2_000
 
-/** Sagas of three local steps that are started and end, a second. */
-const startsPerSecond = Effect.gen(function* () {
+/**
+ * Sagas of three local steps that are started and end: how many in a second, and the CPU of this process for one, in milliseconds.
+ * Where other programs take the processors meanwhile, only the CPU can be compared.
+ */
+const starts = Effect.gen(function* () {
   const rates: Array<number> = []
+  const costs: Array<number> = []
   for (let round = 0; round < rounds; round++) {
     let count = 0
-    const start = performance.now()
+    const [start, cpu] = [performance.now(), process.cpuUsage()]
     const one = Effect.gen(function* () {
       while (performance.now() - start < millis)
         yield* SagaManager.run(Local, { context: { n: count++ }, returnExecution: false })
@@ -99,9 +103,18 @@ const startsPerSecond = Effect.gen(function* () {
       Array.from({ length: 64 }, () => one),
       { concurrency: "unbounded", discard: true }
     )
+    const { system, user } = process.cpuUsage(cpu)
     rates.push((1_000 * count) / (performance.now() - start))
+    costs.push((system + user) / 1_000 / count)
   }
-  return median(rates)
+  return { rate: median(rates), cpu: median(costs) }
+})
+
+const compared = (beside: Effect.Success<typeof starts>, without: Effect.Success<typeof starts>) => ({
+  ours: Number((beside.rate / without.rate).toFixed(3)),
+  beside: Math.round(beside.rate),
+  without: Math.round(without.rate),
+  cpu: Number((without.cpu / beside.cpu).toFixed(3))
 })
 
 const kinds = {
@@ -152,12 +165,12 @@ const bytes = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
 
 const resending = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   // Until the code is compiled.
-  yield* startsPerSecond
-  const without = yield* startsPerSecond
+  yield* starts
+  const without = yield* starts
   const [from, empty] = [Date.now(), yield* bytes(sql)]
   const insert = yield* inserted("reply")
   const [to, full] = [Date.now(), yield* bytes(sql)]
-  const beside = yield* startsPerSecond
+  const beside = yield* starts
   const seconds = 15
   const [since, before] = [Date.now(), published]
   yield* Effect.sleep(`${seconds} seconds`)
@@ -165,12 +178,7 @@ const resending = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   return [
     { case: "insert", ours: Number(insert.toFixed(1)), executions },
     { case: "size", ours: Math.round((full - empty) / executions) },
-    {
-      case: "start",
-      ours: Number((beside / without).toFixed(3)),
-      beside: Math.round(beside),
-      without: Math.round(without)
-    },
+    { case: "start", ...compared(beside, without) },
     {
       case: "resends",
       ours: Math.round(resent),
@@ -181,20 +189,15 @@ const resending = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
 
 /** Executions that send nothing while they wait: to insert them, their size, and starts beside them. */
 const silent = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, kind: "sleep" | "signal") {
-  const without = yield* startsPerSecond
+  const without = yield* starts
   const empty = yield* bytes(sql)
   const insert = yield* inserted(kind)
   const full = yield* bytes(sql)
-  const beside = yield* startsPerSecond
+  const beside = yield* starts
   return [
     { case: `${kind} insert`, ours: Number(insert.toFixed(1)), executions },
     { case: `${kind} size`, ours: Math.round((full - empty) / executions) },
-    {
-      case: `${kind} start`,
-      ours: Number((beside / without).toFixed(3)),
-      beside: Math.round(beside),
-      without: Math.round(without)
-    }
+    { case: `${kind} start`, ...compared(beside, without) }
   ]
 })
 

@@ -16,7 +16,7 @@ const store = new Map<string, string>()
  * The functions need no locks and no versions: writes of one execution come one after the other. If two writers race, the
  * second is refused before `save`. Without `list` no execution is found again after a crash.
  */
-const MapLive = Layer.succeed(
+const MapLive = Layer.effect(
   SagaExecutionRepository.SagaExecutionRepository,
   KeyValueRepository.make(
     {

@@ -47,7 +47,7 @@ const inProcess = (folder: string) => {
     const names = (await readdir(folder)).filter((name) => name.endsWith(".json"))
     return Promise.all(names.map((name) => read(join(folder, name))))
   }
-  const Folder = Layer.succeed(
+  const Folder = Layer.effect(
     SagaExecutionRepository.SagaExecutionRepository,
     KeyValueRepository.make({
       save: (uuid, value) => Effect.tryPromise(() => write(file(uuid), JSON.stringify(value))),

@@ -22,6 +22,7 @@ const Return = Saga.make("Return", {
     execute: ({ item }) => Effect.succeed(`shelf of the ${item}`),
     compensate: () => Effect.void
   }),
+  Saga.attributes(({ shelf }) => ({ shelf })),
   Saga.local("check", {
     error: Damaged,
     execute: ({ item }) => (item === "vase" ? Effect.fail(new Damaged({ item })) : Effect.void)
@@ -60,6 +61,8 @@ const program = Effect.gen(function* () {
 
   const fragile = yield* manager.find({ saga: "Return", attributes: { isFragile: true } })
   yield* Console.log(`fragile: ${fragile.items.map(({ attributes }) => attributes?.item).join(", ")}`)
+  const onShelf = yield* manager.find({ attributes: { shelf: "shelf of the lamp" } })
+  yield* Console.log(`on its shelf: ${onShelf.items.map(({ attributes }) => attributes?.item).join(", ")}`)
 
   const lamp = yield* manager.load(uuid)
   yield* Console.log(`the lamp is ${lamp.status} at ${lamp.pausedStep?.name}`)

@@ -11,8 +11,8 @@ import { arrange } from "./apiReport.ts"
 const extractor = "@microsoft/api-extractor@7.60.1"
 const root = join(import.meta.dirname, "..")
 const reports = join(root, "api")
-// Inside of the project, where API Extractor looks for its package.json.
-const work = join(root, "node_modules/.cache/api")
+// Inside of the project, where API Extractor looks for its package.json. Emptied at the end, because `dist` is packed.
+const work = join(root, "dist/.api")
 
 const { "./package.json": _, ...exports }: Record<string, { readonly types: string }> = JSON.parse(
   readFileSync(join(root, "package.json"), "utf8")
@@ -81,12 +81,20 @@ const extract = async (name: string, declarations: string): Promise<string> => {
 const report = async (): Promise<ReadonlyMap<string, string>> => {
   rmSync(work, { force: true, recursive: true })
   mkdirSync(join(work, "temp"), { recursive: true })
-  const extracted = await Promise.all(
-    Object.entries(exports).map(async ([entry, { types }]) => {
+  const extracted: Array<{ readonly entry: string; readonly raw: string; readonly declarations: string }> = []
+  const waiting = Object.entries(exports)
+  // Each extraction reads the whole program: more than two at a time only take memory.
+  const extractAll = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [entry, { types }] = next
       const raw = await extract(nameOf(entry), types)
-      return { entry, raw, declarations: readFileSync(join(root, types), "utf8") }
-    })
-  )
+      extracted.push({ entry, raw, declarations: readFileSync(join(root, types), "utf8") })
+    }
+  }
+  await Promise.all([extractAll(), extractAll()])
+  rmSync(work, { force: true, recursive: true })
+  const order = Object.keys(exports)
+  extracted.sort((a, b) => order.indexOf(a.entry) - order.indexOf(b.entry))
   const made = new Map<string, string>()
   // The core is the first entry point.
   for (const { declarations, entry, raw } of extracted)

@@ -4,6 +4,7 @@
  */
 export * as BrokerSuite from "./testing/BrokerSuite.ts"
 export * as CommitterSuite from "./testing/CommitterSuite.ts"
+export * as InspectorSuite from "./testing/InspectorSuite.ts"
 export * as OwnershipSuite from "./testing/OwnershipSuite.ts"
 export * as ParticipantStoreSuite from "./testing/ParticipantStoreSuite.ts"
 export * as RepositorySuite from "./testing/RepositorySuite.ts"

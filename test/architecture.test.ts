@@ -31,6 +31,7 @@ const rooms: { readonly [room: string]: ReadonlyArray<string> } = {
   adapters: ["wire", "definition", "execution/rules", "execution/view", "ports"],
   participant: ["wire", "definition", "execution/rules", "execution/view", "ports"],
   orchestrator: ["wire", "definition", "execution/rules", "execution/view", "ports"],
+  console: ["wire", "definition", "execution/rules", "execution/view", "ports", "tooling", "orchestrator"],
   testing: [
     "wire",
     "definition",
@@ -102,7 +103,7 @@ it("keeps the rules of an execution small enough to be read in one sitting", () 
   const lines = files
     .filter(({ file }) => roomOf(file) === "execution/rules")
     .flatMap(({ code }) => code.split("\n").filter((line) => line.trim() !== ""))
-  assert.isAtMost(lines.length, 2_850)
+  assert.isAtMost(lines.length, 3_100)
 })
 
 it("keeps every file under 450 lines", () => {

@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs"
 import { assert, it } from "@effect/vitest"
 import * as library from "effect-saga"
 import * as aedes from "effect-saga/aedes"
+import * as dashboard from "effect-saga/dashboard"
+import * as http from "effect-saga/http"
 import * as internals from "effect-saga/internals"
 import * as mqtt from "effect-saga/mqtt"
 import * as pglite from "effect-saga/pglite"
@@ -23,7 +25,7 @@ const errorsOf = (entry: object): ReadonlyArray<string> =>
     )
 
 it("F30 docs/errors.md names every error of every entry point, and no other", () => {
-  const exported = new Set([library, internals, sql, mqtt, pglite, aedes, testing].flatMap(errorsOf))
+  const exported = new Set([library, http, internals, sql, mqtt, pglite, aedes, dashboard, testing].flatMap(errorsOf))
   const page = readFileSync(new URL("../docs/errors.md", import.meta.url), "utf8")
   const rows = Array.from(page.matchAll(/^\| `(\w+)` \| (.+) \| (.+) \|$/gm), ([, tag]) => tag!)
   assert.deepStrictEqual(rows.toSorted(), [...exported].toSorted())

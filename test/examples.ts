@@ -3,6 +3,7 @@ import { execFile } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { quick } from "./fixtures/quick.ts"
 
 const root = new URL("../", import.meta.url)
 
@@ -19,7 +20,7 @@ export const programs: ReadonlyArray<string> = readdirSync(new URL("examples", r
   .sort()
 
 /** Node and Bun are told to read the sources of the library; Deno finds them by `deno.json`. */
-const flags = "deno" in process.versions ? ["run", "-A"] : ["--conditions=effect-saga:source"]
+const flags = "deno" in process.versions ? ["run", "-A"] : ["--conditions=effect-saga:source", ...quick]
 
 /** A program that hangs is ended, in milliseconds. It takes a few seconds on a quiet machine. */
 export const timeout = 10 * 60_000

@@ -7,6 +7,7 @@ import * as Processes from "./processes.ts"
 import type { Progress } from "./progress.ts"
 import * as Services from "./services.ts"
 import { Books, summarize, type Tally } from "./summary.ts"
+import type { Service } from "./transports.ts"
 
 export interface Run {
   readonly orders: ReadonlyArray<Order>
@@ -16,11 +17,13 @@ export interface Run {
   readonly seed: number
   readonly tally: Tally
   readonly progress: Progress
+  /** What is waited for before the services close, once all orders have ended. */
+  readonly look: Effect.Effect<void>
 }
 
 /** One life of a process: its books, or nothing if it dies. A process that ends by itself before it is up fails for good. */
 const life = Effect.fnUntraced(function* (
-  service: Place.Service,
+  service: Service,
   places: Place.Places,
   hear: (it: Said, process: Processes.Process) => Effect.Effect<unknown, unknown>
 ) {
@@ -99,7 +102,7 @@ const feed = (run: Run, crashAt: number) => {
       }
       yield* next
     }
-    if (tally.outcomes.size === orders.length && !isKilled) yield* tell({ _tag: "Close" })
+    if (tally.outcomes.size === orders.length && !isKilled) yield* Effect.andThen(run.look, tell({ _tag: "Close" }))
   })
 }
 

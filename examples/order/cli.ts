@@ -14,6 +14,7 @@ import { SagaDiagram } from "effect-saga"
 import { PgliteClient } from "effect-saga/pglite"
 import * as Business from "./business.ts"
 import * as Check from "./check.ts"
+import * as Look from "./look.ts"
 import * as Place from "./places.ts"
 import * as Progress from "./progress.ts"
 import { report } from "./report.ts"
@@ -63,6 +64,15 @@ const flags = {
     Flag.withDescription("Use this MQTT 5 broker"),
     Flag.optional
   ),
+  nats: Flag.String("nats").pipe(
+    Flag.withMetavar("URL"),
+    Flag.withDescription("Use this NATS server with JetStream"),
+    Flag.optional
+  ),
+  http: Flag.Boolean("http").pipe(
+    Flag.withDescription("Send the messages over HTTP, without a broker"),
+    Flag.withDefault(false)
+  ),
   namespace: Flag.String("namespace").pipe(
     Flag.withMetavar("NAME"),
     Flag.withDescription("Put this before every topic, where others use the broker too. Default: nothing"),
@@ -71,6 +81,10 @@ const flags = {
       () => "must be letters, digits, _, - and ., at most 64, a letter first"
     ),
     Flag.optional
+  ),
+  dashboard: Flag.Boolean("dashboard").pipe(
+    Flag.withDescription("Serve the dashboard of the orders, until Enter is pressed"),
+    Flag.withDefault(false)
   ),
   port: Flag.Int("port").pipe(
     Flag.withMetavar("N"),
@@ -87,7 +101,18 @@ type Options = Command.Command.Config.Infer<typeof flags>
 
 const start = Effect.fnUntraced(function* (options: Options) {
   const { list, places } = yield* Check.ready(options)
+  if (places.dashboard !== undefined) {
+    const { port, token } = places.dashboard
+    yield* Console.error(`The dashboard, once the orders are up: http://127.0.0.1:${port}/?token=${token}`)
+  }
   const tally = new Tally()
+  // Messages of several lives may come late: it is asked for once.
+  const looked = yield* Effect.cached(
+    Effect.andThen(
+      Console.error("· All orders have ended. Look at them in the dashboard, then press Enter."),
+      Look.untilEnter
+    )
+  )
   const { books, summary } = yield* Progress.make(list.length, tally, join(places.data, "log")).pipe(
     Effect.flatMap((progress) =>
       Business.run({
@@ -97,7 +122,8 @@ const start = Effect.fnUntraced(function* (options: Options) {
         crashes: options.crash,
         seed: options.seed,
         tally,
-        progress
+        progress,
+        look: places.dashboard === undefined ? Effect.void : looked
       })
     ),
     Effect.provide(Place.logs(places)),

@@ -1,8 +1,9 @@
 /** The messages to a service in a process of its own (on its stdin) and from it (on its stdout): one line of JSON each. */
 import { Schema } from "effect"
 import { Order } from "./contracts.ts"
-import { Places, Service } from "./places.ts"
+import { Places } from "./places.ts"
 import { Settled } from "./summary.ts"
+import { Service } from "./transports.ts"
 
 /** The one argument of the process. */
 export const Start = Schema.fromJsonString(Schema.Struct({ service: Service, places: Places }))

@@ -1,26 +1,20 @@
-/** Storage and transport: the only file that knows PGlite, Postgres and MQTT. */
+/** Where a run has its data: the only file that knows PGlite and Postgres. */
 import { cpSync, existsSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Logger, Redacted, Schema } from "effect"
-import { MqttBroker } from "effect-saga/mqtt"
 import { PgliteClient } from "effect-saga/pglite"
+import { type Service, services, Transport } from "./transports.ts"
 
 export const Places = Schema.Struct({
   /** The folder for the logs of the services, and for the databases if there is no server. */
   data: Schema.String,
   pg: Schema.optionalKey(Schema.String),
-  mqtt: Schema.String,
-  /** Before every topic, where others use the broker too. */
-  namespace: Schema.optionalKey(Schema.String),
-  /** 4 (MQTT 3.1.1) for the broker of this example. */
-  protocol: Schema.Literals([4, 5])
+  transport: Transport,
+  /** Where the orchestrator serves its dashboard, and the token for it: the same after a crash. */
+  dashboard: Schema.optionalKey(Schema.Struct({ port: Schema.Int, token: Schema.String }))
 })
 export type Places = typeof Places.Type
-
-export const services = ["orders", "payments", "shipping"] as const
-export const Service = Schema.Literals(services)
-export type Service = typeof Service.Type
 
 /** On a server each service has a schema of its own, which is the default schema of its connection. */
 export const server = (url: string, service?: Service) =>
@@ -32,22 +26,6 @@ export const server = (url: string, service?: Service) =>
 
 export const database = (service: Service, { data, pg }: Places) =>
   pg === undefined ? PgliteClient.layer({ folder: join(data, service) }) : server(pg, service)
-
-/** The same client id at every start: the broker keeps messages for it while the service starts again. */
-export const broker = (service: Service, { mqtt, namespace, protocol }: Places) => {
-  const url = new URL(mqtt)
-  const { password, username } = url
-  url.username = ""
-  url.password = ""
-  return MqttBroker.layer({
-    url: url.href,
-    protocol,
-    clientId: `order-example.${service}`,
-    ...(namespace !== undefined && { namespace }),
-    ...(username !== "" && { username: decodeURIComponent(username) }),
-    ...(password !== "" && { password: Redacted.make(decodeURIComponent(password)) })
-  })
-}
 
 /** Makes the folders of the databases. A new folder takes seconds, so it is made once and copied. */
 export const prepare = Effect.fnUntraced(function* ({ data, pg }: Places) {

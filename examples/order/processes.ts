@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url"
 import { Effect, Option, Queue, Schema, type Scope, Stream } from "effect"
 import { ChildProcess, type ChildProcessSpawner } from "effect/process"
 import { type Said, SaidLine, Start, type Told, ToldLine } from "./messages.ts"
-import type { Places, Service } from "./places.ts"
+import type { Places } from "./places.ts"
+import type { Service } from "./transports.ts"
 
 /** A service that could not start, or has ended although it should not. */
 export class ServiceFailed extends Schema.TaggedError<ServiceFailed>()("ServiceFailed", {

@@ -4,10 +4,13 @@ import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import * as NodeStdio from "@effect/platform-node-shared/NodeStdio"
 import { Cause, Console, Effect, Queue, Runtime, Schedule, Schema, Stdio, Stream } from "effect"
 import { SagaManager } from "effect-saga"
+import { LocalDashboard } from "effect-saga/dashboard"
+import { SqlInspector } from "effect-saga/sql"
 import { type Said, SaidLine, Start, type Told, ToldLine } from "./messages.ts"
 import * as Orders from "./orders.ts"
 import { place } from "./place.ts"
 import * as Places from "./places.ts"
+import { PlaceOrder } from "./saga.ts"
 import * as Services from "./services.ts"
 
 const say = (said: Said) => Effect.flatMap(Schema.encodeEffect(SaidLine)(said), Console.log)
@@ -27,8 +30,18 @@ const unfinished = Effect.map(
   ({ items }) => items.length
 )
 
+/** The dashboard lives and dies with the process; the next one has the same address. */
+const dashboard = ({ dashboard }: Places.Places) =>
+  dashboard === undefined
+    ? Effect.void
+    : LocalDashboard.serve({ ...dashboard, sagas: [PlaceOrder], may: ["act", "values"], actor: "you" }).pipe(
+        Effect.provide(SqlInspector.layer()),
+        Effect.catchTag("DashboardNotServed", ({ message }) => Effect.logWarning(message))
+      )
+
 /** Places the orders as they come, all at the same time: the sender limits their number. */
-const orders = Effect.fnUntraced(function* (told: Queue.Dequeue<Told>) {
+const orders = Effect.fnUntraced(function* (told: Queue.Dequeue<Told>, places: Places.Places) {
+  yield* dashboard(places)
   yield* say({ _tag: "Started", unfinished: yield* unfinished })
   yield* Stream.fromQueue(told).pipe(
     Stream.takeWhile((it) => it._tag === "Place"),
@@ -38,7 +51,7 @@ const orders = Effect.fnUntraced(function* (told: Queue.Dequeue<Told>) {
   // An earlier run may have left other orders.
   yield* Effect.repeat(unfinished, { until: (n) => n === 0, schedule: Schedule.spaced("100 millis") })
   yield* say({ _tag: "Closed", books: yield* Orders.books })
-})
+}, Effect.scoped)
 
 const participant = Effect.fnUntraced(function* (name: Services.Participant, told: Queue.Dequeue<Told>) {
   yield* say({ _tag: "Started", unfinished: 0 })
@@ -51,7 +64,7 @@ const program = Effect.gen(function* () {
   const told = yield* Queue.unbounded<Told>()
   const serve =
     service === "orders"
-      ? Effect.provide(orders(told), Services.orders(places))
+      ? Effect.provide(orders(told, places), Services.orders(places))
       : Effect.provide(participant(service, told), Services.participant(service, places))
   yield* Effect.provide(Effect.raceFirst(serve, hear(told)), Places.logs(places))
 })

@@ -10,13 +10,14 @@ import type { Places } from "./places.ts"
 import * as Place from "./places.ts"
 import { PlaceOrder } from "./saga.ts"
 import * as Shipping from "./shipping.ts"
+import { broker } from "./transports.ts"
 
 /** The orchestrator: it runs the saga. On a server, executions of a killed process are taken over after these five seconds. */
 export const orders = (places: Places) =>
   SagaManager.layer([PlaceOrder]).pipe(
     Layer.provide([
       SqlSagaExecutionRepository.layer(),
-      Place.broker("orders", places),
+      broker("orders", places.transport),
       TransactionCommitter.layerNone,
       SagaConfig.layer({ service: "orders", lease: "5 seconds", recoveryInterval: "1 second" })
     ]),
@@ -36,7 +37,7 @@ export const participants: { readonly [name in Participant]: Code } = { payments
 /** A participant: it answers commands, and keeps its answers in the database of its tables. */
 export const participant = (name: Participant, places: Places) =>
   participants[name].layer.pipe(
-    Layer.provide([SqlParticipantStore.layer(), Place.broker(name, places)]),
+    Layer.provide([SqlParticipantStore.layer(), broker(name, places.transport)]),
     Layer.provideMerge(Layer.effectDiscard(participants[name].tables)),
     Layer.provideMerge(Place.database(name, places))
   )

@@ -1,4 +1,4 @@
-/** Attributes: a few named words, numbers and flags of the initial context, by which people find executions. */
+/** Attributes: a few named words, numbers and flags of the context, by which people find executions. */
 import { Predicate, Schema } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { isHostileKey } from "../wire/JsonLimits.ts"
@@ -31,6 +31,20 @@ export const of = (make: (context: any) => unknown, context: unknown): Attribute
     attributes[name] = value === 0 ? 0 : value
   }
   return attributes
+}
+
+/** What a function makes of a context anew; undefined: nothing that is not known. A text: why nothing is taken. */
+export const changed = (
+  make: (context: any) => unknown,
+  context: unknown,
+  known: Attributes
+): Attributes | string | undefined => {
+  const made = of(make, context)
+  if (typeof made === "string") return made
+  const news = Object.entries(made).filter(([name, value]) => known[name] !== value)
+  if (news.length === 0) return undefined
+  const count = Object.keys({ ...known, ...made }).length
+  return count > maxAttributes ? `are ${count} in all, at most ${maxAttributes} may be` : Object.fromEntries(news)
 }
 
 const issueOf = (value: unknown): string | undefined => {

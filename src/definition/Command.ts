@@ -5,7 +5,7 @@
  * Casts: `Object.fromEntries` forgets which key has which command.
  */
 import type { Struct } from "effect"
-import { Schema } from "effect"
+import { Predicate, Schema } from "effect"
 import type { Codec } from "../wire/JsonCodec.ts"
 
 export type { Codec } from "../wire/JsonCodec.ts"
@@ -35,8 +35,29 @@ export interface Command<out Participant extends string, out Tag extends string,
   readonly compensable?: false
 }
 
+/**
+ * A command whose answer comes later (SPEC C19): its handler begins the work, and `Participant.answer` gives the answer, an hour or a
+ * month after that.
+ */
+export interface LaterCommand<
+  out Participant extends string,
+  out Tag extends string,
+  out Payload,
+  out Success,
+  out Error
+> extends Command<Participant, Tag, Payload, Success, Error> {
+  readonly answer: "later"
+}
+
 /** A command of any type. */
 export type Any = Command<string, string, any, any, any>
+
+/** A command of any type whose answer comes later. */
+export type AnyLater = LaterCommand<string, string, any, any, any>
+
+/** Whether the answer to a command comes later. */
+export const isLater = (command: Any): command is AnyLater =>
+  Predicate.hasProperty(command, "answer") && command.answer === "later"
 
 /** The description of one command, from which `Participant.make` makes it. Only `payload` is needed. */
 export interface Spec {
@@ -53,6 +74,12 @@ export interface Spec {
    * follow. Set it on queries and on compensations.
    */
   readonly compensable?: false
+  /**
+   * `"later"`: the handler only begins the work, and the answer is given by `Participant.answer`, from any process of the service, at
+   * any time. For work that takes minutes or days: nothing is held meanwhile, no connection and no transaction. A step with such a
+   * command needs a `timeout`, or its saga a `deadline`. A compensation cannot answer later. Default: the handler answers.
+   */
+  readonly answer?: "later"
 }
 
 type TypeOf<S> = [S] extends [Schema.Codec<infer A, any, any, any>] ? A : never
@@ -67,7 +94,8 @@ export type FromSpecs<Participant extends string, Specs extends Record<string, S
     Struct.Simplify<Schema.Struct.Type<Specs[K]["payload"]>>,
     SuccessOf<Specs[K]>,
     ErrorOf<Specs[K]>
-  >
+  > &
+    (Specs[K] extends { readonly answer: "later" } ? { readonly answer: "later" } : unknown)
 }
 
 /** The commands of a participant by their names. */
@@ -87,7 +115,8 @@ export const fromSpecs = <const Participant extends string, const Specs extends 
         error: spec.error ?? Schema.Never,
         effect: spec.effect ?? "immediate",
         probe: options.probe,
-        ...(spec.compensable === false && { compensable: false })
+        ...(spec.compensable === false && { compensable: false }),
+        ...(spec.answer !== undefined && { answer: spec.answer })
       }
     ])
   ) as any

@@ -26,6 +26,11 @@ export interface Encloses<in out Name extends string, out Inner> {
   readonly signals: Part<Inner, "signals">
 }
 
+/** A step that starts another saga adds the requests of that saga under its name. Its signals are not those of this saga. */
+export interface Starts<in out Name extends string, out Inner> {
+  readonly steps: { readonly [K in Name]: Part<Inner, "steps"> }
+}
+
 /** Branches add the requests and signals of all of them, whether one branch runs or all do. */
 export interface Among<out Branches> {
   readonly steps: UnionToIntersection<Part<Branches, "steps">>

@@ -21,4 +21,4 @@ export function* pivot(definition: Definition): Issues {
 }
 
 const hasCompensation = (step: SagaStep): boolean =>
-  (step._tag === "Local" || step._tag === "Remote") && step.compensate !== undefined
+  (step._tag === "Local" || step._tag === "Remote" || step._tag === "Start") && step.compensate !== undefined

@@ -9,7 +9,13 @@ import type { Definition, SagaStep } from "./SagaStep.ts"
 export type RollbackPlan = ReadonlyArray<RollbackStep>
 
 /** One entry of a plan: a compensation, or a group of steps with plans of their own. */
-export type RollbackStep = CompensateLocal | CompensateRemote | RollBackEither | RollBackConcurrently
+export type RollbackStep =
+  | CompensateLocal
+  | CompensateRemote
+  | CancelStarted
+  | RollBackEither
+  | RollBackConcurrently
+  | RollBackEach
 
 interface At {
   readonly path: string
@@ -28,6 +34,13 @@ export interface CompensateRemote extends At {
   readonly target: string
 }
 
+/** The cancellation of a saga that a step has started. */
+export interface CancelStarted extends At {
+  readonly how: "cancel"
+  /** The name of that saga. */
+  readonly saga: string
+}
+
 /** A conditional step: one plan for each alternative. Only the plan of the alternative that ran is carried out. */
 export interface RollBackEither extends At {
   readonly how: "either"
@@ -40,8 +53,16 @@ export interface RollBackConcurrently extends At {
   readonly plans: ReadonlyArray<RollbackPlan>
 }
 
+/** A `forEach`: the plan of one item, for each item that has begun, from the last to the first. */
+export interface RollBackEach extends At {
+  readonly how: "each"
+  /** How many items are rolled back at the same time. */
+  readonly concurrency: number
+  readonly plans: readonly [RollbackPlan]
+}
+
 /**
- * The plan for a failure at a step, given by its path, or by its name if it stands in no nested saga. Without a failure
+ * The plan for a failure at a step, given by its path, or by its name if it stands in no nested saga and no item. Without a failure
  * point: the plan for a saga whose steps have all succeeded and whose commit is refused, which is at the pivot where there is
  * one. Empty for an unknown step, and behind a pivot: nothing is undone there.
  */
@@ -49,7 +70,9 @@ export const of = (definition: Definition, failurePoint?: string): RollbackPlan 
   const reversible = SagaPath.reversible(definition)
   if (failurePoint === undefined) return planAll("", reversible)
   const path =
-    SagaPath.at(definition, failurePoint) === undefined ? SagaPath.named(definition, failurePoint) : failurePoint
+    SagaPath.at(definition, failurePoint) === undefined
+      ? SagaPath.named(definition, failurePoint)
+      : SagaPath.inDefinition(failurePoint)
   if (path === undefined) return []
   const isBehind = Number.parseInt(path, 10) > reversible.length
   return isBehind ? [] : planBefore({ path: "", steps: definition.steps }, path)
@@ -71,6 +94,8 @@ const planOf = (step: SagaStep, path: string): RollbackPlan => {
       const { command, service } = step.compensate
       return [{ path, step: step.name, how: "remote", target: `${service}/${command}` }]
     }
+    case "Start":
+      return [{ path, step: step.name, how: "cancel", saga: step.saga }]
     case "Wait":
     case "Pivot":
       return []
@@ -80,10 +105,12 @@ const planOf = (step: SagaStep, path: string): RollbackPlan => {
       return plans.flat()
     case "Parallel":
       return group({ path, step: step.name, how: "concurrently", plans })
+    case "ForEach":
+      return group({ path, step: step.name, how: "each", concurrency: step.concurrency, plans: [plans.flat()] })
   }
 }
 
-const group = (rollback: RollBackEither | RollBackConcurrently): RollbackPlan =>
+const group = (rollback: RollBackEither | RollBackConcurrently | RollBackEach): RollbackPlan =>
   rollback.plans.every((plan) => plan.length === 0) ? [] : [rollback]
 
 /** The plan for the steps of a sequence that have run before the failing one. */
@@ -101,7 +128,9 @@ const planWithin = (step: SagaStep, path: string, failure: string): RollbackPlan
     // The other branches may have run to their ends. Other alternatives have not run.
     return step._tag === "Parallel" ? planAll(inner.path, inner.steps) : []
   })
-  return step._tag === "Parallel" ? group({ path, step: step.name, how: "concurrently", plans }) : plans.flat()
+  if (step._tag === "Parallel") return group({ path, step: step.name, how: "concurrently", plans })
+  // The item that fails, and then the items before it, which may have run to their ends.
+  return step._tag === "ForEach" ? [...plans.flat(), ...planOf(step, path)] : plans.flat()
 }
 
 const isWithin = (path: string, outer: string): boolean => path === outer || path.startsWith(`${outer}/`)

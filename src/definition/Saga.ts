@@ -7,10 +7,10 @@
  *
  * Casts: `SagaValue` builds values of the types that the signatures around it promise.
  */
-import type { Duration, Struct } from "effect"
-import { Schema } from "effect"
+import { type Duration, Schema, type Struct } from "effect"
 import type { Attributes } from "./Attributes.ts"
 import type { Fields } from "./Command.ts"
+import { mistakesIn } from "./OptionNames.ts"
 import type * as Out from "./OutsideTypes.ts"
 import * as RollbackPlan from "./RollbackPlan.ts"
 import type { SagaResponseError } from "./SagaMessage.ts"
@@ -21,9 +21,9 @@ import type { Saga } from "./SagaTypes.ts"
 import { append, fromSteps, grow, isSaga } from "./SagaValue.ts"
 import type { LocalOptions, RemoteOptions } from "./StepOptions.ts"
 import { toLocal, toMillis, toRemote } from "./StepOptions.ts"
-import type { Until, WaitForOptions } from "./WaitOptions.ts"
-import { toSleep, toWaitFor } from "./WaitOptions.ts"
+import { toSleep, toWaitFor, type Until, type WaitForOptions } from "./WaitOptions.ts"
 
+export { type ForEachOptions, forEach } from "./ForEach.ts"
 export type {
   Among,
   Asks,
@@ -33,12 +33,15 @@ export type {
   Exchanges,
   Hears,
   OutsideOf,
-  Signals
+  Signals,
+  Starts
 } from "./OutsideTypes.ts"
 export type {
+  CancelStarted,
   CompensateLocal,
   CompensateRemote,
   RollBackConcurrently,
+  RollBackEach,
   RollBackEither,
   RollbackPlan,
   RollbackStep
@@ -89,6 +92,16 @@ export type {
   WithUnknown
 } from "./SagaTypes.ts"
 export { type Any, isSaga } from "./SagaValue.ts"
+export {
+  type KnownServices,
+  type Startable,
+  type Started,
+  type StartOptions,
+  type Suspended,
+  start,
+  suspend
+} from "./StartStep.ts"
+export { attributes } from "./StepAttributes.ts"
 export type {
   Backoff,
   Compensate,
@@ -130,8 +143,9 @@ export type Services<S> = S extends Saga<any, any, any, any, infer R, any> ? R :
  * request that would have to be compensated, needs one. It may change while executions are alive, which keep the old one.
  *
  * `attributes` makes the values by which people find executions (`find`): at most 8 texts (256 bytes), numbers and booleans, from the
- * initial context when an execution starts. It has to be pure. They are stored beside the execution and shown in lists, so keep
- * secrets out of them. Default: none. A start whose attributes cannot be stored fails with `SagaInvalidStart`.
+ * initial context when an execution starts; `Saga.attributes` adds others behind a step. It has to be pure. They are stored beside the
+ * execution and shown in lists, so keep secrets out of them. Default: none. A start whose attributes cannot be stored fails with
+ * `SagaInvalidStart`.
  *
  * @example
  * ```ts
@@ -153,6 +167,7 @@ export const make = <const Name extends string, const Entries extends Fields>(
 ): Saga<Name, Struct.Simplify<Schema.Struct.Type<Entries>>, Types.NoResults, never, never, "empty", Types.NoResults> =>
   fromSteps(
     {
+      ...mistakesIn<typeof options>(options, { context: true, version: true, deadline: true, attributes: true }),
       name,
       context: Schema.Struct(options?.context ?? {}),
       ...(options?.version !== undefined && { version: options.version }),
@@ -319,6 +334,7 @@ export const nested = <I, Own, const Name extends string, I2, Own2, E, R, O2>(
   O0 & Out.Encloses<Name, O2>
 >) =>
   append({
+    ...mistakesIn<NestedOptions<any, any, any, any, any>>(options, { saga: true, context: true }),
     _tag: "Nested",
     name,
     saga: isSaga(options?.saga) ? options.saga : Step.notDefined,

@@ -7,16 +7,24 @@ import { line } from "../wire/OneLine.ts"
 
 /**
  * The limits of SPEC C11: steps of one saga with its nested ones, the depth of their nesting, and ten years in milliseconds: a
- * longer time could not be stored, and means a mistake.
+ * longer time could not be stored, and means a mistake. `items`: of one list; `itemsOfExecution`: of all lists of an execution, as
+ * a list may stand inside the items of another. `concurrency`: of items, as all that are under way are looked at in each turn.
  */
-export const limits = { steps: 1_000, nesting: 16, duration: 3_650 * 86_400_000 }
+export const limits = {
+  steps: 1_000,
+  nesting: 16,
+  duration: 3_650 * 86_400_000,
+  items: 1_000,
+  itemsOfExecution: 10_000,
+  concurrency: 100
+}
 
 /** The path is empty for the saga itself. */
 const place = { saga: Schema.String, path: Schema.String }
 const stepPlace = { ...place, step: Schema.String }
 
 const say = ({ path, saga, step }: { saga: string; path: string; step?: string }, rule: string): string =>
-  line`saga "${saga}"${path === "" ? "" : `, step ${path}`}${step === undefined ? "" : ` "${step}"`}: ${rule}`
+  line`saga "${saga}"${path === "" ? "" : `, step ${path}`}${step === undefined || step === "" ? "" : ` "${step}"`}: ${rule}`
 
 export class EmptySaga extends Schema.TaggedError<EmptySaga>()("EmptySaga", place) {
   override get message(): string {
@@ -41,7 +49,7 @@ export class TooManySteps extends Schema.TaggedError<TooManySteps>()("TooManySte
 
 export class InvalidName extends Schema.TaggedError<InvalidName>()("InvalidName", {
   ...place,
-  kind: Schema.Literals(["saga", "context key", "step", "branch", "service", "command", "signal"]),
+  kind: Schema.Literals(["saga", "context key", "step", "branch", "item", "service", "command", "signal"]),
   name: Schema.String
 }) {
   override get message(): string {
@@ -51,7 +59,7 @@ export class InvalidName extends Schema.TaggedError<InvalidName>()("InvalidName"
 
 export class SagaNotDefined extends Schema.TaggedError<SagaNotDefined>()("SagaNotDefined", stepPlace) {
   override get message(): string {
-    return say(this, "a nested step must define the saga it runs")
+    return say(this, "the step must define the saga that it runs or starts")
   }
 }
 
@@ -110,7 +118,7 @@ export class NestingTooDeep extends Schema.TaggedError<NestingTooDeep>()("Nestin
 
 export class InvalidPolicy extends Schema.TaggedError<InvalidPolicy>()("InvalidPolicy", {
   ...stepPlace,
-  option: Schema.Literals(["timeout", "retry", "retryCompensate", "onCrash"]),
+  option: Schema.Literals(["timeout", "time", "retry", "retryCompensate", "onCrash"]),
   rule: Schema.String
 }) {
   override get message(): string {
@@ -128,14 +136,16 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
   }
 }
 
-/** Two steps may wait for one signal at the same time, and nothing tells which of them it is for. */
+/** Two steps, or one step of two items, may wait for one signal at the same time, and nothing tells which of them it is for. */
 export class SignalAwaitedTwice extends Schema.TaggedError<SignalAwaitedTwice>()("SignalAwaitedTwice", {
   ...stepPlace,
   signal: Schema.String,
-  /** The path of the step in the other branch. */
+  /** The path of the step in the other branch; its own, where the step waits in each item. */
   awaitedBy: Schema.String
 }) {
   override get message(): string {
+    if (this.awaitedBy === this.path)
+      return say(this, line`each item waits for the signal ${this.signal}: give the wait a 'key' that differs by item`)
     return say(
       this,
       line`step ${this.awaitedBy} waits for the signal ${this.signal} at the same time: give them keys that differ`

@@ -3,7 +3,7 @@
  * request is data: its `content` may be a function of the context, which is called when the step runs.
  */
 import { Effect, Equal, Hash, Schema } from "effect"
-import { line } from "../wire/OneLine.ts"
+import { line, wordOf } from "../wire/OneLine.ts"
 
 /** The service and the command: `"payments/charge"`. */
 export type Target = `${string}/${string}`
@@ -78,13 +78,17 @@ export class SagaResponse extends Schema.Class<SagaResponse>("SagaResponse")({
 
 const fields = (self: SagaResponse) => ({ ...self, relatedServices: new Set(self.relatedServices) })
 
-/** The error of a remote step: a 400 from a service whose errors have no schema, or a 500 from any service. */
+/**
+ * The error of a remote step: a 400 from a service whose errors have no schema, or a 500 from any service. The message has the reason
+ * of a participant where that is one word: `ReplyTooLarge`, `ReplyMalformed`, `Died`, `TimedOut`, `Expired`, `Refused`.
+ */
 export class SagaResponseError extends Schema.TaggedError<SagaResponseError>()("SagaResponseError", {
   status: SagaResponseStatus,
   content: Schema.Unknown
 }) {
   override get message(): string {
-    return line`the service answered ${this.status}`
+    const word = this.status === 500 ? wordOf(this.content) : undefined
+    return line`the service answered ${this.status}${word === undefined ? "" : `: ${word}`}`
   }
 
   /** Without the content: it belongs to the program, and not into a log. */

@@ -1,7 +1,8 @@
 /**
  * Paths: the position of a step in a saga. A step of the saga itself has its index, `"2"`. A step inside it has the path of
  * the outer step, the sequence and its index: `"2/if1/0"` and `"2/else/0"` in a conditional, `"3/b0/0"` in a parallel
- * branch, `"3/n/0"` in a nested saga. `if<i>` and `b<i>` count from 0.
+ * branch, `"3/n/0"` in a nested saga. `if<i>` and `b<i>` count from 0. The steps of a `forEach` are `"4/i/0"` in the saga; in an
+ * execution each item has its own, `"4/i17/0"` for the item at 17, counted from 0.
  */
 import type { Definition, SagaStep } from "./SagaStep.ts"
 import type * as Signal from "./Signal.ts"
@@ -29,6 +30,7 @@ export const sequences = (step: SagaStep, path: string): ReadonlyArray<Sequence>
     case "Local":
     case "Remote":
     case "Wait":
+    case "Start":
     case "Pivot":
       return []
     case "Conditional":
@@ -40,6 +42,8 @@ export const sequences = (step: SagaStep, path: string): ReadonlyArray<Sequence>
       return [{ path: `${path}/n`, steps: step.saga.steps }]
     case "Parallel":
       return step.branches.map(({ steps }, i) => ({ path: `${path}/b${i}`, steps }))
+    case "ForEach":
+      return [{ path: `${path}/i`, steps: step.steps }]
   }
 }
 
@@ -53,12 +57,29 @@ export const reversible = ({ steps }: Pick<Definition, "steps">): ReadonlyArray<
   return pivot < 0 ? steps : steps.slice(0, pivot)
 }
 
-/** The path of the step with a name. Nested sagas have names of their own, which are not looked at. */
+/** The path of the step with a name. Nested sagas and items have names of their own, which are not looked at. */
 export const named = (definition: Definition, name: string): string | undefined =>
-  steps(definition).find(({ path, step }) => step.name === name && !path.includes("/n/"))?.path
+  steps(definition).find(({ path, step }) => step.name === name && !path.includes("/n/") && !path.includes("/i/"))?.path
 
-/** The step at a path, in constant time. */
-export const at = (definition: Definition, path: string): SagaStep | undefined => index(definition).get(path)
+/** The step at a path of the saga or of an execution, in constant time. */
+export const at = (definition: Definition, path: string): SagaStep | undefined =>
+  index(definition).get(inDefinition(path))
+
+/** The path in the saga of a path in an execution: that of a step inside an item is without the number of the item. */
+export const inDefinition = (path: string): string => (path.includes("/i") ? path.replaceAll(itemPart, "/i/") : path)
+
+const itemPart = /\/i\d+\//g
+
+/** The path inside the item at an index; with a `/` behind it the prefix of its steps. */
+export const ofItem = (path: string, index: number): string => `${path}/i${index}`
+
+/** The sagas that a saga starts, and those that they start, each once; the saga itself is not among them. */
+export const started = (definition: Definition): ReadonlyArray<Definition> => {
+  const found = new Set([definition])
+  for (const one of found)
+    for (const step of index(one).values()) if (step._tag === "Start") found.add(step.definition())
+  return [...found].slice(1)
+}
 
 /** The signals that a saga waits for, nested sagas included, by their names, in the order of definition. */
 export const signals = (definition: Definition): ReadonlyMap<string, Signal.Any> => {

@@ -8,10 +8,12 @@
 import { Schema } from "effect"
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
 import type { Codec } from "./Command.ts"
+import { jsonSchema } from "./JsonSchema.ts"
 import * as SagaPath from "./SagaPath.ts"
 import type * as Step from "./SagaStep.ts"
 
-const at = { name: Schema.String, path: Schema.String }
+/** `attributes`: a function behind the step makes some (`Saga.attributes`). */
+const at = { name: Schema.String, path: Schema.String, attributes: Schema.optionalKey(Schema.Literal(true)) }
 
 const retry = Schema.Struct({
   times: Schema.Finite,
@@ -48,6 +50,8 @@ export const RemoteShape = Schema.Struct({
   error: Schema.Json,
   /** The service and the command: `"payments/Charge"`. */
   execute: Schema.NullOr(Schema.String),
+  /** The answer to the command comes later, when its service gives it. */
+  later: Schema.optionalKey(Schema.Literal(true)),
   onSuccess: Schema.Boolean,
   onError: Schema.Boolean,
   compensate: Schema.NullOr(Schema.String),
@@ -72,6 +76,19 @@ export const WaitShape = Schema.Struct({
 
 export type WaitShape = typeof WaitShape.Type
 
+/** A step that starts another saga. Times are milliseconds. */
+export const StartShape = Schema.Struct({
+  type: Schema.Literal("start"),
+  ...at,
+  /** The name of the other saga. */
+  saga: Schema.String,
+  startKey: Schema.Boolean,
+  compensate: Schema.Boolean,
+  retryCompensate: Schema.NullOr(retry)
+})
+
+export type StartShape = typeof StartShape.Type
+
 /** The point of no return. */
 export const PivotShape = Schema.Struct({ type: Schema.Literal("pivot"), ...at })
 
@@ -82,6 +99,7 @@ export interface ConditionalShape {
   readonly type: "conditional"
   readonly name: string
   readonly path: string
+  readonly attributes?: true
   readonly alternatives: ReadonlyArray<{ readonly else: boolean; readonly steps: ReadonlyArray<StepShape> }>
 }
 
@@ -90,6 +108,7 @@ export interface NestedShape {
   readonly type: "nested"
   readonly name: string
   readonly path: string
+  readonly attributes?: true
   readonly saga: string
   readonly version: string | null
   readonly fingerprint: string
@@ -101,7 +120,22 @@ export interface ParallelShape {
   readonly type: "parallel"
   readonly name: string
   readonly path: string
+  readonly attributes?: true
   readonly branches: ReadonlyArray<{ readonly name: string; readonly steps: ReadonlyArray<StepShape> }>
+}
+
+/** A `forEach`, with the steps of an item. */
+export interface ForEachShape {
+  readonly type: "forEach"
+  readonly name: string
+  readonly path: string
+  readonly attributes?: true
+  /** The name of the item in the context of its steps. */
+  readonly as: string
+  /** The JSON Schema of an item. */
+  readonly item: Schema.Json
+  readonly concurrency: number
+  readonly steps: ReadonlyArray<StepShape>
 }
 
 export type StepShape =
@@ -110,7 +144,9 @@ export type StepShape =
   | ConditionalShape
   | NestedShape
   | ParallelShape
+  | ForEachShape
   | WaitShape
+  | StartShape
   | PivotShape
 
 const steps = Schema.Array(Schema.suspend((): Schema.Codec<StepShape> => StepShape))
@@ -136,13 +172,24 @@ export const ParallelShape = Schema.Struct({
   branches: Schema.Array(Schema.Struct({ name: Schema.String, steps }))
 })
 
+export const ForEachShape = Schema.Struct({
+  type: Schema.Literal("forEach"),
+  ...at,
+  as: Schema.String,
+  item: Schema.Json,
+  concurrency: Schema.Finite,
+  steps
+})
+
 export const StepShape: Schema.Codec<StepShape> = Schema.Union([
   LocalShape,
   RemoteShape,
   ConditionalShape,
   NestedShape,
   ParallelShape,
+  ForEachShape,
   WaitShape,
+  StartShape,
   PivotShape
 ])
 
@@ -151,6 +198,8 @@ export const SagaShape = Schema.Struct({
   version: Schema.NullOr(Schema.String),
   /** Milliseconds from the creation of an execution to the end of its time. */
   deadline: Schema.NullOr(Schema.Finite),
+  /** A function makes attributes from the initial context. */
+  attributes: Schema.optionalKey(Schema.Literal(true)),
   /** Empty until the saga is committed. */
   fingerprint: Schema.String,
   committed: Schema.Boolean,
@@ -185,10 +234,15 @@ const identity = (step: StepShape): unknown => {
       return { type, name, path, fingerprint: step.fingerprint }
     case "wait":
       return { type, name, path, signal: step.signal }
+    case "start":
+      // Not its fingerprint: the other saga lives on by itself, and may change while executions of this one are alive.
+      return { type, name, path, saga: step.saga }
     case "parallel": {
       const branches = step.branches.map((branch) => ({ name: branch.name, steps: branch.steps.map(identity) }))
       return { type, name, path, branches }
     }
+    case "forEach":
+      return { type, name, path, as: step.as, steps: step.steps.map(identity) }
   }
 }
 
@@ -198,6 +252,7 @@ const write = (definition: Step.Definition, schema: WriteSchema): SagaShape => (
   saga: definition.name,
   version: definition.version ?? null,
   deadline: definition.deadline ?? null,
+  ...labelled(definition),
   fingerprint: definition.fingerprint,
   committed: definition.state === "committed",
   context: schema(definition.context),
@@ -205,7 +260,13 @@ const write = (definition: Step.Definition, schema: WriteSchema): SagaShape => (
 })
 
 const writeSteps = (sequence: SagaPath.Sequence, schema: WriteSchema): ReadonlyArray<StepShape> =>
-  sequence.steps.map((step, i) => writeStep(step, SagaPath.child(sequence.path, i), schema))
+  sequence.steps.map((step, i) => ({
+    ...writeStep(step, SagaPath.child(sequence.path, i), schema),
+    ...labelled(step)
+  }))
+
+const labelled = ({ attributes }: Step.Labelled): { readonly attributes?: true } =>
+  attributes === undefined ? {} : { attributes: true }
 
 const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): StepShape => {
   const { name } = step
@@ -232,6 +293,7 @@ const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): Step
         success: schema(step.success),
         error: schema(step.error),
         execute: target(step.execute),
+        ...(step.execute?.later === true && { later: true }),
         onSuccess: step.onSuccess !== undefined,
         onError: step.onError !== undefined,
         compensate: target(step.compensate),
@@ -270,6 +332,16 @@ const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): Step
         onTimeout: step.onTimeout !== undefined,
         success: schema(step.success)
       }
+    case "Start":
+      return {
+        type: "start",
+        name,
+        path,
+        saga: step.saga,
+        startKey: step.startKey !== undefined,
+        compensate: step.compensate !== undefined,
+        retryCompensate: step.policies.retryCompensate ?? null
+      }
     case "Pivot":
       return { type: "pivot", name, path }
     case "Parallel":
@@ -278,6 +350,16 @@ const writeStep = (step: Step.SagaStep, path: string, schema: WriteSchema): Step
         name,
         path,
         branches: step.branches.map(({ name }, i) => ({ name, steps: inner[i]! }))
+      }
+    case "ForEach":
+      return {
+        type: "forEach",
+        name,
+        path,
+        as: step.as,
+        item: schema(step.item),
+        concurrency: step.concurrency,
+        steps: inner.flat()
       }
   }
 }
@@ -290,9 +372,3 @@ const writePolicies = ({ retry, retryCompensate, timeout }: Step.Policies) => ({
 
 const target = (request: Step.Request | undefined): string | null =>
   request === undefined ? null : `${request.service}/${request.command}`
-
-const jsonSchema = (codec: Codec<any>): Schema.Json => {
-  const { definitions, schema } = Schema.toJsonSchemaDocument(codec)
-  // Cast: a JSON Schema is JSON, although its type does not say so. With `$defs` it needs no other document.
-  return (Object.keys(definitions).length === 0 ? schema : { ...schema, $defs: definitions }) as Schema.Json
-}

@@ -2,12 +2,20 @@
  * The steps of a saga as data, for all code that reads sagas. The types of callbacks are erased here; `Saga` has them. A
  * compensation, a request or a duration, which the author may write in several ways, has one form.
  */
+
 import { type Effect, Schema } from "effect"
 import type * as Command from "./Command.ts"
+import type { Mistaken } from "./OptionNames.ts"
 import type * as Signal from "./Signal.ts"
 
 /** A step of any kind. */
-export type SagaStep = Local | Remote | Conditional | Nested | Parallel | Wait | Pivot
+export type SagaStep = (Local | Remote | Conditional | Nested | Parallel | ForEach | Wait | Start | Pivot) & Labelled
+
+/** What any step may have besides. */
+export interface Labelled extends Mistaken {
+  /** Makes the attributes that the execution gets when the step has succeeded (see `Saga.attributes`). */
+  readonly attributes?: (context: any) => unknown
+}
 
 /** Capped exponential backoff, in milliseconds: `initial`, `initial * factor`, … up to `max`. */
 export interface Backoff {
@@ -70,6 +78,8 @@ export interface Request {
   /** Absent for a request without a command, whose 400 is a `SagaResponseError`. */
   readonly error?: Command.Codec<any>
   readonly content: (context: any) => any
+  /** The answer comes later (SPEC C19). */
+  readonly later?: true
 }
 
 /** The request that compensates a remote step. */
@@ -122,6 +132,19 @@ export interface Parallel {
   readonly branches: ReadonlyArray<{ readonly name: string; readonly steps: ReadonlyArray<SagaStep> }>
 }
 
+/** A step whose steps run once for each item of a list (SPEC C17). */
+export interface ForEach {
+  readonly _tag: "ForEach"
+  readonly name: string
+  /** The name of the item in the context of its steps. */
+  readonly as: string
+  readonly item: Command.Codec<any>
+  readonly items: (context: any) => ReadonlyArray<any>
+  /** How many items are under way at the same time, forward and back. */
+  readonly concurrency: number
+  readonly steps: ReadonlyArray<SagaStep>
+}
+
 /** A step without an effect: it ends with a signal, or with a time. */
 export interface Wait {
   readonly _tag: "Wait"
@@ -140,6 +163,24 @@ export interface Wait {
   readonly onTimeout?: { readonly success: Command.Codec<any>; readonly value: (context: any) => any }
 }
 
+/** A step that starts another saga, which lives on by itself. */
+export interface Start {
+  readonly _tag: "Start"
+  readonly name: string
+  /** The name of the other saga. It is known before the saga is, where a saga starts itself. */
+  readonly saga: string
+  /** The other saga; `notDefined` where there is none of that name. */
+  readonly definition: () => Definition
+  readonly context: (context: any) => any
+  /** Absent: the key is made of the uuid of the execution and the path of the step. */
+  readonly startKey?: (context: any) => string
+  /** The schema of the result: the uuid of the execution that was started. */
+  readonly success: Command.Codec<any>
+  /** Runs where the other saga can no longer be cancelled; gets the context with the result, and what became of the saga. */
+  readonly compensate?: (context: any, started: any) => Effect.Effect<void, never, any>
+  readonly policies: Policies
+}
+
 /** The point of no return: the steps before it can be undone, those behind it are tried until they succeed (SPEC C18). */
 export interface Pivot {
   readonly _tag: "Pivot"
@@ -147,7 +188,7 @@ export interface Pivot {
 }
 
 /** A saga without its types, as the rules see it. Every `Saga` is one. */
-export interface Definition {
+export interface Definition extends Mistaken {
   readonly name: string
   readonly version?: string
   /** Milliseconds from the creation of an execution to the end of its time (see `Saga.make`). */

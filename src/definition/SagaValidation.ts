@@ -4,9 +4,11 @@
  *
  * Their order is that of reading: an empty saga, then the steps one after the other, then the saga as a whole.
  */
+
 import { Predicate, Schema } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { isHostileKey } from "../wire/JsonLimits.ts"
+import type { Mistaken } from "./OptionNames.ts"
 import type * as Participant from "./ParticipantContract.ts"
 import * as PivotValidation from "./PivotValidation.ts"
 import {
@@ -98,11 +100,13 @@ function* checkSaga(definition: Step.Definition, options: ValidationOptions): Is
   yield* checkOwnNames(definition, at)
   const steps = SagaPath.index(definition).size
   if (steps > limits.steps) yield new TooManySteps({ ...at, steps })
+  yield* checkOptions(definition, { ...at, step: "" })
   const { deadline } = definition
   if (deadline !== undefined && !isTime(deadline)) yield new InvalidDeadline({ ...at, rule: timeRule })
   yield* WaitValidation.signalsOfOneName(definition)
   yield* WaitValidation.signalsAwaitedTwice(definition)
   if (deadline === undefined) yield* WaitValidation.deadlineRequired(definition, transactional)
+  yield* WaitValidation.answersInTime(definition)
   yield* PivotValidation.pivot(definition)
   if (definition.state !== "committed") yield new SagaNotCommitted(at)
 }
@@ -115,6 +119,8 @@ function* checkSteps(sequence: SagaPath.Sequence, scope: Scope): Issues {
     const usedBy = scope.names.get(at.step)
     if (usedBy !== undefined) yield new StepNameAlreadyUsed({ ...at, usedBy })
     else scope.names.set(at.step, path)
+    yield* checkAttributes(step, at)
+    yield* checkOptions(step, at)
     yield* checkStep(step, at, scope)
   }
 }
@@ -136,10 +142,15 @@ function* checkStep(step: Step.SagaStep, at: StepPlace, scope: Scope): Issues {
       return yield* checkInside(step, at, scope)
     case "Wait":
       return yield* checkWait(step, at)
+    case "Start":
+      return yield* checkStart(step, at)
     case "Pivot":
       return
     case "Parallel":
       for (const branch of step.branches) yield* checkName(branch.name, "branch", at)
+      return yield* checkInside(step, at, scope)
+    case "ForEach":
+      yield* checkItems(step, at, scope)
       return yield* checkInside(step, at, scope)
   }
 }
@@ -174,11 +185,38 @@ function* checkInside(step: Step.SagaStep, at: StepPlace, scope: Scope): Issues 
   const before = new Map(scope.names)
   for (const sequence of sequences) {
     if (sequence.steps.length === 0) yield new EmptySagaStep({ ...at, path: sequence.path })
-    // A nested saga has a context of its own. Only one alternative runs, so alternatives may use the same names.
-    const names =
-      step._tag === "Nested" ? namesOf(step.saga) : step._tag === "Conditional" ? new Map(before) : scope.names
+    const names = namesInside(step, at.path, before, scope)
     yield* checkSteps(sequence, { ...scope, depth, names })
     if (step._tag === "Conditional") for (const [name, path] of names) scope.names.set(name, path)
+  }
+}
+
+/** The names in use before the steps inside another one. */
+const namesInside = (step: Step.SagaStep, path: string, before: Scope["names"], scope: Scope): Scope["names"] => {
+  switch (step._tag) {
+    case "Nested":
+      // It has a context of its own.
+      return namesOf(step.saga)
+    case "Conditional":
+      // Only one alternative runs, so alternatives may use the same names.
+      return new Map(before)
+    case "ForEach":
+      // The entries of an item are in no other context, so the steps behind may use their names.
+      return new Map(before).set(step.as, path)
+    default:
+      return scope.names
+  }
+}
+
+function* checkItems({ as, concurrency, item, items }: Step.ForEach, at: StepPlace, { names }: Scope): Issues {
+  yield* checkFunctions(at, { items })
+  if (!Schema.isSchema(item)) yield new InvalidOption({ ...at, option: "item", expected: "a schema" })
+  yield* checkName(as, "item", at)
+  const usedBy = names.get(as)
+  if (usedBy !== undefined) yield new StepNameAlreadyUsed({ ...at, step: as, usedBy })
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > limits.concurrency) {
+    const expected = `a whole number from 1 to ${limits.concurrency}`
+    yield new InvalidOption({ ...at, option: "concurrency", expected })
   }
 }
 
@@ -192,6 +230,18 @@ function* checkAlternatives({ alternatives }: Step.Conditional, at: StepPlace): 
     if (!isElse(alternative))
       yield* checkFunctions({ ...at, path: `${at.path}/if${i}` }, { condition: alternative.condition })
   }
+}
+
+function* checkOptions({ unknownOptions = [] }: Mistaken, at: StepPlace): Issues {
+  for (const unknown of unknownOptions) yield new InvalidOption({ ...at, ...unknown })
+}
+
+/** In items each would replace those of the item before: an execution has one set of them. */
+function* checkAttributes({ attributes }: Step.SagaStep, at: StepPlace): Issues {
+  if (attributes === undefined) return
+  yield* checkFunctions(at, { attributes })
+  const expected = "behind a step that is in no forEach"
+  if (at.path.includes("/i/")) yield new InvalidOption({ ...at, option: "attributes", expected })
 }
 
 // ---- operations
@@ -221,6 +271,9 @@ function* checkRemote(step: Step.Remote, at: StepPlace, scope: Scope): Issues {
   }
   yield* checkRequest("execute", execute, at, scope)
   if (compensate !== undefined) yield* checkRequest("compensate", compensate, at, scope)
+  if (compensate?.later === true) {
+    yield new InvalidOption({ ...at, option: "compensate.command", expected: "a command that answers at once" })
+  }
   const { unknown } = compensate ?? {}
   yield* checkFunctions(at, {
     ...(onSuccess && { onSuccess }),
@@ -246,7 +299,7 @@ function* checkWait(step: Step.Wait, at: StepPlace): Issues {
       yield new InvalidOption({ ...at, option: "signal", expected: "a signal, made by Signal.make" })
     } else yield* checkName(signal.name, "signal", at)
   }
-  if (timeout !== undefined) yield* checkTimeout(timeout, at)
+  if (timeout !== undefined) yield* checkTimeout(timeout, at, "signal" in step ? "timeout" : "time")
   if (key !== undefined) yield* checkFunctions(at, { key })
   if (onTimeout === undefined) return
   yield* checkFunctions(at, { "onTimeout.value": onTimeout.value })
@@ -256,6 +309,16 @@ function* checkWait(step: Step.Wait, at: StepPlace): Issues {
   if (timeout === undefined && until === undefined) {
     yield new InvalidOption({ ...at, option: "onTimeout", expected: "beside a 'timeout'" })
   }
+}
+
+/** The steps of the other saga are its own: they are checked where it is registered. */
+function* checkStart(step: Step.Start, at: StepPlace): Issues {
+  const { compensate, context, policies, startKey } = step
+  const definition = step.definition()
+  if (definition === Step.notDefined) return yield new SagaNotDefined(at)
+  if (definition.state !== "committed") yield new SagaNotCommitted({ saga: at.saga, path: at.path })
+  yield* checkFunctions(at, { context, ...(startKey && { startKey }), ...(compensate && { compensate }) })
+  yield* checkPolicies(policies, at)
 }
 
 function* checkRequest(option: string, request: Step.Request, at: StepPlace, { services }: Scope): Issues {
@@ -287,8 +350,8 @@ const isTime = (millis: number): boolean => isDuration(millis) && millis > 0
 
 const timeRule = "must be a duration longer than zero, of at most 3,650 days"
 
-function* checkTimeout(millis: number, at: StepPlace): Issues {
-  if (!isTime(millis)) yield new InvalidPolicy({ ...at, option: "timeout", rule: timeRule })
+function* checkTimeout(millis: number, at: StepPlace, option: "timeout" | "time" = "timeout"): Issues {
+  if (!isTime(millis)) yield new InvalidPolicy({ ...at, option, rule: timeRule })
 }
 
 function* checkPolicies({ retry, retryCompensate, timeout }: Step.Policies, at: StepPlace): Issues {

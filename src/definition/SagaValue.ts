@@ -21,7 +21,7 @@ export const isSaga = (value: unknown): value is Any => Predicate.hasProperty(va
 
 /** A saga with these steps. */
 export const fromSteps = (
-  self: Pick<Step.Definition, "name" | "version" | "context" | "deadline" | "attributes">,
+  self: Pick<Step.Definition, "name" | "version" | "context" | "deadline" | "attributes" | "unknownOptions">,
   state: Types.State,
   steps: ReadonlyArray<Step.SagaStep>,
   fingerprint = ""
@@ -32,6 +32,7 @@ export const fromSteps = (
       ...(self.version !== undefined && { version: self.version }),
       ...(self.deadline !== undefined && { deadline: self.deadline }),
       ...(self.attributes !== undefined && { attributes: self.attributes }),
+      ...(self.unknownOptions !== undefined && { unknownOptions: self.unknownOptions }),
       context: self.context,
       state,
       steps: Object.freeze(steps),

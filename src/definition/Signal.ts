@@ -26,3 +26,8 @@ export const make = <const Name extends string, Payload>(
   name: Name,
   options: { readonly payload: Codec<Payload> }
 ): Signal<Name, Payload> => Object.freeze({ name, payload: options?.payload })
+
+/**
+ * What the head of an execution says while it waits for the signal, for lists of those: `find({ waitsFor: Signal.waitsFor(Approval) })`.
+ */
+export const waitsFor = ({ name }: Pick<Any, "name">): string => `signal ${name}`

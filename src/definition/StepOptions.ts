@@ -5,7 +5,8 @@
  * Casts: steps are erased (see SagaStep.ts), so a missing function has no type that would admit it.
  */
 import { Duration, type Effect, Option, Schema } from "effect"
-import type { Codec, Command } from "./Command.ts"
+import { type Codec, type Command, isLater } from "./Command.ts"
+import { type Mistaken, mistakesIn, type Names, retry } from "./OptionNames.ts"
 import { type SagaRequest, SagaResponseError } from "./SagaMessage.ts"
 import type * as Step from "./SagaStep.ts"
 import type { Add, Forms, Recoverable, Reply, RequestsAreResent, TagOf, WithUnknown } from "./SagaTypes.ts"
@@ -201,7 +202,20 @@ export interface AnyLocalOptions {
 const toCompensation = (form: Step.LocalCompensation["run"] | Step.LocalCompensation): Step.LocalCompensation =>
   typeof form === "function" ? { run: form } : { run: form.run, ...(form.unknown && { unknown: form.unknown }) }
 
-export const toLocal = (name: string, options: AnyLocalOptions): Step.Local => ({
+const localNames: Names<AnyLocalOptions> = {
+  success: true,
+  error: true,
+  execute: true,
+  compensate: { run: true, unknown: true },
+  timeout: true,
+  retry,
+  retryCompensate: retry,
+  onCrash: true,
+  transactional: true
+}
+
+export const toLocal = (name: string, options: AnyLocalOptions): Step.Local & Mistaken => ({
+  ...mistakesIn(options, localNames),
   _tag: "Local",
   name,
   success: options.success ?? Schema.Void,
@@ -225,7 +239,8 @@ export interface Send<Ctx, P, A, E> {
 
 /** The compensation of a remote step: a command that takes its effect back. */
 export interface SendCompensation<Ctx, Replied, P> {
-  readonly command: Command<string, string, P, any, any>
+  /** It answers at once. */
+  readonly command: Command<string, string, P, any, any> & { readonly answer?: never }
   /** Makes the payload. It reads the decoded reply under the name of the step, also where `onSuccess` made another result. */
   readonly payload: (context: NoInfer<Replied>) => NoInfer<P>
   /**
@@ -291,6 +306,9 @@ export interface RemoteOptions<Ctx, Name extends string, P, A, E, P2, A2, E2, ES
    * How long the reply is waited for, from the first request; a number is milliseconds. Then the step fails with
    * `SagaStepTimedOut`. Default: `replyTimeout` of `SagaConfig`, 5 minutes. Must be longer than zero. Say more for a
    * command that takes long. What a person answers is a signal: `Saga.waitFor`.
+   *
+   * A command that answers later needs one, or its saga a `deadline`; behind a pivot only this counts. Until the service has accepted
+   * the command, `replyTimeout` counts as well.
    */
   readonly timeout?: Duration.Input
   /** Not for a remote step, whose request is sent again until it is answered: the compiler refuses it. */
@@ -330,7 +348,8 @@ const toRequest = (form: Send<any, any, any, any> | SagaRequest, reply: Codec<an
     payload: command?.payload ?? Schema.Unknown,
     success: command?.success ?? Schema.Unknown,
     error: command?.error ?? Schema.Never,
-    content: payload
+    content: payload,
+    ...(command !== undefined && isLater(command) && { later: true })
   }
 }
 
@@ -356,9 +375,24 @@ const toRemoteCompensation = (form: SendCompensation<any, any, any> | RequestCom
 const toErrors = (ofReply: Codec<any>, declared: Codec<any> | undefined): Codec<any> =>
   declared === undefined ? ofReply : ofReply.ast._tag === "Never" ? declared : Schema.Union([ofReply, declared])
 
-export const toRemote = (name: string, options: AnyRemoteOptions): Step.Remote => {
+const requestNames = { command: true, payload: true, target: true, content: true } as const
+
+const remoteNames: Names<AnyRemoteOptions> = {
+  execute: requestNames,
+  success: true,
+  error: true,
+  onSuccess: true,
+  onError: true,
+  compensate: { ...requestNames, unknown: true },
+  timeout: true,
+  retry,
+  retryCompensate: retry
+}
+
+export const toRemote = (name: string, options: AnyRemoteOptions): Step.Remote & Mistaken => {
   const execute = options.execute ? toRequest(options.execute, options.success ?? Schema.Unknown) : undefined
   return {
+    ...mistakesIn(options, remoteNames),
     _tag: "Remote",
     name,
     execute: execute as Step.Request,

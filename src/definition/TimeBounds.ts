@@ -2,8 +2,9 @@
  * How long an execution may still turn back, from the definition alone (SPEC C16). The participants of a saga keep what they need to
  * undo for that time.
  */
+import { limits } from "./SagaIssue.ts"
 import * as SagaPath from "./SagaPath.ts"
-import type { Definition, SagaStep } from "./SagaStep.ts"
+import type { Definition, ForEach, SagaStep } from "./SagaStep.ts"
 
 type Bounds = ReadonlyMap<string, number>
 
@@ -16,11 +17,12 @@ const known = new WeakMap<Definition, { readonly replyTimeout: number; readonly 
  */
 export const from = (definition: Definition, path: string, replyTimeout: number): number => {
   const before = known.get(definition)
-  if (before?.replyTimeout === replyTimeout) return before.bounds.get(path) ?? 0
+  const at = SagaPath.inDefinition(path)
+  if (before?.replyTimeout === replyTimeout) return before.bounds.get(at) ?? 0
   const bounds = new Map<string, number>()
   add({ path: "", steps: SagaPath.reversible(definition) }, 0, 0, replyTimeout, bounds)
   known.set(definition, { replyTimeout, bounds })
-  return bounds.get(path) ?? 0
+  return bounds.get(at) ?? 0
 }
 
 /** `after`: the time of what follows the sequence. `beside`: the time that other branches take meanwhile, with what follows. */
@@ -37,9 +39,11 @@ const add = (
     const inner = SagaPath.sequences(step, path)
     for (const one of inner) {
       const others = step._tag === "Parallel" ? inner.filter((other) => other !== one) : []
+      // The step may be that of the first items: all others follow.
+      const more = step._tag === "ForEach" ? (roundsOf(step) - 1) * sumOf(one, replyTimeout) : 0
       add(
         one,
-        left,
+        left + more,
         Math.max(beside, ...others.map((other) => left + sumOf(other, replyTimeout))),
         replyTimeout,
         bounds
@@ -56,9 +60,13 @@ const boundOf = (step: SagaStep, path: string, replyTimeout: number): number => 
     case "Local":
       return step.policies.timeout ?? 0
     case "Remote":
-      return step.policies.timeout ?? replyTimeout
+      return step.policies.timeout ?? (step.execute.later === true ? Number.POSITIVE_INFINITY : replyTimeout)
     case "Wait":
       return step.timeout ?? Number.POSITIVE_INFINITY
+    case "ForEach":
+      return roundsOf(step) * sumOf({ path: `${path}/i`, steps: step.steps }, replyTimeout)
+    // It goes on as soon as the other saga is stored.
+    case "Start":
     case "Conditional":
     case "Nested":
     case "Parallel":
@@ -66,6 +74,9 @@ const boundOf = (step: SagaStep, path: string, replyTimeout: number): number => 
       return Math.max(0, ...SagaPath.sequences(step, path).map((one) => sumOf(one, replyTimeout)))
   }
 }
+
+/** How often one item follows on another: with as many items as there can be. */
+const roundsOf = ({ concurrency }: ForEach): number => Math.ceil(limits.items / Math.max(1, concurrency))
 
 const sumOf = ({ path, steps }: SagaPath.Sequence, replyTimeout: number): number =>
   steps.reduce((sum, step, i) => sum + boundOf(step, SagaPath.child(path, i), replyTimeout), 0)

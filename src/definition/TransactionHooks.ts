@@ -28,7 +28,14 @@ export interface Hooks {
   readonly reject?: (part: TransactionPart) => Effect.Effect<void, never, any>
 }
 
-/** The services that handlers, or hooks, require. */
-export type ServicesOf<H> = {
-  [Tag in keyof H]: H[Tag] extends (...args: Array<any>) => Effect.Effect<any, any, infer R> ? R : never
-}[keyof H]
+/** The names of all hooks. One with a mistake in it would never be called. */
+export const names: { readonly [Hook in keyof Required<Hooks>]: true } = { reserve: true, commit: true, reject: true }
+
+/** The services that handlers, or hooks, require, also those of a handler that is made of parts. */
+export type ServicesOf<H> = { [Tag in keyof H]: ServicesIn<H[Tag]> | ServicesOfParts<H[Tag]> }[keyof H]
+
+type ServicesIn<F> = F extends (...args: Array<any>) => Effect.Effect<any, any, infer R> ? R : never
+
+type ServicesOfParts<F> = F extends (...args: Array<any>) => any
+  ? never
+  : { [Part in keyof F]-?: ServicesIn<F[Part]> }[keyof F]

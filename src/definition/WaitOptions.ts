@@ -2,8 +2,10 @@
  * The options of steps that wait, with their types, and their one form as data. Mistakes of plain JavaScript are kept:
  * validation reports them.
  */
+
 import { DateTime, type Duration, Schema } from "effect"
 import type { Codec } from "./Command.ts"
+import { type Mistaken, mistakesIn, type Names } from "./OptionNames.ts"
 import type * as Step from "./SagaStep.ts"
 import type { Signal } from "./Signal.ts"
 import { toMillis } from "./StepOptions.ts"
@@ -71,10 +73,18 @@ export const toSleep = (name: string, until: Until<any>): Step.Wait => ({
   ...toDeadline(until ?? Number.NaN)
 })
 
-export const toWaitFor = (name: string, options: WaitForOptions<any, any, any>): Step.Wait => {
+const waitNames: Names<WaitForOptions<any, any, any>> = {
+  signal: true,
+  key: true,
+  timeout: true,
+  onTimeout: { success: true, value: true }
+}
+
+export const toWaitFor = (name: string, options: WaitForOptions<any, any, any>): Step.Wait & Mistaken => {
   const { key, onTimeout, signal, timeout } = options
   const payload = signal?.payload ?? Schema.Unknown
   return {
+    ...mistakesIn(options, waitNames),
     _tag: "Wait",
     name,
     signal,

@@ -1,5 +1,11 @@
 /** The rules of waits that need more than one step to be seen: who waits at the same time, and what is open meanwhile. */
-import { DeadlineRequired, InvalidOption, type SagaDefinitionError, SignalAwaitedTwice } from "./SagaIssue.ts"
+import {
+  DeadlineRequired,
+  InvalidOption,
+  InvalidPolicy,
+  type SagaDefinitionError,
+  SignalAwaitedTwice
+} from "./SagaIssue.ts"
 import * as SagaPath from "./SagaPath.ts"
 import type { Definition, Remote, SagaStep, Wait } from "./SagaStep.ts"
 
@@ -15,9 +21,13 @@ export function* signalsOfOneName(definition: Definition): Issues {
   }
 }
 
-/** Branches run at the same time, so a signal that two of them wait for needs a key (SPEC C16). */
+/** Branches and items run at the same time, so a signal that two of them wait for needs a key (SPEC C16). */
 export function* signalsAwaitedTwice(definition: Definition): Issues {
   for (const [path, parallel] of SagaPath.index(definition)) {
+    if (parallel._tag === "Wait" && path.includes("/i/") && parallel.signal !== undefined && !parallel.key) {
+      const { name: step, signal } = parallel
+      yield new SignalAwaitedTwice({ saga: definition.name, path, step, signal: signal.name, awaitedBy: path })
+    }
     if (parallel._tag !== "Parallel") continue
     const before = new Map<string, string>()
     for (const branch of SagaPath.sequences(parallel, path)) {
@@ -46,6 +56,22 @@ export function* deadlineRequired(definition: Definition, transactional: boolean
   yield* inSequence({ saga, isRequest: transactional ? isRemote : mayBeUndone }, { path: "", steps }, undefined)
 }
 
+/**
+ * A command that answers later has a time: that of its step, or the deadline of the saga (SPEC C19). Behind the pivot no deadline
+ * counts.
+ */
+export function* answersInTime(definition: Definition): Issues {
+  const before = SagaPath.reversible(definition).length
+  for (const [path, step] of SagaPath.index(definition)) {
+    if (step._tag !== "Remote" || step.execute?.later !== true || step.policies.timeout !== undefined) continue
+    const isBehind = Number.parseInt(path, 10) > before
+    if (definition.deadline !== undefined && !isBehind) continue
+    const other = isBehind ? "" : ", or 'deadline' in Saga.make"
+    const rule = `is needed${other}: its command answers later`
+    yield new InvalidPolicy({ saga: definition.name, path, step: step.name, option: "timeout", rule })
+  }
+}
+
 interface Search {
   readonly saga: string
   readonly isRequest: (step: SagaStep) => boolean
@@ -68,7 +94,9 @@ function* inSequence(
     const inner = SagaPath.sequences(step, path)
     let after = remote
     for (const one of inner) {
-      const beside = step._tag === "Parallel" ? inner.filter((other) => other !== one) : []
+      // The items before have sent the requests of the whole sequence.
+      const beside =
+        step._tag === "Parallel" ? inner.filter((other) => other !== one) : step._tag === "ForEach" ? inner : []
       const found = yield* inSequence(search, one, remote ?? requestIn(beside, isRequest))
       after ??= found
     }

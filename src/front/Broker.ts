@@ -8,8 +8,6 @@ export {
   decode,
   type Group,
   type Kind,
-  layerMemory,
-  layerMemoryWith,
   type Message,
   MessageMalformed,
   MessageTooLarge,
@@ -23,5 +21,6 @@ export {
   type Unreadable,
   unsendable
 } from "../ports/Broker.ts"
+export { layerMemory, layerMemoryWith } from "../ports/MemoryBroker.ts"
 export type { Envelope } from "../wire/Envelope.ts"
 export type { JsonIssue } from "../wire/JsonLimits.ts"

@@ -8,13 +8,15 @@ export {
   fromDefinition,
   fromRaw,
   type Options,
+  type Parked,
   type Paused,
   Raw,
   raw,
   SagaDecodeError,
   SagaExecution,
   SagaInvalidStart,
-  SagaInvalidUuid
+  SagaInvalidUuid,
+  type Unfinished
 } from "../execution/view/SagaExecution.ts"
 export type { Inner, Raw as RawStep, SagaStepExecution } from "../execution/view/SagaStepExecution.ts"
 export { maxContextSize } from "../wire/JsonLimits.ts"

@@ -14,6 +14,7 @@ export {
   type InboxRow,
   layerMemory,
   layerMemoryWith,
+  type MemoryOptions,
   Operation,
   type Page,
   type PageRequest,

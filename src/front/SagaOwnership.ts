@@ -1,2 +1,3 @@
-/** The public part of `SagaOwnership`: the port, and ownership by leases in the repository. */
-export { type Instance, layerLease, type Membership, SagaOwnership } from "../ports/SagaOwnership.ts"
+/** The public part of `SagaOwnership`: the port, ownership by leases in the repository, and what one by buckets needs. */
+export { bucketCount, bucketOf } from "../ports/Buckets.ts"
+export { type Instance, layerLease, type Membership, type ReplyTaken, SagaOwnership } from "../ports/SagaOwnership.ts"

@@ -3,7 +3,8 @@
  * time, whoever starts them (SPEC I20); others wait in a queue, and new starts after them in the order in which they came
  * (SPEC C13).
  */
-import { Deferred, Effect } from "effect"
+import { Deferred, Effect, type Scope } from "effect"
+import * as Metrics from "../ports/Metrics.ts"
 import type { Held } from "../ports/SagaExecutionRepository.ts"
 import { RunnerQueue, type Urgency } from "./RunnerQueue.ts"
 import { isActive, type Slot } from "./Slot.ts"
@@ -125,14 +126,27 @@ export class Admission {
     return Math.min(64, Math.ceil(this.maxRunning / 4))
   }
 
-  /** Calls back once, when there is room for a few more executions. */
+  /** Calls back once, when there is room for a few more executions: at once where a runner has ended since there was none. */
   whenRoom(tell: () => void): void {
+    if (this.room >= this.few) return tell()
     this.tellRoom = tell
   }
 
   /** Runners are under way. */
   get isBusy(): boolean {
     return this.taken > 0
+  }
+
+  /** The metrics of what this process has, while the scope is open. */
+  measured(service: string): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.all(
+      [
+        Metrics.running.read(() => this.taken, service),
+        Metrics.pending.read(() => this.held, service),
+        Metrics.queued.read(() => this.queue.size + this.starts.length, service)
+      ],
+      { discard: true }
+    )
   }
 
   // ---- runners -------------------------------------------------------------------------------------------------

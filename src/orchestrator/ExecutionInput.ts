@@ -27,19 +27,26 @@ export interface StartOptions {
   readonly takesPart?: boolean
   /** Of the request that the caller serves. */
   readonly headers: Readonly<Record<string, string>> | undefined
+  /** The W3C context of the span that starts it. Absent: it is not traced. */
+  readonly trace?: string | undefined
   readonly now: number
 }
 
 /** The execution with the fact that starts it. */
 export const started = (self: SagaExecution, options: StartOptions): SagaExecution => {
-  const { autocommit, headers, now, service, takesPart, transactional } = options
+  const { autocommit, headers, now, service, takesPart, trace, transactional } = options
   const created = self.state.deadline === undefined ? Execution.timed(self, now) : self
   const fact = { _tag: "ExecutionStarted", service, autocommit, transactional, at: now } as const
   const isHooked = takesPart === true && transactional
   return Execution.evolve(
     created,
-    isHooked || headers !== undefined
-      ? { ...fact, ...(isHooked && { takesPart }), ...(headers !== undefined && { headers: storable(headers) }) }
+    isHooked || headers !== undefined || trace !== undefined
+      ? {
+          ...fact,
+          ...(isHooked && { takesPart }),
+          ...(headers !== undefined && { headers: storable(headers) }),
+          ...(trace !== undefined && { trace, ...(transactional && { tracesEnd: true as const }) })
+        }
       : fact
   )
 }

@@ -3,7 +3,7 @@
  * end, or to where it waits for a reply or a time. What a turn does is decided in `LoopPlan`; the result of a step and the
  * intent of the next one are one write.
  */
-import { Clock, type Context, type Duration, Effect, type Fiber, Result } from "effect"
+import { Clock, Context, type Duration, Effect, type Fiber, References, Result } from "effect"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
@@ -15,8 +15,10 @@ import * as Broker from "../ports/Broker.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
+import { SagaTracing } from "../ports/Tracing.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as DroppedServices from "./DroppedServices.ts"
+import * as ExecutionTrace from "./ExecutionTrace.ts"
 import * as Inbox from "./Inbox.ts"
 import { InFlightWork } from "./InFlightWork.ts"
 import { type Act, gainsClosing, hintOf, hintsOf, plan } from "./LoopPlan.ts"
@@ -26,6 +28,7 @@ import * as Record from "./RecordFacts.ts"
 import type { StorageError, StoreError } from "./RunError.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import * as AskParticipants from "./steps/AskParticipants.ts"
+import type { StartedSagas } from "./steps/OtherSagas.ts"
 import * as PerformStep from "./steps/PerformStep.ts"
 import * as Takeover from "./Takeover.ts"
 import * as TransactionalStep from "./TransactionalStep.ts"
@@ -42,7 +45,7 @@ export interface LoopResult {
 
 /**
  * Takes an execution as far as it goes. `since`: when it was looked at last (`-Infinity` after a restart: everything that is
- * not answered is sent again). `isHeld`: what is stored says that this instance is at work on it; it is given back then.
+ * not answered is sent again). An execution that this instance holds is given back at the end.
  * A conflict on the first write fails; on a later one the newer state is loaded and the work goes on from there, unless
  * another instance owns the execution: then the loop ends, and its inputs are handed on.
  */
@@ -50,7 +53,7 @@ export type ExecutionLoop = (
   execution: SagaExecution,
   since: number,
   inbox: Inbox.Inbox,
-  isHeld?: boolean
+  takenUp?: Pick<Takeover.TakenUp, "isHeld" | "isOld">
 ) => Effect.Effect<LoopResult, StorageError>
 
 /** How often a loop whose lease is over looks whether it was renewed. */
@@ -61,6 +64,8 @@ interface Run extends Progress {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly clock: Clock.Clock
   readonly fiberContext: Context.Context<never>
+  /** Annotations of the log that the caller has. Undefined: none. */
+  readonly annotations: Readonly<Record<string, unknown>> | undefined
   inFlight: InFlightWork<StoreError> | undefined
 }
 
@@ -72,12 +77,14 @@ export const make = Effect.fnUntraced(function* (
   /** Of the own service, where it takes part in the two-phase commit. */
   hooks: Hooks | undefined,
   presence: Pick<Presence, "attempt" | "since">,
+  sagas: StartedSagas,
   /** Called when the store has been away for long; see `RecordFacts`. */
   onAway?: (uuid: string, error: StoreError) => void
 ): Effect.fn.Return<ExecutionLoop, never, SagaExecutionRepository | Broker.Broker | TransactionCommitter | SagaConfig> {
   const repository = yield* SagaExecutionRepository
   const broker = yield* Broker.Broker
   const committer = yield* TransactionCommitter
+  const tracing = yield* SagaTracing
   const { recoveryInterval, relatedServices, schedule, service } = yield* SagaConfig
   const policy: Policy = { schedule, ...(relatedServices !== undefined && { relatedServices }) }
   const record = Record.make({
@@ -118,6 +125,8 @@ export const make = Effect.fnUntraced(function* (
     if (self.inbox.inputs.length > 0) {
       DroppedServices.count(self.inbox.inputs, self.execution.state, self.fiber)
       judgeInputs(self, now, policy)
+      if (self.isOld === true && self.inbox.judged.some(({ refused }) => Result.isFailure(refused)))
+        return judgeAgain(self)
     }
     if (self.inbox.stop === "asked") self.inbox.stop = "seen"
     const { execution, next } = plan(self, self.inFlight, now, schedule, hints)
@@ -146,6 +155,7 @@ export const make = Effect.fnUntraced(function* (
    */
   const answer = (self: Run, act: Act, now: number, isWritten: boolean): Effect.Effect<LoopResult, StorageError> => {
     const { inbox } = self
+    if (self.trace !== undefined && (isWritten || isActive(act))) self.trace.decided()
     if (inbox.judged.length > 0 && self.execution.state.unstored === 0) {
       if (isWritten || Inbox.reads(inbox).length === 0) {
         Inbox.complete(inbox.judged, self.execution)
@@ -167,6 +177,7 @@ export const make = Effect.fnUntraced(function* (
     if (self.unbegun !== undefined) for (const { path } of act.work) self.unbegun.delete(path)
     switch (act._tag) {
       case "Done":
+        if (self.unreadable !== undefined && self.inbox.stop === undefined) return Effect.fail(self.unreadable)
         return self.isHeld && self.inbox.stop === undefined && !self.execution.settled
           ? giveBack(self, act.wakeAt)
           : Effect.succeed({ execution: self.execution, wakeAt: act.wakeAt, elsewhere: undefined })
@@ -217,18 +228,25 @@ export const make = Effect.fnUntraced(function* (
     return Effect.flatMap(record.claimAgain(self, observe(self)), () => next(self))
   }
 
+  /** What is refused by a state that was read earlier may fit the newer one. */
+  const judgeAgain = (self: Run): Effect.Effect<LoopResult, StorageError> =>
+    Effect.flatMap(record.refresh(self, observe(self)), () => next(self))
+
   const scopeOf = (
-    { clock, definition, execution, fiberContext }: Run,
+    { annotations, clock, definition, execution, fiberContext, trace }: Run,
     fiber: Run["fiber"] | undefined
   ): PerformStep.ExecutionScope => ({
     definition,
     state: execution.state,
     schedule,
     service,
+    sagas,
     clock,
     maxBytes: broker.maxBytes?.(),
     fiberContext,
-    fiber
+    fiber,
+    annotations,
+    trace
   })
 
   /** Starts the work, and waits for the first piece that ends, for an input, or until a time. Gives the time. */
@@ -258,7 +276,8 @@ export const make = Effect.fnUntraced(function* (
     )
     const now = self.clock.currentTimeMillisUnsafe()
     if (finished.joint !== undefined) {
-      const mayBegin = self.inbox.stop === undefined && membership?.isAlive(now) !== false
+      const mayBegin =
+        self.inbox.stop === undefined && self.unreadable === undefined && membership?.isAlive(now) !== false
       yield* TransactionalStep.commit(self, finished, finished.joint, now, schedule, record, mayBegin)
       // The commit may have taken longer than the lease.
       return self.clock.currentTimeMillisUnsafe()
@@ -298,7 +317,7 @@ export const make = Effect.fnUntraced(function* (
     return Effect.succeed({ execution, wakeAt: Number.POSITIVE_INFINITY, elsewhere })
   }
 
-  return (execution, since, inbox, isHeld = false) =>
+  return (execution, since, inbox, { isHeld, isOld = false } = { isHeld: false }) =>
     Effect.withFiber<LoopResult, StorageError>((fiber) => {
       const { definition } = execution
       if (definition === undefined) {
@@ -313,6 +332,8 @@ export const make = Effect.fnUntraced(function* (
         fiber,
         clock: fiber.getRef(Clock.Clock),
         fiberContext: fiber.context,
+        annotations: annotationsOf(fiber),
+        trace: ExecutionTrace.of(fiber, tracing, execution, broker.system),
         isUnheard: broker.isUnheard,
         refusal,
         since,
@@ -321,6 +342,7 @@ export const make = Effect.fnUntraced(function* (
         inbox,
         elsewhere: undefined,
         isHeld,
+        isOld,
         isUnsure: false,
         hint: undefined,
         gains,
@@ -331,5 +353,25 @@ export const make = Effect.fnUntraced(function* (
       })
     })
 })
+
+interface Annotations {
+  readonly context: Context.Context<never> | undefined
+  /** Undefined: none. */
+  readonly found: Readonly<Record<string, unknown>> | undefined
+}
+
+let last: Annotations = { context: undefined, found: undefined }
+
+/** Remembers the last look-up: contexts do not change, most runners share one, and most have no annotations. */
+const annotationsOf = ({ context }: Fiber.Fiber<unknown, unknown>): Annotations["found"] => {
+  if (last.context !== context) {
+    const annotations = Context.get(context, References.CurrentLogAnnotations)
+    last = { context, found: Object.keys(annotations).length === 0 ? undefined : annotations }
+  }
+  return last.found
+}
+
+/** Something is done. What is only sent again, or waited for, is no activation. */
+const isActive = ({ work }: Act): boolean => work.some(({ _tag }) => _tag !== "Resend")
 
 const never = Number.NEGATIVE_INFINITY

@@ -3,22 +3,23 @@
  * `Slot`; here runners are launched and interrupted, and waiters are resumed. A runner lives only while there is something
  * to do; an execution that waits costs at most a wake-up, and no fiber.
  */
-import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, type Scope } from "effect"
+import { Cause, Clock, type Context, Deferred, Effect, Exit, Fiber, type Scope } from "effect"
 import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
 import { isParkedForward } from "../execution/rules/SagaState.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
-import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import { conflict, type Held } from "../ports/SagaExecutionRepository.ts"
 import { Admission } from "./Admission.ts"
+import * as CallerContext from "./CallerContext.ts"
 import type { LoopResult } from "./ExecutionLoop.ts"
 import * as HandOn from "./HandOn.ts"
 import * as Inbox from "./Inbox.ts"
+import { KeptExecutions } from "./KeptExecutions.ts"
 import * as Lookout from "./Lookout.ts"
 import { SagaOverloaded } from "./Overloaded.ts"
 import { urgencyOf } from "./RunnerQueue.ts"
 import { isActive, type Moment, never, type Output, type RunError, reduce, type SlotEvent } from "./Slot.ts"
 import { StepWaits } from "./StepWaits.ts"
-import type { Options } from "./SupervisorOptions.ts"
+import type { Options, Reached } from "./SupervisorOptions.ts"
 import { afterCrash, type TakenUp } from "./Takeover.ts"
 import { isReached, type Resolution, type Until, Waiters, type Wish } from "./Waiters.ts"
 import * as WakeUps from "./WakeUps.ts"
@@ -40,8 +41,8 @@ export interface ExecutionSupervisor {
   ) => Effect.Effect<SagaExecution, RunError | SagaOverloaded>
   /** Whether a caller that waits for this is to be resumed, as time stands. */
   readonly isReached: (execution: SagaExecution, until: Until) => boolean
-  /** Waits for a stored execution that this or another process runs. */
-  readonly wait: (uuid: string, until: Until | Resolution) => Effect.Effect<SagaExecution, RunError>
+  /** Waits for a stored execution that this or another process runs. `begin` gives it; default: it is loaded. */
+  readonly wait: (uuid: string, until: Until | Resolution, begin?: Reached) => Reached
   /**
    * Judges the input against the execution's newest state. Gives the execution that has stored its facts, or with
    * `until` the one that this has led to.
@@ -116,12 +117,12 @@ class Supervisor implements ExecutionSupervisor {
   private readonly admission: Admission
   private readonly waiters: Waiters<RunError>
   private readonly lookout: Lookout.Lookout
+  private readonly kept = new KeptExecutions()
   private readonly fibers = new Map<string, Fiber.Fiber<LoopResult, RunError>>()
   private readonly stepWaits: StepWaits
   private wakeUps!: WakeUps.WakeUps
   private isClosed = false
-  /** The services of the steps win over those of a caller; a caller's span and log annotations go along. */
-  private merged: { readonly caller: Context.Context<never>; readonly all: Context.Context<never> }
+  private readonly contextFor: (caller: Context.Context<never>) => Context.Context<never>
 
   constructor(options: Options, clock: Clock.Clock) {
     this.options = options
@@ -134,13 +135,13 @@ class Supervisor implements ExecutionSupervisor {
       isAlone: false
     }
     this.admission = new Admission(options)
-    this.waiters = new Waiters(this.isReached)
+    this.waiters = new Waiters(this.isReached, (uuid) => this.kept.forget(uuid))
     this.lookout = Lookout.make(options, this.waiters, (uuid) => isActive(this.admission.get(uuid)))
     this.stepWaits = new StepWaits(
       (uuid) => isActive(this.admission.get(uuid)),
       (uuid) => this.admission.leave(uuid)?.()
     )
-    this.merged = { caller: options.services, all: options.services }
+    this.contextFor = CallerContext.make(options.services)
   }
 
   start(): Effect.Effect<void, never, Scope.Scope> {
@@ -149,6 +150,7 @@ class Supervisor implements ExecutionSupervisor {
         longest: this.options.recoveryInterval,
         fire: ({ since, uuid }) => Effect.sync(() => this.on(uuid, { _tag: "Due", since }))
       })
+      yield* this.admission.measured(this.options.service)
       yield* Effect.addFinalizer(() => this.close)
     })
   }
@@ -158,9 +160,7 @@ class Supervisor implements ExecutionSupervisor {
     this.isClosed = true
     const stop = Effect.suspend(() => {
       for (const { inbox } of this.active()) Inbox.stop(inbox)
-      const fibers = [...this.fibers.values()]
-      const interrupt = Effect.suspend(() => this.interruptAll())
-      return this.options.grace.end(Fiber.awaitAll(fibers), interrupt)
+      return this.options.grace.end(Fiber.awaitAll([...this.fibers.values()]), this.interruptAll())
     })
     const dismiss = Effect.sync(() => {
       for (const fiber of this.fibers.values()) fiber.interruptUnsafe()
@@ -172,11 +172,12 @@ class Supervisor implements ExecutionSupervisor {
   })
 
   /** Interrupts the steps. A runner that holds results is not interrupted, except by a crash: it stores them and ends. */
-  private interruptAll(): Effect.Effect<void> {
-    for (const { inbox, uuid } of this.active()) {
-      if (!Inbox.end(inbox) || this.options.grace.isCut) this.fibers.get(uuid)?.interruptUnsafe()
-    }
-    return Fiber.awaitAll([...this.fibers.values()])
+  private interruptAll(isGone: (uuid: string) => boolean = () => true): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      for (const { inbox, uuid } of this.active().filter(({ uuid }) => isGone(uuid)))
+        if (!Inbox.end(inbox) || this.options.grace.isCut) this.fibers.get(uuid)?.interruptUnsafe()
+      return Fiber.awaitAll([...this.fibers].flatMap(([uuid, fiber]) => (isGone(uuid) ? fiber : [])))
+    })
   }
 
   private active(): ReadonlyArray<{ readonly uuid: string; readonly inbox: Inbox.Inbox }> {
@@ -202,11 +203,11 @@ class Supervisor implements ExecutionSupervisor {
       case "Run": {
         const { from, inbox, since } = output
         this.wakeUps.cancel(uuid)
-        const takenUp = from === undefined ? this.loaded(uuid) : Effect.succeed(from)
-        const run = Effect.flatMap(takenUp, ({ elsewhere, execution, isHeld }) =>
-          elsewhere === undefined
-            ? this.options.drive(execution, since, inbox, isHeld)
-            : Effect.succeed({ execution, wakeAt: Number.POSITIVE_INFINITY, elsewhere })
+        const takenUp = from ?? this.kept.takenUp(uuid, inbox)
+        const run = Effect.flatMap(takenUp === undefined ? this.loaded(uuid) : Effect.succeed(takenUp), (found) =>
+          found.elsewhere === undefined
+            ? this.options.drive(found.execution, since, inbox, found)
+            : Effect.succeed({ ...found, wakeAt: Number.POSITIVE_INFINITY })
         )
         const launch = () => void this.launch(uuid, run, inbox, this.options.services)
         if (this.admission.hasRoom || this.isClosed || this.stepWaits.has(uuid)) return launch()
@@ -216,9 +217,9 @@ class Supervisor implements ExecutionSupervisor {
         Inbox.offer(output.inbox, output.input)
         return this.admission.hurry(uuid, urgencyOf(undefined, output.inbox))
       case "Interrupt":
-        // A runner that waits for a place has no fiber.
+      case "Stop":
         if (this.admission.leave(uuid) !== undefined) return this.on(uuid, { _tag: "Ended", exit: Exit.interrupt() })
-        return this.fibers.get(uuid)?.interruptUnsafe()
+        return output._tag === "Stop" ? Inbox.stop(output.inbox) : this.fibers.get(uuid)?.interruptUnsafe()
       case "Schedule":
         // A waiting execution is kept in no memory: the instance whose claim comes first goes on with it.
         if (this.admission.get(uuid) === undefined) return this.options.dueAt(output.at)
@@ -236,12 +237,16 @@ class Supervisor implements ExecutionSupervisor {
     }
   }
 
-  /** Forks a runner: the fiber belongs to this process and not to the caller. Gives its exit if it has ended by now. */
+  /**
+   * Forks a runner: the fiber belongs to this process and not to the caller. Gives its exit if it has ended by now. `onEnd` is
+   * called before that has consequences: others may bring the execution to its end in the same moment.
+   */
   private launch(
     uuid: string,
     run: Effect.Effect<LoopResult, RunError>,
     inbox: Inbox.Inbox,
-    context: Context.Context<never>
+    context: Context.Context<never>,
+    onEnd?: (exit: Exit.Exit<LoopResult, RunError>) => void
   ): Exit.Exit<LoopResult, RunError> | undefined {
     if (this.isClosed) {
       this.admission.set(uuid, undefined)
@@ -252,6 +257,7 @@ class Supervisor implements ExecutionSupervisor {
     const fiber = Effect.runForkWith(context)(run)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) {
+      onEnd?.(exit)
       this.ended(uuid, exit)
       return exit
     }
@@ -268,6 +274,7 @@ class Supervisor implements ExecutionSupervisor {
       this.fork(Effect.logWarning("A saga runner died", { uuid }, exit.cause))
     }
     this.admission.gone(uuid)
+    this.kept.note(uuid, exit, this.waiters.has(uuid))
     this.on(uuid, { _tag: "Ended", exit })
     this.admission.next()
   }
@@ -316,22 +323,16 @@ class Supervisor implements ExecutionSupervisor {
     const inbox = Inbox.make()
     this.on(uuid, { _tag: "Start", inbox })
     const run = this.options.drive(execution, execution.state.updatedAt, inbox)
-    const exit = this.launch(uuid, run, inbox, this.contextFor(caller))
+    let waiting: Effect.Effect<SagaExecution, RunError> | undefined
+    const exit = this.launch(uuid, run, inbox, this.contextFor(caller), (exit) => {
+      // The caller waits before anybody else can go on with the execution: its end would be missed.
+      if (Exit.isSuccess(exit) && !this.isReached(exit.value.execution, until))
+        waiting = this.waiters.await(uuid, until, true)
+    })
+    if (waiting !== undefined) return waiting
+    if (exit === undefined) return this.waiters.await(uuid, until, true)
     // A saga of local steps has mostly run by now.
-    if (exit !== undefined && Exit.isFailure(exit)) return Effect.failCause(exit.cause)
-    return exit !== undefined && this.isReached(exit.value.execution, until)
-      ? Effect.succeed(exit.value.execution)
-      : this.waiters.await(uuid, until, true)
-  }
-
-  /** Callers mostly share one context, so the last merge is kept. */
-  private contextFor(caller: Context.Context<never>): Context.Context<never> {
-    if (this.merged.caller !== caller) {
-      const { services } = this.options
-      const outside = OpenTransaction.outside(caller, Context.get(services, OpenTransaction.OpenTransaction))
-      this.merged = { caller, all: Context.merge(outside, services) }
-    }
-    return this.merged.all
+    return Exit.isSuccess(exit) ? Effect.succeed(exit.value.execution) : Effect.failCause(exit.cause)
   }
 
   // ---- doors ---------------------------------------------------------------------------------------------------
@@ -339,10 +340,10 @@ class Supervisor implements ExecutionSupervisor {
   readonly isReached = (execution: SagaExecution, until: Wish, rests?: boolean): boolean =>
     isReached(execution, until, this.clock, this.options.commitWait, rests)
 
-  readonly wait: ExecutionSupervisor["wait"] = (uuid, until) =>
+  readonly wait: ExecutionSupervisor["wait"] = (uuid, until, begin = this.options.load(uuid)) =>
     this.stepWaits.wait(uuid, () =>
       this.waiters.awaitWhile(uuid, until, () =>
-        Effect.map(this.options.load(uuid), (execution) => this.waiters.tell(uuid, execution, false))
+        Effect.map(begin, (execution) => this.waiters.tell(uuid, execution, false))
       )
     )
 
@@ -416,8 +417,8 @@ class Supervisor implements ExecutionSupervisor {
     Effect.suspend(() => {
       const gone = this.admission.uuids.filter(isGone)
       const fibers = gone.flatMap((uuid) => this.fibers.get(uuid) ?? [])
-      for (const uuid of gone) this.on(uuid, { _tag: "Lost" })
-      return Fiber.awaitAll(fibers)
+      for (const uuid of gone) this.on(uuid, { _tag: "Left" })
+      return this.options.grace.ofPart.end(Fiber.awaitAll(fibers), this.interruptAll(isGone))
     })
 
   readonly lose: ExecutionSupervisor["lose"] = (uuid) => {

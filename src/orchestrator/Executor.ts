@@ -75,7 +75,7 @@ export const call = <Args extends ReadonlyArray<any>, A, E, R>(
   ...args: NoInfer<Args>
 ): Effect.Effect<A, SagaFailedExecutionStep, R> =>
   Effect.catchCause(
-    runCallback(scope, path, "execute", () => f(...args)) as Effect.Effect<A, E, R>, // it erases the services of a step
+    runCallback(scope, { path, step: { name } }, "execute", () => f(...args)) as Effect.Effect<A, E, R>, // it erases the services of a step
     (cause) =>
       Effect.fail(
         new SagaFailedExecutionStep({ saga: scope.state.creation.saga, path, step: name, cause: defectOf(cause) })

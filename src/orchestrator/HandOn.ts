@@ -60,8 +60,8 @@ const signal = Effect.fnUntraced(function* (self: HandOn, execution: SagaExecuti
 })
 
 /**
- * Goes on with an input that was not judged here: another instance owns the execution, or this process does not know its saga
- * or cannot read it. A signal needs no saga.
+ * Goes on with an input that was not judged here: another instance owns the execution, or this process does not know its saga. A
+ * signal needs no saga.
  */
 export const otherwise = (
   self: HandOn,
@@ -73,7 +73,8 @@ export const otherwise = (
   const isUnknown =
     input._tag === "Signal" &&
     typeof error === "object" &&
-    (error._tag === "SagaDefinitionDrift" || error._tag === "SagaExecutionUnreadable")
+    error._tag === "SagaDefinitionDrift" &&
+    error.known.length === 0
   return isUnknown
     ? Effect.flatMap(self.repository.load(uuid), (execution) => handOn(self, execution, input))
     : Effect.fail(error)

@@ -3,7 +3,7 @@
  * input is complete once its facts are stored. Inputs of other processes come from the inbox that is stored (SPEC C16).
  */
 import { Cause, Deferred, Effect, Exit, Result } from "effect"
-import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
+import type { Refusal, SagaActor, SagaInput } from "../execution/rules/SagaInput.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { RunError } from "./RunError.ts"
 
@@ -11,8 +11,11 @@ export interface PendingInput {
   readonly input: SagaInput
   /** Succeeds with the execution that has stored the facts; fails with the refusal, or with what broke the store. */
   readonly done: Deferred.Deferred<SagaExecution, Refusal | RunError | Elsewhere>
-  /** Of an input that was read from the stored inbox: the id of its row, and whether this release knows such an input. */
-  readonly stored: { readonly id: string; readonly isReadable: boolean } | undefined
+  /**
+   * Of an input that was read from the stored inbox: the id of its row, whether this release knows such an input, and who has
+   * sent it.
+   */
+  readonly stored: { readonly id: string; readonly isReadable: boolean; readonly who: Partial<SagaActor> } | undefined
 }
 
 /** Another instance owns the execution: the input goes into the stored inbox, and this is the execution as it was found. */

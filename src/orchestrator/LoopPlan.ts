@@ -14,6 +14,7 @@ import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import * as Inbox from "./Inbox.ts"
+import * as LaterAttributes from "./LaterAttributes.ts"
 import { type Progress, unnamed, type Work } from "./Progress.ts"
 
 /** Facts and intents are stored before anything that they announce happens (SPEC W1, W7). */
@@ -78,10 +79,11 @@ export const plan = (
   schedule: ScheduleConfig,
   hints: Hints
 ): Plan => {
-  if (self.inbox.stop !== undefined) return stopping(self, inFlight, hints)
+  if (self.inbox.stop !== undefined || self.unreadable !== undefined) return stopping(self, inFlight, hints)
   const { attemptSince, definition, isUnheard, presentSince, refusal, since } = self
   const { state: before } = self.execution
-  const moment = { definition, now, since, presentSince, attemptSince, schedule, isUnheard, refusal }
+  const trace = self.trace?.context(before)
+  const moment = { definition, now, since, presentSince, attemptSince, schedule, isUnheard, refusal, trace }
   const { decision, state } = Decision.advance(before, moment)
   const execution = state === before ? self.execution : new SagaExecution(state, definition)
   const isJoint = inFlight?.isJoint === true
@@ -95,8 +97,13 @@ export const plan = (
   if (isJoint || needsNoWrite || isStored(self, execution)) return { execution, next: act }
   const wakeAt = work.length === 0 && !isAwaited ? decision.wakeAt : undefined
   const closes = closesInbox(before, state)
-  return { execution, next: { _tag: "Store", hint: hintOf(self, wakeAt, closes, hints), then: act } }
+  return toStore(execution, hintOf(self, wakeAt, closes, hints), act)
 }
+
+const toStore = (execution: SagaExecution, hint: Hint, then: Act): Plan => ({
+  execution: LaterAttributes.added(execution),
+  next: { _tag: "Store", hint, then }
+})
 
 /**
  * Whether what was decided may not stand over an input that was not read (SPEC C16): a wait begins, a deadline is applied, or the
@@ -136,10 +143,15 @@ const none: readonly [] = []
 
 /** Makes facts at once, and does nothing that can be seen outside. */
 const isBuilt = ({ _tag }: Instruction): boolean =>
-  _tag === "BuildRequest" || _tag === "Choose" || _tag === "MapContext" || _tag === "BuildWait"
+  _tag === "BuildRequest" ||
+  _tag === "Choose" ||
+  _tag === "MapContext" ||
+  _tag === "MapItems" ||
+  _tag === "BuildStart" ||
+  _tag === "BuildWait"
 
 /**
- * The process stops: work that is under way may end and its facts are stored, and nothing begins. The intent of a next step
+ * The process stops, or it cannot read what has come: work that is under way may end and its facts are stored, and nothing begins. The intent of a next step
  * is not stored either: a step found as running would count as half done (SPEC C7).
  */
 const stopping = (self: Progress, inFlight: UnderWay | undefined, hints: Hints): Plan => {
@@ -150,7 +162,7 @@ const stopping = (self: Progress, inFlight: UnderWay | undefined, hints: Hints):
       ? { _tag: "Await", work: none, wakeAt }
       : { _tag: "Done", work: none, wakeAt }
   if (inFlight?.isJoint === true || isStored(self, execution)) return { execution, next: act }
-  return { execution, next: { _tag: "Store", hint: hintOf(self, undefined, false, hints), then: act } }
+  return toStore(execution, hintOf(self, undefined, false, hints), act)
 }
 
 const actOf = (work: Work, isAwaited: boolean, wakeAt: number): Act => {
@@ -190,7 +202,9 @@ const isDoneInPlace = (instruction: Instruction, wakeAt: number): boolean => {
       return false
     case "RunStep":
     case "Compensate":
-      return wakeAt === Number.POSITIVE_INFINITY && !instruction.step.transactional
+      return (
+        wakeAt === Number.POSITIVE_INFINITY && !("transactional" in instruction.step && instruction.step.transactional)
+      )
     case "HandleReply":
       return wakeAt === Number.POSITIVE_INFINITY
     default:

@@ -9,6 +9,7 @@ import * as ExecutionSummary from "../ports/ExecutionSummary.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import * as Text from "../wire/Text.ts"
 import { SagaInvalidArgument } from "./ManagerErrors.ts"
+import type { Addressee, RunOptions, UntypedSignal } from "./ManagerOptions.ts"
 import type { SagaManager } from "./ManagerService.ts"
 
 /** Why an argument is refused; undefined: it is not. */
@@ -30,6 +31,37 @@ const flag = (argument: string, value: unknown): Issue =>
   value === undefined || typeof value === "boolean"
     ? undefined
     : invalid(argument, `is ${kindOf(value)}, not a boolean`)
+
+/** An option that there is not: its default would hold in silence, and a start without its `startKey` is done twice. */
+const stranger = <Options>(
+  options: unknown,
+  names: { readonly [Option in keyof Required<Options>]: true }
+): { readonly option: string; readonly issue: string } | undefined => {
+  const option = Object.keys(Object(options)).find((name) => !Object.hasOwn(names, name))
+  if (option === undefined) return undefined
+  const meant = Text.nearest(option, Object.keys(names))
+  return { option, issue: `is no option${meant === undefined ? "" : `; is ${meant} meant?`}` }
+}
+
+const known = <Options>(options: unknown, names: { readonly [Option in keyof Required<Options>]: true }): Issue => {
+  const found = stranger<Options>(options, names)
+  return found === undefined ? undefined : invalid(found.option, found.issue)
+}
+
+const namesOfStart: { readonly [Option in keyof Required<RunOptions>]: true } = {
+  context: true,
+  uuid: true,
+  startKey: true,
+  user: true,
+  deadline: true,
+  autocommit: true,
+  queue: true,
+  key: true,
+  priority: true,
+  pauseOnDisk: true,
+  raiseOnError: true,
+  returnExecution: true
+}
 
 /** The first of several issues. */
 const first = (...issues: ReadonlyArray<() => Issue>): Issue => {
@@ -54,6 +86,7 @@ const start = (saga: unknown, options: unknown): Issue =>
     () => (typeof saga === "function" ? undefined : object("saga", saga)),
     () => text("saga.name", Reflect.get(Object(saga), "name")),
     () => object("options", options),
+    () => known<RunOptions>(options, namesOfStart),
     () =>
       Reflect.get(Object(options), "uuid") === undefined
         ? undefined
@@ -92,6 +125,22 @@ export const resolving = (saga: unknown, options: unknown): Issue =>
     () => (isSaga(saga) ? undefined : invalid("saga", "is no saga")),
     () => object("options", options),
     () => text("step", Reflect.get(Object(options), "step"))
+  )
+
+/** An option of `signal` that there is not. */
+export const strangerOfSignal = (options: unknown) =>
+  stranger<UntypedSignal>(options, { payload: true, key: true, id: true, actor: true, uuid: true, startKey: true })
+
+/** `load` of a saga: the service sees the uuid only. */
+export const loading = (saga: unknown, named: unknown): Issue =>
+  first(
+    () => (isSaga(saga) ? undefined : invalid("saga", "is no saga")),
+    () => object("options", named),
+    () => known<Addressee>(named, { uuid: true, startKey: true }),
+    () => {
+      const field = Reflect.get(Object(named), "startKey") === undefined ? "uuid" : "startKey"
+      return text(field, Reflect.get(Object(named), field))
+    }
   )
 
 /** The door, unless there is an issue. */

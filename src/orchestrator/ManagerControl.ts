@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { Dropped, Of } from "../execution/rules/SagaInput.ts"
 import { stepAt } from "../execution/rules/StepTree.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
+import type { Membership, ReplyTaken } from "../ports/SagaOwnership.ts"
 import { resolving, responding, submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import * as HandOn from "./HandOn.ts"
@@ -18,7 +19,11 @@ export type Control = Pick<
   "resume" | "signal" | "cancel" | "commit" | "reject" | "retryParked" | "resolveParked" | "reply"
 >
 
-export const make = (supervisor: ExecutionSupervisor, keeper: SignalDoor.Keeper): Control => ({
+interface Keeper extends SignalDoor.Keeper {
+  readonly membership: Pick<Membership, "handOn" | "isMine" | "wake">
+}
+
+export const make = (supervisor: ExecutionSupervisor, keeper: Keeper): Control => ({
   resume: Effect.fnUntraced(function* (response, { autocommit, raiseOnError, until = "end" } = {}) {
     const { uuid } = response
     if (uuid === undefined) return yield* new SagaResponseUnaddressed({})
@@ -54,8 +59,37 @@ export const make = (supervisor: ExecutionSupervisor, keeper: SignalDoor.Keeper)
     })
 })
 
-/** A reply to an execution that only another release can read waits for a process of that release (SPEC C20). */
+/** A reply to an execution of another instance goes there, or waits in the inbox. */
 const takeReply = (
+  supervisor: ExecutionSupervisor,
+  keeper: Keeper,
+  uuid: string,
+  reply: Of<"Reply">
+): Effect.Effect<unknown, Dropped | ControlError> => {
+  const { handOn, isMine } = keeper.membership
+  const taken = takeHere(supervisor, keeper, uuid, reply)
+  if (handOn === undefined || isMine(uuid)) return taken
+  return Effect.flatMap(handOn(uuid, reply), (outcome): Effect.Effect<unknown, Dropped | ControlError> => {
+    if (outcome === undefined) return taken
+    return outcome === "applied" ? Effect.void : Effect.fail(outcome)
+  })
+}
+
+/** What became of a reply that another instance has handed on. `supervisor` undefined: the manager is being built. */
+export const receive = (
+  supervisor: ExecutionSupervisor | undefined,
+  uuid: string,
+  reply: Of<"Reply">
+): Effect.Effect<ReplyTaken> =>
+  supervisor === undefined
+    ? Effect.succeed(undefined)
+    : Effect.match(submit(supervisor, uuid, reply), {
+        onSuccess: () => "applied",
+        onFailure: (error) => (error === "stale" || error === "sender-mismatch" ? error : undefined)
+      })
+
+/** A reply to an execution that only another release can read waits for a process of that release (SPEC C20). */
+const takeHere = (
   supervisor: ExecutionSupervisor,
   keeper: SignalDoor.Keeper,
   uuid: string,

@@ -4,15 +4,22 @@ import type * as SagaRegistry from "../definition/SagaRegistry.ts"
 import type * as SagaInput from "../execution/rules/SagaInput.ts"
 import type * as SignalInput from "../execution/rules/SignalInput.ts"
 import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
+import type { SagaExecutionUnreadable } from "../execution/view/Readable.ts"
 import type { SagaInvalidStart, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
-import type { SagaRepositoryUnsupported } from "../ports/SagaExecutionRepository.ts"
+import type {
+  SagaExecutionNotFound,
+  SagaExecutionRepositoryError,
+  SagaRepositoryUnsupported
+} from "../ports/SagaExecutionRepository.ts"
 import { line } from "../wire/OneLine.ts"
 import type { StorageError } from "./ExecutionLoop.ts"
 import type * as Supervisor from "./ExecutionSupervisor.ts"
 import type { SagaOverloaded } from "./ExecutionSupervisor.ts"
+import type { SagaQueueFull, SagaQueueUnknown } from "./QueueErrors.ts"
 
 export type { StorageError } from "./ExecutionLoop.ts"
 export { type RunError, SagaOverloaded } from "./ExecutionSupervisor.ts"
+export { SagaQueueFull, SagaQueueUnknown } from "./QueueErrors.ts"
 export { SagaOwnServiceRequested } from "./Registration.ts"
 
 /**
@@ -77,7 +84,7 @@ export class SagaResolutionOverruled extends Schema.TaggedError<SagaResolutionOv
 }
 
 /**
- * An argument is not what its type says, as plain JavaScript or a value of a request may have it; or the actor or the reason of a
+ * An argument is not what its type says, as plain JavaScript or a value of a request may have it; or there is no such option; or the actor or the reason of a
  * person cannot be stored: too long (256 and 4,096 bytes), or with a NUL or half a surrogate. Nothing was done.
  */
 export class SagaInvalidArgument extends Schema.TaggedError<SagaInvalidArgument>()("SagaInvalidArgument", {
@@ -92,6 +99,15 @@ export class SagaInvalidArgument extends Schema.TaggedError<SagaInvalidArgument>
 /** Why an execution could not be looked at or changed. */
 export type ControlError = Supervisor.ControlError | SagaInvalidArgument
 
+/** Why an execution could not be given with the types of its saga. */
+export type LoadError =
+  | SagaExecutionNotFound
+  | SagaExecutionRepositoryError
+  | SagaRegistry.SagaDefinitionDrift
+  | SagaExecutionUnreadable
+  | SagaRepositoryUnsupported
+  | SagaInvalidArgument
+
 /** Why an execution could not be started, or its record not be written. */
 export type StartError =
   | SagaRegistry.SagaNotRegistered
@@ -103,6 +119,8 @@ export type StartError =
   | SagaStartConflict
   | SagaInvalidArgument
   | SagaOverloaded
+  | SagaQueueUnknown
+  | SagaQueueFull
   | StorageError
 
 /** Why a signal was not taken: nothing of it is stored. */

@@ -5,6 +5,7 @@ import type { SagaFailedCommitCallback, SagaSystemError } from "../execution/vie
 import type * as Execution from "../execution/view/SagaExecution.ts"
 import type { Until } from "./ExecutionSupervisor.ts"
 import type { SagaFailedExecution, SagaParkedForward } from "./FailedExecution.ts"
+import type { SagaQueue } from "./SagaQueue.ts"
 
 export type { Deadline } from "../definition/Deadline.ts"
 export type { Until } from "./ExecutionSupervisor.ts"
@@ -29,8 +30,28 @@ export type Identity =
       readonly startKey?: string
     }
 
+/** A queue in which an execution waits for its turn. */
+export interface InQueue {
+  /**
+   * A queue of this manager (`queues` of its layer), or its name; else `SagaQueueUnknown`. The execution is stored at once, and its
+   * steps begin when there is a place for it. Its deadline counts from its start. `SagaQueueFull` where too many wait. Default: none,
+   * it runs at once.
+   */
+  readonly queue?: SagaQueue | string | undefined
+  /**
+   * Whose work it is, like a customer: keys take turns, and may have limits of their own. At most 256 bytes, and not
+   * without `queue`, which may be `undefined` (else `SagaInvalidStart`). Default `""`, which is a key as any other.
+   */
+  readonly key?: string | undefined
+  /**
+   * Which of the executions of one key goes first: those with a higher number, then the older ones. A whole number from -1,000 to
+   * 1,000, and not without a queue (else `SagaInvalidStart`). It takes no turn from other keys. Default 0.
+   */
+  readonly priority?: number | undefined
+}
+
 /** The values of a new execution. */
-export interface Initial<Context> {
+export interface Initial<Context> extends InQueue {
   /** Initial values, as the saga's `context` schemas say. Others fail with `SagaContextEncodeError`. */
   readonly context: Context
   /**
@@ -88,7 +109,7 @@ export interface ResumeOptions<U extends Until> {
   readonly autocommit?: boolean
 }
 
-/** The execution that a signal is for: its uuid, or the `startKey` that it was started with. */
+/** The execution that is meant: its uuid, or the `startKey` that it was started with. */
 export type Addressee =
   | { readonly uuid: string; readonly startKey?: never }
   | { readonly uuid?: never; readonly startKey: string }
@@ -139,8 +160,10 @@ export interface UntypedSignal {
 }
 
 /**
- * `applied`: the signal is in the history of the execution; a wait has taken it or will. `accepted`: it is stored for the
- * instance that runs the execution, which has not come to it within ten seconds.
+ * `applied`: the signal is in the history of the execution; a wait has taken it or will. `accepted`: it is stored, and not applied
+ * yet. That is the answer after ten seconds where the instance that runs the execution has not come to it, and at once where this
+ * process has the saga and cannot go on with the execution: only another version of it is here, or a stored value cannot be read.
+ * `find` says which. What was accepted is never refused for its payload: the execution waits for a program that reads it (SPEC C10, I23).
  */
 export type SignalAnswer = "applied" | "accepted"
 
@@ -149,7 +172,7 @@ export type Returned<Ctx, E, Pause, Raise, Return> = Return extends true
   ?
       | Execution.Finished<Ctx>
       | (Pause extends true ? Execution.Paused<Ctx> : never)
-      | (Raise extends true ? never : Execution.Errored<Ctx, E | SagaSystemError> | Execution.Paused<Ctx>)
+      | (Raise extends true ? never : Execution.Errored<Ctx, E | SagaSystemError> | Execution.Parked<Ctx>)
   : string
 
 /**
@@ -161,11 +184,17 @@ export type Raised<E, Raise> = Raise extends true
   ? SagaFailedExecution<E | SagaSystemError> | SagaFailedCommitCallback | SagaParkedForward
   : never
 
+/** What `load` gives; `status` tells which. */
+export type Loaded<Ctx, E> =
+  | Execution.Finished<Ctx>
+  | Execution.Errored<Ctx, E | SagaSystemError>
+  | Execution.Unfinished<Ctx>
+
 /** What `resume` gives: the saga of the execution, and so its context, is not known to the compiler. */
 export type Resumed<U> = Execution.Finished<unknown> | (U extends "pause" ? Execution.Paused<unknown> : never)
 
 /** The options of a start as the service takes them: untyped in the saga. */
-export interface UntypedStart extends Autocommit {
+export interface UntypedStart extends Autocommit, InQueue {
   readonly context?: unknown
   readonly uuid?: string | undefined
   readonly startKey?: string | undefined

@@ -21,6 +21,8 @@ export class NextClaim {
   /** Open while there may be other instances. */
   private readonly others = Latch.makeUnsafe(true)
   private isAlone = false
+  /** Nothing is claimed any more: the repository cannot list executions. */
+  isOver = false
 
   constructor(clock: Clock.Clock) {
     this.clock = clock
@@ -31,6 +33,9 @@ export class NextClaim {
     if (time < this.dueAt) this.dueAt = time
     if (time < this.sleepsUntil) this.sooner.openUnsafe()
   }
+
+  /** Something is due by now: it is claimed with what becomes due in the next moment. */
+  readonly soon = (): void => this.at(this.clock.currentTimeMillisUnsafe())
 
   /** There is something to claim. */
   readonly now = (): void => {

@@ -39,6 +39,11 @@ export class Presence {
     }
   }
 
+  /** The subscription for replies stands, or the transport cannot tell. */
+  get isListening(): boolean {
+    return this.deafSince === undefined
+  }
+
   /** As `Moment.presentSince`. A process that is not there has not been there before now. */
   readonly since = (now: number): number => {
     const { begunAt, clock, deafSince, hearsFrom, membership } = this

@@ -12,8 +12,10 @@ import { type Arrival, judge, type Policy } from "../execution/rules/SagaInput.t
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import type { Sent } from "../execution/rules/StepTree.ts"
 import { stepAt } from "../execution/rules/StepTree.ts"
+import * as Readable from "../execution/view/Readable.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Hint } from "../ports/SagaExecutionRepository.ts"
+import type { ExecutionTrace } from "./ExecutionTrace.ts"
 import * as Inbox from "./Inbox.ts"
 import * as StoredInput from "./StoredInput.ts"
 import * as Takeover from "./Takeover.ts"
@@ -30,10 +32,16 @@ export interface Progress {
   readonly isUnheard?: ((service: string) => boolean) | undefined
   readonly refusal?: ((sent: Sent) => string | undefined) | undefined
   readonly inbox: Inbox.Inbox
+  /** Undefined: nothing is traced. */
+  readonly trace?: ExecutionTrace | undefined
   /** The other instance that owns the execution: this loop ends. */
   elsewhere: string | undefined
+  /** A signal that was accepted cannot be read by this program: what is under way ends, nothing begins, and the loop fails with this. */
+  unreadable?: Readable.SagaExecutionUnreadable
   /** The stored execution names this instance as its owner. */
   isHeld: boolean
+  /** As in `TakenUp`. */
+  isOld?: boolean
   /** Another instance may have taken the execution since the last write: it is taken again before anything else. */
   isUnsure: boolean
   /** The hint of the write that was tried last. */
@@ -82,7 +90,13 @@ export const judgeInputs = (self: Progress, now: number, policy: Policy): void =
   const moment: Arrival = { ...policy, definition, now }
   const judged = inbox.inputs.splice(0).map((input) => judgeOne(self, input, moment))
   inbox.judged = [...inbox.judged, ...judged]
+  if (!judged.some(isAccepted)) return
+  const read = Readable.read(self.execution, definition)
+  if (Result.isFailure(read)) self.unreadable = read.failure
 }
+
+/** The payload of a signal whose sender waits no more was not judged (SPEC C10). */
+const isAccepted = ({ input: { input } }: Inbox.Judged): boolean => input._tag === "Signal" && input.accepted === true
 
 const judgeOne = (self: Progress, input: Inbox.PendingInput, moment: Arrival): Inbox.Judged => {
   const { stored } = input
@@ -135,6 +149,7 @@ export const reconcile = (self: Progress, newer: Takeover.TakenUp, now: number, 
   self.announces = true
   self.elsewhere = newer.elsewhere
   self.isHeld = newer.isHeld
+  self.isOld = false
   self.isUnsure = false
   if (newer.elsewhere !== undefined) return leave(self, latest)
   let { state } = latest

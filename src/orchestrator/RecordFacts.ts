@@ -16,6 +16,7 @@ import {
 } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import * as CanonicalJson from "../wire/CanonicalJson.ts"
+import type { ExecutionTrace } from "./ExecutionTrace.ts"
 import * as Inbox from "./Inbox.ts"
 import { type Observer, type Progress, reconcile } from "./Progress.ts"
 import type { StorageError, StoreError } from "./RunError.ts"
@@ -47,6 +48,8 @@ export interface RecordFacts {
   readonly recover: (self: Progress, error: StorageError, observer: Observer) => Effect.Effect<void, StorageError>
   /** Goes on from what is stored, and from the inputs that wait there. */
   readonly reload: (self: Progress, observer: Observer) => Effect.Effect<void, StorageError>
+  /** Goes on from what is stored, where what the loop began with was read earlier. */
+  readonly refresh: (self: Progress, observer: Observer) => Effect.Effect<void, StorageError>
   /** Takes an execution again that another instance may have taken since the last write, and goes on as `reload`. */
   readonly claimAgain: (self: Progress, observer: Observer) => Effect.Effect<void, StorageError>
   /** Whether the last write names this instance by a name that it had before its lease was over. */
@@ -74,15 +77,17 @@ export const make = (options: {
   const recorded = (self: Progress, stored: SagaExecution): Effect.Effect<void> | undefined => {
     const written = self.execution
     onStored(written, stored)
+    self.trace?.stored(written, stored)
     self.execution = stored
     self.inbox.revision = stored.revision
     self.isHeld = self.hint?.wakeAt === undefined
     self.isUnsure = false
+    self.isOld = false
     self.gains = none
     if (!self.announces) return undefined
     self.announces = false
     // Another instance may have the execution by now: it sends the message when that is due again.
-    return membership?.isAlive() === false ? undefined : announce(broker, written)
+    return membership?.isAlive() === false ? undefined : announce(broker, written, self.trace)
   }
 
   const written = Effect.fnUntraced(function* (self: Progress, stored: SagaExecution) {
@@ -243,6 +248,7 @@ export const make = (options: {
     }),
     recover,
     reload,
+    refresh: (self, observer) => rebase(self, observer, false),
     giveBack
   }
 }
@@ -255,9 +261,17 @@ const unavailable = new SagaExecutionRepositoryError({ operation: "store", reaso
 export const notRenewed = unavailable
 
 /** Publishes the messages of a write. Most writes have none. */
-const announce = (broker: Broker.Broker["Service"], written: SagaExecution): Effect.Effect<void> | undefined => {
+const announce = (
+  broker: Broker.Broker["Service"],
+  written: SagaExecution,
+  trace: ExecutionTrace | undefined
+): Effect.Effect<void> | undefined => {
   const messages = Execution.unstoredMessages(written)
   if (messages === undefined) return undefined
-  const [first, ...others] = messages.map(({ command, message }) => Broker.publishOrWarn(broker, message, command))
+  const [first, ...others] = messages.map(({ command, message }) =>
+    trace === undefined
+      ? Broker.publishOrWarn(broker, message, command)
+      : Broker.orWarn(trace.sending(message, broker.publish(Broker.toMessage(message, command))), message)
+  )
   return others.reduce<Effect.Effect<void> | undefined>((all, one) => all && Effect.andThen(all, one), first)
 }

@@ -8,6 +8,7 @@
 import { type Clock, Effect, type Scope } from "effect"
 import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Loop from "../ports/Loop.ts"
+import * as Metrics from "../ports/Metrics.ts"
 import type { Claimed } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
@@ -36,6 +37,8 @@ export interface Options {
   /** The fingerprints of the sagas that this process can continue. */
   readonly fingerprints: ReadonlyArray<string>
   readonly interval: number
+  /** The own service. */
+  readonly service: string
   readonly next: NextClaim
   readonly clock: Clock.Clock
 }
@@ -123,6 +126,7 @@ const round = Effect.fnUntraced(
     Effect.catchTags(Effect.ensuring(claims, Effect.sync(self.active.claimEnds)), {
       SagaRepositoryUnsupported: () => {
         self.active.goAlone()
+        self.next.isOver = true
         return Effect.as(
           Effect.logInfo("The repository cannot list executions: what a crash leaves half done is not taken up again"),
           false
@@ -144,7 +148,7 @@ const round = Effect.fnUntraced(
  * that had only something to send again.
  */
 const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox }: Claimed, now: number) {
-  const { active, isFirst, next, presence, resends, schedule, unreadable } = self
+  const { active, isFirst, membership, next, presence, resends, schedule, service, unreadable } = self
   const look = { now, presentSince: presence.since(now), attemptSince: presence.attempt(now), schedule }
   const inputs = new Map<string, Array<PendingInput>>()
   for (const row of inbox) {
@@ -153,10 +157,15 @@ const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox
     else others.push(pendingOf(row))
   }
   const waiting: Array<Resends.Resend> = []
+  const context = yield* Effect.context<never>()
   for (const execution of executions) {
     const { uuid } = execution
     const given = inputs.get(uuid)
     inputs.delete(uuid)
+    // It has become another instance's since the claim was sent.
+    if (!membership.isMine(uuid)) continue
+    const due = dueAt?.get(uuid)
+    if (due !== undefined) Metrics.wakeLag.update(context, Math.max(0, now - due) / 1_000, service)
     // What waited was looked at until it was due. What was left half done sends again everything that is not answered.
     const since = isFirst ? never : (dueAt?.get(uuid) ?? never) - 1
     // An execution that makes no sense stays claimed and is not looked at again here: the others go on.

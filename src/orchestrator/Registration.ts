@@ -30,7 +30,7 @@ export class SagaOwnServiceRequested extends Schema.TaggedError<SagaOwnServiceRe
 }
 
 /** Why the layer of a manager or a runner cannot be built with its sagas. */
-export type SetUpError = SagaRegistry.SagaInvalid | SagaTransactionUnsupported
+export type SetUpError = SagaRegistry.SagaInvalid | SagaRegistry.SagaNotRegistered | SagaTransactionUnsupported
 
 /** The sagas of a program, if all are valid and its repository can run them. `transactional`: its committer enrols services. */
 export const register = Effect.fnUntraced(function* (
@@ -40,6 +40,13 @@ export const register = Effect.fnUntraced(function* (
   const registry = yield* Effect.fromResult(
     SagaRegistry.make(sagas, transactional === true ? { transactional } : undefined)
   )
+  for (const saga of registry.sagas) {
+    for (const { step } of SagaPath.steps(saga)) {
+      if (step._tag !== "Start" || registry.has(step.definition())) continue
+      const known = registry.sagas.map(({ name }) => name)
+      return yield* new SagaRegistry.SagaNotRegistered({ saga: step.saga, known })
+    }
+  }
   const repository = yield* SagaExecutionRepository
   for (const saga of repository.transactional ? [] : registry.sagas) {
     const found = SagaPath.steps(saga).find(({ step }) => step._tag === "Local" && step.transactional)

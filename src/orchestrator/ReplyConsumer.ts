@@ -44,7 +44,7 @@ const uniqueServices = ({ relatedServices }: Envelope): ReadonlyArray<string> =>
 /**
  * The response in a message, for a program that takes replies itself and resumes executions with them
  * (`SagaManager.run({ response })`). Fails with `MessageMalformed` where the message is no reply to a request: the reply to
- * a probe (404) is none.
+ * a probe (404) is none, nor is the word that the answer comes later (202).
  *
  * @example
  * ```ts
@@ -56,8 +56,9 @@ export const toResponse = Effect.fnUntraced(function* (
   message: Broker.Message
 ): Effect.fn.Return<SagaResponse, Broker.Unreadable> {
   const { envelope, inReplyTo, status } = yield* Effect.fromResult(read(message))
-  if (status === 404) {
-    return yield* new Broker.MessageMalformed({ from: message.address.from, issue: "it answers a probe" })
+  if (status === 404 || status === 202) {
+    const issue = status === 404 ? "it answers a probe" : "the answer comes later"
+    return yield* new Broker.MessageMalformed({ from: message.address.from, issue })
   }
   return new SagaResponse({
     uuid: envelope.saga,

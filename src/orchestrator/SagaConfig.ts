@@ -50,6 +50,11 @@ export interface SagaConfigOptions {
    */
   readonly replyTimeout?: Duration.Input
   /**
+   * How often a command whose answer comes later is asked for it, once its service has accepted the command. Default 5 minutes. A lost
+   * answer is found by then.
+   */
+  readonly acceptedResend?: Duration.Input
+  /**
    * When a request without an answer is sent again. Default: after 1 second, then twice as long each time, up to 30 seconds,
    * and after 5 minutes up to 1 hour.
    */
@@ -138,9 +143,23 @@ const defaults = {
   maxInFlight: 64
 } as const
 
+const names: Setting.Names<SagaConfigOptions> = {
+  ...defaults,
+  service: true,
+  replyTimeout: true,
+  acceptedResend: true,
+  resend: true,
+  reserveTimeout: true,
+  commitWait: true,
+  maxMessageLifetime: true,
+  retryForward: true,
+  relatedServices: true
+}
+
 /** The curve of resends, checked. */
 const curveOf = Effect.fnUntraced(function* (options: ResendOptions) {
-  yield* checkGroup("resend", options)
+  const named = { initial: true, factor: true, max: true, slowAfter: true, slowMax: true }
+  yield* Setting.known("SagaConfig.resend", options, named)
   const { factor, initial, later, max } = RetrySchedule.defaults.resend
   const all = { initial, factor, max, slowAfter: later.after, slowMax: later.max, ...options }
   const time = (name: "initial" | "max" | "slowAfter" | "slowMax") =>
@@ -155,19 +174,18 @@ const curveOf = Effect.fnUntraced(function* (options: ResendOptions) {
   return yield* new InvalidSetting({ setting: "SagaConfig.resend.slowMax", issue: "it must not be shorter than max" })
 })
 
-/** Plain JavaScript may give anything in place of a group of settings. */
-const checkGroup = (name: "resend" | "retryForward", given: unknown): Effect.Effect<void, InvalidSetting> =>
-  typeof given === "object" && given !== null && !Array.isArray(given)
-    ? Effect.void
-    : Effect.fail(new InvalidSetting({ setting: `SagaConfig.${name}`, issue: "it must be an object" }))
-
 const retryOf = Effect.fnUntraced(function* (given: Retry) {
-  yield* checkGroup("retryForward", given)
+  yield* Setting.known("SagaConfig.retryForward", given, { times: true, backoff: true })
   const setting = "SagaConfig.retryForward.backoff"
   const time = (value: Duration.Input) => Setting.duration(setting, value, { least: "1 milli" })
   // A pause that cannot be read would count as the default.
   const curve = given.backoff === undefined || isCurve(given.backoff) ? given.backoff : { initial: given.backoff }
   if (curve !== undefined) {
+    yield* Setting.known<Extract<Retry["backoff"], { readonly factor?: number }>>(setting, curve, {
+      initial: true,
+      factor: true,
+      max: true
+    })
     yield* time(curve.initial)
     if (curve.max !== undefined) yield* time(curve.max)
   }
@@ -183,7 +201,13 @@ const retryOf = Effect.fnUntraced(function* (given: Retry) {
 })
 
 const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
-  const { relatedServices, resend = {}, retryForward, service, ...given } = options
+  const {
+    relatedServices,
+    resend = {},
+    retryForward,
+    service,
+    ...given
+  } = yield* Setting.known("SagaConfig", options, names)
   if (!isName(service))
     return yield* new InvalidServiceName({ service: typeof service === "string" ? service : `(a ${typeof service})` })
   const all = { ...RetrySchedule.defaults, ...defaults, ...given }
@@ -215,6 +239,7 @@ const make = Effect.fnUntraced(function* (options: SagaConfigOptions) {
       ...(retryForward !== undefined && { retryForward: yield* retryOf(retryForward) }),
       resend: yield* curveOf(resend),
       replyTimeout: yield* time("replyTimeout"),
+      acceptedResend: yield* time("acceptedResend"),
       reserveTimeout: yield* time("reserveTimeout"),
       commitWait: yield* time("commitWait"),
       maxMessageLifetime: yield* time("maxMessageLifetime")
@@ -241,7 +266,7 @@ export const layer = (options: SagaConfigOptions): Layer.Layer<SagaConfig, Inval
   Layer.effect(SagaConfig, make(options))
 
 /**
- * The same settings from Effect's `Config`. `SAGA_SERVICE` is required. `SAGA_REPLY_TIMEOUT`, `SAGA_RESERVE_TIMEOUT`,
+ * The same settings from Effect's `Config`. `SAGA_SERVICE` is required. `SAGA_REPLY_TIMEOUT`, `SAGA_ACCEPTED_RESEND`, `SAGA_RESERVE_TIMEOUT`,
  * `SAGA_COMMIT_WAIT`, `SAGA_MAX_MESSAGE_LIFETIME`, `SAGA_RECOVERY_INTERVAL`, `SAGA_LEASE`, `SAGA_SHUTDOWN_GRACE`, `SAGA_MAX_RUNNING`,
  * `SAGA_MAX_PENDING`, `SAGA_MAX_IN_FLIGHT`, and for resends `SAGA_RESEND_INITIAL`, `SAGA_RESEND_FACTOR`, `SAGA_RESEND_MAX`,
  * `SAGA_RESEND_SLOW_AFTER` and `SAGA_RESEND_SLOW_MAX`, and `SAGA_RETRY_FORWARD_TIMES` have the defaults of the options above. Durations are text such as
@@ -254,6 +279,7 @@ export const layerConfig: Layer.Layer<SagaConfig, InvalidServiceName | InvalidSe
       const service = yield* Config.String("SAGA_SERVICE")
       const given = yield* Setting.optional({
         replyTimeout: Config.Duration("SAGA_REPLY_TIMEOUT"),
+        acceptedResend: Config.Duration("SAGA_ACCEPTED_RESEND"),
         reserveTimeout: Config.Duration("SAGA_RESERVE_TIMEOUT"),
         commitWait: Config.Duration("SAGA_COMMIT_WAIT"),
         maxMessageLifetime: Config.Duration("SAGA_MAX_MESSAGE_LIFETIME"),

@@ -30,14 +30,22 @@ import {
   SagaFailedExecutionStep,
   SagaRejected,
   SagaRelatedServicesRefused,
+  SagaStartedNotUndone,
   SagaStepInterrupted,
-  SagaStepTimedOut
+  SagaStepTimedOut,
+  SagaTooManyItems
 } from "../execution/view/ExecutionErrors.ts"
 import { SagaExecutionUnreadable } from "../execution/view/Readable.ts"
 import { SagaDecodeError, SagaInvalidStart, SagaInvalidUuid } from "../execution/view/SagaExecution.ts"
 import { BrokerError, MessageMalformed, MessageTooLarge, SenderMismatch } from "../ports/Broker.ts"
 import { DeadLettersError } from "../ports/DeadLetters.ts"
-import { ParticipantStoreError, TransactionRefused } from "../ports/ParticipantStore.ts"
+import { InspectorError } from "../ports/Inspector.ts"
+import {
+  ParticipantAnswerTooLate,
+  ParticipantAnswerUnknown,
+  ParticipantStoreError,
+  TransactionRefused
+} from "../ports/ParticipantStore.ts"
 import {
   SagaExecutionConflict,
   SagaExecutionNotFound,
@@ -51,6 +59,8 @@ import { SagaFailedExecution, SagaParkedForward } from "./FailedExecution.ts"
 import {
   SagaInvalidArgument,
   SagaOverloaded,
+  SagaQueueFull,
+  SagaQueueUnknown,
   SagaResolutionOverruled,
   SagaResponseUnaddressed,
   SagaSignalInvalid,
@@ -70,10 +80,13 @@ export { isSagaFailedExecution } from "./FailedExecution.ts"
 export {
   BrokerError,
   DeadLettersError,
+  InspectorError,
   InvalidServiceName,
   InvalidSetting,
   MessageMalformed,
   MessageTooLarge,
+  ParticipantAnswerTooLate,
+  ParticipantAnswerUnknown,
   ParticipantStoreError,
   SagaAlreadyDecided,
   SagaCancelled,
@@ -103,6 +116,8 @@ export {
   SagaOverloaded,
   SagaOwnServiceRequested,
   SagaParkedForward,
+  SagaQueueFull,
+  SagaQueueUnknown,
   SagaRejected,
   SagaRelatedServicesRefused,
   SagaRepositoryUnsupported,
@@ -119,9 +134,11 @@ export {
   SagaSignalRefused,
   SagaSignalsFull,
   SagaStartConflict,
+  SagaStartedNotUndone,
   SagaStepInterrupted,
   SagaStepNotParked,
   SagaStepTimedOut,
+  SagaTooManyItems,
   SagaTransactionUnsupported,
   SenderMismatch,
   TransactionRefused
@@ -131,12 +148,14 @@ export {
 export const SagaStepExecutionError = Schema.Union([
   SagaFailedExecutionStep,
   SagaStepTimedOut,
+  SagaStartedNotUndone,
   SagaStepInterrupted,
   SagaStepNotParked,
   SagaResolutionRefused,
   SagaResolutionOverruled,
   SagaResponseError,
   SagaRelatedServicesRefused,
+  SagaTooManyItems,
   SagaContextDecodeError,
   SagaContextEncodeError,
   SagaContextTooLarge
@@ -172,13 +191,16 @@ export const SagaExecutionError = Schema.Union([
   SagaResponseNotAwaited,
   SagaResponseUnaddressed,
   SagaStartConflict,
+  SagaQueueFull,
+  SagaQueueUnknown,
   SagaOverloaded,
   SagaInvalidArgument,
   SagaInvalidStart,
   SagaInvalidUuid,
   SagaDecodeError,
   SagaDefinitionDrift,
-  SagaNotRegistered
+  SagaNotRegistered,
+  InspectorError
 ])
 // The schema cannot say what the cause is.
 export type SagaExecutionError =
@@ -190,7 +212,13 @@ export const SagaMessageError = Schema.Union([BrokerError, MessageMalformed, Mes
 export type SagaMessageError = typeof SagaMessageError.Type
 
 /** About a participant: its records, the transactions it joins, its dead letters. */
-export const SagaParticipantError = Schema.Union([ParticipantStoreError, TransactionRefused, DeadLettersError])
+export const SagaParticipantError = Schema.Union([
+  ParticipantStoreError,
+  ParticipantAnswerTooLate,
+  ParticipantAnswerUnknown,
+  TransactionRefused,
+  DeadLettersError
+])
 export type SagaParticipantError = typeof SagaParticipantError.Type
 
 /** Why a layer cannot be built: its sagas, its settings, or a repository that cannot run the sagas. */

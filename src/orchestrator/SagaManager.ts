@@ -20,14 +20,21 @@ import { SagaResolutionRefused, type SagaStepNotParked } from "../execution/rule
 import type { SagaFailedCommitCallback, SagaSystemError } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Broker } from "../ports/Broker.ts"
-import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import type {
+  SagaExecutionRepository,
+  SagaExecutionRepositoryError,
+  SagaRepositoryUnsupported
+} from "../ports/SagaExecutionRepository.ts"
+import type { InvalidSetting } from "../ports/Setting.ts"
 import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import type { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import type { SagaFailedExecution, SagaParkedForward } from "./FailedExecution.ts"
+import * as LoadExecution from "./LoadExecution.ts"
 import * as ManagerArguments from "./ManagerArguments.ts"
 import type {
   ControlError,
+  LoadError,
   ResumeError,
   SagaOwnServiceRequested,
   SagaResolutionOverruled,
@@ -36,10 +43,12 @@ import type {
 } from "./ManagerErrors.ts"
 import * as ManagerLive from "./ManagerLive.ts"
 import type {
+  Addressee,
   ExecuteOptions,
   Flags,
   Identity,
   Initial,
+  Loaded,
   Raised,
   ResolveOptions,
   Resumed,
@@ -53,6 +62,7 @@ import type {
 import { SagaManager } from "./ManagerService.ts"
 import type { SetUpError } from "./Registration.ts"
 import * as SagaConfig from "./SagaConfig.ts"
+import type { SagaQueue } from "./SagaQueue.ts"
 
 export type { SagaActor, SagaActorWithReason } from "../execution/rules/SagaInput.ts"
 export { checkDrift, type Drift, type DriftOptions } from "./Drift.ts"
@@ -204,6 +214,29 @@ export const signal = <Name extends string, Payload>(
   SagaManager.use((manager) => manager.signal(signal, options))
 
 /**
+ * A stored execution with the types of its saga, as it is now: by its uuid or start key, in any process that shares the repository
+ * and has the saga, also one that does not run it. `status` tells what it has: `finished` the whole context, `errored` a `cause`. It
+ * reads all facts of the execution; for lists there is `find`, and `load` of the service gives an execution of any saga.
+ *
+ * Fails with `SagaExecutionNotFound` where this saga has no such execution, or has one no longer; with `SagaDefinitionDrift` where
+ * it follows another version of the saga, and with `SagaExecutionUnreadable` where a stored value does not fit the saga.
+ *
+ * @example
+ * ```ts
+ * const order = yield* SagaManager.load(PlaceOrder, { startKey: "order-17" })
+ * if (order.status === "finished") yield* Console.log(order.context.payment)
+ * ```
+ */
+export const load = <Context, Own, E>(
+  saga: Saga<string, Context, Own, E, any, "committed">,
+  options: Addressee
+): Effect.Effect<Loaded<Visible<Context & Own>, E>, LoadError, SagaManager> =>
+  // Cast: the context and the cause are those of the saga's schemas.
+  SagaManager.use((manager) =>
+    ManagerArguments.unless(ManagerArguments.loading(saga, options), () => LoadExecution.load(manager, saga, options))
+  ) as Effect.Effect<any, LoadError, SagaManager>
+
+/**
  * Finishes a step that is parked behind the pivot with the result that a person gives, by its name; a step inside a nested saga by
  * its path. Where the service may have done the step all the same, it is asked first: if it has done it, its recorded result counts,
  * and this fails with `SagaResolutionOverruled`. Gives the execution that goes on with the result; one in which the service has not
@@ -230,7 +263,7 @@ export const resolveParked = <Own, Step extends keyof Visible<Own> & string>(
       const { actor, reason, result, step: name, uuid } = options
       const path = SagaPath.named(saga, name) ?? name
       const step = SagaPath.at(saga, path)
-      const isOwn = step?._tag === "Local" || step?._tag === "Remote" || step?._tag === "Wait"
+      const isOwn = step !== undefined && "success" in step
       const encoded = isOwn ? JsonCodec.encode(step.success, result) : undefined
       return JsonCodec.isCodecIssue(encoded)
         ? Effect.fail(new SagaResolutionRefused({ uuid, path, reason: "result", issue: encoded.message }))
@@ -247,6 +280,11 @@ export interface LayerOptions<H extends Hooks = Hooks> {
    * uuid. Default: the own service takes no part.
    */
   readonly transaction?: H
+  /**
+   * The queues in which executions may be started here (`SagaQueue`). Their limits are written to the repository where they are new;
+   * a repository without queues is refused (`SagaRepositoryUnsupported`), and so are two of one name (`InvalidSetting`). Default: none.
+   */
+  readonly queues?: ReadonlyArray<SagaQueue>
 }
 
 /**
@@ -267,14 +305,14 @@ export const layer = <const Sagas extends ReadonlyArray<AnyCommitted>, const H e
   options: LayerOptions<H & Hooks> = {}
 ): Layer.Layer<
   SagaManager,
-  SetUpError | SagaOwnServiceRequested,
+  SetUpError | SagaOwnServiceRequested | InvalidSetting | SagaExecutionRepositoryError | SagaRepositoryUnsupported,
   | SagaExecutionRepository
   | Broker
   | TransactionCommitter
   | SagaConfig.SagaConfig
   | Services<Sagas[number]>
   | ServicesOf<H>
-> => Layer.provide(Layer.effect(SagaManager, ManagerLive.make(sagas, options.transaction)), ShutdownGrace.layer)
+> => Layer.provide(Layer.effect(SagaManager, ManagerLive.make(sagas, options)), ShutdownGrace.layer)
 
 /** The same, with service name, limits and timeouts from Effect's `Config` (`SagaConfig.layerConfig`). */
 export const layerConfig = <const Sagas extends ReadonlyArray<AnyCommitted>, const H extends Hooks = object>(

@@ -18,19 +18,23 @@ import { contextHash } from "../ports/ExecutionTombstone.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SteadyClock from "../ports/SteadyClock.ts"
+import * as Tracing from "../ports/Tracing.ts"
 import { TransactionCommitter } from "../ports/TransactionCommitter.ts"
 import type { Json } from "../wire/JsonLimits.ts"
 import { resolving, responding, started } from "./ExecutionInput.ts"
 import * as ExecutionLoop from "./ExecutionLoop.ts"
+import * as ExecutionTrace from "./ExecutionTrace.ts"
 import { failureOf, type SagaFailedExecution } from "./FailedExecution.ts"
 import * as Inbox from "./Inbox.ts"
 import { SagaSignalInvalid } from "./ManagerErrors.ts"
 import type { Said } from "./ManagerOptions.ts"
+import { Measures } from "./MeasureFacts.ts"
 import * as Presence from "./Presence.ts"
 import { register, type SetUpError } from "./Registration.ts"
 import type { RunError, StorageError } from "./RunError.ts"
 import { SagaConfig } from "./SagaConfig.ts"
 import { inputOf } from "./SignalDoor.ts"
+import * as StartedSagas from "./StartedSagas.ts"
 import { afterCrash } from "./Takeover.ts"
 
 export { isSagaFailedExecution, SagaFailedExecution } from "./FailedExecution.ts"
@@ -229,13 +233,41 @@ const failed = (execution: SagaExecution): Effect.Effect<SagaExecution, SagaFail
 const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
   const { recoveryInterval, relatedServices, schedule, service } = yield* SagaConfig
   const committer = yield* TransactionCommitter
+  const context = yield* Effect.context<never>()
+  const measures = new Measures(context)
+  const clock = yield* Clock.Clock
+  const tracing = yield* Tracing.SagaTracing
+  const repository = yield* SagaExecutionRepository
+  const registry = yield* register(sagas, committer.enrols)
+  const startedSagas = StartedSagas.make({
+    registry,
+    repository,
+    clock,
+    service,
+    transactional: committer.enrols,
+    takesPart: false,
+    newUuid: ({ next }, now) => next(now),
+    isAlive: () => true,
+    // Who has the sagas runs them, or cancels them: a manager, or a caller with this runner.
+    tell: () => Effect.void,
+    cancel: (uuid, who) => StartedSagas.leaveCancel({ clock, repository }, uuid, who)
+  })
   const parts: Parts = {
-    repository: yield* SagaExecutionRepository,
-    registry: yield* register(sagas, committer.enrols),
-    loop: yield* ExecutionLoop.make(() => undefined, undefined, undefined, Presence.always),
+    repository,
+    registry,
+    loop: yield* ExecutionLoop.make(
+      (written, stored) => {
+        measures.write(written, stored)
+        if (written.revision === 0) ExecutionTrace.started(written, clock)
+      },
+      undefined,
+      undefined,
+      Presence.always,
+      startedSagas
+    ),
     policy: { schedule, ...(relatedServices !== undefined && { relatedServices }) },
     recoveryInterval,
-    services: yield* Effect.context<never>()
+    services: context
   }
 
   const execute: SagaRunner["Service"]["execute"] = Effect.fnUntraced(function* (given, options = {}) {
@@ -244,13 +276,17 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     const execution = yield* latest(parts, given)
     if (execution.status === "created") {
       const { headers } = yield* RequestContext
+      const { saga, uuid } = execution
+      const span = yield* Effect.withFiber((fiber) => Effect.succeed(ExecutionTrace.start(fiber, tracing, saga, uuid)))
       const next = started(execution, {
         service,
         autocommit: autocommit ?? true,
         transactional: committer.enrols,
         headers: headers === undefined ? undefined : yield* Ref.get(headers),
+        trace: span && Tracing.contextOf(span),
         now: yield* Clock.currentTimeMillis
       })
+      if (span !== undefined) ExecutionTrace.starting(next, span)
       return yield* Effect.flatMap(forward(parts, next), failed)
     }
     const isOver = execution.status === "finished" || execution.status === "errored"

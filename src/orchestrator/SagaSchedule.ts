@@ -12,10 +12,13 @@ import * as SteadyClock from "../ports/SteadyClock.ts"
 import { isName } from "../wire/Envelope.ts"
 import * as Text from "../wire/Text.ts"
 import { dueTicks, maxTicks } from "./DueTicks.ts"
+import type { InQueue } from "./ManagerOptions.ts"
 import { SagaManager } from "./ManagerService.ts"
+import * as QueuedStart from "./QueuedStart.ts"
+import type { SagaQueueUnknown } from "./QueueErrors.ts"
 import type { ScheduleDoor } from "./ScheduleDoor.ts"
 
-export interface SagaScheduleOptions<Context> {
+export interface SagaScheduleOptions<Context> extends InQueue {
   /**
    * When to start, as five or six fields (`"0 2 * * *"`: at two every night; with six the first is the second), or as a `Cron`
    * of `effect`. `InvalidSetting` where it cannot be read or never comes.
@@ -44,7 +47,7 @@ export interface SagaScheduleOptions<Context> {
  * those of the repository. A clock that is put back for the winter gives a tick in the repeated hour once.
  *
  * Fails with `InvalidSetting` for options that cannot be used, with `SagaNotRegistered` for a saga that the manager does not have,
- * and with `SagaRepositoryUnsupported` for a repository that keeps no schedules (`KeyValueRepository`).
+ * with `SagaQueueUnknown` for a queue that it does not have, and with `SagaRepositoryUnsupported` for a repository that keeps no schedules (`KeyValueRepository`).
  *
  * @example
  * ```ts
@@ -59,10 +62,15 @@ export interface SagaScheduleOptions<Context> {
 export const layer = <Context, Own, E, R>(
   saga: Saga<string, Context, Own, E, R, "committed">,
   options: SagaScheduleOptions<NoInfer<Context>>
-): Layer.Layer<never, Setting.InvalidSetting | SagaNotRegistered | SagaRepositoryUnsupported, SagaManager> =>
+): Layer.Layer<
+  never,
+  Setting.InvalidSetting | SagaNotRegistered | SagaQueueUnknown | SagaRepositoryUnsupported,
+  SagaManager
+> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { schedules: door } = yield* SagaManager
+      yield* Setting.known("SagaSchedule", options, names)
       const { catchUp: most = 1, name: schedule = saga.name, zone = "UTC" } = options
       const cron = yield* readCron(options.cron, zone)
       const bounds = { least: 0, most: maxTicks }
@@ -71,15 +79,31 @@ export const layer = <Context, Own, E, R>(
       const userIssue = options.user === undefined ? undefined : Text.issueOf(options.user, Text.maxBytes.user)
       if (userIssue !== undefined) return yield* unusable("user", `it ${userIssue}`)
       if (!isName(schedule)) return yield* unusable("name", "it must be a name of letters, digits, _, . and -")
-      yield* door.check(saga)
+      const queueIssue = QueuedStart.issueOf(options)
+      if (queueIssue !== undefined) return yield* unusable(queueIssue.field, `it ${queueIssue.issue}`)
+      yield* door.check(saga, options.queue)
       const start = (at: number) =>
         Effect.suspend(() => {
-          const user = options.user === undefined ? {} : { user: options.user }
-          return door.start(saga, { context: options.context({ tick: new Date(at) }), ...user }, { schedule, at })
+          const { key, priority, queue, user } = options
+          const context = options.context({ tick: new Date(at) })
+          const how = { queue, key, priority, ...(user !== undefined && { user }) }
+          return door.start(saga, { context, ...how }, { schedule, at })
         })
       yield* Loop.repeat("schedule", turns({ door, cron, catchUp, schedule, start }))
     })
   )
+
+const names: Setting.Names<SagaScheduleOptions<unknown>> = {
+  cron: true,
+  zone: true,
+  context: true,
+  name: true,
+  catchUp: true,
+  user: true,
+  queue: true,
+  key: true,
+  priority: true
+}
 
 // ---- the loop --------------------------------------------------------------------------------------------------
 
@@ -108,11 +132,30 @@ const turns = (self: Schedule): Effect.Effect<void> => {
   })
 }
 
+/** A last tick that is more than this ahead was written by a clock that was wrong. The clocks of processes differ by less. */
+const farAhead = 3_600_000
+
+/**
+ * A last tick that is far ahead would silence the schedule until then: it is put back to now, so the ticks from now on are made. Some may
+ * be made twice then: the wrong clock has made them too early.
+ */
+const lastTick = Effect.fnUntraced(function* ({ door, schedule }: Schedule, now: number) {
+  const last = yield* door.last(schedule, now)
+  const beyond = now + farAhead
+  if (last <= beyond || !(yield* door.putBack({ schedule, at: now }, beyond))) return last
+  const at = last < 8.64e15 ? new Date(last).toISOString() : String(last)
+  yield* Effect.logError("The last tick of a schedule was in the future, and is put back to now", {
+    schedule,
+    last: at
+  })
+  return now
+})
+
 /** Gives the time of the next tick. */
 const turn = Effect.fnUntraced(function* (self: Schedule) {
   const { catchUp, cron, door, schedule } = self
   const now = door.clock.currentTimeMillisUnsafe()
-  const last = yield* door.last(schedule, now)
+  const last = yield* lastTick(self, now)
   const { due, leftOut } = dueTicks(cron, last, now, catchUp)
   if (leftOut !== undefined && (yield* door.pass({ schedule, at: leftOut }))) {
     const until = new Date(leftOut).toISOString()

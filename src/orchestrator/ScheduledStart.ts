@@ -28,10 +28,10 @@ export const make = (
   const { schedules } = repository
   const { registry } = starter
   const unsupported = Effect.fail(new SagaRepositoryUnsupported({ operation: "schedule" }))
-  const check: ScheduleDoor["check"] = (saga) => {
+  const check: ScheduleDoor["check"] = (saga, queue) => {
     const known = registry.sagas.map(({ name }) => name)
     if (!registry.has(saga)) return Effect.fail(new SagaNotRegistered({ saga: saga.name, known }))
-    return schedules === undefined ? unsupported : Effect.void
+    return schedules === undefined ? unsupported : starter.queues.check(queue)
   }
   const pass: ScheduleDoor["pass"] = ({ at, schedule }) => schedules?.advance(schedule, at) ?? unsupported
   return {
@@ -39,15 +39,17 @@ export const make = (
     interval,
     check,
     last: (schedule, since) => schedules?.last(schedule, since) ?? unsupported,
+    putBack: ({ at, schedule }, beyond) => schedules?.putBack(schedule, at, beyond) ?? unsupported,
     pass,
     start: Effect.fnUntraced(function* (saga, options, tick) {
       const execution = yield* StartExecution.created(starter, saga, options)
       if (!(execution instanceof SagaExecution)) return yield* Effect.fail(execution)
       // A process that stood still may have been replaced by others.
       if (!isAlive()) return yield* Effect.fail(notRenewed)
+      yield* starter.queues.room(execution)
       const stored = yield* repository.atomically(
         Effect.gen(function* () {
-          return (yield* pass(tick)) ? yield* repository.store(execution, dueNow(execution)) : undefined
+          return (yield* pass(tick)) ? yield* repository.store(execution, firstHint(execution)) : undefined
         })
       )
       if (stored !== undefined) yield* tell(execution, stored)
@@ -56,5 +58,10 @@ export const make = (
   }
 }
 
-/** Nobody has it and it is due at once: the first process that claims it runs it. */
-export const dueNow = ({ state }: SagaExecution): Hint => ({ wakeAt: state.updatedAt })
+/**
+ * Nobody has it. It is due at once, and the first process that claims it runs it; in a queue it is due when there is a place for it, or
+ * at its deadline.
+ */
+export const firstHint = ({ state }: SagaExecution): Hint => ({
+  wakeAt: state.place === undefined ? state.updatedAt : (state.deadline ?? Number.POSITIVE_INFINITY)
+})

@@ -2,13 +2,15 @@
 import { Effect } from "effect"
 import type { Signal } from "../definition/Signal.ts"
 import type { Of } from "../execution/rules/SagaInput.ts"
+import type { SignalRefusal } from "../execution/rules/SignalInput.ts"
 import { SagaExecutionNotFound, type SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { maxContextSize } from "../wire/JsonLimits.ts"
 import * as Text from "../wire/Text.ts"
 import { normalize } from "../wire/Uuid.ts"
 import { submit } from "./ExecutionInput.ts"
-import type { ExecutionSupervisor } from "./ExecutionSupervisor.ts"
+import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
+import { strangerOfSignal } from "./ManagerArguments.ts"
 import { SagaSignalInvalid, type SignalError } from "./ManagerErrors.ts"
 import type { SignalAnswer, UntypedSignal } from "./ManagerOptions.ts"
 import * as SendSignal from "./SendSignal.ts"
@@ -33,17 +35,24 @@ export const signal = Effect.fnUntraced(function* (
   const issue = Text.issueOf(named[0], Text.maxBytes.startKey)
   if (issue !== undefined) return yield* new SagaSignalInvalid({ signal: input.signal, field: named[1], issue })
   const uuid = yield* uuidOf(keeper, options)
-  const leave = Effect.suspend(() => Effect.as(SendSignal.leave(keeper, uuid, input), "accepted" as const))
+  const accepted = { ...input, accepted: true } as const
+  const leave = Effect.suspend(() => Effect.as(SendSignal.leave(keeper, uuid, accepted), "accepted" as const))
   return yield* submit(supervisor, uuid, input).pipe(
     Effect.as("applied" as const),
-    // The process has no place for one more runner, or does not understand the history: an instance that does will take it.
-    Effect.catchIf(
-      (error) => (error._tag === "SagaOverloaded" && error.limit === "maxPending") || SendSignal.isOfNewer(error),
-      () => leave
-    ),
+    Effect.catchIf(isForOthers, () => leave),
     Effect.timeoutOrElse({ duration: patience, orElse: () => leave })
   )
 })
+
+/**
+ * The process has no place for one more runner, or has a program for the execution that cannot read it: another instance will take
+ * the signal, perhaps after a deployment, and nobody waits for that (SPEC C10).
+ */
+const isForOthers = (error: ControlError | SignalRefusal): boolean =>
+  (error._tag === "SagaOverloaded" && error.limit === "maxPending") ||
+  error._tag === "SagaExecutionUnreadable" ||
+  error._tag === "SagaDefinitionDrift" ||
+  SendSignal.isOfNewer(error)
 
 /** The signal as data, with its texts checked and its payload encoded by the schema of the signal. */
 export const inputOf = (
@@ -55,6 +64,9 @@ export const inputOf = (
     return new SagaSignalInvalid({ signal: "", field: "signal", issue: "is not made by Signal.make" })
   if (typeof options !== "object" || options === null)
     return new SagaSignalInvalid({ signal: name, field: "options", issue: "is not an object" })
+  const stranger = strangerOfSignal(options)
+  if (stranger !== undefined)
+    return new SagaSignalInvalid({ signal: name, field: "options", issue: `${stranger.option} ${stranger.issue}` })
   const { actor, id, key, payload } = options
   const invalid = (field: SagaSignalInvalid["field"], issue: string | undefined) =>
     issue === undefined ? undefined : new SagaSignalInvalid({ signal: name, field, issue })

@@ -49,6 +49,8 @@ export type SlotEvent =
       readonly inputs: ReadonlyArray<Inbox.PendingInput>
     }
   | { readonly _tag: "Lost" }
+  /** The execution is another instance's from now on, which waits until the runner has ended: its step may end. */
+  | { readonly _tag: "Left" }
   /** The end of the execution is stored. */
   | { readonly _tag: "Over" }
   | { readonly _tag: "Ended"; readonly exit: Exit.Exit<LoopResult, RunError> }
@@ -58,6 +60,8 @@ export type Output =
   | { readonly _tag: "Run"; readonly inbox: Inbox.Inbox; readonly from: TakenUp | undefined; readonly since: number }
   | { readonly _tag: "Offer"; readonly inbox: Inbox.Inbox; readonly input: Inbox.PendingInput }
   | { readonly _tag: "Interrupt" }
+  /** The runner ends at its next boundary. */
+  | { readonly _tag: "Stop"; readonly inbox: Inbox.Inbox }
   | { readonly _tag: "Schedule"; readonly at: number; readonly since: number }
   /** Resume the waiters whose wish the execution fulfils. */
   | { readonly _tag: "Tell"; readonly result: LoopResult }
@@ -109,13 +113,9 @@ export const reduce = (slot: Slot | undefined, event: SlotEvent, moment: Moment)
       if (!isActive(slot)) return run(event.takenUp, event.since, event.inputs, deathsOf(slot))
       return slot._tag === "Leaving" ? { slot: { ...slot, isBack: true }, outputs: none } : unchanged(slot)
     case "Lost":
-      if (slot?._tag === "Waiting") return { slot: undefined, outputs: none }
-      return slot?._tag === "Running"
-        ? {
-            slot: { _tag: "Leaving", inbox: slot.inbox, isOver: slot.isOver, isBack: false },
-            outputs: [{ _tag: "Interrupt" }]
-          }
-        : unchanged(slot)
+      return leaving(slot, { _tag: "Interrupt" })
+    case "Left":
+      return leaving(slot, slot?._tag === "Running" ? { _tag: "Stop", inbox: slot.inbox } : { _tag: "Interrupt" })
     case "Over":
       return isActive(slot) && !slot.isOver ? { slot: { ...slot, isOver: true }, outputs: none } : unchanged(slot)
     case "Ended":
@@ -126,6 +126,13 @@ export const reduce = (slot: Slot | undefined, event: SlotEvent, moment: Moment)
 const none: ReadonlyArray<never> = []
 
 const unchanged = (slot: Slot | undefined): Change => ({ slot, outputs: none })
+
+const leaving = (slot: Slot | undefined, output: Output): Change => {
+  if (slot?._tag === "Waiting") return { slot: undefined, outputs: none }
+  return slot?._tag === "Running"
+    ? { slot: { _tag: "Leaving", inbox: slot.inbox, isOver: slot.isOver, isBack: false }, outputs: [output] }
+    : unchanged(slot)
+}
 
 const running = (inbox: Inbox.Inbox, deaths: number, waited: boolean): Slot => ({
   _tag: "Running",

@@ -12,14 +12,19 @@ import * as RequestContext from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
+import { contextOf, type Tracing } from "../ports/Tracing.ts"
 import { UuidGenerator } from "../wire/Uuid.ts"
 import { started, submit } from "./ExecutionInput.ts"
-import type { ControlError, ExecutionSupervisor, RunError, Until } from "./ExecutionSupervisor.ts"
+import type { ControlError, ExecutionSupervisor, RunError, SagaOverloaded, Until } from "./ExecutionSupervisor.ts"
+import * as ExecutionTrace from "./ExecutionTrace.ts"
 import type { FirstWrites } from "./FirstWrites.ts"
-import { SagaStartConflict, type StartError } from "./ManagerErrors.ts"
+import type { SagaStartConflict, StartError } from "./ManagerErrors.ts"
 import type { UntypedStart } from "./ManagerOptions.ts"
 import * as ManagerResult from "./ManagerResult.ts"
 import type { SagaManager } from "./ManagerService.ts"
+import type { Queues } from "./QueuedStart.ts"
+import { SagaQueueFull, type SagaQueueUnknown } from "./QueueErrors.ts"
+import { differenceOf, startConflict } from "./StartConflict.ts"
 
 export interface Starter {
   readonly registry: SagaRegistry.SagaRegistry
@@ -28,6 +33,7 @@ export interface Starter {
   /** A stored execution, bound to its saga. */
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, RunError>
   readonly clock: Clock.Clock
+  readonly tracing: Tracing
   /** Name of the own service. */
   readonly service: string
   /** The committer enrols services. */
@@ -35,8 +41,12 @@ export interface Starter {
   /** The own service has hooks. */
   readonly takesPart: boolean
   readonly membership: Pick<Membership, "drawsOwn" | "isMine">
-  /** Stores a new execution for the instance that runs it, and tells that one. */
-  readonly startElsewhere: (execution: SagaExecution) => Effect.Effect<SagaExecution, RunError>
+  readonly queues: Queues
+  readonly repository: Pick<Repository.SagaExecutionRepository["Service"], "find">
+  /** Stores a new execution that a claim takes, in a queue or for another instance. `tell`: so that it is claimed soon. */
+  readonly storeElsewhere: (
+    execution: SagaExecution
+  ) => Effect.Effect<{ readonly stored: SagaExecution; readonly tell: Effect.Effect<void> }, RunError>
 }
 
 /** The doors of the manager that start an execution. They differ in what their caller waits for. */
@@ -75,12 +85,12 @@ const runUnsafe = (
   fiber: Fiber.Fiber<unknown, unknown>
 ): Effect.Effect<SagaExecution, StartError> => {
   const request = fiber.getRef(RequestContext.RequestContext)
-  const execution = create(self, saga, options, request, fiber.getRef(UuidGenerator))
+  const execution = create(self, saga, options, fiber)
   if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
-  const { supervisor } = self
-  const waiting = begin(self, execution, until, fiber.context)
+  const { clock, supervisor } = self
+  const waiting = ExecutionTrace.ending(execution, clock, begin(self, execution, until, fiber.context))
   const reached = isNamed(options)
-    ? Effect.catchTag(waiting, "SagaExecutionConflict", (conflict) =>
+    ? Effect.catchTag(taken(self, execution, waiting), "SagaExecutionConflict", (conflict) =>
         Effect.flatMap(existing(self, execution, conflict), (theirs) =>
           supervisor.isReached(theirs, until) ? Effect.succeed(theirs) : supervisor.wait(theirs.uuid, until)
         ).pipe(
@@ -94,14 +104,48 @@ const runUnsafe = (
 
 /** The caller may have named an execution that another instance runs. */
 const begin = (
-  { membership, startElsewhere, supervisor }: Starter,
+  { membership, queues, storeElsewhere, supervisor }: Starter,
   execution: SagaExecution,
   until: Until,
   caller: Context.Context<never>
-): ReturnType<ExecutionSupervisor["startUnsafe"]> =>
-  membership.drawsOwn === true && !membership.isMine(execution.uuid)
-    ? Effect.flatMap(startElsewhere(execution), ({ uuid }) => supervisor.wait(uuid, until))
+): Effect.Effect<SagaExecution, RunError | SagaOverloaded | SagaQueueFull> => {
+  if (execution.state.place !== undefined) {
+    // The caller waits before a claim is asked for: the execution may be over and forgotten soon.
+    return Effect.andThen(
+      queues.room(execution),
+      Effect.flatMap(storeElsewhere(execution), ({ stored, tell }) =>
+        supervisor.wait(stored.uuid, until, Effect.as(tell, stored))
+      )
+    )
+  }
+  return !membership.isMine(execution.uuid)
+    ? Effect.flatMap(storeElsewhere(execution), ({ stored: { uuid }, tell }) =>
+        Effect.andThen(tell, supervisor.wait(uuid, until))
+      )
     : supervisor.startUnsafe(execution, until, caller)
+}
+
+/** A full queue takes no new execution, and refuses none that is there already (SPEC C9). */
+const taken = <E>(
+  { load, repository }: Starter,
+  execution: SagaExecution,
+  started: Effect.Effect<SagaExecution, E | SagaQueueFull>
+) =>
+  Effect.catchIf(
+    started,
+    (error): error is SagaQueueFull => error instanceof SagaQueueFull,
+    (full) => {
+      const { startKey, uuid } = execution
+      const named: Effect.Effect<string | undefined, unknown> =
+        startKey === undefined
+          ? Effect.as(load(uuid), uuid)
+          : Effect.map(repository.find({ startKey }), ({ items }) => items[0]?.uuid)
+      const known: Effect.Effect<string | undefined> = Effect.orElseSucceed(named, () => undefined)
+      return Effect.flatMap(known, (uuid) =>
+        Effect.fail(uuid === undefined ? full : Repository.conflict(execution, uuid))
+      )
+    }
+  )
 
 /** Starts an execution and gives it as its first write has stored it. */
 const storedOnce = (
@@ -111,9 +155,11 @@ const storedOnce = (
   fiber: Fiber.Fiber<unknown, unknown>
 ): Effect.Effect<SagaExecution, StartError> => {
   const request = fiber.getRef(RequestContext.RequestContext)
-  const execution = create(self, saga, options, request, fiber.getRef(UuidGenerator))
+  const execution = create(self, saga, options, fiber)
   if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
-  const run = Effect.suspend(() => begin(self, execution, "end", fiber.context))
+  const begun = Effect.suspend(() => begin(self, execution, "end", fiber.context))
+  const ended = ExecutionTrace.ending(execution, self.clock, begun)
+  const run = isNamed(options) ? taken(self, execution, ended) : ended
   const stored = self.firstWrites.await(execution.uuid, run)
   if (!isNamed(options)) return withWarning(request, options.user, stored)
   const same = Effect.flatMap(stored, (theirs) => unlessOther(execution, theirs)).pipe(
@@ -129,47 +175,51 @@ const isNamed = ({ startKey, uuid }: UntypedStart): boolean => startKey !== unde
 
 /** A new execution for the caller, started and not stored yet; or why there is none. */
 export const created = (self: Starter, saga: Definition, options: UntypedStart) =>
-  Effect.withFiber((fiber) =>
-    Effect.succeed(
-      create(self, saga, options, fiber.getRef(RequestContext.RequestContext), fiber.getRef(UuidGenerator))
-    )
-  )
+  Effect.withFiber((fiber) => Effect.succeed(create(self, saga, options, fiber)))
 
 const create = (
-  { clock, membership, registry, service, takesPart, transactional }: Starter,
+  { clock, membership, queues, registry, service, takesPart, tracing, transactional }: Starter,
   saga: Definition,
   options: UntypedStart,
-  { headers, user = options.user }: RequestContext.RequestContext,
-  generator: typeof UuidGenerator.Service
+  fiber: Fiber.Fiber<unknown, unknown>
 ):
   | SagaExecution
   | SagaRegistry.SagaNotRegistered
   | Execution.SagaInvalidUuid
   | Execution.SagaInvalidStart
+  | SagaQueueUnknown
   | SagaContextEncodeError
   | SagaContextTooLarge => {
   if (!registry.has(saga)) {
     return new SagaRegistry.SagaNotRegistered({ saga: saga.name, known: registry.sagas.map(({ name }) => name) })
   }
+  const { headers, user = options.user } = fiber.getRef(RequestContext.RequestContext)
   const now = clock.currentTimeMillisUnsafe()
-  const uuid = options.uuid === undefined ? newUuid(generator, now, membership) : Execution.callerUuid(options.uuid)
+  const uuid =
+    options.uuid === undefined
+      ? newUuid(fiber.getRef(UuidGenerator), now, membership)
+      : Execution.callerUuid(options.uuid)
   if (typeof uuid !== "string") return uuid
   const { context, deadline, startKey } = options
   const created = Execution.creation(saga, { context, uuid, user, startKey, deadline }, now)
-  return created instanceof SagaExecution
-    ? started(created, {
-        service,
-        autocommit: options.autocommit ?? true,
-        transactional,
-        takesPart,
-        headers: headers === undefined ? undefined : Ref.getUnsafe(headers),
-        now
-      })
-    : created
+  const entered = created instanceof SagaExecution ? queues.enter(created, options, now) : created
+  if (!(entered instanceof SagaExecution)) return entered
+  const span = ExecutionTrace.start(fiber, tracing, saga.name, uuid)
+  const execution = started(entered, {
+    service,
+    autocommit: options.autocommit ?? true,
+    transactional,
+    takesPart,
+    headers: headers === undefined ? undefined : Ref.getUnsafe(headers),
+    trace: span && contextOf(span),
+    now
+  })
+  if (span !== undefined) ExecutionTrace.starting(execution, span)
+  return execution
 }
 
 /** A new uuid whose execution runs here. Where every execution does, nobody is asked. */
-const newUuid = (
+export const newUuid = (
   { next }: typeof UuidGenerator.Service,
   now: number,
   { drawsOwn, isMine }: Starter["membership"]
@@ -208,24 +258,11 @@ const existing = (
   )
 }
 
-const startConflict = (
-  { startKey }: SagaExecution,
-  uuid: string,
-  saga: string,
-  difference: SagaStartConflict["difference"]
-): SagaStartConflict => new SagaStartConflict({ uuid, saga, difference, ...(startKey !== undefined && { startKey }) })
-
 const unlessOther = (mine: SagaExecution, theirs: SagaExecution): Effect.Effect<SagaExecution, SagaStartConflict> => {
   const difference = differenceOf(mine, theirs)
   return difference === undefined
     ? Effect.succeed(theirs)
     : Effect.fail(startConflict(mine, theirs.uuid, theirs.saga, difference))
-}
-
-const differenceOf = (mine: SagaExecution, theirs: SagaExecution): SagaStartConflict["difference"] | undefined => {
-  if (theirs.saga !== mine.saga) return "saga"
-  if (theirs.state.creation.fingerprint !== mine.state.creation.fingerprint) return "version"
-  return Repository.contextHash(theirs) === Repository.contextHash(mine) ? undefined : "context"
 }
 
 /** Adds the services that took part to the request that the caller serves, once the execution is reached. */

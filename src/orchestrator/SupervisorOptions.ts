@@ -9,8 +9,13 @@ import type { ExecutionLoop } from "./ExecutionLoop.ts"
 import type { RunError } from "./RunError.ts"
 import type { TakeUp } from "./Takeover.ts"
 
+/** An execution as it is stored. */
+export type Reached = Effect.Effect<SagaExecution, RunError>
+
 export interface Options {
   readonly drive: ExecutionLoop
+  /** The own service. */
+  readonly service: string
   readonly repository: Pick<SagaExecutionRepository["Service"], "load" | "submit" | "inbox" | "ended">
   readonly membership: Pick<Membership, "isMine" | "wake">
   readonly policy: Policy

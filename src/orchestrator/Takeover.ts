@@ -19,6 +19,8 @@ export interface TakenUp {
   readonly elsewhere: string | undefined
   /** The stored execution names this instance as its owner. */
   readonly isHeld: boolean
+  /** The state was not read now: there may be a newer one. */
+  readonly isOld?: boolean
 }
 
 /**
@@ -52,12 +54,17 @@ export const make = (membership: Membership | undefined, schedule: RetrySchedule
     return { execution, elsewhere: undefined, isHeld: false }
   })
   return (load, isContested = false) =>
-    Effect.flatMap(load, (execution) =>
-      execution.status === "paused" && !isContested
+    Effect.flatMap(load, (execution) => {
+      if (membership?.isMine(execution.uuid) === false)
+        return Effect.succeed({ execution, elsewhere: another, isHeld: false })
+      return execution.status === "paused" && !isContested
         ? Effect.succeed({ execution, elsewhere: undefined, isHeld: false })
         : take(execution, load, isContested)
-    )
+    })
 }
+
+/** An instance whose name is not known. */
+const another = "another"
 
 /** Whether an instance has work to do for it now, or is doing it. A hook of the own service that is asked is such work. */
 const isUnderWay = (

@@ -14,13 +14,16 @@ import {
   SagaExecutionRepositoryError
 } from "../ports/SagaExecutionRepository.ts"
 import type { Done, FinishedWork, Join, Joint } from "./InFlightWork.ts"
+import * as LaterAttributes from "./LaterAttributes.ts"
 import { gain, type Progress } from "./Progress.ts"
 import { type RecordFacts, untilStored } from "./RecordFacts.ts"
 import type { StoreError } from "./RunError.ts"
 import type { StepTransaction } from "./steps/ExecutionScope.ts"
 
 export const isTransactional = (instruction: Instruction): boolean =>
-  (instruction._tag === "RunStep" || instruction._tag === "Compensate") && instruction.step.transactional
+  (instruction._tag === "RunStep" || instruction._tag === "Compensate") &&
+  instruction.step._tag === "Local" &&
+  instruction.step.transactional
 
 /** One try of a step, in a transaction of its own. */
 class Try implements StepTransaction {
@@ -99,13 +102,14 @@ export const commit = Effect.fnUntraced(function* (
   const next = mayBegin
     ? new SagaExecution(Decision.advance(self.execution.state, moment).state, definition)
     : self.execution
-  self.execution = next
-  yield* Deferred.succeed(joint.record, next)
+  const written = LaterAttributes.added(next)
+  self.execution = written
+  yield* Deferred.succeed(joint.record, written)
   const stored = yield* Effect.result(Deferred.await(joint.stored))
   if (Result.isSuccess(stored)) return stored.success && (yield* record.written(self, stored.success))
   self.execution = before
   self.gains = gains
-  yield* record.notCommitted(self, next, stored.failure)
+  yield* record.notCommitted(self, written, stored.failure)
 })
 
 const isAway = new SagaExecutionRepositoryError({ operation: "store", reason: "unavailable" })

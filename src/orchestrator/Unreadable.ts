@@ -3,16 +3,13 @@
  * each process knows its own, and nothing of it is stored. They are given back at once and not claimed again; `find`, a metric
  * and the log show them. Now and then they are looked at again: another process may have brought them further.
  */
-import { Effect, Metric, Result } from "effect"
+import { type Context, Effect, Result } from "effect"
 import type { SagaDefinitionDrift, SagaRegistry } from "../definition/SagaRegistry.ts"
 import { corruptFacts, otherSaga, read, SagaExecutionUnreadable } from "../execution/view/Readable.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import * as Metrics from "../ports/Metrics.ts"
 import type { Page, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
-
-export const unreadable = Metric.gauge("effect_saga_unreadable", {
-  description: "Executions that this process has found and cannot read: they wait for a program that can"
-})
 
 /** Executions that a process remembers. More of them are given back for a while, and found again. */
 const maxKnown = 10_000
@@ -152,10 +149,10 @@ export class Unreadable {
     const counts = new Map(Array.from(this.measured, (saga) => [saga, 0]))
     for (const { saga } of this.known.values()) counts.set(saga, (counts.get(saga) ?? 0) + 1)
     this.measured = new Set(counts.keys())
-    return Effect.forEach(
-      counts,
-      ([saga, count]) => Metric.update(Metric.withAttributes(unreadable, { service: this.service, saga }), count),
-      { discard: true }
+    return Effect.contextWith((context: Context.Context<never>) =>
+      Effect.sync(() => {
+        for (const [saga, count] of counts) Metrics.unreadable.update(context, count, this.service, saga)
+      })
     )
   })
 

@@ -72,10 +72,16 @@ export const isReached = (
 export class Waiters<E> {
   private readonly waiters = new Map<string, Array<Waiter<E>>>()
   private readonly isReached: (execution: SagaExecution, until: Wish, rests: boolean) => boolean
+  private readonly forgotten: (uuid: string) => void
   private outcomes = 0
 
-  constructor(isReached: (execution: SagaExecution, until: Wish, rests: boolean) => boolean) {
+  /** `forgotten`: nobody waits for the execution any more. */
+  constructor(
+    isReached: (execution: SagaExecution, until: Wish, rests: boolean) => boolean,
+    forgotten: (uuid: string) => void = () => {}
+  ) {
     this.isReached = isReached
+    this.forgotten = forgotten
   }
 
   get uuids(): ReadonlyArray<string> {
@@ -164,8 +170,9 @@ export class Waiters<E> {
 
   private keep(uuid: string, waiters: Array<Waiter<E>>): void {
     this.outcomes -= outcomesIn(this.waiters.get(uuid)) - outcomesIn(waiters)
-    if (waiters.length === 0) this.waiters.delete(uuid)
-    else this.waiters.set(uuid, waiters)
+    if (waiters.length > 0) return void this.waiters.set(uuid, waiters)
+    this.waiters.delete(uuid)
+    this.forgotten(uuid)
   }
 
   private resume(uuid: string, exit: Exit.Exit<SagaExecution, E>, concerns: (waiter: Waiter<E>) => boolean): void {

@@ -25,6 +25,12 @@ export interface ParticipantConfigOptions {
    */
   readonly participantRetention?: Duration.Input
   /**
+   * How far ahead the `keepUntil` of a command may be, the time until which its execution can still turn back. A later one counts as
+   * this. From 1 ms to 3,650 days, default 3,650 days, as no saga takes longer. Make it shorter where the sender of a command should not
+   * decide for so long what is kept, and not shorter than its longest saga: what is forgotten cannot be undone, and is parked there.
+   */
+  readonly maxKeepUntil?: Duration.Input
+  /**
    * How much the clocks of two machines may differ (SPEC A4). From 0 to 3,650 days, default 5 minutes. Records are kept
    * longer by this time.
    */
@@ -41,6 +47,12 @@ export interface ParticipantConfigOptions {
    * default 64 of each. With SQL a handler needs a connection: more than the client has wait.
    */
   readonly maxInFlight?: number
+  /**
+   * How many of these commands run a handler in a unit of work at the same time. The others wait for their turn, by the `priority` of
+   * their commands (`HandlerLimits`); half of `maxInFlight` may wait, and further ones come again. A whole number from 1, default
+   * `maxInFlight`: none waits. Set it to the connections that the handlers may have. Compensations are not limited.
+   */
+  readonly maxHandlers?: number
 }
 
 /** The checked settings. Times are in milliseconds. */
@@ -48,18 +60,22 @@ export interface ParticipantConfig {
   readonly pendingTtl: number
   readonly inDoubtAfter: number
   readonly participantRetention: number
+  readonly maxKeepUntil: number
   readonly maxSkew: number
   readonly shutdownGrace: number
   readonly maxInFlight: number
+  readonly maxHandlers: number
 }
 
 export const defaults: ParticipantConfig = {
   pendingTtl: 3_600_000,
   inDoubtAfter: 30_000,
   participantRetention: 30 * 86_400_000,
+  maxKeepUntil: 3_650 * 86_400_000,
   maxSkew: 300_000,
   shutdownGrace: 10_000,
-  maxInFlight: 64
+  maxInFlight: 64,
+  maxHandlers: 64
 }
 
 /** Read when a participant starts. */
@@ -68,16 +84,26 @@ export const ParticipantConfig = Context.Reference<ParticipantConfig>("effect-sa
 })
 
 const make = Effect.fnUntraced(function* (options: ParticipantConfigOptions) {
-  const all = { ...defaults, ...options }
-  const time = (name: Exclude<keyof ParticipantConfig, "maxInFlight">, bounds: Setting.DurationBounds) =>
-    Setting.duration(`ParticipantConfig.${name}`, all[name], bounds)
+  const all = { ...defaults, ...(yield* Setting.known("ParticipantConfig", options, defaults)) }
+  const time = (
+    name: Exclude<keyof ParticipantConfig, "maxInFlight" | "maxHandlers">,
+    bounds: Setting.DurationBounds
+  ) => Setting.duration(`ParticipantConfig.${name}`, all[name], bounds)
   return {
     pendingTtl: yield* time("pendingTtl", { least: "1 milli" }),
     inDoubtAfter: yield* time("inDoubtAfter", { least: "1 milli" }),
     participantRetention: yield* time("participantRetention", { least: "1 milli", never: true }),
+    maxKeepUntil: yield* time("maxKeepUntil", { least: "1 milli" }),
     maxSkew: yield* time("maxSkew", { least: "0 millis" }),
     shutdownGrace: yield* time("shutdownGrace", { least: "0 millis" }),
-    maxInFlight: yield* Setting.wholeNumber("ParticipantConfig.maxInFlight", all.maxInFlight, { least: 1 })
+    maxInFlight: yield* Setting.wholeNumber("ParticipantConfig.maxInFlight", all.maxInFlight, { least: 1 }),
+    maxHandlers: yield* Setting.wholeNumber(
+      "ParticipantConfig.maxHandlers",
+      options.maxHandlers === undefined ? all.maxInFlight : options.maxHandlers,
+      {
+        least: 1
+      }
+    )
   }
 })
 
@@ -96,7 +122,7 @@ export const layer = (options: ParticipantConfigOptions): Layer.Layer<never, Inv
 
 /**
  * The same settings from Effect's `Config`: `SAGA_PARTICIPANT_PENDING_TTL`, `SAGA_PARTICIPANT_IN_DOUBT_AFTER`,
- * `SAGA_PARTICIPANT_RETENTION`, `SAGA_PARTICIPANT_MAX_SKEW`, `SAGA_PARTICIPANT_SHUTDOWN_GRACE` and `SAGA_PARTICIPANT_MAX_IN_FLIGHT` have the defaults of the
+ * `SAGA_PARTICIPANT_RETENTION`, `SAGA_PARTICIPANT_MAX_KEEP_UNTIL`, `SAGA_PARTICIPANT_MAX_SKEW`, `SAGA_PARTICIPANT_SHUTDOWN_GRACE`, `SAGA_PARTICIPANT_MAX_IN_FLIGHT` and `SAGA_PARTICIPANT_MAX_HANDLERS` have the defaults of the
  * options above. Durations are text such as `30 seconds`.
  */
 export const layerConfig: Layer.Layer<never, InvalidSetting | Config.ConfigError> = Layer.effect(
@@ -106,9 +132,11 @@ export const layerConfig: Layer.Layer<never, InvalidSetting | Config.ConfigError
       pendingTtl: Config.Duration("SAGA_PARTICIPANT_PENDING_TTL"),
       inDoubtAfter: Config.Duration("SAGA_PARTICIPANT_IN_DOUBT_AFTER"),
       participantRetention: Config.Duration("SAGA_PARTICIPANT_RETENTION"),
+      maxKeepUntil: Config.Duration("SAGA_PARTICIPANT_MAX_KEEP_UNTIL"),
       maxSkew: Config.Duration("SAGA_PARTICIPANT_MAX_SKEW"),
       shutdownGrace: Config.Duration("SAGA_PARTICIPANT_SHUTDOWN_GRACE"),
-      maxInFlight: Config.Int("SAGA_PARTICIPANT_MAX_IN_FLIGHT")
+      maxInFlight: Config.Int("SAGA_PARTICIPANT_MAX_IN_FLIGHT"),
+      maxHandlers: Config.Int("SAGA_PARTICIPANT_MAX_HANDLERS")
     }),
     make
   )

@@ -7,6 +7,7 @@ import type { Barrier, Records, Scope, Transaction, Unit } from "../ports/Partic
 import { attemptOf, type Envelope, messageId, type ReplyStatus } from "../wire/Envelope.ts"
 import type { Json } from "../wire/JsonLimits.ts"
 import { type Incoming, isRecordOf } from "./IncomingMessage.ts"
+import * as KeptTimes from "./KeptTimes.ts"
 import type { ParticipantConfig } from "./ParticipantConfig.ts"
 
 /** The parts of a reply that do not follow from the message that is answered. */
@@ -60,7 +61,7 @@ export type KnownRecords = Pick<Unit, "transactions" | "barriers">
 // ---- what a message is about -----------------------------------------------------------------------------------
 
 /** The execute that a probe or a compensation is about. Behind a pivot there may be several: a probe has the number of one. */
-const executeId = ({ id, path, saga }: Envelope): string => messageId(saga, path ?? "", "execute", attemptOf(id))
+export const executeId = ({ id, path, saga }: Envelope): string => messageId(saga, path ?? "", "execute", attemptOf(id))
 
 const isCommand = ({ op }: Envelope): boolean => op === "execute" || op === "failure" || op === "probe"
 
@@ -98,7 +99,9 @@ const unique = (texts: ReadonlyArray<string>): ReadonlyArray<string> => (texts.l
 export const scopeOf = (service: string, envelope: Envelope): Scope | undefined => {
   if (!isWellFormed(envelope)) return undefined
   const transactions = isCommand(envelope) ? unique(envelope.transactions) : [envelope.saga]
-  return { service, transactions, messages: unique(messagesOf(envelope)) }
+  const { op } = envelope
+  const ending = op === "failure" || op === "reserve" || op === "reject" || op === "reply"
+  return { service, transactions, messages: unique(messagesOf(envelope)), ending }
 }
 
 /** The messages whose records say what to do. */
@@ -124,9 +127,6 @@ export const belongsTo = ({ saga, transactions }: Envelope): string | undefined 
 
 // ---- records ---------------------------------------------------------------------------------------------------
 
-const latest = (known: Transaction | undefined, { notAfter }: Envelope): number =>
-  Math.max(known?.notAfter ?? notAfter, notAfter)
-
 /** A transaction as it stands after a message. */
 const becomes = (
   known: Transaction | undefined,
@@ -137,23 +137,23 @@ const becomes = (
   uuid: envelope.saga,
   coordinator: envelope.coordinator,
   status,
-  notAfter: latest(known, envelope),
+  notAfter: KeptTimes.latest(known, envelope, now),
   heuristic: known?.heuristic ?? false,
   updatedAt: now
 })
 
 /** A transaction that keeps its status. Only the coordinator and the latest `notAfter` may be new. */
-const touched = (known: Transaction, envelope: Envelope): Transaction => ({
+const touched = (known: Transaction, envelope: Envelope, now: number): Transaction => ({
   ...known,
   coordinator: known.coordinator ?? (known.uuid === envelope.saga ? envelope.coordinator : undefined),
-  notAfter: latest(known, envelope)
+  notAfter: KeptTimes.latest(known, envelope, now)
 })
 
 const barrierOf = (envelope: Envelope, now: number) => ({
   transaction: isCommand(envelope) ? belongsTo(envelope) : envelope.saga,
   coordinator: envelope.coordinator,
   // The execution may ask for as long as `keepUntil` says, and about what was answered a moment ago (SPEC C16).
-  keepUntil: Math.max(envelope.notAfter, envelope.keepUntil ?? 0, now),
+  keepUntil: Math.max(KeptTimes.believed(envelope.notAfter, now), envelope.keepUntil ?? 0, now),
   createdAt: now
 })
 
@@ -165,7 +165,8 @@ const blockedExecute = (envelope: Envelope, now: number): Barrier => ({
   status: 500,
   reply: undefined,
   effect: "none",
-  open: false
+  open: false,
+  accepted: undefined
 })
 
 /** The record of a message that is answered now. */
@@ -183,7 +184,8 @@ export const answeredBarrier = (
   status,
   reply,
   effect,
-  open
+  open,
+  accepted: undefined
 })
 
 // ---- decisions -------------------------------------------------------------------------------------------------
@@ -226,11 +228,10 @@ export const decide = (
     if (isForeign(barrier)) return { _tag: "PutAway", fault: "SenderMismatch" }
   }
   if (recorded !== undefined) {
-    // The record says that the message never runs, or is of the message that was answered.
+    // The record says that the message never runs, or is of the message that was answered or accepted.
     if (recorded.request === undefined || recorded.reply === undefined) return replyWith(500, "Refused")
-    return isRecordOf(recorded.request, message)
-      ? { _tag: "Repeat", body: recorded.reply }
-      : { _tag: "PutAway", fault: "MessageIdReused" }
+    if (!isRecordOf(recorded.request, message)) return { _tag: "PutAway", fault: "MessageIdReused" }
+    return recorded.status === 202 && envelope.later !== true ? ignore : { _tag: "Repeat", body: recorded.reply }
   }
   const situation: Situation = { ...known, envelope, own, now, bound: envelope.notAfter + settings.maxSkew, settings }
   switch (envelope.op) {
@@ -291,7 +292,7 @@ const execute = (situation: Situation): ParticipantAction => {
   }
   // An outer transaction is over. The command's own transaction, which has no record yet, is refused with it.
   const unopened = joins(situation) && own === undefined ? [becomes(own, envelope, "rejected", now)] : []
-  return record(refused("Refused"), { transactions: [...rows.map((row) => touched(row, envelope)), ...unopened] })
+  return record(refused("Refused"), { transactions: [...rows.map((row) => touched(row, envelope, now)), ...unopened] })
 }
 
 /** All transactions of a command. New ones are pending; ended ones keep their status. */
@@ -299,18 +300,21 @@ export const opened = ({ transactions }: KnownRecords, envelope: Envelope, now: 
   unique(envelope.transactions).map((uuid) => {
     const known = transactions.get(uuid)
     if (known !== undefined) {
-      const updatedAt = pendingFrom(known, envelope.keepUntil, now)
-      return { ...touched(known, envelope), ...(known.status === "pending" && { updatedAt }) }
+      const updatedAt = KeptTimes.pendingFrom(known, envelope.keepUntil, now)
+      return { ...touched(known, envelope, now), ...(known.status === "pending" && { updatedAt }) }
     }
     // An outer execution has another coordinator, which is not known yet.
     const coordinator = uuid === envelope.saga ? envelope.coordinator : undefined
-    const updatedAt = pendingFrom(undefined, envelope.keepUntil, now)
-    return { uuid, coordinator, status: "pending", notAfter: envelope.notAfter, heuristic: false, updatedAt }
+    const updatedAt = KeptTimes.pendingFrom(undefined, envelope.keepUntil, now)
+    return {
+      uuid,
+      coordinator,
+      status: "pending",
+      notAfter: KeptTimes.latest(undefined, envelope, now),
+      heuristic: false,
+      updatedAt
+    }
   })
-
-/** When `pendingTtl` begins: not before the execution has decided (SPEC C16). An earlier command may have said a later time. */
-export const pendingFrom = (known: Transaction | undefined, keepUntil: number | undefined, now: number): number =>
-  Math.max(known?.updatedAt ?? now, keepUntil ?? now, now)
 
 /** Whether the message belongs to the transaction of its own execution. */
 const joins = ({ envelope }: Situation): boolean => envelope.transactions.includes(envelope.saga)
@@ -319,7 +323,7 @@ const joins = ({ envelope }: Situation): boolean => envelope.transactions.includ
 const unrunRows = (situation: Situation): ReadonlyArray<Transaction> => {
   if (!joins(situation)) return []
   const { envelope, now, own } = situation
-  return [own === undefined ? becomes(own, envelope, "rejected", now) : touched(own, envelope)]
+  return [own === undefined ? becomes(own, envelope, "rejected", now) : touched(own, envelope, now)]
 }
 
 /** Ends the transaction, if it is open, as part of another action. */
@@ -330,7 +334,7 @@ const ended = ({
 }: Situation): { readonly rows: ReadonlyArray<Transaction>; readonly discard: boolean } =>
   own === undefined || own.status === "pending" || own.status === "reserved"
     ? { rows: [becomes(own, envelope, "rejected", now)], discard: own !== undefined }
-    : { rows: [touched(own, envelope)], discard: false }
+    : { rows: [touched(own, envelope, now)], discard: false }
 
 const compensate = (situation: Situation): ParticipantAction => {
   const { barriers, envelope, now, own } = situation
@@ -353,7 +357,8 @@ const probe = (situation: Situation): ParticipantAction => {
   const executed = barriers.get(executeId(envelope))
   if (executed !== undefined) {
     if (executed.transaction !== belongsTo(envelope)) return { _tag: "PutAway", fault: "TransactionMismatch" }
-    return executed.status === 500 || executed.reply === undefined
+    // What is accepted is ended by the question, and never has an effect (SPEC C19).
+    return executed.status === 500 || executed.status === 202 || executed.reply === undefined
       ? replyWith(404)
       : { _tag: "Reply", reply: replyIn(executed.reply, executed.status) }
   }
@@ -388,9 +393,9 @@ const reserve = (situation: Situation): ParticipantAction => {
     }
     case "reserved":
     case "committed":
-      return record({ status: 200 }, { transactions: [touched(own, envelope)] })
+      return record({ status: 200 }, { transactions: [touched(own, envelope, now)] })
     case "rejected":
-      return record(no("Rejected"), { transactions: [touched(own, envelope)] })
+      return record(no("Rejected"), { transactions: [touched(own, envelope, now)] })
   }
 }
 
@@ -410,7 +415,7 @@ const commit = (situation: Situation, reply: ParticipantReply | undefined): Part
         ...(isAnswered && { reply })
       }
     case "committed":
-      return own === undefined || !isAnswered ? ignore : record(reply, { transactions: [touched(own, envelope)] })
+      return own === undefined || !isAnswered ? ignore : record(reply, { transactions: [touched(own, envelope, now)] })
   }
 }
 

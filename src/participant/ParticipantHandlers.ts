@@ -7,6 +7,7 @@ import type * as Command from "../definition/Command.ts"
 import type * as Contract from "../definition/ParticipantContract.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import * as Broker from "../ports/Broker.ts"
+import * as Metrics from "../ports/Metrics.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
@@ -15,24 +16,9 @@ import { type Envelope, isName, maxRelatedServices, reply } from "../wire/Envelo
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
 import { describe } from "../wire/OneLine.ts"
+import { defaultTimeout, type Handler, isAtLeastOnce, isLaterHandler } from "./CommandHandlers.ts"
 import type { Incoming } from "./IncomingMessage.ts"
 import { type ParticipantReply, refused } from "./ParticipantDecision.ts"
-
-/**
- * One handler for each command of a contract. It gets the payload, and gives the result or fails with the error that the
- * contract declares. Inside it `SagaTransaction` tells the execution and the idempotency key.
- */
-export type Handlers<Commands extends Record<string, Command.Any>> = {
-  readonly [Tag in keyof Commands]: Commands[Tag] extends Command.Command<
-    any,
-    any,
-    infer Payload,
-    infer Success,
-    infer Error
-  >
-    ? (payload: Payload) => Effect.Effect<Success, Error, any>
-    : never
-}
 
 /**
  * A contract with the handlers and hooks of its author. The services that these require are erased: the layer of the
@@ -40,16 +26,18 @@ export type Handlers<Commands extends Record<string, Command.Any>> = {
  */
 export interface ParticipantCode {
   readonly contract: Contract.Participant<string, Record<string, Command.Any>>
-  readonly handlers: Readonly<Record<string, (payload: any) => Effect.Effect<unknown, unknown, any>>>
+  readonly handlers: Readonly<Record<string, Handler>>
   readonly hooks: Hooks
   /** Of the transport, as `Broker.maxBytes`. */
   readonly maxBytes?: (() => number | undefined) | undefined
 }
 
-/** The effects of the handler are gone. */
+/** The unit of work must not keep the effects of the handler. */
 export interface HandlerFailed {
   readonly _tag: "HandlerFailed"
   readonly reply: ParticipantReply
+  /** The handler was not called, so it has no effects. */
+  readonly uncalled: boolean
 }
 
 export interface HandlerSucceeded {
@@ -62,6 +50,20 @@ export interface HandlerSucceeded {
   readonly open: boolean
 }
 
+/** The answer comes later. */
+export interface HandlerAccepted {
+  readonly _tag: "HandlerAccepted"
+  readonly reply: ParticipantReply
+  /** The exact body of the word that it is accepted. */
+  readonly body: string
+}
+
+/** The handler runs outside of the unit of work. */
+export interface HandlerBegins {
+  readonly _tag: "HandlerBegins"
+  readonly reply: ParticipantReply
+}
+
 /** The outcome of a handler does not fit into a reply that its receiver accepts (SPEC C11). */
 class ReplyUnsendable {
   readonly _tag = "ReplyUnsendable"
@@ -71,7 +73,7 @@ class ReplyUnsendable {
   }
 }
 
-const failed = (reason: string): HandlerFailed => ({ _tag: "HandlerFailed", reply: refused(reason) })
+const uncalled = (reason: string): HandlerFailed => ({ _tag: "HandlerFailed", reply: refused(reason), uncalled: true })
 
 const lookUp = <A>(from: Readonly<Record<string, A>>, name: string | undefined): A | undefined =>
   name !== undefined && Object.hasOwn(from, name) ? from[name] : undefined
@@ -82,24 +84,121 @@ export const runHandler = (
   { command: name, envelope }: Incoming,
   unit: Unit,
   staging: boolean
-): Effect.Effect<HandlerSucceeded | HandlerFailed, ParticipantStoreError> => {
-  const command = lookUp(contract.commands, name)
-  const handler = lookUp(handlers, name)
-  if (command === undefined || handler === undefined) return Effect.succeed(failed("UnknownCommand"))
-  if (command.effect === "staged" && !staging) return Effect.succeed(failed("StagedOutsideTransaction"))
-  const payload = JsonCodec.decode(command.payload, envelope.content)
-  if (JsonCodec.isCodecIssue(payload)) return Effect.succeed(failed("PayloadMalformed"))
-  const request = requestOf(contract.name, envelope, maxBytes?.())
-  const handled = Effect.flatMap(
-    runInRequest(envelope, request, () => handler(payload)),
-    (value) => succeeded(command, envelope, value, request)
-  )
-  return Effect.matchCauseEffect(unit.attempt(handled), {
-    onSuccess: Effect.succeed<HandlerSucceeded | HandlerFailed>,
-    onFailure: (cause) =>
-      Effect.map(failureReply(command, envelope, cause, request), (reply) => ({ _tag: "HandlerFailed", reply }))
+): Effect.Effect<HandlerSucceeded | HandlerAccepted | HandlerBegins | HandlerFailed, ParticipantStoreError> => {
+  const called = callOf({ contract, handlers }, { command: name, envelope })
+  if (called._tag === "HandlerFailed") return Effect.succeed(called)
+  const { command, handler, payload } = called
+  if (command.effect === "staged" && !staging) return Effect.succeed(uncalled("StagedOutsideTransaction"))
+  if (typeof handler === "function")
+    return respond({ command, envelope, run: unit.run, limit: maxBytes?.() }, () => handler(payload))
+  if (isAtLeastOnce(handler)) return Effect.succeed({ _tag: "HandlerBegins", reply: { status: 202 } })
+  // A compensation is over when it is answered.
+  if (envelope.op !== "execute") return Effect.succeed(uncalled("AnswersLater"))
+  const request = requestOf(contract.name, envelope, undefined)
+  const reply: ParticipantReply = { status: 202 }
+  const accepting = runInRequest(envelope, command.tag, request, () => handler.accept(payload, envelope.id))
+  return Effect.matchCauseEffect(unit.run(accepting), {
+    onSuccess: () =>
+      Effect.succeed({ _tag: "HandlerAccepted", reply, body: replyMessage(envelope, reply).body } as const),
+    onFailure: (cause) => handlerFailed(command, envelope, cause, request)
   })
 }
+
+/** The handler of a message and what it gets; or why it cannot be called. */
+const callOf = (
+  { contract, handlers }: Pick<ParticipantCode, "contract" | "handlers">,
+  { command: name, envelope }: Pick<Incoming, "command" | "envelope">
+) => {
+  const command = lookUp(contract.commands, name)
+  const handler = lookUp(handlers, name)
+  if (command === undefined || handler === undefined) return uncalled("UnknownCommand")
+  const payload = JsonCodec.decode(command.payload, envelope.content)
+  return JsonCodec.isCodecIssue(payload)
+    ? uncalled("PayloadMalformed")
+    : { _tag: "Call" as const, command, handler, payload }
+}
+
+/**
+ * Runs a handler outside of a unit of work. Undefined: nobody knows whether it has an effect. It has died, its time is over, its result
+ * cannot be sent, or the release that runs has no such handler any more.
+ */
+export const runAlone = Effect.fnUntraced(function* (
+  code: ParticipantCode,
+  message: Pick<Incoming, "command" | "envelope">
+): Effect.fn.Return<HandlerSucceeded | HandlerFailed | undefined, ParticipantStoreError> {
+  const { envelope } = message
+  const called = callOf(code, message)
+  if (called._tag === "HandlerFailed" || typeof called.handler === "function" || !isAtLeastOnce(called.handler)) {
+    yield* Effect.logError("A message has begun whose handler is not there any more", { command: message.command })
+    return undefined
+  }
+  const { command, handler, payload } = called
+  const run: Unit["attempt"] = (work) => work
+  const place = { service: code.contract.name, command: command.tag }
+  const ran = yield* respond({ command, envelope, run, limit: code.maxBytes?.() }, () =>
+    handler.handle(payload, envelope.id)
+  ).pipe(Effect.timeoutOption(handler.timeout ?? defaultTimeout))
+  if (ran._tag === "Some") return ran.value.reply.status === 500 ? undefined : ran.value
+  yield* Effect.logWarning("A handler without a transaction has no more time", { id: envelope.id, ...place })
+  Metrics.unitTimeouts.update(yield* Effect.context<never>(), 1, place.service, place.command)
+  return undefined
+})
+
+/** The code whose outcome is the answer to a message. `run`: of its unit. `limit`: of the transport, in bytes. */
+interface Answering {
+  readonly command: Command.Any
+  readonly envelope: Envelope
+  readonly run: Unit["attempt"]
+  readonly limit: number | undefined
+}
+
+/** Runs the code, and makes the answer from its outcome. */
+export const respond = (
+  { command, envelope, limit, run }: Answering,
+  code: () => Effect.Effect<unknown, unknown, any>
+): Effect.Effect<HandlerSucceeded | HandlerFailed, ParticipantStoreError> => {
+  const request = requestOf(envelope.service, envelope, limit)
+  const handled = Effect.flatMap(runInRequest(envelope, command.tag, request, code), (value) =>
+    succeeded(command, envelope, value, request)
+  )
+  return Effect.matchCauseEffect(run(handled), {
+    onSuccess: Effect.succeed<HandlerSucceeded | HandlerFailed>,
+    onFailure: (cause) => handlerFailed(command, envelope, cause, request)
+  })
+}
+
+/**
+ * Runs `cancelled` for a message that was accepted. The code that cannot run any more fails like the code that dies: its command or
+ * its payload may be of another release.
+ */
+export const runCancelled = (
+  { contract, handlers }: Pick<ParticipantCode, "contract" | "handlers">,
+  { command: name, envelope }: Pick<Incoming, "command" | "envelope">,
+  unit: Unit
+): Effect.Effect<void, unknown> => {
+  const command = lookUp(contract.commands, name)
+  const handler = lookUp(handlers, name)
+  if (command === undefined || handler === undefined || typeof handler === "function" || !isLaterHandler(handler))
+    return Effect.die(new Error(`${contract.name} has no code to cancel ${name}`))
+  const payload = JsonCodec.decode(command.payload, envelope.content)
+  if (JsonCodec.isCodecIssue(payload)) return Effect.die(new Error(`the accepted payload of ${name} cannot be read`))
+  const request = requestOf(contract.name, envelope, undefined)
+  // An operation of its own, so a key of its own.
+  const to = { ...envelope, id: `${envelope.id}:cancelled` }
+  return unit.run(Effect.asVoid(runInRequest(to, command.tag, request, () => handler.cancelled(payload, envelope.id))))
+}
+
+const handlerFailed = (
+  command: Command.Any,
+  envelope: Envelope,
+  cause: Cause.Cause<unknown>,
+  request: HandlerRequest
+): Effect.Effect<HandlerFailed, ParticipantStoreError> =>
+  Effect.map(failureReply(command, envelope, cause, request), (reply) => ({
+    _tag: "HandlerFailed",
+    reply,
+    uncalled: false
+  }))
 
 /** The request that a handler serves. Other services can join it: by `enrol`, or as participants of a saga that it runs. */
 interface HandlerRequest {
@@ -131,14 +230,20 @@ const servicesOf = ({ headers, services }: HandlerRequest): ReadonlyArray<string
  * Runs the handler inside its transaction and its request. A saga that the handler runs belongs to the same transactions.
  */
 const runInRequest = (
-  { coordinator, headers, id, path, saga, user }: Envelope,
+  { coordinator, headers, id, path = "", saga, service, user }: Envelope,
+  command: string,
   request: HandlerRequest,
   handler: () => Effect.Effect<unknown, unknown, any>
 ): Effect.Effect<unknown, unknown> => {
   const enrol = enrolInto(request.services)
   const transaction = make({ uuid: saga, saga: coordinator, path, idempotencyKey: id, user, headers, enrol })
+  // A message says the path of its step; the name of its saga and of the step only their program knows.
+  const place = { uuid: saga, step: path, service, command }
   return runInside(transaction, () =>
-    Effect.provideService(Effect.suspend(handler), RequestContext, { headers: request.headers, user })
+    Effect.suspend(handler).pipe(
+      Effect.provideService(RequestContext, { headers: request.headers, user }),
+      Effect.annotateLogs(place)
+    )
   )
 }
 

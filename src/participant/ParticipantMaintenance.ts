@@ -2,33 +2,34 @@
  * The work of a participant that no message starts (SPEC C6, C8, C14): rejecting transactions that have been pending for too
  * long, asking coordinators about transactions in doubt, removing records that can no longer matter.
  */
-import { Clock, Duration, Effect, Metric } from "effect"
+import { Clock, Duration, Effect } from "effect"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as Loop from "../ports/Loop.ts"
+import * as Metrics from "../ports/Metrics.ts"
 import {
   ParticipantStore,
   type ParticipantStoreError,
   type Query,
   type Transaction
 } from "../ports/ParticipantStore.ts"
+import type * as Vitals from "../ports/Vitals.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import { messageId } from "../wire/Envelope.ts"
+import * as DecideInDoubt from "./DecideInDoubt.ts"
 import * as HandleMessage from "./HandleMessage.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
 import * as ParticipantDecision from "./ParticipantDecision.ts"
 import type { ParticipantCode } from "./ParticipantHandlers.ts"
-
-/** Transactions that have voted yes and wait for the decision longer than `inDoubtAfter`. */
-export const inDoubt = Metric.gauge("effect_saga_in_doubt", {
-  description: "Reserved transactions whose coordinator is being asked for its decision"
-})
 
 /** The time between two questions about the same transaction, in milliseconds. */
 const backoff: RetrySchedule.Backoff = { initial: 5_000, factor: 2, max: 60_000 }
 
 /** The time between two rounds. */
 const interval = Duration.seconds(5)
+
+/** How long no round may succeed before the process counts as without its storage, in milliseconds. */
+const silence = 20_000
 
 /** Rows that are read or removed in one request. */
 const batch = 100
@@ -55,7 +56,7 @@ const forEachTransaction = Effect.fnUntraced(function* <R>(
 ) {
   const store = yield* ParticipantStore
   let found = 0
-  let after: string | undefined
+  let after: Query["after"]
   do {
     const page: ReadonlyArray<Transaction> = yield* store.find({
       ...query,
@@ -64,7 +65,7 @@ const forEachTransaction = Effect.fnUntraced(function* <R>(
     })
     yield* Effect.forEach(page, (transaction) => aside(transaction.uuid, use(transaction)), { discard: true })
     found += page.length
-    after = page.length < batch ? undefined : page.at(-1)?.uuid
+    after = page.length < batch ? undefined : page.at(-1)
   } while (after !== undefined)
   return found
 })
@@ -98,16 +99,17 @@ const askCoordinators = Effect.fnUntraced(function* (service: string, since: num
           )
     }
   )
-  yield* Metric.update(Metric.withAttributes(inDoubt, { service }), found)
+  Metrics.inDoubt.update(yield* Effect.context<never>(), found, service)
 })
 
-const expire = Effect.fnUntraced(function* (code: ParticipantCode, now: number) {
+/** Rejects the transactions that have been pending for too long, with what is accepted in them. */
+export const expire = Effect.fnUntraced(function* (code: ParticipantCode, now: number) {
   const store = yield* ParticipantStore
   const settings = yield* ParticipantConfig
   const { name } = code.contract
   yield* forEachTransaction({ service: name, status: "pending", before: now - settings.pendingTtl }, ({ uuid }) =>
     store
-      .unit({ service: name, transactions: [uuid], messages: [] }, (unit) =>
+      .unit({ service: name, transactions: [uuid], messages: [], ending: true }, (unit) =>
         Effect.gen(function* () {
           const expired = ParticipantDecision.expire(unit, uuid, now, settings)
           if (expired === undefined) return
@@ -116,6 +118,7 @@ const expire = Effect.fnUntraced(function* (code: ParticipantCode, now: number) 
             id: messageId(uuid, name, "reject"),
             saga: uuid
           })
+          yield* HandleMessage.cancel(code, unit, unit.accepted, now)
           yield* unit.save({ transactions: [expired] })
         })
       )
@@ -136,13 +139,14 @@ const purge = Effect.fnUntraced(function* (service: string, now: number) {
 const round = Effect.fnUntraced(function* (code: ParticipantCode, since: number | undefined) {
   const now = yield* Clock.currentTimeMillis
   yield* expire(code, now)
+  yield* DecideInDoubt.carryOut(code)
   yield* askCoordinators(code.contract.name, since ?? Number.NEGATIVE_INFINITY, now)
   yield* purge(code.contract.name, now)
   return now
 })
 
 /** Rounds until interrupted. A round that fails or dies is logged, and does not stop the next one. */
-export const run = (code: ParticipantCode) => {
+export const run = (code: ParticipantCode, part?: Vitals.Part) => {
   const idle = Effect.gen(function* () {
     const store = yield* ParticipantStore
     const { maxSkew, participantRetention, pendingTtl } = yield* ParticipantConfig
@@ -150,13 +154,23 @@ export const run = (code: ParticipantCode) => {
     const ages = { service, pending: pendingTtl, inTransaction: maxSkew, alone: maxSkew + participantRetention }
     yield* store.idle?.(ages) ?? Effect.void
   })
-  const rounds = (since: number | undefined): Effect.Effect<never, never, Broker.Broker | ParticipantStore> =>
+  const rounds = (
+    since: number | undefined,
+    answered: () => void
+  ): Effect.Effect<never, never, Broker.Broker | ParticipantStore> =>
     round(code, since).pipe(
+      Effect.tap(() => Effect.sync(answered)),
       Effect.catchCause((cause) =>
         Effect.as(Effect.logWarning("Looking after the transactions of a participant failed", cause), since)
       ),
       Effect.tap(Effect.andThen(Effect.sleep(interval), idle)),
-      Effect.flatMap(rounds)
+      Effect.flatMap((since) => rounds(since, answered))
     )
-  return rounds(undefined)
+  return Effect.flatMap(Clock.Clock, (clock) => {
+    let answeredAt = clock.currentTimeMillisUnsafe()
+    part?.check("storage", () => clock.currentTimeMillisUnsafe() - answeredAt < silence)
+    return rounds(undefined, () => {
+      answeredAt = clock.currentTimeMillisUnsafe()
+    })
+  })
 }

@@ -2,24 +2,21 @@
  * Takes each message of a participant from its delivery to its reply and its acknowledgement. Copies of a message that
  * arrive while it is handled do not run it a second time.
  */
-import { Cause, Effect, Exit, Metric, Result } from "effect"
+import { Cause, Clock, Effect, Exit, type Fiber, Result, Tracer } from "effect"
 import * as Broker from "../ports/Broker.ts"
 import * as Consumer from "../ports/Consumer.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
+import * as Metrics from "../ports/Metrics.ts"
 import type { ParticipantStore, ParticipantStoreError } from "../ports/ParticipantStore.ts"
+import * as Tracing from "../ports/Tracing.ts"
 import type { Envelope } from "../wire/Envelope.ts"
+import type { CommandPlaces } from "./CommandPlaces.ts"
 import * as HandleMessage from "./HandleMessage.ts"
 import { type Incoming, incoming } from "./IncomingMessage.ts"
 import type { ParticipantCode } from "./ParticipantHandlers.ts"
 
 /** How often a message is tried that makes the library itself fail, or that runs into the time of its unit (SPEC C8). */
 const maxDeliveries = 5
-
-/** Counts each time that a message ran into the time of its unit, by its command. */
-export const slow = Metric.counter("effect_saga_participant_slow_total", {
-  description: "Units of work of participants that ran into their time, by service and command",
-  incremental: true
-})
 
 /** Contradictions and bugs: a person has to look at them. */
 const alarming: ReadonlySet<string> = new Set([
@@ -30,13 +27,16 @@ const alarming: ReadonlySet<string> = new Set([
   "UnitTimeout"
 ])
 
-type Handled = HandleMessage.Outcome | ParticipantStoreError | GivenUp
+type Handled = HandleMessage.Outcome | ParticipantStoreError | GivenUp | LetGo
+
+/** Too many messages wait for their turn, so this one does not; its sender sends it again. */
+type LetGo = "busy"
 
 /** Why a message is not tried any more. */
 type GivenUp = "Defect" | "UnitTimeout"
 
 /** A message that is being handled. */
-interface MessageInProgress {
+export interface MessageInProgress {
   readonly request: string
   /** Copies that are acknowledged together with the message. */
   copies: Array<Broker.Delivery> | undefined
@@ -47,14 +47,17 @@ interface Taker {
   readonly broker: Broker.Broker["Service"]
   /** By the ids of the messages. */
   readonly inProgress: Map<string, MessageInProgress>
+  readonly places: CommandPlaces
 }
 
 /** Takes one delivery. It never fails or dies: a delivery that makes it die is put away. */
 export const make = (
   code: ParticipantCode,
-  broker: Broker.Broker["Service"]
+  broker: Broker.Broker["Service"],
+  inProgress: Map<string, MessageInProgress>,
+  places: CommandPlaces
 ): ((delivery: Broker.Delivery) => Effect.Effect<void, never, ParticipantStore>) => {
-  const taker: Taker = { code, broker, inProgress: new Map() }
+  const taker: Taker = { code, broker, inProgress, places }
   return (delivery) =>
     Effect.catchDefect(
       Effect.suspend(() => take(taker, delivery)),
@@ -74,7 +77,7 @@ const take = (taker: Taker, delivery: Broker.Delivery): Effect.Effect<void, neve
   }
   return Effect.onExit(
     // One synchronous step: no other copy can come between the look-up and the entry.
-    Effect.suspend(() => {
+    Effect.withFiber((fiber) => {
       const first = inProgress.get(id)
       if (first?.request === message.request) {
         if (!delivery.redelivered) return Consumer.conclude("duplicate", delivery.acknowledge)
@@ -84,7 +87,23 @@ const take = (taker: Taker, delivery: Broker.Delivery): Effect.Effect<void, neve
         return Effect.void
       }
       inProgress.set(id, own)
-      return Effect.flatMap(attempt(code, message, 1), (outcome) => conclude(taker, delivery, message, outcome, leave))
+      const clock = fiber.getRef(Clock.Clock)
+      const begun = clock.monotonicTimeNanosUnsafe()
+      const { command, service } = placeOf(code, message)
+      const handled = traced(
+        fiber,
+        clock,
+        message,
+        `${service}/${command}`,
+        taker.broker.system,
+        attempt(code, message, 1)
+      )
+      return Effect.flatMap(taker.places.inTurn(message, handled, "busy"), (outcome) => {
+        const seconds = Number(clock.monotonicTimeNanosUnsafe() - begun) / 1_000_000_000
+        Metrics.participantDuration.update(fiber.context, seconds, service, command)
+        Metrics.participantHandled.update(fiber.context, 1, service, command, statusOf(outcome))
+        return conclude(taker, delivery, message, outcome, leave)
+      })
     }),
     (exit) => {
       leave()
@@ -103,6 +122,7 @@ const conclude = (
   outcome: Handled,
   leave: () => void
 ): Effect.Effect<void, never, ParticipantStore> => {
+  if (outcome === "busy") return Consumer.conclude(outcome, delivery.acknowledge)
   if (outcome === "Defect" || outcome === "UnitTimeout") return giveUp(taker, delivery, message, outcome, leave)
   if (outcome._tag === "ParticipantStoreError") return putAway(delivery, outcome._tag)
   const done =
@@ -167,10 +187,10 @@ const attempt = (
           deliveries === 1
             ? Effect.logWarning("A message takes longer than its unit of work may", { id, ...place })
             : Effect.void
-        return Metric.update(Metric.withAttributes(slow, place), 1).pipe(
-          Effect.andThen(said),
-          Effect.andThen(again("UnitTimeout"))
-        )
+        return Effect.withFiber((fiber) => {
+          Metrics.unitTimeouts.update(fiber.context, 1, place.service, place.command)
+          return Effect.andThen(said, again("UnitTimeout"))
+        })
       }),
       Effect.catchDefect((defect) =>
         Effect.andThen(Effect.logError("Handling a message died", { id, deliveries }, defect), again("Defect"))
@@ -184,6 +204,52 @@ const placeOf = ({ contract: { commands, name } }: ParticipantCode, { command, e
   service: name,
   command: command !== undefined && Object.hasOwn(commands, command) ? command : op
 })
+
+/**
+ * Handles a message in a span: a child of the one that has sent it; of the start, for what ends a transaction: each instance makes
+ * that message anew from what it has stored, and the context of the start is stored.
+ */
+const traced = <R>(
+  fiber: Fiber.Fiber<unknown, unknown>,
+  clock: Clock.Clock,
+  { envelope }: Incoming,
+  name: string,
+  system: string | undefined,
+  handled: Effect.Effect<Handled, never, R>
+): Effect.Effect<Handled, never, R> => {
+  if (!Tracing.isOn(fiber) || fiber.getRef(Tracing.SagaTracing).modeOf("") === "off") return handled
+  const { id, path, saga, trace } = envelope
+  const parent = Tracing.spanOf(trace)
+  // The trace is not kept: nothing of it is made.
+  if (parent?.sampled === false) return handled
+  const span = Tracing.begin(fiber, `process ${name}`, {
+    kind: "consumer",
+    parent,
+    attributes: {
+      "saga.uuid": saga,
+      "saga.step.path": path,
+      ...Tracing.messaging("process", { id, uuid: saga, system: system ?? Tracing.unknownSystem })
+    }
+  })
+  return Effect.onExit(Effect.provideService(handled, Tracer.ParentSpan, span), (exit) =>
+    Effect.sync(() => Tracing.end(span, clock, Exit.isSuccess(exit) ? endOf(exit.value) : { outcome: "interrupted" }))
+  )
+}
+
+/** Which statuses are errors: a refusal by the domain is an answer, and none of the service's. */
+const endOf = (outcome: Handled): Tracing.Outcome => {
+  const status = statusOf(outcome)
+  const isError = typeof outcome === "string" || status === "500" || status === "ParticipantStoreError"
+  return { outcome: status, error: isError ? status : undefined }
+}
+
+/** The status of the reply, or how a message ended that has no new one. */
+const statusOf = (outcome: Handled): string =>
+  typeof outcome === "string"
+    ? outcome
+    : "status" in outcome && outcome.status !== undefined
+      ? String(outcome.status)
+      : outcome._tag
 
 /** Records a message that is given up as a dead letter, and acknowledges it. */
 const putAway = Effect.fnUntraced(function* (delivery: Broker.Delivery, reason: string) {

@@ -16,7 +16,7 @@ import * as RequestContext from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import { enrolInto, make, SagaTransaction } from "../ports/SagaTransaction.ts"
 import { messageId } from "../wire/Envelope.ts"
-import { pendingFrom } from "./ParticipantDecision.ts"
+import { pendingFrom } from "./KeptTimes.ts"
 import { storeErrorIn } from "./ParticipantHandlers.ts"
 
 export { TransactionRefused } from "../ports/ParticipantStore.ts"

@@ -3,13 +3,13 @@
  * a sender that expects an answer sends again (SPEC C1, C8). A receiver acknowledges a delivery after its consequence is
  * stored; a delivery that is not acknowledged comes again.
  */
-import { Context, Effect, Exit, Layer, MutableList, Result, Schema, Stream } from "effect"
+import { Context, Effect, Result, Schema, type Stream } from "effect"
 import { decode as decodeEnvelope, type Envelope, isName, isPath, stringify } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import * as JsonLimits from "../wire/JsonLimits.ts"
 import { json, line } from "../wire/OneLine.ts"
 import * as Text from "../wire/Text.ts"
-import { FaultPoint } from "./FaultPoint.ts"
+import * as Metrics from "./Metrics.ts"
 
 // ---- addresses -------------------------------------------------------------------------------------------------
 
@@ -132,6 +132,8 @@ export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError"
 export class Broker extends Context.Service<
   Broker,
   {
+    /** The transport, as spans name it (`messaging.system`). Default `effect-saga`. */
+    readonly system?: string
     /** Hands a message to the transport. Does not wait for a connection or a receiver. */
     readonly publish: (message: Message) => Effect.Effect<void, BrokerError>
     /**
@@ -165,15 +167,21 @@ export const publishAgain = (
   envelope: Envelope,
   command?: string
 ): Effect.Effect<void, BrokerError> =>
-  Effect.suspend(() => {
+  Effect.withFiber(({ context }) => {
     const message = toMessage(envelope, command)
-    return mayRepeat?.(message.address) === false ? Effect.void : publish(message)
+    if (mayRepeat?.(message.address) === false) return Effect.void
+    Metrics.resends.update(context, 1, envelope.service)
+    return publish(message)
   })
 
 /** Where a refusal is only logged: stored messages are sent again until they are answered. */
 export const orWarn = (published: Effect.Effect<void, BrokerError>, { id }: Envelope): Effect.Effect<void> =>
-  Effect.catch(published, ({ reason }) =>
-    Effect.logWarning("A saga message could not be published now", { id, reason })
+  Effect.catch(published, ({ issue, reason }) =>
+    Effect.logWarning("A saga message could not be published now", {
+      id,
+      reason,
+      ...(issue !== undefined && { issue })
+    })
   )
 
 /** Hands a message to the broker. A refusal is only logged. */
@@ -283,144 +291,3 @@ const wrongField = ({ content, inReplyTo, op, path, status, user }: Envelope): J
   if (op === "reserve" && Array.isArray(content) && !content.every(isPath)) return wrong("content", "has no paths")
   return (op === "execute" || op === "failure" || op === "probe") && path === undefined ? wrong("path") : undefined
 }
-
-// ---- memory ----------------------------------------------------------------------------------------------------
-
-interface WaitingMessage {
-  readonly message: Message
-  readonly redelivered: boolean
-}
-
-interface Subscription {
-  readonly kinds: ReadonlyArray<Kind>
-  readonly maxInFlight: number
-  /** Deliveries that are not acknowledged, oldest first. */
-  readonly inFlight: Set<Delivery>
-  /** Set while the subscriber is idle. */
-  resume: (() => void) | undefined
-}
-
-/** The waiting messages of one service, and its subscriptions. */
-interface Inbox {
-  readonly waiting: { readonly [K in Kind]: MutableList.MutableList<WaitingMessage> }
-  readonly subscriptions: Set<Subscription>
-}
-
-const makeMemory = (capacity: number): Broker["Service"] => {
-  const inboxes = new Map<string, Inbox>()
-
-  const inboxOf = (service: string): Inbox => {
-    const known = inboxes.get(service)
-    if (known !== undefined) return known
-    const inbox: Inbox = {
-      waiting: {
-        command: MutableList.make(),
-        tx: MutableList.make(),
-        reply: MutableList.make(),
-        status: MutableList.make()
-      },
-      subscriptions: new Set()
-    }
-    inboxes.set(service, inbox)
-    return inbox
-  }
-
-  /** Puts a message into the inbox of its receiver, and wakes one idle subscriber. */
-  const deliver = (message: Message): Exit.Exit<void, BrokerError> => {
-    const { kind, to } = message.address
-    const inbox = inboxOf(to)
-    const { command, reply, status, tx } = inbox.waiting
-    if (command.length + reply.length + status.length + tx.length >= capacity)
-      return Exit.fail(new BrokerError({ operation: "publish", reason: "full" }))
-    MutableList.append(inbox.waiting[kind], { message, redelivered: false })
-    for (const subscription of inbox.subscriptions) if (wake(inbox, subscription)) break
-    return Exit.void
-  }
-
-  return Broker.of({
-    publish: (message) => FaultPoint.around("publish", () => deliver(message)),
-    isUnheard: (service) =>
-      !Array.from(inboxes.get(service)?.subscriptions ?? []).some(({ kinds }) => kinds.includes("command")),
-    subscribe: ({ kinds, maxInFlight = 64, service }) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const inbox = inboxOf(service)
-          const subscription: Subscription = { kinds, maxInFlight, inFlight: new Set(), resume: undefined }
-          inbox.subscriptions.add(subscription)
-          return { inbox, subscription }
-        }),
-        ({ inbox, subscription }) => Effect.sync(() => end(inbox, subscription))
-      ).pipe(
-        Effect.map(({ inbox, subscription }) => Stream.fromPull(Effect.succeed(take(inbox, subscription)))),
-        Stream.unwrap
-      )
-  })
-}
-
-/** The next deliveries, at least one: as many as wait and the subscription may have. */
-const take = (inbox: Inbox, subscription: Subscription): Effect.Effect<readonly [Delivery, ...Array<Delivery>]> => {
-  const idle = Effect.callback<void>((resume) => {
-    subscription.resume = () => resume(Effect.void)
-    // A message may have come since `takeUnsafe`, as other fibers may have run in between.
-    wake(inbox, subscription)
-    return Effect.sync(() => {
-      subscription.resume = undefined
-    })
-  })
-  const next: Effect.Effect<readonly [Delivery, ...Array<Delivery>]> = Effect.suspend(() => {
-    const [first, ...rest] = takeUnsafe(inbox, subscription)
-    return first === undefined ? Effect.andThen(idle, next) : Effect.succeed([first, ...rest])
-  })
-  return next
-}
-
-const takeUnsafe = (inbox: Inbox, subscription: Subscription): ReadonlyArray<Delivery> => {
-  const deliveries: Array<Delivery> = []
-  for (const kind of subscription.kinds) {
-    const free = subscription.maxInFlight - subscription.inFlight.size
-    if (free <= 0) break
-    for (const waiting of MutableList.takeN(inbox.waiting[kind], free)) {
-      const delivery: Delivery = {
-        ...waiting.message,
-        redelivered: waiting.redelivered,
-        acknowledge: FaultPoint.around("acknowledge", () => {
-          if (subscription.inFlight.delete(delivery)) wake(inbox, subscription)
-          return Effect.void
-        })
-      }
-      subscription.inFlight.add(delivery)
-      deliveries.push(delivery)
-    }
-  }
-  return deliveries
-}
-
-/** Wakes an idle subscriber if a message waits that it may have. */
-const wake = (inbox: Inbox, subscription: Subscription): boolean => {
-  const { inFlight, kinds, maxInFlight, resume } = subscription
-  if (resume === undefined || inFlight.size >= maxInFlight) return false
-  if (kinds.every((kind) => inbox.waiting[kind].length === 0)) return false
-  subscription.resume = undefined
-  // Moved to the end, so that subscribers take turns. The subscriber may run, and even end, before `resume` returns.
-  inbox.subscriptions.delete(subscription)
-  inbox.subscriptions.add(subscription)
-  resume()
-  return true
-}
-
-/** Puts deliveries that are not acknowledged back to the front, for the other subscribers. */
-const end = (inbox: Inbox, subscription: Subscription): void => {
-  inbox.subscriptions.delete(subscription)
-  for (const { address, body } of [...subscription.inFlight].reverse())
-    MutableList.prepend(inbox.waiting[address.kind], { message: { address, body }, redelivered: true })
-  for (const other of [...inbox.subscriptions]) wake(inbox, other)
-}
-
-/**
- * A broker within one process. Messages wait for their receiver, up to `capacity` for each service (default 16,384); more
- * are refused as `full`.
- */
-export const layerMemoryWith = (options: { readonly capacity?: number }): Layer.Layer<Broker> =>
-  Layer.sync(Broker, () => makeMemory(options.capacity ?? 16_384))
-
-export const layerMemory: Layer.Layer<Broker> = layerMemoryWith({})

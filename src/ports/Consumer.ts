@@ -2,31 +2,15 @@
  * How services take messages from the broker: a message is acknowledged after its consequence is stored (SPEC W2), and
  * counted by its outcome. The broker bounds how many are handled at the same time.
  */
-import { Effect, Exit, Fiber, FiberSet, Metric, Schedule, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, FiberSet, Schedule, Scope, Stream } from "effect"
 import * as Broker from "./Broker.ts"
+import * as Metrics from "./Metrics.ts"
 import type { ShutdownGrace } from "./ShutdownGrace.ts"
 
-/** Counts messages by outcome; the sum is the number of acknowledged messages (SPEC I17). */
-export const received = Metric.counter("effect_saga_messages_total", {
-  description: "Messages that were acknowledged, by outcome",
-  incremental: true
-})
-
-/** Counters by outcome. Outcomes are few, and a metric that is made anew is searched among all metrics. */
-const counters = new Map<string, typeof received>()
-
-const counterOf = (outcome: string): typeof received => {
-  const known = counters.get(outcome)
-  if (known !== undefined) return known
-  const counter = Metric.withAttributes(received, { outcome })
-  counters.set(outcome, counter)
-  return counter
-}
-
-/** Counts a message whose consequence is stored, and acknowledges it. */
+/** Counts a message whose consequence is stored, and acknowledges it: the sum is the number of acknowledged messages (SPEC I17). */
 export const conclude = (outcome: string, acknowledge: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
-    counterOf(outcome).updateUnsafe(1, fiber.context)
+    Metrics.messages.update(fiber.context, 1, outcome)
     return acknowledge
   })
 

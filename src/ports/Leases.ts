@@ -5,6 +5,7 @@
 
 import type { SagaState } from "../execution/rules/SagaState.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { bucketOf } from "./Buckets.ts"
 import { type InboxRow, inOrder } from "./SagaInbox.ts"
 
 /** Stored together with a write, so that other instances know who works on the execution. Safety does not depend on it. */
@@ -33,6 +34,9 @@ export interface Held {
   readonly revision: number
 }
 
+/** Buckets of executions, by their numbers. */
+export type Buckets = ReadonlyArray<number>
+
 export interface ClaimRequest {
   /** The instance that takes the executions. */
   readonly owner: string
@@ -44,6 +48,11 @@ export interface ClaimRequest {
   readonly dueBy?: number
   /** How long the owner counts as alive after this claim. */
   readonly leaseMillis: number
+  /**
+   * The owner has renewed its lease a short while ago, and counts from then: the repository need not renew it once more, where that
+   * costs something.
+   */
+  readonly isFresh?: boolean
   /** Only executions of these definitions. Absent: of any definition. */
   readonly fingerprints?: ReadonlyArray<string>
   /**
@@ -65,6 +74,11 @@ export interface ClaimRequest {
   readonly except?: ReadonlyArray<string>
   /** Executions of `except` that the owner gives back if they name it, so that another one may claim them at once. */
   readonly gives?: ReadonlyArray<string>
+  /**
+   * Only executions of these buckets are given. Executions of others that name the owner, and that it does not hold, are given
+   * back. Absent: executions of any bucket.
+   */
+  readonly buckets?: Buckets
 }
 
 export interface TakeRequest {
@@ -123,6 +137,8 @@ export interface Claimed {
    * have no owner, so that a process that can read them may claim them (SPEC C20). Absent: none.
    */
   readonly unreadable?: ReadonlyArray<string>
+  /** Executions of other buckets that the claim has admitted from a queue. They are due, and nobody has them. Absent: none. */
+  readonly elsewhere?: ReadonlyArray<string>
 }
 
 /** Whether an instance has work with the execution: run it, tell participants, send again, apply a deadline. */
@@ -180,12 +196,15 @@ export class Leases {
     const known = fingerprints && new Set(fingerprints)
     const left = new Set(request.except)
     const given = new Set(request.gives)
+    const buckets = request.buckets && new Set(request.buckets)
     const held = new Map(holds?.map(({ revision, uuid }) => [uuid, revision]))
     for (const execution of kept) {
       const { state } = execution
-      if (given.has(state.uuid) && execution.hint?.owner === owner) execution.hint = { wakeAt: now }
-      const { hint } = execution
       const seen = held.get(state.uuid)
+      const isStrange = buckets?.has(bucketOf(state.uuid)) === false
+      const isGivenBack = given.has(state.uuid) || (isStrange && seen === undefined)
+      if (isGivenBack && execution.hint?.owner === owner) execution.hint = { wakeAt: now }
+      const { hint } = execution
       if (seen !== undefined && hint !== undefined && hint.owner !== owner) {
         if (hint.owner === undefined ? former !== undefined : hint.owner !== former) lost.push(state.uuid)
         else if (hint.owner !== undefined) execution.hint = { ...hint, owner }
@@ -196,9 +215,11 @@ export class Leases {
         (isClaimable(state) || isWaitedFor(execution)) &&
         known?.has(state.creation.fingerprint) !== false &&
         !left.has(state.uuid) &&
+        !isStrange &&
         this.isFree(execution.hint, request) &&
         (hint?.wakeAt ?? now) <= (dueBy ?? now)
-      if (hint?.wakeAt !== undefined && hint.wakeAt > (dueBy ?? now)) nextAt = Math.min(nextAt, hint.wakeAt)
+      if (!isStrange && hint?.wakeAt !== undefined && hint.wakeAt > (dueBy ?? now))
+        nextAt = Math.min(nextAt, hint.wakeAt)
       if (isGiven) {
         if (hint?.owner === undefined && hint?.wakeAt !== undefined) dueAt.set(state.uuid, hint.wakeAt)
         execution.hint = { owner }
@@ -227,7 +248,7 @@ export class Leases {
   }
 
   /** A first claim that already holds executions follows a lease that is forgotten. */
-  private isOver({ former, holds = [], now, owner }: ClaimRequest): boolean {
+  isOver({ former, holds = [], now, owner }: ClaimRequest): boolean {
     if (this.alone?.owner === owner) return false
     const until = this.until.get(owner)
     return until === undefined ? holds.length > 0 && former === undefined : until <= now
@@ -259,6 +280,18 @@ export class Leases {
   release(owner: string): void {
     this.until.delete(owner)
     if (this.alone?.owner === owner) this.alone = undefined
+  }
+
+  /** Gives back what the owner was at work on in some buckets. It keeps its lease. */
+  leave(
+    kept: Iterable<Pick<KeptExecution, "hint"> & { readonly state: Pick<SagaState, "uuid"> }>,
+    owner: string,
+    buckets: Buckets
+  ): void {
+    for (const execution of kept) {
+      if (execution.hint?.owner !== owner || !buckets.includes(bucketOf(execution.state.uuid))) continue
+      execution.hint = { wakeAt: 0 }
+    }
   }
 }
 

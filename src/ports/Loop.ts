@@ -3,8 +3,9 @@
  * the loop goes on after a second (SPEC C20, I29). Every loop of the library is started here, and a test gives a defect to
  * each of them.
  */
-import { Context, type Duration, Effect, Fiber, type Scope } from "effect"
+import { Clock, Context, type Duration, Effect, Fiber, References, type Scope } from "effect"
 import * as ShutdownGrace from "./ShutdownGrace.ts"
+import * as Vitals from "./Vitals.ts"
 
 /** Every loop of the library. */
 export const names = [
@@ -21,7 +22,11 @@ export const names = [
   "retention",
   "notifications",
   "schedule",
-  "MQTT connection"
+  "stored metrics",
+  "MQTT connection",
+  "NATS connection",
+  "NATS subscription",
+  "NATS deliveries"
 ] as const
 export type Name = (typeof names)[number]
 
@@ -30,27 +35,52 @@ export class LoopFault extends Context.Reference<(name: Name) => Effect.Effect<v
   defaultValue: () => () => Effect.void
 }) {}
 
+/** Loops that start work with a trace of its own. What the others do is the library's own business, and makes no spans. */
+const traced: ReadonlySet<Name> = new Set<Name>([
+  "replies",
+  "questions for decisions",
+  "commands",
+  "transaction messages",
+  "schedule"
+])
+
+const untraced = <A, E, R>(name: Name, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  traced.has(name) ? work : Effect.provideService(work, References.TracerEnabled, false)
+
 /** How long a loop rests after a defect, so that a bug does not fill the log. */
 const rest: Duration.Input = "1 second"
 
-/** Runs work that goes on by itself. The loop ends when the work does. */
+/**
+ * Runs work that goes on by itself. The loop ends when the work does. `startImmediately`: it has begun when this is done, so that it
+ * hears all that is announced from then on.
+ */
 export const run = <R>(
   name: Name,
-  work: Effect.Effect<unknown, never, R>
+  work: Effect.Effect<unknown, never, R>,
+  options?: { readonly startImmediately: true }
 ): Effect.Effect<void, never, R | Scope.Scope> =>
-  Effect.asVoid(Effect.forkScoped(undying(name, Effect.andThen(faultOf(name), work))))
+  Effect.flatMap(Vitals.loop(name), (vital) =>
+    Effect.asVoid(
+      Effect.forkScoped(
+        undying(vital, Effect.andThen(faultOf(name), Effect.andThen(beat(vital), untraced(name, work)))),
+        options
+      )
+    )
+  )
 
 /** Runs a turn again and again. The turn waits by itself. A turn that cannot be interrupted does not hold up a stop. */
 export const repeat = <R>(
   name: Name,
   turn: Effect.Effect<unknown, never, R>
 ): Effect.Effect<void, never, R | Scope.Scope> =>
-  Effect.asVoid(
-    Effect.acquireRelease(
-      Effect.forkDetach(undying(name, Effect.forever(Effect.andThen(faultOf(name), turn)))),
-      (fiber) => ShutdownGrace.briefly(Fiber.interrupt(fiber))
+  Effect.flatMap(Vitals.loop(name), (vital) => {
+    const beating = Effect.andThen(faultOf(name), Effect.andThen(untraced(name, turn), beat(vital)))
+    return Effect.asVoid(
+      Effect.acquireRelease(Effect.forkDetach(undying(vital, Effect.forever(beating))), (fiber) =>
+        ShutdownGrace.briefly(Fiber.interrupt(fiber))
+      )
     )
-  )
+  })
 
 /** Runs a turn after each interval. */
 export const every = <R>(
@@ -69,9 +99,16 @@ export const aside = <A, E, R>(
 
 const faultOf = (name: Name): Effect.Effect<void> => Effect.flatMap(LoopFault, (fault) => fault(name))
 
-const undying = <R>(name: Name, work: Effect.Effect<unknown, never, R>): Effect.Effect<unknown, never, R> => {
+const beat = (vital: Vitals.LoopVital): Effect.Effect<void> =>
+  Effect.map(Clock.currentTimeMillis, (now) => vital.beat(now))
+
+const undying = <R>(
+  vital: Vitals.LoopVital,
+  work: Effect.Effect<unknown, never, R>
+): Effect.Effect<unknown, never, R> => {
   const again: Effect.Effect<unknown, never, R> = Effect.catchDefect(work, (defect) =>
-    Effect.logError("A loop died and goes on", { loop: name }, defect).pipe(
+    Effect.map(Clock.currentTimeMillis, (now) => vital.died(now)).pipe(
+      Effect.andThen(Effect.logError("A loop died and goes on", { loop: vital.name }, defect)),
       Effect.andThen(Effect.sleep(rest)),
       Effect.andThen(Effect.suspend(() => again))
     )

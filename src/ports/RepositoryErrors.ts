@@ -45,7 +45,8 @@ export const Operation = Schema.Literals([
   "release",
   "census",
   "ended",
-  "schedule"
+  "schedule",
+  "queue"
 ])
 export type Operation = typeof Operation.Type
 

@@ -1,7 +1,6 @@
 /**
- * Port: keeps executions. A write appends the facts that an execution has gained since its last write. Of two writers of
- * the same revision one is refused. Values are not decoded here, so a repository can keep and list executions of sagas
- * that this program does not know. `layerMemory` shows what a repository does.
+ * Port: keeps executions. A write appends the facts gained since the last one; of two of the same revision one is refused.
+ * Values are not decoded here: a repository keeps executions of sagas that this program does not know.
  */
 import { type Cause, Clock, Context, Effect, type Fiber, Layer, PubSub, Stream } from "effect"
 import * as SagaPath from "../definition/SagaPath.ts"
@@ -13,6 +12,7 @@ import * as ExecutionSummary from "./ExecutionSummary.ts"
 import { isCallerGiven, SagaExecutionRetired, type Tombstone, of as tombstone } from "./ExecutionTombstone.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import {
+  type Buckets,
   type Claimed,
   type ClaimRequest,
   dueFrom,
@@ -32,7 +32,9 @@ import {
   unread
 } from "./RepositoryErrors.ts"
 import * as SagaInbox from "./SagaInbox.ts"
+import { MemoryQueues, type SagaQueues } from "./SagaQueues.ts"
 import { type ScheduleTicks, ticksIn } from "./ScheduleTicks.ts"
+import * as Setting from "./Setting.ts"
 
 export type { Census, Filter, Page, PageRequest } from "./ExecutionSummary.ts"
 export { ExecutionSummary } from "./ExecutionSummary.ts"
@@ -56,6 +58,7 @@ export {
   unread
 } from "./RepositoryErrors.ts"
 export { type InboxRow, SagaInboxFull, type Submitted } from "./SagaInbox.ts"
+export type { QueueLimits, QueueStatus, SagaQueues } from "./SagaQueues.ts"
 export type { ScheduleTicks } from "./ScheduleTicks.ts"
 
 type Stored = Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError>
@@ -124,8 +127,8 @@ export class SagaExecutionRepository extends Context.Service<
      * execution.
      */
     readonly giveBack: (request: GiveBackRequest) => Effect.Effect<boolean, SagaExecutionRepositoryError>
-    /** Ends the owner's lease: other instances may claim its executions at once. */
-    readonly release: (owner: string) => Effect.Effect<void, SagaExecutionRepositoryError>
+    /** Ends the owner's lease: others may claim its executions at once. With `buckets`: gives back only those in these. */
+    readonly release: (owner: string, buckets?: Buckets) => Effect.Effect<void, SagaExecutionRepositoryError>
     /** The number of unsettled executions of each definition. */
     readonly census: Effect.Effect<
       ReadonlyArray<ExecutionSummary.Census>,
@@ -147,7 +150,8 @@ export class SagaExecutionRepository extends Context.Service<
     readonly changes: Stream.Stream<string>
     /**
      * Uuids of executions for which any process has submitted an input. Some may be missing. An empty one tells an instance
-     * that was alone (`Claimed.isAlone`) that it is so no more.
+     * that was alone (`Claimed.isAlone`) that it is so no more. `*` says that nobody had the execution of the uuid before: the
+     * instances claim soon.
      */
     readonly inputs: Stream.Stream<string>
     /**
@@ -166,6 +170,8 @@ export class SagaExecutionRepository extends Context.Service<
     readonly rolledBackBy?: (cause: Cause.Cause<unknown>) => "contested" | "away" | undefined
     /** The last ticks of schedules. Absent: processes share no schedules here, and `SagaSchedule` refuses the repository. */
     readonly schedules?: ScheduleTicks
+    /** Queues, from which a claim admits executions. Absent: a start in a queue is refused. */
+    readonly queues?: SagaQueues
     /** Stored executions survive a restart. */
     readonly durable: boolean
     /** A local step can write in the database transaction that stores its result. */
@@ -186,14 +192,18 @@ export const signalsOf = ({ definition }: SagaExecution): ReadonlyArray<string> 
 export const isEmpty = ({ state }: SagaExecution, hint: Hint | undefined): boolean =>
   state.unstored === 0 && (hint?.reads === undefined || hint.reads.length === 0)
 
-/** The position after which a page begins; undefined for the first page. */
-export const pageStart = ({ after }: ExecutionSummary.PageRequest) =>
-  after === undefined
-    ? Effect.succeed(undefined)
-    : Effect.mapError(
-        Effect.fromOption(ExecutionSummary.position(after)),
-        () => new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" })
-      )
+/** Where a page begins. A cursor that is none is refused. */
+export const pageStart = ({
+  after,
+  before
+}: ExecutionSummary.PageRequest): Effect.Effect<ExecutionSummary.PageStart, SagaExecutionRepositoryError> => {
+  const given = after ?? before
+  if (given === undefined) return Effect.succeed({ from: undefined, isBackward: false })
+  return Effect.mapBoth(Effect.fromOption(ExecutionSummary.position(given)), {
+    onFailure: () => new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" }),
+    onSuccess: (from) => ({ from, isBackward: after === undefined })
+  })
+}
 
 // ---- memory ----------------------------------------------------------------------------------------------------
 
@@ -207,7 +217,7 @@ interface Kept extends KeptExecution {
 const announcements = () => Effect.runSync(PubSub.sliding<string>(SagaInbox.maxAnnounced))
 
 export interface MemoryOptions {
-  /** How many settled executions are kept. */
+  /** How many settled executions are kept. A whole number from 0. */
   readonly keep: number
   /** Managers renew leases at intervals, for tests of crashes. Default `false`: one that is alone claims what is due. */
   readonly shared?: boolean
@@ -223,6 +233,7 @@ export class MemoryStorage {
   readonly retiredStartKeys = new Map<string, Tombstone>()
   /** The last tick of each schedule. */
   readonly ticks = new Map<string, number>()
+  readonly queues: MemoryQueues
   /** Settled executions that are kept, oldest first. */
   readonly settled = new Set<string>()
   readonly leases: Leases
@@ -231,14 +242,15 @@ export class MemoryStorage {
   /** Senders of inputs wait for the write that has their outcome. */
   readonly changes: PubSub.PubSub<string>
 
-  constructor(leases = new Leases(), inputs = announcements(), changes = announcements()) {
+  constructor(leases = new Leases(), inputs = announcements(), changes = announcements(), queues = new MemoryQueues()) {
     this.leases = leases
+    this.queues = queues
     this.inputs = inputs
     this.changes = changes
   }
 
   copy(): MemoryStorage {
-    const copy = new MemoryStorage(new Leases(this.leases.until), this.inputs, this.changes)
+    const copy = new MemoryStorage(new Leases(this.leases.until), this.inputs, this.changes, this.queues.copy())
     for (const [uuid, kept] of this.kept) copy.kept.set(uuid, { ...kept })
     for (const [key, uuid] of this.startKeys) copy.startKeys.set(key, uuid)
     for (const [uuid, left] of this.retiredUuids) copy.retiredUuids.set(uuid, left)
@@ -254,7 +266,7 @@ export const memoryOn = (
   storage: MemoryStorage,
   { keep, shared = false }: MemoryOptions
 ): SagaExecutionRepository["Service"] => {
-  const { changes, inputs, kept, leases, retiredStartKeys, retiredUuids, settled, startKeys } = storage
+  const { changes, inputs, kept, leases, queues, retiredStartKeys, retiredUuids, settled, startKeys } = storage
 
   const write = (
     execution: SagaExecution,
@@ -272,6 +284,7 @@ export const memoryOn = (
     if (hint?.takes === true && isElsewhere(known?.hint, hint.owner, fiber)) return Effect.fail(conflict(execution))
     if (hint?.closes === true && SagaInbox.isUnread(known?.inbox, hint.reads)) return Effect.fail(unread(execution))
     const next = Execution.stored(execution)
+    queues.write(execution.state)
     if (known === undefined) {
       kept.set(next.uuid, { state: next.state, signals: signalsOf(execution), inbox: undefined, hint })
       if (next.startKey !== undefined) startKeys.set(next.startKey, next.uuid)
@@ -313,6 +326,7 @@ export const memoryOn = (
     if (state === undefined) return
     kept.delete(uuid)
     settled.delete(uuid)
+    queues.remove(uuid)
     if (state.creation.startKey !== undefined) startKeys.delete(state.creation.startKey)
     const left = tombstone(new SagaExecution(state, undefined))
     if (left === undefined) return
@@ -335,7 +349,10 @@ export const memoryOn = (
     if (rows.size >= SagaInbox.maxRows) return Effect.fail(new SagaInbox.SagaInboxFull({ uuid, rows: rows.size }))
     known.inbox = rows.set(row.id, { ...row, uuid })
     known.hint = dueFrom(known.hint, row.at)
-    return Effect.as(PubSub.publish(inputs, uuid), "stored")
+    return Effect.as(
+      PubSub.publishAll(inputs, SagaInbox.announcements(uuid, known.hint?.owner === undefined)),
+      "stored"
+    )
   }
 
   const giveBack = ({ owner, revision, uuid, wakeAt }: GiveBackRequest): boolean => {
@@ -376,7 +393,10 @@ export const memoryOn = (
     claim: (request) =>
       Effect.sync(() => {
         if (leases.meet(request)) PubSub.publishUnsafe(inputs, SagaInbox.anotherInstance)
-        return leases.claim(kept.values(), shared ? { ...request, rests: false } : request)
+        if (leases.isOver(request)) return leases.claim(kept.values(), request)
+        const nextAt = queues.admit(kept, request)
+        const claimed = leases.claim(kept.values(), shared ? { ...request, rests: false } : request)
+        return { ...claimed, nextAt: Math.min(nextAt, claimed.nextAt ?? nextAt) }
       }),
     take: (request) =>
       Effect.sync(() => {
@@ -386,7 +406,8 @@ export const memoryOn = (
         return owner
       }),
     giveBack: (request) => Effect.sync(() => giveBack(request)),
-    release: (owner) => Effect.sync(() => leases.release(owner)),
+    release: (owner, buckets) =>
+      Effect.sync(() => (buckets === undefined ? leases.release(owner) : leases.leave(kept.values(), owner, buckets))),
     census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
     ended: (uuids, orPaused) =>
       Effect.sync(() => uuids.filter((uuid) => !ExecutionSummary.isUnderWay(kept.get(uuidOf(uuid))?.state, orPaused))),
@@ -394,6 +415,7 @@ export const memoryOn = (
     inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,
     schedules: ticksIn(storage.ticks),
+    queues: queues.port(PubSub.publish(inputs, SagaInbox.anotherInstance)),
     durable: false,
     // A crash of the process loses the effects in its memory and the record together.
     transactional: true
@@ -406,10 +428,22 @@ export const uuidOf = (target: string | SagaExecution): string =>
 
 /**
  * In the memory of this process. Keeps the last `keep` settled executions: set it where tests or a dashboard look at
- * executions that are over. Uuids and `startKey`s that callers have given are remembered for ever.
+ * executions that are over. Uuids and `startKey`s that callers have given are remembered for ever. Fails with `InvalidSetting`.
  */
-export const layerMemoryWith = (options: MemoryOptions): Layer.Layer<SagaExecutionRepository> =>
-  Layer.sync(SagaExecutionRepository, () => memoryOn(new MemoryStorage(), options))
+export const layerMemoryWith = (options: MemoryOptions): Layer.Layer<SagaExecutionRepository, Setting.InvalidSetting> =>
+  Layer.effect(
+    SagaExecutionRepository,
+    Effect.gen(function* () {
+      const named = { keep: true, shared: true }
+      const { keep, shared = false } = yield* Setting.known("SagaExecutionRepository", options, named)
+      return memoryOn(new MemoryStorage(), {
+        keep: yield* Setting.wholeNumber("SagaExecutionRepository.keep", keep, { least: 0 }),
+        shared: yield* Setting.flag("SagaExecutionRepository.shared", shared)
+      })
+    })
+  )
 
 /** In the memory of this process. An execution is removed when it is settled. */
-export const layerMemory: Layer.Layer<SagaExecutionRepository> = layerMemoryWith({ keep: 0 })
+export const layerMemory: Layer.Layer<SagaExecutionRepository> = Layer.sync(SagaExecutionRepository, () =>
+  memoryOn(new MemoryStorage(), { keep: 0 })
+)

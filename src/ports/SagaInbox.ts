@@ -89,3 +89,13 @@ export const without = (
 
 /** Among the announced uuids of inputs: another instance has come. */
 export const anotherInstance = ""
+
+/**
+ * Among the announced uuids of inputs, after that of an execution that nobody has: the instances claim soon, and not at their
+ * intervals only.
+ */
+export const ofNobody = "*"
+
+/** How an input is announced. */
+export const announcements = (uuid: string, isOfNobody: boolean): ReadonlyArray<string> =>
+  isOfNobody ? [uuid, ofNobody] : [uuid]

@@ -4,12 +4,17 @@
  * that know each other by their repository only; `SagaManager.layer` uses it where no other ownership is provided.
  */
 import { Clock, Context, Effect, Layer, type Scope } from "effect"
+import type { Dropped, Of } from "../execution/rules/SagaInput.ts"
 import type { Claimed, ClaimRequest, GiveBackRequest } from "./Leases.ts"
+import * as Metrics from "./Metrics.ts"
 import {
   SagaExecutionRepository,
   type SagaExecutionRepositoryError,
   type SagaRepositoryUnsupported
 } from "./SagaExecutionRepository.ts"
+
+/** What became of a reply. Undefined: the instance could not take it. */
+export type ReplyTaken = "applied" | Dropped | undefined
 
 /** An instance: one manager in one process. Its functions are called by the ownership. */
 export interface Instance {
@@ -20,12 +25,17 @@ export interface Instance {
   /** How long the instance counts as alive after a claim, in milliseconds. */
   readonly lease: number
   /**
-   * Ends the work on executions that are another instance's from now on. Done when none of it runs any more, so that the
-   * other one may begin.
+   * Ends the work on executions that are another instance's from now on. Steps that are under way may end, within the grace of a
+   * shutdown. Done when none of it runs any more, so that the other one may begin.
    */
   readonly leave: (isGone: (uuid: string) => boolean) => Effect.Effect<void>
   /** Something may be there to go on with: the instance claims soon. */
   readonly look: Effect.Effect<void>
+  /**
+   * Takes a reply that has come to another instance, and tells once its consequence is stored. Absent: replies of others
+   * come through the inbox.
+   */
+  readonly receive?: (uuid: string, reply: Of<"Reply">) => Effect.Effect<ReplyTaken>
 }
 
 export interface Membership {
@@ -59,6 +69,13 @@ export interface Membership {
   readonly giveBack: (request: Omit<GiveBackRequest, "owner">) => Effect.Effect<boolean, SagaExecutionRepositoryError>
   /** Tells the instance that has the execution of an input that was stored for it. It may be told by other means too. */
   readonly wake: (uuid: string) => Effect.Effect<void>
+  /**
+   * Hands a reply to the instance that has the execution, and waits until that one has stored its consequence. Undefined: the
+   * reply goes into the inbox. Absent: every reply of an execution of another instance does.
+   */
+  readonly handOn?: (uuid: string, reply: Of<"Reply">) => Effect.Effect<ReplyTaken>
+  /** The instance begins to stop: what it is not at work on may go to others. Absent: it goes when the instance has stopped. */
+  readonly stops?: Effect.Effect<void>
 }
 
 export class SagaOwnership extends Context.Service<
@@ -71,6 +88,9 @@ export class SagaOwnership extends Context.Service<
 
 const nanosPerMilli = 1_000_000n
 
+/** Of claims that follow each other closely one renews the lease in this part of it. */
+const claimsOfRenewal = 6n
+
 /** A member by lease: what it works on is its own, as long as it renews its lease; what waits belongs to nobody. */
 class Lease implements Membership {
   private epoch = 1
@@ -79,9 +99,11 @@ class Lease implements Membership {
   /** Until when, in nanoseconds, executions of others are spared: they may have been without the repository too. */
   private sparesUntil = 0n
   private readonly id: string
+  private readonly service: string
   private readonly repository: SagaExecutionRepository["Service"]
   private readonly clock: Clock.Clock
   private readonly millis: number
+  private isJoined = false
   /** When the lease was renewed last: by the monotonic clock in nanoseconds, and by the other one in milliseconds. */
   private renewed: { readonly nanos: bigint; readonly at: number }
   owner: string
@@ -91,11 +113,12 @@ class Lease implements Membership {
   /** There are no other instances, or the repository knows no leases. */
   private isAlone = false
 
-  constructor(repository: SagaExecutionRepository["Service"], clock: Clock.Clock, { id, lease }: Instance) {
+  constructor(repository: SagaExecutionRepository["Service"], clock: Clock.Clock, { id, lease, service }: Instance) {
     this.repository = repository
     this.clock = clock
     this.millis = lease
     this.id = id
+    this.service = service
     this.owner = this.named()
     this.renewed = this.moment()
   }
@@ -140,11 +163,14 @@ class Lease implements Membership {
       if (wasAway) this.sparesUntil = begun.nanos + this.nanos
       const taken = new Set<string>()
       this.taken = taken
-      const claims = Effect.flatMap(this.claimNow(request, begun.nanos < this.sparesUntil), (claimed) =>
+      const spares = begun.nanos < this.sparesUntil
+      const isFresh = this.isJoined && !spares && (begun.nanos - this.renewed.nanos) * claimsOfRenewal < this.nanos
+      const claims = Effect.flatMap(this.claimNow({ ...request, ...(isFresh && { isFresh }) }, spares), (claimed) =>
         Effect.map(this.withoutOwn(claimed.lost), (lost) => ({ ...claimed, lost }))
       )
       return Effect.map(claims, (claimed) => {
-        this.renewed = this.since(begun.nanos)
+        this.renewed = this.since(isFresh ? this.renewed.nanos : begun.nanos)
+        this.isJoined = true
         this.isAlone = claimed.isAlone === true
         if (wasAway) this.presentSince = this.clock.currentTimeMillisUnsafe()
         this.former = undefined
@@ -172,10 +198,13 @@ class Lease implements Membership {
         this.former = owner
         this.epoch++
         this.owner = this.named()
-        return Effect.andThen(
-          Effect.logWarning("The lease of this process was over: others may have taken what it ran"),
-          this.claimNow(request, true)
-        )
+        return Effect.withFiber(({ context }) => {
+          Metrics.leaseLost.update(context, 1, this.service)
+          return Effect.andThen(
+            Effect.logWarning("The lease of this process was over: others may have taken what it ran"),
+            this.claimNow({ ...request, isFresh: false }, true)
+          )
+        })
       })
     )
   }

@@ -2,7 +2,7 @@
  * The execution that code of an author runs in: a callback of a step, a handler of a command, or a hook. An effect
  * outside the database passes `idempotencyKey` along, so that the other side recognizes a repetition.
  */
-import { Context, Effect, type Fiber } from "effect"
+import { Context, Effect, type Fiber, References } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
@@ -89,9 +89,23 @@ export const make = ({
   uuid
 }: Fields): SagaTransaction => ({ uuid, saga, path, idempotencyKey, epoch, user, headers, enrol })
 
+/** Annotations of the log within code of an author: those around it, and `saga`, `uuid` and `step`. */
+export type Annotations = Readonly<Record<string, unknown>>
+
+const inside = (
+  context: Context.Context<never>,
+  transaction: SagaTransaction,
+  annotations: Annotations | undefined
+): Context.Context<never> => {
+  const within = Context.addUnsafe(context, SagaTransaction.key, transaction)
+  return annotations === undefined
+    ? within
+    : Context.addUnsafe(within, References.CurrentLogAnnotations.key, annotations)
+}
+
 /**
  * Runs code of an author inside a transaction, between the fault points of a callback. A throw while the code is called is
- * a defect like any other.
+ * a defect like any other. `annotations`: those of the log inside; undefined: those around it.
  *
  * `fiberContext`: for a fiber that belongs to the caller, who restores its context afterwards. The code then starts from
  * this context, without the cost of restoring it here. `running`: this is the fiber that runs now, so the code is called at
@@ -100,6 +114,7 @@ export const make = ({
 export const runInside = <A, E>(
   transaction: SagaTransaction,
   code: () => Effect.Effect<A, E, any>,
+  annotations?: Annotations,
   fiberContext?: Context.Context<never>,
   running?: Fiber.Fiber<unknown, unknown>
 ): Effect.Effect<A, E> => {
@@ -107,7 +122,7 @@ export const runInside = <A, E>(
   const erased = code as () => Effect.Effect<A, E>
   if (running !== undefined && fiberContext !== undefined) {
     const call = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<A, E> => {
-      fiber.setContext(Context.add(fiberContext, SagaTransaction, transaction))
+      fiber.setContext(inside(fiberContext, transaction, annotations))
       return called(erased)
     }
     return FaultPoint.within(running, "callback", call, transaction.path)
@@ -115,9 +130,11 @@ export const runInside = <A, E>(
   return Effect.withFiber((fiber) => {
     const call = (): Effect.Effect<A, E> => {
       if (fiberContext === undefined) {
-        return Effect.provideService(Effect.suspend(erased), SagaTransaction, transaction)
+        return Effect.updateContext(Effect.suspend(erased), (context: Context.Context<never>) =>
+          inside(context, transaction, annotations)
+        )
       }
-      fiber.setContext(Context.add(fiberContext, SagaTransaction, transaction))
+      fiber.setContext(inside(fiberContext, transaction, annotations))
       return erased()
     }
     return FaultPoint.within(fiber, "callback", call, transaction.path)

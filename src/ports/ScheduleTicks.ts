@@ -10,6 +10,15 @@ export interface ScheduleTicks {
    * `atomically` it is written together with what is stored there.
    */
   readonly advance: (schedule: string, at: number) => Effect.Effect<boolean, SagaExecutionRepositoryError>
+  /**
+   * Makes a time the last tick where that is later than `beyond`: it was written by a clock that was wrong. False, and nothing is
+   * changed: it is not.
+   */
+  readonly putBack: (
+    schedule: string,
+    at: number,
+    beyond: number
+  ) => Effect.Effect<boolean, SagaExecutionRepositoryError>
 }
 
 /** In the memory of this process. */
@@ -25,5 +34,11 @@ export const ticksIn = (ticks: Map<string, number>): ScheduleTicks => ({
       const isLater = at > (ticks.get(schedule) ?? Number.NEGATIVE_INFINITY)
       if (isLater) ticks.set(schedule, at)
       return isLater
+    }),
+  putBack: (schedule, at, beyond) =>
+    Effect.sync(() => {
+      const isBeyond = (ticks.get(schedule) ?? Number.NEGATIVE_INFINITY) > beyond
+      if (isBeyond) ticks.set(schedule, at)
+      return isBeyond
     })
 })

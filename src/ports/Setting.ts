@@ -1,13 +1,13 @@
 /**
  * How settings are checked and read, in one way for every `…Config` and every layer with options: a setting that cannot
- * be used is an `InvalidSetting` when the layer is built, and never a surprise later.
+ * be used, or that there is not, is an `InvalidSetting` when the layer is built, and never a surprise later.
  *
  * Casts: the keys of a record are lost in `Object.entries`.
  */
 import { Config, Duration, Effect, Option, Schema } from "effect"
 import { limits } from "../definition/SagaIssue.ts"
 import { line } from "../wire/OneLine.ts"
-import { isStorable } from "../wire/Text.ts"
+import { isStorable, nearest } from "../wire/Text.ts"
 
 /**
  * A setting cannot be used. `setting` is the module and the option, such as `SagaConfig.maxRunning`; `issue` says what is
@@ -21,6 +21,34 @@ export class InvalidSetting extends Schema.TaggedError<InvalidSetting>()("Invali
     return line`The setting ${this.setting} cannot be used: ${this.issue}`
   }
 }
+
+/** The names of all options, so that the compiler sees one that is missing, and one that there is not. */
+export type Names<Options> = { readonly [Option in keyof Required<Options>]: unknown }
+
+/** Why these are no options of this kind. `setting`: the module, or the group of options in it. */
+const issueOf = (setting: string, options: unknown, names: object): InvalidSetting | undefined => {
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    return new InvalidSetting({ setting, issue: `it must be an object, and is ${kindOf(options)}` })
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(names, name))
+  if (unknown === undefined) return undefined
+  const meant = nearest(unknown, Object.keys(names))
+  const hint = meant === undefined ? `the settings are ${Object.keys(names).join(", ")}` : `is ${meant} meant?`
+  return new InvalidSetting({ setting: `${setting}.${unknown}`, issue: `there is no such setting; ${hint}` })
+}
+
+/**
+ * The options of a layer, or a group of them, if they are an object that has only these `names`. Plain JavaScript and a file of
+ * settings may have a name with a mistake in it, whose default would hold in silence.
+ */
+export const known = <Options extends object>(
+  setting: string,
+  options: Options,
+  names: Names<Options>
+): Effect.Effect<Options, InvalidSetting> =>
+  Effect.suspend(() => {
+    const issue = issueOf(setting, options, names)
+    return issue === undefined ? Effect.succeed(options) : Effect.fail(issue)
+  })
 
 /** The longest duration that a setting may have (SPEC C11): ten years. What is longer is written as `Duration.infinity`. */
 const longest = `${limits.duration / 86_400_000} days` as const
@@ -81,6 +109,22 @@ export const wholeNumber = (
     )
   })
 
+/** True or false; `InvalidSetting` for any other value, also for one that JavaScript takes for true. */
+export const flag = (setting: string, value: boolean): Effect.Effect<boolean, InvalidSetting> =>
+  Effect.suspend(() =>
+    typeof value === "boolean"
+      ? Effect.succeed(value)
+      : Effect.fail(new InvalidSetting({ setting, issue: `it must be true or false, and is ${kindOf(value)}` }))
+  )
+
+/** A function that a user gives; `InvalidSetting` for any other value. */
+export const aFunction = (setting: string, value: unknown): Effect.Effect<void, InvalidSetting> =>
+  Effect.suspend(() =>
+    typeof value === "function"
+      ? Effect.void
+      : Effect.fail(new InvalidSetting({ setting, issue: `it must be a function, and is ${kindOf(value)}` }))
+  )
+
 /** A text that is not empty and has no NUL and no half of a surrogate; `InvalidSetting` for any other value. */
 export const text = (setting: string, value: string): Effect.Effect<string, InvalidSetting> =>
   Effect.suspend(() =>
@@ -89,9 +133,27 @@ export const text = (setting: string, value: string): Effect.Effect<string, Inva
       : Effect.fail(new InvalidSetting({ setting, issue: `it must be a text, and is ${unlike(value)}` }))
   )
 
+/** Names between single slashes, as routers take them literally. */
+const plainPath = /^(?:\/[\w.~-]+)*\/?$/
+
+/** A path of plain names, such as `/ops/sagas`, without a slash at its end; "" for the root. `InvalidSetting` for any other. */
+export const path = (setting: string, value: string): Effect.Effect<string, InvalidSetting> =>
+  Effect.suspend(() => {
+    if (typeof value === "string" && value !== "" && plainPath.test(value))
+      return Effect.succeed(value.replace(/\/$/, ""))
+    const instead = typeof value === "string" ? JSON.stringify(value) : kindOf(value)
+    const issue = `it must be a path such as /sagas, of letters, digits, -, _, . and ~ between single slashes, and is ${instead}`
+    return Effect.fail(new InvalidSetting({ setting, issue }))
+  })
+
 const unlike = (value: unknown): string => {
-  if (typeof value !== "string") return value === null ? "null" : `a ${typeof value}`
+  if (typeof value !== "string") return kindOf(value)
   return value === "" ? "empty" : "one with a NUL or half a surrogate"
+}
+
+const kindOf = (value: unknown): string => {
+  if (value === null || value === undefined) return `${value}`
+  return Array.isArray(value) ? "a list" : `a ${typeof value}`
 }
 
 /** The options whose variables are set; an option whose variable is not set is absent, so that its default holds. */

@@ -57,6 +57,11 @@ export class ShutdownGrace {
     program.starts()
   }
 
+  /** The same for work that ends while the program goes on: its time begins with it. */
+  get ofPart(): ShutdownGrace {
+    return new ShutdownGrace(this.millis, this.clock, new ProgramStop())
+  }
+
   /** Nobody lets the time pass: the program ends as if it were killed. */
   get isCut(): boolean {
     return !SteadyClock.isReal(this.clock)

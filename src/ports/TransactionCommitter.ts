@@ -4,9 +4,10 @@
  * sagas with compensations only.
  */
 import { Context, Effect, Layer } from "effect"
-import { message, type Question, type Transaction } from "../execution/rules/TwoPhaseCommit.ts"
+import type { Question, Transaction } from "../execution/rules/TwoPhaseCommit.ts"
 import type { SagaFailedCommitCallback } from "../execution/view/ExecutionErrors.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { type Envelope, messageId } from "../wire/Envelope.ts"
 import * as Broker from "./Broker.ts"
 
 export type { Question, Transaction } from "../execution/rules/TwoPhaseCommit.ts"
@@ -65,6 +66,25 @@ export const layerTwoPhase: Layer.Layer<TransactionCommitter, never, Broker.Brok
     })
   })
 )
+
+/** The message that asks one service (SPEC C3). It has no headers and opens no transaction. */
+export const message = (
+  { coordinator, effects, notAfter, trace, uuid }: Transaction,
+  op: Question,
+  service: string
+): Envelope => ({
+  v: 1,
+  id: messageId(uuid, service, op),
+  op,
+  saga: uuid,
+  service,
+  coordinator,
+  ...(op === "reserve" && { content: effects[service]! }),
+  relatedServices: [],
+  transactions: [],
+  notAfter,
+  ...(trace !== undefined && { trace })
+})
 
 /** One service's part of an execution. */
 export interface Participation {

@@ -67,7 +67,8 @@ export const silence: Answer<never, never> = new Answer({ _tag: "Silence" })
 
 /**
  * The service does its work at once, and its reply comes after a time; a number is milliseconds. Later than the deadline of the
- * step: the step has failed, and is compensated, because the service says that the work is done.
+ * step: the step has failed, and is compensated, because the service says that the work is done. A command with `answer: "later"` is
+ * accepted at once and done when its answer comes: one that is too late has nothing to be compensated.
  *
  * @example
  * ```ts

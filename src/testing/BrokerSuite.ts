@@ -14,18 +14,27 @@ export interface Options extends Suite.Options {
    * fibers run for a few turns, which is enough for a transport within the process.
    */
   readonly settle?: Effect.Effect<void>
+  /**
+   * Gives a service that no other test uses, where a transport has to know its services before. The senders are named `sender` and
+   * `orders`. Default: a new name.
+   */
+  readonly serviceName?: () => string
 }
 
 /** `core`: one subscriber; `concurrent`: several; `recovery`: a subscription ends and another begins. */
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Broker.Broker, E>,
-  { settle = othersRun, ...options }: Options = {}
+  { serviceName = newName, settle = othersRun, ...options }: Options = {}
 ): void =>
   Suite.register(
     `Broker: ${name}`,
     layer,
-    { core: core(settle), concurrent: concurrent(settle), recovery: recovery(settle) },
+    {
+      core: core(settle, serviceName),
+      concurrent: concurrent(settle, serviceName),
+      recovery: recovery(settle, serviceName)
+    },
     options
   )
 
@@ -33,7 +42,7 @@ type Test = Suite.Test<Broker.Broker>
 
 const othersRun = Effect.repeat(Effect.yieldNow, { times: 20 })
 
-const serviceName = (): string => `service-${randomUUID()}`
+const newName = (): string => `service-${randomUUID()}`
 
 const message = (to: string, body: string, address: Partial<Broker.Address> = {}): Broker.Message => ({
   address: { to, kind: "reply", from: "sender", ...address },
@@ -72,7 +81,7 @@ const acknowledgeAll = (deliveries: ReadonlyArray<Broker.Delivery>) =>
   Effect.forEach(deliveries, (delivery) => delivery.acknowledge, { discard: true })
 
 const core =
-  (settle: Effect.Effect<void>) =>
+  (settle: Effect.Effect<void>, serviceName: () => string) =>
   (test: Test): void => {
     test("delivers a message with its exact text and its address", () =>
       Effect.gen(function* () {
@@ -144,7 +153,7 @@ const core =
   }
 
 const concurrent =
-  (settle: Effect.Effect<void>) =>
+  (settle: Effect.Effect<void>, serviceName: () => string) =>
   (test: Test): void => {
     test("gives each message to one subscriber of a service", () =>
       Effect.gen(function* () {
@@ -195,7 +204,7 @@ const concurrent =
   }
 
 const recovery =
-  (settle: Effect.Effect<void>) =>
+  (settle: Effect.Effect<void>, serviceName: () => string) =>
   (test: Test): void => {
     test("W2 delivers a message again, marked as redelivered, if its subscription ended before the acknowledgement", () =>
       Effect.gen(function* () {

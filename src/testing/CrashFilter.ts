@@ -63,7 +63,10 @@ export const of = (definition: Definition, only: string | ReadonlyArray<string> 
   const stepNames = names.filter((name) => !isPoint(name))
   const points = names.filter(isPoint)
   const wanted = SagaPath.steps(definition).flatMap(({ path, step }) => (stepNames.includes(step.name) ? path : []))
-  const isWithin = (path: string) => wanted.some((outer) => path === outer || path.startsWith(`${outer}/`))
+  const isWithin = (path: string) => {
+    const at = SagaPath.inDefinition(path)
+    return wanted.some((outer) => at === outer || at.startsWith(`${outer}/`))
+  }
   return (point: FaultPoint.Name, paths: ReadonlyArray<string>): boolean =>
     (points.length === 0 || points.some((name) => point === name || point.startsWith(`${name}.`))) &&
     (stepNames.length === 0 || paths.some(isWithin))

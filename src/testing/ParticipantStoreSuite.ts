@@ -6,6 +6,9 @@ import { randomUUID } from "node:crypto"
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, type Layer } from "effect"
 import * as Port from "../ports/ParticipantStore.ts"
+import { accepted } from "./ParticipantAcceptedSuite.ts"
+import { doubts } from "./ParticipantDoubtSuite.ts"
+import { units } from "./ParticipantUnitSuite.ts"
 import * as Suite from "./Suite.ts"
 
 /** `parallel`: units that are open at the same time, which a store with one database session cannot have. */
@@ -44,6 +47,7 @@ const barrier = (id: string, changes: Partial<Port.Barrier> = {}): Port.Barrier 
   reply: ' {"b":1,"a":"ü\u2028\ud83d\udc18"}',
   effect: "immediate",
   open: true,
+  accepted: undefined,
   keepUntil: 1_000,
   createdAt: 10,
   ...changes
@@ -76,6 +80,9 @@ const sorted = (uuids: ReadonlyArray<string>): ReadonlyArray<string> => [...uuid
 // ---- core ------------------------------------------------------------------------------------------------------
 
 const core = (test: Test): void => {
+  doubts(test)
+  units(test)
+  accepted(test)
   test("W3 keeps the records that a unit has saved, unchanged", () =>
     Effect.gen(function* () {
       const { id, scope, uuid } = makePlace()
@@ -165,12 +172,15 @@ const core = (test: Test): void => {
       assert.deepStrictEqual((yield* read(scope)).transactions, [transaction(uuid)])
     }))
 
-  test("finds transactions by status and age, in the order of their uuids", () =>
+  test("finds transactions by status and age, the oldest first, those of one time in the order of their uuids", () =>
     Effect.gen(function* () {
       const { service } = makePlace()
       const store = yield* Port.ParticipantStore
       const uuids = sorted(Array.from({ length: 5 }, () => randomUUID()))
-      const old = uuids.map((uuid) => transaction(uuid, { status: "reserved", updatedAt: 20 }))
+      // The last of them is the oldest.
+      const at = (i: number) => (i === 4 ? 5 : 20)
+      const made = uuids.map((uuid, i) => transaction(uuid, { status: "reserved", updatedAt: at(i) }))
+      const old = [...made.slice(4), ...made.slice(0, 4)]
       const others = [
         transaction(randomUUID(), { status: "reserved", updatedAt: 21 }),
         transaction(randomUUID(), { status: "pending", updatedAt: 5 }),
@@ -181,9 +191,14 @@ const core = (test: Test): void => {
       const query = { service, status: "reserved", before: 20 } as const
       assert.deepStrictEqual(yield* store.find({ ...query, limit: 10 }), old)
       const first = yield* store.find({ ...query, limit: 3 })
-      const rest = yield* store.find({ ...query, limit: 3, after: uuids[2]! })
-      assert.deepStrictEqual([first, rest], [old.slice(0, 3), old.slice(3)])
-      assert.deepStrictEqual(yield* store.find({ ...query, before: 19, limit: 10 }), [])
+      const rest = yield* store.find({ ...query, limit: 3, after: old[2]! })
+      const afterTwo = yield* store.find({
+        ...query,
+        limit: 1,
+        after: { uuid: old[0]!.uuid, updatedAt: old[0]!.updatedAt }
+      })
+      assert.deepStrictEqual([first, rest, afterTwo], [old.slice(0, 3), old.slice(3), old.slice(1, 2)])
+      assert.deepStrictEqual(yield* store.find({ ...query, before: 4, limit: 10 }), [])
       assert.deepStrictEqual(yield* store.find({ ...query, service: makePlace().service, limit: 10 }), [])
     }))
 

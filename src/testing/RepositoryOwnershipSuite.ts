@@ -28,6 +28,13 @@ const written = Effect.fnUntraced(function* (hint: Repository.Hint) {
   return yield* store(Sample.started(Sample.created()), hint)
 })
 
+/** An execution whose uuid ends in this byte. */
+const inBucket = Effect.fnUntraced(function* (bucket: number, hint: Repository.Hint) {
+  const { store } = yield* repository
+  const uuid = `${Sample.callerUuid().slice(0, -2)}${bucket.toString(16).padStart(2, "0")}`
+  return yield* store(Sample.started(Sample.created({ uuid })), hint)
+})
+
 /** The uuids that a claim gives and takes, of those that the test knows. */
 const claimed = Effect.fnUntraced(function* (
   known: ReadonlyArray<SagaExecution>,
@@ -185,6 +192,40 @@ export const ownership = (test: Suite.Test<Repository.SagaExecutionRepository>):
       // They are where they were.
       assert.deepStrictEqual((yield* claimed(all, { owner: yield* instance() })).given, [])
       assert.deepStrictEqual((yield* claimed(all, { owner })).given, [newer.uuid, awaited.uuid])
+    }))
+
+  test("C20 a claim of buckets gives only theirs, and gives back what names the owner elsewhere and is not held", () =>
+    Effect.gen(function* () {
+      const owner = yield* instance()
+      const waiting = [yield* inBucket(1, {}), yield* inBucket(2, {})] as const
+      const dueLater = yield* inBucket(2, { wakeAt: Sample.time + 7 })
+      const [mine, strange, held] = [
+        yield* inBucket(1, { owner }),
+        yield* inBucket(2, { owner }),
+        yield* inBucket(2, { owner })
+      ]
+      const all = [...waiting, dueLater, mine, strange, held]
+      const buckets = { owner, buckets: [1], holds: [held] }
+      assert.sameMembers((yield* claimed(all, buckets)).given, [waiting[0].uuid, mine.uuid])
+      const { claim } = yield* repository
+      const { nextAt = Number.POSITIVE_INFINITY } = yield* claim({ ...request, ...buckets })
+      assert.notStrictEqual(nextAt, Sample.time + 7)
+      const other = yield* instance()
+      assert.sameMembers((yield* claimed(all, { owner: other, buckets: [2] })).given, [waiting[1].uuid, strange.uuid])
+    }))
+
+  test("C20 an owner gives back what it is at work on in a bucket, and keeps its lease and what it has elsewhere", () =>
+    Effect.gen(function* () {
+      const { release } = yield* repository
+      const [owner, other] = [yield* instance(), yield* instance()]
+      const [left, kept, theirs] = [
+        yield* inBucket(1, { owner }),
+        yield* inBucket(2, { owner }),
+        yield* inBucket(1, { owner: other })
+      ]
+      yield* release(owner, [1, 3])
+      assert.deepStrictEqual((yield* claimed([left, kept, theirs], { owner: yield* instance() })).given, [left.uuid])
+      assert.isFalse((yield* claimed([], { owner, holds: [kept] })).lapsed)
     }))
 
   test("C20 many executions given back at the same time are each given back for their own time", () =>

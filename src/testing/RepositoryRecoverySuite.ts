@@ -136,6 +136,34 @@ export const recovery = (test: Suite.Test<Repository.SagaExecutionRepository>): 
       assert.deepStrictEqual(uuids(rest.items), uuids([first]))
     }))
 
+  test("find gives executions by the attributes that their steps have changed, from the write on that changes them", () =>
+    Effect.gen(function* () {
+      const { find, load, store } = yield* repository
+      const saga = Sample.uniqueName()
+      const [before, after] = [Sample.uniqueName(), Sample.uniqueName()]
+      const labelled = (execution: SagaExecution, attributes: NonNullable<Sample.Options["attributes"]>) =>
+        Sample.after(execution, { _tag: "AttributesChanged", path: "0", attributes, at: execution.state.updatedAt })
+      const first = yield* store(Sample.started(Sample.created({ saga, attributes: { customer: before, branch: 7 } })))
+      const plain = yield* store(Sample.started(Sample.created({ saga })))
+      const paused = yield* store(labelled(Sample.paused(first), { customer: after, account: true }))
+      yield* store(labelled(Sample.paused(plain), { account: true }))
+      const all = { customer: after, branch: 7, account: true }
+      const found = (filter: Repository.Filter) => Effect.map(find({ saga, ...filter }), ({ items }) => uuids(items))
+      for (const attributes of [{ customer: after }, { branch: 7 }, all])
+        assert.deepStrictEqual(yield* found({ attributes }), [first.uuid], JSON.stringify(attributes))
+      assert.deepStrictEqual(yield* found({ attributes: { customer: before } }), [])
+      assert.deepStrictEqual(
+        (yield* found({ attributes: { account: true } })).toSorted(),
+        uuids([first, plain]).toSorted()
+      )
+      const ofFirst = find({ saga, attributes: { customer: after } })
+      assert.deepStrictEqual((yield* ofFirst).items[0]?.attributes, all)
+      assert.deepStrictEqual((yield* load(first.uuid)).attributes, all)
+      // A later write that has nothing to do with them, and one of another process, leave them as they are.
+      yield* store(Sample.refused(paused))
+      assert.deepStrictEqual((yield* ofFirst).items[0]?.attributes, all)
+    }))
+
   test("find shows the summary of an execution as it is now, and nothing secret", () =>
     Effect.gen(function* () {
       const { find, store } = yield* repository

@@ -33,6 +33,23 @@ export const schedules = (test: Suite.Test<Repository.SagaExecutionRepository>):
       assert.isTrue(yield* advance(Sample.uniqueName(), Sample.time), "of a schedule whose row was removed")
     }))
 
+  test("a last tick that is beyond a time is put back, once", () =>
+    Effect.gen(function* () {
+      const { advance, last, putBack } = yield* ticks
+      const name = Sample.uniqueName()
+      assert.isFalse(yield* putBack(name, Sample.time, 0), "of a schedule that is not there")
+      yield* advance(name, Sample.time + 9_000)
+      assert.isFalse(yield* putBack(name, Sample.time, Sample.time + 9_000))
+      assert.strictEqual(yield* last(name, 0), Sample.time + 9_000)
+      const both = yield* Effect.all(
+        Array.from({ length: 5 }, () => putBack(name, Sample.time, Sample.time + 8_999)),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(both.filter((it) => it).length, 1)
+      assert.strictEqual(yield* last(name, 0), Sample.time)
+      assert.isTrue(yield* advance(name, Sample.time + 1))
+    }))
+
   test("of many that make the same tick one does", () =>
     Effect.gen(function* () {
       const { advance } = yield* ticks

@@ -10,6 +10,7 @@ import * as Broker from "../ports/Broker.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import * as InboxSuite from "./RepositoryInboxSuite.ts"
 import * as OwnershipSuite from "./RepositoryOwnershipSuite.ts"
+import { queues } from "./RepositoryQueueSuite.ts"
 import * as RecoverySuite from "./RepositoryRecoverySuite.ts"
 import { schedules } from "./RepositoryScheduleSuite.ts"
 import * as SignalSuite from "./RepositorySignalSuite.ts"
@@ -19,16 +20,21 @@ import * as Suite from "./Suite.ts"
 /**
  * `core`: one operation after the other; `concurrent`: several at the same time; `recovery`: `find`, and which instance
  * has which execution; `inbox`: inputs for the instance that has an execution, and signals among them; `schedules`: the last
- * tick of each schedule.
+ * tick of each schedule; `queues`: places in queues.
  */
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Repository.SagaExecutionRepository, E>,
   options: Suite.Options<Part> = {}
 ): void =>
-  Suite.register(`SagaExecutionRepository: ${name}`, layer, { core, concurrent, recovery, inbox, schedules }, options)
+  Suite.register(
+    `SagaExecutionRepository: ${name}`,
+    layer,
+    { core, concurrent, recovery, inbox, schedules, queues },
+    options
+  )
 
-type Part = Suite.Part | "inbox" | "schedules"
+type Part = Suite.Part | "inbox" | "schedules" | "queues"
 
 type Test = Suite.Test<Repository.SagaExecutionRepository>
 

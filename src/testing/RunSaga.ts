@@ -3,25 +3,25 @@
  * it asks, and time that goes from one moment to the next at which something happens. A saga of a month takes milliseconds.
  */
 import { Context, DateTime, Duration, Effect, Layer, Scope } from "effect"
-import { TestClock } from "effect/testing"
 import type { AnyCommitted, Exchanges, PointInTime, Saga, Signals, Visible } from "../definition/Saga.ts"
 import * as SagaPath from "../definition/SagaPath.ts"
 import type { SagaStep } from "../definition/SagaStep.ts"
-import type { Signal } from "../definition/Signal.ts"
 import type { SagaSystemError } from "../execution/view/ExecutionErrors.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as SagaConfig from "../orchestrator/SagaConfig.ts"
 import * as SagaManager from "../orchestrator/SagaManager.ts"
 import * as Broker from "../ports/Broker.ts"
+import * as MemoryBroker from "../ports/MemoryBroker.ts"
 import * as ParticipantStore from "../ports/ParticipantStore.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
 import * as TransactionCommitter from "../ports/TransactionCommitter.ts"
 import * as SagaStory from "../tooling/SagaStory.ts"
 import type { Compensations, Replies } from "./Answer.ts"
 import type { SetUpError } from "./CrashPoints.ts"
-import { Script, type ScriptError } from "./Script.ts"
+import { Script, type ScriptError, startedBy } from "./Script.ts"
 import { ScriptedServices, type Sent } from "./ScriptedServices.ts"
 import { Settling } from "./Settling.ts"
+import type { Telling } from "./Telling.ts"
 import * as VirtualTime from "./VirtualTime.ts"
 
 // ---- what a test says ------------------------------------------------------------------------------------------
@@ -80,39 +80,12 @@ export interface Story<Initial, R, Steps, Told, A> {
   readonly config?: Partial<SagaConfig.SagaConfigOptions>
 }
 
-/** A signal, and when it comes. Made by `SagaTest.signal`. */
-export interface Telling<out Name extends string> {
-  readonly signal: { readonly name: Name; readonly payload: Signal<Name, any>["payload"] }
-  readonly after: Duration.Input
-  readonly said: SagaManager.Said<any>
-}
-
-/**
- * A signal that comes a time after the start; a number is milliseconds, and the default is at once. What is due at the same moment
- * comes before it, such as the end of a wait.
- *
- * @example
- * ```ts
- * signals: [SagaTest.signal(Approval, { after: "1 day", payload: { approved: true, by: "Ann" } })]
- * ```
- */
-export const signal = <Name extends string, Payload>(
-  signal: Signal<Name, Payload>,
-  { after = 0, ...said }: SagaManager.Said<NoInfer<Payload>> & { readonly after?: Duration.Input }
-): Telling<Name> => ({ signal, after, said })
-
 // ---- what comes of it ------------------------------------------------------------------------------------------
-
-/** The execution waits for something that did not come, or a step has not ended. */
-export interface Unfinished<out Ctx> extends Omit<Execution.SagaExecution, "context" | "status"> {
-  readonly status: Exclude<Execution.SagaExecution["status"], "finished" | "errored">
-  readonly context: Partial<Ctx>
-}
 
 /** How a run has ended. */
 export interface Ran<out Ctx, out E, out A> {
   /** The outcome: `status` tells whether `context` is complete, or `cause` says why not. */
-  readonly execution: Execution.Finished<Ctx> | Execution.Errored<Ctx, E | SagaSystemError> | Unfinished<Ctx>
+  readonly execution: Execution.Finished<Ctx> | Execution.Errored<Ctx, E | SagaSystemError> | Execution.Unfinished<Ctx>
   /** The names of steps and their fates (`SagaStory.outline`), for assertions: `payment failed`. */
   readonly outline: ReadonlyArray<string>
   /** The whole story, with times (`SagaStory.tell`): `after 1d: the signal approval has come`. */
@@ -185,16 +158,11 @@ const tenYears = Duration.days(3_650)
 /** More moments than any saga has that ends: something wakes up again and again. */
 const mostMoments = 100_000
 
-const played = Effect.fnUntraced(
-  function* (saga: AnyCommitted, options: AnyOptions) {
-    const script = new Script(saga, options.replies, options.compensations)
-    if (script.unknown !== undefined) return yield* script.unknown
-    const time = yield* VirtualTime.make(toMillis(options.startsAt ?? 0))
-    return yield* VirtualTime.provide(time)(story(saga, options, script, time))
-  },
-  Effect.scoped,
-  Effect.provide(TestClock.layer())
-)
+const played = Effect.fnUntraced(function* (saga: AnyCommitted, options: AnyOptions) {
+  const script = new Script(saga, options.replies, options.compensations)
+  if (script.unknown !== undefined) return yield* script.unknown
+  return yield* VirtualTime.from(toMillis(options.startsAt ?? 0), (time) => story(saga, options, script, time))
+}, Effect.scoped)
 
 const toMillis = (time: PointInTime): number =>
   DateTime.isDateTime(time) ? DateTime.toEpochMillis(time) : Number(time)
@@ -254,13 +222,13 @@ const stage = Effect.fnUntraced(function* (
 ) {
   const memory = yield* Layer.build(
     Layer.mergeAll(
-      Layer.fresh(Broker.layerMemory),
+      Layer.fresh(MemoryBroker.layerMemory),
       Layer.fresh(ParticipantStore.layerMemory),
       Layer.fresh(Repository.layerMemoryWith({ keep: 10 }))
     )
   )
   const services = new ScriptedServices(script, Context.get(memory, Broker.Broker), begin, yield* Scope.Scope)
-  const ports = settling.watch(memory)
+  const ports = learning(settling.watch(memory), script)
   const given = options.layer ?? Layer.empty
   const world: Context.Context<any> = yield* given.pipe(
     Layer.provideMerge(Layer.succeedContext(Context.add(ports, Broker.Broker, services.brokerOfOthers))),
@@ -269,7 +237,7 @@ const stage = Effect.fnUntraced(function* (
   // The participants of the test subscribe first: the script plays who has not.
   yield* settling.settle(() => false)
   yield* Layer.build(Layer.provide(yield* services.layer, Layer.succeedContext(ports)))
-  const manager = yield* SagaManager.layer([saga]).pipe(
+  const manager = yield* SagaManager.layer([saga, ...startedBy(saga)]).pipe(
     Layer.provide(SagaConfig.layer({ service: "saga-test", ...options.config })),
     Layer.provide(options.committer ?? TransactionCommitter.layerNone),
     Layer.provide(Layer.succeedContext(Context.add(world, Broker.Broker, services.broker))),
@@ -277,6 +245,18 @@ const stage = Effect.fnUntraced(function* (
   )
   return { manager, repository: Context.get(ports, Repository.SagaExecutionRepository), services, world }
 })
+
+/** The script hears which saga an execution is of. */
+const learning = <I>(services: Context.Context<I>, script: Script): Context.Context<I> => {
+  const repository = Context.getUnsafe(services, Repository.SagaExecutionRepository)
+  return Context.add(services, Repository.SagaExecutionRepository, {
+    ...repository,
+    store: (execution, hint) => {
+      script.learn(execution.uuid, execution.saga)
+      return repository.store(execution, hint)
+    }
+  })
+}
 
 interface Moment {
   readonly at: number

@@ -87,7 +87,10 @@ export const after = (execution: SagaExecution, ...events: ReadonlyArray<SagaEve
 
 const at = (execution: SagaExecution): number => execution.state.updatedAt + 1
 
-export const started = (execution: SagaExecution, options: { readonly autocommit?: boolean } = {}): SagaExecution =>
+export const started = (
+  execution: SagaExecution,
+  options: { readonly autocommit?: boolean; readonly trace?: string } = {}
+): SagaExecution =>
   after(
     execution,
     {
@@ -95,10 +98,28 @@ export const started = (execution: SagaExecution, options: { readonly autocommit
       service: "orders",
       autocommit: options.autocommit ?? true,
       transactional: false,
+      ...(options.trace !== undefined && { trace: options.trace }),
       at: at(execution)
     },
     { _tag: "StepStarted", path: "0", name: "reservation", at: at(execution) }
   )
+
+/** How an execution stands in a queue. `at`: since when. */
+export interface Place {
+  readonly key?: string
+  readonly priority?: number
+  readonly at?: number
+}
+
+/** Started in a queue, and without a place. */
+export const queued = (queue: string, { at: since = time, key = "", priority = 0 }: Place = {}): SagaExecution => {
+  const execution = created({ at: since })
+  return after(
+    execution,
+    { _tag: "QueueEntered", queue, key, priority, at: since },
+    { _tag: "ExecutionStarted", service: "orders", autocommit: true, transactional: false, at: since }
+  )
+}
 
 /** An envelope with fields in another order than the schema has. */
 const charge = ({ uuid }: SagaExecution): Envelope => ({

@@ -61,7 +61,10 @@ export class SagaTestUnexpected extends Schema.TaggedError<SagaTestUnexpected>()
 }
 
 export interface Scenario<Ctx, E, Steps, Told, E2> {
-  /** Adds what happens. What is said later about one thing replaces what was said before. */
+  /**
+   * Adds what happens. What is said later about one thing replaces what was said before: a reply and an answer to a compensation
+   * that of the same step, `signals` all signals.
+   */
   readonly when: (what: When<Steps, Told>) => Scenario<Ctx, E, Steps, Told, E2>
   /** Runs the scenario and compares its end. Fails with `SagaTestUnexpected`, which tells the whole story. */
   readonly expect: (
@@ -94,9 +97,15 @@ export const given = <Initial, Own, E, R, O, E2 = never>(
 
 const scenario = (
   saga: Saga<string, any, any, any, any, "committed", any>,
-  options: object
+  options: { readonly context: unknown } & When<any, any>
 ): Scenario<any, any, any, any, any> => ({
-  when: (what) => scenario(saga, { ...options, ...what }),
+  when: (what) =>
+    scenario(saga, {
+      ...options,
+      ...what,
+      replies: { ...options.replies, ...what.replies },
+      compensations: { ...options.compensations, ...what.compensations }
+    }),
   expect: (expected) =>
     Effect.flatMap(run(saga, options as never), (ran) => {
       const differences = differencesOf(expected, ran)

@@ -3,6 +3,7 @@
  * repetitions of its request get the same answer.
  */
 import { Schema } from "effect"
+import type { AnyCommitted } from "../definition/Saga.ts"
 import * as SagaPath from "../definition/SagaPath.ts"
 import type { Definition, Remote, Request, SagaStep } from "../definition/SagaStep.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
@@ -34,24 +35,37 @@ export class SagaTestReplyInvalid extends Schema.TaggedError<SagaTestReplyInvali
 
 export type ScriptError = SagaTestReplyMissing | SagaTestReplyInvalid
 
-/** A remote step with its names: those of the nested sagas around it, and its own. */
+/** A remote step with its names: those of the nested sagas and the items around it, and its own. */
 export interface Asking {
   readonly names: ReadonlyArray<string>
   readonly step: Remote
 }
 
-/** The requests of a saga by the paths of their steps. */
-export const askingSteps = (
-  definition: Definition,
+/**
+ * The requests of a saga by the paths of their steps. Those of the sagas that it starts stand behind the names of these, and an
+ * execution of such a saga is answered by the step that comes first.
+ */
+const askingSteps = (
+  definition: Pick<Definition, "steps">,
   prefix = "",
-  outer: ReadonlyArray<string> = []
+  outer: ReadonlyArray<string> = [],
+  starters: ReadonlySet<string> = new Set()
 ): ReadonlyMap<string, Asking> => {
   const found = new Map<string, Asking>()
   const visit = (path: string, step: SagaStep): void => {
     const names = [...outer, step.name]
     if (step._tag === "Remote") found.set(path, { names, step })
-    else if (step._tag === "Nested") {
-      for (const [inner, asking] of askingSteps(step.saga, `${path}/n`, names)) found.set(inner, asking)
+    else if (step._tag === "Nested" || step._tag === "ForEach") {
+      const { steps } = step._tag === "Nested" ? step.saga : step
+      for (const [inner, asking] of askingSteps({ steps }, SagaPath.sequences(step, path)[0]!.path, names, starters))
+        found.set(inner, asking)
+    } else if (step._tag === "Start") {
+      if (starters.has(step.saga)) return
+      const inside = askingSteps(step.definition(), "", names, new Set([...starters, step.saga]))
+      for (const [inner, asking] of inside) {
+        const key = inner.includes(behind) ? inner : `${step.saga}${behind}${inner}`
+        if (!found.has(key)) found.set(key, asking)
+      }
     } else for (const sequence of SagaPath.sequences(step, path)) visitAll(sequence)
   }
   const visitAll = ({ path, steps }: SagaPath.Sequence): void =>
@@ -59,6 +73,13 @@ export const askingSteps = (
   visitAll({ path: prefix, steps: definition.steps })
   return found
 }
+
+/** The sagas that a manager of a saga needs beside it: those that it starts. */
+export const startedBy = (saga: AnyCommitted): ReadonlyArray<AnyCommitted> =>
+  SagaPath.started(saga) as ReadonlyArray<AnyCommitted> // validation refuses others
+
+/** Between the name of a saga that was started and the path of its step. */
+const behind = ":"
 
 /** What a test says about the step with these names, and whether it says anything: a reply may be `undefined`. */
 const lookUp = (
@@ -84,11 +105,29 @@ export class Script {
   private readonly replies: unknown
   private readonly compensations: unknown
   private readonly said = new Map<string, Line | ScriptError>()
+  private readonly definition: Definition
+  /** The names of sagas, by the uuids of their executions. */
+  private readonly sagas = new Map<string, string>()
 
   constructor(definition: Definition, replies: unknown = {}, compensations: unknown = {}) {
-    this.asking = askingSteps(definition)
+    this.definition = definition
+    this.asking = askingSteps(definition, "", [], new Set([definition.name]))
     this.replies = replies
     this.compensations = compensations
+  }
+
+  /** The request of the step at a path of an execution: items have one in common. */
+  askingAt(path: string): Asking | undefined {
+    return this.asking.get(SagaPath.inDefinition(path))
+  }
+
+  /** An execution is stored. */
+  readonly learn = (uuid: string, saga: string): void => void this.sagas.set(uuid, saga)
+
+  /** The key of a step of an execution. */
+  keyOf(uuid: string, path: string): string {
+    const saga = this.sagas.get(uuid) ?? this.definition.name
+    return saga === this.definition.name ? path : `${saga}${behind}${path}`
   }
 
   /** The services that the saga asks. */
@@ -142,7 +181,7 @@ export class Script {
   }
 
   private make(path: string, op: "execute" | "failure", content: unknown): Line | ScriptError {
-    const asking = this.asking.get(path)
+    const asking = this.askingAt(path)
     const request = op === "execute" ? asking?.step.execute : asking?.step.compensate
     // A message of a saga that the test does not run.
     if (asking === undefined || request === undefined) return nothing

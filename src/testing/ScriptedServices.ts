@@ -2,7 +2,7 @@
  * The services that a saga asks, played by a script. They are participants of the library, with its records and its two-phase
  * commit; only their handlers say what the script says, and silence, lateness and repetition happen on the way, in the broker.
  */
-import { Clock, Duration, Effect, Layer, References, Result, Schema, type Scope, Stream } from "effect"
+import { Clock, type Context, Duration, Effect, Layer, References, Result, Schema, type Scope, Stream } from "effect"
 import type * as Command from "../definition/Command.ts"
 import type { Request } from "../definition/SagaStep.ts"
 import * as Participant from "../participant/Participant.ts"
@@ -35,6 +35,8 @@ export class ScriptedServices {
   private readonly seen = new Set<string>()
   /** When the first reply to a request is to come. */
   private readonly due = new Map<string, number>()
+  /** What gives the answers that come later, by the services. */
+  private readonly answers = new Map<string, Context.Context<never>>()
   readonly sent: Array<Sent> = []
   /** Why the run cannot go on. */
   failure: ScriptError | undefined
@@ -72,14 +74,21 @@ export class ScriptedServices {
 
   private participant(service: string) {
     const commands: Record<string, Command.Any> = {}
-    const handlers: Record<string, () => Effect.Effect<unknown, unknown>> = {}
+    const handlers: Record<string, unknown> = {}
     const add = (request: Request | undefined): void => {
       if (request?.service !== service) return
-      const { command, effect, probe } = request
+      const { command, effect, later, probe } = request
       // What goes over the wire is encoded by the script, with the schemas of each step.
       const schemas = { payload: Schema.Unknown, success: Schema.Unknown, error: Schema.Unknown }
-      commands[command] = { participant: service, tag: command, effect, probe, ...schemas }
-      handlers[command] = () => this.handle
+      const spec = { participant: service, tag: command, effect, probe, ...schemas }
+      if (later === true) {
+        const answersLater: Command.AnyLater = { ...spec, answer: "later" }
+        commands[command] = answersLater
+        handlers[command] = this.accepting(answersLater)
+      } else {
+        commands[command] = spec
+        handlers[command] = () => this.handle
+      }
     }
     for (const { step } of this.script.asking.values()) {
       add(step.execute)
@@ -88,8 +97,25 @@ export class ScriptedServices {
     const contract = { name: service, commands, probe: true }
     // A death that the test asked for is nothing to log.
     return Participant.layer(contract, handlers as Participant.Handlers<typeof commands>).pipe(
+      Layer.tap((answers) => Effect.sync(() => void this.answers.set(service, answers))),
       Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
     )
+  }
+
+  /** A command that answers later is accepted at once, and its answer is given when the script says. */
+  private accepting(command: Command.AnyLater) {
+    const accept = (_: unknown, id: string) =>
+      Effect.suspend(() => {
+        const answers = this.answers.get(command.participant) as Context.Context<Participant.ParticipantAnswers<string>>
+        const answered = Participant.answer(command, id, this.handle).pipe(
+          Effect.provideContext(answers),
+          // The saga does not wait for it any more.
+          Effect.ignore,
+          Effect.delay(this.script.given(id)?.answer.after ?? 0)
+        )
+        return Effect.asVoid(Effect.forkIn(answered, this.scope))
+      })
+    return { accept, cancelled: () => Effect.void }
   }
 
   private readonly handle = SagaTransaction.use(({ idempotencyKey }): Effect.Effect<unknown, unknown> => {
@@ -111,7 +137,8 @@ export class ScriptedServices {
     if (Result.isFailure(read)) return this.inner.publish(message)
     if (kind === "reply") return this.played.has(from) ? this.reply(message, read.success) : this.inner.publish(message)
     return Clock.clockWith((clock) => {
-      const { op, path } = read.success
+      const { op, path: own, saga } = read.success
+      const path = own === undefined ? undefined : this.script.keyOf(saga, own)
       if (path === undefined || (op !== "execute" && op !== "failure")) return this.inner.publish(message)
       this.note(read.success, path, op, clock.currentTimeMillisUnsafe())
       return this.played.has(to) ? this.request(message, read.success, path, op) : this.inner.publish(message)
@@ -119,7 +146,7 @@ export class ScriptedServices {
   }
 
   private note({ content, id }: Envelope, path: string, op: "execute" | "failure", now: number): void {
-    const asking = this.script.asking.get(path)
+    const asking = this.script.askingAt(path)
     const request = op === "execute" ? asking?.step.execute : asking?.step.compensate
     if (this.seen.has(id) || asking === undefined || request === undefined) return
     this.seen.add(id)
@@ -143,11 +170,14 @@ export class ScriptedServices {
   }
 
   /** A late reply comes when it is due; so do the replies to repetitions of the request. */
-  private reply(message: Broker.Message, { inReplyTo }: Envelope) {
+  private reply(message: Broker.Message, { inReplyTo, path, saga, status }: Envelope) {
     const line = this.script.given(inReplyTo)
-    if (line === undefined || inReplyTo === undefined) return this.inner.publish(message)
+    if (line === undefined || inReplyTo === undefined || status === 202) return this.inner.publish(message)
     const { after, copies } = line.answer
     const all = Effect.repeat(this.inner.publish(message), { times: copies - 1 })
+    const asking = path === undefined ? undefined : this.script.askingAt(this.script.keyOf(saga, path))
+    // It was answered when its time had come.
+    if (asking?.step.execute.later === true && inReplyTo.includes(":execute")) return all
     return Clock.clockWith((clock) => {
       const now = clock.currentTimeMillisUnsafe()
       const due = this.due.get(inReplyTo)

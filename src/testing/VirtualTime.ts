@@ -16,8 +16,8 @@ export interface VirtualTime {
   readonly goTo: (time: number) => Effect.Effect<void>
 }
 
-/** Begins at a time, in milliseconds since the epoch. Needs the layer of a `TestClock`. */
-export const make = Effect.fnUntraced(function* (begin: number): Effect.fn.Return<VirtualTime> {
+/** Begins at a time, in milliseconds since the epoch. */
+const make = Effect.fnUntraced(function* (begin: number): Effect.fn.Return<VirtualTime> {
   const clock = yield* TestClock.testClockWith(Effect.succeed)
   yield* clock.setTime(begin)
   const wanted = new Map<number, number>()
@@ -43,8 +43,12 @@ export const make = Effect.fnUntraced(function* (begin: number): Effect.fn.Retur
   }
 })
 
-/** Runs the effect on that clock. */
-export const provide =
-  ({ clock }: VirtualTime) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.provideService(effect, Clock.Clock, clock)
+/** Runs the effect on such a clock, which begins at a time in milliseconds since the epoch. */
+export const from = <A, E, R>(
+  begin: number,
+  use: (time: VirtualTime) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  make(begin).pipe(
+    Effect.flatMap((time) => Effect.provideService(use(time), Clock.Clock, time.clock)),
+    Effect.provide(TestClock.layer())
+  )

@@ -52,7 +52,9 @@ const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
         rollback: compensate(id, step.compensate === null ? null : step.name, rollback, paper)
       }
     case "remote":
-      paper.nodes.push(`${id}["${name}${step.execute === null ? "" : `<br/>${shown(step.execute)}`}"]`)
+      paper.nodes.push(
+        `${id}["${name}${step.execute === null ? "" : `<br/>${shown(step.execute)}`}${step.later === true ? ", later" : ""}"]`
+      )
       connect(before.ahead, id, paper)
       return { ahead: [{ from: id }], rollback: compensate(id, step.compensate, rollback, paper) }
     case "wait": {
@@ -64,6 +66,11 @@ const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
       connect(before.ahead, id, paper)
       return { ahead: [{ from: id }], rollback }
     }
+    case "start":
+      // An asymmetric shape leads away: the other saga lives on by itself.
+      paper.nodes.push(`${id}>"${name}<br/>starts ${shown(step.saga)}"]`)
+      connect(before.ahead, id, paper)
+      return { ahead: [{ from: id }], rollback: compensate(id, step.saga, rollback, paper, "cancel") }
     case "pivot":
       paper.nodes.push(`${id}[["${name}<br/>no way back"]]`)
       connect(before.ahead, id, paper)
@@ -97,8 +104,18 @@ const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
       connect(end.ahead, `${id}_all`, paper)
       return { ahead: [{ from: `${id}_all` }], rollback: end.rollback }
     }
+    case "forEach": {
+      const nodes: Array<string> = []
+      const end = drawAll(step.steps, before, { nodes, arrows: paper.arrows })
+      const title = [`${name}: for each ${shown(step.as)}`, ...atATime(step)].join("<br/>")
+      paper.nodes.push(`subgraph ${id}["${title}"]`, ...nodes.map((line) => `  ${line}`), "end")
+      return end
+    }
   }
 }
+
+const atATime = ({ concurrency }: SagaShape.ForEachShape): ReadonlyArray<string> =>
+  concurrency === 1 ? [] : [`${concurrency} at a time`]
 
 const timeOf = ({ onTimeout, signal, timeout, until }: SagaShape.WaitShape): ReadonlyArray<string> => {
   if (timeout === null && !until) return []
@@ -123,10 +140,11 @@ const compensate = (
   id: string,
   compensation: string | null,
   rollback: Ends["rollback"],
-  { arrows }: Paper
+  { arrows }: Paper,
+  verb = "compensate"
 ): Ends["rollback"] => {
   if (compensation === null) return rollback
-  for (const to of rollback) arrows.push(`${id} -. "compensate ${shown(compensation)}" .-> ${to}`)
+  for (const to of rollback) arrows.push(`${id} -. "${verb} ${shown(compensation)}" .-> ${to}`)
   return [id]
 }
 

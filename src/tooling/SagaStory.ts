@@ -6,7 +6,7 @@ import { Duration } from "effect"
 import type { Of, SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../execution/rules/SagaFailure.ts"
 import { whole } from "../execution/rules/SagaState.ts"
-import { oneLine } from "../wire/OneLine.ts"
+import { oneLine, wordOf } from "../wire/OneLine.ts"
 
 /** A `SagaExecution`, or another value with the facts of one execution, the oldest first. */
 export interface Told {
@@ -39,18 +39,32 @@ export interface StoryOptions {
  * // errored: everything that was done is compensated
  * ```
  */
-export const tell = ({ events }: Told, { times = false, values = false }: StoryOptions = {}): ReadonlyArray<string> => {
+export const tell = (told: Told, { times = false, values = false }: StoryOptions = {}): ReadonlyArray<string> => {
+  const dated = times ? elapsed(told.events) : (line: string) => line
+  const lines = linesOf(told, { times, values }).map(({ at, text }) => dated(text, at))
+  return [...lines, ...unfinished(told.events, times)]
+}
+
+/** A line of a story, and when its fact was stored, in milliseconds since the epoch. */
+export interface Line {
+  readonly at: number
+  readonly text: string
+}
+
+/** The story as lines with their times, for tables. What is under way at its end is left out. */
+export const lines = (told: Told, { values = false }: Pick<StoryOptions, "values"> = {}): ReadonlyArray<Line> =>
+  linesOf(told, { times: false, values })
+
+const linesOf = ({ events }: Told, options: Required<StoryOptions>): ReadonlyArray<Line> => {
   const parked = new Set<string>()
   const isPassed = events.some(({ _tag }) => _tag === "PivotPassed")
-  const say = sentences(namesOf(events), { times, values }, parked, isPassed)
-  const dated = times ? elapsed(events) : (line: string) => line
-  const lines = withoutChoices(events).flatMap((event) => {
+  const say = sentences(namesOf(events), options, parked, isPassed)
+  return worthTelling(events).flatMap((event) => {
     if (event._tag === "StepParked") parked.add(event.path)
     else if ("path" in event) parked.delete(event.path)
-    const line = say(event)
-    return line === undefined ? [] : dated(line, event.at)
+    const text = say(event)
+    return text === undefined ? [] : [{ at: event.at, text }]
   })
-  return [...lines, ...unfinished(events, times)]
 }
 
 /** Puts the time since the start in front of a line that is later than the one before. */
@@ -67,7 +81,7 @@ const elapsed = ([first]: ReadonlyArray<SagaEvent>) => {
 /** A short story for the assertions of a test, with the names of steps and their fates: `payment succeeded`. */
 export const outline = ({ events }: Told): ReadonlyArray<string> => {
   const nameOf = namesOf(events)
-  return withoutChoices(events).flatMap((event) => {
+  return worthTelling(events).flatMap((event) => {
     switch (event._tag) {
       case "ExecutionStarted":
         return "started"
@@ -93,6 +107,30 @@ export const outline = ({ events }: Told): ReadonlyArray<string> => {
   })
 }
 
+/** Items of a longer list are told as one, but for what goes wrong in them. */
+const maxItemsTold = 20
+
+/** Leaves out what goes well in the items of a long list. */
+const worthTelling = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<SagaEvent> => {
+  const long = events.flatMap((event) =>
+    event._tag === "ForEachStarted" && event.items.length > maxItemsTold ? `${event.path}/i` : []
+  )
+  const told = withoutChoices(events)
+  if (long.length === 0) return told
+  return told.filter(
+    (event) => !("path" in event) || wrong.has(event._tag) || !long.some((items) => event.path.startsWith(items))
+  )
+}
+
+const wrong: ReadonlySet<SagaEvent["_tag"]> = new Set([
+  "StepFailed",
+  "TryStarted",
+  "CompensationFailed",
+  "StepParked",
+  "StepUnparked",
+  "StepResolved"
+])
+
 /** Leaves out the end of a conditional step, which has no effect of its own: the story tells its choice. */
 const withoutChoices = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<SagaEvent> => {
   const choices = new Set(events.flatMap((event) => (event._tag === "AlternativeChosen" ? event.path : [])))
@@ -101,10 +139,22 @@ const withoutChoices = (events: ReadonlyArray<SagaEvent>): ReadonlyArray<SagaEve
   )
 }
 
+/** The names of steps. One of an item has that of the item behind it, counted from 1: `reservation (line 18)`. */
 const namesOf = (events: ReadonlyArray<SagaEvent>): ((path: string) => string) => {
   const names = new Map([[whole, "the execution"]])
-  for (const event of events) if ("name" in event && event.name !== undefined) names.set(event.path, event.name)
-  return (path) => names.get(path) ?? `step ${path}`
+  const items = new Map<string, string>()
+  for (const event of events) {
+    if ("name" in event && event.name !== undefined) names.set(event.path, event.name)
+    if (event._tag === "ForEachStarted") items.set(event.path, event.as)
+  }
+  return (path) => {
+    const name = names.get(path) ?? `step ${path}`
+    const around = [...path.matchAll(/\/i(\d+)\//g)].flatMap(({ 1: at, index }) => {
+      const item = items.get(path.slice(0, index))
+      return item === undefined ? [] : `${item} ${Number(at) + 1}`
+    })
+    return around.length === 0 ? name : `${name} (${around.join(", ")})`
+  }
 }
 
 /** The line of a fact; undefined where another fact says the same. */
@@ -129,13 +179,20 @@ const sentences = (
         return `${step}: ${event.choice === null ? "no condition holds" : `alternative ${event.choice + 1} is chosen`}`
       case "NestedStarted":
         return `${step} begins${given(event.context)}`
+      case "StartRequested":
+        return `${step} starts ${event.saga} as ${event.uuid}${given(event.context)}`
       case "ParallelStarted":
         return `${step} begins: ${event.branches.map(({ name }) => name).join(", ")} at the same time`
+      case "ForEachStarted":
+        return `${step} begins: ${countOf(event)}${given(event.items)}`
       case "WaitStarted":
         return `${step} ${waitsFor(event, times)}${values && event.key !== undefined ? given(event.key) : ""}`
       case "SignalReceived":
         return `the signal ${event.signal} has come${event.actor === undefined ? "" : ` from ${oneLine(event.actor)}`}${given(event.content)}`
+      case "RequestAccepted":
+        return `${step}: the service has begun, and answers later`
       case "StepSucceeded":
+        if (event.existing === true) return `${step} succeeded: it was there already${given(event.result)}`
         if (event.timedOut === true) return `${step} goes on without a signal${given(event.result)}`
         return `${step} succeeded${event.recovered === true ? " in spite of an error" : ""}${given(event.result)}`
       case "StepFailed":
@@ -183,8 +240,18 @@ const sentences = (
         return parked.size === 0
           ? "errored: everything that was done is compensated"
           : `errored: everything is compensated but ${[...parked].map(nameOf).join(", ")}`
+      case "QueueEntered":
+        return `waits for a place in the queue ${oneLine(event.queue)}`
+      case "PlaceTaken":
+        return "has a place in its queue"
+      case "PlaceLeft":
+        return "waits without its place in the queue"
+      case "PlaceWanted":
+        return "waits for a place to go on"
       case "ActionRefused":
         return `an input was refused: ${refusalOf(event.why)}`
+      case "AttributesChanged":
+        return event.issue && `the attributes behind ${nameOf(event.path)} are left out: they ${event.issue}`
       case "ActionApplied":
       case "DeadlineSet":
       case "ExecutionStarted":
@@ -197,6 +264,11 @@ const sentences = (
     }
   }
 }
+
+const countOf = ({ concurrency, items: { length } }: Of<"ForEachStarted">): string =>
+  length === 0
+    ? "no items"
+    : `${length === 1 ? "1 item" : `${length.toLocaleString("en-US")} items`}${concurrency > 1 && length > 1 ? `, ${Math.min(concurrency, length)} at a time` : ""}`
 
 const waitsFor = ({ at, deadline, signal }: Of<"WaitStarted">, times: boolean): string => {
   const until =
@@ -220,9 +292,11 @@ const reasonOf = (failure: SagaFailure): string => {
     case "StepTimedOut":
       return `no result at its deadline${failure.unheard === true ? ": nobody listens to the service" : failure.refused === undefined ? "" : `: ${failure.refused}`}`
     case "StepRefused":
-      return failure.status === 400 ? "it was refused" : `the other side failed${wordOf(failure.content)}`
+      return failure.status === 400 ? "it was refused" : `the other side failed${afterColon(failure.content)}`
     case "StepValueRejected":
       return `a value broke a rule (${failure.rule}): ${oneLine(failure.issue)}`
+    case "StartedNotUndone":
+      return "the saga that it has started is not undone yet"
     case "StepInterrupted":
       return "a crash left it half done"
     case "DeadlinePassed":
@@ -236,14 +310,15 @@ const reasonOf = (failure: SagaFailure): string => {
   }
 }
 
-/** A word of the protocol. Other content may be secret (SPEC C12). */
-const wordOf = (content: unknown): string =>
-  typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? `: ${content}` : ""
+const afterColon = (content: unknown): string => {
+  const word = wordOf(content)
+  return word === undefined ? "" : `: ${word}`
+}
 
 /** The class of a defect, where it says more than `Error`. */
 const nameOfDefect = (defect: unknown): string =>
   typeof defect === "object" && defect !== null && "name" in defect && defect.name !== "Error"
-    ? wordOf(defect.name)
+    ? afterColon(defect.name)
     : ""
 
 /** The part of a failure that may hold values. */
@@ -282,6 +357,7 @@ const unfinished = (events: ReadonlyArray<SagaEvent>, times: boolean): ReadonlyA
   for (const event of events) {
     switch (event._tag) {
       case "StepStarted":
+      case "StartRequested":
       case "TryStarted":
         open.set(event.path, `${nameOf(event.path)} is running`)
         break
@@ -292,6 +368,9 @@ const unfinished = (events: ReadonlyArray<SagaEvent>, times: boolean): ReadonlyA
       case "ProbeSent":
       case "CompensationSent":
         open.set(event.path, `${nameOf(event.path)} waits for ${event.message.service}`)
+        break
+      case "RequestAccepted":
+        open.set(event.path, `${nameOf(event.path)} is done by its service, which answers later`)
         break
       case "CompensationStarted":
         open.set(event.path, `${nameOf(event.path)} is being compensated`)

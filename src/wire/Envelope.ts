@@ -11,8 +11,11 @@ import { check, Json } from "./JsonLimits.ts"
 export const Op = Schema.Literals(["execute", "failure", "probe", "reserve", "commit", "reject", "status", "reply"])
 export type Op = typeof Op.Type
 
-/** 200: done. 400: refused by the domain. 500: not done. 404 answers a probe only: not done, and never will be. */
-export const ReplyStatus = Schema.Literals([200, 400, 404, 500])
+/**
+ * 200: done. 400: refused by the domain. 500: not done. 404 answers a probe only: not done, and never will be. 202 answers an
+ * execute that says `later` only: begun, and the answer comes later (SPEC C19).
+ */
+export const ReplyStatus = Schema.Literals([200, 202, 400, 404, 500])
 export type ReplyStatus = typeof ReplyStatus.Type
 
 const name = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/u
@@ -49,7 +52,7 @@ export type Headers = typeof Headers.Type
 export const Envelope = Schema.Struct({
   /** The version of the protocol. */
   v: Schema.Literal(1),
-  /** `<execution>:<scope>:<op>` (see `messageId`); the id of a reply is that of its request and `:reply`. */
+  /** `<execution>:<scope>:<op>` (see `messageId`); the id of a reply is that of its request and `:reply`, of a 202 `:accepted`. */
   id: Schema.String,
   op: Op,
   /** The uuid of the execution. */
@@ -76,6 +79,8 @@ export const Envelope = Schema.Struct({
   notAfter: Schema.Int,
   /** Of an execute, milliseconds since the epoch: by then the execution has decided whether its effect stays (SPEC C16). */
   keepUntil: Schema.optionalKey(Schema.Int),
+  /** Of an execute: its sender understands a 202. */
+  later: Schema.optionalKey(Schema.Literal(true)),
   /** The trace that the sender belongs to. */
   trace: Schema.optionalKey(Schema.String)
 })
@@ -95,8 +100,8 @@ export const decode = (json: unknown): Envelope | JsonCodec.CodecIssue => {
 /** Names of the fields, in the order of the schema, which is that of the text that is sent. */
 const names = Object.keys(Envelope.fields)
 const unset = Object.fromEntries(names.map((name) => [name, undefined]))
-/** The fields that are plain texts, numbers and lists of them, in the order of their names, without `keepUntil`. */
-const [, , , ...plainNames] = names.filter((name) => name !== "keepUntil").toSorted()
+/** The fields that are plain texts, numbers and lists of them, in the order of their names, without `keepUntil` and `later`. */
+const [, , , ...plainNames] = names.filter((name) => name !== "keepUntil" && name !== "later").toSorted()
 const unsetPlain = Object.fromEntries(plainNames.map((name) => [name, undefined]))
 
 /** Most envelopes were made in this order. To see it takes less time than to copy them. */
@@ -116,10 +121,14 @@ export const stringify = (envelope: Envelope): string =>
 
 /**
  * The same text as `CanonicalJson.stringify`, in half the time: the order of the fields is known, and these three come first.
- * Without `keepUntil`: release 0.1.0 drops it when it reads a message, and its instances know a message by this text too.
+ * Without `keepUntil` and `later`: release 0.1.0 drops them when it reads a message, and its instances know a message by this text
+ * too. In messages that end a transaction without `trace`: former releases send them without.
  */
-export const canonical = ({ content, coordinator, headers, keepUntil, ...plain }: Envelope): string =>
-  `{${field("content", content)}${field("coordinator", coordinator)}${field("headers", headers)}${JSON.stringify({ ...unsetPlain, ...plain }).slice(1)}`
+export const canonical = ({ content, coordinator, headers, keepUntil, later, ...plain }: Envelope): string =>
+  `{${field("content", content)}${field("coordinator", coordinator)}${field("headers", headers)}${JSON.stringify({ ...unsetPlain, ...plain, ...(endsTransaction(plain) && { trace: undefined }) }).slice(1)}`
+
+const endsTransaction = ({ op }: Pick<Envelope, "op">): boolean =>
+  op === "reserve" || op === "commit" || op === "reject"
 
 const field = (name: string, value: Json | undefined): string =>
   value === undefined ? "" : `"${name}":${CanonicalJson.stringify(value)},`
@@ -157,7 +166,7 @@ export const reply = (
 ): Envelope => {
   const envelope: { -readonly [K in keyof Envelope]: Envelope[K] } = {
     v: 1,
-    id: `${id}:reply`,
+    id: status === 202 ? `${id}:accepted` : `${id}:reply`,
     op: "reply",
     saga,
     service,

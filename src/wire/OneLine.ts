@@ -22,6 +22,10 @@ export const oneLine = (value: unknown): string => {
 export const line = (texts: TemplateStringsArray, ...values: ReadonlyArray<unknown>): string =>
   texts.reduce((before, text, i) => `${before}${oneLine(values[i - 1])}${text}`)
 
+/** A word of the protocol, such as the reason of a participant. Other content of an answer may be secret (SPEC C12). */
+export const wordOf = (content: unknown): string | undefined =>
+  typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? content : undefined
+
 /** Tag (else name) and message of an error; of a value that has neither, its kind. A text is its own message. */
 export const describe = (error: unknown): string => {
   const { message, tag } = summary(error)

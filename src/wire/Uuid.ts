@@ -20,6 +20,10 @@ export const version = (uuid: string): string | undefined => uuid[14]
 /** A version 7 UUID for the given milliseconds since the epoch. */
 export const v7 = (now: number): string => `${timePrefix(now)}${randomSuffix()}`
 
+/** When a version 7 UUID was made, in milliseconds since the epoch; undefined for any other text. */
+export const timeOf = (uuid: string): number | undefined =>
+  pattern.test(uuid) && version(uuid) === "7" ? Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16) : undefined
+
 const pool = { hex: "", at: 0 }
 
 /**

@@ -470,6 +470,36 @@ same<
 >(true)
 same<Saga.Error<typeof deep>, NoCourier>(true)
 
+// ---- start -------------------------------------------------------------
+
+// The result is a uuid. The errors of the other saga are not those of this one; its services are, as one manager has both.
+const Starter = Saga.make("Starter", { context: { cartId: Schema.String } }).pipe(
+  Saga.start("order", {
+    saga: PlaceOrder,
+    context: ({ cartId }) => ({ orderId: cartId, sku: "book", quantity: 1, amount: 1 }),
+    startKey: ({ cartId }) => cartId,
+    compensate: ({ order }, { context, uuid }) =>
+      Audit.use((audit) => audit.report(`${order} ${uuid} ${context?.payment.paymentId}`))
+  }),
+  Saga.local("done", { success: Schema.Int, execute: ({ order }) => Effect.succeed(order.length) }),
+  Saga.commit
+)
+same<Saga.Context<typeof Starter>, { readonly cartId: string; readonly order: string; readonly done: number }>(true)
+same<Saga.Error<typeof Starter>, never>(true)
+same<Saga.Services<typeof Starter>, Inventory | Audit>(true)
+same<keyof Saga.Exchanges<typeof Starter>["order"], "payment" | "courier">(true)
+
+// A saga may start itself. What is not known of it then is not required either.
+const Again = start.pipe(
+  Saga.start("again", {
+    saga: Saga.suspend("S", (): Saga.Startable<{ readonly sku: string }> => Again),
+    context: ({ sku }) => ({ sku })
+  }),
+  Saga.commit
+)
+same<Saga.Services<typeof Again>, never>(true)
+same<Saga.Context<typeof Again>, { readonly sku: string; readonly again: string }>(true)
+
 // ---- nested ------------------------------------------------------------
 
 const Checkout = Saga.make("Checkout", { context: { cartId: Schema.String } }).pipe(
@@ -559,6 +589,70 @@ same<
   }
 >(true)
 same<Saga.Error<typeof waits>, never>(true)
+
+// ---- items -------------------------------------------------------------
+
+// The steps of an item see the context so far, the item and each other. The result is an array; their names are free behind it.
+const Line = Schema.Struct({ sku: Schema.String, quantity: Schema.Int, until: Schema.Date })
+const items = Saga.make("S", { context: { city: Schema.String, lines: Schema.Array(Line) } }).pipe(
+  Saga.forEach("reservations", {
+    items: ({ lines }) => lines,
+    item: Line,
+    as: "line",
+    concurrency: 4,
+    steps: (each) =>
+      each.pipe(
+        Saga.local("reservation", {
+          success: Schema.String,
+          error: OutOfStock,
+          execute: ({ city, line }) => Inventory.use(() => Effect.succeed(`${city} ${line.until.getTime()}`)),
+          compensate: ({ reservation }) => Effect.log(reservation)
+        }),
+        Saga.conditional("check", [
+          Saga.ifThen(
+            ({ line }) => line.quantity > 1,
+            Saga.local("weight", { success: Schema.Int, execute: () => Effect.succeed(1) })
+          )
+        ]),
+        Saga.forEach("parts", {
+          items: ({ line }) => [line.sku],
+          item: Schema.String,
+          as: "part",
+          steps: (each) =>
+            each.pipe(
+              Saga.remote("payment", {
+                execute: { command: Payments.commands.Refund, payload: ({ part }) => ({ paymentId: part }) }
+              })
+            )
+        })
+      )
+  }),
+  Saga.forEach("labels", {
+    items: ({ reservations }) => reservations.map(({ reservation }) => reservation),
+    item: Schema.String,
+    as: "line",
+    steps: Saga.local("reservation", { success: Schema.Int, execute: ({ line }) => Effect.succeed(line.length) })
+  }),
+  Saga.commit
+)
+same<
+  Saga.Context<typeof items>,
+  {
+    readonly city: string
+    readonly lines: ReadonlyArray<{ readonly sku: string; readonly quantity: number; readonly until: Date }>
+    readonly reservations: ReadonlyArray<{
+      readonly reservation: string
+      readonly check: 0 | null
+      readonly weight?: number
+      readonly parts: ReadonlyArray<{ readonly payment: void }>
+    }>
+    readonly labels: ReadonlyArray<{ readonly reservation: number }>
+  }
+>(true)
+same<Saga.Error<typeof items>, OutOfStock>(true)
+same<Saga.Services<typeof items>, Inventory>(true)
+same<keyof Saga.Exchanges<typeof items>, "reservations" | "labels">(true)
+same<keyof Saga.Exchanges<typeof items>["reservations"]["parts"], "payment">(true)
 
 // ---- the world outside -------------------------------------------------
 

@@ -482,6 +482,39 @@ start.pipe(
   })
 )
 
+// ---- start -------------------------------------------------------------
+
+start.pipe(
+  // @ts-expect-error a saga that is not committed is not started
+  Saga.start("other", { saga: open, context: ({ sku }) => ({ sku }) })
+)
+start.pipe(
+  // @ts-expect-error the context is that of the other saga
+  Saga.start("other", { saga: committed, context: ({ sku }) => ({ sku: sku.length }) })
+)
+start.pipe(
+  // @ts-expect-error the context is needed
+  Saga.start("other", { saga: committed })
+)
+start.pipe(
+  Saga.start("other", {
+    saga: committed,
+    context: ({ sku }) => ({ sku }),
+    // @ts-expect-error a compensation does not fail
+    compensate: () => Effect.fail("no")
+  })
+)
+start.pipe(
+  Saga.pivot,
+  // @ts-expect-error NothingIsUndoneBehindPivot
+  Saga.start("other", { saga: committed, context: ({ sku }) => ({ sku }), compensate: nothing })
+)
+start.pipe(
+  Saga.local("one", { execute: nothing }),
+  // @ts-expect-error StepNameAlreadyUsed<"one"> (start)
+  Saga.start("one", { saga: committed, context: ({ sku }) => ({ sku }) })
+)
+
 // ---- nested ------------------------------------------------------------
 
 start.pipe(
@@ -566,6 +599,97 @@ start.pipe(
 )
 // @ts-expect-error StepOutsideOfSaga<"nap">
 Saga.sleep("nap", "1 second")
+
+// ---- items -------------------------------------------------------------
+
+const Line = Schema.Struct({ sku: Schema.String })
+const order = Saga.make("S", { context: { lines: Schema.Array(Line) } })
+const one: any = open // any steps
+
+order.pipe(
+  // @ts-expect-error StepNameAlreadyUsed<"lines">
+  Saga.forEach("lines", { items: ({ lines }) => lines, item: Line, as: "line", steps: () => one })
+)
+order.pipe(
+  // @ts-expect-error StepNameAlreadyUsed<"lines"> (the name of the item)
+  Saga.forEach("each", { items: ({ lines }) => lines, item: Line, as: "lines", steps: () => one })
+)
+order.pipe(
+  // @ts-expect-error StepNameAlreadyUsed<"each"> (the name of the item)
+  Saga.forEach("each", { items: ({ lines }) => lines, item: Line, as: "each", steps: () => one })
+)
+order.pipe(
+  Saga.forEach("each", {
+    // @ts-expect-error Type 'string' is not assignable to type 'number'.
+    items: ({ lines }) => lines.map(({ sku }) => sku),
+    item: Schema.Int,
+    as: "line",
+    steps: () => one
+  })
+)
+order.pipe(
+  Saga.forEach("each", {
+    items: ({ lines }) => lines,
+    item: Line,
+    as: "line",
+    steps: (each) =>
+      // @ts-expect-error Property 'price' does not exist on type
+      each.pipe(Saga.local("one", { success: Schema.Int, execute: ({ line }) => Effect.succeed(line.price) }))
+  })
+)
+order.pipe(
+  Saga.forEach("each", {
+    items: ({ lines }) => lines,
+    item: Line,
+    as: "line",
+    // @ts-expect-error StepNameAlreadyUsed<"line"> (a step of the item)
+    steps: (each) => each.pipe(Saga.local("line", { execute: nothing }))
+  })
+)
+order.pipe(
+  Saga.forEach("each", {
+    items: ({ lines }) => lines,
+    item: Line,
+    as: "line",
+    steps: (each) =>
+      each.pipe(
+        Saga.local("one", { execute: nothing }),
+        // @ts-expect-error StepNameAlreadyUsed<"one"> (twice in an item)
+        Saga.local("one", { execute: nothing })
+      )
+  })
+)
+order.pipe(
+  Saga.forEach("each", {
+    items: ({ lines }) => lines,
+    item: Line,
+    as: "line",
+    // @ts-expect-error PivotInsideOfStep
+    steps: (each) => each.pipe(Saga.local("one", { execute: nothing }), Saga.pivot)
+  })
+)
+order.pipe(
+  Saga.pivot,
+  Saga.forEach("each", {
+    items: ({ lines }) => lines,
+    item: Line,
+    as: "line",
+    // @ts-expect-error NothingIsUndoneBehindPivot
+    steps: (each) => each.pipe(Saga.local("one", { execute: nothing, compensate: nothing }))
+  })
+)
+order.pipe(
+  Saga.forEach("each", {
+    items: ({ lines }) => lines,
+    item: Line,
+    as: "line",
+    steps: (each) => each.pipe(Saga.local("one", { success: Schema.Int, execute: () => Effect.succeed(1) }))
+  }),
+  // @ts-expect-error Property 'one' does not exist on type (the result of a step of the items)
+  Saga.local("after", { execute: ({ one }) => Effect.log(one) })
+)
+// @ts-expect-error StepOutsideOfSaga<"each">
+Saga.forEach("each", { items: () => [], item: Line, as: "line", steps: () => one })
 
 // ---- plan --------------------------------------------------------------
 

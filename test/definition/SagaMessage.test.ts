@@ -91,6 +91,11 @@ describe("SagaResponse", () => {
   it("a response error shows its status and not its content", () => {
     const error = new SagaResponseError({ status: 500, content: { card: "4111" } })
     assert.strictEqual(error.message, "the service answered 500")
+    const why = (status: 400 | 500, content: unknown) => new SagaResponseError({ status, content }).message
+    assert.strictEqual(why(500, "ReplyTooLarge"), "the service answered 500: ReplyTooLarge")
+    for (const content of ["card 4111", "4111", "x".repeat(65), "a\nb", "", null, ["Died"]])
+      assert.strictEqual(why(500, content), "the service answered 500")
+    assert.strictEqual(why(400, "Secret"), "the service answered 400")
     assert.deepStrictEqual(error.content, { card: "4111" })
     assert.notInclude(JSON.stringify(error), "4111")
     assert.include(JSON.stringify(error), "500")

@@ -7,10 +7,12 @@
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Equal, Exit, Schema } from "effect"
+import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 import * as SagaPath from "../../src/definition/SagaPath.ts"
 import * as SagaShape from "../../src/definition/SagaShape.ts"
 import * as Signal from "../../src/definition/Signal.ts"
+import * as SagaDiagram from "../../src/tooling/SagaDiagram.ts"
 import { OutOfStock, Payments, PlaceOrder } from "./order.ts"
 
 const nothing = () => Effect.void
@@ -129,6 +131,21 @@ describe("SagaShape", () => {
       unknown: true
     })
     assert.deepStrictEqual(formOf(most), SagaShape.of(most).steps[0])
+  })
+
+  it("C19 a command that answers later is said in the shape and the diagram, and is no part of the fingerprint", () => {
+    const sagaWith = (answer?: "later") => {
+      const Lab = Participant.make("lab", { Examine: { payload: {}, ...(answer !== undefined && { answer }) } })
+      return Saga.make("Visit", { context: {} }).pipe(
+        Saga.remote("result", { execute: { command: Lab.commands.Examine, payload: () => ({}) }, timeout: "2 days" }),
+        Saga.commit
+      )
+    }
+    const [later, once] = [sagaWith("later"), sagaWith()]
+    assert.deepInclude(SagaShape.of(later).steps[0], { type: "remote", execute: "lab/Examine", later: true })
+    assert.notProperty(SagaShape.of(once).steps[0], "later")
+    assert.strictEqual(SagaShape.of(later).fingerprint, SagaShape.of(once).fingerprint)
+    assert.include(SagaDiagram.mermaid(later), `["result<br/>lab/Examine, later"]`)
   })
 
   it("STP-013 STP-014 STP-016 a conditional step goes through JSON and back, with and without else", () => {
@@ -406,6 +423,16 @@ describe("laws", () => {
               signal: Signal.make(step.signal, { payload: Schema.String }),
               ...(step.timeout !== null && { timeout: Math.abs(step.timeout) })
             })
+      case "start":
+        return Saga.start(name, {
+          // The shape has the name of the other saga, and nothing else of it.
+          saga: Saga.suspend(
+            step.saga,
+            (): Saga.Startable<any> => Saga.commit(Saga.make(step.saga, { context: {} }) as any)
+          ),
+          context: () => ({}),
+          ...(step.compensate && { compensate: () => Effect.void })
+        })
       case "pivot":
         return Saga.pivot
       case "parallel":
@@ -413,6 +440,14 @@ describe("laws", () => {
           name,
           Object.fromEntries(step.branches.map(({ name, steps }) => [name, all(steps)])) as any
         )
+      case "forEach":
+        return Saga.forEach(name, {
+          items: () => [],
+          item: Schema.String,
+          as: step.as as never,
+          concurrency: Math.abs(step.concurrency), // JSON has no -0
+          steps: all(step.steps)
+        })
     }
   }
 
@@ -432,7 +467,7 @@ describe("laws", () => {
           ? step.alternatives.flatMap(({ steps }) => paths(steps))
           : step.type === "parallel"
             ? step.branches.flatMap(({ steps }) => paths(steps))
-            : step.type === "nested"
+            : step.type === "nested" || step.type === "forEach"
               ? paths(step.steps)
               : [])
       ])

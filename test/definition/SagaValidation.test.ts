@@ -5,6 +5,7 @@ import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 import type { Definition } from "../../src/definition/SagaStep.ts"
 import * as SagaValidation from "../../src/definition/SagaValidation.ts"
+import * as Signal from "../../src/definition/Signal.ts"
 import { Payments, PlaceOrder, Shipping } from "./order.ts"
 
 const nothing = () => Effect.void
@@ -24,6 +25,37 @@ const issues = (saga: Definition, options?: SagaValidation.ValidationOptions) =>
 const messages = (saga: Definition, options?: SagaValidation.ValidationOptions) =>
   SagaValidation.validate(saga, options).map(({ message }) => message)
 
+describe("a command that answers later", () => {
+  const Lab = Participant.make("lab", {
+    Examine: { payload: {}, answer: "later" },
+    Forget: { payload: {} }
+  })
+  const examine = { execute: { command: Lab.commands.Examine, payload: () => ({}) } }
+  const open = Saga.make("Visit", { context: {} })
+
+  it("needs a time: that of its step, or before the pivot the deadline of the saga (C19)", () => {
+    const visit = (step: object) => js.commit(js.remote("result", { ...examine, ...step })(open))
+    assert.deepStrictEqual(messages(visit({})), [
+      "saga \"Visit\", step 0 \"result\": 'timeout' is needed, or 'deadline' in Saga.make: its command answers later"
+    ])
+    assert.deepStrictEqual(issues(visit({ timeout: "6 hours" })), [])
+    const inTime = Saga.make("Visit", { context: {}, deadline: "1 hour" })
+    assert.deepStrictEqual(issues(inTime.pipe(Saga.remote("result", examine), Saga.commit)), [])
+    const behind = inTime.pipe(Saga.pivot, Saga.remote("result", examine), Saga.commit)
+    assert.deepStrictEqual(messages(behind), [
+      'saga "Visit", step 1 "result": \'timeout\' is needed: its command answers later'
+    ])
+  })
+
+  it("is no compensation: an undo answers at once (C19)", () => {
+    const compensate = { command: Lab.commands.Examine, payload: () => ({}) }
+    const undone = js.remote("result", { execute: { ...examine.execute, command: Lab.commands.Forget }, compensate })
+    assert.deepStrictEqual(messages(committed(undone)), [
+      'saga "S", step 0 "result": \'compensate.command\' must be a command that answers at once'
+    ])
+  })
+})
+
 describe("validate", () => {
   it("DEF-017 an empty saga is reported first, then mistakes in steps, then a saga that is not committed", () => {
     assert.deepStrictEqual(issues(start), ["EmptySaga", "SagaNotCommitted"])
@@ -31,6 +63,65 @@ describe("validate", () => {
     assert.deepStrictEqual(issues(open), ["InvalidPolicy 0", "SagaNotCommitted"])
     assert.deepStrictEqual(issues(start.pipe(Saga.local("one", { execute: nothing }))), ["SagaNotCommitted"])
     assert.deepStrictEqual(issues(PlaceOrder), [])
+  })
+
+  it("an option that there is not is reported, with the one that is meant", () => {
+    const compensate = { run: nothing, unknwon: nothing }
+    const send = { command: charge.command, payload: charge.payload }
+    const signal = Signal.make("yes", { payload: Schema.Void })
+    const other = Saga.make("Other", { context: {} }).pipe(Saga.local("one", { execute: nothing }), Saga.commit)
+    const mistaken: ReadonlyArray<readonly [step: unknown, message: string]> = [
+      [
+        js.local("one", { execute: nothing, compensat: nothing }),
+        "'compensat' must be an option that there is; is 'compensate' meant?"
+      ],
+      [
+        js.local("one", { execute: nothing, compensate }),
+        "'compensate.unknwon' must be an option that there is; is 'unknown' meant?"
+      ],
+      [
+        js.local("one", { execute: nothing, retry: { times: 1, bakoff: 5 } }),
+        "'retry.bakoff' must be an option that there is; is 'backoff' meant?"
+      ],
+      [js.local("one", { execute: nothing, parallelism: 5 }), "'parallelism' must be an option that there is"],
+      [js.local("one", { execute: nothing, constructor: 5 }), "'constructor' must be an option that there is"],
+      [js.remote("one", { execute: send, timout: 5 }), "'timout' must be an option that there is; is 'timeout' meant?"],
+      [
+        js.remote("one", { execute: { ...send, paylod: 5 } }),
+        "'execute.paylod' must be an option that there is; is 'payload' meant?"
+      ],
+      [js.waitFor("one", { signal, timout: 5 }), "'timout' must be an option that there is; is 'timeout' meant?"],
+      [
+        js.waitFor("one", { signal, timeout: 5, onTimeout: { success: Schema.Void, value: nothing, vaule: 5 } }),
+        "'onTimeout.vaule' must be an option that there is; is 'value' meant?"
+      ],
+      [
+        js.forEach("one", {
+          items: () => [],
+          item: Schema.Void,
+          as: "item",
+          steps: (each: any) => each.pipe(step),
+          concurency: 2
+        }),
+        "'concurency' must be an option that there is; is 'concurrency' meant?"
+      ],
+      [
+        js.nested("one", { saga: other, context: () => ({}), contxt: 5 }),
+        "'contxt' must be an option that there is; is 'context' meant?"
+      ],
+      [
+        js.start("one", { saga: other, context: () => ({}), startkey: nothing }),
+        "'startkey' must be an option that there is; is 'startKey' meant?"
+      ]
+    ]
+    for (const [it, message] of mistaken) assert.include(messages(committed(it)), `saga "S", step 0 "one": ${message}`)
+    const late = js.commit(step(js.make("S", { context: {}, deadlin: 5 })))
+    assert.deepStrictEqual(messages(late), [
+      `saga "S": 'deadlin' must be an option that there is; is 'deadline' meant?`
+    ])
+    // The attributes of a step are added to what was made of it.
+    const labelled = committed(js.local("one", { execute: nothing, compensat: nothing }), js.attributes(nothing))
+    assert.deepStrictEqual(issues(labelled), ["InvalidOption 0"])
   })
 
   it("a saga without options, or with a context without fields, is valid", () => {
@@ -408,7 +499,7 @@ describe("errors", () => {
         'saga "S": a saga can have 1000 steps, nested ones included; these are 1001',
         'saga "S", step 2/if1/0: "a b" cannot be the name of a step',
         `saga "S": 'deadline' must be`,
-        'saga "S", step 2/if1/0 "one": a nested step must define the saga it runs',
+        'saga "S", step 2/if1/0 "one": the step must define the saga that it runs or starts',
         'saga "S", step 2/if1/0 "one": a step, an alternative and a branch must define at least one operation',
         `saga "S", step 2/if1/0 "one": a step must define at least 'execute'`,
         'saga "S", step 2/if1/0 "one": the name is already used by step 0',

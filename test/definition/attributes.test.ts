@@ -1,8 +1,10 @@
 /** Attributes: what people look for executions by, made from the initial context. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { maxAttributes, of } from "../../src/definition/Attributes.ts"
+import { changed, maxAttributes, of } from "../../src/definition/Attributes.ts"
 import * as Saga from "../../src/definition/Saga.ts"
+import * as SagaShape from "../../src/definition/SagaShape.ts"
+import * as SagaValidation from "../../src/definition/SagaValidation.ts"
 
 const made = (value: unknown) => of(() => value, {})
 
@@ -55,5 +57,99 @@ describe("attributes of an execution", () => {
     assert.strictEqual(thrown(new TypeError("secret")), "threw TypeError")
     assert.strictEqual(thrown("secret"), "threw string")
     assert.strictEqual(of("no function" as never, {}), "threw TypeError")
+  })
+})
+
+describe("attributes behind a step", () => {
+  const nothing = { execute: () => Effect.void }
+  const account = { success: Schema.String, execute: () => Effect.succeed("BE1") }
+  const open = Saga.make("Open", { context: { name: Schema.String } }).pipe(Saga.local("account", account))
+
+  it("read the results so far by their types, and add nothing to the context", () => {
+    const saga = open.pipe(
+      Saga.attributes(({ account, name }) => ({ account: account.toLowerCase(), long: name.length > 9 })),
+      Saga.local("mail", { execute: ({ account }) => Effect.log(account) }),
+      Saga.commit
+    )
+    assert.deepStrictEqual(saga.steps[0]?.attributes?.({ account: "BE1", name: "Ann" }), {
+      account: "be1",
+      long: false
+    })
+    const context: Saga.Context<typeof saga> = { name: "Ann", account: "BE1", mail: undefined }
+    assert.deepStrictEqual(Object.keys(context), ["name", "account", "mail"])
+    // @ts-expect-error: a later step has no result yet
+    open.pipe(Saga.attributes(({ mail }) => ({ mail })))
+    // @ts-expect-error: a list is no attribute
+    open.pipe(Saga.attributes(({ account }) => ({ account: [account] })))
+    // @ts-expect-error: there is no step that it could stand behind; those of the start are an option of `make`
+    Saga.make("Open", { context: { name: Schema.String } }).pipe(Saga.attributes(({ name }) => ({ name })))
+  })
+
+  it("of two the second one has the last word", () => {
+    const { steps } = open.pipe(
+      Saga.attributes(() => ({ a: 1, b: 1 })),
+      Saga.attributes(() => ({ b: 2 }))
+    )
+    assert.deepStrictEqual(steps[0]?.attributes?.({}), { a: 1, b: 2 })
+    assert.strictEqual(steps.length, 1)
+  })
+
+  it("leave the fingerprint as it is, and stand in the shape", () => {
+    const plain = Saga.commit(open)
+    const saga = open.pipe(
+      Saga.attributes(() => ({ a: 1 })),
+      Saga.commit
+    )
+    assert.strictEqual(saga.fingerprint, plain.fingerprint)
+    const [step] = SagaShape.of(saga).steps
+    assert.deepStrictEqual([step?.attributes, SagaShape.of(plain).steps[0]?.attributes], [true, undefined])
+    assert.strictEqual(SagaShape.fingerprint(SagaShape.of(saga)), plain.fingerprint)
+  })
+
+  it("are a mistake in the steps of items, and where they are no function", () => {
+    const { steps } = Saga.make("Each", { context: {} }).pipe(
+      Saga.forEach("all", {
+        items: () => [1],
+        item: Schema.Int,
+        as: "one",
+        steps: (each) =>
+          each.pipe(
+            Saga.local("part", nothing),
+            Saga.attributes(({ one }) => ({ one }))
+          )
+      }),
+      Saga.attributes(({ all }) => ({ count: all.length }))
+    )
+    const issues = SagaValidation.validate({ ...Saga.commit(open), steps })
+    assert.deepStrictEqual(
+      issues.map(({ message }) => message),
+      [`saga "Open", step 0/i/0 "part": 'attributes' must be behind a step that is in no forEach`]
+    )
+    const wrong = open.pipe(Saga.attributes("x" as never), Saga.commit)
+    assert.deepStrictEqual(
+      SagaValidation.validate(wrong).map(({ message }) => message),
+      [`saga "Open", step 0 "account": 'attributes' must be a function`]
+    )
+  })
+
+  it("change what is new, and are at most as many in all", () => {
+    const known = { a: 1, b: "x" }
+    assert.deepStrictEqual(
+      changed(() => ({ a: 2, b: "x" }), {}, known),
+      { a: 2 }
+    )
+    assert.strictEqual(
+      changed(() => ({ b: "x" }), {}, known),
+      undefined
+    )
+    const many = Object.fromEntries(Array.from({ length: maxAttributes - 1 }, (_, i) => [`n${i}`, i]))
+    assert.strictEqual(
+      changed(() => many, {}, known),
+      `are ${maxAttributes + 1} in all, at most ${maxAttributes} may be`
+    )
+    assert.strictEqual(
+      changed(() => ({ a: [] }), {}, known),
+      "have a value of a that is no text, number or boolean"
+    )
   })
 })

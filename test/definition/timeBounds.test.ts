@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Schema } from "effect"
 import * as Deadline from "../../src/definition/Deadline.ts"
+import * as Participant from "../../src/definition/ParticipantContract.ts"
 import * as Saga from "../../src/definition/Saga.ts"
 import * as SagaPath from "../../src/definition/SagaPath.ts"
 import type { Definition } from "../../src/definition/SagaStep.ts"
@@ -39,6 +40,17 @@ describe("the time that an execution has left (C16)", () => {
   it("has no end where a step at or after it waits without a limit", () => {
     const saga = committed(remote("a", 100), ask("b"), remote("c", 5))
     assert.deepStrictEqual(bounds(saga), { 0: Number.POSITIVE_INFINITY, 1: Number.POSITIVE_INFINITY, 2: 5 })
+  })
+
+  it("of a command that answers later is that of its step, and has no end without one (C19)", () => {
+    const Lab = Participant.make("lab", { Examine: { payload: {}, answer: "later" } })
+    const later = (timeout?: number) =>
+      js.remote("later", {
+        execute: { command: Lab.commands.Examine, payload: () => ({}) },
+        ...(timeout !== undefined && { timeout })
+      })
+    assert.deepStrictEqual(bounds(committed(later(100))), { 0: 100 })
+    assert.deepStrictEqual(bounds(committed(later())), { 0: Number.POSITIVE_INFINITY })
   })
 
   it("ends at the pivot: what stands behind it is not undone (C18)", () => {

@@ -74,6 +74,7 @@ describe("mistakes in waits (C11, C16)", () => {
       )
     )
     const duration = "'timeout' must be a duration longer than zero, of at most 3,650 days"
+    const time = duration.replace("timeout", "time")
     assert.deepStrictEqual(found, [
       `saga "S", step 0 "a": 'signal' must be a signal, made by Signal.make`,
       `saga "S", step 1 "b": 'signal' must be a signal, made by Signal.make`,
@@ -85,8 +86,8 @@ describe("mistakes in waits (C11, C16)", () => {
       `saga "S", step 6 "g": 'onTimeout' must be beside a 'timeout'`,
       `saga "S", step 7 "h": 'onTimeout.value' must be a function`,
       `saga "S", step 7 "h": 'onTimeout.success' must be a schema`,
-      `saga "S", step 8 "i": ${duration}`,
-      `saga "S", step 9 "j": ${duration}`
+      `saga "S", step 8 "i": ${time}`,
+      `saga "S", step 9 "j": ${time}`
     ])
   })
 

@@ -15,12 +15,21 @@ export interface Work {
 
 class NoCourier extends Schema.TaggedError<NoCourier>()("NoCourier", {}) {}
 
-export const make = (perform: (work: Work) => Effect.Effect<void, never, SqlClient.SqlClient>) => {
-  const Payments = Participant.make("payments", {
-    Charge: { payload: { n: Schema.Int }, success: Schema.Struct({ paymentId: Schema.String }) },
-    Refund: { payload: { paymentId: Schema.String } }
-  })
+type Perform = (work: Work) => Effect.Effect<void, never, SqlClient.SqlClient>
 
+const Payments = Participant.make("payments", {
+  Charge: { payload: { n: Schema.Int }, success: Schema.Struct({ paymentId: Schema.String }) },
+  Refund: { payload: { paymentId: Schema.String } }
+})
+
+/** What other sagas of a program are made with. */
+export interface Kit {
+  readonly perform: Perform
+  readonly Payments: typeof Payments
+}
+
+/** `label`: what a later release adds behind a step. It changes no fingerprint, so a former release takes the saga for its own. */
+export const make = (perform: Perform, label: <S>(saga: S) => S = (saga) => saga) => {
   const local = (step: string, isTransactional = false) => ({
     success: Schema.String,
     execute: () => Effect.as(perform({ step, op: "execute", isTransactional }), step),
@@ -39,6 +48,7 @@ export const make = (perform: (work: Work) => Effect.Effect<void, never, SqlClie
         })
       }),
       Saga.local("ledger", { ...local("ledger", true), transactional: true }),
+      label,
       Saga.parallel("papers", {
         bill: Saga.local("invoice", local("invoice")),
         post: Saga.local("label", { ...local("label", true), transactional: true })
@@ -58,5 +68,6 @@ export const make = (perform: (work: Work) => Effect.Effect<void, never, SqlClie
   })
 
   /** The second one is the same under another name: a program may know only the first. */
-  return { PlaceOrder: order("PlaceOrder"), PlaceLater: order("PlaceLater"), PaymentsLive }
+  const kit: Kit = { perform, Payments }
+  return { PlaceOrder: order("PlaceOrder"), PlaceLater: order("PlaceLater"), PaymentsLive, kit }
 }

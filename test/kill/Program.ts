@@ -25,7 +25,8 @@ export interface Program {
   readonly ended: Effect.Effect<number | string>
 }
 
-const options = "Deno" in globalThis ? ["run", "-A", "--quiet"] : ["--conditions=effect-saga:source"]
+/** What a program of this checkout needs on the command line. */
+export const options = "Deno" in globalThis ? ["run", "-A", "--quiet"] : ["--conditions=effect-saga:source"]
 
 /** The next line that begins so, without its beginning. */
 export const printed = ({ ended, lines }: Program, start: string) =>

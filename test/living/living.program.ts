@@ -12,7 +12,7 @@ import process from "node:process"
 import { createInterface } from "node:readline"
 import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, Logger, Redacted, Runtime } from "effect"
+import { Effect, Fiber, Layer, Logger, Redacted, Runtime } from "effect"
 import { SqlClient } from "effect/sql"
 import { Broker, ParticipantConfig, SagaConfig, SagaManager, SagaTransaction, TransactionCommitter } from "effect-saga"
 import { MqttBroker } from "effect-saga/mqtt"
@@ -37,8 +37,8 @@ export interface Order {
   /** How many processes share the work. */
   readonly processes: number
   /**
-   * It knows a second saga, and asks for what is refused, which leaves a fact. A former release of the program does not know
-   * the saga, and perhaps not the fact. Default: it does neither.
+   * It knows more sagas (`Later.ts`), starts orders in a queue, and asks for what is refused, which leaves a fact. A former release
+   * of the program does not know those sagas, and perhaps not the facts. Default: it does nothing of that.
    */
   readonly isLater?: boolean
 }
@@ -76,15 +76,25 @@ const outside = ({ op, step }: Orders.Work) =>
     yield* say("ended")
   })
 
-const { PaymentsLive, PlaceLater, PlaceOrder } = Orders.make((work) =>
-  work.isTransactional ? inTransaction(work) : outside(work)
+// Not read by a former release: it has not what that file imports.
+const Later = order.isLater === true ? await import("./Later.ts") : undefined
+const { PaymentsLive, PlaceLater, PlaceOrder, kit } = Orders.make(
+  (work) => (work.isTransactional ? inTransaction(work) : outside(work)),
+  Later?.label
 )
-
-const sagas = order.isLater === true ? [PlaceOrder, PlaceLater] : [PlaceOrder]
+const later = Later?.make(kit)
+const sagas = later === undefined ? [PlaceOrder] : [PlaceOrder, PlaceLater, later.Batch, later.Notice, later.Tick]
+const layerOptions = Later === undefined ? {} : { queues: [Later.Line] }
 
 const database =
   "url" in order.database
-    ? PgClient.layer({ url: Redacted.make(order.database.url), maxConnections: 12, connectTimeout: "2 seconds" })
+    ? PgClient.layer({
+        url: Redacted.make(order.database.url),
+        maxConnections: 12,
+        connectTimeout: "5 seconds",
+        // The audit of an upgrade asks which release has claimed an execution.
+        applicationName: order.isLater === true ? "later" : "former"
+      })
     : PgliteClient.layer(order.database)
 
 const effects = Layer.effectDiscard(
@@ -97,7 +107,7 @@ const effects = Layer.effectDiscard(
 
 const tables = { schema: order.schema, statementTimeout: Math.min(5_000, order.lease * 0.8) }
 
-const Live = Layer.merge(SagaManager.layer(sagas), PaymentsLive).pipe(
+const Live = Layer.merge(SagaManager.layer(sagas, layerOptions), PaymentsLive).pipe(
   Layer.provide(order.broker === undefined ? TransactionCommitter.layerNone : TransactionCommitter.layerTwoPhase),
   Layer.provideMerge(
     Layer.mergeAll(
@@ -126,6 +136,8 @@ const unsettled = Effect.gen(function* () {
   return row?.n ?? 0
 })
 
+/** What starts by the calendar. */
+let ticks: Fiber.Fiber<unknown, unknown> | undefined
 let kept = 0
 let isFinishing = false
 let n = 0
@@ -142,9 +154,34 @@ const ask = Effect.gen(function* () {
   })
 })
 
-const start = Effect.suspend(() =>
-  SagaManager.start(sagas[n % sagas.length] ?? PlaceOrder, { context: { n: n++, courier: Math.random() < 0.7 } })
-).pipe(Effect.tap((uuid) => Effect.sync(() => note({ _tag: "started", uuid, at: Journal.now() }))))
+/** Every second start of a later release waits in the queue, also of orders that a former release knows. */
+const start = Effect.suspend(() => {
+  const options = {
+    context: { n, courier: Math.random() < 0.7 },
+    ...(Later !== undefined && n % 2 === 0 && { queue: Later.Line, key: `key ${n % 5}` })
+  }
+  const turn = n++ % 3
+  if (later === undefined || turn === 0) return SagaManager.start(PlaceOrder, options)
+  return turn === 1 ? SagaManager.start(PlaceLater, options) : SagaManager.start(later.Batch, options)
+}).pipe(
+  // A later release stores where the trace goes on.
+  Effect.withSpan("order"),
+  Effect.tap((uuid) => Effect.sync(() => note({ _tag: "started", uuid, at: Journal.now() })))
+)
+
+/** A signal to each batch that waits for one; the same one, whoever sends it. */
+const sayGo = Effect.gen(function* () {
+  if (Later === undefined) return
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql<{ uuid: string }>`
+    select uuid::text as uuid from ${yield* table("saga_execution")}
+    where not settled and waits_for = 'signal go' order by created_at limit 20`
+  yield* Effect.forEach(
+    rows,
+    ({ uuid }) => Effect.ignore(SagaManager.signal(Later.Go, { uuid, id: uuid, payload: { by: "a test" } })),
+    { concurrency: 5, discard: true }
+  )
+})
 
 /** A burst of starts would be an event of its own. */
 const mostStarts = 20
@@ -156,11 +193,13 @@ const feed = Effect.gen(function* () {
     const share = Math.min(Math.ceil(missing / order.processes), mostStarts)
     for (let i = 0; i < share; i++) yield* Effect.forkChild(Effect.ignore(start))
   }
+  if (isFinishing && ticks !== undefined) yield* Fiber.interrupt(ticks)
   if (isFinishing && (yield* unsettled) === 0) {
     isFinishing = false
     console.log("settled")
   }
   if (order.isLater === true && kept > 0) yield* Effect.forkChild(Effect.ignore(ask))
+  yield* sayGo
 }).pipe(Effect.ignore, Effect.delay("200 millis"))
 
 createInterface({ input: process.stdin }).on("line", (line) => {
@@ -177,7 +216,10 @@ const log = Logger.layer([
   Logger.map(Logger.formatLogFmt, (line) => appendFileSync(join(order.folder, `${process.pid}.log`), `${line}\n`))
 ])
 
-Effect.sync(() => console.log("up")).pipe(
+Effect.gen(function* () {
+  if (later !== undefined) ticks = yield* Effect.forkChild(Layer.launch(later.ticks))
+  console.log("up")
+}).pipe(
   Effect.andThen(Effect.forever(feed)),
   Effect.provide(Live),
   Effect.provide(log),

@@ -2,26 +2,34 @@
 import { absence } from "./absence.ts"
 import { attributes } from "./attributes.ts"
 import { bounds } from "./bounds.ts"
+import { buckets } from "./buckets.ts"
 import { connecting } from "./connections.ts"
+import { dashboard } from "./dashboard.ts"
 import { execution } from "./execution.ts"
+import { forItems } from "./items.ts"
 import { lateWrites } from "./lateWrites.ts"
 import type { Mutant } from "./Mutant.ts"
+import { nats } from "./nats.ts"
 import { ownership } from "./ownership.ts"
 import { owning } from "./owning.ts"
 import { participants } from "./participant.ts"
 import { pivots } from "./pivots.ts"
+import { queues } from "./queues.ts"
 import { reading } from "./reading.ts"
 import { recovery } from "./recovery.ts"
 import { responses } from "./responses.ts"
 import { rows } from "./rows.ts"
 import { sagaTests } from "./sagaTest.ts"
 import { schedules } from "./schedules.ts"
+import { starts } from "./starts.ts"
 import { values } from "./values.ts"
 import { waits } from "./waits.ts"
+import { watching } from "./watching.ts"
 import { writing } from "./writing.ts"
 
 export const mutants: ReadonlyArray<Mutant> = [
   ...writing,
+  ...watching,
   ...values,
   ...responses,
   ...execution,
@@ -30,14 +38,20 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...lateWrites,
   ...ownership,
   ...owning,
+  ...buckets,
   ...connecting,
   ...absence,
+  ...forItems,
   ...waits,
   ...bounds,
   ...pivots,
   ...reading,
   ...rows,
   ...schedules,
+  ...queues,
   ...sagaTests,
-  ...attributes
+  ...starts,
+  ...attributes,
+  ...dashboard,
+  ...nats
 ]

@@ -67,7 +67,7 @@ export const bounds: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "a record is kept as if its execution could not turn back later than its message runs",
     file: machine,
-    find: "Math.max(envelope.notAfter, envelope.keepUntil ?? 0, now)",
+    find: "Math.max(KeptTimes.believed(envelope.notAfter, now), envelope.keepUntil ?? 0, now)",
     replace: "Math.max(envelope.notAfter, now)",
     tests: [ninety, keep]
   },
@@ -75,14 +75,14 @@ export const bounds: ReadonlyArray<Mutant> = [
     rule: "C14",
     what: "an answer to an old message is forgotten at once",
     file: machine,
-    find: "Math.max(envelope.notAfter, envelope.keepUntil ?? 0, now)",
-    replace: "Math.max(envelope.notAfter, envelope.keepUntil ?? 0)",
+    find: "Math.max(KeptTimes.believed(envelope.notAfter, now), envelope.keepUntil ?? 0, now)",
+    replace: "Math.max(KeptTimes.believed(envelope.notAfter, now), envelope.keepUntil ?? 0)",
     tests: [keep]
   },
   {
     rule: "C16",
     what: "a transaction is given up before its execution can no longer turn back",
-    file: machine,
+    file: "src/participant/KeptTimes.ts",
     find: "Math.max(known?.updatedAt ?? now, keepUntil ?? now, now)",
     replace: "Math.max(known?.updatedAt ?? now, now)",
     tests: [ninety, keep, ambient]
@@ -90,7 +90,7 @@ export const bounds: ReadonlyArray<Mutant> = [
   {
     rule: "C16",
     what: "a later command takes back the time that an earlier one has said",
-    file: machine,
+    file: "src/participant/KeptTimes.ts",
     find: "Math.max(known?.updatedAt ?? now, keepUntil ?? now, now)",
     replace: "Math.max(keepUntil ?? now, now)",
     tests: [keep]
@@ -107,8 +107,8 @@ export const bounds: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a message that release 0.1.0 has answered counts as another one where it says keepUntil",
     file: "src/wire/Envelope.ts",
-    find: "coordinator, headers, keepUntil, ...plain }: Envelope",
-    replace: "coordinator, headers, ...plain }: Envelope",
+    find: "coordinator, headers, keepUntil, later, ...plain }: Envelope",
+    replace: "coordinator, headers, later, ...plain }: Envelope",
     tests: [table]
   },
   {
@@ -222,5 +222,21 @@ export const bounds: ReadonlyArray<Mutant> = [
     find: "  if (scope.state.passed) return undefined\n",
     replace: "",
     tests: [deadline]
+  },
+  {
+    rule: "C11",
+    what: "a sender has an answer kept for as long as it says",
+    file: "src/participant/KeptTimes.ts",
+    find: "Math.min(time, now + limits.duration)",
+    replace: "time",
+    tests: [keep]
+  },
+  {
+    rule: "C14",
+    what: "a participant keeps its answers beyond its maxKeepUntil",
+    file: "src/participant/KeptTimes.ts",
+    find: "keepUntil === undefined || keepUntil <= now + maxKeepUntil",
+    replace: "keepUntil !== 0",
+    tests: [keep]
   }
 ]

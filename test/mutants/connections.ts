@@ -192,5 +192,13 @@ export const connecting: ReadonlyArray<Mutant> = [
     replace: "isLost(error) || blamesServer",
     needsServer: true,
     tests: ["test/adapters/sql/readOnly.test.ts"]
+  },
+  {
+    rule: "C13",
+    what: "each connection says that the broker cannot be reached",
+    file: "src/ports/Reconnection.ts",
+    find: "isReached === false ? ofPlace : said",
+    replace: "isReached === undefined ? ofPlace : said",
+    tests: ["test/adapters/mqtt/MqttConnection.test.ts"]
   }
 ]

@@ -48,7 +48,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a step waits for its reply beyond its deadline",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "} else if (this.isOver(deadline!, request!.at, this.schedule.resend)) {",
+    find: "} else if (this.isOver(deadline ?? Number.POSITIVE_INFINITY, request!.at, this.schedule.resend)) {",
     replace: "} else if (this.isOver(Number.MAX_SAFE_INTEGER, request!.at, this.schedule.resend)) {",
     tests: [decision]
   },
@@ -64,8 +64,8 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a request that cannot be published fails its step",
     file: "src/ports/Broker.ts",
-    find: `    Effect.logWarning("A saga message could not be published now", { id, reason })`,
-    replace: "    Effect.die(reason)",
+    find: 'Effect.logWarning("A saga message could not be published now"',
+    replace: 'Effect.die("A saga message could not be published now"',
     tests: [outage]
   },
   {
@@ -126,8 +126,9 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "an answer counts for whatever its sender was asked",
     file: "src/execution/rules/SagaInput.ts",
-    find: "awaiting(self).find(({ id }) => id === answer.inReplyTo)",
-    replace: "awaiting(self).find(({ id, service }) => id === answer.inReplyTo || service === answer.sender)",
+    find: "const awaited = awaitedUnder(self, answer.inReplyTo)",
+    replace:
+      "const awaited = awaiting(self).find(({ id, service }) => id === answer.inReplyTo || service === answer.sender)",
     tests: [input, twoPhase]
   },
   {
@@ -142,16 +143,16 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "a reply that comes after its probe was sent does not count",
     file: "src/execution/rules/SagaInput.ts",
-    find: `if (isUnanswered(step)) add(found, step, step.request, self.direction === "forward" ? step.deadline : undefined)`,
-    replace: `if (isUnanswered(step) && self.direction === "forward") add(found, step, step.request, step.deadline)`,
+    find: `if (isUnanswered(step)) add(step.request, direction === "forward" ? step.deadline : undefined)`,
+    replace: `if (isUnanswered(step) && direction === "forward") add(step.request, step.deadline)`,
     tests: [control, input]
   },
   {
     rule: "C5",
     what: "a late answer does not reach a step that is parked",
     file: "src/execution/rules/SagaInput.ts",
-    find: "collect<Awaited>(self.root, notDone, (found, step) => {",
-    replace: "collect<Awaited>(self.root, notDone, (found, step) => {\n    if (step.parked !== undefined) return",
+    find: "const found: Array<Awaited> = []\n",
+    replace: "const found: Array<Awaited> = []\n  if (step.parked !== undefined) return found\n",
     tests: [decision, input]
   },
   {
@@ -407,7 +408,7 @@ export const execution: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "another branch begins a step in the moment of the first failure",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "      if (failure !== undefined) this.facts.splice(0, this.facts.length, failure)\n",
+    find: "      if (failure !== undefined) this.facts.splice(0, this.facts.length, ...this.facts.filter(tookSignal), failure)\n",
     replace: "",
     tests: [decision]
   },
@@ -488,7 +489,7 @@ export const execution: ReadonlyArray<Mutant> = [
   {
     rule: "C8",
     what: "a service that nobody listens to is sent everything again",
-    file: "src/adapters/mqtt/MqttOutgoing.ts",
+    file: "src/ports/UnheardPlaces.ts",
     find: "if (clock.monotonicTimeNanosUnsafe() - last < restAfter(last - since)) return false",
     replace: "",
     tests: ["test/adapters/mqtt/MqttOutgoing.test.ts"]

@@ -106,8 +106,8 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a transactional step commits with the intent of a next step although the lease is over",
     file: loop,
-    find: "self.inbox.stop === undefined && membership?.isAlive(now) !== false",
-    replace: "self.inbox.stop === undefined",
+    find: "self.unreadable === undefined && membership?.isAlive(now) !== false",
+    replace: "self.unreadable === undefined",
     tests: [late]
   },
   {

@@ -10,8 +10,35 @@ const loop = "src/orchestrator/ExecutionLoop.ts"
 const plan = "src/orchestrator/LoopPlan.ts"
 const turns = "test/orchestrator/LoopPlan.test.ts"
 const start = "src/orchestrator/StartExecution.ts"
+const kept = "test/orchestrator/kept.test.ts"
+const keeping = "src/orchestrator/KeptExecutions.ts"
 
 export const owning: ReadonlyArray<Mutant> = [
+  // ---- C20: executions that wait for a reply are kept where their callers are -------------------------------------
+  {
+    rule: "C20",
+    what: "every reply is preceded by a read",
+    file: keeping,
+    find: "isReply ? this.executions.get(uuid) : undefined",
+    replace: "isReply ? undefined : this.executions.get(uuid)",
+    tests: [kept]
+  },
+  {
+    rule: "C20",
+    what: "a reply is taken without a read although nobody waits for its execution",
+    file: keeping,
+    find: "  forget(uuid: string): void {\n    this.executions.delete(uuid)",
+    replace: "  forget(_: string): void {",
+    tests: [kept]
+  },
+  {
+    rule: "C20",
+    what: "a reply that fits the newer state is dropped by an older one",
+    file: loop,
+    find: "if (self.isOld === true && ",
+    replace: "if (self.isOld === true && self.since < 0 && ",
+    tests: [kept]
+  },
   // ---- C16 -----------------------------------------------------------------------------------------------------
   {
     rule: "C16",
@@ -64,7 +91,7 @@ export const owning: ReadonlyArray<Mutant> = [
   {
     rule: "I23",
     what: "two that say the same are two rows",
-    file: "src/orchestrator/StoredInput.ts",
+    file: "src/ports/InboxInput.ts",
     find: "const said = `signal:$",
     replace: "const said = Uuid.v7(now) + `signal:$",
     tests: [signals]
@@ -73,8 +100,8 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "I23",
     what: "a signal to a process that does not know the saga is refused",
     file: "src/orchestrator/HandOn.ts",
-    find: 'error._tag === "SagaDefinitionDrift" || error._tag === "SagaExecutionUnreadable")',
-    replace: "error instanceof Elsewhere)",
+    find: 'error._tag === "SagaDefinitionDrift" &&\n    error.known.length === 0',
+    replace: "error instanceof Elsewhere",
     tests: [signals]
   },
   {
@@ -114,8 +141,8 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an execution that its caller has named runs at two instances",
     file: start,
-    find: "membership.drawsOwn === true && !membership.isMine(execution.uuid)",
-    replace: 'membership.drawsOwn === true && execution.uuid === ""',
+    find: "return !membership.isMine(execution.uuid)",
+    replace: 'return execution.uuid === ""',
     tests: [buckets]
   },
   // ---- C20: epochs ---------------------------------------------------------------------------------------------
@@ -147,8 +174,16 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a lease counts from the answer to the claim",
     file: port,
-    find: "        this.renewed = this.since(begun.nanos)\n",
-    replace: "        this.renewed = this.moment()\n",
+    find: "this.since(isFresh ? this.renewed.nanos : begun.nanos)",
+    replace: "isFresh ? this.renewed : this.moment()",
+    tests: [member]
+  },
+  {
+    rule: "C20",
+    what: "a claim that renews no lease counts as a renewal",
+    file: port,
+    find: "this.since(isFresh ? this.renewed.nanos : begun.nanos)",
+    replace: "this.since(begun.nanos)",
     tests: [member]
   },
   // ---- C20: nothing begins without a lease -----------------------------------------------------------------------

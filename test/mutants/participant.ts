@@ -8,12 +8,33 @@ const ambient = "test/participant/innerSaga.test.ts"
 const participant = "test/participant/HandleMessage.test.ts"
 const twoPhase = "test/orchestrator/twoPhaseCommit.test.ts"
 const store = "test/ports/ParticipantStore.test.ts"
+const later = "test/participant/later.test.ts"
+const admitted = "test/participant/CommandAdmission.test.ts"
+const admission = "src/participant/CommandAdmission.ts"
+const outside = "test/participant/atLeastOnce.test.ts"
+const lateModel = "test/participant/later.model.test.ts"
 
 const machine = "src/participant/ParticipantDecision.ts"
 const unit = "src/participant/HandleMessage.ts"
 const taking = "src/participant/TakeMessages.ts"
 
 export const participants: ReadonlyArray<Mutant> = [
+  {
+    rule: "W3",
+    what: "a later message of a transaction takes a statement to lock and one to read",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "transactions.length === 1 && opens === undefined && !isAgain",
+    replace: "transactions.length === 1 && opens === undefined && isAgain",
+    tests: ["test/adapters/sql/unitOfWork.test.ts"]
+  },
+  {
+    rule: "C6",
+    what: "what any hook does is kept apart from its message",
+    file: unit,
+    find: `name === "reserve" ? unit.attempt(run)`,
+    replace: `name.length > 0 ? unit.attempt(run)`,
+    tests: [wire]
+  },
   // ---- what was answered before --------------------------------------------------------------------------------
   {
     rule: "C6",
@@ -27,8 +48,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a message that was answered before gets a new answer",
     file: machine,
-    find: `? { _tag: "Repeat", body: recorded.reply }`,
-    replace: `? replyWith(recorded.status)`,
+    find: `: { _tag: "Repeat", body: recorded.reply }`,
+    replace: `: replyWith(recorded.status)`,
     tests: [table, participant]
   },
   {
@@ -43,8 +64,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a message with the id of another gets that one's answer",
     file: machine,
-    find: `      : { _tag: "PutAway", fault: "MessageIdReused" }`,
-    replace: `      : { _tag: "Repeat", body: recorded.reply }`,
+    find: `return { _tag: "PutAway", fault: "MessageIdReused" }`,
+    replace: `return { _tag: "Repeat", body: recorded.reply }`,
     tests: [wire]
   },
   {
@@ -101,7 +122,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a staged effect runs where no transaction keeps it back",
     file: "src/participant/ParticipantHandlers.ts",
-    find: `  if (command.effect === "staged" && !staging) return Effect.succeed(failed("StagedOutsideTransaction"))\n`,
+    find: `  if (command.effect === "staged" && !staging) return Effect.succeed(uncalled("StagedOutsideTransaction"))\n`,
     replace: "",
     tests: [participant]
   },
@@ -362,8 +383,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a probe is told 500, which is not final, of what had no effect",
     file: machine,
-    find: "return executed.status === 500 || executed.reply === undefined",
-    replace: "return executed.reply === undefined",
+    find: "return executed.status === 500 || executed.status === 202",
+    replace: "return executed.status === 202",
     tests: [participant, table]
   },
   {
@@ -548,7 +569,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C8",
     what: "a command that is given up runs when it comes again",
     file: unit,
-    find: "barriers: [ParticipantDecision.answeredBarrier(message, reply.status, body, now)]",
+    find: "barriers: [ParticipantDecision.answeredBarrier(believed, reply.status, body, now)]",
     replace: "barriers: []",
     tests: [wire]
   },
@@ -567,5 +588,285 @@ export const participants: ReadonlyArray<Mutant> = [
     find: "fork(placeGivenBack(handle(delivery), delivery))",
     replace: "fork(handle(delivery))",
     tests: ["test/ports/Consumer.test.ts"]
+  },
+  // ---- answers that come later ---------------------------------------------------------------------------------
+  {
+    rule: "C19",
+    what: "a refusal leaves what was accepted",
+    file: "src/participant/AnswerLater.ts",
+    find: `if (ran._tag === "HandlerFailed") yield*`,
+    replace: `if (false) yield*`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "a second answer counts",
+    file: "src/participant/AnswerLater.ts",
+    find: `if (row.status !== 202) {`,
+    replace: `if (false) {`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "the same answer again is refused",
+    file: "src/participant/AnswerLater.ts",
+    find: `new Over(body === row.reply ? body : undefined)`,
+    replace: `new Over(undefined)`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "an answer counts after its transaction is over",
+    file: "src/participant/AnswerLater.ts",
+    find: `return rows.every((row) => row?.status === "pending")`,
+    replace: `return rows.every(() => true)`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "a probe leaves what was accepted",
+    file: "src/participant/AcceptedMessages.ts",
+    find: `op === "probe" || op === "failure" ? barriers`,
+    replace: `op === "failure" ? barriers`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "a compensation leaves what was accepted",
+    file: "src/participant/AcceptedMessages.ts",
+    find: `op === "probe" || op === "failure" ? barriers`,
+    replace: `op === "probe" ? barriers`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "a rejection leaves what was accepted",
+    file: "src/participant/AcceptedMessages.ts",
+    find: `return isRejected ?`,
+    replace: `return false ?`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "a vote against the commit leaves what was accepted",
+    file: "src/participant/HandleMessage.ts",
+    find: `Effect.andThen(cancel(code, unit, unit.accepted, work.now)),`,
+    replace: ``,
+    tests: [later]
+  },
+  {
+    rule: "C19",
+    what: "pendingTtl leaves what was accepted",
+    file: "src/participant/ParticipantMaintenance.ts",
+    find: `yield* HandleMessage.cancel(code, unit, unit.accepted, now)
+`,
+    replace: ``,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "what is ended can be answered",
+    file: "src/participant/AcceptedMessages.ts",
+    find: `  request: undefined,
+  status: 500,`,
+    replace: `  request: undefined,
+  status: 202,`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "an accepted record of a transaction is purged",
+    file: "src/ports/ParticipantStore.ts",
+    find: `|| waiting.has(uuid)`,
+    replace: ``,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "an accepted record without a transaction is purged",
+    file: "src/ports/ParticipantStore.ts",
+    find: `keepUntil < alone && status !== 202`,
+    replace: `keepUntil < alone`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "a probe does not end what is accepted, and asks again",
+    file: "src/participant/ParticipantDecision.ts",
+    find: `executed.status === 202 || executed.reply`,
+    replace: `executed.reply`,
+    tests: [later, lateModel]
+  },
+  {
+    rule: "C19",
+    what: "a sender that does not say later is told 202",
+    file: "src/participant/ParticipantDecision.ts",
+    find: `recorded.status === 202 && envelope.later !== true`,
+    replace: `false`,
+    tests: [later]
+  },
+  // ---- handlers without a transaction ----------------------------------------------------------------------------
+  {
+    rule: "I4",
+    what: "a copy of a message runs a handler without a transaction that runs already",
+    file: "src/participant/BegunMessages.ts",
+    find: `if (until <= now) return`,
+    replace: `if (true) return`,
+    tests: [outside]
+  },
+  {
+    rule: "C6",
+    what: "a handler without a transaction does not run again after a crash",
+    file: "src/participant/BegunMessages.ts",
+    find: `if (until <= now) return`,
+    replace: `if (false) return`,
+    tests: [outside]
+  },
+  {
+    rule: "C6",
+    what: "a probe does not see the handler that runs",
+    file: "src/participant/BegunMessages.ts",
+    find: `op === "probe" || op === "failure" ? barriers`,
+    replace: `op === "failure" ? barriers`,
+    tests: [outside, table]
+  },
+  {
+    rule: "C6",
+    what: "a compensation does not see the handler that runs",
+    file: "src/participant/BegunMessages.ts",
+    find: `op === "probe" || op === "failure" ? barriers`,
+    replace: `op === "probe" ? barriers`,
+    tests: [outside, table]
+  },
+  {
+    rule: "C6",
+    what: "a rejection ends a handler that runs, and nothing undoes its effect",
+    file: unit,
+    find: `accepted.filter((row) => Accepted.runsUntil(row) === undefined),`,
+    replace: `accepted,`,
+    tests: [outside, table]
+  },
+  {
+    rule: "C6",
+    what: "a handler without a transaction that dies is answered 500, as if it had no effect",
+    file: "src/participant/ParticipantHandlers.ts",
+    find: `return ran.value.reply.status === 500 ? undefined : ran.value`,
+    replace: `return ran.value`,
+    tests: [outside]
+  },
+  {
+    rule: "I4",
+    what: "a handler without a transaction that takes long does not say that it still runs",
+    file: "src/participant/RunBegun.ts",
+    find: `BegunMessages.runningUntil(row, now + millis)`,
+    replace: `row`,
+    tests: [outside]
+  },
+  {
+    rule: "I4",
+    what: "a handler without a transaction runs again because the store was away when it ended",
+    file: "src/participant/RunBegun.ts",
+    find: `({ reason }) => reason === "unavailable"`,
+    replace: `() => false`,
+    tests: [outside]
+  },
+  {
+    rule: "I4",
+    what: "a compensation without a transaction leaves the record of an effect",
+    file: "src/participant/RunBegun.ts",
+    find: `[...(executed === undefined ? [] : [{ ...executed, ...none }]), `,
+    replace: `[`,
+    tests: [outside]
+  },
+  {
+    rule: "C6",
+    what: "a staged effect is taken from a handler without a transaction",
+    file: "src/participant/HandlerSettings.ts",
+    find: `if (command.effect === "staged")`,
+    replace: `if (false)`,
+    tests: [outside]
+  },
+  // ---- limits of commands ------------------------------------------------------------------------------------------
+  {
+    rule: "C13",
+    what: "a command runs more handlers than its concurrency",
+    file: admission,
+    find: `runs(state, command) < limits.concurrency`,
+    replace: `runs(state, command) <= limits.concurrency`,
+    tests: [admitted]
+  },
+  {
+    rule: "C13",
+    what: "more handlers run in units than maxHandlers",
+    file: admission,
+    find: `handlers < maxHandlers`,
+    replace: `handlers <= maxHandlers`,
+    tests: [admitted]
+  },
+  {
+    rule: "C13",
+    what: "the rate of a command holds nothing up",
+    file: admission,
+    find: `tokensOf(state, settings, command, now) >= 1`,
+    replace: `true`,
+    tests: [admitted]
+  },
+  {
+    rule: "C13",
+    what: "nobody wakes what waits for the rate of its command",
+    file: "src/participant/CommandPlaces.ts",
+    find: `if (nextAt !== Number.POSITIVE_INFINITY)`,
+    replace: `if (false)`,
+    tests: [admitted]
+  },
+  {
+    rule: "C13",
+    what: "a command of a low priority may wait for ever",
+    file: admission,
+    find: `if (state.turns % everyTurns === everyTurns - 1) return heads[0]
+`,
+    replace: ``,
+    tests: [admitted]
+  },
+  {
+    rule: "C13",
+    what: "commands of one priority do not take turns",
+    file: admission,
+    find: `inTurn.find(({ command }) => command > state.cursor) ?? inTurn[0]`,
+    replace: `inTurn[0]`,
+    tests: [admitted]
+  },
+  {
+    rule: "C13",
+    what: "a flood of one command takes the places of the others",
+    file: admission,
+    find: `waiting.findLast(({ command }) => counts.get(command) === most)`,
+    replace: `one`,
+    tests: [admitted]
+  },
+  {
+    rule: "C13",
+    what: "a compensation waits for the limits of commands",
+    file: "src/participant/CommandPlaces.ts",
+    find: `envelope.op !== "execute" ||`,
+    replace: ``,
+    tests: [admitted]
+  },
+  {
+    rule: "C13",
+    what: "a handler that has ended keeps its place",
+    file: "src/participant/CommandPlaces.ts",
+    find: `Effect.ensuring(restore(handled), leave(command))`,
+    replace: `restore(handled)`,
+    tests: [admitted]
+  },
+  // ---- what is seen of it ------------------------------------------------------------------------------------------
+  {
+    rule: "C8",
+    what: "a handler that has stopped in the middle is shown as running",
+    file: "src/ports/InspectorGroups.ts",
+    find: `runsUntil > now ? "running"`,
+    replace: `runsUntil > -1 ? "running"`,
+    tests: ["test/ports/Inspector.test.ts"]
   }
 ]

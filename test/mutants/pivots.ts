@@ -120,8 +120,8 @@ export const pivots: ReadonlyArray<Mutant> = [
   one(
     "the decision of a pivot waits for the end to be told",
     "src/execution/rules/SagaDecision.ts",
-    'passed && commitState === "committing" ? this.tellCommit() : undefined',
-    "undefined",
+    'if (passed && commitState === "committing") this.tellCommit()',
+    "",
     rules
   ),
   one(
@@ -309,14 +309,14 @@ export const pivots: ReadonlyArray<Mutant> = [
   one(
     "a failure behind the pivot stops the other branches",
     "src/execution/rules/SagaDecision.ts",
-    "if (!complete) return passed && commitState",
-    "if (!complete && passed && this.self.parked.length > 0) this.instructions.splice(0)\n      if (!complete) return passed && commitState",
+    "if (!complete) {",
+    "if (!complete && passed && this.self.parked.length > 0) this.instructions.splice(0)\n      if (!complete) {",
     rules
   ),
   one(
     "a step without an answer is asked anew, though the one before may still act",
     evolution,
-    "if (isUnanswered(step)) return { request: { ...request!, at }, reply: undefined }",
+    "if (isUnanswered(step)) return { request: { ...request!, at, accepted: undefined }, reply: undefined }",
     'if (isUnanswered(step)) return { status: "created" }',
     model
   ),

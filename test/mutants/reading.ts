@@ -36,8 +36,8 @@ export const reading: ReadonlyArray<Mutant> = [
     rule: "C10",
     what: "steps inside others are not read before an execution goes on",
     file: "src/execution/view/Readable.ts",
-    find: "return own ?? first(state.inner, (frame) => this.frame(frame))",
-    replace: "return own",
+    find: "return own ?? start ?? first(framesIn(state), (frame) => this.frame(frame))",
+    replace: "return own ?? start",
     tests: [readable]
   },
   {
@@ -117,7 +117,7 @@ export const reading: ReadonlyArray<Mutant> = [
   {
     rule: "C10",
     what: "a view that another program has decoded is read",
-    file: "src/execution/rules/SagaContext.ts",
+    file: "src/execution/view/ContextValues.ts",
     find: "cache?.by === decode ? cache.view : undefined",
     replace: "cache?.view",
     tests: ["test/execution/rules/SagaContext.test.ts"]
@@ -143,8 +143,8 @@ export const reading: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an execution that a process cannot read stays its own (memory)",
     file: "src/ports/Leases.ts",
-    find: "if (given.has(state.uuid) && execution.hint?.owner === owner) execution.hint = { wakeAt: now }",
-    replace: "",
+    find: "const isGivenBack = given.has(state.uuid) ||",
+    replace: "const isGivenBack =",
     tests: [change, unreadable]
   },
   {
@@ -178,5 +178,37 @@ export const reading: ReadonlyArray<Mutant> = [
     find: "if (problem !== undefined) unreadable.push(problem)",
     replace: "if (problem === null) unreadable.push(problem)",
     tests: [change, drift]
+  },
+  {
+    rule: "C10",
+    what: "a signal that was accepted is refused for its payload",
+    file: "src/execution/rules/SignalInput.ts",
+    find: '&& !(reason === "payload" && accepted === true)',
+    replace: "",
+    tests: ["test/orchestrator/schemaChangeSignal.test.ts"]
+  },
+  {
+    rule: "C10",
+    what: "an execution goes on over a signal that it cannot read",
+    file: "src/orchestrator/LoopPlan.ts",
+    find: "self.inbox.stop !== undefined || self.unreadable !== undefined",
+    replace: "self.inbox.stop !== undefined",
+    tests: ["test/orchestrator/schemaChangeSignal.test.ts"]
+  },
+  {
+    rule: "C10",
+    what: "a sender waits ten seconds for a program that can read the execution",
+    file: "src/orchestrator/SignalDoor.ts",
+    find: '  error._tag === "SagaDefinitionDrift" ||\n',
+    replace: "",
+    tests: ["test/orchestrator/schemaChangeSignal.test.ts"]
+  },
+  {
+    rule: "C10",
+    what: "load gives the types of a saga to an execution of another version",
+    file: "src/orchestrator/LoadExecution.ts",
+    find: "if (creation.fingerprint !== fingerprint)",
+    replace: `if (creation.fingerprint === "")`,
+    tests: ["test/orchestrator/load.test.ts"]
   }
 ]

@@ -113,9 +113,9 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "after a crash a request is not sent again",
     file: "src/execution/rules/PhaseDecision.ts",
-    find: "if (this.isDue(sent.at, sent.message.id, backoff)) this",
+    find: "if (this.isDue(accepted ?? at, message.id, curve)) this",
     replace:
-      "if (this.moment.since !== Number.NEGATIVE_INFINITY && this.isDue(sent.at, sent.message.id, backoff)) this",
+      "if (this.moment.since !== Number.NEGATIVE_INFINITY && this.isDue(accepted ?? at, message.id, curve)) this",
     tests: [decision, crash]
   },
   {
@@ -253,8 +253,8 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C9",
     what: "the same key with another context gives somebody else's execution",
-    file: "src/orchestrator/StartExecution.ts",
-    find: "Repository.contextHash(theirs) === Repository.contextHash(mine)",
+    file: "src/orchestrator/StartConflict.ts",
+    find: "contextHash(theirs) === contextHash(mine)",
     replace: "theirs !== mine",
     tests: [start]
   },
@@ -331,7 +331,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C12",
     what: "what a service says is kept with the execution, whatever it is",
     file: "src/execution/rules/SagaInput.ts",
-    find: `typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? content : "Refused"`,
+    find: `wordOf(content) ?? "Refused"`,
     replace: `typeof content === "string" ? content : "Refused"`,
     tests: [twoPhase]
   },
@@ -393,8 +393,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C14",
     what: "a participant forgets what may still be asked about (memory)",
     file: "src/ports/ParticipantStore.ts",
-    find: "if (notAfter >= before || !(",
-    replace: "if (!(",
+    find: "if (notAfter >= before || waiting",
+    replace: "if (waiting",
     tests: [store, wire]
   },
   {
@@ -424,9 +424,9 @@ export const recovery: ReadonlyArray<Mutant> = [
   {
     rule: "C14",
     what: "a participant keeps a transaction for the time of its last message only",
-    file: "src/participant/ParticipantDecision.ts",
-    find: "Math.max(known?.notAfter ?? notAfter, notAfter)",
-    replace: "notAfter",
+    file: "src/participant/KeptTimes.ts",
+    find: "Math.max(known?.notAfter ?? 0, believed(notAfter, now))",
+    replace: "believed(notAfter, now)",
     tests: [wire]
   },
   {
@@ -451,8 +451,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a process that stops begins the next step",
     file: "src/orchestrator/LoopPlan.ts",
-    find: "  if (self.inbox.stop !== undefined) return stopping(self, inFlight, hints)\n",
-    replace: "",
+    find: "if (self.inbox.stop !== undefined || self.unreadable !== undefined) return stopping",
+    replace: "if (self.unreadable !== undefined) return stopping",
     tests: ["test/orchestrator/shutdown.test.ts"]
   },
   {
@@ -467,7 +467,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "a process that stops lets its lease end while a step does",
     file: "src/orchestrator/ManagerLive.ts",
-    find: "  yield* Effect.addFinalizer(() => supervisor.close)\n",
+    find: "  yield* Effect.addFinalizer(() => Effect.andThen(ShutdownGrace.briefly(stops), supervisor.close))\n",
     replace: "",
     tests: ["test/orchestrator/shutdown.test.ts"]
   },
@@ -507,16 +507,16 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a summary row stays as another process has written it",
     file: "src/adapters/sql/WrittenSummaries.ts",
-    find: "if (known?.key === key && known.revision === revision - 1 && ",
-    replace: "if (known?.key === key && ",
+    find: "known?.key === key && known.revision === revision - 1 && ",
+    replace: "known?.key === key && ",
     tests: ["test/adapters/sql/summary.test.ts"]
   },
   {
     rule: "I29",
     what: "a defect ends a loop",
     file: "src/ports/Loop.ts",
-    find: "undying(name, Effect.forever(Effect.andThen(faultOf(name), turn)))",
-    replace: "Effect.forever(Effect.andThen(faultOf(name), turn))",
+    find: "undying(vital, Effect.forever(beating))",
+    replace: "Effect.forever(beating)",
     tests: ["test/ports/Loop.test.ts"]
   },
   {
@@ -580,6 +580,18 @@ export const recovery: ReadonlyArray<Mutant> = [
     find: "if (this.admission.hasRoom || this.isClosed || this.stepWaits.has(uuid)) return launch()",
     replace: "if (uuid !== undefined) return launch()",
     tests: [places]
+  },
+  {
+    rule: "C7",
+    what: "the end of an execution that comes while its runner ends is told to nobody",
+    file: "src/orchestrator/ExecutionSupervisor.ts",
+    find: `      onEnd?.(exit)
+      this.ended(uuid, exit)
+`,
+    replace: `      this.ended(uuid, exit)
+      onEnd?.(exit)
+`,
+    tests: ["test/orchestrator/startRace.test.ts"]
   },
   {
     rule: "I20",
@@ -717,9 +729,9 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "the refusal of an input that was handed on is not written",
     file: "src/orchestrator/StoredInput.ts",
-    find: `  if (!isReadable) return { _tag: "ActionRefused", id, why: unreadable, at }
+    find: `  const said = who.actor === undefined ? who : { action: input._tag, ...who }
   return Result.isFailure(refused)`,
-    replace: `  if (!isReadable) return { _tag: "ActionRefused", id, why: unreadable, at }
+    replace: `  const said = who.actor === undefined ? who : { action: input._tag, ...who }
   return Result.isFailure(refused) && id === ""`,
     tests: ["test/orchestrator/ownership.test.ts"]
   },

@@ -67,5 +67,13 @@ export const responses: ReadonlyArray<Mutant> = [
     find: "millis >= 0 && millis <= limits.duration",
     replace: "millis >= 0 && Number.isFinite(millis)",
     tests: ["test/definition/SagaValidation.test.ts"]
+  },
+  {
+    rule: "C11",
+    what: "an option of a start that there is not is lost in silence",
+    file: "src/orchestrator/ManagerArguments.ts",
+    find: "!Object.hasOwn(names, name)",
+    replace: `name === "" && !Object.hasOwn(names, name)`,
+    tests: ["test/orchestrator/hostile.test.ts"]
   }
 ]

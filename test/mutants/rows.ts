@@ -25,6 +25,22 @@ export const rows: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C11",
+    what: "a setting whose name has a mistake in it is dropped, and its default holds",
+    file: "src/ports/Setting.ts",
+    find: "Object.keys(options).find((name) => !Object.hasOwn(names, name))",
+    replace: "undefined as string | undefined",
+    tests: ["test/orchestrator/settings.test.ts"]
+  },
+  {
+    rule: "C11",
+    what: "an option of a step whose name has a mistake in it is lost",
+    file: "src/definition/SagaValidation.ts",
+    find: "    yield* checkOptions(step, at)\n",
+    replace: "",
+    tests: ["test/definition/SagaValidation.test.ts"]
+  },
+  {
+    rule: "C11",
     what: "a folder may be anything",
     file: "src/adapters/pglite/PgliteClient.ts",
     find: 'yield* Setting.text("PgliteClient.folder", folder)',

@@ -69,5 +69,37 @@ export const sagaTests: ReadonlyArray<Mutant> = [
     find: "(stepNames.length === 0 || paths.some(isWithin))",
     replace: "true",
     tests: [crashes]
+  },
+  {
+    rule: "C15",
+    what: "a scenario forgets the other replies when one is said anew",
+    file: "src/testing/Scenario.ts",
+    find: "replies: { ...options.replies, ...what.replies }",
+    replace: "replies: { ...what.replies }",
+    tests: ["test/testing/Scenario.test.ts"]
+  },
+  {
+    rule: "C16",
+    what: "a crash point is tried without its signals",
+    file: "src/testing/CrashPoints.ts",
+    find: "tell(options.signals ?? [], startKey, time.now())",
+    replace: "tell([], startKey, time.now())",
+    tests: ["test/testing/SagaTest.waits.test.ts"]
+  },
+  {
+    rule: "C15",
+    what: "a crash point of a saga that takes longer than an hour is given up",
+    file: "src/testing/CrashPoints.ts",
+    find: "passed < tenYears",
+    replace: "passed < hour",
+    tests: ["test/testing/SagaTest.waits.test.ts"]
+  },
+  {
+    rule: "C19",
+    what: "SagaTest answers a command at once that answers later",
+    file: "src/testing/ScriptedServices.ts",
+    find: `if (later === true) {`,
+    replace: `if (false) {`,
+    tests: ["test/testing/SagaTest.later.test.ts"]
   }
 ]

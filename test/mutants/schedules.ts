@@ -11,10 +11,26 @@ const door = "src/orchestrator/ScheduledStart.ts"
 export const schedules: ReadonlyArray<Mutant> = [
   {
     rule: "C9",
+    what: "a last tick in the future silences a schedule",
+    file: "src/orchestrator/SagaSchedule.ts",
+    find: "if (last <= beyond || !(yield*",
+    replace: "if (last > 0 || !(yield*",
+    tests: [test]
+  },
+  {
+    rule: "C9",
+    what: "a last tick is put back wherever it is",
+    file: "src/adapters/sql/ScheduleStatements.ts",
+    find: " and tick > ${whole(beyond)} returning tick",
+    replace: " and tick <> ${whole(beyond + 1)} returning tick",
+    tests: [sql]
+  },
+  {
+    rule: "C9",
     what: "a tick is started by every process",
     file: door,
-    find: "return (yield* pass(tick)) ? yield* repository.store(execution, dueNow(execution)) : undefined",
-    replace: "yield* pass(tick)\n          return yield* repository.store(execution, dueNow(execution))",
+    find: "return (yield* pass(tick)) ? yield* repository.store(execution, firstHint(execution)) : undefined",
+    replace: "yield* pass(tick)\n          return yield* repository.store(execution, firstHint(execution))",
     tests: [test]
   },
   {
@@ -85,8 +101,8 @@ export const schedules: ReadonlyArray<Mutant> = [
     rule: "C9",
     what: "the execution of a tick waits until somebody claims for another reason",
     file: "src/orchestrator/ManagerLive.ts",
-    find: "() => nextClaim.at(stored.state.updatedAt)",
-    replace: "() => undefined",
+    find: "if (!nextClaim.isOver) return Effect.sync(nextClaim.soon)",
+    replace: "if (!nextClaim.isOver) return Effect.void",
     tests: [database]
   }
 ]

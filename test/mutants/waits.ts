@@ -116,6 +116,14 @@ export const waits: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C16",
+    what: "a wait that fails keeps the others from the signals that are there for them",
+    file: "src/execution/rules/SagaDecision.ts",
+    find: "...this.facts.filter(tookSignal), failure",
+    replace: "failure",
+    tests: [rules]
+  },
+  {
+    rule: "C16",
     what: "onTimeout ends a wait whose signal is there",
     file: "src/execution/rules/ForwardEvolution.ts",
     find: "  SagaSignals.taken(self.signals).get(step.path)?.id === signal &&\n",
@@ -142,8 +150,8 @@ export const waits: ReadonlyArray<Mutant> = [
     rule: "C11",
     what: "a payload may make the context larger than its limit",
     file: "src/execution/rules/WaitDecision.ts",
-    find: "  if (size > maxContextSize) {",
-    replace: "  if (size < 0) {",
+    find: "  if (size > maxContextSize) return",
+    replace: "  if (size < 0) return",
     tests: [rules]
   },
   {
@@ -160,7 +168,7 @@ export const waits: ReadonlyArray<Mutant> = [
     file: "src/execution/rules/SagaDecision.ts",
     find: "    if (this.isLate()) return\n",
     replace: "",
-    tests: [rules, steps]
+    tests: [rules]
   },
   {
     rule: "C18",
@@ -279,7 +287,7 @@ export const waits: ReadonlyArray<Mutant> = [
   {
     rule: "C16",
     what: "a refusal is remembered",
-    file: "src/orchestrator/StoredInput.ts",
+    file: "src/ports/InboxInput.ts",
     find: "return refused === 0 ? said",
     replace: "return refused >= 0 ? said",
     tests: [signals]
@@ -331,5 +339,21 @@ export const waits: ReadonlyArray<Mutant> = [
     find: "        return this.compensated(state.path)\n",
     replace: "        return\n",
     tests: [rules, model]
+  },
+  {
+    rule: "C16",
+    what: "signals of one name with different keys are one signal",
+    file: "src/orchestrator/SignalDoor.ts",
+    find: "id: id ?? (key === undefined",
+    replace: "id: id ?? (key === undefined || key !== undefined",
+    tests: [signals, "test/orchestrator/items.test.ts", "test/testing/SagaTest.items.test.ts"]
+  },
+  {
+    rule: "C16",
+    what: "the sender of a signal does not wait until it is applied",
+    file: "src/orchestrator/SignalDoor.ts",
+    find: "duration: patience, orElse",
+    replace: "duration: 0, orElse",
+    tests: [signals]
   }
 ]

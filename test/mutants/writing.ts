@@ -13,6 +13,7 @@ const table = "test/participant/ParticipantDecision.test.ts"
 const repository = "test/ports/SagaExecutionRepository.test.ts"
 const sqlRepository = "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
 const sqlStore = "test/adapters/sql/SqlParticipantStore.test.ts"
+const sqlUnit = "test/adapters/sql/unitOfWork.test.ts"
 const sqlSteps = "test/adapters/sql/transactionalSteps.test.ts"
 const transactional = "test/orchestrator/TransactionalStep.test.ts"
 
@@ -54,8 +55,9 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a reply has the id of its request",
     file: "src/wire/Envelope.ts",
-    find: "id: `$",
-    replace: "id: true ? id : `$",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: quoted code
+    find: ": `${id}:reply`,",
+    replace: ": id,",
     tests: ["test/wire/Envelope.test.ts"]
   },
   {
@@ -94,10 +96,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a refusal is answered and not recorded: a later delivery runs it",
     file: "src/participant/HandleMessage.ts",
-    find: `        conclude(work, ran.reply, { transactions }, ran._tag === "HandlerSucceeded" ? ran : {})`,
-    replace: `        ran._tag === "HandlerSucceeded"
-          ? conclude(work, ran.reply, { transactions }, ran)
-          : Effect.succeed({ _tag: "applied", ...bodyOf(envelope, ran.reply) } as const)`,
+    find: "return conclude(work, work.failed, { transactions })",
+    replace: `return Effect.succeed({ _tag: "applied", ...bodyOf(envelope, work.failed) } as const)`,
     tests: [participant]
   },
 
@@ -129,7 +129,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message that was stored is not sent",
     file: "src/orchestrator/RecordFacts.ts",
-    find: "return membership?.isAlive() === false ? undefined : announce(broker, written)",
+    find: "return membership?.isAlive() === false ? undefined : announce(broker, written, self.trace)",
     replace: "return undefined",
     tests: ["test/orchestrator/steps/remote.test.ts", crash]
   },
@@ -148,8 +148,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W2",
     what: "a command is acknowledged before its outcome is recorded",
     file: "src/participant/TakeMessages.ts",
-    find: "return Effect.flatMap(attempt(code, message, 1), (outcome)",
-    replace: "return Effect.flatMap(Effect.andThen(delivery.acknowledge, attempt(code, message, 1)), (outcome)",
+    find: `taker.places.inTurn(message, handled, "busy")`,
+    replace: `Effect.andThen(delivery.acknowledge, handled)`,
     tests: ["test/participant/crash.test.ts"]
   },
   {
@@ -198,10 +198,42 @@ export const writing: ReadonlyArray<Mutant> = [
   {
     rule: "W3",
     what: "what a handler has written stays when it fails",
-    file: "src/participant/ParticipantHandlers.ts",
-    find: "Effect.matchCauseEffect(unit.attempt(handled), {",
-    replace: "Effect.matchCauseEffect(handled, {",
+    file: "src/participant/HandleMessage.ts",
+    find: "? Effect.fail(new UnitFailed(ran.reply))",
+    replace: "? conclude(work, ran.reply, { transactions })",
     tests: ["test/adapters/sql/participantProcesses.test.ts"]
+  },
+  {
+    rule: "W3",
+    what: "a unit goes on after the database has ended the work of its handler",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "          broken = reason\n",
+    replace: "",
+    tests: [sqlUnit]
+  },
+  {
+    rule: "W3",
+    what: "a handler that ignores a failed statement leaves its message without an answer",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "isAborted(error) ? new RolledBack(ignoring, false) : rolledBack(error)",
+    replace: "rolledBack(error)",
+    tests: [sqlUnit]
+  },
+  {
+    rule: "C6",
+    what: "a new transaction keeps the form that it was inserted with, whatever its unit has saved",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "!isOpened || it.uuid !== opens.uuid || !isSame(it, opens)",
+    replace: "!isOpened || it.uuid !== opens.uuid",
+    tests: [sqlUnit]
+  },
+  {
+    rule: "C6",
+    what: "a unit that another was faster than does not read what that one has recorded",
+    file: "src/adapters/sql/SqlParticipantStore.ts",
+    find: "isOpened && !isAgain ? nothing",
+    replace: "isOpened ? nothing",
+    tests: [sqlUnit]
   },
 
   // ---- W4 ------------------------------------------------------------------------------------------------------
@@ -315,8 +347,8 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W6",
     what: "another alternative runs than the one that was chosen and stored",
     file: "src/execution/rules/SagaDecision.ts",
-    find: "[step.alternatives[state.choice]!.steps]",
-    replace: "[step.alternatives.at(-1 - state.choice)!.steps]",
+    find: "step.alternatives[state.choice!]!.steps",
+    replace: "step.alternatives.at(-1 - state.choice!)!.steps",
     tests: ["test/execution/rules/laws.test.ts"]
   },
   {

@@ -258,6 +258,7 @@ it.effect("every caller is told once, places are given back, and a stop leaves n
       yield* Effect.scoped(
         Effect.gen(function* () {
           const active = yield* ExecutionSupervisor.make({
+            service: "orders",
             drive: loop.drive,
             load: (uuid) => Effect.succeed(named(inStatus("running"), uuid)),
             repository: yield* SagaExecutionRepository.SagaExecutionRepository,

@@ -273,7 +273,7 @@ describe("parked steps", () => {
       const { items } = yield* manager.find({ parked: true })
       assert.deepStrictEqual(
         items.map((head) => [head.uuid, head.status, head.settled, head.failure?.tag]),
-        [[uuid, "errored", false, "StepError"]]
+        [[uuid, "errored", false, "CardDeclined"]]
       )
       const kept = yield* manager.load(uuid)
       assert.deepStrictEqual([kept.parked, kept.alreadyRollback], [["1"], false])

@@ -26,6 +26,7 @@ it.effect("C7 a claim that is too large to be answered in time is made with fewe
       })
     const resumed: Array<string> = []
     yield* Recovery.run({
+      service: "orders",
       membership: {
         owner: "a",
         claim,

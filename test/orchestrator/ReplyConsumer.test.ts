@@ -402,8 +402,11 @@ describe("replies that do not count", () => {
         yield* TestClock.adjust("1 minute")
         yield* quiet
         yield* until("all replies are acknowledged", () => wire.acknowledged === 5)
-        assert.strictEqual(wire.of("execute", "payments").length >= 5, true)
-        assert.strictEqual((yield* outcomes).applied, 5)
+        const asked = wire.of("execute", "payments").map(({ envelope }) => envelope.saga)
+        assert.strictEqual(new Set(asked).size, 5)
+        // A runner keeps what a reply has brought while the store is away: the reply that comes again finds it there.
+        const { applied = 0, stale = 0 } = yield* outcomes
+        assert.strictEqual(applied + stale, 5)
         yield* Fiber.interrupt(running)
       })
     )

@@ -130,6 +130,7 @@ describe("settings", () => {
         reserveTimeout: 30_000,
         commitWait: 30_000,
         replyTimeout: 300_000,
+        acceptedResend: 300_000,
         maxMessageLifetime: 86_400_000,
         retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 300_000 } },
         retryForward: { times: 10, backoff: { initial: 1_000, factor: 2, max: 300_000 } }

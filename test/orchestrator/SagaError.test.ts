@@ -224,6 +224,10 @@ describe("families", () => {
 describe("messages", () => {
   const examples: ReadonlyArray<readonly [Error, RegExp]> = [
     [new SagaError.SagaStepTimedOut({ path: "1", step: "payment", deadline: 0 }), /payment \(1\).*1970/],
+    [
+      new SagaError.SagaStartedNotUndone({ path: "1", step: "delivery", uuid: "u-2" }),
+      /u-2.*delivery \(1\).*not undone/
+    ],
     [new SagaError.SagaStepInterrupted({ path: "1", step: "payment" }), /payment \(1\).*crash/],
     [
       new SagaError.SagaContextEncodeError({ path: "", step: "", issue: "$.a is NaN" }),
@@ -234,6 +238,10 @@ describe("messages", () => {
     [new SagaInput.SagaResponseNotAwaited({ uuid: nobody, named: "approval", awaited: [] }), /not await .*"approval"/],
     [new SagaInput.SagaResponseConflict({ uuid: nobody, path: "1", step: "approval" }), /another answer/],
     [new SagaError.SagaRelatedServicesRefused({ path: "1", step: "payment", issue: "casino" }), /not allowed: casino/],
+    [
+      new SagaError.SagaTooManyItems({ path: "1", step: "lines", issue: "9 of 8" }),
+      /lines \(1\).*too many items: 9 of 8/
+    ],
     [new SagaError.SagaCancelled({ actor: "ada" }), /cancelled by ada/],
     [new SagaError.SagaCancelled({}), /cancelled$/],
     [new SagaError.SagaRejected({}), /rejected/],

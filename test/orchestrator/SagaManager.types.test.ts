@@ -65,7 +65,7 @@ it("run: result and error types follow the flags", () => {
   same<
     typeof quiet,
     Effect.Effect<
-      SagaExecution.Finished<Ctx> | SagaExecution.Paused<Ctx> | SagaExecution.Errored<Ctx, E | System>,
+      SagaExecution.Finished<Ctx> | SagaExecution.Parked<Ctx> | SagaExecution.Errored<Ctx, E | System>,
       StartError,
       Manager
     >
@@ -75,7 +75,10 @@ it("run: result and error types follow the flags", () => {
   same<
     typeof quietPaused,
     Effect.Effect<
-      SagaExecution.Finished<Ctx> | SagaExecution.Paused<Ctx> | SagaExecution.Errored<Ctx, E | System>,
+      | SagaExecution.Finished<Ctx>
+      | SagaExecution.Paused<Ctx>
+      | SagaExecution.Parked<Ctx>
+      | SagaExecution.Errored<Ctx, E | System>,
       StartError,
       Manager
     >
@@ -94,7 +97,7 @@ it("run gives the union where a flag is only known as a boolean", () => {
   same<
     typeof someRaise,
     Effect.Effect<
-      SagaExecution.Finished<Ctx> | SagaExecution.Paused<Ctx> | SagaExecution.Errored<Ctx, E | System>,
+      SagaExecution.Finished<Ctx> | SagaExecution.Parked<Ctx> | SagaExecution.Errored<Ctx, E | System>,
       StartError | Failed,
       Manager
     >
@@ -164,6 +167,15 @@ it("resume gives a finished execution, or also a paused one where that is asked 
   assert.isTrue([finished, end, paused, either].every(Effect.isEffect))
 })
 
+it("load has the types of the saga, by its status", () => {
+  const loaded = SagaManager.load(CreateOrder, { startKey: "o" })
+  same<Effect.Error<typeof loaded>, SagaManager.LoadError>(true)
+  type Loaded = SagaExecution.Finished<Ctx> | SagaExecution.Errored<Ctx, E | System> | SagaExecution.Unfinished<Ctx>
+  same<Effect.Success<typeof loaded>, Loaded>(true)
+  same<Effect.Services<typeof loaded>, Manager>(true)
+  assert.isTrue(Effect.isEffect(loaded))
+})
+
 it("actor and reason have one shape, with a reason where one is required", () => {
   type Service = SagaManager.SagaManager["Service"]
   same<Parameters<Service["cancel"]>, [uuid: string, who?: SagaManager.SagaActor | undefined]>(true)
@@ -182,7 +194,11 @@ it("a manager requires ports, configuration and the services of all sagas, and n
     typeof layer,
     Layer.Layer<
       Manager,
-      SagaRunner.SetUpError | SagaManager.SagaOwnServiceRequested,
+      | SagaRunner.SetUpError
+      | SagaManager.SagaOwnServiceRequested
+      | SagaError.InvalidSetting
+      | SagaError.SagaExecutionRepositoryError
+      | SagaError.SagaRepositoryUnsupported,
       | SagaExecutionRepository.SagaExecutionRepository
       | Broker.Broker
       | TransactionCommitter.TransactionCommitter

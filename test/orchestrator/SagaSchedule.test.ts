@@ -200,6 +200,28 @@ const ofVirtualTime = (): void => {
     })
   )
 
+  it.effect(
+    "a last tick in the future, of a clock that was wrong once, is put back and said; one that is near is not",
+    () =>
+      Effect.gen(function* () {
+        const world = yield* makeWorld({ keep: 10 })
+        const said = () => world.logged.filter((line) => line.includes("put back to now")).length
+        const { schedules } = world.store.repository
+        yield* pass("1 minute")
+        yield* schedules!.last("Hourly", 0)
+        // Of two processes one mends it. A tick of the next minutes may be that of a process whose clock is ahead.
+        yield* schedules!.advance("Hourly", Date.parse("1970-01-01T00:40:00Z"))
+        for (let i = 0; i < 2; i++) yield* schedule(yield* open(world, { sagas: [Hourly] }))
+        yield* pass("1 hour")
+        assert.deepStrictEqual([made(world), said()], [["01:00"], 0])
+        yield* schedules!.advance("Hourly", Date.parse("2031-01-01T00:00:00Z"))
+        yield* pass("1 hour")
+        assert.deepStrictEqual([made(world), said()], [["01:00"], 1])
+        yield* pass("1 hour")
+        assert.deepStrictEqual([made(world), said()], [["01:00", "03:00"], 1])
+      })
+  )
+
   it.effect("a last tick that is no time, written by other hands, makes no tick and ends no loop", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld({ keep: 10 })
@@ -246,7 +268,7 @@ describe("SagaSchedule", () => {
       const world = yield* makeWorld()
       const without = yield* Effect.flip(schedule(yield* open(world)))
       assert.strictEqual(without._tag, "SagaNotRegistered")
-      const repository = KeyValueRepository.layer({}).pipe(Layer.provide(KeyValueStore.layerMemory))
+      const repository = KeyValueRepository.layer({}).pipe(Layer.provide(KeyValueStore.layerMemory), Layer.orDie)
       const layers = Layer.provideMerge(repository, world.layers)
       const other = yield* Effect.flip(schedule(yield* open({ ...world, layers }, { sagas: [Hourly] })))
       assert.strictEqual(other._tag, "SagaRepositoryUnsupported")

@@ -56,7 +56,7 @@ describe("transactional steps", () => {
             Layer.build(
               Layer.provide(
                 layer,
-                ports(Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, ofThreeFunctions))
+                ports(Layer.orDie(Layer.effect(SagaExecutionRepository.SagaExecutionRepository, ofThreeFunctions)))
               )
             )
           )

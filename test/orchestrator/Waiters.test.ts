@@ -15,6 +15,7 @@ for (const how of ["wait", "submit"] as const) {
       const execution = yield* SagaExecution.fromDefinition(saga, { context: {} })
       const { uuid } = execution
       const active = yield* ExecutionSupervisor.make({
+        service: "orders",
         drive: (execution, _, inbox) =>
           Effect.sync(() => {
             Inbox.complete(

@@ -131,6 +131,44 @@ describe("ownership by buckets", () => {
     })
   )
 
+  it.live("C20 I28 a step that is under way in a bucket that moves may end, and does not run at the other member", () =>
+    Effect.gen(function* () {
+      const gate = Deferred.makeUnsafe<void>()
+      const sagas = (name: string) =>
+        Saga.make("Told", { context: {} }).pipe(
+          Saga.local("first", {
+            execute: () =>
+              Effect.andThen(Effect.andThen(write(`${name} begins`), Deferred.await(gate)), write(`${name} ends`))
+          }),
+          Saga.local("second", { execute: () => write(`${name} goes on`) }),
+          Saga.commit
+        )
+      const { moveAll, one, world } = yield* two(sagas)
+      const running = yield* Effect.forkChild(one.use(SagaManager.run(sagas("one"), { context: {} })))
+      yield* until("the step runs", () => lines(world).length === 1)
+      const moving = yield* Effect.forkChild(moveAll(1))
+      yield* quiet
+      assert.isUndefined(moving.pollUnsafe(), "it waits for the step")
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(moving)
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      assert.deepStrictEqual(lines(world), ["one begins", "one ends", "two goes on"])
+    })
+  )
+
+  it.effect("C20 a reply that comes to another member is handed on, and goes into no inbox", () =>
+    Effect.gen(function* () {
+      const { buckets, one, two: other, world } = yield* two()
+      const { uuid } = yield* one.use(SagaManager.run(CreateOrder, { context, pauseOnDisk: true }))
+      const { envelope } = world.wire.sent[0]!
+      const reply = { inReplyTo: envelope.id, sender: envelope.service, relatedServices: [], ...reserved } as const
+      assert.strictEqual(yield* other.manager.reply(uuid, reply), "applied")
+      yield* until("its consequence leaves", () => world.wire.sent.length === 2)
+      assert.deepStrictEqual(buckets.handedOn, [envelope.id])
+      assert.strictEqual(yield* other.manager.reply(uuid, reply), "stale")
+    })
+  )
+
   it.effect("C20 an execution that waits goes on at the member that its bucket has moved to", () =>
     Effect.gen(function* () {
       const { moveAll, one, two: other, world } = yield* two()

@@ -112,6 +112,7 @@ describe("C16 arguments from plain JavaScript", () => {
     Effect.gen(function* () {
       const { manager: typed, use, uuid } = yield* waiting
       const manager: any = typed
+      const isMeant = (name: string) => `is no option; is ${name} meant?`
       const said: ReadonlyArray<readonly [Effect.Effect<unknown, any, any>, object]> = [
         [untyped.run({}), { _tag: "SagaInvalidArgument", argument: "response" }],
         [untyped.run(undefined), { _tag: "SagaInvalidArgument", argument: "response" }],
@@ -123,6 +124,18 @@ describe("C16 arguments from plain JavaScript", () => {
         [
           untyped.start(CreateOrder, { context, autocommit: 1n }),
           { _tag: "SagaInvalidArgument", argument: "autocommit" }
+        ],
+        [untyped.start(CreateOrder, { context, startkey: "a" }), { argument: "startkey", issue: isMeant("startKey") }],
+        [
+          untyped.run(CreateOrder, { context, pauseOnDisc: true }),
+          { argument: "pauseOnDisc", issue: isMeant("pauseOnDisk") }
+        ],
+        [untyped.load(CreateOrder, { uid: uuid }), { argument: "uid", issue: isMeant("uuid") }],
+        [untyped.start(CreateOrder, { context, key: "ann" }), { _tag: "SagaInvalidStart", field: "key" }],
+        [untyped.start(CreateOrder, { context, priority: 1 }), { _tag: "SagaInvalidStart", field: "priority" }],
+        [
+          untyped.signal(Told, { uuid, payload: "yes", kye: "ann" }),
+          { _tag: "SagaSignalInvalid", field: "options", issue: `kye ${isMeant("key")}` }
         ],
         [manager.find({ createdBefore: "x" }), { argument: "filter", issue: "$.createdBefore: InvalidType" }],
         [manager.find({ status: "gone" }), { _tag: "SagaInvalidArgument", argument: "filter" }],
@@ -137,6 +150,8 @@ describe("C16 arguments from plain JavaScript", () => {
         [manager.resolveParked(uuid, "0", { actor: "ann" }), { argument: "reason" }]
       ]
       for (const [call, error] of said) assert.deepInclude(yield* use(Effect.flip(call)), error)
+      const without = { context, queue: undefined, key: "ann" }
+      assert.isString(yield* use(untyped.start(CreateOrder, without)), "a program that has a queue or none")
     })
   )
 })

@@ -1,5 +1,5 @@
 /**
- * Odd values in every place that a value can have, on every store: the same outcome, and the one that the table of
+ * Odd values in every place that a value can have, on every store and over every broker: the same outcome, and the one that the table of
  * `docs/guarantees.md` says. What "refused" means in a place is asserted here, and written below that table.
  */
 import { readFileSync } from "node:fs"
@@ -19,7 +19,9 @@ import {
   Signal,
   TransactionCommitter
 } from "effect-saga"
+import { MqttBroker } from "effect-saga/mqtt"
 import { SqlParticipantStore, SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as Mqtt from "../fixtures/mqtt.ts"
 import { type Odd, odd } from "../fixtures/odd.ts"
 import { databases } from "../fixtures/postgres.ts"
 
@@ -329,25 +331,32 @@ const processes = Layer.mergeAll(
   SagaManager.layer(sagas.flat()),
   Participant.layer(OddContract, Object.assign({}, ...cases.map(handlersOf))),
   Participant.layer(Fine, { Do: () => Effect.as(tell("do"), "done"), Undo: () => tell("undo") })
-).pipe(
-  Layer.provide([SagaConfig.layer({ service: "trips" }), Broker.layerMemory, TransactionCommitter.layerNone])
-) as Layer.Layer<
+).pipe(Layer.provide([SagaConfig.layer({ service: "trips" }), TransactionCommitter.layerNone])) as Layer.Layer<
   SagaManager.SagaManager,
   never,
-  SagaExecutionRepository.SagaExecutionRepository | ParticipantStore.ParticipantStore
+  SagaExecutionRepository.SagaExecutionRepository | ParticipantStore.ParticipantStore | Broker.Broker
 >
 
-const stores = [
-  {
-    name: "memory",
-    layer: Layer.merge(SagaExecutionRepository.layerMemoryWith({ keep: 1_000 }), ParticipantStore.layerMemory)
-  },
+const memory = Layer.merge(SagaExecutionRepository.layerMemoryWith({ keep: 1_000 }), ParticipantStore.layerMemory)
+
+const worlds = [
+  { name: "on memory", layer: Layer.merge(memory, Broker.layerMemory) },
   ...databases("odd").map(({ layer, name, schema }) => ({
-    name,
+    name: `on ${name}`,
     layer: Layer.merge(SqlSagaExecutionRepository.layer({ schema }), SqlParticipantStore.layer({ schema })).pipe(
-      Layer.provide(layer)
+      Layer.provide(layer),
+      Layer.merge(Broker.layerMemory)
     )
-  }))
+  })),
+  { name: "over aedes", layer: Layer.merge(memory, Mqtt.aedes) },
+  ...(Mqtt.url === undefined
+    ? []
+    : [
+        {
+          name: "over Mosquitto",
+          layer: Layer.merge(memory, MqttBroker.layer({ url: Mqtt.url, namespace: Mqtt.namespace() }))
+        }
+      ])
 ]
 
 // ---- the table ---------------------------------------------------------------------------------------------------
@@ -373,9 +382,9 @@ const tableOf = (outcomes: ReadonlyMap<string, ReadonlyArray<Outcome>>): string 
 const page = readFileSync(new URL("../../docs/guarantees.md", import.meta.url), "utf8")
 
 describe("C16 an odd value has the outcome of the table in docs/guarantees.md, in each place", () => {
-  for (const { layer, name } of stores)
+  for (const { layer, name } of worlds)
     it.live(
-      `on ${name}`,
+      name,
       () =>
         Effect.gen(function* () {
           const rows = yield* Effect.forEach(

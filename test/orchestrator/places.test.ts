@@ -49,6 +49,7 @@ const supervised = Effect.fnUntraced(function* (options: {
       return result
     })
   const supervisor = yield* ExecutionSupervisor.make({
+    service: "orders",
     drive,
     load: (uuid) => Effect.succeed(named(uuid)),
     takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined, isHeld: true })),
@@ -268,4 +269,19 @@ describe("a place", () => {
     admission.next()
     assert.deepStrictEqual(launched, ["b"])
   })
+})
+
+it("C13 who asks for room when a runner has just ended is told at once", () => {
+  const admission = new Admission({ maxRunning: 1, maxPending: 10 })
+  let told = 0
+  const ask = () => admission.whenRoom(() => told++)
+  admission.begun()
+  admission.await("two", "due", () => admission.begun())
+  ask()
+  assert.strictEqual(told, 0)
+  admission.gone("one")
+  admission.next()
+  assert.strictEqual(told, 1)
+  ask()
+  assert.strictEqual(told, 2)
 })

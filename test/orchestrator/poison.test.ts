@@ -215,7 +215,7 @@ it.effect.each(Object.entries(spoilt))(
       ran.splice(0)
       const kept = new Map<string, string>()
       let lists = 0
-      const repository = KeyValueRepository.make({
+      const repository = yield* KeyValueRepository.make({
         save: (uuid, value) => Effect.sync(() => kept.set(uuid, JSON.stringify(value))),
         get: (uuid) => Effect.sync(() => kept.get(uuid)),
         remove: (uuid) => Effect.sync(() => kept.delete(uuid)),

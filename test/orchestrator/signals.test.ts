@@ -176,7 +176,7 @@ describe("a signal", () => {
         const sent = yield* Effect.forkChild(instance.use(SagaManager.signal(Approval, { uuid, ...byAnn })))
         yield* assertTold(sent, "accepted")
       }
-      assert.strictEqual((yield* world.store.repository.inbox(uuid)).length, 1, "both say the same")
+      assert.strictEqual((yield* world.store.repository.inbox(uuid)).length, 2, "all that wait, and all that do not")
       yield* Deferred.succeed(gate, undefined)
       yield* intervals
       assert.strictEqual((yield* Fiber.join(running)).status, "finished")

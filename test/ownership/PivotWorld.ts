@@ -66,6 +66,20 @@ export const sagas = {
     Saga.local("note", note),
     Saga.commit
   ),
+  /** Behind the pivot one branch asks a service, the other works. */
+  behind: make.pipe(
+    Saga.remote("hold", hold),
+    Saga.pivot,
+    Saga.parallel("both", { pays: Saga.remote("pay", pay), notes: Saga.local("note", note) }),
+    Saga.commit
+  ),
+  /** Before it. */
+  before: make.pipe(
+    Saga.parallel("both", { holds: Saga.remote("hold", hold), notes: Saga.local("note", note) }),
+    Saga.pivot,
+    Saga.local("end", note),
+    Saga.commit
+  ),
   whole: make.pipe(
     Saga.remote("hold", hold),
     Saga.pivot,
@@ -461,6 +475,23 @@ const isAtRest = (world: World): boolean => {
   return new SagaExecution(state, undefined).settled || (state.parked.length > 0 && state.commitState === "none")
 }
 
+const isLeftUndecided = (world: World, { commitState, status }: SagaState): boolean =>
+  around(world).budget.isManual === true && status === "errored" && commitState === "none"
+
+/** What a person rejects by hand comes to its end. */
+const rejected = (world: World): string | undefined => {
+  const next = Waits.copy(world)
+  Waits.deliver(next, "A", { _tag: "Reject" })
+  for (let i = 0; i < enough && !isAtRest(next); i++) {
+    exchange(next, "answered")
+    const violation = check(next)
+    if (violation !== undefined) return `after a rejection by hand: ${violation}`
+    Waits.pass(next)
+  }
+  const after = stateOf(next)!
+  return new SagaExecution(after, undefined).settled ? undefined : `rejected by hand it stays ${after.commitState}`
+}
+
 /** Whether an execution is left as it should be. */
 const rests = (world: World, fate: Fate): string | undefined => {
   const state = stateOf(world)
@@ -470,8 +501,12 @@ const rests = (world: World, fate: Fate): string | undefined => {
   if (isOver) return undefined
   if (fate === "silent") {
     // Who does not answer is asked again, for ever.
-    return state.parked.length > 0 || state.phase !== undefined ? undefined : "an execution ends neither way"
+    return state.parked.length > 0 || state.phase !== undefined || isLeftUndecided(world, state)
+      ? undefined
+      : "an execution ends neither way"
   }
+  // Without autocommit its participants are told by whoever has started it.
+  if (isLeftUndecided(world, state)) return rejected(world)
   if (state.parked.length === 0) return `an execution stays ${state.status}, ${state.commitState}`
   if (!state.passed) return undefined
   // What is parked may go on: a person asks for it, and all goes well. A wait gets its signal.

@@ -118,6 +118,8 @@ export interface Budget {
   /** The time at which the exploration ends. */
   readonly until: number
   readonly crashes?: number
+  /** The execution was started without `autocommit`. */
+  readonly isManual?: true
   /** Answers of the store that are lost. */
   readonly lost?: number
   readonly cancels?: number
@@ -220,7 +222,8 @@ export const begin = (budget: Budget, outside?: Outside): World => {
   const created = Execution.creation(definitionOf(world), { uuid, context: {} }, 0)
   if (!(created instanceof SagaExecution)) throw created
   const transactional = outside?.transactional === true
-  const options = { service: "orders", autocommit: true, transactional, headers: undefined, now: 0 }
+  const { isManual = false } = budget
+  const options = { service: "orders", autocommit: !isManual, transactional, headers: undefined, now: 0 }
   const { count, key } = { count: 0, ...budget.before }
   const others = Array.from(
     { length: count },

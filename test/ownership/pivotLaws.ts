@@ -186,7 +186,7 @@ export const settled = (
   for (const [name, { records, status, undone }] of all) {
     if (transactional && status !== "rejected" && status !== "none") return `${name} is left ${status}`
     const left = Object.entries(records).find(
-      ([id, status]) => status === 200 && isOf(id, "0") && !undone.includes("0")
+      ([id, status]) => name === "stock" && status === 200 && !undone.includes(id.split(":")[1] ?? "")
     )
     if (left !== undefined) return `${name} is left with what it has done`
   }

@@ -22,6 +22,8 @@ type Scenario = readonly [name: string, budget: Pivots.PivotBudget, states: numb
 const steady = { isSteady: true, isPrompt: true } as const
 /** What comes from outside comes to one instance while that is there. */
 const apart = { ...steady, isApart: true } as const
+/** A write lands at some time after it was sent. */
+const late = { isSteady: true, isApart: true } as const
 const passed = { isPassed: true } as const
 const both = { transactional: true } as const
 const yes = { said: [{ id: "a", content: "yes" }] }
@@ -74,10 +76,47 @@ const scenarios: ReadonlyArray<Scenario> = [
   ["acknowledgements, a crash", { ...apart, ...passed, ...both, saga: "local", until: tick, crashes: 1 }, 400],
   ["a cancel, a crash", { ...apart, saga: "local", until: 0, cancels: 1, crashes: 1 }, 4_000],
   ["a deadline, a crash", { ...apart, saga: "timed", until: tick, crashes: 1 }, 3_000],
+  [
+    "a lost answer of the store, a refusal",
+    { ...late, ...passed, saga: "remote", until: 0, refusals: { 400: 1 }, lost: 1 },
+    25
+  ],
+  ["a lost answer of the store at the pivot", { ...late, saga: "local", until: 0, lost: 1 }, 25],
+  [
+    "branches behind the pivot",
+    { ...apart, ...passed, saga: "behind", until: tick, refusals: { 400: 1 }, failures: 1 },
+    500
+  ],
+  [
+    "branches before the pivot, one is refused, a cancel",
+    { ...apart, saga: "before", until: 0, cancels: 1, refusals: { 400: 1 } },
+    900
+  ],
+  ["without autocommit, a crash", { ...apart, ...both, saga: "local", until: 0, isManual: true, crashes: 1 }, 900],
   ["two votes", { ...apart, ...both, saga: "votes", until: 0, against: 1 }, 3_000]
 ]
 
 const longer: ReadonlyArray<Scenario> = [
+  [
+    "a lost answer of the store, a refusal, a crash",
+    { ...late, ...passed, saga: "remote", until: 0, refusals: { 400: 1 }, lost: 1, crashes: 1 },
+    7_000
+  ],
+  [
+    "branches before the pivot, one fails, a crash",
+    { ...apart, saga: "before", until: 0, failures: 1, crashes: 1 },
+    2_000
+  ],
+  [
+    "branches before the pivot, one fails, a vote",
+    { ...apart, ...both, saga: "before", until: 0, failures: 1, against: 1 },
+    1_000
+  ],
+  [
+    "without autocommit, a vote, a cancel",
+    { ...apart, ...both, saga: "local", until: 0, isManual: true, cancels: 1, against: 1 },
+    9_000
+  ],
   ["a vote, a cancel", { ...apart, ...both, saga: "local", until: 0, against: 1, cancels: 1 }, 9_000],
   [
     "acknowledgements, a step that is refused",

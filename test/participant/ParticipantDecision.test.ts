@@ -3,7 +3,7 @@
  * once, twice, late and after a purge, and more from every status a transaction can be in.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { incoming } from "../../src/participant/IncomingMessage.ts"
 import { defaults } from "../../src/participant/ParticipantConfig.ts"
@@ -303,6 +303,54 @@ describe("SPEC C6", () => {
       }),
     600_000
   )
+})
+
+/** The columns of a path that has no final answer yet: accepted (SPEC C19), or begun by a handler that runs. */
+describe("SPEC C6 while a path has no answer", () => {
+  type Cell = readonly [transaction: Status, answer: Answer | 202, record: number | undefined]
+  const columns: Readonly<Record<"Examine" | "Pay", Readonly<Record<Op, Cell>>>> = {
+    Examine: {
+      execute: ["pending", 202, 202],
+      reserve: ["rejected", 400, 500],
+      commit: ["pending", "alarm", 202],
+      "told commit": ["pending", "silent alarm", 202],
+      reject: ["rejected", 200, 500],
+      failure: ["rejected", 200, 500],
+      probe: ["pending", 404, 500],
+      "told reject": ["rejected", "nothing", 500]
+    },
+    Pay: {
+      execute: ["pending", "nothing", 202],
+      reserve: ["rejected", 400, 202],
+      commit: ["pending", "alarm", 202],
+      "told commit": ["pending", "silent alarm", 202],
+      reject: ["rejected", 200, 202],
+      failure: ["pending", 500, 202],
+      probe: ["pending", 500, 202],
+      "told reject": ["rejected", "nothing", 202]
+    }
+  }
+  for (const command of ["Examine", "Pay"] as const)
+    for (const [op, cell] of Object.entries(columns[command]) as ReadonlyArray<readonly [Op, Cell]>)
+      it.effect(`${command === "Examine" ? "accepted" : "begun"}: ${op}`, () =>
+        Effect.gen(function* () {
+          yield* TestClock.setTime(1)
+          const bench = yield* makeBench()
+          const begins = yield* Deferred.make<void>()
+          bench.outside.pay = () => Effect.andThen(Deferred.succeed(begins, undefined), Effect.never)
+          const running = yield* Effect.forkChild(bench.deliver({ op: "execute", command }))
+          yield* command === "Pay" ? Deferred.await(begins) : Fiber.join(running)
+          const outcome = yield* bench.deliver(op === "execute" ? { op, command } : { op })
+          const id = "01890000-0000-7000-8000-000000000001:0:execute"
+          const record = yield* bench.store.unit(
+            { service: "bank", transactions: [], messages: [id] },
+            ({ barriers }) => Effect.succeed(barriers.get(id)?.status)
+          )
+          assert.deepStrictEqual([yield* bench.status(), answerOf(outcome), record], cell)
+          assert.strictEqual(bench.accepted.size, command === "Examine" && record === 202 ? 1 : 0)
+          yield* Fiber.interrupt(running)
+        })
+      )
 })
 
 /** Without a transaction there is no status: only what is recorded of the path, and the time. */

@@ -2,10 +2,11 @@
  * A participant without a wire: messages are handled one by one against its store, at the time the test says. Its
  * handlers count what they do, so that a test can tell effects from answers.
  */
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Participant, ParticipantStore, SagaTransaction } from "effect-saga"
+import { Broker, Participant, ParticipantStore, SagaTransaction } from "effect-saga"
 import type { Envelope } from "effect-saga/internals"
+import * as AnswerLater from "../../src/participant/AnswerLater.ts"
 import * as HandleMessage from "../../src/participant/HandleMessage.ts"
 import { incoming } from "../../src/participant/IncomingMessage.ts"
 import { defaults } from "../../src/participant/ParticipantConfig.ts"
@@ -21,7 +22,10 @@ export class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
 const Bank = Participant.make("bank", {
   Charge: { payload: {}, success: Schema.String, error: Declined },
   Stage: { payload: {}, success: Schema.String, effect: "staged" },
-  Refund: { payload: {} }
+  Refund: { payload: {} },
+  Pay: { payload: {}, success: Schema.String, error: Declined },
+  Repay: { payload: {} },
+  Examine: { payload: { name: Schema.String }, success: Schema.String, error: Declined, answer: "later" }
 })
 
 export type Op = "execute" | "failure" | "reserve" | "commit" | "reject" | "probe" | "told commit" | "told reject"
@@ -30,7 +34,7 @@ export interface Message {
   readonly op: Op
   /** Of a step. Default "0". */
   readonly path?: string
-  readonly command?: "Charge" | "Stage" | "Refund"
+  readonly command?: "Charge" | "Stage" | "Refund" | "Examine" | "Pay" | "Repay"
   /** Paths that a reserve names. Default "0". */
   readonly paths?: ReadonlyArray<string>
   readonly changes?: Partial<Envelope.Envelope>
@@ -52,7 +56,12 @@ export const envelopeOf = (message: Message, { alone = false, service = "bank" }
   switch (op) {
     case "execute":
     case "failure":
-      return { ...common, id: `${saga}:${path}:${op}`, op, path, content: {}, ...changes }
+      return {
+        ...common,
+        ...{ id: `${saga}:${path}:${op}`, op, path },
+        ...(message.command === "Examine" ? { content: { name: "ada" }, later: true as const } : { content: {} }),
+        ...changes
+      }
     case "probe":
       return { ...common, id: `${saga}:${path}:${op}`, op, path, ...changes }
     case "reserve":
@@ -76,9 +85,17 @@ export const makeBench = Effect.fnUntraced(function* (service = "bank") {
   /** How often each command had its effect, and was compensated, by its key. */
   const effects = new Map<string, number>()
   const compensated = new Map<string, number>()
+  /** What is accepted and not undone, by the id of the message; and how often the undoing has yet to die. */
+  const accepted = new Map<string, string>()
+  const dies = { cancelled: 0 }
   const staged = new Map<string, Set<string>>()
   const visible = new Set<string>()
   const hooks: Array<string> = []
+  /** The work of the handlers that run without a transaction, by their keys; a test may change it. */
+  const outside = {
+    pay: (key: string): Effect.Effect<string, Declined> => Effect.succeed(key),
+    repay: (_: string): Effect.Effect<void> => Effect.void
+  }
   const count = (counts: Map<string, number>) =>
     Effect.map(SagaTransaction, ({ idempotencyKey }) => {
       add(counts, idempotencyKey)
@@ -89,6 +106,18 @@ export const makeBench = Effect.fnUntraced(function* (service = "bank") {
     handlers: {
       Charge: () => count(effects),
       Refund: () => Effect.asVoid(count(compensated)),
+      Pay: { transaction: false, handle: (_, key) => outside.pay(key), timeout: "4 minutes" },
+      Repay: { transaction: false, handle: (_, key) => outside.repay(key) },
+      Examine: {
+        accept: ({ name }, id) => Effect.sync(() => void accepted.set(id, name)),
+        cancelled: ({ name }, id) =>
+          Effect.suspend(() => {
+            if (dies.cancelled > 0) return Effect.die(new Error(`${dies.cancelled--} more times`))
+            if (accepted.get(id) !== name) return Effect.die(new Error(`${id} of ${name} was not accepted`))
+            accepted.delete(id)
+            return Effect.void
+          })
+      },
       Stage: () =>
         Effect.map(SagaTransaction, ({ idempotencyKey, uuid }) => {
           add(effects, idempotencyKey)
@@ -113,18 +142,41 @@ export const makeBench = Effect.fnUntraced(function* (service = "bank") {
   }
   const provide = Effect.provideService(ParticipantStore.ParticipantStore, store)
 
-  const deliver = (message: Message, options: { readonly alone?: boolean } = {}) => {
+  const deliver = (
+    message: Message,
+    {
+      code: own = code,
+      by = store,
+      ...options
+    }: {
+      readonly alone?: boolean
+      readonly code?: ParticipantCode
+      readonly by?: ParticipantStore.ParticipantStore["Service"]
+    } = {}
+  ) => {
     const envelope = envelopeOf(message, { ...options, service })
     const command = message.command ?? (message.op === "failure" ? "Refund" : "Charge")
     const isCommand = envelope.path !== undefined
     return Effect.map(
-      provide(Effect.orDie(HandleMessage.handle(code, incoming(envelope, isCommand ? command : undefined)))),
+      HandleMessage.handle(own, incoming(envelope, isCommand ? command : undefined)).pipe(
+        Effect.orDie,
+        Effect.provideService(ParticipantStore.ParticipantStore, by)
+      ),
       (outcome) => {
         const reply: Envelope.Envelope | undefined = outcome.body === undefined ? undefined : JSON.parse(outcome.body)
         return { ...outcome, status: reply?.status, envelope: reply }
       }
     )
   }
+
+  const sent: Array<Envelope.Envelope> = []
+  const broker: Broker.Broker["Service"] = {
+    publish: ({ body }) => Effect.sync(() => void sent.push(JSON.parse(body))),
+    subscribe: () => Stream.never
+  }
+  const answers = yield* AnswerLater.make(code).pipe(provide, Effect.provideService(Broker.Broker, broker))
+  const answer = <E>(effect: Effect.Effect<string, E>, path = "0") =>
+    answers.answer({ ...Bank.commands.Examine, participant: service }, `${uuid}:${path}:execute`, effect)
 
   /** The status of the transaction; "none" where there is no record of it. */
   const status = (of = uuid) =>
@@ -141,7 +193,10 @@ export const makeBench = Effect.fnUntraced(function* (service = "bank") {
         store.purge({ service, before: now - maxSkew, alone: now - maxSkew - participantRetention, limit: 100 })
       )
   )
-  return { store, code, effects, compensated, staged, visible, hooks, deliver, status, purge, provide }
+  return {
+    ...{ store, code, effects, compensated, staged, visible, hooks, deliver, status, purge, provide },
+    ...{ accepted, dies, answer, sent, outside }
+  }
 })
 
 export type Bench = Effect.Success<ReturnType<typeof makeBench>>

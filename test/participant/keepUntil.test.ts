@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { defaults } from "../../src/participant/ParticipantConfig.ts"
+import { defaults, ParticipantConfig } from "../../src/participant/ParticipantConfig.ts"
 import { expire } from "../../src/participant/ParticipantDecision.ts"
 import { type Bench, makeBench, maxSkew, participantRetention, uuid } from "./byHand.ts"
 
@@ -75,6 +75,52 @@ describe("keepUntil (C16)", () => {
       yield* bench.deliver({ op: "execute" })
       const found = (before: number) => bench.store.find({ service: "bank", status: "pending", before, limit: 10 })
       assert.deepStrictEqual([(yield* found(6)).length, (yield* found(7)).length], [0, 1])
+    })
+  )
+
+  const tenYears = 3_650 * 86_400_000
+  const forEver = { keepUntil: Number.MAX_SAFE_INTEGER, notAfter: Number.MAX_SAFE_INTEGER }
+
+  it.effect("C11, C14 a sender cannot have an answer kept for longer than any saga takes", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench()
+      yield* bench.deliver({ op: "execute", changes: forEver }, { alone: true })
+      yield* bench.deliver({ op: "probe", path: "1", changes: forEver }, { alone: true })
+      yield* TestClock.setTime(tenYears + maxSkew + participantRetention)
+      assert.strictEqual(yield* bench.purge, 0)
+      yield* TestClock.setTime(tenYears + maxSkew + participantRetention + 1)
+      assert.strictEqual(yield* bench.purge, 2)
+    })
+  )
+
+  it.effect("C6, C11 a sender cannot have a transaction held open, or kept, for longer than any saga takes", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench()
+      yield* bench.deliver({ op: "execute", changes: forEver })
+      const found = (before: number) => bench.store.find({ service: "bank", status: "pending", before, limit: 10 })
+      assert.deepStrictEqual([(yield* found(tenYears - 1)).length, (yield* found(tenYears)).length], [0, 1])
+      yield* bench.deliver({ op: "failure", changes: { notAfter: Number.MAX_SAFE_INTEGER } })
+      assert.strictEqual(bench.compensated.size, 1)
+      yield* TestClock.setTime(tenYears + maxSkew)
+      assert.strictEqual(yield* bench.purge, 0)
+      yield* TestClock.setTime(tenYears + maxSkew + 1)
+      assert.strictEqual(yield* bench.purge, 1)
+    })
+  )
+
+  it.effect("C14 with maxKeepUntil a participant decides for how long it is asked to keep", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench()
+      const month = 30 * 86_400_000
+      const mine = Effect.provideService(ParticipantConfig, { ...defaults, maxKeepUntil: month })
+      const answered = yield* mine(bench.deliver(execute, { alone: true }))
+      // A copy is known by its hash, which is without the time.
+      const again = yield* mine(bench.deliver(execute, { alone: true }))
+      assert.deepStrictEqual([again._tag, again.envelope], ["duplicate", answered.envelope])
+      yield* TestClock.setTime(month + maxSkew + participantRetention)
+      assert.strictEqual(yield* bench.purge, 0)
+      yield* TestClock.setTime(month + maxSkew + participantRetention + 1)
+      assert.strictEqual(yield* bench.purge, 1)
     })
   )
 })

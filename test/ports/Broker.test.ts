@@ -2,10 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Scheduler, Stream } from "effect"
 import * as Broker from "../../src/ports/Broker.ts"
+import * as MemoryBroker from "../../src/ports/MemoryBroker.ts"
 import * as BrokerSuite from "../../src/testing/BrokerSuite.ts"
 import { type Envelope, reply } from "../../src/wire/Envelope.ts"
 
-BrokerSuite.suite("memory", Broker.layerMemory)
+BrokerSuite.suite("memory", MemoryBroker.layerMemory)
 
 const uuid = "018bcfe5-6800-7a38-9b46-54d90b1b8266"
 
@@ -159,7 +160,7 @@ describe("reading", () => {
   it.effect("reading ignores fields that this version does not know", () =>
     Effect.gen(function* () {
       const message = Broker.toMessage(execute, "Charge")
-      const body = JSON.stringify({ ...JSON.parse(message.body), later: true })
+      const body = JSON.stringify({ ...JSON.parse(message.body), fragile: true })
       assert.deepStrictEqual(yield* Broker.decode({ ...message, body }), execute)
     })
   )
@@ -347,7 +348,7 @@ describe("memory", () => {
         rest.map(({ body }) => body),
         ["2", "3", "5"]
       )
-    }).pipe(Effect.provide(Broker.layerMemoryWith({ capacity: 3 })))
+    }).pipe(Effect.provide(MemoryBroker.layerMemoryWith({ capacity: 3 })))
   )
 
   it.effect("the memory broker keeps messages for a service that has not subscribed yet", () =>
@@ -356,7 +357,7 @@ describe("memory", () => {
       yield* publish(message("later", "1"))
       const [first] = yield* Stream.runCollect(Stream.take(subscribe({ service: "later", kinds: ["reply"] }), 1))
       assert.strictEqual(first?.body, "1")
-    }).pipe(Effect.provide(Broker.layerMemory))
+    }).pipe(Effect.provide(MemoryBroker.layerMemory))
   )
 
   it.effect("the memory broker gives messages to other subscribers when one is full or ends", () =>
@@ -380,7 +381,7 @@ describe("memory", () => {
       yield* Fiber.interrupt(one)
       yield* others
       assert.deepStrictEqual(arrived.two, ["2", "3", "4", "5", "1"])
-    }).pipe(Effect.provide(Broker.layerMemory))
+    }).pipe(Effect.provide(MemoryBroker.layerMemory))
   )
 
   it.effect("idle subscribers of the memory broker take turns", () =>
@@ -405,7 +406,7 @@ describe("memory", () => {
       }
       yield* others
       assert.deepStrictEqual(turns, ["one", "two", "three", "one", "two", "three"])
-    }).pipe(Effect.provide(Broker.layerMemory))
+    }).pipe(Effect.provide(MemoryBroker.layerMemory))
   )
 
   it.effect("a message that arrives just before a subscriber waits is delivered", () =>
@@ -429,7 +430,7 @@ describe("memory", () => {
         }
         yield* Fiber.interrupt(listener)
       }
-    }).pipe(Effect.provide(Broker.layerMemory))
+    }).pipe(Effect.provide(MemoryBroker.layerMemory))
   )
 
   it.effect("a message wakes another subscriber when the first one is interrupted before it takes the message", () =>
@@ -443,6 +444,6 @@ describe("memory", () => {
       yield* publish(message("a", "1"))
       yield* Fiber.interrupt(first)
       assert.strictEqual((yield* Fiber.join(second)).length, 1)
-    }).pipe(Effect.provide(Broker.layerMemory))
+    }).pipe(Effect.provide(MemoryBroker.layerMemory))
   )
 })

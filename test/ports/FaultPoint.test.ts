@@ -5,6 +5,7 @@ import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as KeyValueRepository from "../../src/adapters/keyvalue/KeyValueRepository.ts"
 import * as Broker from "../../src/ports/Broker.ts"
 import { FaultPoint, type Name } from "../../src/ports/FaultPoint.ts"
+import * as MemoryBroker from "../../src/ports/MemoryBroker.ts"
 import * as Repository from "../../src/ports/SagaExecutionRepository.ts"
 import * as Sample from "../../src/testing/SampleExecutions.ts"
 
@@ -76,7 +77,7 @@ describe("memory layers", () => {
         arrived.map(({ body }) => body),
         ["2"]
       )
-    }).pipe(Effect.provide(Broker.layerMemory))
+    }).pipe(Effect.provide(MemoryBroker.layerMemory))
   )
 
   it.effect("at the fault points of an acknowledgement nothing is acknowledged before and everything after", () =>
@@ -97,6 +98,6 @@ describe("memory layers", () => {
       yield* publish({ address: { to: "a", kind: "reply", from: "b" }, body: "2" })
       yield* one("acknowledge.after")
       assert.deepStrictEqual(received, [false, true, false])
-    }).pipe(Effect.provide(Broker.layerMemory))
+    }).pipe(Effect.provide(MemoryBroker.layerMemory))
   )
 })

@@ -60,6 +60,29 @@ describe("a member by lease", () => {
     })
   )
 
+  it.effect("C20 renews with one of several claims that follow each other closely, and counts from that one", () =>
+    Effect.gen(function* () {
+      const fresh: Array<boolean> = []
+      const { one } = yield* world(
+        (claim) => (request) => Effect.suspend(() => (fresh.push(request.isFresh === true), claim(request)))
+      )
+      for (const pause of [0, 1_000, 499, 1, 9_000, 0]) {
+        yield* TestClock.adjust(pause)
+        yield* claimed(one)
+      }
+      // At a lapse it claims twice. For one lease after that others are spared, and each claim renews.
+      assert.deepStrictEqual(fresh, [false, true, true, false, false, false, false])
+      const { one: other } = yield* world()
+      yield* claimed(other)
+      yield* TestClock.adjust("1 second")
+      yield* claimed(other)
+      yield* TestClock.adjust("7999 millis")
+      assert.isTrue(other.isAlive())
+      yield* TestClock.adjust("1 millis")
+      assert.isFalse(other.isAlive())
+    })
+  )
+
   it.effect("C20 has a new name after its lease was over, with all that nobody took", () =>
     Effect.gen(function* () {
       const { one, repository, two } = yield* world()

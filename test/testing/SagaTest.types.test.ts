@@ -52,7 +52,7 @@ it("run gives the outcome of the saga", () => {
   type E = CardDeclined | SagaError.SagaSystemError
   same<
     Effect.Success<typeof ran>["execution"],
-    SagaExecution.Finished<Ctx> | SagaExecution.Errored<Ctx, E> | SagaTest.Unfinished<Ctx>
+    SagaExecution.Finished<Ctx> | SagaExecution.Errored<Ctx, E> | SagaExecution.Unfinished<Ctx>
   >(true)
   same<Effect.Services<typeof ran>, never>(true)
   assert.isTrue(Effect.isEffect(ran))
@@ -101,6 +101,9 @@ it("names of steps and signals are those of the saga", () => {
   // @ts-expect-error no step of that name
   run(() => SagaTest.crashPoints(Order, { ...start, only: "paymant" }))
   run(() => SagaTest.crashPoints(Order, { ...start, only: ["payment", "store", "publish.after"] }))
+  run(() => SagaTest.crashPoints(Order, { ...start, signals: [SagaTest.signal(Approval, yes)] }))
+  // @ts-expect-error a signal that the saga does not wait for
+  run(() => SagaTest.crashPoints(Order, { ...start, signals: [SagaTest.signal(Strange, { payload: "" })] }))
   assert.isTrue(true)
 })
 

@@ -3,7 +3,7 @@
  * undone or committed (SPEC C15, C16, I23).
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Ref, Schema } from "effect"
+import { Context, type Duration, Effect, Layer, Ref, Schema } from "effect"
 import {
   type Broker,
   Participant,
@@ -83,6 +83,90 @@ const runs = (saga: typeof Goes | typeof Fails, committer: "layerNone" | "layerT
     committer: TransactionCommitter[committer],
     inspect: Books.use(Ref.get)
   })
+
+const Sleeper = Saga.make("Sleeper", { context: {} }).pipe(
+  Saga.sleep("week", "7 days"),
+  Saga.local("done", { execute: () => Books.add("a week later"), compensate: () => Effect.void }),
+  Saga.commit
+)
+
+describe("SagaTest.crashPoints with signals", () => {
+  const Paid = Saga.make("Paid", { context: {} }).pipe(
+    Saga.remote("payment", {
+      execute: { command: Payments.commands.Charge, payload: () => ({}) },
+      compensate: { command: Payments.commands.Refund, payload: () => ({}) }
+    }),
+    Saga.waitFor("approval", { signal: Approval, timeout: "1 minute" }),
+    Saga.commit
+  )
+  const told = (...after: ReadonlyArray<Duration.Input>) =>
+    SagaTest.crashPoints(Paid, {
+      context: {},
+      layer: PaymentsLive,
+      inspect: Books.use(Ref.get),
+      signals: after.map((after) => SagaTest.signal(Approval, { after, payload: "yes" }))
+    })
+
+  it.effect("C16 I23 tells the execution once, also where the manager stops before it or in its middle", () =>
+    Effect.gen(function* () {
+      const all = yield* told(0)
+      for (const { crash, execution, inspected } of all) {
+        assert.strictEqual(execution.status, "finished", crash)
+        assert.strictEqual(execution.events.filter(({ _tag }) => _tag === "SignalReceived").length, 1, crash)
+        assert.deepStrictEqual(inspected, ["charge"], crash)
+      }
+      assert.isAbove(all.length, 8)
+    })
+  )
+
+  it.effect("C16 tells it a time after the start; two signals of one name count once", () =>
+    Effect.gen(function* () {
+      const [calm] = yield* told("4 seconds", "2 seconds")
+      const received = calm?.execution.events.filter(({ _tag }) => _tag === "SignalReceived") ?? []
+      assert.strictEqual(received.length, 1)
+      assert.isAtLeast((received[0]?.at ?? 0) - (calm?.execution.events[0]?.at ?? 0), 2_000)
+      assert.strictEqual(calm?.execution.status, "finished")
+    })
+  )
+})
+
+describe("SagaTest.crashPoints of a saga that takes a month", () => {
+  const Month = Saga.make("Month", { context: {}, deadline: "90 days" }).pipe(
+    Saga.remote("payment", {
+      execute: { command: Payments.commands.Charge, payload: () => ({}) },
+      compensate: { command: Payments.commands.Refund, payload: () => ({}) }
+    }),
+    Saga.sleep("rest", "30 days"),
+    Saga.waitFor("approval", { signal: Approval, timeout: "2 days" }),
+    Saga.start("next", { saga: Sleeper, context: () => ({}) }),
+    Saga.commit
+  )
+  const month = (signals: ReadonlyArray<SagaTest.Telling<"approval">>) =>
+    SagaTest.crashPoints(Month, { context: {}, layer: PaymentsLive, inspect: Books.use(Ref.get), signals })
+
+  it.effect("C15 I24 finishes after a month, wherever it stops, and what it starts a week later", () =>
+    Effect.gen(function* () {
+      const all = yield* month([SagaTest.signal(Approval, { after: "31 days", payload: "yes" })])
+      for (const { crash, execution, inspected } of all) {
+        assert.strictEqual(execution.status, "finished", crash)
+        assert.isAtLeast((execution.events.at(-1)?.at ?? 0) - (execution.events[0]?.at ?? 0), 31 * 86_400_000, crash)
+        assert.deepStrictEqual(new Set(inspected), new Set(["charge", "a week later"]), crash)
+      }
+      assert.isAbove(all.length, 10)
+    })
+  )
+
+  it.effect("C15 I1 is undone after a month where nobody answers, wherever it stops", () =>
+    Effect.gen(function* () {
+      const all = yield* month([])
+      for (const { crash, execution, inspected } of all) {
+        assert.strictEqual(execution.status, "errored", crash)
+        assert.deepStrictEqual(inspected, ["charge", "refund"], crash)
+      }
+      assert.isAbove(all.length, 10)
+    })
+  )
+})
 
 describe("SagaTest.crashPoints of a saga that waits", () => {
   for (const committer of ["layerNone", "layerTwoPhase"] as const) {

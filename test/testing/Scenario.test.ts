@@ -21,6 +21,16 @@ const Order = Saga.make("Order", { context: { amount: Schema.Int } }).pipe(
   Saga.commit
 )
 
+const charge = { command: Payments.commands.Charge, payload: ({ amount }: { readonly amount: number }) => ({ amount }) }
+const Visit = Saga.make("Visit", { context: { amount: Schema.Int } }).pipe(
+  Saga.remote("first", {
+    execute: charge,
+    compensate: { command: Payments.commands.Refund, payload: ({ first }) => ({ payment: first }) }
+  }),
+  Saga.remote("second", { execute: charge }),
+  Saga.commit
+)
+
 describe("a scenario", () => {
   const order = SagaTest.given(Order, { context: { amount: 7 } })
   const paid = order.when({ replies: { payment: "p-1" } })
@@ -49,6 +59,21 @@ describe("a scenario", () => {
         took: "1 day"
       })
       assert.strictEqual(execution.settled, true)
+    })
+  )
+
+  it.effect("given a calm order, when one step is answered otherwise, expect the other answers to stay", () =>
+    Effect.gen(function* () {
+      const calm = SagaTest.given(Visit, { context: { amount: 7 } }).when({
+        replies: { first: "p-1", second: "p-2" },
+        compensations: { first: SagaTest.late("1 minute", undefined) }
+      })
+      const declined = calm.when({ replies: { second: SagaTest.error(new CardDeclined({ reason: "stolen" })) } })
+      yield* calm.expect({ status: "finished", context: { first: "p-1", second: "p-2" } })
+      yield* declined.expect({ status: "errored", cause: "CardDeclined", compensated: ["first"], took: "1 minute" })
+      yield* declined
+        .when({ compensations: { first: SagaTest.late("2 minutes", undefined) } })
+        .expect({ status: "errored", compensated: ["first"], took: "2 minutes" })
     })
   )
 

@@ -15,6 +15,40 @@ const arrows = (saga: Parameters<typeof SagaDiagram.mermaid>[0]) =>
     .map((line) => line.trim())
 
 describe("SagaDiagram.mermaid", () => {
+  it("the diagram has the steps of an item once, in a frame that says for which items, and how many at a time (C17)", () => {
+    const each = (concurrency: number) =>
+      Saga.make("S", { context: { lines: Schema.Array(Schema.String) } }).pipe(
+        Saga.local("a", compensated),
+        Saga.forEach("b", {
+          items: ({ lines }) => lines,
+          item: Schema.String,
+          as: "line",
+          concurrency,
+          steps: (each) => each.pipe(Saga.local("c", compensated), Saga.local("d", compensated))
+        }),
+        Saga.local("e", compensated),
+        Saga.commit
+      )
+    assert.deepStrictEqual(
+      drawn(each(4))
+        .slice(4, 9)
+        .map((line) => line.trim()),
+      ['subgraph s1["b: for each line<br/>4 at a time"]', 's1_i_0["c"]', 's1_i_1["d"]', "end", 's2["e"]']
+    )
+    assert.include(drawn(each(1)).join(), '"b: for each line"')
+    assert.deepStrictEqual(arrows(each(1)), [
+      "start --> s0",
+      's0 -. "compensate a" .-> errored',
+      "s0 --> s1_i_0",
+      's1_i_0 -. "compensate c" .-> s0',
+      "s1_i_0 --> s1_i_1",
+      's1_i_1 -. "compensate d" .-> s1_i_0',
+      "s1_i_1 --> s2",
+      's2 -. "compensate e" .-> s1_i_1',
+      "s2 --> finished"
+    ])
+  })
+
   it("the diagram draws a wait as a flag with its signal and its time, a sleep as its time, both without an arrow back (C16)", () => {
     const Approval = Signal.make("approval", { payload: Schema.Void })
     const saga = Saga.make("S", { context: {} }).pipe(
@@ -42,6 +76,17 @@ describe("SagaDiagram.mermaid", () => {
       ]
     )
     assert.deepStrictEqual(arrows(saga).slice(-3), ["s5 --> s6", 's6 -. "compensate g" .-> s0', "s6 --> finished"])
+  })
+
+  it("the diagram draws a start as a flag that points away, with the saga that it starts, and its rollback as a cancel", () => {
+    const Other = Saga.make("Other", { context: {} }).pipe(Saga.local("x", compensated), Saga.commit)
+    const saga = Saga.make("S", { context: {} }).pipe(
+      Saga.local("a", compensated),
+      Saga.start("b", { saga: Other, context: () => ({}) }),
+      Saga.commit
+    )
+    assert.include(drawn(saga), '  s1>"b<br/>starts Other"]')
+    assert.deepStrictEqual(arrows(saga).slice(-2), ['s1 -. "cancel Other" .-> s0', "s1 --> finished"])
   })
 
   it("the diagram draws steps, targets, a choice, and dotted arrows to the step that is compensated next", () => {

@@ -169,4 +169,32 @@ describe("SagaStory", () => {
       'ask succeeded: "yes"'
     ])
   })
+
+  it("the story tells what a step has started, and how far its rollback is", () => {
+    const at = 0
+    const asked = { saga: "Other", uuid: "u-2" as never, startKey: "k", context: { city: "Porto" }, at }
+    const failure = { _tag: "StartedNotUndone", path: "0", step: "one", uuid: "u-2", looks: 1 } as const
+    const events: ReadonlyArray<SagaEvent> = [
+      { _tag: "ExecutionCreated", uuid: "u" as never, saga: "S", fingerprint: "", context: {}, at },
+      { _tag: "StartRequested", path: "0", name: "one", ...asked },
+      { _tag: "StepSucceeded", path: "0", result: "u-2", at },
+      { _tag: "StartRequested", path: "1", name: "two", ...asked },
+      { _tag: "StepSucceeded", path: "1", result: "u-2", existing: true, at },
+      { _tag: "StartRequested", path: "2", name: "three", ...asked },
+      { _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at },
+      { _tag: "CompensationStarted", path: "0", at },
+      { _tag: "CompensationFailed", path: "0", failure, retryAt: 1, at }
+    ]
+    assert.deepStrictEqual(SagaStory.tell({ events }).slice(1), [
+      "one starts Other as u-2",
+      "one succeeded",
+      "two starts Other as u-2",
+      "two succeeded: it was there already",
+      "three starts Other as u-2",
+      "the rollback begins: cancelled",
+      "one could not be compensated: the saga that it has started is not undone yet; it is tried again",
+      "three is running"
+    ])
+    assert.include(SagaStory.tell({ events }, { values: true }), 'one starts Other as u-2: {"city":"Porto"}')
+  })
 })

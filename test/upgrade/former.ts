@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import process from "node:process"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import * as Program from "../kill/Program.ts"
 import type { Start } from "../living/Fleet.ts"
 
@@ -18,6 +18,8 @@ export interface Release {
    * and while they stop.
    */
   readonly repeats?: boolean
+  /** Facts of the list in `audit.ts` that it knows. Default: none. */
+  readonly knows?: ReadonlyArray<string>
 }
 
 /**
@@ -33,7 +35,16 @@ export const releases: ReadonlyArray<Release> = [
   // Three migrations, and no waits: it does not know their facts, nor those of a response that is no proof.
   { name: "0.1.0 without waits", revision: "7906f7a89dc5547bda2fb95665d44f29cda74d2c" },
   // It has waits, and knows no pivot, no deadline of a run, no attributes, and no table of schedules.
-  { name: "0.1.0 without pivots", revision: "3b6bc04f89976d4e68ec6e3c3310fc0091855ee7" }
+  { name: "0.1.0 without pivots", revision: "3b6bc04f89976d4e68ec6e3c3310fc0091855ee7" },
+  // The facts of an action do not name its actor, and the tables have no indexes for an inspector. It has schedules and attributes,
+  // and knows no items, no starts of other sagas, no queues, and no decision of a person about a participant's doubt.
+  { name: "0.1.0 without inspector", revision: "8d11d95429dc60349f6a8e44e9cb2466de4f108c" },
+  // It has items, starts and queues with seven migrations, and knows no attributes of steps.
+  {
+    name: "0.1.0 without attributes of steps",
+    revision: "095e28aca9b0e3051e11a2b4fb789aa275a77e27",
+    knows: ["QueueEntered", "PlaceTaken", "PlaceLeft", "PlaceWanted"]
+  }
 ]
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
@@ -84,6 +95,10 @@ const make = (release: Release): string => {
   }
   return folder
 }
+
+/** A module of a former release, by its place in the package. Its types are those of the caller. */
+export const load = <Module>(release: Release, file: string): Promise<Module> =>
+  import(pathToFileURL(join(make(release), "node_modules/effect-saga/dist", file)).href)
 
 /** Starts the program of these tests on a former release, on the Node that is installed here. */
 export const start = (release: Release): Start => {

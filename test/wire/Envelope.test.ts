@@ -212,6 +212,10 @@ describe("the text of an envelope", () => {
       // Release 0.1.0 knows no `keepUntil`, and knows the message by this text.
       const { keepUntil: _, ...known } = envelope
       assert.strictEqual(canonical(envelope), CanonicalJson.stringify(known))
+      // It ends transactions by messages without a trace.
+      const { trace: __, ...untraced } = known
+      for (const op of ["reserve", "commit", "reject"] as const)
+        assert.strictEqual(canonical({ ...envelope, op }), CanonicalJson.stringify({ ...untraced, op }))
       assert.strictEqual(canonical(JSON.parse(stringify(envelope))), canonical(envelope))
     })
   })

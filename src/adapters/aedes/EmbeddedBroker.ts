@@ -73,14 +73,11 @@ const listen = (server: Server, host: string, port: number): Effect.Effect<numbe
   })
 
 /** Starts a broker that listens until the scope closes. */
-export const make = Effect.fnUntraced(function* ({
-  host = "127.0.0.1",
-  port = 0
-}: EmbeddedBrokerOptions = {}): Effect.fn.Return<
-  EmbeddedBroker["Service"],
-  EmbeddedBrokerUnavailable | InvalidSetting,
-  Scope.Scope
-> {
+export const make = Effect.fnUntraced(function* (
+  options: EmbeddedBrokerOptions = {}
+): Effect.fn.Return<EmbeddedBroker["Service"], EmbeddedBrokerUnavailable | InvalidSetting, Scope.Scope> {
+  const named = { host: true, port: true }
+  const { host = "127.0.0.1", port = 0 } = yield* Setting.known("EmbeddedBroker", options, named)
   yield* Setting.text("EmbeddedBroker.host", host)
   yield* Setting.wholeNumber("EmbeddedBroker.port", port, { least: 0, most: 65_535 })
   const broker = yield* Effect.acquireRelease(Effect.orDie(start), (broker) =>

@@ -13,6 +13,7 @@ import * as KeyedLock from "../../ports/KeyedLock.ts"
 import { dueFrom, type Hint, hintOf, type KeptExecution, Leases } from "../../ports/Leases.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as SagaInbox from "../../ports/SagaInbox.ts"
+import * as Setting from "../../ports/Setting.ts"
 import * as CanonicalJson from "../../wire/CanonicalJson.ts"
 import * as Uuid from "../../wire/Uuid.ts"
 import {
@@ -224,7 +225,8 @@ const writerTo = (
 // ---- repository ------------------------------------------------------------------------------------------------
 
 /**
- * A repository from three functions, and `list` for recovery and lists.
+ * A repository from three functions, and `list` for recovery and lists. Fails with `InvalidSetting` where an option cannot be used, or
+ * a function is none.
  *
  * @example
  * ```ts
@@ -235,12 +237,32 @@ const writerTo = (
  *   remove: (uuid) => Effect.sync(() => kept.delete(uuid)),
  *   list: () => Effect.sync(() => kept.values())
  * })
- * const RepositoryLive = Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, repository)
+ * const RepositoryLive = Layer.effect(SagaExecutionRepository.SagaExecutionRepository, repository)
  * ```
  */
-export const make = (
+export const make = Effect.fnUntraced(function* (
   functions: KeyValueFunctions,
-  { durable = true, keepSettled = true }: KeyValueRepositoryOptions = {}
+  options: KeyValueRepositoryOptions = {}
+): Effect.fn.Return<Port.SagaExecutionRepository["Service"], Setting.InvalidSetting> {
+  const named = { durable: true, keepSettled: true }
+  const { durable = true, keepSettled = true } = yield* Setting.known("KeyValueRepository", options, named)
+  const { get, list, remove, save } = yield* Setting.known<KeyValueFunctions>("KeyValueRepository", functions, {
+    save: true,
+    get: true,
+    remove: true,
+    list: true
+  })
+  for (const [name, given] of Object.entries({ save, get, remove, list: list ?? get }))
+    yield* Setting.aFunction(`KeyValueRepository.${name}`, given)
+  return repositoryOn(functions, {
+    durable: yield* Setting.flag("KeyValueRepository.durable", durable),
+    keepSettled: yield* Setting.flag("KeyValueRepository.keepSettled", keepSettled)
+  })
+})
+
+const repositoryOn = (
+  functions: KeyValueFunctions,
+  { durable, keepSettled }: Required<KeyValueRepositoryOptions>
 ): Port.SagaExecutionRepository["Service"] => {
   const locks = KeyedLock.make()
   const leases = new Leases()
@@ -283,7 +305,11 @@ export const make = (
       const uuid = Port.uuidOf(row.uuid)
       return FaultPoint.around("store", () => submit({ ...row, uuid }, signal)).pipe(
         alone(uuid),
-        Effect.tap((submitted) => (submitted === "stored" ? PubSub.publish(inputs, uuid) : Effect.void))
+        Effect.tap((submitted) =>
+          submitted === "stored"
+            ? PubSub.publishAll(inputs, SagaInbox.announcements(uuid, hints.get(uuid)?.owner === undefined))
+            : Effect.void
+        )
       )
     },
     inbox: Effect.fnUntraced(function* (text) {
@@ -317,7 +343,13 @@ export const make = (
         return owner
       }),
     giveBack: (request) => giveBack(request).pipe(alone(request.uuid)),
-    release: (owner) => Effect.sync(() => leases.release(owner)),
+    release: (owner, buckets) =>
+      Effect.sync(() => {
+        if (buckets === undefined) return leases.release(owner)
+        const kept = Array.from(hints, ([uuid, hint]) => ({ state: { uuid }, hint }))
+        leases.leave(kept, owner, buckets)
+        for (const { hint, state } of kept) if (hint !== undefined) hints.set(state.uuid, hint)
+      }),
     // One that cannot be read is no news.
     ended: (uuids, orPaused) =>
       Effect.filter(
@@ -349,27 +381,27 @@ export interface KeyValueStoreOptions extends KeyValueRepositoryOptions {
 }
 
 /** A repository in a `KeyValueStore` (files, Redis, browser storage, …): one key for each execution, as JSON text. */
-export const fromKeyValueStore = (
+export const fromKeyValueStore = Effect.fnUntraced(function* (
   store: KeyValueStore.KeyValueStore,
-  options: KeyValueStoreOptions = {}
-): Port.SagaExecutionRepository["Service"] => {
-  const own = KeyValueStore.prefix(store, options.prefix ?? "effect-saga/")
-  return make(
-    {
-      save: (uuid, raw) => own.set(uuid, JSON.stringify(raw)),
-      get: own.get,
-      remove: own.remove,
-      list: () => Effect.flatMap(own.keys, Effect.forEach(own.get))
-    },
-    options
-  )
-}
+  given: KeyValueStoreOptions = {}
+): Effect.fn.Return<Port.SagaExecutionRepository["Service"], Setting.InvalidSetting> {
+  const named = { durable: true, keepSettled: true, prefix: true }
+  const { prefix = "effect-saga/", ...options } = yield* Setting.known("KeyValueRepository", given, named)
+  const own = KeyValueStore.prefix(store, yield* Setting.text("KeyValueRepository.prefix", prefix))
+  const functions = {
+    save: (uuid: string, raw: Kept) => own.set(uuid, JSON.stringify(raw)),
+    get: own.get,
+    remove: own.remove,
+    list: () => Effect.flatMap(own.keys, Effect.forEach(own.get))
+  }
+  return yield* make(functions, options)
+})
 
 /** `fromKeyValueStore` with the `KeyValueStore` of the context. */
 export const layer = (
   options?: KeyValueStoreOptions
-): Layer.Layer<Port.SagaExecutionRepository, never, KeyValueStore.KeyValueStore> =>
+): Layer.Layer<Port.SagaExecutionRepository, Setting.InvalidSetting, KeyValueStore.KeyValueStore> =>
   Layer.effect(
     Port.SagaExecutionRepository,
-    Effect.map(KeyValueStore.KeyValueStore, (store) => fromKeyValueStore(store, options))
+    Effect.flatMap(KeyValueStore.KeyValueStore, (store) => fromKeyValueStore(store, options))
   )

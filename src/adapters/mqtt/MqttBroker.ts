@@ -6,15 +6,19 @@
  */
 import { randomUUID } from "node:crypto"
 import { type Config, Context, type Duration, Effect, Layer, type Scope, Stream } from "effect"
+import * as ArrivedMessages from "../../ports/ArrivedMessages.ts"
 import * as Broker from "../../ports/Broker.ts"
 import { FaultPoint } from "../../ports/FaultPoint.ts"
+import * as Metrics from "../../ports/Metrics.ts"
+import * as Reconnection from "../../ports/Reconnection.ts"
 import type { InvalidSetting } from "../../ports/Setting.ts"
+import { isName } from "../../wire/Envelope.ts"
 import * as MqttConfig from "./MqttConfig.ts"
 import * as Connection from "./MqttConnection.ts"
-import * as MqttIncoming from "./MqttIncoming.ts"
 import * as MqttOutgoing from "./MqttOutgoing.ts"
 import * as MqttTopics from "./MqttTopics.ts"
 
+export { checks } from "./MqttChecks.ts"
 export type { MqttOptions } from "./MqttConfig.ts"
 
 /** One connection to the broker: for readiness checks and dashboards. */
@@ -31,9 +35,6 @@ export class MqttConnections extends Context.Service<
     readonly list: Effect.Effect<ReadonlyArray<ConnectionStatus>>
   }
 >()("effect-saga/MqttConnections") {}
-
-const isService = (service: string): boolean =>
-  Broker.parseTopic(Broker.topic({ to: service, kind: "reply", from: service })) !== undefined
 
 /** Subscribes to topics. A refusal is an error like a lost connection, so that it is tried again. */
 const subscribe = (
@@ -54,7 +55,8 @@ const subscribe = (
     client.subscribe(wanted, { qos: 1, ...(version === 5 && { rap: true, rh: 2 }) }, (error, granted = []) => {
       // A lower QoS has no acknowledgements; a higher number is an error code.
       if (!error && granted.every(({ qos }) => qos === 1)) return answered()
-      resume(Effect.fail(new Connection.MqttConnectionLost({ reason: "the broker refused the subscription" })))
+      const reason = "the broker refused the subscription"
+      resume(Effect.fail(new Connection.MqttConnectionLost({ reason, isReached: true })))
     })
   })
 
@@ -69,9 +71,10 @@ const make = Effect.fnUntraced(function* (
   const topics = MqttTopics.make(settings.namespace, settings.version)
   const statuses = new Map<string, boolean>()
   const close = yield* Connection.closer
+  const said = new Reconnection.Said()
 
   /** Reserves the first free client id, so that an instance that starts again finds its messages at the broker. */
-  const reserve = (name: string) =>
+  const reserve = (name: string, connection = name) =>
     Effect.acquireRelease(
       Effect.sync(() => {
         const first = `${settings.clientId}.${name}`
@@ -81,6 +84,8 @@ const make = Effect.fnUntraced(function* (
         return clientId
       }),
       (clientId) => Effect.sync(() => statuses.delete(clientId))
+    ).pipe(
+      Effect.tap((clientId) => Metrics.mqttConnected.read(() => (statuses.get(clientId) === true ? 1 : 0), connection))
     )
 
   /** Keeps a connection up until the scope closes. */
@@ -95,7 +100,7 @@ const make = Effect.fnUntraced(function* (
         onStanding?.(ready)
       })
     onStanding?.(false)
-    return Connection.keep(clientId, Effect.ensuring(use(status(true)), status(false)))
+    return Connection.keep(clientId, Effect.ensuring(use(status(true)), status(false)), said)
   }
 
   const outgoing = yield* MqttOutgoing.make({
@@ -104,7 +109,7 @@ const make = Effect.fnUntraced(function* (
     version: settings.version
   })
   // The broker keeps nothing for this connection. Its id is random, as instances that share a client id may all send.
-  const sender = yield* reserve(`out.${instance.slice(0, 8)}`)
+  const sender = yield* reserve(`out.${instance.slice(0, 8)}`, "out")
   yield* keep(
     sender,
     Effect.fnUntraced(function* (ready) {
@@ -117,11 +122,11 @@ const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeoutOption(outgoing.empty, farewell)))
 
   const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, onStanding, service }: Broker.Group) {
-    if (!isService(service) || kinds.length === 0 || !(maxInFlight >= 1))
+    if (!isName(service) || kinds.length === 0 || !(maxInFlight >= 1))
       return yield* new Broker.BrokerError({ operation: "subscribe", reason: "rejected" })
     const filters = topics.filters(service, kinds)
     let connection: Connection.Connection | undefined
-    const incoming = yield* MqttIncoming.make({
+    const incoming = yield* ArrivedMessages.make({
       maxInFlight,
       parse: topics.parse,
       handOut: () => {
@@ -151,6 +156,7 @@ const make = Effect.fnUntraced(function* (
   return Context.make(
     Broker.Broker,
     Broker.Broker.of({
+      system: "mqtt",
       publish: (message) => FaultPoint.around("publish", () => outgoing.offer(message)),
       mayRepeat: outgoing.mayRepeat,
       isUnheard: outgoing.isUnheard,

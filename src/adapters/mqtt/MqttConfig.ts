@@ -119,9 +119,8 @@ const addressOf = Effect.fnUntraced(function* (text: string) {
 })
 
 const checkTls = Effect.fnUntraced(function* (tls: NonNullable<MqttOptions["tls"]>, protocol: MqttConfig["protocol"]) {
-  if (typeof tls !== "object" || tls === null || Array.isArray(tls))
-    return yield* invalid("tls", "it must be an object")
-  const { ca, certificate, key, passphrase, servername } = tls
+  const named = { ca: true, certificate: true, key: true, passphrase: true, servername: true }
+  const { ca, certificate, key, passphrase, servername } = yield* Setting.known("MqttBroker.tls", tls, named)
   if (servername !== undefined && typeof servername !== "string")
     return yield* invalid("tls", "the server name must be a text")
   if (protocol !== "mqtts" && protocol !== "wss") return yield* invalid("tls", "the url does not say TLS")
@@ -140,11 +139,25 @@ const checkTls = Effect.fnUntraced(function* (tls: NonNullable<MqttOptions["tls"
   })
 })
 
+const names: Setting.Names<MqttOptions> = {
+  url: true,
+  clientId: true,
+  namespace: true,
+  username: true,
+  password: true,
+  tls: true,
+  protocol: true,
+  sessionExpiry: true,
+  keepalive: true,
+  maxOutgoing: true
+}
+
 /** Checks the options. `instance` is the client id of an instance that was given none. */
 export const make = Effect.fnUntraced(function* (
   options: MqttOptions,
   instance: string
 ): Effect.fn.Return<MqttConfig, InvalidSetting> {
+  yield* Setting.known("MqttBroker", options, names)
   const { clientId, keepalive = "5 seconds", maxOutgoing = 16 * 1024 * 1024, namespace } = options
   const { sessionExpiry = clientId === undefined ? 0 : "5 seconds" } = options
   const { password, tls, username } = options

@@ -7,26 +7,18 @@
  */
 import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
-import { Clock, Deferred, type Duration, Effect, Exit, Fiber, Random, Redacted, Schema, type Scope } from "effect"
+import { Deferred, type Duration, Effect, Exit, Fiber, Redacted, Schema, type Scope } from "effect"
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt"
-import * as Loop from "../../ports/Loop.ts"
+import type { Arrived } from "../../ports/ArrivedMessages.ts"
+import * as Reconnection from "../../ports/Reconnection.ts"
 import type { MqttConfig } from "./MqttConfig.ts"
 import * as Packet from "./MqttPacket.ts"
 
-/** There is no connection, and `reason` says why. It contains no secret. */
+/** There is no connection, and `reason` says why. It contains no secret. `isReached`: the broker had accepted it. */
 export class MqttConnectionLost extends Schema.TaggedError<MqttConnectionLost>()("MqttConnectionLost", {
-  reason: Schema.String
+  reason: Schema.String,
+  isReached: Schema.Boolean
 }) {}
-
-/** A message as it has arrived. */
-export interface Arrived {
-  readonly topic: string
-  readonly payload: Uint8Array
-  readonly retained: boolean
-  readonly redelivered: boolean
-  /** Tells the broker that the message is handled. No effect on a lost connection: the broker delivers the message again. */
-  readonly acknowledge: () => void
-}
 
 export interface Connection {
   readonly client: MqttClient
@@ -103,6 +95,7 @@ export const open = Effect.fnUntraced(function* (
   const lost = yield* Deferred.make<never, MqttConnectionLost>()
   const connected = yield* Deferred.make<IConnackPacket, MqttConnectionLost>()
   let reason = "the connection was closed"
+  let isReached = false
   const client = yield* Effect.acquireRelease(
     Effect.sync(() => mqtt.connect(clientOptions(settings, session))),
     session.close
@@ -116,11 +109,12 @@ export const open = Effect.fnUntraced(function* (
     reason = reasonCode === sessionTakenOver ? "another client has its id" : `the broker ended it (${reasonCode})`
   })
   client.on("close", () => {
-    const exit = Exit.fail(new MqttConnectionLost({ reason }))
+    const exit = Exit.fail(new MqttConnectionLost({ reason, isReached }))
     Deferred.doneUnsafe(connected, exit)
     Deferred.doneUnsafe(lost, exit)
   })
   client.on("connect", (packet) => {
+    isReached = true
     // Not every broker sends a `disconnect` before it ends a connection.
     reason = "the connection was closed; if this goes on, another client may have its id"
     Deferred.doneUnsafe(connected, Exit.succeed(packet))
@@ -137,7 +131,7 @@ export const open = Effect.fnUntraced(function* (
   client.connect()
   const { properties = {}, sessionPresent } = yield* Deferred.await(connected)
   const { maximumPacketSize: largest, maximumQoS, receiveMaximum = 65_535 } = properties
-  if (maximumQoS === 0) return yield* new MqttConnectionLost({ reason: "the broker knows no QoS 1" })
+  if (maximumQoS === 0) return yield* new MqttConnectionLost({ reason: "the broker knows no QoS 1", isReached })
   return {
     client,
     resumed: sessionPresent,
@@ -227,29 +221,17 @@ export const closer: Effect.Effect<MqttSession["close"], never, Scope.Scope> = E
 
 // ---- reconnecting --------------------------------------------------------------------------------------------------
 
-/** Milliseconds after which a connection counts as good: the next failure starts with the shortest wait again. */
-const stable = 2 * connectTimeout
-
-const longest = 5_000
-
-/** Uses one connection after the other, until the scope closes. Waits 100 ms after a failure, then twice as long, up to 5 seconds. */
+/** Uses one connection after the other, until the scope closes. `ofBroker`: what was said of the broker, by any of its connections. */
 export const keep = (
   clientId: string,
-  use: Effect.Effect<never, MqttConnectionLost, Scope.Scope>
-): Effect.Effect<void, never, Scope.Scope> => {
-  let failures = 0
-  let logged: string | undefined
-  const once = Effect.gen(function* () {
-    const since = yield* Clock.currentTimeMillis
-    const { reason } = yield* Effect.flip(Effect.scoped(use))
-    if ((yield* Clock.currentTimeMillis) - since >= stable) {
-      failures = 0
-      logged = undefined
-    }
-    if (logged !== reason) yield* Effect.logWarning("No connection to the MQTT broker", { clientId, reason })
-    logged = reason
-    // A random part, so that not all clients of a broker come back at the same time.
-    yield* Effect.sleep(Math.min(longest, 100 * 2 ** failures++) * (0.5 + (yield* Random.next)))
+  use: Effect.Effect<never, MqttConnectionLost, Scope.Scope>,
+  ofBroker: Reconnection.Said
+): Effect.Effect<void, never, Scope.Scope> =>
+  Reconnection.keep({
+    loop: "MQTT connection",
+    says: "No connection to the MQTT broker",
+    about: { clientId },
+    stable: 2 * connectTimeout,
+    ofPlace: ofBroker,
+    use
   })
-  return Loop.repeat("MQTT connection", once)
-}

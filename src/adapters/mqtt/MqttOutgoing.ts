@@ -3,9 +3,11 @@
  * again after a lost connection. A crash loses them: a sender that expects an answer has stored its message and sends it
  * again (SPEC W1, C8).
  */
-import { Cause, Clock, type Duration, Effect, Exit, FiberSet, Metric, MutableList, Queue, type Scope } from "effect"
+import { Cause, Clock, type Duration, Effect, Exit, FiberSet, MutableList, Queue, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import * as Loop from "../../ports/Loop.ts"
+import * as Metrics from "../../ports/Metrics.ts"
+import * as UnheardPlaces from "../../ports/UnheardPlaces.ts"
 import { type Connection, type MqttConnectionLost, tooLarge } from "./MqttConnection.ts"
 import * as Packet from "./MqttPacket.ts"
 import * as RefusedMessages from "./RefusedMessages.ts"
@@ -35,25 +37,6 @@ const rest: Duration.Input = "1 second"
 const maxInFlight = 1_024
 
 const maxId = 65_535
-
-/**
- * How long after a message that nobody has got the next one may be sent again to its place, in nanoseconds: as long as nobody
- * has listened by then, so that a service that only restarts is found again soon.
- */
-const unheardRest = { least: 1_000_000_000n, most: 60_000_000_000n }
-
-/** Places that are remembered as without a listener, at most: every message to one that is forgotten is sent. */
-const maxUnheard = 1_024
-
-const refused = Metric.counter("effect_saga_mqtt_refused_total", {
-  description: "Messages that the broker did not take, by reason",
-  incremental: true
-})
-
-const unheardMessages = Metric.counter("effect_saga_mqtt_unheard_total", {
-  description: "Messages that the broker took and that nobody got, by service",
-  incremental: true
-})
 
 /** A connection with its messages in flight, by packet id. */
 interface Lane {
@@ -98,6 +81,7 @@ export const make = Effect.fnUntraced(function* ({
   version
 }: MqttOutgoingOptions): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
+  const context = yield* Effect.context<never>()
   const waiting = MutableList.make<OutgoingMessage>()
   const lanes = new Map<Connection, Lane>()
   let preferred: Lane | undefined
@@ -105,9 +89,8 @@ export const make = Effect.fnUntraced(function* ({
   /** Messages that wait for a first connection. The same message is not added twice. */
   const offline = new Set<string>()
   const idle = new Set<() => void>()
-  /** Places to which nobody listens, as the broker has said: since when, and the last message, by the monotonic clock. */
-  const unheard = new Map<string, { readonly since: bigint; readonly last: bigint }>()
   const clock = yield* Clock.Clock
+  const unheard = UnheardPlaces.make(clock, context, fork)
   const refusedMessages = RefusedMessages.make(clock)
   // As bounded as the others: its messages count in `maxBytes` until they are sent or dropped.
   const suspects = yield* Queue.unbounded<OutgoingMessage>()
@@ -133,7 +116,7 @@ export const make = Effect.fnUntraced(function* ({
     if (bytes === 0) for (const resume of [...idle]) resume()
   }
 
-  const count = (reason: string): void => void fork(Metric.update(Metric.withAttributes(refused, { reason }), 1))
+  const count = (reason: string): void => Metrics.mqttRefused.update(context, 1, reason)
 
   const drop = (outgoing: OutgoingMessage, reason: string): void => {
     done(outgoing)
@@ -167,23 +150,8 @@ export const make = Effect.fnUntraced(function* ({
     }
   }
 
-  const askedInVain = (place: string): void => {
-    const last = clock.monotonicTimeNanosUnsafe()
-    unheard.set(place, { since: unheard.get(place)?.since ?? last, last })
-  }
-
-  const gotByNobody = (place: string): void => {
-    const [service = ""] = place.split("/")
-    fork(Metric.update(Metric.withAttributes(unheardMessages, { service }), 1))
-    // Logged when it begins: the messages that follow tell nothing new.
-    if (!unheard.has(place))
-      fork(Effect.logWarning("Nobody listens to a service: it does not run, or its name is wrong", { service }))
-    askedInVain(place)
-  }
-
   const taken = (outgoing: OutgoingMessage, refusal: string | undefined, isUnheard: boolean): void => {
-    if (!isUnheard) unheard.delete(outgoing.place)
-    else if (unheard.size < maxUnheard || unheard.has(outgoing.place)) gotByNobody(outgoing.place)
+    unheard.note(outgoing.place, isUnheard)
     if (refusal === undefined) done(outgoing)
     else drop(outgoing, refusal)
   }
@@ -271,24 +239,22 @@ export const make = Effect.fnUntraced(function* ({
     if (bytes + size > maxBytes) return refusal(key === undefined ? "full" : "unavailable")
     if (key !== undefined) offline.add(key)
     bytes += size
-    MutableList.append(waiting, { place: placeOf(address), topic, body, bytes: size, losses: 0, lostBy: 0 })
+    MutableList.append(waiting, {
+      place: UnheardPlaces.placeOf(address),
+      topic,
+      body,
+      bytes: size,
+      losses: 0,
+      lostBy: 0
+    })
     pump()
     return Exit.void
   }
 
   return {
     offer,
-    mayRepeat: (address) => {
-      const place = placeOf(address)
-      const known = unheard.get(place)
-      if (known === undefined) return true
-      const { last, since } = known
-      if (clock.monotonicTimeNanosUnsafe() - last < restAfter(last - since)) return false
-      // Before the broker has said anything about this one: the next ones come in the same moment.
-      askedInVain(place)
-      return true
-    },
-    isUnheard: (service) => unheard.has(`${service}/command`),
+    mayRepeat: unheard.mayRepeat,
+    isUnheard: unheard.isUnheard,
     through: (connection) =>
       Effect.acquireUseRelease(
         Effect.sync(() => attach(connection)),
@@ -313,14 +279,6 @@ export const make = Effect.fnUntraced(function* ({
     })
   }
 })
-
-/** A service subscribes to all messages of a kind. */
-const placeOf = ({ kind, to }: Broker.Address): string => `${to}/${kind}`
-
-const restAfter = (unheardFor: bigint): bigint => {
-  const { least, most } = unheardRest
-  return unheardFor < least ? least : unheardFor > most ? most : unheardFor
-}
 
 const roomOf = ({ connection, inFlight }: Lane): number =>
   Math.min(maxInFlight, connection.receiveMaximum) - inFlight.size

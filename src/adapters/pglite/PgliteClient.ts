@@ -115,10 +115,10 @@ export const open = (
 
 // ---- client ----------------------------------------------------------------------------------------------------
 
-const check = Effect.fnUntraced(function* ({
-  lockTimeout = "30 seconds",
-  maxConnections = 10
-}: PgliteConnectionOptions) {
+const names: Setting.Names<PgliteConnectionOptions> = { maxConnections: true, lockTimeout: true }
+
+const check = Effect.fnUntraced(function* (options: PgliteConnectionOptions, allowed = names) {
+  const { lockTimeout = "30 seconds", maxConnections = 10 } = yield* Setting.known("PgliteClient", options, allowed)
   return {
     maxConnections: yield* Setting.wholeNumber("PgliteClient.maxConnections", maxConnections, { least: 1 }),
     // A timer of Node takes no more than 24 days.
@@ -185,7 +185,7 @@ export const layerFrom = (
 export const layer = (options: PgliteOptions = {}): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, PgliteError> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const checked = yield* check(options)
+      const checked = yield* check(options, { ...names, folder: true } satisfies Setting.Names<PgliteOptions>)
       const { folder } = options
       const database = yield* open(
         folder === undefined ? undefined : yield* Setting.text("PgliteClient.folder", folder)

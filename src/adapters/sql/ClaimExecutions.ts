@@ -1,6 +1,7 @@
 /** Claims executions: renews the lease, takes what is due, and reads it together with the inputs that wait for it. */
 import { Clock, Effect, Result } from "effect"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
+import { bucketOf } from "../../ports/Buckets.ts"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as SteadyClock from "../../ports/SteadyClock.ts"
 import { call, inputFrom } from "./ExecutionRows.ts"
@@ -20,6 +21,11 @@ const renewalsInLease = 4
 /** A shorter lease is not renewed between statements: it could not last as long as one of them. */
 const leastMillis = 1_000
 
+const never = Number.POSITIVE_INFINITY
+
+/** After how many milliseconds a queue is looked at again from which another process has just admitted. */
+const contendedMillis = 50
+
 /** The lease is over. What was claimed by then names the owner, as what it holds does. */
 const overNow: Port.Claimed = { executions: [], lapsed: true, lost: [], inbox: [] }
 
@@ -37,6 +43,8 @@ export const make = (
   summaries: Pick<WrittenSummaries, "delete" | "clear">
 ) => {
   let remindedAt = Number.NEGATIVE_INFINITY
+  /** By the monotonic clock, in nanoseconds. */
+  let renewedAt = 0n
   /** Only a process of a former release leaves inputs behind, so this is done now and then. */
   const remind = (now: number) =>
     Effect.suspend(() => {
@@ -44,12 +52,37 @@ export const make = (
       remindedAt = now
       return call("claim", statements.remind(now))
     })
+  /**
+   * Gives places in queues to executions, which the owner has then, up to `most`. They come after what is due: that has a place, or needs
+   * none. Gives their uuids, and the time until there may be more.
+   */
+  const admitFrom = Effect.fnUntraced(function* (request: Port.ClaimRequest, most: number) {
+    const { buckets, except = [], fingerprints, now: at, owner } = request
+    const admitted: Array<string> = []
+    let left = most
+    let until = never
+    for (const queue of yield* call("claim", statements.wantedQueues)) {
+      if (queue.until !== null) until = Math.min(until, Math.ceil(queue.until))
+      if (!queue.free || left === 0) continue
+      const { contended, count, given } = yield* call(
+        "claim",
+        statements.admit({ queue: queue.name, most: left, owner, except, fingerprints, at })
+      )
+      left -= count
+      admitted.push(...given)
+      if (contended) until = Math.min(until, contendedMillis)
+    }
+    // A queue has one order for all buckets.
+    const isElsewhere = (uuid: string) => buckets?.includes(bucketOf(uuid)) === false
+    const elsewhere = admitted.filter(isElsewhere)
+    if (elsewhere.length > 0) yield* call("claim", statements.disown(owner, elsewhere))
+    return { admitted: admitted.filter((uuid) => !isElsewhere(uuid)), elsewhere, until }
+  })
   return Effect.fnUntraced(function* (
     request: Port.ClaimRequest
   ): Effect.fn.Return<Port.Claimed, Port.SagaExecutionRepositoryError> {
     const { dueBy = request.now, except = [], fingerprints, former, holds = [], leaseMillis, limit, owner } = request
     const clock = yield* Clock.Clock
-    let renewedAt = clock.monotonicTimeNanosUnsafe()
     const renew = (begins: boolean) =>
       Effect.suspend(() => {
         const sent = clock.monotonicTimeNanosUnsafe()
@@ -64,7 +97,7 @@ export const make = (
       const passed = Number(clock.monotonicTimeNanosUnsafe() - renewedAt) / nanosPerMilli
       return passed * renewalsInLease < Math.max(leaseMillis, leastMillis) ? Effect.succeed(false) : renew(false)
     })
-    const lapsed = yield* renew(holds.length === 0 || former !== undefined)
+    const lapsed = request.isFresh !== true && (yield* renew(holds.length === 0 || former !== undefined))
     // After a lapse other processes may have written any of them.
     if (lapsed || former !== undefined) summaries.clear()
     if (lapsed) return overNow
@@ -80,12 +113,27 @@ export const make = (
     if (gives.length > 0) yield* call("claim", statements.disown(owner, gives))
     if (yield* isOver) return overNow
     const sparing = request.spares === true ? [owner, former ?? owner] : undefined
-    const claims = statements.claim({ owner, limit, dueBy, fingerprints, holds: request.holds, except, sparing })
+    const { buckets } = request
+    const claims = statements.claim({
+      owner,
+      limit,
+      dueBy,
+      fingerprints,
+      holds: request.holds,
+      except,
+      buckets,
+      sparing
+    })
     if (limit > 0) yield* remind(request.now)
-    const { nextAt, rows } = limit > 0 ? yield* call("claim", claims) : { rows: [] }
+    const { nextAt: dueNext, rows } = limit > 0 ? yield* call("claim", claims) : { rows: [] }
     if (yield* isOver) return overNow
-    const uuids = rows.map(({ uuid }) => uuid)
+    const { admitted, elsewhere, until } =
+      limit > 0 ? yield* admitFrom(request, limit - rows.length) : { admitted: [], elsewhere: [], until: never }
+    const nextAt = dueNext && Math.min(dueNext, clock.currentTimeMillisUnsafe() + until)
+    if (yield* isOver) return overNow
+    const uuids = [...rows.map(({ uuid }) => uuid), ...admitted]
     const dueAt = new Map(rows.flatMap(({ dueAt, uuid }) => (dueAt === null ? [] : [[uuid, Number(dueAt)] as const])))
+    for (const uuid of admitted) dueAt.set(uuid, request.now)
     for (const uuid of uuids) summaries.delete(uuid)
     const executions: Array<SagaExecution> = []
     const unreadable: Array<string> = []
@@ -111,7 +159,8 @@ export const make = (
       inbox: inbox.map(inputFrom),
       dueAt,
       ...(nextAt !== undefined && { nextAt }),
-      unreadable
+      unreadable,
+      ...(elsewhere.length > 0 && { elsewhere })
     }
   })
 }

@@ -2,21 +2,12 @@
  * The line in front of connections that several users share. It is bounded and measured: work that finds too many waiting is
  * refused, instead of waiting for longer than anybody waits for it.
  */
-import { Context, Effect, Metric, Semaphore } from "effect"
+import { Context, Effect, Semaphore } from "effect"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
+import * as Metrics from "../../ports/Metrics.ts"
 
 /** How many may wait for a connection; more are refused. */
 export const maxWaiting = 10_000
-
-/** `use`: "transaction" for transactional steps and participants' units, "any" for these and single statements. */
-export const inUse = Metric.gauge("effect_saga_connections_in_use", {
-  description: "Connections of the shared part of the pool that are in use, by use"
-})
-
-/** A number that stays above 0 says that the pool is too small, or that transactions take too long. */
-export const waiting = Metric.gauge("effect_saga_connections_waiting", {
-  description: "Statements and transactions that wait for a connection of the shared part of the pool, by use"
-})
 
 const refused = () =>
   new SqlError({
@@ -30,14 +21,15 @@ export interface ConnectionQueue {
   readonly resize: (connections: number) => Effect.Effect<void>
 }
 
+/** `use`: "transaction" for transactional steps and participants' units, "any" for these and single statements. */
 export const make = (use: "any" | "transaction", connections: number, most = maxWaiting): ConnectionQueue => {
   const semaphore = Semaphore.makeUnsafe(connections)
-  const gauges = { inUse: Metric.withAttributes(inUse, { use }), waiting: Metric.withAttributes(waiting, { use }) }
   const counts = { inUse: 0, waiting: 0 }
   const context = Context.empty()
   const count = (what: "inUse" | "waiting", change: 1 | -1): void => {
     counts[what] += change
-    gauges[what].updateUnsafe(counts[what], context)
+    const gauge = what === "inUse" ? Metrics.connectionsInUse : Metrics.connectionsWaiting
+    gauge.update(context, counts[what], use)
   }
 
   return {

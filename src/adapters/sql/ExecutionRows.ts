@@ -5,7 +5,7 @@ import { Attributes } from "../../definition/Attributes.ts"
 import { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as Execution from "../../execution/view/SagaExecution.ts"
-import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import * as ExecutionTombstone from "../../ports/ExecutionTombstone.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
@@ -69,6 +69,8 @@ export const summaryFrom = (row: StoredSummary): ExecutionSummary.ExecutionSumma
       waitsFor: row.waits_for,
       ...(row.waiting_since !== null && { waitingSince: Number(row.waiting_since) })
     }),
+  ...(row.trace !== null && { trace: row.trace }),
+  ...(row.direction === "forward" && !row.settled && queuedFrom(row.queued)),
   revision: row.revision,
   settled: row.settled,
   createdAt: Number(row.created_at),
@@ -78,6 +80,11 @@ export const summaryFrom = (row: StoredSummary): ExecutionSummary.ExecutionSumma
 /** Values that other hands have put there and that are none are left out: the execution is listed all the same. */
 const attributesFrom = (stored: unknown): Pick<ExecutionSummary.ExecutionSummary, "attributes"> =>
   Option.match(readAttributes(stored), { onNone: () => ({}), onSome: (attributes) => ({ attributes }) })
+
+const queuedFrom = (stored: unknown): Pick<ExecutionSummary.ExecutionSummary, "queued"> =>
+  Option.match(readQueued(stored), { onNone: () => ({}), onSome: (queued) => ({ queued }) })
+
+const readQueued = Schema.decodeUnknownOption(ExecutionSummary.Queued)
 
 const readAttributes = Schema.decodeUnknownOption(Attributes)
 

@@ -3,7 +3,8 @@
  * log, and loads a round trip. A single one does not wait. At most two statements are in flight: one is sent while the other is
  * answered.
  */
-import { Effect, Exit, type Scope } from "effect"
+import { Clock, Context, Effect, Exit, References, type Scope } from "effect"
+import * as Metrics from "../../ports/Metrics.ts"
 
 /** Rows in one statement, at most. */
 const maxRows = 512
@@ -33,6 +34,14 @@ export interface GroupCommit<Row, A, E> {
   readonly write: (row: Row) => Effect.Effect<A, E>
 }
 
+/** Measures the statements that store executions. */
+export const measured =
+  (context: Context.Context<never>) =>
+  (rows: number, millis: number): void => {
+    Metrics.writeBatchSize.update(context, rows)
+    Metrics.writeSeconds.update(context, millis / 1_000)
+  }
+
 export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   /** Rows with the same key are never in one statement. */
   readonly key: (row: Row) => string
@@ -41,16 +50,20 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   /** Writes all rows. Gives one exit for each row, in the same order. */
   readonly writeAll: (rows: ReadonlyArray<Row>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>>
   readonly refused: () => E
+  /** Called when a statement has ended, with its rows and its time in milliseconds. */
+  readonly onSent?: (rows: number, millis: number) => void
   /**
    * The rows of one statement, at most, where all rows of one turn of the event loop leave together at its end: for requests that
    * come many at a time. Absent: the first row leaves at once.
    */
   readonly together?: number
 }): Effect.fn.Return<GroupCommit<Row, A, E>, never, Scope.Scope> {
-  const { key, refused, size, together, writeAll } = options
+  const { key, onSent, refused, size, together, writeAll } = options
   const most = together ?? maxRows
-  const context = yield* Effect.context<never>()
+  // Writes of many executions belong to none of their traces.
+  const context = Context.add(yield* Effect.context<never>(), References.TracerEnabled, false)
   const fork = Effect.runForkWith(context)
+  const clock = yield* Clock.Clock
   let queue: Array<Waiting<Row, A, E>> = []
   let inFlight = 0
   let rowsInFlight = 0
@@ -93,9 +106,11 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
       const batch = take(isShared ? Math.min(most, Math.ceil(rows / 2)) : most)
       inFlight++
       rowsInFlight += batch.length
+      const begun = onSent === undefined ? 0n : clock.monotonicTimeNanosUnsafe()
       fork(writeAll(batch.map(({ row }) => row))).addObserver((exit) => {
         inFlight--
         rowsInFlight -= batch.length
+        onSent?.(batch.length, Number(clock.monotonicTimeNanosUnsafe() - begun) / 1_000_000)
         // The next writes of these callers are sent together, after all of them have their answer.
         answering = true
         batch.forEach(({ resume }, i) => {

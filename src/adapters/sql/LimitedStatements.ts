@@ -3,6 +3,7 @@
  * runs in the transaction. Those of the lease are kept shorter than the lease: a statement on a silent connection must leave
  * time for another one on a new connection.
  */
+import { Effect } from "effect"
 import type { SagaExecutionStatements } from "./SagaExecutionStatements.ts"
 import type { ReservedConnections } from "./SqlConnections.ts"
 
@@ -49,11 +50,21 @@ export const make = (
       events: (uuids) => lease(statements.events(uuids), claimMillis),
       inbox: (...question) => lease(statements.inbox(...question), claimMillis)
     },
-    release: (owner) => lease(statements.release(owner), Math.min(statementMillis, releaseMillis)),
+    release: (owner, buckets) =>
+      buckets === undefined
+        ? lease(statements.release(owner), Math.min(statementMillis, releaseMillis))
+        : shared(statements.release(owner, buckets)),
     events: (uuids) => shared(statements.events(uuids)),
     inbox: (uuids) => shared(statements.inbox(uuids)),
     lastTick: (...question) => shared(statements.lastTick(...question)),
     advance: (...tick) => shared(statements.advance(...tick)),
+    putTickBack: (...tick) => shared(statements.putTickBack(...tick)),
+    declareQueue: (...queue) => shared(statements.declareQueue(...queue)),
+    limitQueue: (...queue) => shared(statements.limitQueue(...queue)),
+    queueRoom: (...question) => shared(statements.queueRoom(...question)),
+    queues: long(statements.queues),
+    wantedQueues: Effect.suspend(() => lease(statements.wantedQueues, claimMillis)),
+    admit: (query) => lease(statements.admit(query), claimMillis),
     ended: (...question) => shared(statements.ended(...question)),
     submit: (row, signal) => shared(statements.submit(row, signal)),
     take: (...request) => shared(statements.take(...request)),

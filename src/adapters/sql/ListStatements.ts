@@ -28,16 +28,23 @@ export interface StoredSummary {
   readonly step_path: string | null
   readonly waits_for: string | null
   readonly waiting_since: bigint | null
+  readonly trace: string | null
+  /** The queue in which it waits for a place, and how it stands there. */
+  readonly queued: unknown
   readonly created_at: bigint
   readonly updated_at: bigint
 }
 
 export interface ListStatements {
-  /** Up to `limit` summaries that match the filter and come after `from`, newest first. */
+  /**
+   * Up to `limit` summaries that match the filter and come after `from`, newest first; those with `startKeyPrefix` by their keys.
+   * `isBackward`: those before `from`, the nearest first.
+   */
   readonly find: (
     filter: ExecutionSummary.Filter,
     from: ExecutionSummary.Position | undefined,
-    limit: number
+    limit: number,
+    isBackward?: boolean
   ) => Statement<ReadonlyArray<StoredSummary>>
   /** The number of unsettled executions of each definition, counted up to `ExecutionSummary.maxCounted`. */
   readonly census: Statement<
@@ -51,36 +58,49 @@ type Sql = SqlClient.SqlClient
 
 export const listing = (
   sql: Sql,
-  { attribute, execution }: Pick<TableNames, "attribute" | "execution">
+  { attribute, execution, queued }: Pick<TableNames, "attribute" | "execution" | "queued">
 ): ListStatements => {
-  const others = sql`start_key, saga, fingerprint, status, direction, decision, commit_state, user_name, attributes, parked,
-            failure_tag, failure_path, revision, settled, wake_at, step, step_path, waits_for, waiting_since, updated_at`
-  const columns = sql`uuid, created_at, ${others}`
-  const newest = sql`order by created_at desc, uuid desc`
+  const { columns, others } = columnsOf(sql)
   // A text, not a parameter: of an unknown number a plan that is kept expects a tenth of all rows, and reads the table.
   const number = (limit: number) => sql.literal(String(Math.trunc(limit)))
+  const withPlace = (page: Fragment, order: Fragment) => sql<StoredSummary>`select f.*, (
+            select json_build_object('queue', q.queue, 'key', q.key, 'priority', q.priority, 'since', q.since)
+            from ${queued} q where q.uuid = f.uuid and q.place <> 'held'
+          ) as queued from (${page}) f ${order}`
   return {
-    find: (filter, from, limit) => {
-      const within = rangesOf(sql, filter, from)
+    find: (filter, from, limit, isBackward = false) => {
+      const order = isBackward ? sql`order by created_at, uuid` : sql`order by created_at desc, uuid desc`
+      const within = rangesOf(sql, filter, from, isBackward)
+      const conditions = conditionsOf(sql, filter)
       const first = firstOf(filter.attributes)
       if (first !== undefined && filter.startKey === undefined) {
-        const rest = Object.values(conditionsOf(sql, filter)).map((is) => is && sql`case when ${is} then true end`)
+        const rest = Object.values(conditions).map((is) => is && sql`case when ${is} then true end`)
         const named = sql`name = ${first.name} and value = (${first.value}::jsonb)::text`
-        return sql`select ${columns} from ${attribute} a cross join lateral (
+        return withPlace(
+          sql`select ${columns} from ${attribute} a cross join lateral (
               select ${others} from ${execution} x where x.uuid = a.uuid offset 0
-            ) h where ${all(sql, [named, ...within, ...rest])} ${newest} limit ${limit}`
+            ) h where ${all(sql, [named, ...within, ...rest])} ${order} limit ${limit}`,
+          order
+        )
       }
-      if (!isGrouped(filter)) {
-        const { rest, way } = wayOf(sql, conditionsOf(sql, filter))
-        return sql`select ${columns} from ${execution} where ${all(sql, [way, ...within, ...rest])} ${newest} limit ${limit}`
+      const grouping = groupingOf(sql, filter)
+      if (grouping === undefined) {
+        const { rest, way } = wayOf(sql, conditions)
+        const by = ExecutionSummary.isByKey(filter) ? byKey(sql, isBackward) : order
+        return withPlace(
+          sql`select ${columns} from ${execution} where ${all(sql, [way, ...within, ...rest])} ${by} limit ${limit}`,
+          by
+        )
       }
       // The newest of each group, and of these the newest: an index has each group in this order.
-      const { parked, settled, status } = conditionsOf(sql, filter)
-      const isIn = sql`saga = g.group_saga and status = g.group_status and settled = g.group_settled`
-      return sql`with recursive ${groups(sql, execution, filter)}
+      const { outside, rest } = grouping.conditions(conditions)
+      return withPlace(
+        sql`with recursive ${groups(sql, execution, grouping)}
             select ${columns} from g cross join lateral (
-              select * from ${execution} where ${all(sql, [isIn, parked, ...within])} ${newest} limit ${number(limit)}
-            ) h where ${all(sql, [status, settled])} ${newest} limit ${limit}`
+              select * from ${execution} where ${all(sql, [grouping.where, equal(sql, grouping), ...rest, ...within])} ${order} limit ${number(limit)}
+            ) h where ${all(sql, outside)} ${order} limit ${limit}`,
+        order
+      )
     },
     census: sql`with recursive d as (
             (select saga, fingerprint from ${execution} where not settled order by saga, fingerprint limit 1)
@@ -99,35 +119,142 @@ export const listing = (
   }
 }
 
-/** Whether nothing leads to few executions more directly than the groups do: a user, a `startKey`, or `parked`. */
-const isGrouped = ({ parked, startKey, user }: ExecutionSummary.Filter): boolean =>
-  user === undefined && startKey === undefined && parked !== true
+/** The columns of a summary; `others` without those that an attribute has too. */
+export const columnsOf = (sql: Sql) => {
+  const others = sql`start_key, saga, fingerprint, status, direction, decision, commit_state, user_name, attributes, parked,
+            failure_tag, failure_path, revision, settled, wake_at, step, step_path, waits_for, waiting_since, trace, updated_at`
+  return { others, columns: sql`uuid, created_at, ${others}` }
+}
+
+// ---- groups ----------------------------------------------------------------------------------------------------
 
 /**
- * A group is a saga, a status, and whether the executions are settled. There are few of them, and one index has them one after
- * the other, so that the next group is found without reading the executions of the one before.
+ * Executions that have the same values in some columns. There are few of these groups, and one index has them one after the
+ * other, so that the next group is found without reading the executions of the one before.
  */
-const groups = (sql: Sql, execution: TableNames["execution"], { saga }: ExecutionSummary.Filter): Fragment => {
-  const first = sql`order by saga, status, settled limit 1`
-  const [isSaga, isNext] =
-    saga === undefined
-      ? [sql`true`, sql`(saga, status, settled) > (g.group_saga, g.group_status, g.group_settled)`]
-      : [is(sql, "saga", saga), sql`${is(sql, "saga", saga)} and (status, settled) > (g.group_status, g.group_settled)`]
-  return sql`g (group_saga, group_status, group_settled) as (
-              (select saga, status, settled from ${execution} where ${isSaga} ${first})
+export interface Grouping {
+  /** What the index says of a group. The first ones are `given`. */
+  readonly columns: ReadonlyArray<Fragment>
+  /** What the first columns must be: only such groups are looked for. */
+  readonly given: ReadonlyArray<Fragment>
+  /** The condition of a partial index, and a range of its first column. */
+  readonly where: Fragment
+}
+
+interface FoundBy extends Grouping {
+  /** The conditions that are checked for a group, and those for each of its rows. */
+  readonly conditions: (conditions: Omit<Conditions, Ranges>) => {
+    readonly outside: ReadonlyArray<Fragment | undefined>
+    readonly rest: ReadonlyArray<Fragment | undefined>
+  }
+}
+
+/** Recursive table `g` with a column `g0`, `g1`, … for each column of the grouping. */
+export const groups = (sql: Sql, execution: TableNames["execution"], { columns, given, where }: Grouping): Fragment => {
+  const names = columns.map((_, i) => sql.literal(`g${i}`))
+  const read = columns.map((column, i) => sql`${column} as ${names[i]!}`)
+  const free = columns.slice(given.length)
+  const first = sql`order by ${sql.csv(columns)} limit 1`
+  const here = all(sql, [where, ...given])
+  const next = sql`(${sql.csv(free)}) > (${sql.csv(free.map((_, i) => sql`g.${names[given.length + i]!}`))})`
+  return sql`g (${sql.csv(names)}) as (
+              (select ${sql.csv(read)} from ${execution} where ${here} ${first})
               union all
-              select n.saga, n.status, n.settled from g cross join lateral (
-                select saga, status, settled from ${execution} where ${isNext} ${first}
+              select ${sql.csv(names.map((name) => sql`n.${name}`))} from g cross join lateral (
+                select ${sql.csv(read)} from ${execution} where ${here} and ${next} ${first}
               ) n
             )`
 }
+
+/** The condition that a row is one of the group `g`. */
+export const equal = (sql: Sql, { columns }: Grouping): Fragment =>
+  sql.and(columns.map((column, i) => sql`${column} = g.${sql.literal(`g${i}`)}`))
+
+/** By saga, status, and whether they are settled. */
+export const byStatus = (sql: Sql, saga?: string): Grouping => ({
+  columns: [sql`saga`, sql`status`, sql`settled`],
+  given: saga === undefined ? [] : [is(sql, "saga", saga)],
+  where: sql`true`
+})
+
+/** Those that are parked, by saga, how far the decision is, failure and step. */
+export const byFailure = (sql: Sql, saga?: string): Grouping => ({
+  columns: [sql`saga`, sql`commit_state`, sql`coalesce(failure_tag, '')`, sql`coalesce(step, '')`],
+  given: saga === undefined ? [] : [is(sql, "saga", saga)],
+  where: sql`parked`
+})
+
+/** Those that wait, by what they wait for, saga and step. */
+export const byWait = (sql: Sql, waitsFor?: string): Grouping => {
+  const column = sql`(waits_for collate "C")`
+  const range =
+    waitsFor === undefined || !isStorable(waitsFor)
+      ? sql``
+      : sql`and ${column} >= ${waitsFor} and ${column} < ${`${waitsFor}0`}`
+  return {
+    columns: [column, sql`saga`, sql`step`],
+    given: [],
+    // "0" is the character after "/", which is before the command of a service.
+    where: sql`waits_for is not null and not settled ${range}`
+  }
+}
+
+/** Values that a former release leaves in the row of an execution that waits no more. */
+export const isWaiting = (sql: Sql): Fragment =>
+  sql`case when status = 'paused' or direction = 'backward' then true end`
+
+/** The groups that lead to the executions; undefined: something else leads to them more directly. */
+const groupingOf = (
+  sql: Sql,
+  { failure, parked, saga, startKey, startKeyPrefix, step, undoing, user, waitsFor }: ExecutionSummary.Filter
+): FoundBy | undefined => {
+  if (startKey !== undefined || startKeyPrefix !== undefined || user !== undefined) return undefined
+  if (waitsFor !== undefined)
+    return {
+      ...byWait(sql, waitsFor),
+      conditions: ({ saga, step, waitsFor, ...others }) => ({
+        outside: [saga, step],
+        rest: [isWaiting(sql), ...checked(sql, [waitsFor, ...Object.values(others)])]
+      })
+    }
+  if (parked === true)
+    return failure === undefined && saga === undefined && step === undefined
+      ? undefined
+      : {
+          ...byFailure(sql, saga),
+          conditions: ({ failure, saga: _saga, step, parked: _, ...others }) => ({
+            outside: [failure, step],
+            rest: checked(sql, Object.values(others))
+          })
+        }
+  if (undoing === true || failure !== undefined) return undefined
+  return {
+    ...byStatus(sql, saga),
+    conditions: ({ parked, saga: _, settled, status, ...others }) => ({
+      outside: [status, settled],
+      rest: [parked, ...checked(sql, Object.values(others))]
+    })
+  }
+}
+
+/**
+ * Conditions that are checked for each row. They are written so that no index can serve them and that the planner expects them
+ * to hold often: else a plan that was made for empty tables reads all executions of a saga, to find those of one user.
+ */
+const checked = (sql: Sql, conditions: ReadonlyArray<Fragment | undefined>): ReadonlyArray<Fragment> =>
+  conditions.flatMap((condition) => (condition === undefined ? [] : sql`case when ${condition} then true end`))
+
+// ---- conditions ------------------------------------------------------------------------------------------------
 
 type Conditions = { readonly [Name in keyof ExecutionSummary.Filter]-?: Fragment | undefined }
 type Ranges = "createdAfter" | "createdBefore"
 
 /** A text that cannot be stored is the text of no execution. Postgres would refuse the statement. */
-const is = (sql: Sql, column: "saga" | "start_key" | "user_name", text: string): Fragment =>
-  isStorable(text) ? sql`${sql(column)} = ${text}` : sql`false`
+const is = (
+  sql: Sql,
+  column: "saga" | "start_key" | "user_name" | "failure_tag" | "step" | "waits_for",
+  text: string
+): Fragment => (isStorable(text) ? sql`${sql(column)} = ${text}` : sql`false`)
 
 /** The attribute whose list is read, with its value as JSON; undefined: executions of any attributes are asked for. */
 const firstOf = (attributes: Attributes = {}): { readonly name: string; readonly value: string } | undefined => {
@@ -145,31 +272,71 @@ const has = (sql: Sql, attributes: Attributes | undefined): Fragment | undefined
   return first && (first.name === "" ? sql`false` : sql`attributes @> ${JSON.stringify(attributes)}::jsonb`)
 }
 
+/** The condition of the partial index of executions that roll back. */
+export const undoing = (sql: Sql): Fragment =>
+  sql`(direction = 'backward' and status in ('created', 'running', 'paused'))`
+
+const isFor = (sql: Sql, waitsFor: string): Fragment => {
+  const exact = is(sql, "waits_for", waitsFor)
+  return isStorable(waitsFor) && ExecutionSummary.isService(waitsFor)
+    ? sql`(${exact} or starts_with(waits_for, ${`${waitsFor}/`}))`
+    : exact
+}
+
+/** All characters of a key are in the order of their bytes, so those that begin alike stand together. */
+const beginsWith = (sql: Sql, prefix: string): Fragment => {
+  if (!isStorable(prefix)) return sql`false`
+  const key = sql`(start_key collate "C")`
+  // The condition of the index is said too: a plan for a prefix that is not known yet could not use the index.
+  return sql`start_key is not null and ${key} >= ${prefix} and starts_with(start_key, ${prefix})
+              and ${key} <= (${prefix} || ${lastCharacter})`
+}
+
+/** No key has a greater character. */
+const lastCharacter = "\u{10ffff}"
+
+const byKey = (sql: Sql, isBackward: boolean): Fragment =>
+  isBackward ? sql`order by (start_key collate "C") desc` : sql`order by (start_key collate "C")`
+
 /** Texts where a partial index has the same text: with a parameter the plan could not use that index. */
 const conditionsOf = (
   sql: Sql,
-  { attributes, parked, saga, settled, startKey, status, user }: ExecutionSummary.Filter
+  {
+    attributes,
+    failure,
+    parked,
+    saga,
+    settled,
+    startKey,
+    startKeyPrefix,
+    status,
+    step,
+    undoing: isUndoing,
+    user,
+    waitsFor
+  }: ExecutionSummary.Filter
 ): Omit<Conditions, Ranges> => ({
   saga: saga === undefined ? undefined : is(sql, "saga", saga),
   status: status === undefined ? undefined : sql`status = ${status}`,
   parked: parked === undefined ? undefined : parked ? sql`parked` : sql`not parked`,
   startKey: startKey === undefined ? undefined : is(sql, "start_key", startKey),
+  startKeyPrefix: startKeyPrefix === undefined ? undefined : beginsWith(sql, startKeyPrefix),
   user: user === undefined ? undefined : is(sql, "user_name", user),
   attributes: has(sql, attributes),
-  settled: settled === undefined ? undefined : settled ? sql`settled` : sql`not settled`
+  settled: settled === undefined ? undefined : settled ? sql`settled` : sql`not settled`,
+  undoing: isUndoing === undefined ? undefined : isUndoing ? undoing(sql) : sql`not ${undoing(sql)}`,
+  waitsFor: waitsFor === undefined ? undefined : isFor(sql, waitsFor),
+  failure: failure === undefined ? undefined : is(sql, "failure_tag", failure),
+  step: step === undefined ? undefined : is(sql, "step", step)
 })
 
-/**
- * The condition whose index is read, and those that are checked for each row of it. The latter are written so that no index
- * can serve them and that the planner expects them to hold often: else a plan that was made for empty tables reads all
- * executions of a saga, to find those of one user.
- */
-const wayOf = (sql: Sql, { attributes, parked, startKey, user, ...others }: Omit<Conditions, Ranges>) => {
-  const [way, ...more] = [startKey, user, parked, attributes].filter((condition) => condition !== undefined)
-  const rest = [...more, ...Object.values(others)].flatMap((condition) =>
-    condition === undefined ? [] : sql`case when ${condition} then true end`
+/** The condition whose index is read, and those that are checked for each row of it. */
+const wayOf = (sql: Sql, conditions: Omit<Conditions, Ranges>) => {
+  const { attributes, failure, parked, startKey, startKeyPrefix, undoing, user, ...others } = conditions
+  const [way, ...more] = [startKey, startKeyPrefix, user, parked, undoing, failure, attributes].filter(
+    (condition) => condition !== undefined
   )
-  return { way, rest }
+  return { way, rest: checked(sql, [...more, ...Object.values(others)]) }
 }
 
 /** A time that stands in the column, whatever number that is: the next page begins after it. */
@@ -177,13 +344,32 @@ const stored = (millis: number): bigint => BigInt(Math.max(-(2 ** 63), Math.min(
 
 const rangesOf = (
   sql: Sql,
-  { createdAfter, createdBefore }: ExecutionSummary.Filter,
-  from: ExecutionSummary.Position | undefined
-): ReadonlyArray<Fragment | undefined> => [
-  createdBefore === undefined ? undefined : sql`created_at < ${whole(createdBefore)}`,
-  createdAfter === undefined ? undefined : sql`created_at > ${whole(createdAfter)}`,
-  from === undefined ? undefined : sql`(created_at, uuid) < (${stored(from.createdAt)}, ${from.uuid}::uuid)`
-]
+  filter: ExecutionSummary.Filter,
+  from: ExecutionSummary.Position | undefined,
+  isBackward: boolean
+): ReadonlyArray<Fragment | undefined> => {
+  const { createdAfter, createdBefore } = filter
+  return [
+    createdBefore === undefined ? undefined : sql`created_at < ${whole(createdBefore)}`,
+    createdAfter === undefined ? undefined : sql`created_at > ${whole(createdAfter)}`,
+    from === undefined ? undefined : beyond(sql, from, ExecutionSummary.isByKey(filter), isBackward)
+  ]
+}
+
+/** The places on the other side of a position. */
+const beyond = (
+  sql: Sql,
+  { createdAt, startKey = "", uuid }: ExecutionSummary.Position,
+  isByKey: boolean,
+  isBackward: boolean
+): Fragment => {
+  if (!isByKey) {
+    const place = sql`(${stored(createdAt)}, ${uuid}::uuid)`
+    return isBackward ? sql`(created_at, uuid) > ${place}` : sql`(created_at, uuid) < ${place}`
+  }
+  if (!isStorable(startKey)) return sql`false`
+  return isBackward ? sql`(start_key collate "C") < ${startKey}` : sql`(start_key collate "C") > ${startKey}`
+}
 
 const all = (sql: Sql, conditions: ReadonlyArray<Fragment | undefined>): Fragment => {
   const given = conditions.filter((condition) => condition !== undefined)

@@ -1,6 +1,7 @@
 /** The statements that say which instance has which execution, and that keep inputs for it. */
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
+import type { Fragment } from "effect/sql/Statement"
 import type { GiveBackRequest, Held } from "../../ports/Leases.ts"
 import * as SagaInbox from "../../ports/SagaInbox.ts"
 import { isKey, type Statement, type TableNames, uuidsOf, whole } from "./SqlStatements.ts"
@@ -24,6 +25,8 @@ export interface ClaimQuery {
   readonly holds: ReadonlyArray<Held> | undefined
   /** Executions that are not given. */
   readonly except: ReadonlyArray<string>
+  /** Only executions of these buckets; others that name the owner, and are not in `holds`, are given back. Undefined: any. */
+  readonly buckets: ReadonlyArray<number> | undefined
   /** Executions that name another owner than these are not given, though its lease be over. Undefined: they are. */
   readonly sparing: ReadonlyArray<string> | undefined
 }
@@ -35,7 +38,7 @@ export interface ClaimedRow {
 }
 
 /** The answer to the sender of an input. `full`: the most rows wait for the execution. Undefined: there is no such execution. */
-export type Submitted = SagaInbox.Submitted | "full" | undefined
+export type Submitted = SagaInbox.Submitted | "stored-of-nobody" | "full" | undefined
 
 export interface OwnershipStatements {
   /**
@@ -93,8 +96,8 @@ export interface OwnershipStatements {
    * some of them, those that have waited longest, until they have as many bytes.
    */
   readonly inbox: (uuids: ReadonlyArray<string>, maxBytes?: number) => Statement<ReadonlyArray<InboxRow>>
-  /** Ends the lease of an owner. */
-  readonly release: (owner: string) => Statement<void>
+  /** Ends the lease of an owner. With `buckets`: takes the owner off what it is at work on there, and leaves its lease. */
+  readonly release: (owner: string, buckets?: ReadonlyArray<number>) => Statement<void>
   /** Removes owners whose lease was over a day ago. */
   readonly forget: Statement<void>
 }
@@ -110,7 +113,7 @@ export const owning = (sql: SqlClient.SqlClient, tables: TableNames, channel: st
 const leasing = (
   sql: SqlClient.SqlClient,
   { execution, instance }: TableNames
-): Pick<OwnershipStatements, "renew" | "adopt" | "release" | "forget"> => ({
+): Pick<OwnershipStatements, "renew" | "adopt" | "forget"> => ({
   renew: (owner, leaseMillis, begins) =>
     Effect.map(
       sql<{ readonly lapsed: boolean; readonly now: number }>`with before as (
@@ -140,14 +143,13 @@ const leasing = (
                 select uuid from ${execution} x where x.uuid = k.uuid and x.owner is distinct from ${owner} limit 1
               ) h
               where h.uuid not in (select uuid from adopted)`),
-  release: (owner) => Effect.asVoid(sql`delete from ${instance} where id = ${owner}`),
   forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
 })
 
 const claiming = (
   sql: SqlClient.SqlClient,
   { event, execution, instance }: TableNames
-): Pick<OwnershipStatements, "claim" | "disown" | "take" | "lost" | "giveBack"> => {
+): Pick<OwnershipStatements, "claim" | "disown" | "take" | "lost" | "giveBack" | "release"> => {
   /**
    * The owner has its lease. A server that stood still runs what was sent before: by its clock all leases are over then, those of
    * living owners too.
@@ -159,14 +161,32 @@ const claiming = (
     sql`select k.uuid from unnest(${holds.map(({ uuid }) => uuid)}::uuid[],
           ${holds.map(({ revision }) => revision)}::int[]) as k (uuid, revision)
         where not exists (select from ${event} e where e.uuid = k.uuid and e.revision = k.revision + 1 offset 0)`
+  /** As `bucketOf` says. The planner takes a bare comparison for so rare that it would read the whole table instead of the index. */
+  const isIn = (buckets: ReadonlyArray<number>) =>
+    sql`coalesce(get_byte(uuid_send(h.uuid), 15) = any(${buckets}::int[]), false)`
+  /** The first of those that an owner is at work on, without waiting for one that is being written. */
+  const atWork = (owner: string, condition: Fragment) => sql`materialized (
+                select h.uuid from ${execution} h where h.claimable and h.wake_at <= 0 and coalesce(h.owner = ${owner}, false) and ${condition}
+                order by h.wake_at limit ${maxDisowned} for update of h skip locked
+              )`
+  const disowned = (found: Fragment) =>
+    sql`update ${execution} h set owner = null from ${found} f where ${isKey(sql, sql`h.uuid`, sql`f.uuid`)}`
   return {
-    claim: ({ dueBy, except, fingerprints, holds, limit, owner, sparing }) =>
-      Effect.map(
+    release: (owner, left) =>
+      Effect.asVoid(
+        left === undefined
+          ? sql`delete from ${instance} where id = ${owner}`
+          : sql`with at_work as ${atWork(owner, isIn(left))} ${disowned(sql`at_work`)}`
+      ),
+    claim: ({ buckets, dueBy, except, fingerprints, holds, limit, owner, sparing }) => {
+      const isOurs = buckets && isIn(buckets)
+      return Effect.map(
         sql<Omit<ClaimedRow, "uuid"> & { readonly uuid: string | null }>`with due as (
                 select h.uuid, case when h.owner is null and h.wake_at > 0 then h.wake_at end as due_at from ${execution} h
                 where h.claimable and h.wake_at <= ${whole(dueBy)}
                   ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid not in (${current(holds)})`}
                   ${fingerprints === undefined ? sql`` : sql`and h.fingerprint = any(${fingerprints}::text[])`}
+                  ${isOurs === undefined ? sql`` : sql`and ${isOurs}`}
                   ${except.length === 0 ? sql`` : sql`and h.uuid <> all(${except}::uuid[])`}
                   ${sparing === undefined ? sql`` : sql`and (h.owner is null or h.owner = any(${sparing}::text[]))`}
                   and not exists (
@@ -180,14 +200,22 @@ const claiming = (
                 where ${isKey(sql, sql`h.uuid`, sql`due.uuid`)}
                 returning h.uuid, due.due_at
               )
+              ${
+                isOurs === undefined
+                  ? sql``
+                  : sql`, strange as ${atWork(owner, sql`not ${isOurs} and coalesce(h.uuid <> all(${(holds ?? []).map(({ uuid }) => uuid)}::uuid[]), true)`)},
+              given_back as (${disowned(sql`strange`)})`
+              }
               select uuid, due_at as "dueAt" from given union all (
-                select null, wake_at from ${execution} where claimable and wake_at > ${whole(dueBy)} order by wake_at limit 1
+                select null, h.wake_at from ${execution} h where h.claimable and h.wake_at > ${whole(dueBy)}
+                ${isOurs === undefined ? sql`` : sql`and ${isOurs}`} order by h.wake_at limit 1
               )`,
         (found) => ({
           rows: found.flatMap(({ dueAt, uuid }) => (uuid === null ? [] : [{ uuid, dueAt }])),
           nextAt: Number(found.find(({ uuid }) => uuid === null)?.dueAt ?? Number.POSITIVE_INFINITY)
         })
-      ),
+      )
+    },
     disown: (owner, uuids) =>
       Effect.asVoid(sql`update ${execution} h set owner = null from unnest(${uuids}::uuid[]) as k (uuid)
               where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.owner = ${owner}`),
@@ -235,6 +263,9 @@ const givenBack = ({ owner, revision, uuid, wakeAt }: GiveBackRequest) => ({
   wake_at: Number.isFinite(wakeAt) ? Math.ceil(wakeAt) : null
 })
 
+/** Executions that one statement takes an owner off. The next claim does so with the others. */
+const maxDisowned = 10_000
+
 /** Before the uuid in a notification of an input. A notification of a change is the uuid alone. */
 export const ofInput = "input "
 
@@ -260,8 +291,9 @@ const inboxOf = (
         readonly added: boolean
         readonly known: boolean
         readonly full: boolean
+        readonly of_nobody: boolean
       }>`with head as (
-                select uuid, settled, coalesce(inbox, 0) >= ${SagaInbox.maxRows} as full,
+                select uuid, settled, owner is null as of_nobody, coalesce(inbox, 0) >= ${SagaInbox.maxRows} as full,
                   case when ${signal}::text is null then null
                     when status in ('finished', 'errored') then 'ended'
                     when direction = 'backward' then 'going-back'
@@ -281,10 +313,13 @@ const inboxOf = (
               )
               select head.settled, head.refused, exists (select from added) as added,
                 exists (select from known) as known, head.full,
-                case when exists (select from added) then pg_notify(${channel}, ${ofInput} || head.uuid::text) end from head`,
+                head.of_nobody,
+                case when exists (select from added) then pg_notify(${channel}, ${ofInput} || head.uuid::text) end,
+                case when head.of_nobody and exists (select from added) then pg_notify(${channel}, ${ofInput + SagaInbox.ofNobody}) end
+                from head`,
       ([row]) => {
         if (row === undefined) return undefined
-        if (row.added) return "stored"
+        if (row.added) return row.of_nobody ? "stored-of-nobody" : "stored"
         if (row.known) return "known"
         return row.refused ?? (row.settled ? "settled" : row.full ? "full" : "known")
       }

@@ -7,6 +7,7 @@ import { Context } from "effect"
 import type { SqlClient } from "effect/sql"
 import { type ListStatements, listing } from "./ListStatements.ts"
 import { type OwnershipStatements, owning } from "./OwnershipStatements.ts"
+import { type QueueStatements, queueing } from "./QueueStatements.ts"
 import { type RetentionStatements, removing } from "./RetentionStatements.ts"
 import { type ScheduleStatements, scheduling } from "./ScheduleStatements.ts"
 import { type Statement, type TableNames, uuidsOf } from "./SqlStatements.ts"
@@ -40,7 +41,13 @@ interface ReadStatements {
 /** The statements that the repository uses. `SqlSagaExecutionRepository.layer` provides those for Postgres. */
 export class SagaExecutionStatements extends Context.Service<
   SagaExecutionStatements,
-  WriteStatements & OwnershipStatements & ReadStatements & ListStatements & RetentionStatements & ScheduleStatements
+  WriteStatements &
+    OwnershipStatements &
+    ReadStatements &
+    ListStatements &
+    RetentionStatements &
+    ScheduleStatements &
+    QueueStatements
 >()("effect-saga/sql/SagaExecutionStatements") {}
 
 type Statements = SagaExecutionStatements["Service"]
@@ -59,7 +66,10 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Statement
     instance: sql(tables.of("saga_instance")),
     inbox: sql(tables.of("saga_inbox")),
     schedule: sql(tables.of("saga_schedule")),
-    attribute: sql(tables.of("saga_attribute"))
+    attribute: sql(tables.of("saga_attribute")),
+    queue: sql(tables.of("saga_queue")),
+    queueKey: sql(tables.of("saga_queue_key")),
+    queued: sql(tables.of("saga_queued"))
   }
   return {
     ...writing(sql, names, tables.space),
@@ -67,7 +77,8 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Statement
     ...listing(sql, names),
     ...owning(sql, names, tables.space),
     ...removing(sql, names),
-    ...scheduling(sql, names)
+    ...scheduling(sql, names),
+    ...queueing(sql, names)
   }
 }
 

@@ -11,6 +11,8 @@ export interface ScheduleStatements {
   readonly lastTick: (schedule: string, since: number) => Statement<number>
   /** Makes a time the last tick, unless the schedule has this one or a later one: false. */
   readonly advance: (schedule: string, at: number) => Statement<boolean>
+  /** Makes a time the last tick where that is later than `beyond`. False: it is not. */
+  readonly putTickBack: (schedule: string, at: number, beyond: number) => Statement<boolean>
 }
 
 // ---- Postgres --------------------------------------------------------------------------------------------------
@@ -31,14 +33,20 @@ export const scheduling = (sql: SqlClient.SqlClient, { schedule: table }: TableN
       sql`insert into ${table} as t (name, tick) values (${schedule}, ${whole(at)})
           on conflict (name) do update set tick = excluded.tick where t.tick < excluded.tick returning t.tick`,
       (rows) => rows.length > 0
+    ),
+  putTickBack: (schedule, at, beyond) =>
+    Effect.map(
+      sql`update ${table} set tick = ${whole(at)} where name = ${schedule} and tick > ${whole(beyond)} returning tick`,
+      (rows) => rows.length > 0
     )
 })
 
 /** The port on these statements. */
 export const ticksOn = (
-  { advance, lastTick }: ScheduleStatements,
+  { advance, lastTick, putTickBack }: ScheduleStatements,
   call: <A>(operation: "schedule", statement: Statement<A>) => Effect.Effect<A, SagaExecutionRepositoryError>
 ): ScheduleTicks => ({
   last: (...question) => call("schedule", lastTick(...question)),
-  advance: (...tick) => call("schedule", advance(...tick))
+  advance: (...tick) => call("schedule", advance(...tick)),
+  putBack: (...tick) => call("schedule", putTickBack(...tick))
 })

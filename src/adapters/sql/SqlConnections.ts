@@ -6,7 +6,7 @@
  * the lock of the folder is the lease, and `lockTimeout` is the limit. Clients of other packages are used as they are.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Context, type Duration, Effect, type Scope, Semaphore, Stream } from "effect"
+import { Context, type Duration, Effect, References, type Scope, Semaphore, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Setting from "../../ports/Setting.ts"
@@ -48,6 +48,10 @@ export interface ReservedConnections extends SqlConnections {
   /** The payloads of the notifications on the channel of the repository. */
   readonly notifications: Stream.Stream<string>
 }
+
+/** The statements of the library are no spans of a trace: those of the application's own code are. */
+const untraced = <A, E, R>(statement: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(statement, References.TracerEnabled, false)
 
 /** How the pool of a client is divided. */
 interface Shares {
@@ -126,7 +130,9 @@ const on = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.updateContext(work, (context: Context.Context<R>) => {
     const inside = Context.add(context, client.transactionService, [session, depth])
-    return millis === undefined ? inside : Context.add(inside, SqlSession.StatementLimit, millis)
+    return millis === undefined
+      ? inside
+      : inside.pipe(Context.add(SqlSession.StatementLimit, millis), Context.add(References.TracerEnabled, false))
   })
 
 /** Runs a statement in the transaction of the context if there is one, else as `otherwise` says. */
@@ -141,9 +147,9 @@ const runner =
       const open = Context.getOrUndefined(fiber.context, client.transactionService)
       if (open === undefined) return otherwise(statement, millis)
       if (open[0] instanceof SqlSession.SqlSession)
-        return Effect.provideService(statement, SqlSession.StatementLimit, millis)
+        return Effect.provideService(untraced(statement), SqlSession.StatementLimit, millis)
       // A transaction of the caller, on a connection that is not the library's to close.
-      return Effect.timeoutOrElse(statement, {
+      return Effect.timeoutOrElse(untraced(statement), {
         duration: millis,
         orElse: () => Effect.fail(SqlSession.lost("StatementTimeout"))
       })
@@ -180,8 +186,8 @@ const divided = (client: SqlClient.SqlClient, shares: Shares, statementMillis: n
 
 const undivided = (client: SqlClient.SqlClient, statementMillis: number): SqlConnections => ({
   statementMillis,
-  shared: (statement) => statement,
-  long: (statement) => statement,
+  shared: untraced,
+  long: untraced,
   transaction: client.withTransaction
 })
 

@@ -84,6 +84,7 @@ export const layer = (
   Layer.effect(
     Port.DeadLetters,
     Effect.gen(function* () {
+      yield* Setting.known("SqlDeadLetters", options, { ...SqlTables.options, keep: true })
       const keep = yield* Setting.wholeNumber(
         "SqlDeadLetters.keep",
         options.keep === undefined ? 10_000 : options.keep,

@@ -61,6 +61,9 @@ export const again = Schedule.min([Schedule.exponential("50 millis"), Schedule.s
 /** The code of each statement after one that has failed. */
 const abortedBefore = "25P02"
 
+/** A statement of the same transaction has failed before, and its error was not heeded. */
+export const isAborted = (error: SqlError): boolean => codeOf(error) === abortedBefore
+
 /** The work has caught the error of a statement: Postgres keeps nothing of the transaction then. */
 export const ignored = (): Error => new Error("A failed statement was ignored: use a nested transaction for it")
 
@@ -85,7 +88,7 @@ export const within = <A, E, R, Failed>(
       onFailure: (cause): Effect.Effect<A, E | Failed> => {
         if (ended !== undefined && Exit.isFailure(ended)) return ended
         const [error] = Cause.hasInterrupts(cause) ? [] : sqlErrorsOf(cause)
-        if (error !== undefined && ended !== undefined && codeOf(error) === abortedBefore) return Effect.die(ignored())
+        if (error !== undefined && ended !== undefined && isAborted(error)) return Effect.die(ignored())
         if (error !== undefined) return Effect.fail(errorOf(error))
         return Effect.failCause(Cause.fromReasons(cause.reasons.flatMap((it) => (Cause.isFailReason(it) ? [] : [it]))))
       }

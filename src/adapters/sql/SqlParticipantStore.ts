@@ -10,10 +10,21 @@ import * as Port from "../../ports/ParticipantStore.ts"
 import * as Setting from "../../ports/Setting.ts"
 import { ReplyStatus } from "../../wire/Envelope.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
+import { doubting } from "./DoubtStatements.ts"
 import * as Statements from "./ParticipantStatements.ts"
 import { ParticipantStatements } from "./ParticipantStatements.ts"
 import * as SqlConnections from "./SqlConnections.ts"
-import { again, causeOf, ignored, isLost, isPassing, isRejected, isRolledBack, sqlErrorsOf } from "./SqlErrors.ts"
+import {
+  again,
+  causeOf,
+  ignored,
+  isAborted,
+  isLost,
+  isPassing,
+  isRejected,
+  isRolledBack,
+  sqlErrorsOf
+} from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
 
@@ -52,20 +63,39 @@ const timedOut = new Port.ParticipantStoreError({
   cause: { kind: "UnitTimeout" }
 })
 
-const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConnections.SqlConnections) {
+const ignoring = new Port.ParticipantStoreError({ reason: "broken", operation: "unit", cause: ignored() })
+
+const none: ReadonlySet<string> = new Set<string>()
+const nothing: Statements.Stored = { transactions: [], barriers: [], accepted: [] }
+
+const isSame = (one: Port.Transaction, other: Port.Transaction): boolean =>
+  one.status === other.status &&
+  one.heuristic === other.heuristic &&
+  one.coordinator === other.coordinator &&
+  one.notAfter === other.notAfter &&
+  one.updatedAt === other.updatedAt
+
+const make = Effect.fnUntraced(function* (
+  timeout: number,
+  connections: SqlConnections.SqlConnections,
+  tables: SqlTables.Tables
+) {
   const client = yield* SqlClient.SqlClient
   const statements = limited(yield* ParticipantStatements, connections)
 
-  const call = <A>(run: Effect.Effect<A, SqlError>): Effect.Effect<A, RolledBack> =>
-    Effect.mapError(run, (error) => new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error)))
+  const call = <A>(run: Effect.Effect<A, SqlError>): Effect.Effect<A, RolledBack> => Effect.mapError(run, rolledBack)
 
-  /** One try of a unit in a transaction, or in a savepoint where it is called inside a transaction. */
+  /**
+   * One try of a unit in a transaction, or in a savepoint where it is called inside a transaction. `isAgain`: another unit was
+   * faster, so all records are read.
+   */
   const once = <A, E, R>(
-    { messages, service, transactions }: Port.Scope,
-    work: (unit: Port.Unit) => Effect.Effect<A, E, R>
+    scope: Port.Scope,
+    work: (unit: Port.Unit) => Effect.Effect<A, E, R>,
+    isAgain: boolean
   ): Effect.Effect<A, E | RolledBack | Port.ParticipantStoreError, R> =>
     Effect.suspend(() => {
-      const scope = { service, transactions, messages }
+      const { opens, service, transactions } = scope
       const saved: {
         readonly transactions: Map<string, Port.Transaction>
         readonly barriers: Map<string, Port.Barrier>
@@ -95,17 +125,31 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
           })
         )
 
+      const run = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Port.ParticipantStoreError, R> =>
+        Effect.catchCause(work, (cause): Effect.Effect<never, E | Port.ParticipantStoreError> => {
+          const reason = reasonOf(cause)
+          if (reason === undefined) return Effect.failCause(cause)
+          broken = reason
+          return Effect.fail(reason.error)
+        })
+
       const body = Effect.gen(function* () {
-        const created = transactions.length === 0 ? new Set<string>() : yield* call(statements.lock(scope))
-        const stored = yield* call(statements.read(scope))
+        const isLater = transactions.length === 1 && opens === undefined && !isAgain
+        const taken = isLater ? yield* call(statements.take(scope)) : undefined
+        const created = taken !== undefined || transactions.length === 0 ? none : yield* call(statements.lock(scope))
+        const isOpened = opens !== undefined && created.has(opens.uuid)
+        const stored = taken ?? (isOpened && !isAgain ? nothing : yield* call(statements.read(scope)))
         const there = yield* decodeTransactions("unit", stored.transactions)
         const known = {
           transactions: new Map(there.filter(({ uuid }) => !created.has(uuid)).map((it) => [it.uuid, it])),
           barriers: new Map((yield* decodeBarriers(stored.barriers)).map((it) => [it.id, it]))
         }
+        const accepted = yield* decodeBarriers(stored.accepted)
         const value = yield* work({
           ...known,
+          accepted,
           attempt,
+          run,
           save: ({ barriers = [], transactions = [] }) =>
             Effect.sync(() => {
               for (const it of transactions) saved.transactions.set(it.uuid, it)
@@ -116,13 +160,16 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
         if (isChanged()) yield* FaultPoint.at("store.before")
         const unused = [...created].filter((uuid) => !saved.transactions.has(uuid))
         if (!isChanged() && unused.length === 0) return value
-        const written = yield* call(
+        // A row that stands as the lock has inserted it is not written again.
+        const isWritten = (it: Port.Transaction) => !isOpened || it.uuid !== opens.uuid || !isSame(it, opens)
+        const written = yield* Effect.mapError(
           statements.write(service, {
-            transactions: [...saved.transactions.values()],
+            transactions: [...saved.transactions.values()].filter(isWritten),
             barriers: [...saved.barriers.values()],
-            known: [...known.barriers.keys()],
+            known: [...known.barriers.values(), ...accepted],
             unused
-          })
+          }),
+          (error) => (isAborted(error) ? new RolledBack(ignoring, false) : rolledBack(error))
         )
         // Another unit was faster. Its records are found when the work runs again.
         if (written.size < saved.barriers.size) return yield* Effect.fail(new RolledBack(overtaken, true))
@@ -147,8 +194,9 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
     scope: Port.Scope,
     work: (unit: Port.Unit) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | Port.ParticipantStoreError, R> =>
-    Effect.flatMap(Effect.serviceOption(client.transactionService), (around) =>
-      once(scope, work).pipe(
+    Effect.flatMap(Effect.serviceOption(client.transactionService), (around) => {
+      let tries = 0
+      return Effect.suspend(() => once(scope, work, tries++ > 0)).pipe(
         Effect.timeoutOrElse({
           duration: timeout,
           orElse: () => Effect.fail(new RolledBack(timedOut, false))
@@ -160,7 +208,7 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
         }),
         Effect.mapError((error) => (error instanceof RolledBack ? error.error : error))
       )
-    )
+    })
 
   const outside = <A>(operation: Operation, run: Effect.Effect<A, SqlError>) =>
     Effect.mapError(run, (error) => errorOf(operation, error))
@@ -169,10 +217,9 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
   const said = new Set<string>()
 
   /** The rows that can be read. The message that is about another one is put away, and the log says so once. */
-  const readable = (rows: ReadonlyArray<unknown>) =>
-    Effect.forEach(rows, (row) =>
+  const readable = (rows: ReadonlyArray<Statements.FoundRow>) =>
+    Effect.forEach(rows, ({ row, uuid }) =>
       Effect.catch(decodeTransactions("find", [row]), ({ cause }) => {
-        const uuid = uuidOf(row)
         if (said.has(uuid) || said.size >= maxSaid) return Effect.succeed([])
         said.add(uuid)
         return Effect.as(Effect.logError("The record of a transaction cannot be read", { uuid, cause }), [])
@@ -182,13 +229,14 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
   /** A page is full unless there are no more: rows that cannot be read are none of it. */
   const find = Effect.fnUntraced(function* (query: Port.Query) {
     const found: Array<Port.Transaction> = []
-    let { after } = query
+    let after: Statements.FoundAfter["after"] = query.after
     while (found.length < query.limit) {
       const limit = query.limit - found.length
-      const rows = yield* outside("find", statements.find({ ...query, limit, ...(after !== undefined && { after }) }))
+      const page = { ...query, limit, ...(after !== undefined && { after }) }
+      const rows: ReadonlyArray<Statements.FoundRow> = yield* outside("find", statements.find(page))
       found.push(...(yield* readable(rows)).flat())
       if (rows.length < limit) break
-      after = uuidOf(rows.at(-1))
+      after = rows.at(-1)
     }
     return found
   })
@@ -201,9 +249,16 @@ const make = Effect.fnUntraced(function* (timeout: number, connections: SqlConne
       return gone.length + (left > 0 ? yield* statements.purgeAlone({ ...request, limit: left }) : 0)
     })
 
+  const own = doubting(client, tables)
   return Port.ParticipantStore.of({
     unit,
     find,
+    doubts: {
+      decide: (decision) => outside("find", connections.shared(own.decide(decision))),
+      open: (service) => outside("find", connections.shared(own.open(service))),
+      close: (...outcome) => outside("find", connections.shared(own.close(...outcome))),
+      outcome: (service, uuid) => outside("find", connections.shared(own.outcome(service, uuid)))
+    },
     purge: (request) =>
       outside("purge", Effect.retry(connections.transaction(purge(request)), { while: isRolledBack, schedule: again }))
   })
@@ -217,6 +272,7 @@ const limited = (
   statements: ParticipantStatements["Service"],
   { long, shared }: SqlConnections.SqlConnections
 ): ParticipantStatements["Service"] => ({
+  take: (scope) => shared(statements.take(scope)),
   lock: (scope) => long(statements.lock(scope)),
   read: (scope) => long(statements.read(scope)),
   write: (service, writes) => shared(statements.write(service, writes)),
@@ -249,15 +305,13 @@ const StoredBarrier = Schema.Struct({
   reply: Schema.NullOr(Schema.String),
   effect: Schema.Literals(["none", "immediate", "staged"]),
   open: Schema.Boolean,
+  accepted: Schema.NullOr(Schema.String),
   not_after: Schema.Int,
   created_at: Schema.Int
 })
 
 /** Rows that the log names, at most. */
 const maxSaid = 1_000
-
-/** The key of a row is there whatever the rest is. */
-const uuidOf = (row: unknown): string => (row as { readonly uuid: string }).uuid
 
 const readTransactions = Schema.decodeUnknownEffect(Schema.Array(StoredTransaction))
 const readBarriers = Schema.decodeUnknownEffect(Schema.Array(StoredBarrier))
@@ -287,8 +341,9 @@ const decodeBarriers = (rows: unknown) =>
     Effect.mapError(corrupt("unit")),
     Effect.map((rows) =>
       rows.map(
-        ({ created_at, not_after, reply, request, transaction_uuid, ...others }): Port.Barrier => ({
+        ({ accepted, created_at, not_after, reply, request, transaction_uuid, ...others }): Port.Barrier => ({
           ...others,
+          accepted: accepted ?? undefined,
           transaction: transaction_uuid ?? undefined,
           request: request ?? undefined,
           reply: reply ?? undefined,
@@ -320,8 +375,11 @@ const reasonOf = (cause: Cause.Cause<unknown>): RolledBack | undefined => {
       return new RolledBack(error, error.reason === "unavailable")
   }
   const error = sqlErrorsOf(cause).find(isPassing)
-  return error && new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error))
+  return error && rolledBack(error)
 }
+
+const rolledBack = (error: SqlError): RolledBack =>
+  new RolledBack(errorOf("unit", error), isRolledBack(error) || isLost(error))
 
 /** The transaction could not begin or could not be committed. After a lost commit only a rollback is sure (SPEC A1). */
 const rolledBackBy = (cause: Cause.Cause<unknown>, hasRun: boolean): Effect.Effect<never, RolledBack> => {
@@ -350,7 +408,8 @@ export const layer = (
 ): Layer.Layer<Port.ParticipantStore, SqlTables.SetUpError, SqlClient.SqlClient> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const { timeout: longest = "5 minutes" } = options
+      const named = { ...SqlTables.options, timeout: true }
+      const { timeout: longest = "5 minutes" } = yield* Setting.known("SqlParticipantStore", options, named)
       const timeout = yield* Setting.duration("SqlParticipantStore.timeout", longest, {
         least: "1 milli"
       })
@@ -360,7 +419,7 @@ export const layer = (
         list: "saga_participant_migration",
         migrations: SqlTables.participants
       })
-      return Layer.effect(Port.ParticipantStore, make(timeout, connections)).pipe(
+      return Layer.effect(Port.ParticipantStore, make(timeout, connections, tables)).pipe(
         Layer.provide(statementsFor(tables)),
         Layer.merge(SqlOpenTransaction.layer)
       )

@@ -21,13 +21,14 @@ import { call, errorOf, executionOf, inputFrom, namesOf, retired, rowOfInput, su
 import * as GroupCommit from "./GroupCommit.ts"
 import * as LimitedStatements from "./LimitedStatements.ts"
 import { ofInput } from "./OwnershipStatements.ts"
+import { queuesOn } from "./QueueStatements.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
 import { ticksOn } from "./ScheduleStatements.ts"
 import * as SqlConnections from "./SqlConnections.ts"
 import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, rolledBackBy, within } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlTables from "./SqlTables.ts"
-import { isLabelled } from "./WriteStatements.ts"
+import { isLabelled, isPlaced } from "./WriteStatements.ts"
 import * as WrittenSummaries from "./WrittenSummaries.ts"
 
 export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
@@ -131,7 +132,7 @@ const make = Effect.fnUntraced(function* (
     const locked = () => statements.writeFree({ ...writes, inbox: rows.flatMap(({ inbox }) => inbox ?? []) })
     if (inTransaction || rows.some(({ inbox }) => inbox !== undefined && inbox.reads.length > 0)) return locked()
     // A start that may be repeated has a name. Other writes rarely meet another writer, so the cheap statement comes first.
-    return writes.names.length > 0 || writes.summaries.some(isLabelled)
+    return writes.names.length > 0 || writes.summaries.some((row) => isLabelled(row) || isPlaced(row))
       ? Effect.catchIf(statements.writeFree(writes), isUnread, locked)
       : Effect.catchIf(
           Effect.as(statements.write(writes), undefined),
@@ -218,6 +219,7 @@ const make = Effect.fnUntraced(function* (
     key: ({ uuid }) => uuid,
     size: ({ facts }) => Buffer.byteLength(facts),
     writeAll: (rows) => writeAll(rows, false),
+    onSent: GroupCommit.measured(yield* Effect.context<never>()),
     refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "store" })
   })
 
@@ -288,8 +290,9 @@ const make = Effect.fnUntraced(function* (
         : yield* call("submit", statements.submit(rowOfInput({ ...input, uuid }), signal ?? null))
     if (submitted === undefined) return yield* new Port.SagaExecutionNotFound({ uuid: uuid ?? input.uuid })
     if (submitted === "full") return yield* new Port.SagaInboxFull({ uuid: input.uuid, rows: SagaInbox.maxRows })
-    if (submitted === "stored") yield* PubSub.publish(submittedHere, uuid ?? input.uuid)
-    return submitted
+    if (submitted !== "stored" && submitted !== "stored-of-nobody") return submitted
+    yield* PubSub.publishAll(submittedHere, SagaInbox.announcements(uuid ?? input.uuid, submitted !== "stored"))
+    return "stored"
   })
 
   const givingBack = yield* GroupCommit.make<Port.GiveBackRequest, boolean, Port.SagaExecutionRepositoryError>({
@@ -356,18 +359,14 @@ const make = Effect.fnUntraced(function* (
     },
     submit: (row, signal) => FaultPoint.around("store", () => submit(row, signal)),
     inbox: (text) => {
-      const uuid = Uuid.normalize(text)
-      return uuid === undefined
-        ? Effect.succeed([])
-        : Effect.map(call("inbox", statements.inbox([uuid])), (rows) => rows.map(inputFrom))
+      const uuids = [Uuid.normalize(text)].filter((uuid) => uuid !== undefined)
+      return Effect.map(call("inbox", statements.inbox(uuids)), (rows) => rows.map(inputFrom))
     },
     find: Effect.fnUntraced(function* (filter, page = {}) {
-      const from = yield* Port.pageStart(page)
+      const start = yield* Port.pageStart(page)
       const limit = ExecutionSummary.limitOf(page)
-      const rows = yield* call("find", statements.find(filter, from, limit + 1))
-      const items = rows.slice(0, limit).map(summaryFrom)
-      const last = items.at(-1)
-      return rows.length > limit && last !== undefined ? { items, next: ExecutionSummary.cursor(last) } : { items }
+      const rows = yield* call("find", statements.find(filter, start.from, limit + 1, start.isBackward))
+      return ExecutionSummary.pageOf(filter, page, start, rows.map(summaryFrom))
     }),
     claim,
     take: ({ former, owner, spares, uuid, wakeAt = 0 }) =>
@@ -382,10 +381,10 @@ const make = Effect.fnUntraced(function* (
       summaries.delete(request.uuid)
       return givingBack.write(request)
     },
-    release: (owner) =>
+    release: (owner, buckets) =>
       Effect.suspend(() => {
-        embedded?.leave(owner)
-        return call("release", statements.release(owner))
+        if (buckets === undefined) embedded?.leave(owner)
+        return call("release", statements.release(owner, buckets))
       }),
     census: call("census", statements.census),
     ended: (uuids, orPaused) => call("ended", statements.ended(uuids, orPaused)),
@@ -402,6 +401,7 @@ const make = Effect.fnUntraced(function* (
     atomically: (work) => within(connections.transaction, work, (error) => errorOf("store", error)),
     rolledBackBy,
     schedules: ticksOn(statements, call),
+    queues: queuesOn(statements, call, PubSub.publish(submittedHere, SagaInbox.anotherInstance)),
     durable: true,
     transactional: true
   })
@@ -426,7 +426,8 @@ export const layer = (
 ): Layer.Layer<Port.SagaExecutionRepository, SqlTables.SetUpError, SqlClient.SqlClient> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const { retention: lasting = "7 days" } = options
+      const named = { ...SqlTables.options, retention: true, statements: true }
+      const { retention: lasting = "7 days" } = yield* Setting.known("SqlSagaExecutionRepository", options, named)
       const retention = yield* Setting.duration("SqlSagaExecutionRepository.retention", lasting, {
         least: "0 millis",
         never: true

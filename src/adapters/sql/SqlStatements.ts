@@ -33,16 +33,19 @@ export interface TableNames {
   readonly inbox: TableName
   readonly schedule: TableName
   readonly attribute: TableName
+  readonly queue: TableName
+  readonly queueKey: TableName
+  readonly queued: TableName
 }
 
 /**
  * A statement whose text never changes, put together once: it leaves with every write, and to put it together costs as much
  * as to send it. `statement` has any values in place of the parameters; the function takes them in the same order.
  */
-export const withFixedText = (
+export const withFixedText = <Row extends object>(
   sql: SqlClient.SqlClient,
   statement: Sql.Statement<object>
-): ((parameters: ReadonlyArray<unknown>) => Statement<unknown>) => {
+): ((parameters: ReadonlyArray<unknown>) => Statement<ReadonlyArray<Row>>) => {
   const [text] = statement.compile(true)
-  return (parameters) => sql.unsafe(text, parameters)
+  return (parameters) => sql.unsafe<Row>(text, parameters)
 }

@@ -2,9 +2,10 @@
 import { type Duration, Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
+import type * as Setting from "../../ports/Setting.ts"
 import { InvalidSetting } from "../../ports/Setting.ts"
 import { sha256 } from "../../wire/CanonicalJson.ts"
-import type { SqlConnections } from "./SqlConnections.ts"
+import type { ConnectionOptions, SqlConnections } from "./SqlConnections.ts"
 import { lost } from "./SqlSession.ts"
 
 export interface TableOptions {
@@ -15,6 +16,13 @@ export interface TableOptions {
   readonly schema?: string
   /** Before the name of every table, within the same rules. Default: nothing. Set it where two programs share a schema. */
   readonly prefix?: string
+}
+
+/** The options that every layer with tables has. */
+export const options: Setting.Names<TableOptions & ConnectionOptions> = {
+  schema: true,
+  prefix: true,
+  statementTimeout: true
 }
 
 const name = /^[a-z_][a-z0-9_]{0,40}$/
@@ -28,7 +36,7 @@ export interface Tables {
 }
 
 /** `module` stands before the option in the name of an invalid setting. */
-const make = Effect.fnUntraced(function* (
+export const make = Effect.fnUntraced(function* (
   { prefix = "", schema }: TableOptions,
   module: string
 ): Effect.fn.Return<Tables, InvalidSetting> {
@@ -183,7 +191,7 @@ export const executions = (tables: Tables) => ({
    * until the execution is settled, and in rows of the former release also after that: an index on `updated_at` would cost an
    * entry in every index with each write of the row. What is there already was made by hand, while processes wrote
    * (docs/operations.md). `signals`: the names of those that the execution has waits for. Later releases fill `attributes` and
-   * `trace`. `watched`: a caller in another process than the one that has started the execution waits for it.
+   * `trace`, the context of the start. `watched`: a caller in another process than the one that has started the execution waits for it.
    */
   "0003_stored": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -228,6 +236,82 @@ export const executions = (tables: Tables) => ({
     )`
     yield* sql`create index ${index("saga_attribute", "listed")} on ${t("saga_attribute")}
       (name, value, created_at desc, uuid desc)`
+  }),
+  /**
+   * Queues, and the places of executions in them: a row for each that has a place or wants one. Keys are in the order of their bytes,
+   * so that turns do not depend on the language of a database. `turn` is the number of admissions: it tells one that another has come
+   * between its look and its lock. A former release leaves these tables alone, and cannot read what is in a queue.
+   */
+  "0006_queues": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    yield* sql`create table ${t("saga_queue")} (
+      name text primary key,
+      concurrency int not null,
+      max_queued int not null,
+      rate int,
+      rate_per bigint,
+      key_concurrency int,
+      key_rate int,
+      key_rate_per bigint,
+      declared text not null,
+      turn bigint not null default 0,
+      cursor text collate "C" not null default '',
+      tokens float8,
+      tokens_at float8
+    )`
+    yield* sql`create table ${t("saga_queue_key")} (
+      queue text not null,
+      key text collate "C" not null,
+      tokens float8 not null,
+      tokens_at float8 not null,
+      primary key (queue, key)
+    )`
+    yield* sql`create index ${index("saga_queue_key", "refilled")} on ${t("saga_queue_key")} (queue, tokens_at)`
+    yield* sql`create table ${t("saga_queued")} (
+      uuid uuid primary key references ${t("saga_execution")} (uuid) on delete cascade,
+      queue text not null,
+      key text collate "C" not null,
+      priority int not null,
+      since bigint not null,
+      place text not null
+    )`
+    yield* sql`create index ${index("saga_queued", "line")} on ${t("saga_queued")}
+      (queue, place, key, priority desc, since, uuid)`
+  }),
+  /**
+   * Indexes only: those of the filters of a list, and of the groups that people look at (`ListStatements`). Each has the rows of a few
+   * executions: of those that wait, that are parked, that have failed, that roll back, or that have a `startKey`. On a large
+   * table they may be made by hand before, while processes write (docs/operations.md).
+   */
+  "0007_inspector": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    const execution = t("saga_execution")
+    yield* sql`create index if not exists ${index("saga_execution", "waiting")} on ${execution}
+      ((waits_for collate "C"), saga, step, created_at desc, uuid desc) include (waiting_since)
+      where waits_for is not null and not settled`
+    yield* sql`create index if not exists ${index("saga_execution", "set_aside")} on ${execution}
+      (saga, commit_state, (coalesce(failure_tag, '')), (coalesce(step, '')), created_at desc, uuid desc) where parked`
+    yield* sql`create index if not exists ${index("saga_execution", "failed")} on ${execution}
+      (failure_tag, created_at desc, uuid desc) where failure_tag is not null`
+    yield* sql`create index if not exists ${index("saga_execution", "undoing")} on ${execution} (created_at desc, uuid desc)
+      include (saga, status) where direction = 'backward' and status in ('created', 'running', 'paused')`
+    yield* sql`create index if not exists ${index("saga_execution", "by_key")} on ${execution} ((start_key collate "C"))
+      where start_key is not null`
+  }),
+  /**
+   * `kind`: the fingerprint of the execution. What waits is found by the definitions that a process knows, so that others in front of it
+   * hold up nothing. A former release leaves it empty, and goes on with the index that it has.
+   */
+  "0008_kinds": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    const queued = t("saga_queued")
+    yield* sql`alter table ${queued} add column if not exists kind text collate "C" not null default ''`
+    yield* sql`update ${queued} q set kind = x.fingerprint from ${t("saga_execution")} x where x.uuid = q.uuid and q.kind = ''`
+    yield* sql`create index if not exists ${index("saga_queued", "known")} on ${queued}
+      (queue, place, kind, key, priority desc, since, uuid) where place <> 'held'`
   })
 })
 
@@ -268,6 +352,49 @@ export const participants = (tables: Tables) => ({
       where transaction_uuid is not null`
     yield* sql`create index ${index("saga_barrier", "alone")} on ${t("saga_barrier")} (service, not_after)
       where transaction_uuid is null`
+  }),
+  /** Those that have voted and do not know the decision, the oldest first; and what people decide about them. */
+  "0002_in_doubt": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    yield* sql`create index if not exists ${index("saga_transaction", "in_doubt")} on ${t("saga_transaction")} (updated_at)
+      where status = 'reserved'`
+    yield* sql`create table if not exists ${t("saga_doubt")} (
+      service text not null,
+      uuid uuid not null,
+      decision text not null,
+      actor text not null,
+      reason text not null,
+      at bigint not null,
+      outcome text,
+      primary key (service, uuid)
+    )`
+    yield* sql`create index if not exists ${index("saga_doubt", "open")} on ${t("saga_doubt")} (service, at)
+      where outcome is null`
+    yield* sql`create index if not exists ${index("saga_doubt", "over")} on ${t("saga_doubt")} (service, at)
+      where outcome is not null`
+  }),
+  /**
+   * The oldest come first: of those that wait and are young nothing is read, however many there are. A former release finds its rows
+   * by this index as well.
+   */
+  "0003_oldest": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    yield* sql`create index if not exists ${index("saga_transaction", "oldest")} on ${t("saga_transaction")}
+      (service, status, updated_at, uuid) where status in ('pending', 'reserved')`
+    yield* sql`drop index if exists ${sql(`${tables.of("saga_transaction")}_open`)}`
+  }),
+  /**
+   * Messages whose answer comes later. A former release writes none, reads none (their status is new to it), and removes none of a
+   * transaction, as they are open.
+   */
+  "0004_accepted": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    yield* sql`alter table ${t("saga_barrier")} add column if not exists accepted text`
+    yield* sql`create index if not exists ${index("saga_barrier", "accepted")} on ${t("saga_barrier")}
+      (service, transaction_uuid) where status = 202`
   })
 })
 

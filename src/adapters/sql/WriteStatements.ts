@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import type { Queued } from "../../ports/SagaQueues.ts"
 import { isKey, type Statement, type TableNames, withFixedText } from "./SqlStatements.ts"
 
 // ---- rows ------------------------------------------------------------------------------------------------------
@@ -35,6 +36,10 @@ export interface SummaryRow {
   readonly takes: boolean
   /** The names of the signals that the execution has waits for. Only the first write of an execution has them. */
   readonly signals: ReadonlyArray<string> | undefined
+  /** The write brings attributes by which the execution is found. */
+  readonly labels: boolean
+  /** What the write makes of its row in a queue: another row, none (`null`), or nothing new. */
+  readonly place: Queued | null | undefined
 }
 
 /** A row of `saga_name`: a uuid or `startKey` that a caller has given. It names one execution, for ever (SPEC C9). */
@@ -81,8 +86,8 @@ export interface StoredName extends NameRow {
 export interface WriteStatements {
   /**
    * Writes all rows, or none: fails with a unique violation, or with a check violation where inputs wait for an execution
-   * that the write closes, or another owner is at work on one that it takes. For executions without names and attributes, whose
-   * writes take nothing out of the inbox.
+   * that the write closes, or another owner is at work on one that it takes. For executions without names, whose
+   * writes take nothing out of the inbox, bring no attributes and change no row of a queue.
    */
   readonly write: (writes: Pick<Writes, "events" | "summaries">) => Statement<void>
   /**
@@ -109,7 +114,7 @@ export interface WriteStatements {
 
 export const writing = (
   sql: SqlClient.SqlClient,
-  { attribute, event, execution, inbox, instance, name }: TableNames,
+  { attribute, event, execution, inbox, instance, name, queued }: TableNames,
   channel: string
 ): WriteStatements => {
   const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
@@ -122,7 +127,8 @@ export const writing = (
         revision = excluded.revision, settled = excluded.settled, claimable = excluded.claimable or ${waiting} > 0,
         owner = excluded.owner, wake_at = excluded.wake_at, updated_at = excluded.updated_at, step = excluded.step,
         step_path = excluded.step_path, waits_for = excluded.waits_for, waiting_since = excluded.waiting_since,
-        settled_at = excluded.settled_at, inbox = ${left}`
+        settled_at = excluded.settled_at, trace = excluded.trace,
+        attributes = excluded.attributes, inbox = ${left}`
   const isPresent = (owner: Fragment) =>
     sql`exists (select from ${instance} i where i.id = ${owner} and i.lease_until > clock_timestamp())`
   /** As for a claim: a server that stood still runs a write for which all leases are over, those of living owners too. */
@@ -178,16 +184,41 @@ export const writing = (
                 where ${isKey(sql, sql`i.uuid`, sql`f.uuid`)} and i.id = any(f.reads)
                 returning i.uuid
               )`
-  // As text of the database: numbers and letters have one form there, whoever has written them.
+  // As text of the database: numbers and letters have one form there, whoever has written them. None is ever taken away.
   const labelled = (summaries: ReadonlyArray<SummaryRow>) =>
     summaries.some(isLabelled)
       ? sql`, labelled as (
-                insert into ${attribute} (uuid, name, value, created_at)
-                select h.uuid, a.key, a.value::text, h.created_at
-                from ${summariesOf(jsonOf(summaries.filter(isLabelled)))} join written w on w.uuid = h.uuid
-                cross join lateral jsonb_each(h.attributes) a
+                insert into ${attribute} as a (uuid, name, value, created_at)
+                select h.uuid, l.key, l.value::text, h.created_at
+                from ${summariesOf(jsonOf(summaries.filter(isLabelled)))} join changed c on c.uuid = h.uuid
+                cross join lateral jsonb_each(h.attributes) l
+                on conflict (uuid, name) do update set value = excluded.value where a.value <> excluded.value
               )`
       : sql``
+  // After the head is written: an admission locks the head first too.
+  const placed = (summaries: ReadonlyArray<SummaryRow>) => {
+    const uuidsGone = summaries.flatMap(({ place, summary }) => (place === null ? [summary.uuid] : []))
+    const rows = summaries.flatMap(({ place, summary }) => (place ? { ...place, kind: summary.fingerprint } : []))
+    return sql`${
+      rows.length === 0
+        ? sql``
+        : sql`, placed as (
+                insert into ${queued} (uuid, queue, key, priority, since, place, kind)
+                select p.uuid, p.queue, p.key, p.priority, p.since, p.status, p.kind
+                from json_to_recordset(${JSON.stringify(rows)}::json)
+                  as p (uuid uuid, queue text, key text, priority int, since bigint, status text, kind text)
+                join changed c on c.uuid = p.uuid
+                on conflict (uuid) do update set since = excluded.since, place = excluded.place, kind = excluded.kind
+              )`
+    }${
+      uuidsGone.length === 0
+        ? sql``
+        : sql`, unplaced as (
+                delete from ${queued} q using changed c
+                where ${isKey(sql, sql`q.uuid`, sql`c.uuid`)} and c.uuid = any(${uuidsGone}::uuid[])
+              )`
+    }`
+  }
   const left = sql`coalesce(x.inbox, 0) - (select count(*)::int from gone g where g.uuid = x.uuid)`
 
   // The statements of almost every write.
@@ -246,7 +277,7 @@ export const writing = (
                 where (uuid in (select uuid from written)) is true and ${isThere}
                 ${hasEffects(writes) ? changing(left, sql`nullif(greatest(${left}, 0), 0)`) : unless(isTaking(writes.summaries))}
                 returning x.uuid, x.watched
-              ) ${labelled(writes.summaries)}
+              ) ${labelled(writes.summaries)} ${placed(writes.summaries)}
               select w.uuid, false as unread,
                 case when (c.watched or w.uuid::text = any(${announcedOf(writes.summaries)}::text[])) and ${hasListeners}
                   then pg_notify(${channel}, w.uuid::text) end
@@ -285,9 +316,11 @@ export const writing = (
 
 const hasEffects = ({ inbox }: Writes): boolean => inbox.length > 0
 
-/** The first write of an execution by whose attributes it is found. */
-export const isLabelled = ({ summary: { attributes, revision } }: SummaryRow): boolean =>
-  revision === 1 && attributes !== undefined && Object.keys(attributes).length > 0
+/** The write brings attributes by which its execution is found. */
+export const isLabelled = ({ labels }: SummaryRow): boolean => labels
+
+/** The write has to do with the place of its execution in a queue. */
+export const isPlaced = ({ place }: SummaryRow): boolean => place !== undefined
 
 const isTaking = (summaries: ReadonlyArray<SummaryRow>): boolean => summaries.some(({ takes }) => takes)
 
@@ -324,5 +357,6 @@ const columnsOf = ({ claimable, closes, owner, signals, summary, takes, wakeAt }
   waits_for: summary.waitsFor,
   waiting_since: summary.waitingSince,
   signals,
+  trace: summary.trace,
   inbox: takes ? (closes ? 2 : 1) : closes ? 0 : undefined
 })

@@ -2,9 +2,11 @@
  * What this process remembers of the summaries that it has written: the last one of each execution, so that only changes are
  * written, and which executions it has started, so that only others hear of those.
  */
+import type { SagaState } from "../../execution/rules/SagaState.ts"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
+import { changeOf } from "../../ports/SagaQueues.ts"
 import type { InboxEffect, SummaryRow } from "./WriteStatements.ts"
 
 /** Executions that are remembered. A summary that is not is written again, and a start that is not is announced. */
@@ -45,7 +47,8 @@ export const make = (): WrittenSummaries => {
       const row = rowOf(execution, hint)
       const known = written.get(uuid)
       const key = keyOf(execution, row)
-      if (known?.key === key && known.revision === revision - 1 && inboxEffect(uuid, hint) === undefined) {
+      const isSame = known?.key === key && known.revision === revision - 1 && !row.labels
+      if (isSame && inboxEffect(uuid, hint) === undefined) {
         known.revision = revision
         return undefined
       }
@@ -78,14 +81,27 @@ const rowOf = (execution: SagaExecution, hint: Port.Hint | undefined): Row => {
     wakeAt: hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null,
     closes: hint?.closes === true,
     takes: hint?.takes === true && state.revision > 0,
-    signals: state.revision === 0 ? Port.signalsOf(execution) : undefined
+    signals: state.revision === 0 ? Port.signalsOf(execution) : undefined,
+    labels: bringsAttributes(state),
+    place: changeOf(state)
   }
+}
+
+/** The first write has those of the start, and a later one those that its steps change. */
+const bringsAttributes = ({ attributes, creation, history, revision, unstored }: SagaState): boolean => {
+  if (attributes === undefined || Object.keys(attributes).length === 0) return false
+  if (revision === 0) return true
+  if (attributes === creation.attributes) return false
+  let node = history
+  for (let left = unstored; left > 0 && node !== undefined; left--, node = node.tail)
+    if (node.head._tag === "AttributesChanged") return true
+  return false
 }
 
 /** The fields whose change is worth a write of the summary. The step is not among them: it goes along with other changes. */
 const keyOf = ({ parked, settled, state }: SagaExecution, { claimable, owner, wakeAt }: Row): string => {
-  const { commitState, decision, direction, failure, status } = state
-  return `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt}`
+  const { commitState, decision, direction, failure, place, status } = state
+  return `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt} ${place?.status} ${place?.since}`
 }
 
 /** The change that a write makes to the inbox of its execution; undefined: none. */

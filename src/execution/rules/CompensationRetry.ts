@@ -1,18 +1,18 @@
 /** How often a compensation is tried, and the fact of an attempt that failed (SPEC C8). */
-import type { Local, Remote, Retry } from "../../definition/SagaStep.ts"
+import type { Local, Remote, Retry, Start } from "../../definition/SagaStep.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
 import type { Of } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import type { StepState } from "./StepTree.ts"
 
 /** The policy of the step, else that of the process. It holds for probes as well. */
-export const of = ({ policies }: Local | Remote, { retryCompensate }: RetrySchedule.ScheduleConfig): Retry =>
+export const of = ({ policies }: Local | Remote | Start, { retryCompensate }: RetrySchedule.ScheduleConfig): Retry =>
   policies.retryCompensate ?? retryCompensate
 
 /** An attempt to compensate, or to ask for the effect, has failed. Without `retryAt` it was the last one. */
 export const attemptFailed = (
   { compensation, path }: StepState,
-  step: Local | Remote,
+  step: Local | Remote | Start,
   failure: SagaFailure,
   schedule: RetrySchedule.ScheduleConfig,
   at: number

@@ -8,10 +8,12 @@ import type { SagaFailure } from "./SagaFailure.ts"
 import * as SagaSignals from "./SagaSignals.ts"
 import { isOpen, type SagaState, withRoot } from "./SagaState.ts"
 import type { SagaStepStatus } from "./SagaStatus.ts"
+import * as Items from "./StepItems.ts"
 import {
   atFrame,
   atStep,
   type Frame,
+  framesIn,
   isRunning,
   isUnanswered,
   isWaiting,
@@ -41,7 +43,7 @@ const isBegunAgain = ({ current }: Frame, path: string, { request }: Known): boo
     attemptOf(request.message.id) === attemptOf(current.request.message.id) + 1)
 
 /** Where a person has given the result, an answer only tells whether that counts: `ProbeAnswered`. */
-const admitsReply = (step: StepState, { attempt = 1 }: Of<"ReplyReceived">): boolean =>
+const admitsReply = (step: StepState, { attempt = 1 }: Of<"ReplyReceived" | "RequestAccepted">): boolean =>
   step.status === "paused-by-on-execute" &&
   isUnanswered(step) &&
   step.resolution === undefined &&
@@ -81,7 +83,11 @@ interface Known {
   readonly request?: Sent
   readonly choice?: number | null
   readonly signal?: string | undefined
+  readonly child?: Of<"StartRequested">
   readonly failure?: SagaFailure
+  /** The frames inside. */
+  readonly inner?: ReadonlyArray<Frame>
+  readonly items?: StepState["items"]
 }
 
 export const start = (
@@ -90,13 +96,13 @@ export const start = (
   kind: StepKind,
   status: SagaStepStatus,
   known: Known,
-  inner: (outer: Frame) => ReadonlyArray<Frame> = () => none
+  inside?: (outer: Frame) => Pick<Known, "inner" | "items">
 ): SagaState => {
   if (!admitsStart(self)) return self
   const root = atFrame(self.root, event.path, (outer) => {
     const isAgain = isBegunAgain(outer, event.path, known)
     if (!isAgain && !isNext(outer, event.path)) return outer
-    const begun = started(self, event, kind, status, "unknown", known, inner(outer))
+    const begun = started(self, event, kind, status, "unknown", known, inside?.(outer) ?? known)
     return isAgain
       ? { ...outer, current: { ...begun, tries: outer.current!.tries } }
       : { ...outer, next: outer.next + 1, current: begun }
@@ -111,7 +117,7 @@ const started = (
   status: SagaStepStatus,
   effect: EffectKnowledge,
   known: Known,
-  inner: ReadonlyArray<Frame>
+  { inner = none, items }: Pick<Known, "inner" | "items">
 ): StepState => ({
   path: event.path,
   name: event.name,
@@ -132,9 +138,20 @@ const started = (
   tries: undefined,
   resolution: undefined,
   choice: known.choice,
+  child: known.child,
   signal: known.signal,
-  inner
+  inner,
+  items
 })
+
+export const forEachStarted = (self: SagaState, event: Of<"ForEachStarted">): SagaState => {
+  const { as, concurrency, items: values, path, steps } = event
+  const list = { as, concurrency: Math.max(1, concurrency), path, steps, values }
+  const next = start(self, event, "forEach", "running-on-execute", {}, ({ context }) => ({
+    items: Items.begin(list, context)
+  }))
+  return next === self ? self : { ...next, items: next.items + values.length }
+}
 
 /** Signals that have come before are taken by the next facts. */
 export const waitStarted = (self: SagaState, event: Of<"WaitStarted">): SagaState => {
@@ -160,6 +177,20 @@ export const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState 
   return enrol(unparked(withRoot(self, root), event.path), self, event.relatedServices, 0, event.at)
 }
 
+/** The service has begun: its first word counts. A step behind the pivot waits for its answer and for no next try. */
+export const accepted = (self: SagaState, event: Of<"RequestAccepted">): SagaState => {
+  if (self.direction === "backward") return self
+  const { at, deadline, path } = event
+  const root = atStep(self.root, path, (step) =>
+    admitsReply(step, event) && step.request!.accepted === undefined
+      ? { ...step, ...untroubled(step), deadline, request: { ...step.request!, accepted: at } }
+      : step
+  )
+  return root === self.root ? self : unparked(withRoot(self, root), path)
+}
+
+const untroubled = ({ tries }: StepState) => ({ parked: undefined, tries: tries && { ...tries, failedAt: undefined } })
+
 /** The callback that follows an answer. The step waits for nothing else any more: no next try, no person, no probe. */
 export const answered = (
   step: StepState,
@@ -169,8 +200,7 @@ export const answered = (
   status: status === 200 ? "running-on-success" : status === 400 ? "running-on-error" : "errored-by-on-execute",
   reply: { status, content },
   compensation: undefined,
-  parked: undefined,
-  tries: step.tries && { ...step.tries, failedAt: undefined }
+  ...untroubled(step)
 })
 
 /** A step that goes on is not parked any more. */
@@ -185,7 +215,8 @@ export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaStat
       ...step,
       status: "finished",
       result: event.result,
-      effect: step.kind === "wait" ? "none" : event.recovered === true ? step.effect : "exists",
+      effect:
+        step.kind === "wait" || event.existing === true ? "none" : event.recovered === true ? step.effect : "exists",
       relatedServices:
         event.relatedServices === undefined ? step.relatedServices : union(step.relatedServices, event.relatedServices)
     }
@@ -211,6 +242,7 @@ const extended = (outer: Frame, step: StepState): Context.SagaContext => {
   switch (step.kind) {
     case "local":
     case "remote":
+    case "start":
       return Context.append(outer.context, step.path, step.name, step.result)
     case "wait":
       return step.signal === undefined
@@ -225,6 +257,11 @@ const extended = (outer: Frame, step: StepState): Context.SagaContext => {
         outer.context,
         step.inner.map((branch) => branch.context)
       )
+    case "forEach": {
+      const items = step.items!
+      const each = Items.all(items).map(({ context }) => context)
+      return Context.appendEach(outer.context, step.path, step.name, each, items.size)
+    }
   }
 }
 
@@ -236,14 +273,14 @@ export const failed = (self: SagaState, event: Of<"StepFailed">): SagaState => {
       if (!admitsFailureOf(self, step, event.failure)) return outer
       if (self.passed) return { ...outer, current: failedTry(step, event) }
       const current: StepState = { ...step, status: event.status, effect: event.effect, failure: event.failure }
-      return event.effect === "none" && current.inner.length === 0
+      return event.effect === "none" && framesIn(current).length === 0
         ? { ...outer, current: undefined, rolledBack: push(current, outer.rolledBack) }
         : { ...outer, current }
     }
     // The step failed before it could start: a request that could not be built, a condition that threw.
     if (self.direction === "backward" || !isNext(outer, event.path)) return outer
     const { at, failure, kind = "local", name = "", path, status } = event
-    const unstarted = started(self, { path, name, at }, kind, status, "none", { failure }, none)
+    const unstarted = started(self, { path, name, at }, kind, status, "none", { failure }, {})
     const moved = { ...outer, next: outer.next + 1 }
     return self.passed
       ? { ...moved, current: failedTry(unstarted, event) }

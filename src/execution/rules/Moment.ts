@@ -22,6 +22,8 @@ export interface Moment {
   readonly schedule: ScheduleConfig
   /** Whether nobody takes the commands of a service, as far as the transport can tell. */
   readonly isUnheard?: ((service: string) => boolean) | undefined
+  /** The W3C context of the activation: the fact of a wait that begins has it. Undefined: nothing is traced. */
+  readonly trace?: string | undefined
   /** Why the transport does not take a message, as far as it can tell. */
   readonly refusal?: ((sent: Sent) => string | undefined) | undefined
 }

@@ -96,7 +96,7 @@ export const resolve = (
   if (!self.passed || !self.parked.includes(path))
     return result === undefined ? Result.succeed([fact]) : refused("no-result")
   const step = SagaPath.at(definition, path)
-  if (step?._tag !== "Local" && step?._tag !== "Remote" && step?._tag !== "Wait") return refused("no-result")
+  if (step === undefined || !("success" in step)) return refused("no-result")
   const decoded = JsonCodec.decode(step.success, result)
   if (JsonCodec.isCodecIssue(decoded)) return refused("result", decoded.message)
   const { frame, step: state } = stepAt(self.root, path)! // a parked step is in the tree

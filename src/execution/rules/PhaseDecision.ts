@@ -109,7 +109,10 @@ export class PhaseDecider implements Decision {
   }
 
   protected resend(path: string, sent: Sent, backoff: RetrySchedule.Backoff): void {
-    if (this.isDue(sent.at, sent.message.id, backoff)) this.instructions.push({ _tag: "Resend", path, sent })
+    const { accepted, at, message } = sent
+    const { acceptedResend: pause } = this.schedule
+    const curve = accepted === undefined ? backoff : { initial: pause, factor: 1, max: pause }
+    if (this.isDue(accepted ?? at, message.id, curve)) this.instructions.push({ _tag: "Resend", path, sent })
   }
 
   /** Whether a message that was first sent at a time is sent now: its time has come, or this process has been away since. */

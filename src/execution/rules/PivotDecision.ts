@@ -30,13 +30,9 @@ export const afterFailure = (
 }
 
 /** How long the next try may take; undefined: without an end, or as said when the step began. */
-const timeOf = (
-  state: StepState,
-  step: SagaStep,
-  { replyTimeout }: RetrySchedule.ScheduleConfig
-): number | undefined => {
+const timeOf = (state: StepState, step: SagaStep, schedule: Moment["schedule"]): number | undefined => {
   if (step._tag === "Local") return step.policies.timeout
-  if (step._tag === "Remote") return isUnanswered(state) ? (step.policies.timeout ?? replyTimeout) : undefined
+  if (step._tag === "Remote") return isUnanswered(state) ? RetrySchedule.answerTime(step, schedule) : undefined
   const isLate = state.tries?.failure._tag === "StepTimedOut"
   return step._tag === "Wait" && isLate ? state.deadline! - state.startedAt : undefined
 }

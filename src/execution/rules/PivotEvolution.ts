@@ -7,7 +7,7 @@ import type { Of } from "./SagaEvent.ts"
 import { isDeclared } from "./SagaFailure.ts"
 import * as SagaSignals from "./SagaSignals.ts"
 import { isComplete, isOpen, type SagaState, withRoot } from "./SagaState.ts"
-import { atFrame, atStep, isUnanswered, type StepState, union } from "./StepTree.ts"
+import { atFrame, atStep, isUnanswered, type StepState, union, untried } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
 // ---- what is admitted ------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ const again = (step: StepState, at: number): Partial<StepState> => {
   const { deadline, kind, reply, request, signal, tries } = step
   if (kind === "local") return { status: "running-on-execute" }
   // The service may have done the request, so the same message is sent again, and its resends begin anew.
-  if (isUnanswered(step)) return { request: { ...request!, at }, reply: undefined }
+  if (isUnanswered(step)) return { request: { ...request!, at, accepted: undefined }, reply: undefined }
   if (reply?.status === 200) return { status: "running-on-success" }
   if (reply?.status === 400 && !isDeclared(tries!.failure)) return { status: "running-on-error" }
   const isWaiting = kind === "wait" && (signal !== undefined || deadline !== undefined)
@@ -101,10 +101,7 @@ export const resolved = (self: SagaState, { asks, path, result }: Of<"StepResolv
 export const probeSent = (self: SagaState, { at, command, message, path }: Of<"ProbeSent">): SagaState =>
   behind(self, path, (step) =>
     step.resolution !== undefined && !isAsked(step)
-      ? {
-          ...step,
-          compensation: { sent: { command, message, at }, failedAttempts: 0, retryAt: undefined, failure: undefined }
-        }
+      ? { ...step, compensation: { ...untried, sent: { command, message, at } } }
       : step
   )
 

@@ -11,7 +11,22 @@ import type { Json } from "../../wire/JsonLimits.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import type { SagaState } from "./SagaState.ts"
-import { stepAt } from "./StepTree.ts"
+import { type Sent, stepAt } from "./StepTree.ts"
+
+/** The fact that a service has begun. From then on the step waits as long as it says itself (SPEC C19). */
+export const accepted = (
+  self: SagaState,
+  path: string,
+  { definition, now: at }: { readonly definition: Definition; readonly now: number }
+): ReadonlyArray<SagaEvent> => {
+  const { execute, policies } = SagaPath.at(definition, path) as Remote // no other step awaits an answer
+  if (execute.later !== true) return []
+  const { request } = stepAt(self.root, path)!.step
+  const deadline = policies.timeout === undefined ? {} : { deadline: Math.ceil(request!.at + policies.timeout) }
+  return [{ _tag: "RequestAccepted", path, ...deadline, ...whichOf(request!), at }]
+}
+
+const whichOf = ({ message: { id } }: Sent) => (attemptOf(id) === 1 ? {} : { attempt: attemptOf(id) })
 
 interface Received {
   readonly status: ReplyStatus
@@ -34,8 +49,7 @@ export const received = (
 ): ReadonlyArray<SagaEvent> => {
   const said = content === undefined ? {} : { content }
   const { name, request } = stepAt(self.root, path)!.step // its answer is awaited
-  const attempt = attemptOf(request!.message.id)
-  const which = attempt === 1 ? {} : { attempt }
+  const which = whichOf(request!)
   const fact: SagaEvent = { _tag: "ReplyReceived", path, status, ...said, relatedServices: services, ...which, at }
   if (self.direction === "backward") return [fact]
   const failed = (rule: Rejected["rule"], issue: string, become: Of<"StepFailed">["status"]): SagaEvent => ({

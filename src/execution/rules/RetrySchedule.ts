@@ -3,7 +3,7 @@
  * after a restart the same times come out.
  */
 import { Hash } from "effect"
-import type { Backoff, Retry } from "../../definition/SagaStep.ts"
+import type { Backoff, Remote, Retry } from "../../definition/SagaStep.ts"
 
 export type { Backoff }
 
@@ -24,6 +24,8 @@ export interface ScheduleConfig {
   readonly commitWait: number
   /** How long a remote step without `timeout` waits for its reply, in milliseconds. */
   readonly replyTimeout: number
+  /** How often a request that is accepted, and is answered later, is sent again, in milliseconds. */
+  readonly acceptedResend: number
   /** How long after its first sending a message may still be executed, in milliseconds (its `notAfter`). */
   readonly maxMessageLifetime: number
   /** How often a compensation is tried again before its step is parked, for steps without a `retryCompensate`. */
@@ -40,10 +42,15 @@ export const defaults = {
   reserveTimeout: minute / 2,
   commitWait: minute / 2,
   replyTimeout: 5 * minute,
+  acceptedResend: 5 * minute,
   maxMessageLifetime: 24 * 60 * minute,
   retryCompensate: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } },
   retryForward: { times: 10, backoff: { initial: 1_000, factor: 2, max: 5 * minute } }
 } satisfies ScheduleConfig
+
+/** How long a request waits for the first word of its service. The time of its step counts once it is accepted (SPEC C19). */
+export const answerTime = ({ execute, policies }: Remote, { replyTimeout: most }: ScheduleConfig): number =>
+  Math.min(policies.timeout ?? most, execute.later === true ? most : Number.POSITIVE_INFINITY)
 
 /** The wait before the k-th repetition (k from 1), without jitter, in whole milliseconds like the clock. */
 export const delay = (k: number, { factor, initial, max }: Backoff): number =>

@@ -10,6 +10,7 @@ import type { SagaFailure } from "./SagaFailure.ts"
 import * as SagaSignals from "./SagaSignals.ts"
 import type { SagaState } from "./SagaState.ts"
 import type { SagaStepStatus } from "./SagaStatus.ts"
+import * as Items from "./StepItems.ts"
 import {
   atFrame,
   type Frame,
@@ -20,9 +21,10 @@ import {
   none,
   push,
   type Sent,
-  type StepCompensation,
   type StepState,
-  union
+  turnBack,
+  union,
+  untried
 } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
@@ -40,7 +42,7 @@ const admitsProbeAnswer = (step: StepState, { status }: Of<"ProbeAnswered">): bo
 const hasEffect = (step: StepState): boolean => !step.alreadyRollback && step.effect !== "none" && !isExecuting(step)
 
 /** The step still runs, so its effect is not known yet. */
-const isExecuting = (step: StepState): boolean => step.kind === "local" && isRunning(step)
+const isExecuting = (step: StepState): boolean => (step.kind === "local" || step.kind === "start") && isRunning(step)
 
 const admitsCompensationStart = (step: StepState): boolean =>
   hasEffect(step) && step.kind !== "remote" && step.status !== "running-on-failure"
@@ -54,7 +56,7 @@ const admitsFailedAttempt = (
   { at }: Of<"CompensationFailed">
 ): boolean => {
   if (compensation === undefined || parked !== undefined || alreadyRollback) return false
-  if (kind === "local") return status === "running-on-failure"
+  if (kind !== "remote") return status === "running-on-failure"
   const { failedAttempts, retryAt, sent } = compensation
   return sent !== undefined && (retryAt === undefined ? failedAttempts === 0 : retryAt <= at)
 }
@@ -72,14 +74,13 @@ export const start = (self: SagaState, failure: SagaFailure, at: number): SagaSt
     direction: "backward",
     decision: "reject",
     status: "running",
+    root: turnBack(self.root),
     failure: self.failure ?? failure,
     signals: SagaSignals.close(self.signals),
     commitState: tells ? "rejecting" : "none",
     phase: tells && self.enrolled.length > 0 ? TwoPhaseCommit.begin("reject", self.enrolled, at) : undefined
   }
 }
-
-const untried: StepCompensation = { sent: undefined, failedAttempts: 0, retryAt: undefined, failure: undefined }
 
 /** The reply to a request. During the rollback it only tells whether there is an effect; the step is not finished by it. */
 export const replied = (self: SagaState, event: Of<"ReplyReceived">): SagaState =>
@@ -107,7 +108,8 @@ const compensating = (step: StepState, status: SagaStepStatus, sent: Sent | unde
   ...step,
   status,
   statusBefore: step.statusBefore ?? step.status,
-  compensation: { ...(step.compensation ?? untried), retryAt: undefined, sent }
+  compensation: { ...(step.compensation ?? untried), retryAt: undefined, sent },
+  items: step.items && Items.turned(step.items, turnBack)
 })
 
 /** An attempt to compensate, or to ask for the effect, has failed. */
@@ -116,11 +118,13 @@ export const attemptFailed = (self: SagaState, event: Of<"CompensationFailed">):
     if (!admitsFailedAttempt(step, event)) return step
     const { failedAttempts, sent } = step.compensation!
     const { failure, retryAt } = event
+    // To look at the started saga is no attempt to undo it.
+    const isOpen = failure._tag === "StartedNotUndone"
     const failed = retryAt === undefined ? "errored-on-failure" : "paused-on-failure"
     return {
       ...step,
       status: step.statusBefore === undefined ? step.status : failed,
-      compensation: { sent, failedAttempts: failedAttempts + 1, failure, retryAt }
+      compensation: { sent, failedAttempts: failedAttempts + (isOpen ? 0 : 1), failure, retryAt }
     }
   })
 

@@ -3,21 +3,24 @@
  * instructions for the loop. The rules are pure: after a crash or a conflict the same question gives the same answer.
  */
 import * as SagaPath from "../../definition/SagaPath.ts"
-import type { Local, Parallel, Remote, Retry, SagaStep, Wait } from "../../definition/SagaStep.ts"
+import type { Local, Parallel, Remote, Retry, SagaStep, Start, Wait } from "../../definition/SagaStep.ts"
 import { attemptOf } from "../../wire/Envelope.ts"
+import { maxContextSize } from "../../wire/JsonLimits.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import type { Decision } from "./Instruction.ts"
 import type { Moment } from "./Moment.ts"
 import { PhaseDecider } from "./PhaseDecision.ts"
 import * as PivotDecision from "./PivotDecision.ts"
+import * as Place from "./QueuePlace.ts"
 import * as RetrySchedule from "./RetrySchedule.ts"
-import type { SagaContext } from "./SagaContext.ts"
+import { type SagaContext, sizeWith } from "./SagaContext.ts"
 import type { EffectKnowledge, SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
-import type { SagaFailure } from "./SagaFailure.ts"
+import { type SagaFailure, tooLarge } from "./SagaFailure.ts"
 import * as SagaSignals from "./SagaSignals.ts"
 import { isSettled, type SagaState } from "./SagaState.ts"
-import { type Frame, isRolledBack, type Sent, type StepState, stepAt } from "./StepTree.ts"
+import * as Items from "./StepItems.ts"
+import { type Frame, framesIn, framesUnderWay, isRolledBack, type Sent, type StepState, stepAt } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 import * as WaitDecision from "./WaitDecision.ts"
 
@@ -61,6 +64,7 @@ const beginLocal = (self: SagaState, { definition, now }: Moment): Advanced | un
   const { current, next, prefix } = self.root
   const step = definition.steps[next]
   if (step?._tag !== "Local" || current !== undefined || self.direction === "backward") return undefined
+  if (Place.isLacking(self)) return undefined
   if (self.setAside !== undefined || self.deadline !== undefined) return undefined
   // Behind the pivot participants are told beside the steps.
   if (self.commitState === "committing") return undefined
@@ -92,15 +96,18 @@ class Decider extends PhaseDecider {
 
   whole(): void {
     const { commitState, direction, passed, root, status } = this.self
-    if (status === "created") return
+    if (status === "created") return this.self.place === undefined ? undefined : void this.isLate()
     if (direction === "backward") return this.rollBack()
     if (this.isLate()) return
     if (status !== "finished" && (commitState === "none" || passed)) {
       const complete = this.forward(root, this.definition.steps)
       // The first failure starts the rollback: no other branch begins a step in the same moment. Behind the pivot the others follow.
       const failure = this.facts.find(({ _tag }) => _tag === "StepFailed")
-      if (failure !== undefined) this.facts.splice(0, this.facts.length, failure)
-      if (!complete) return passed && commitState === "committing" ? this.tellCommit() : undefined
+      if (failure !== undefined) this.facts.splice(0, this.facts.length, ...this.facts.filter(tookSignal), failure)
+      if (!complete) {
+        if (passed && commitState === "committing") this.tellCommit()
+        return this.leavePlace()
+      }
     }
     this.end()
   }
@@ -115,6 +122,21 @@ class Decider extends PhaseDecider {
     }
     this.facts.push({ _tag: "RollbackStarted", failure: { _tag: "DeadlinePassed", deadline }, at: this.now })
     return true
+  }
+
+  // ---- places in a queue -----------------------------------------------------------------------------------------
+
+  /** Whether a step has to wait for a place. What runs, is answered or is undone needs none. */
+  private lacksPlace(): boolean {
+    const { place } = this.self
+    if (place?.status === "left" && !this.facts.some(({ _tag }) => _tag === "PlaceWanted"))
+      this.facts.push({ _tag: "PlaceWanted", at: this.now })
+    return Place.isLacking(this.self)
+  }
+
+  private leavePlace(): void {
+    if (this.facts.length === 0 && this.instructions.length === 0 && Place.rests(this.self))
+      this.facts.push({ _tag: "PlaceLeft", at: this.now })
   }
 
   // ---- forward -------------------------------------------------------------------------------------------------
@@ -138,9 +160,10 @@ class Decider extends PhaseDecider {
     const at = this.now
     switch (step._tag) {
       case "Local":
-        this.facts.push(stepStarted(step, path, at))
+        if (!this.lacksPlace()) this.facts.push(stepStarted(step, path, at))
         return
       case "Remote":
+        if (this.lacksPlace()) return
         this.instructions.push({
           _tag: "BuildRequest",
           path,
@@ -156,15 +179,22 @@ class Decider extends PhaseDecider {
       case "Conditional":
         this.instructions.push({ _tag: "Choose", path, step, context })
         return
+      case "Start":
+        this.instructions.push({ _tag: "BuildStart", path, step, context })
+        return
       case "Nested":
         this.instructions.push({ _tag: "MapContext", path, step, context })
         return
       case "Wait":
-        if (step.until === undefined && step.key === undefined) this.facts.push(WaitDecision.started(step, path, at))
-        else this.instructions.push({ _tag: "BuildWait", path, step, context })
+        if (step.until === undefined && step.key === undefined) {
+          this.facts.push(WaitDecision.started(step, path, at, undefined, undefined, this.moment.trace))
+        } else this.instructions.push({ _tag: "BuildWait", path, step, context })
         return
       case "Parallel":
         this.facts.push({ _tag: "ParallelStarted", path, name, branches: step.branches.map(sizeOf), at })
+        return
+      case "ForEach":
+        this.instructions.push({ _tag: "MapItems", path, step, context })
     }
   }
 
@@ -175,6 +205,7 @@ class Decider extends PhaseDecider {
     if (state.status === "created") return this.begin(step, path, context, state.request)
     switch (step._tag) {
       case "Local":
+      case "Start":
         this.instructions.push({ _tag: "RunStep", path, step, state, context })
         return
       case "Remote":
@@ -183,13 +214,17 @@ class Decider extends PhaseDecider {
         return this.wait(state, step, context)
       case "Conditional":
       case "Nested":
-      case "Parallel": {
-        const inner = innerSteps(step, state)
+      case "Parallel":
+      case "ForEach": {
         let complete = true
-        state.inner.forEach((frame, i) => {
-          complete = this.forward(frame, inner[i]!) && complete
+        framesUnderWay(state).forEach((frame, i) => {
+          complete = this.forward(frame, stepsInside(step, state, i)) && complete
         })
-        if (complete) this.facts.push({ _tag: "StepSucceeded", path, at: this.now })
+        if (!complete) return
+        // Items that run at the same time have not seen what the others add.
+        const size = state.items === undefined ? 0 : sizeWith(context, step.name, undefined) + state.items.size
+        if (size > maxContextSize) this.failed(path, "exists", tooLarge(path, step.name, size))
+        else this.facts.push({ _tag: "StepSucceeded", path, at: this.now })
       }
     }
   }
@@ -197,7 +232,7 @@ class Decider extends PhaseDecider {
   private tryAgain(state: StepState, step: SagaStep): void {
     const next = PivotDecision.afterFailure(state, step, this.signalFor(state) !== undefined, this.moment)
     if (typeof next === "number") this.wake(next)
-    else this.facts.push(next)
+    else if (step._tag === "Wait" || !this.lacksPlace()) this.facts.push(next)
   }
 
   /** A person has given the result of a step that the service may have done all the same. */
@@ -226,8 +261,8 @@ class Decider extends PhaseDecider {
     } else if (status === "errored-by-on-execute") {
       const content = state.reply?.content ?? null
       this.failed(path, state.effect, { _tag: "StepRefused", path, step: step.name, status: 500, content })
-      // The fact that starts a remote step has its request and its deadline.
-    } else if (this.isOver(deadline!, request!.at, this.schedule.resend)) {
+      // The fact that starts a remote step has its request and its deadline. One that is accepted may have no end.
+    } else if (this.isOver(deadline ?? Number.POSITIVE_INFINITY, request!.at, this.schedule.resend)) {
       const isUnheard = this.moment.isUnheard?.(step.execute.service) === true
       const late = { _tag: "StepTimedOut" as const, path, step: step.name, deadline: deadline! }
       const refused = this.moment.refusal?.(request!)
@@ -270,34 +305,50 @@ class Decider extends PhaseDecider {
       case "Pivot":
         return this.compensated(state.path)
       case "Local":
+      case "Start":
         return this.compensateLocal(state, step, context)
       case "Remote":
         return this.compensateRemote(state, step, context)
       case "Conditional":
       case "Nested":
-      case "Parallel": {
+      case "Parallel":
+      case "ForEach": {
         const { path } = state
-        if (!entered && state.inner.length > 0) {
+        if (!entered && framesIn(state).length > 0) {
           this.facts.push({ _tag: "CompensationStarted", path, at: this.now })
           return
         }
-        const inner = innerSteps(step, state)
         let complete = true
-        state.inner.forEach((frame, i) => {
-          complete = this.rollBackFrame(frame, inner[i]!) && complete
+        framesUnderWay(state).forEach((frame, i) => {
+          complete = this.rollBackFrame(frame, stepsInside(step, state, i)) && complete
         })
+        if (step._tag === "ForEach") for (const frame of Items.left(state.items)) this.letEnd(frame, step.steps)
         if (complete) this.compensated(path)
       }
     }
   }
 
-  private compensateLocal(state: StepState, step: Local, context: SagaContext): void {
+  /** What runs in an item whose turn to be compensated has not come is not stopped (SPEC C17). */
+  private letEnd(frame: Frame, steps: ReadonlyArray<SagaStep>): void {
+    const state = frame.current
+    if (state === undefined) return
+    const step = stepOf(steps, frame, state)
+    if (step._tag === "Local" || step._tag === "Start") {
+      if (state.status === "running-on-execute") this.compensateLocal(state, step, frame.context)
+    } else if (isComposite(step))
+      [...framesUnderWay(state), ...Items.left(state.items)].forEach((inner, i) => {
+        this.letEnd(inner, stepsInside(step, state, i))
+      })
+  }
+
+  private compensateLocal(state: StepState, step: Local | Start, context: SagaContext): void {
     const { effect, path, status } = state
     if (status === "running-on-execute") {
       // A running step must end before it can be compensated. After a crash it runs again under the same idempotency key.
       this.instructions.push({ _tag: "RunStep", path, step, state, context })
-    } else if (effect === "none" || step.compensate === undefined) this.compensated(path)
-    else if (effect === "unknown" && step.compensate.unknown === undefined) this.park(path, "its effect is unknown")
+    } else if (effect === "none" || (step._tag === "Local" && step.compensate === undefined)) this.compensated(path)
+    else if (effect === "unknown" && step._tag === "Local" && step.compensate?.unknown === undefined)
+      this.park(path, "its effect is unknown")
     else if (status === "running-on-failure") {
       this.instructions.push({ _tag: "Compensate", path, step, state, context })
     } else if (status === "errored-on-failure" && state.compensation?.retryAt === undefined)
@@ -345,19 +396,27 @@ class Decider extends PhaseDecider {
   }
 }
 
+/** Each open wait takes the signal that is there for it, also where another one fails in the same moment (SPEC C16). */
+const tookSignal = (fact: SagaEvent): boolean => fact._tag === "StepSucceeded" && fact.signal !== undefined
+
 const sizeOf = ({ name, steps }: Parallel["branches"][number]) => ({ name, steps: steps.length })
 
-type Composite = Extract<SagaStep, { readonly _tag: "Conditional" | "Nested" | "Parallel" }>
+type Composite = Extract<SagaStep, { readonly _tag: "Conditional" | "Nested" | "Parallel" | "ForEach" }>
 
-/** The steps of each frame inside a step. */
-const innerSteps = (step: Composite, state: StepState): ReadonlyArray<ReadonlyArray<SagaStep>> => {
+const isComposite = (step: SagaStep): step is Composite =>
+  "alternatives" in step || "saga" in step || "branches" in step || "items" in step
+
+/** The steps of the frame at an index inside a step. */
+const stepsInside = (step: Composite, state: StepState, index: number): ReadonlyArray<SagaStep> => {
   switch (step._tag) {
     case "Conditional":
-      return state.choice === null || state.choice === undefined ? [] : [step.alternatives[state.choice]!.steps]
+      return step.alternatives[state.choice!]!.steps // without a choice there is no frame
     case "Nested":
-      return [step.saga.steps]
+      return step.saga.steps
     case "Parallel":
-      return step.branches.map((branch) => branch.steps)
+      return step.branches[index]!.steps
+    case "ForEach":
+      return step.steps
   }
 }
 

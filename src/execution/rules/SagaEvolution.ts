@@ -6,6 +6,7 @@
 import { enrol, inPhase } from "./EnrolmentEvolution.ts"
 import * as Forward from "./ForwardEvolution.ts"
 import * as Pivot from "./PivotEvolution.ts"
+import * as Place from "./QueuePlace.ts"
 import * as Rollback from "./RollbackEvolution.ts"
 import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
@@ -41,10 +42,22 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       return self
     case "ExecutionStarted":
       return admitsExecutionStart(self)
-        ? { ...self, status: "running", start: event, autocommit: event.autocommit }
+        ? { ...self, status: statusAtStart(self), start: event, autocommit: event.autocommit }
         : self
     case "DeadlineSet":
       return admitsDeadline(self) ? { ...self, deadline: event.deadline } : self
+    case "QueueEntered":
+      return admitsQueue(self) ? { ...self, place: Place.entered(event) } : self
+    case "PlaceTaken":
+      return Place.isWanted(self)
+        ? { ...self, status: self.status === "created" ? "running" : self.status, place: placed(self, "held") }
+        : self
+    case "PlaceLeft":
+      return Place.rests(self) ? { ...self, place: placed(self, "left") } : self
+    case "PlaceWanted":
+      return admitsWish(self) ? { ...self, place: Place.again(self.place!, event.at) } : self
+    case "AttributesChanged":
+      return { ...self, attributes: { ...self.attributes, ...event.attributes } }
     case "AutocommitChanged":
       return admitsAutocommit(self, event) ? { ...self, autocommit: event.autocommit } : self
     case "ActionApplied":
@@ -68,16 +81,20 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
       )
     case "AlternativeChosen":
       return Forward.start(self, event, "conditional", "running-on-execute", { choice: event.choice }, (outer) =>
-        event.choice === null ? [] : [frame(`${event.path}/${event.label}/`, outer.context, undefined)]
+        event.choice === null ? {} : { inner: [frame(`${event.path}/${event.label}/`, outer.context, undefined)] }
       )
     case "NestedStarted":
-      return Forward.start(self, event, "nested", "running-on-execute", {}, () => [
-        frame(`${event.path}/n/`, Context.initial(`${event.path}/n/`, event.context), undefined)
-      ])
+      return Forward.start(self, event, "nested", "running-on-execute", {
+        inner: [frame(`${event.path}/n/`, Context.initial(`${event.path}/n/`, event.context), undefined)]
+      })
     case "ParallelStarted":
-      return Forward.start(self, event, "parallel", "running-on-execute", {}, (outer) =>
-        event.branches.map((branch, i) => frame(`${event.path}/b${i}/`, outer.context, branch.steps))
-      )
+      return Forward.start(self, event, "parallel", "running-on-execute", {}, (outer) => ({
+        inner: event.branches.map((branch, i) => frame(`${event.path}/b${i}/`, outer.context, branch.steps))
+      }))
+    case "ForEachStarted":
+      return Forward.forEachStarted(self, event)
+    case "StartRequested":
+      return Forward.start(self, event, "start", "running-on-execute", { child: event })
     case "WaitStarted":
       return Forward.waitStarted(self, event)
     case "SignalReceived": {
@@ -86,6 +103,8 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
     }
     case "ReplyReceived":
       return self.direction === "backward" ? Rollback.replied(self, event) : Forward.replied(self, event)
+    case "RequestAccepted":
+      return Forward.accepted(self, event)
     case "StepSucceeded":
       return Forward.succeeded(self, event)
     case "StepFailed":
@@ -172,7 +191,17 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
 // ---- what is admitted ------------------------------------------------------------------------------------------
 // Of the whole execution. The predicates of single steps stand in `ForwardEvolution` and `RollbackEvolution`.
 
-const admitsExecutionStart = (self: SagaState): boolean => self.status === "created"
+const admitsExecutionStart = (self: SagaState): boolean => self.status === "created" && self.start === undefined
+
+/** In a queue the execution starts, and its steps begin with its first place. */
+const statusAtStart = ({ place }: SagaState) => (place === undefined ? "running" : "created")
+
+const admitsQueue = ({ place, start, status }: SagaState): boolean =>
+  status === "created" && start === undefined && place === undefined
+
+const admitsWish = ({ direction, place }: SagaState): boolean => place?.status === "left" && direction === "forward"
+
+const placed = ({ place }: SagaState, status: "held" | "left") => ({ ...place!, status })
 
 const admitsDeadline = (self: SagaState): boolean => self.status === "created" && self.deadline === undefined
 

@@ -1,7 +1,7 @@
 /** Why a step or an execution failed, as it is stored: a value, with a declared error in the encoding of its own schema. */
 import { Schema } from "effect"
 import { ReplyStatus } from "../../wire/Envelope.ts"
-import { Json } from "../../wire/JsonLimits.ts"
+import { Json, maxContextSize } from "../../wire/JsonLimits.ts"
 
 const at = { path: Schema.String, step: Schema.String }
 
@@ -25,11 +25,13 @@ export const SagaFailure = Schema.Union([
   /** A value could not be encoded or decoded, or breaks a limit. `issue` names the place, not the value. */
   Schema.TaggedStruct("StepValueRejected", {
     ...at,
-    rule: Schema.Literals(["encode", "decode", "context-size", "message-size", "related-services"]),
+    rule: Schema.Literals(["encode", "decode", "context-size", "message-size", "related-services", "items"]),
     issue: Schema.String
   }),
   /** The process stopped in the middle of a step that must not be run again. */
   Schema.TaggedStruct("StepInterrupted", at),
+  /** The saga that the step has started is not undone yet. `looks`: how often that was looked at. */
+  Schema.TaggedStruct("StartedNotUndone", { ...at, uuid: Schema.String, looks: Schema.Int }),
   /** Nothing was decided before the deadline of the execution. */
   Schema.TaggedStruct("DeadlinePassed", { deadline: Schema.Int }),
   Schema.TaggedStruct("CommitFailed", { reason: Schema.String }),
@@ -37,6 +39,12 @@ export const SagaFailure = Schema.Union([
   Schema.TaggedStruct("Rejected", by)
 ])
 export type SagaFailure = typeof SagaFailure.Type
+
+/** The context has no room for the result of a step. */
+export const tooLarge = (path: string, step: string, size: number): SagaFailure => {
+  const issue = `the context would have ${size} of ${maxContextSize} bytes`
+  return { _tag: "StepValueRejected", path, step, rule: "context-size", issue }
+}
 
 /** Whether the error is one the step declares, and not one of `SagaSystemError`. */
 export const isDeclared = (self: SagaFailure): boolean =>

@@ -6,14 +6,15 @@
 import { Result, Schema } from "effect"
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Remote } from "../../definition/SagaStep.ts"
-import { messageId, type Op, ReplyStatus } from "../../wire/Envelope.ts"
+import { messageId, type Op, parseMessageId, ReplyStatus } from "../../wire/Envelope.ts"
 import { Json } from "../../wire/JsonLimits.ts"
-import { line } from "../../wire/OneLine.ts"
+import { line, wordOf } from "../../wire/OneLine.ts"
 import * as CompensationRetry from "./CompensationRetry.ts"
 import { joining } from "./EnrolmentEvolution.ts"
 import type { Moment } from "./Moment.ts"
 import * as ParkedInput from "./ParkedInput.ts"
-import { received } from "./ReceivedReply.ts"
+import { isWanted } from "./QueuePlace.ts"
+import { accepted, received } from "./ReceivedReply.ts"
 import type * as RetrySchedule from "./RetrySchedule.ts"
 import type { SagaEvent } from "./SagaEvent.ts"
 import { evolve } from "./SagaEvolution.ts"
@@ -109,6 +110,7 @@ export interface Refusals {
   readonly RetryParked: ParkedInput.SagaStepNotParked
   readonly ResolveParked: ParkedInput.SagaStepNotParked | ParkedInput.SagaResolutionRefused
   readonly Signal: SignalInput.SignalRefusal
+  readonly Admit: never
   readonly Look: never
 }
 
@@ -150,14 +152,20 @@ export const SagaInput = Schema.Union([
     reason: Schema.String,
     result: Schema.optionalKey(Json)
   }),
-  /** `signal` is its name. `id`: the same signal again brings nothing. */
+  /**
+   * `signal` is its name. `id`: the same signal again brings nothing. `accepted`: its sender was told that it is stored, and waits no
+   * more, so its payload is not refused.
+   */
   Schema.TaggedStruct("Signal", {
     signal: Schema.String,
     key: text,
     id: Schema.String,
     content: Schema.optionalKey(Json),
+    accepted: Schema.optionalKey(Schema.Literal(true)),
     actor: text
   }),
+  /** The execution has a place in its queue, which it has wanted since this time. */
+  Schema.TaggedStruct("Admit", { since: Schema.Int }),
   /** Brings nothing: its sender wants the execution as it is stored. */
   Schema.TaggedStruct("Look", {})
 ])
@@ -210,6 +218,10 @@ export const judge = (self: SagaState, input: SagaInput, moment: Arrival): Verdi
       return ParkedInput.resolve(self, input, moment)
     case "Signal":
       return SignalInput.signal(self, input, moment)
+    case "Admit":
+      return isWanted(self) && self.place?.since === input.since
+        ? Result.succeed([{ _tag: "PlaceTaken", at: moment.now }])
+        : unchanged
   }
 }
 
@@ -225,32 +237,45 @@ export interface Awaited {
 
 /** All messages whose answer is awaited: of steps in the order in which they ran, then those of the phase. */
 export const awaiting = (self: SagaState): ReadonlyArray<Awaited> => {
-  const add = (found: Array<Awaited>, { path }: StepState, sent: Sent | undefined, deadline: number | undefined) => {
-    if (sent !== undefined) {
-      const { id, op, service } = sent.message
-      found.push({ id, op, path, service, deadline })
-    }
+  const ofSteps = collect<Awaited>(self.root, notDone, (found, step) => void found.push(...awaitedBy(self, step)))
+  return [...ofSteps, ...awaitedByPhase(self)]
+}
+
+const awaitedBy = ({ direction }: SagaState, step: StepState): ReadonlyArray<Awaited> => {
+  const found: Array<Awaited> = []
+  const add = (sent: Sent | undefined, deadline: number | undefined) => {
+    if (sent === undefined) return
+    const { id, op, service } = sent.message
+    found.push({ id, op, path: step.path, service, deadline })
   }
-  const ofSteps = collect<Awaited>(self.root, notDone, (found, step) => {
-    if (isUnanswered(step)) add(found, step, step.request, self.direction === "forward" ? step.deadline : undefined)
-    if (!step.alreadyRollback) add(found, step, step.compensation?.sent, undefined)
-  })
+  if (isUnanswered(step)) add(step.request, direction === "forward" ? step.deadline : undefined)
+  if (!step.alreadyRollback) add(step.compensation?.sent, undefined)
+  return found
+}
+
+const awaitedByPhase = (self: SagaState): ReadonlyArray<Awaited> => {
   const asked = TwoPhaseCommit.pending(self.phase)
-  if (asked.length === 0) return ofSteps
+  if (asked.length === 0) return []
   const { op } = self.phase!
-  const ofServices = asked.map((service) => ({
+  return asked.map((service) => ({
     id: messageId(self.uuid, service, op),
     op,
     path: "",
     service,
     deadline: undefined
   }))
-  return [...ofSteps, ...ofServices]
+}
+
+/** The awaited message with an id. The id tells the step, so the others are not looked at. */
+const awaitedUnder = (self: SagaState, id: string): Awaited | undefined => {
+  const path = parseMessageId(id)?.scope
+  const step = path === undefined ? undefined : stepAt(self.root, path)?.step
+  return [...(step === undefined ? [] : awaitedBy(self, step)), ...awaitedByPhase(self)].find((one) => one.id === id)
 }
 
 /** Facts of a reply. A reply counts only if its answer is awaited, and if it comes from the service that was asked (SPEC C5). */
 export const reply = (self: SagaState, answer: Reply, moment: Arrival): Verdict<Dropped> => {
-  const awaited = awaiting(self).find(({ id }) => id === answer.inReplyTo)
+  const awaited = awaitedUnder(self, answer.inReplyTo)
   if (awaited === undefined) return Result.fail("stale")
   if (answer.sender !== undefined && answer.sender !== awaited.service) return Result.fail("sender-mismatch")
   const facts = factsOf(self, awaited, answer, moment)
@@ -267,19 +292,21 @@ const factsOf = (
   const { content, relatedServices, status } = answer
   const { now: at, relatedServices: allowed } = moment
   const said = content === undefined ? {} : { content }
-  const { issue, services: accepted } = joining(self, relatedServices, allowed)
+  // Only a command whose answer comes later is accepted first; to anything else the word says nothing.
+  if (status === 202) return op === "execute" ? accepted(self, path, moment) : nothing
+  const { issue, services } = joining(self, relatedServices, allowed)
   switch (op) {
     case "execute":
       // A person has given the result: the answer only tells whether it counts.
       if (self.passed && stepAt(self.root, path)!.step.resolution !== undefined)
         return [{ _tag: "ProbeAnswered", path, status: status === 500 ? 404 : status, ...said, at }]
-      return status === 404 ? nothing : received(self, path, answer, { issue, services: accepted }, moment)
+      return status === 404 ? nothing : received(self, path, answer, { issue, services }, moment)
     case "probe":
       // Behind the pivot the question is asked again until its time is over.
       if (self.passed && status === 500) return nothing
       return status === 500
         ? [attemptFailed(self, path, content, moment)]
-        : [{ _tag: "ProbeAnswered", path, status, ...said, relatedServices: accepted, at }]
+        : [{ _tag: "ProbeAnswered", path, status, ...said, relatedServices: services, at }]
     case "failure":
       return status === 200 ? [{ _tag: "StepCompensated", path, at }] : [attemptFailed(self, path, content, moment)]
     case "reserve":
@@ -307,9 +334,8 @@ export const vote = (service: string, against: string | undefined, at: number): 
         }
       ]
 
-/** A word of the protocol. Other content of an answer may be secret and is not stored (SPEC C12). */
-const reasonOf = (content: Json | undefined): string =>
-  typeof content === "string" && /^[A-Za-z]{1,64}$/u.test(content) ? content : "Refused"
+/** Only a word of the protocol is stored. */
+const reasonOf = (content: Json | undefined): string => wordOf(content) ?? "Refused"
 
 /** A 500 to a probe or a compensation is not final: the attempt counts as failed, and the next one follows. */
 const attemptFailed = (

@@ -3,6 +3,8 @@
  * which shares with the old one everything that stays the same.
  */
 
+import type { Attributes } from "../../definition/Attributes.ts"
+import type { QueuePlace } from "./QueuePlace.ts"
 import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
@@ -16,6 +18,8 @@ export interface SagaState {
   /** The facts that it began with. Every change copies the fields of a state, so what never changes is not among them. */
   readonly creation: Of<"ExecutionCreated">
   readonly start: Of<"ExecutionStarted"> | undefined
+  /** By which people find it; undefined: none. */
+  readonly attributes: Attributes | undefined
   readonly autocommit: boolean
   readonly status: SagaStatus
   readonly direction: "forward" | "backward"
@@ -40,8 +44,12 @@ export interface SagaState {
   readonly setAside: "parked" | "retried" | undefined
   readonly alreadyRollback: boolean
   readonly signals: SagaSignals.SagaSignals
+  /** How many items all its lists have (SPEC C11). */
+  readonly items: number
   /** When the execution is rolled back if nothing is decided by then. */
   readonly deadline: number | undefined
+  /** Of an execution that was started in a queue. */
+  readonly place: QueuePlace | undefined
   /** The greatest `notAfter` of an execute message: that of everything sent later. */
   readonly notAfter: number
   readonly updatedAt: number
@@ -60,6 +68,7 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   uuid: event.uuid,
   creation: event,
   start: undefined,
+  attributes: event.attributes,
   autocommit: true,
   status: "created",
   direction: "forward",
@@ -75,7 +84,9 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   setAside: undefined,
   alreadyRollback: false,
   signals: SagaSignals.nothing,
+  items: 0,
   deadline: undefined,
+  place: undefined,
   notAfter: 0,
   updatedAt: event.at,
   revision: 0,

@@ -69,12 +69,13 @@ interface Signal {
   readonly id: string
   readonly content?: Json
   readonly actor?: string
+  readonly accepted?: true
 }
 
 /** The signal is stored, also if nobody waits for it yet. The same signal again changes nothing, whatever happened since. */
 export const signal = (
   self: SagaState,
-  { actor, content, id, key, signal }: Signal,
+  { accepted, actor, content, id, key, signal }: Signal,
   /** Without its definition the name and the payload are not judged: the store refuses a name (SPEC C16). */
   { definition, now }: { readonly definition: Definition | undefined; readonly now: number }
 ): Result.Result<ReadonlyArray<SagaEvent>, SignalRefusal> => {
@@ -93,7 +94,9 @@ export const signal = (
     return says(before) === says(fact) ? Result.succeed([]) : Result.fail(new SagaSignalConflict({ uuid, signal, id }))
   }
   const reason = evolve(self, fact) === self ? whyNot(self) : misfit(definition, signal, content)
-  if (reason !== undefined) return Result.fail(new SagaSignalRefused({ uuid, signal, reason }))
+  // What was accepted is kept also where this program cannot read it: another one can (SPEC C10, I23).
+  if (reason !== undefined && !(reason === "payload" && accepted === true))
+    return Result.fail(new SagaSignalRefused({ uuid, signal, reason }))
   return SagaSignals.isFull(signals, fact)
     ? Result.fail(new SagaSignalsFull({ uuid, signal, ...(key !== undefined && { key }) }))
     : Result.succeed([fact])

@@ -1,125 +1,12 @@
 /**
- * The steps of an execution as a tree of frames. A frame is one sequence of steps under way: that of the saga itself, of a
- * chosen alternative, of a nested saga, of a parallel branch. The steps of a frame that are done are a stack: a new one is
- * pushed, a compensated one popped, and neither copies the others. No definition is needed: executions of sagas that this
- * program does not know can be folded and shown.
+ * The steps of an execution as a tree of frames: how a step is found, and how a change inside changes the steps around it. No
+ * definition is needed: executions of sagas that this program does not know can be folded and shown.
  */
-import type { Envelope } from "../../wire/Envelope.ts"
-import type { Json } from "../../wire/JsonLimits.ts"
-import type { SagaContext } from "./SagaContext.ts"
-import type { EffectKnowledge } from "./SagaEvent.ts"
-import type { SagaFailure } from "./SagaFailure.ts"
-import type { SagaStepStatus } from "./SagaStatus.ts"
 
-export type StepKind = "local" | "remote" | "conditional" | "nested" | "parallel" | "wait"
+import { type Frame, push, type Stack, type StepState, toArray } from "./StepFrame.ts"
+import * as Items from "./StepItems.ts"
 
-/** An immutable stack; `head` is the latest. */
-export interface Stack<A> {
-  readonly head: A
-  readonly tail: Stack<A> | undefined
-}
-
-export const push = <A>(head: A, tail: Stack<A> | undefined): Stack<A> => ({ head, tail })
-
-/** Latest first. */
-export const toArray = <A>(stack: Stack<A> | undefined): Array<A> => {
-  const items: Array<A> = []
-  for (let node = stack; node !== undefined; node = node.tail) items.push(node.head)
-  return items
-}
-
-/** A message that waits for its answer. When it is sent again follows from `at` (SPEC C8). */
-export interface Sent {
-  readonly command: string | undefined
-  readonly message: Envelope
-  readonly at: number
-}
-
-/** How far the compensation of a step is. */
-export interface StepCompensation {
-  /** The probe or compensation whose answer is awaited; absent while a local compensation runs or waits for `retryAt`. */
-  readonly sent: Sent | undefined
-  readonly failedAttempts: number
-  readonly retryAt: number | undefined
-  readonly failure: SagaFailure | undefined
-}
-
-/** The failures of a step behind the pivot, which is tried again (SPEC C18). */
-export interface Tries {
-  readonly failures: number
-  /** The latest one. */
-  readonly failure: SagaFailure
-  /** When the latest try failed; undefined: the next one is under way. */
-  readonly failedAt: number | undefined
-}
-
-export interface StepState {
-  readonly path: string
-  readonly name: string
-  readonly kind: StepKind
-  readonly status: SagaStepStatus
-  /** The status that the step gets back when its compensation is over. */
-  readonly statusBefore: SagaStepStatus | undefined
-  readonly relatedServices: ReadonlyArray<string>
-  readonly alreadyRollback: boolean
-  readonly startedAt: number
-  readonly deadline: number | undefined
-  readonly request: Sent | undefined
-  readonly reply: { readonly status: number; readonly content: Json | undefined } | undefined
-  readonly effect: EffectKnowledge
-  readonly result: Json | undefined
-  readonly failure: SagaFailure | undefined
-  readonly compensation: StepCompensation | undefined
-  readonly parked: { readonly reason: string; readonly at: number } | undefined
-  readonly tries: Tries | undefined
-  /** The result that a person gives, if the service says that it has done nothing. */
-  readonly resolution: { readonly result: Json | undefined } | undefined
-  readonly choice: number | null | undefined
-  /** The name of the signal that a wait is for; undefined: a sleep, or no wait. */
-  readonly signal: string | undefined
-  readonly inner: ReadonlyArray<Frame>
-}
-
-export interface Frame {
-  /** Path before the index of its steps: "", "2/if1/", "3/b0/", "3/n/". */
-  readonly prefix: string
-  /** Index of the next step to start. */
-  readonly next: number
-  /** Number of its steps, where `evolve` needs it: in a parallel branch. */
-  readonly length: number | undefined
-  readonly context: SagaContext
-  readonly done: Stack<StepState> | undefined
-  readonly current: StepState | undefined
-  /** Steps that are compensated, parked, or without an effect; the latest to get there, which ran first, is on top. */
-  readonly rolledBack: Stack<StepState> | undefined
-}
-
-export const frame = (prefix: string, context: SagaContext, length: number | undefined): Frame => ({
-  prefix,
-  next: 0,
-  length,
-  context,
-  done: undefined,
-  current: undefined,
-  rolledBack: undefined
-})
-
-/** A callback of the step runs: its `execute`, or one of its reply. */
-export const isRunning = (step: StepState): boolean =>
-  step.status === "running-on-execute" || step.status === "running-on-success" || step.status === "running-on-error"
-
-/** The step waits for a signal or for a time. */
-export const isWaiting = (step: StepState): boolean => step.kind === "wait" && step.status === "paused-by-on-execute"
-
-/**
- * The request of the step is out, and no answer of the service was seen: the step still waits, its deadline has passed, or
- * a refusal was given by hand. Its compensation has not begun.
- */
-export const isUnanswered = (step: StepState): boolean =>
-  step.request !== undefined && step.effect === "unknown" && !step.alreadyRollback && step.statusBefore === undefined
-
-/** No step of this frame is left to be compensated. */
-export const isRolledBack = (self: Frame): boolean => self.current === undefined && self.done === undefined
+export * from "./StepFrame.ts"
 
 // ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -140,12 +27,26 @@ export const collect = <A>(
   const visit = (frame: Frame): void => {
     for (const step of stepsOf(frame)) {
       add(found, step)
-      step.inner.forEach(visit)
+      framesIn(step).forEach(visit)
     }
   }
   visit(root)
   return found
 }
+
+/** The frames inside a step; of a `forEach` those of the items that have begun. */
+export const framesIn = ({ inner, items }: StepState): ReadonlyArray<Frame> =>
+  items === undefined ? inner : Items.all(items)
+
+/** The frames inside a step that the step is at: of items only those in the window. */
+export const framesUnderWay = ({ inner, items }: StepState): ReadonlyArray<Frame> =>
+  items === undefined ? inner : Items.underWay(items)
+
+/** The frame inside a step that holds a path. */
+const frameAt = ({ inner, items, path: outer }: StepState, path: string): Frame | undefined =>
+  items === undefined
+    ? inner.find(({ prefix }) => path.startsWith(prefix))
+    : Items.at(items, Items.indexOf(outer, path))
 
 export interface Located {
   readonly step: StepState
@@ -157,9 +58,7 @@ export interface Located {
 export const stepAt = (root: Frame, path: string): Located | undefined => {
   for (const step of started(root)) {
     if (step.path === path) return { step, frame: root }
-    const inner = path.startsWith(`${step.path}/`)
-      ? step.inner.find(({ prefix }) => path.startsWith(prefix))
-      : undefined
+    const inner = path.startsWith(`${step.path}/`) ? frameAt(step, path) : undefined
     if (inner !== undefined) return stepAt(inner, path)
   }
   return undefined
@@ -170,41 +69,55 @@ export const stepAt = (root: Frame, path: string): Located | undefined => {
 /** Changes the frame that holds the step at `path`, and the status of the steps around it, which follows. */
 export const atFrame = (root: Frame, path: string, change: (frame: Frame) => Frame): Frame => {
   if (path.indexOf("/", root.prefix.length) < 0) return change(root)
-  const outer =
-    [root.current, root.done?.head].find((step) => step !== undefined && path.startsWith(`${step.path}/`)) ??
-    toArray(root.rolledBack).find((step) => path.startsWith(`${step.path}/`))
+  // Nothing changes inside a step that is done: its compensation makes it the current one first.
+  const isAround = (step: StepState | undefined) => step !== undefined && path.startsWith(`${step.path}/`)
+  const outer = isAround(root.current) ? root.current : toArray(root.rolledBack).find(isAround)
   if (outer === undefined) return root
-  const inner = outer.inner.map((frame) => (path.startsWith(frame.prefix) ? atFrame(frame, path, change) : frame))
-  if (inner.every((frame, i) => frame === outer.inner[i])) return root
-  const changed = around(outer, inner)
-  if (outer === root.current) return { ...root, current: changed }
-  if (outer === root.done?.head) return { ...root, done: push(changed, root.done.tail) }
-  return inRolledBack(root, outer, () => changed)
+  const changed = inside(outer, path, change)
+  if (changed === outer) return root
+  return outer === root.current ? { ...root, current: changed } : inRolledBack(root, outer, () => changed)
+}
+
+/** Changes the frame inside a step that holds the step at `path`. */
+const inside = (outer: StepState, path: string, change: (frame: Frame) => Frame): StepState => {
+  const before = frameAt(outer, path)
+  const after = before === undefined ? undefined : atFrame(before, path, change)
+  if (after === undefined || after === before) return outer
+  if (outer.items === undefined) {
+    const inner = outer.inner.map((frame) => (frame === before ? after : frame))
+    return around(outer, inner, { inner })
+  }
+  const items = Items.changed(outer.items, Items.indexOf(outer.path, path), after)
+  return around(outer, [after, ...Items.underWay(items)], { items })
 }
 
 /** The step around changed frames: its status and its services follow from the steps inside. */
-const around = (outer: StepState, inner: ReadonlyArray<Frame>): StepState => {
-  const relatedServices = inner.reduce(
+const around = (
+  outer: StepState,
+  frames: ReadonlyArray<Frame>,
+  changed: Pick<StepState, "inner"> | Pick<StepState, "items">
+): StepState => {
+  const relatedServices = frames.reduce(
     (names, { current }) => union(names, current?.relatedServices ?? none),
     outer.relatedServices
   )
-  if (outer.statusBefore !== undefined || outer.status === "finished") return { ...outer, inner, relatedServices }
-  const broken = inner.some(
+  if (outer.statusBefore !== undefined || outer.status === "finished") return { ...outer, ...changed, relatedServices }
+  const broken = frames.some(
     (frame) => frame.current?.failure !== undefined || frame.rolledBack?.head.failure !== undefined
   )
   // The rollback came from outside: the step was left as it is.
-  const isLeft = inner.some(
-    ({ current, rolledBack }) => current?.compensation !== undefined || rolledBack !== undefined
-  )
+  const isLeft =
+    outer.items?.left !== undefined ||
+    frames.some(({ current, rolledBack }) => current?.compensation !== undefined || rolledBack !== undefined)
   const status =
     broken || outer.status === "errored-by-on-execute"
       ? "errored-by-on-execute"
       : isLeft
         ? outer.status
-        : isPausedInside(inner)
+        : isPausedInside(frames)
           ? "paused-by-on-execute"
           : "running-on-execute"
-  return { ...outer, inner, relatedServices, status }
+  return { ...outer, ...changed, relatedServices, status }
 }
 
 const isPausedInside = (frames: ReadonlyArray<Frame>): boolean => {
@@ -216,6 +129,15 @@ const isPausedInside = (frames: ReadonlyArray<Frame>): boolean => {
     else return false
   }
   return waits
+}
+
+/** The items under way turn back: from now on they are gone through from the last to the first. */
+export const turnBack = (self: Frame): Frame => {
+  const { current } = self
+  if (current === undefined) return self
+  if (current.items !== undefined)
+    return { ...self, current: { ...current, items: Items.turned(current.items, turnBack) } }
+  return current.inner.length === 0 ? self : { ...self, current: { ...current, inner: current.inner.map(turnBack) } }
 }
 
 export const atStep = (root: Frame, path: string, change: (step: StepState) => StepState): Frame =>

@@ -2,7 +2,6 @@
  * The phases of the two-phase commit: all services that take part are asked for their vote, and then told the decision
  * until they acknowledge it (SPEC C5). Answers are facts. A question is sent again until it is answered.
  */
-import { type Envelope, messageId } from "../../wire/Envelope.ts"
 import { collect, type Frame, started } from "./StepTree.ts"
 
 export type Question = "reserve" | "commit" | "reject"
@@ -107,12 +106,14 @@ export interface Transaction {
   readonly effects: Readonly<Record<string, ReadonlyArray<string>>>
   /** Milliseconds since the epoch: the latest of its requests. */
   readonly notAfter: number
+  /** The W3C context of the start of the execution. Absent: its messages carry none. */
+  readonly trace?: string
 }
 
 /** The part of an execution that questions need. */
 interface Coordinated {
   readonly uuid: string
-  readonly start: { readonly service: string } | undefined
+  readonly start: { readonly service: string; readonly trace?: string; readonly tracesEnd?: true } | undefined
   readonly root: Frame
   readonly notAfter: number
 }
@@ -123,23 +124,6 @@ export const transaction = (self: Coordinated, services: ReadonlyArray<string>):
   coordinator: self.start!.service,
   services: [...services].sort(),
   effects: Object.fromEntries(services.map((service) => [service, effects(self, service)])),
-  notAfter: self.notAfter
-})
-
-/** The message that asks one service (SPEC C3). It has no headers and opens no transaction. */
-export const message = (
-  { coordinator, effects, notAfter, uuid }: Transaction,
-  op: Question,
-  service: string
-): Envelope => ({
-  v: 1,
-  id: messageId(uuid, service, op),
-  op,
-  saga: uuid,
-  service,
-  coordinator,
-  ...(op === "reserve" && { content: effects[service]! }),
-  relatedServices: [],
-  transactions: [],
-  notAfter
+  notAfter: self.notAfter,
+  ...(self.start?.tracesEnd === true && self.start.trace !== undefined && { trace: self.start.trace })
 })

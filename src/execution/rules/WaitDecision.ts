@@ -4,7 +4,7 @@ import { maxContextSize } from "../../wire/JsonLimits.ts"
 import type { Instruction } from "./Instruction.ts"
 import { type SagaContext, sizeWith } from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
-import type { SagaFailure } from "./SagaFailure.ts"
+import { type SagaFailure, tooLarge } from "./SagaFailure.ts"
 import type { Received } from "./SagaSignals.ts"
 import type { StepState } from "./StepTree.ts"
 
@@ -14,7 +14,8 @@ export const started = (
   path: string,
   at: number,
   key?: string,
-  deadline = timeout === undefined ? undefined : at + timeout
+  deadline = timeout === undefined ? undefined : at + timeout,
+  trace?: string
 ): SagaEvent => ({
   _tag: "WaitStarted",
   path,
@@ -22,6 +23,7 @@ export const started = (
   ...(signal !== undefined && { signal: signal.name }),
   ...(key !== undefined && { key }),
   ...(deadline !== undefined && { deadline: Math.ceil(deadline) }),
+  ...(trace !== undefined && { trace }),
   at
 })
 
@@ -46,11 +48,7 @@ export const goOn = (
 /** A payload that the context has no room for fails the wait. */
 const took = ({ content, id }: Received, path: string, { name }: Wait, context: SagaContext, at: number): Ended => {
   const size = content === undefined ? 0 : sizeWith(context, name, content)
-  if (size > maxContextSize) {
-    const issue = `the context would have ${size} of ${maxContextSize} bytes`
-    const failure = { _tag: "StepValueRejected" as const, path, step: name, rule: "context-size" as const, issue }
-    return failed(path, "errored-on-execute", failure, at)
-  }
+  if (size > maxContextSize) return failed(path, "errored-on-execute", tooLarge(path, name, size), at)
   return { _tag: "StepSucceeded", path, ...(content !== undefined && { result: content }), signal: id, at }
 }
 

@@ -3,10 +3,12 @@
  * object, so each entry is decoded once. What a callback does to its view is seen by no other (F26): JSON is frozen, and
  * everything else, such as a Date, is decoded anew for each.
  */
+import { Predicate } from "effect"
 import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition } from "../../definition/SagaStep.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
-import * as Context from "../rules/SagaContext.ts"
+import type * as Context from "../rules/SagaContext.ts"
+import * as Values from "./ContextValues.ts"
 import { SagaContextDecodeError } from "./ExecutionErrors.ts"
 
 /** The decoded context, or the error of the first entry that does not fit its schema. */
@@ -15,11 +17,11 @@ export const contextView = (
   context: Context.SagaContext
 ): Context.View | SagaContextDecodeError => {
   const reader = readerOf(definition)
-  const known = reader.changeable.size === 0 ? Context.viewOf(context, reader.decode) : undefined
+  const known = reader.changeable.size === 0 ? Values.viewOf(context, reader.decode) : undefined
   if (known !== undefined) return known
-  // `Context.view` is total but for the decoder given to it, which reports through this exception only.
+  // `Values.view` is total but for the decoder given to it, which reports through this exception only.
   try {
-    const view = Context.view(context, reader.decode)
+    const view = Values.view(context, reader.decode)
     return reader.changeable.size === 0 ? view : anew(view, context, reader)
   } catch (error) {
     if (error instanceof SagaContextDecodeError) return error
@@ -51,34 +53,91 @@ const makeReader = (definition: Definition): Reader => {
   const changeable = new Set<string>()
   for (const [path, codec] of codecs) if (!JsonCodec.isJson(codec)) changeable.add(path)
   for (const { path, step } of SagaPath.steps(definition)) {
-    const holds = (inner: string) => inner.startsWith(`${path}/n/`)
-    if (step._tag === "Nested" && [...changeable].some(holds)) changeable.add(path)
+    // The items themselves are no part of the result.
+    const holds = (inner: string) =>
+      inner.startsWith(`${path}/n/`) || (inner.startsWith(`${path}/i/`) && inner !== `${path}/i/`)
+    if ((step._tag === "Nested" || step._tag === "ForEach") && [...changeable].some(holds)) changeable.add(path)
   }
-  const decode: Context.Decode = (path, encoded) => {
+  const decode: Context.Decode = (at, encoded) => {
+    const path = SagaPath.inDefinition(at)
     const codec = codecs.get(path)
     if (codec === undefined) return JsonCodec.freeze(encoded)
     const decoded = JsonCodec.decode(codec, encoded)
     if (!JsonCodec.isCodecIssue(decoded)) return changeable.has(path) ? decoded : JsonCodec.freeze(decoded)
     const step = SagaPath.at(definition, path)?.name ?? ""
-    throw new SagaContextDecodeError({ path, step, issue: decoded.message })
+    throw new SagaContextDecodeError({ path: at, step, issue: decoded.message })
   }
   return { codecs, decode, changeable }
 }
 
 /** A copy of the view, with values of its own where a callback could change them. */
-const anew = (
-  view: Context.View,
-  context: Context.SagaContext,
-  { changeable, decode }: Pick<Reader, "changeable" | "decode">
-): Context.View => {
+const anew = (view: Context.View, context: Context.SagaContext, reader: Reader): Context.View => {
   const copy: Record<string, unknown> = Object.assign(Object.setPrototypeOf({}, null), view)
-  for (const { encoded, inner, name, parent, path } of Context.entries(context)) {
-    if (!changeable.has(path)) continue
-    if (inner !== undefined) copy[name] = anew(Context.view(inner, decode), inner, { changeable, decode })
-    else if (parent === undefined) Object.assign(copy, decode(path, encoded))
-    else copy[name] = decode(path, encoded)
+  const entries = Values.entries(context)
+  const item = entries.findLastIndex(Values.isItem)
+  for (const [i, entry] of entries.entries()) {
+    const { name, parent } = entry
+    if (!isChangeable(entry, reader)) continue
+    if (parent === undefined) assign(copy, reader, entry, i < item)
+    else if (i < item) lazily(copy, name, () => valueAnew(entry, reader))
+    else copy[name] = valueAnew(entry, reader)
   }
   return copy
+}
+
+const isChangeable = ({ path }: Context.SagaContext, { changeable }: Reader): boolean =>
+  changeable.has(SagaPath.inDefinition(path))
+
+const valueAnew = (entry: Context.SagaContext, reader: Reader): unknown => {
+  const { each, encoded, inner, path } = entry
+  const { decode } = reader
+  if (each !== undefined)
+    return each.map((item) =>
+      Values.ofItem(item, (result) =>
+        isChangeable(result, reader) ? valueAnew(result, reader) : Values.decodedValue(result, decode)
+      )
+    )
+  return inner === undefined ? decode(path, encoded) : anew(Values.view(inner, decode), inner, reader)
+}
+
+/** Initial values, whose names the schema of their saga has. */
+const assign = (
+  copy: Record<string, unknown>,
+  { codecs, decode }: Reader,
+  { encoded, path }: Context.SagaContext,
+  isLazy: boolean
+): void => {
+  const codec = codecs.get(SagaPath.inDefinition(path))
+  const names = isLazy && Predicate.hasProperty(codec, "fields") ? Object.keys(codec.fields as object) : undefined
+  if (names === undefined) Object.assign(copy, decode(path, encoded))
+  else {
+    const values = once(() => Object(decode(path, encoded)))
+    for (const name of names) if (name in copy) lazily(copy, name, () => values()[name])
+  }
+}
+
+const once = <A>(make: () => A): (() => A) => {
+  let made: { readonly value: A } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
+}
+
+/** What stands around the items may be a list of all of them: it is decoded for those that read it, and not for each item. */
+const lazily = (copy: Record<string, unknown>, name: string, make: () => unknown): void => {
+  const become = (value: unknown) =>
+    Object.defineProperty(copy, name, { value, configurable: true, enumerable: true, writable: true })
+  Object.defineProperty(copy, name, {
+    configurable: true,
+    enumerable: true,
+    get: () => {
+      const value = make()
+      become(value)
+      return value
+    },
+    set: become
+  })
 }
 
 /** The schema of each context entry: of a step's result by its path, of initial values by the prefix of their saga. */
@@ -88,9 +147,10 @@ export const codecsOf = (definition: Definition): ReadonlyMap<string, Definition
 const makeCodecs = (definition: Definition): ReadonlyMap<string, Definition["context"]> => {
   const codecs = new Map([["", definition.context]])
   for (const { path, step } of SagaPath.steps(definition)) {
-    if (step._tag === "Local" || step._tag === "Remote") codecs.set(path, step.success)
+    if (step._tag === "Local" || step._tag === "Remote" || step._tag === "Start") codecs.set(path, step.success)
     else if (step._tag === "Wait" && step.signal !== undefined) codecs.set(path, step.success)
     else if (step._tag === "Nested") codecs.set(`${path}/n/`, step.saga.context)
+    else if (step._tag === "ForEach") codecs.set(`${path}/i/`, step.item)
   }
   return codecs
 }

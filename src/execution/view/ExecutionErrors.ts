@@ -45,6 +45,21 @@ export class SagaStepInterrupted extends Schema.TaggedError<SagaStepInterrupted>
 }
 
 /**
+ * The saga that a step has started is cancelled and not undone yet, so the step is not either. It is looked at again. Stands in the
+ * `cause` of `SagaFailedExecutionStep`, among the `later` errors of an execution.
+ */
+export class SagaStartedNotUndone extends Schema.TaggedError<SagaStartedNotUndone>()("SagaStartedNotUndone", {
+  path: Schema.String,
+  step: Schema.String,
+  /** The execution that the step has started. */
+  uuid: Schema.String
+}) {
+  override get message(): string {
+    return line`Execution ${this.uuid}, which step ${this.step} (${this.path}) has started, is not undone yet`
+  }
+}
+
+/**
  * A value cannot be stored or sent: it does not fit its schema, or is not JSON. A caller gets the error itself for the
  * initial context and for the content of a response; for a step it stands in the `cause` of `SagaFailedExecutionStep`.
  * `issue` names the place in the value, never the value.
@@ -100,6 +115,20 @@ export class SagaRelatedServicesRefused extends Schema.TaggedError<SagaRelatedSe
 ) {
   override get message(): string {
     return line`Step ${this.step} (${this.path}) names services that are not allowed: ${this.issue}`
+  }
+}
+
+/**
+ * The list of a `Saga.forEach` has more than 1,000 items, or the lists of the execution have more than 10,000 together. Stands in
+ * the `cause` of `SagaFailedExecutionStep`. Divide the work: an execution for each part of the list.
+ */
+export class SagaTooManyItems extends Schema.TaggedError<SagaTooManyItems>()("SagaTooManyItems", {
+  path: Schema.String,
+  step: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return line`Step ${this.step} (${this.path}) has too many items: ${this.issue}`
   }
 }
 
@@ -297,6 +326,8 @@ const causeOf = (
       return new SagaResponseError({ status: self.status === 400 ? 400 : 500, content: self.content })
     case "StepInterrupted":
       return new SagaStepInterrupted({ path, step })
+    case "StartedNotUndone":
+      return new SagaStartedNotUndone({ path, step, uuid: self.uuid })
     case "StepValueRejected":
       switch (self.rule) {
         case "encode":
@@ -308,6 +339,8 @@ const causeOf = (
           return new SagaContextTooLarge({ path, step, issue: self.issue })
         case "related-services":
           return new SagaRelatedServicesRefused({ path, step, issue: self.issue })
+        case "items":
+          return new SagaTooManyItems({ path, step, issue: self.issue })
       }
   }
 }

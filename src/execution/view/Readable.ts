@@ -6,18 +6,28 @@
 import { Result, Schema } from "effect"
 import type { Codec } from "../../definition/Command.ts"
 import * as SagaPath from "../../definition/SagaPath.ts"
-import type { Definition, Local, Remote } from "../../definition/SagaStep.ts"
+import type { Definition, Local, Remote, Start } from "../../definition/SagaStep.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
 import { line } from "../../wire/OneLine.ts"
-import * as Context from "../rules/SagaContext.ts"
+import type * as Context from "../rules/SagaContext.ts"
 import { isSettled, type SagaState } from "../rules/SagaState.ts"
-import { type Frame, type StepState, started } from "../rules/StepTree.ts"
+import { type Frame, framesIn, type StepState, started } from "../rules/StepTree.ts"
+import * as Values from "./ContextValues.ts"
 import { codecsOf, contextView } from "./ContextView.ts"
 import { isRemembered, SagaContextDecodeError } from "./ExecutionErrors.ts"
 import { bind, type SagaExecution } from "./SagaExecution.ts"
 
 /** Which stored value cannot be read. */
-export const UnreadableValue = Schema.Literals(["context", "result", "reply", "error", "signal", "service", "facts"])
+export const UnreadableValue = Schema.Literals([
+  "context",
+  "item",
+  "result",
+  "reply",
+  "error",
+  "signal",
+  "service",
+  "facts"
+])
 
 /**
  * A value of a stored execution does not fit the schema that this program has for it, or the program is another service than
@@ -128,18 +138,20 @@ class Reader {
   }
 
   results(self: Context.SagaContext): Problem | undefined {
-    return first(Context.entries(self), (entry) => {
+    return first(Values.entries(self), (entry) => {
       if (this.seen.has(entry)) return undefined
       this.seen.add(entry)
+      if (entry.each !== undefined) return first(entry.each, (item) => this.results(item))
       return entry.inner === undefined ? this.entry(entry) : this.results(entry.inner)
     })
   }
 
-  private entry({ encoded, path }: Context.SagaContext): Problem | undefined {
-    const codec = this.codecs.get(path)
+  private entry(entry: Context.SagaContext): Problem | undefined {
+    const { encoded, path } = entry
+    const codec = this.codecs.get(SagaPath.inDefinition(path))
     if (codec === undefined) return undefined
-    const isInitial = path === "" || path.endsWith("/n/")
-    return this.value(isInitial ? "context" : "result", stepPath(path), codec, encoded)
+    const kind = Values.isItem(entry) ? "item" : entry.parent === undefined ? "context" : "result"
+    return this.value(kind, stepPath(path), codec, encoded)
   }
 
   private step(state: StepState): Problem | undefined {
@@ -148,7 +160,8 @@ class Reader {
     const isOther = step !== undefined && state.effect !== "none" && state.name !== step.name
     if (isOther) return problem(this.definition, "facts", state.path, "they are those of a step with another name")
     const own = step?._tag === "Local" || step?._tag === "Remote" ? this.own(state, step) : undefined
-    return own ?? first(state.inner, (frame) => this.frame(frame))
+    const start = step?._tag === "Start" ? this.start(state, step) : undefined
+    return own ?? start ?? first(framesIn(state), (frame) => this.frame(frame))
   }
 
   /** The values of a step that are no entries of the context. */
@@ -158,6 +171,13 @@ class Reader {
     const ended = this.isBackward && result !== undefined ? this.value("result", path, step.success, result) : undefined
     const reply = step._tag === "Remote" ? this.reply(state, step) : undefined
     return ended ?? reply ?? errorOf(this.definition, state)
+  }
+
+  /** The values of a saga that is being started. */
+  private start({ child, path, status }: StepState, { definition }: Start): Problem | undefined {
+    return child === undefined || status !== "running-on-execute"
+      ? undefined
+      : this.value("context", path, definition().context, child.context)
   }
 
   private reply(state: StepState, { compensate, execute }: Remote): Problem | undefined {
@@ -190,8 +210,8 @@ const problem = (definition: Definition, value: Problem["value"], path: string, 
   rule
 })
 
-/** Initial values stand under the prefix of their saga: those of a nested one are about its step. */
-const stepPath = (path: string): string => path.replace(/\/n\/$/, "")
+/** Initial values stand under the prefix of their saga, and items under that of their steps: they are about the step around. */
+const stepPath = (path: string): string => path.replace(/\/(n|i\d+)\/$/, "")
 
 /** The results, decoded once for whoever reads them after this. */
 const contextOf = (definition: Definition, context: Context.SagaContext): Problem | undefined => {
@@ -205,7 +225,8 @@ const errorsOf = (definition: Definition, frame: Frame): Problem | undefined =>
   first(started(frame), (state) => {
     const isKnown = state.failure !== undefined && isRemembered(state.failure)
     return (
-      (isKnown ? undefined : errorOf(definition, state)) ?? first(state.inner, (inner) => errorsOf(definition, inner))
+      (isKnown ? undefined : errorOf(definition, state)) ??
+      first(framesIn(state), (inner) => errorsOf(definition, inner))
     )
   })
 

@@ -13,7 +13,6 @@ import { check, Json, limits, maxContextSize } from "../../wire/JsonLimits.ts"
 import { line, summary } from "../../wire/OneLine.ts"
 import * as Text from "../../wire/Text.ts"
 import * as Uuid from "../../wire/Uuid.ts"
-import * as Context from "../rules/SagaContext.ts"
 import { SagaEvent } from "../rules/SagaEvent.ts"
 import * as Evolution from "../rules/SagaEvolution.ts"
 import * as State from "../rules/SagaState.ts"
@@ -26,6 +25,7 @@ import {
   SagaContextTooLarge,
   toError
 } from "../view/ExecutionErrors.ts"
+import * as Values from "./ContextValues.ts"
 import { contextView } from "./ContextView.ts"
 import * as Step from "./SagaStepExecution.ts"
 
@@ -93,9 +93,9 @@ export class SagaExecution {
     })
     return [...new Set(found)].sort()
   }
-  /** The values by which people find it, as its start has made them. Empty where its saga has none. */
+  /** The values by which people find it, as its start and its steps have made them. Empty where its saga has none. */
   get attributes(): Attributes.Attributes {
-    return this.state.creation.attributes ?? noAttributes
+    return this.state.attributes ?? noAttributes
   }
   /** When it is rolled back if nothing is decided by then, in milliseconds since the epoch. */
   get deadline(): number | undefined {
@@ -108,9 +108,9 @@ export class SagaExecution {
   /** Initial values and results so far, decoded; as stored where the definition is not known or does not fit. */
   get context(): unknown {
     const { context } = this.state.root
-    if (this.definition === undefined) return Context.encoded(context)
+    if (this.definition === undefined) return Values.encoded(context)
     const view = contextView(this.definition, context)
-    return view instanceof SagaContextDecodeError ? Context.encoded(context) : view
+    return view instanceof SagaContextDecodeError ? Values.encoded(context) : view
   }
   /** The first failure: the error its step declares, or a `SagaSystemError`. */
   get cause(): unknown {
@@ -156,11 +156,23 @@ export interface Paused<out Ctx> extends Omit<SagaExecution, "context" | "status
   readonly context: Partial<Ctx>
 }
 
+/** It waits for a person behind its pivot: a step there is parked. Others may still run. The context has the results so far. */
+export interface Parked<out Ctx> extends Omit<SagaExecution, "context" | "status"> {
+  readonly status: "paused" | "running"
+  readonly context: Partial<Ctx>
+}
+
 /** A step has failed, or a person stopped the execution, and the steps before were compensated. */
 export interface Errored<out Ctx, out E> extends Omit<SagaExecution, "cause" | "context" | "status"> {
   readonly status: "errored"
   readonly context: Partial<Ctx>
   readonly cause: E
+}
+
+/** It is not over: it runs, waits, or is being undone. The context has the results so far. */
+export interface Unfinished<out Ctx> extends Omit<SagaExecution, "context" | "status"> {
+  readonly status: Exclude<SagaStatus, "finished" | "errored">
+  readonly context: Partial<Ctx>
 }
 
 /** The execution with the definition it follows. */
@@ -190,7 +202,7 @@ export class SagaInvalidUuid extends Schema.TaggedError<SagaInvalidUuid>()("Saga
  * same for every repository (SPEC C11).
  */
 export class SagaInvalidStart extends Schema.TaggedError<SagaInvalidStart>()("SagaInvalidStart", {
-  field: Schema.Literals(["startKey", "user", "deadline", "attributes"]),
+  field: Schema.Literals(["startKey", "user", "deadline", "attributes", "queue", "key", "priority"]),
   issue: Schema.String
 }) {
   override get message(): string {
@@ -383,7 +395,7 @@ export const raw = (self: SagaExecution): Raw => {
     status,
     executedSteps: self.executedSteps.map(Step.raw),
     pausedStep: self.pausedStep === undefined ? null : Step.raw(self.pausedStep),
-    context: Context.encoded(root.context),
+    context: Values.encoded(root.context),
     alreadyRollback: self.alreadyRollback,
     user: user ?? null,
     revision,

@@ -4,10 +4,10 @@ import * as SagaPath from "../../definition/SagaPath.ts"
 import type { Definition, SagaStep } from "../../definition/SagaStep.ts"
 import { Json } from "../../wire/JsonLimits.ts"
 import * as Uuid from "../../wire/Uuid.ts"
-import * as Context from "../rules/SagaContext.ts"
 import type { SagaState } from "../rules/SagaState.ts"
 import { SagaStatus, SagaStepStatus } from "../rules/SagaStatus.ts"
-import { type Frame, type StepState, started } from "../rules/StepTree.ts"
+import { type Frame, framesIn, type StepState, started } from "../rules/StepTree.ts"
+import * as Values from "./ContextValues.ts"
 
 export interface SagaStepExecution {
   /** Version 5, from the execution's uuid and the path. */
@@ -20,13 +20,18 @@ export interface SagaStepExecution {
   readonly status: SagaStepStatus
   readonly relatedServices: ReadonlyArray<string>
   readonly alreadyRollback: boolean
+  /** Its service has begun the command, and answers later. */
+  readonly accepted: boolean
   /** The alternative that was chosen; undefined for other kinds. */
   readonly choice: number | null | undefined
-  /** The executions inside: one of a conditional or nested step, one for each branch of a parallel step. */
+  /** The executions inside: one of a conditional or nested step, one for each branch of a parallel step, or item that has begun. */
   readonly inner: ReadonlyArray<Inner>
 }
 
-/** The execution of an inner sequence. It has the id and user of the outer one and never commits by itself. */
+/**
+ * The execution of an inner sequence. It has the id and user of the outer one and never commits by itself. The context of an item
+ * has the item and the results of its steps; what the outer one has stands there.
+ */
 export interface Inner {
   readonly uuid: string
   readonly user: string | undefined
@@ -56,9 +61,10 @@ export const make = (run: Run, state: StepState): SagaStepExecution => ({
   status: state.status,
   relatedServices: state.relatedServices,
   alreadyRollback: state.alreadyRollback,
+  accepted: state.request?.accepted !== undefined && state.reply === undefined,
   choice: state.choice,
   get inner() {
-    return state.inner.map((frame) => innerOf(run, state, frame))
+    return framesIn(state).map((frame) => innerOf(run, state, frame))
   }
 })
 
@@ -68,9 +74,11 @@ export const executed = (run: Run, frame: Frame): ReadonlyArray<SagaStepExecutio
     .filter((state) => state !== frame.current || !isUnderWay(run, state))
     .map((state) => make(run, state))
 
-/** During a rollback only a local step that still runs is under way. A step that is compensated is over. */
+/** During a rollback only a local step or a start that still runs is under way. A step that is compensated is over. */
 const isUnderWay = ({ state: { direction } }: Run, step: StepState): boolean =>
-  direction === "forward" ? step.failure === undefined : step.kind === "local" && step.status === "running-on-execute"
+  direction === "forward"
+    ? step.failure === undefined
+    : (step.kind === "local" || step.kind === "start") && step.status === "running-on-execute"
 
 /** During a rollback no reply is awaited to go on. */
 export const paused = (run: Run, frame: Frame): SagaStepExecution | undefined =>
@@ -95,7 +103,7 @@ const innerOf = (run: Run, outer: StepState, frame: Frame): Inner => {
             : "running",
     executedSteps: steps,
     pausedStep,
-    context: Context.encoded(frame.context)
+    context: outer.kind === "forEach" ? Values.encodedItem(frame.context) : Values.encoded(frame.context)
   }
 }
 
@@ -136,14 +144,15 @@ export type Raw = {
   readonly relatedServices: ReadonlyArray<string>
   readonly alreadyRollback: boolean
 } & (
-  | { readonly kind: "local" | "remote" | "wait" }
+  | { readonly kind: "local" | "remote" | "wait" | "start" }
   | { readonly kind: "conditional"; readonly choice: number | null; readonly inner: RawInner | null }
   | { readonly kind: "nested"; readonly inner: RawInner | null }
   | { readonly kind: "parallel"; readonly branches: ReadonlyArray<RawInner> }
+  | { readonly kind: "forEach"; readonly items: ReadonlyArray<RawInner> }
 )
 
 export const Raw: Schema.Codec<Raw, any> = Schema.Union([
-  Schema.Struct({ kind: Schema.Literals(["local", "remote", "wait"]), ...common }),
+  Schema.Struct({ kind: Schema.Literals(["local", "remote", "wait", "start"]), ...common }),
   Schema.Struct({
     kind: Schema.Literal("conditional"),
     ...common,
@@ -151,7 +160,8 @@ export const Raw: Schema.Codec<Raw, any> = Schema.Union([
     inner: Schema.NullOr(RawInner)
   }),
   Schema.Struct({ kind: Schema.Literal("nested"), ...common, inner: Schema.NullOr(RawInner) }),
-  Schema.Struct({ kind: Schema.Literal("parallel"), ...common, branches: Schema.Array(RawInner) })
+  Schema.Struct({ kind: Schema.Literal("parallel"), ...common, branches: Schema.Array(RawInner) }),
+  Schema.Struct({ kind: Schema.Literal("forEach"), ...common, items: Schema.Array(RawInner) })
 ])
 
 export const raw = (self: SagaStepExecution): Raw => {
@@ -167,6 +177,7 @@ export const raw = (self: SagaStepExecution): Raw => {
     case "local":
     case "remote":
     case "wait":
+    case "start":
       return { kind: self.kind, ...fields }
     case "conditional":
       return { kind: self.kind, ...fields, choice: self.choice ?? null, inner: inner[0] ?? null }
@@ -174,6 +185,8 @@ export const raw = (self: SagaStepExecution): Raw => {
       return { kind: self.kind, ...fields, inner: inner[0] ?? null }
     case "parallel":
       return { kind: self.kind, ...fields, branches: inner }
+    case "forEach":
+      return { kind: self.kind, ...fields, items: inner }
   }
 }
 

@@ -73,7 +73,12 @@ const callOwnHook = (scope: ExecutionScope, phase: Phase, hooks: Hooks): Effect.
   if (hook === undefined) return Effect.sync(() => answer())
   const idempotencyKey = messageId(uuid, service, phase)
   const transaction = make({ uuid, saga, idempotencyKey, epoch: revision, user, headers: start?.headers })
-  return Effect.flatMap(Effect.exit(runInside<void, unknown>(transaction, () => hook({ uuid }))), (exit) => {
+  const annotated = () =>
+    Effect.annotateLogs(
+      Effect.suspend(() => hook({ uuid })),
+      { saga, uuid, hook: phase }
+    )
+  return Effect.flatMap(Effect.exit(runInside<void, unknown>(transaction, annotated)), (exit) => {
     if (Exit.isSuccess(exit)) return Effect.succeed(answer())
     const died = Cause.hasDies(exit.cause)
       ? Effect.logError("A hook of the own service died", { op: phase, uuid }, exit.cause)

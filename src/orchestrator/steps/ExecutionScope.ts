@@ -1,11 +1,13 @@
 /** The things that every instruction is performed with: the execution as it stands, and the settings and the clock of its runner. */
-import type { Clock, Context, Effect, Fiber } from "effect"
+import type { Clock, Context, Effect, Fiber, Tracer } from "effect"
 import type { Definition } from "../../definition/SagaStep.ts"
 import type { Instruction } from "../../execution/rules/Instruction.ts"
 import type * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
 import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaState } from "../../execution/rules/SagaState.ts"
 import type { SagaExecutionRepository, SagaExecutionRepositoryError } from "../../ports/SagaExecutionRepository.ts"
+import type { ExecutionTrace } from "../ExecutionTrace.ts"
+import type { StartedSagas } from "./OtherSagas.ts"
 
 export interface ExecutionScope {
   readonly definition: Definition
@@ -14,6 +16,8 @@ export interface ExecutionScope {
   /** The own service. */
   readonly service: string
   readonly clock: Clock.Clock
+  /** Starts other sagas, and takes them back. Absent where one operation is run that starts none (`Executor`). */
+  readonly sagas?: StartedSagas
   /** Of the transport, as `Broker.maxBytes`. */
   readonly maxBytes?: number | undefined
   /**
@@ -23,6 +27,12 @@ export interface ExecutionScope {
   readonly fiberContext: Context.Context<never> | undefined
   /** The fiber that runs now, where the instruction is performed in place: callbacks are called at once. */
   readonly fiber?: Fiber.Fiber<unknown, unknown> | undefined
+  /** Annotations of the log around the execution, where there are any. */
+  readonly annotations?: Readonly<Record<string, unknown>> | undefined
+  /** Undefined: nothing is traced. */
+  readonly trace?: ExecutionTrace | undefined
+  /** The span of the instruction that is performed. */
+  readonly span?: Tracer.Span | undefined
   /** Of a transactional step. */
   readonly transaction?: StepTransaction
 }

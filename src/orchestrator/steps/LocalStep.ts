@@ -9,8 +9,9 @@ import type { SagaFailure } from "../../execution/rules/SagaFailure.ts"
 import type { StepState } from "../../execution/rules/StepTree.ts"
 import { contextView } from "../../execution/view/ContextView.ts"
 import { defectOf, SagaContextDecodeError } from "../../execution/view/ExecutionErrors.ts"
-import { enrolInto } from "../../ports/SagaTransaction.ts"
+import { enrolInto, type SagaTransaction } from "../../ports/SagaTransaction.ts"
 import * as JsonCodec from "../../wire/JsonCodec.ts"
+import type { ExecutionTrace } from "../ExecutionTrace.ts"
 import { type ExecutionScope, type Facts, type InstructionOf, now, type StepTransaction } from "./ExecutionScope.ts"
 import { callWithContext, encodeWithContext, overlay, runCallback } from "./StepCallback.ts"
 import { defectFailure, didNotStart, onExecute, StepFacts } from "./StepFacts.ts"
@@ -21,9 +22,11 @@ import { defectFailure, didNotStart, onExecute, StepFacts } from "./StepFacts.ts
  */
 export const runStep = <A, E>(
   scope: ExecutionScope,
-  { context, path, state, step }: InstructionOf<"RunStep">,
+  instruction: InstructionOf<"RunStep">,
+  step: Local,
   then: (facts: Facts) => Effect.Effect<A, E>
 ): Effect.Effect<A, E> => {
+  const { context, path, state } = instruction
   const facts = new StepFacts(scope, path, step, onExecute)
   const view = contextView(scope.definition, context)
   if (view instanceof SagaContextDecodeError) return then([facts.rejected("decode", view.issue)])
@@ -31,15 +34,14 @@ export const runStep = <A, E>(
   const outcome = new Outcome(facts, context)
   const { retry } = step.policies
   const { transaction } = scope
-  const attempt = runCallback(
-    scope,
-    path,
-    "execute",
-    () => step.execute(view),
-    enrolInto(outcome.enrolled),
-    // Another attempt calls the author's code again.
-    retry === undefined ? scope.fiber : undefined
-  )
+  const execute = () => step.execute(view)
+  const enrol = enrolInto(outcome.enrolled)
+  // Another attempt calls the author's code again.
+  const running = retry === undefined ? scope.fiber : undefined
+  const attempt =
+    retry === undefined || scope.trace === undefined
+      ? runCallback(scope, instruction, "execute", execute, enrol, running)
+      : traced(scope, scope.trace, instruction, execute, enrol)
   const watched = transaction?.watch(attempt) ?? attempt
   const tried =
     retry === undefined ? watched : retried(transaction?.atomically(watched) ?? watched, retry, 0, transaction)
@@ -123,12 +125,26 @@ const isRetried = (cause: Cause.Cause<unknown>, { on = [] }: Retry): boolean =>
 const tagOf = (error: unknown): string | undefined =>
   typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : undefined
 
+/** Each attempt has a span of its own. */
+const traced = (
+  scope: ExecutionScope,
+  trace: ExecutionTrace,
+  instruction: InstructionOf<"RunStep">,
+  execute: () => ReturnType<Local["execute"]>,
+  enrol: SagaTransaction["enrol"]
+) =>
+  trace.attempts(scope.state, instruction, (span) =>
+    runCallback({ ...scope, span }, instruction, "execute", execute, enrol)
+  )
+
 /** Runs the compensation of a local step once. */
 export const compensate = <A, E>(
   scope: ExecutionScope,
-  { context, path, state, step }: InstructionOf<"Compensate">,
+  instruction: InstructionOf<"Compensate">,
+  step: Local,
   then: (facts: Facts) => Effect.Effect<A, E>
 ): Effect.Effect<A, E> => {
+  const { context, path, state } = instruction
   const { effect, failure } = state
   // It failed although it has its effect: its result cannot be stored. After a crash nobody has it.
   const isLost = effect === "exists" && failure !== undefined && !lostResults.has(failure)
@@ -146,7 +162,7 @@ export const compensate = <A, E>(
   const attempt: Effect.Effect<void> =
     view instanceof SagaContextDecodeError
       ? Effect.die(view)
-      : runCallback(scope, path, "failure", () => compensation(view), undefined, scope.fiber)
+      : runCallback(scope, instruction, "failure", () => compensation(view), undefined, scope.fiber)
   return Effect.matchCauseEffect(scope.transaction?.watch(attempt) ?? attempt, {
     onSuccess: () => then([{ _tag: "StepCompensated", path, at: now(scope) }]),
     onFailure: (cause) => {
@@ -157,9 +173,9 @@ export const compensate = <A, E>(
 }
 
 /** The context with the step's own result, as its compensation reads it. */
-const withResult = (
+export const withResult = (
   view: SagaContext.View,
-  { name, success }: Local,
+  { name, success }: Pick<Local, "name" | "success">,
   { failure, path, result }: StepState
 ): SagaContext.View | SagaContextDecodeError => {
   const lost = failure && lostResults.get(failure)

@@ -1,9 +1,12 @@
 /** Performs one instruction about a step: the facts that follow from it. Each kind has a file of its own. */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import type { Instruction } from "../../execution/rules/Instruction.ts"
+import { type ExecutionTrace, isSpanned, type Spanned } from "../ExecutionTrace.ts"
 import type { ExecutionScope, Facts } from "./ExecutionScope.ts"
+import * as ItemsStep from "./ItemsStep.ts"
 import * as LocalStep from "./LocalStep.ts"
 import * as RemoteStep from "./RemoteStep.ts"
+import * as StartStep from "./StartStep.ts"
 import * as WaitStep from "./WaitStep.ts"
 
 export type { ExecutionScope } from "./ExecutionScope.ts"
@@ -16,12 +19,51 @@ export const perform = <A, E>(
   scope: ExecutionScope,
   instruction: StepInstruction,
   then: (facts: Facts) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  scope.trace !== undefined && isSpanned(instruction) && !hasAttempts(instruction)
+    ? traced(scope, scope.trace, instruction, then)
+    : performNow(scope, instruction, then)
+
+/** Each attempt of such a step has a span of its own. */
+const hasAttempts = (instruction: StepInstruction): boolean =>
+  instruction._tag === "RunStep" && instruction.step.policies.retry !== undefined
+
+/** The same inside a span. */
+const traced = <A, E>(
+  scope: ExecutionScope,
+  trace: ExecutionTrace,
+  instruction: Spanned,
+  then: (facts: Facts) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    const span = trace.step(scope.state, instruction)
+    const performed = performNow({ ...scope, span }, instruction, Effect.succeed)
+    const ended = Effect.onExit(performed, (exit) =>
+      Effect.sync(() => (Exit.isSuccess(exit) ? trace.stepEnded(span, exit.value) : trace.interrupted(span)))
+    )
+    return Effect.flatMap(ended, then)
+  })
+
+const performNow = <A, E>(
+  scope: ExecutionScope,
+  instruction: StepInstruction,
+  then: (facts: Facts) => Effect.Effect<A, E>
 ): Effect.Effect<A, E> => {
   switch (instruction._tag) {
-    case "RunStep":
-      return LocalStep.runStep(scope, instruction, then)
-    case "Compensate":
-      return LocalStep.compensate(scope, instruction, then)
+    case "RunStep": {
+      const { step } = instruction
+      return step._tag === "Start"
+        ? Effect.flatMap(StartStep.start(scope, instruction, step), then)
+        : LocalStep.runStep(scope, instruction, step, then)
+    }
+    case "Compensate": {
+      const { step } = instruction
+      return step._tag === "Start"
+        ? Effect.flatMap(StartStep.undo(scope, instruction, step), then)
+        : LocalStep.compensate(scope, instruction, step, then)
+    }
+    case "BuildStart":
+      return Effect.flatMap(StartStep.buildStart(scope, instruction), then)
     case "HandleReply":
       return Effect.flatMap(RemoteStep.handleReply(scope, instruction), then)
     default:
@@ -29,7 +71,7 @@ export const perform = <A, E>(
   }
 }
 
-type Callback = Extract<StepInstruction, { readonly _tag: "RunStep" | "Compensate" | "HandleReply" }>
+type Callback = Extract<StepInstruction, { readonly _tag: "RunStep" | "Compensate" | "HandleReply" | "BuildStart" }>
 
 /** Of the instructions whose functions are pure. */
 const pureFacts = (scope: ExecutionScope, instruction: Exclude<StepInstruction, Callback>): Facts => {
@@ -38,6 +80,8 @@ const pureFacts = (scope: ExecutionScope, instruction: Exclude<StepInstruction, 
       return LocalStep.choose(scope, instruction)
     case "MapContext":
       return LocalStep.mapContext(scope, instruction)
+    case "MapItems":
+      return ItemsStep.mapItems(scope, instruction)
     case "BuildWait":
       return WaitStep.buildWait(scope, instruction)
     case "TimeOut":

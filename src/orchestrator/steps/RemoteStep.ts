@@ -7,6 +7,7 @@ import { SagaResponseError } from "../../definition/SagaMessage.ts"
 import type { Remote } from "../../definition/SagaStep.ts"
 import * as TimeBounds from "../../definition/TimeBounds.ts"
 import { fullWith } from "../../execution/rules/EnrolmentEvolution.ts"
+import * as RetrySchedule from "../../execution/rules/RetrySchedule.ts"
 import type * as SagaContext from "../../execution/rules/SagaContext.ts"
 import type { SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../../execution/rules/SagaFailure.ts"
@@ -50,14 +51,16 @@ export const buildRequest = (
   const wait = policies.timeout ?? replyTimeout
   // As long as the step waits for its reply, the request may run (SPEC C3).
   const notAfter = Math.ceil(at + Math.max(maxMessageLifetime, wait))
+  const deadline = at + RetrySchedule.answerTime(step, scope.schedule)
   const until = keepUntil(scope, path, at)
   const message = {
-    ...envelope(scope, path, "execute", execute.service, payload.success, notAfter, attempt),
-    ...(until !== undefined && { keepUntil: until })
+    ...envelope(scope, path, "execute", execute, payload.success, notAfter, attempt),
+    ...(until !== undefined && { keepUntil: until }),
+    ...(execute.later === true && { later: true as const })
   }
   const refused = unsendable(scope, message)
   if (refused !== undefined) return [didNotStart(scope, path, step, refused)]
-  return [{ _tag: "RequestSent", path, name, command: execute.command, message, deadline: at + wait, at }]
+  return [{ _tag: "RequestSent", path, name, command: execute.command, message, deadline, at }]
 }
 
 /**
@@ -82,7 +85,7 @@ const endOf = ({ definition, schedule, state }: ExecutionScope, path: string, at
 export const buildProbe = (scope: ExecutionScope, { path, state, step }: InstructionOf<"BuildProbe">): Facts => {
   // Behind the pivot the latest message of the step is the one that nobody has answered.
   const attempt = attemptOf(state.request?.message.id ?? "")
-  const message = envelope(scope, path, "probe", step.execute.service, undefined, lifetime(scope, state), attempt)
+  const message = envelope(scope, path, "probe", step.execute, undefined, lifetime(scope, state), attempt)
   return [{ _tag: "ProbeSent", path, command: step.execute.command, message, at: now(scope) }]
 }
 
@@ -97,7 +100,7 @@ export const buildCompensation = (scope: ExecutionScope, instruction: Instructio
   if (Result.isFailure(content)) {
     return [{ _tag: "StepParked", path, reason: "its compensation cannot be built", at }]
   }
-  const message = envelope(scope, path, "failure", compensation.service, content.success, lifetime(scope, state))
+  const message = envelope(scope, path, "failure", compensation, content.success, lifetime(scope, state))
   if (unsendable(scope, message) !== undefined) {
     return [{ _tag: "StepParked", path, reason: "its compensation cannot be sent", at }]
   }
@@ -131,7 +134,7 @@ const envelope = (
   scope: ExecutionScope,
   path: string,
   op: Op,
-  service: string,
+  { command, service }: { readonly command: string; readonly service: string },
   content: Json | undefined,
   notAfter: number,
   attempt?: number
@@ -141,7 +144,7 @@ const envelope = (
   const headers = start?.headers
   const ambient = RequestHeaders.transactions(headers)
   const passedOn = RequestHeaders.passedOn(headers, user)
-  return {
+  const message: Envelope = {
     v: 1,
     id: messageId(uuid, path, op, attempt),
     op,
@@ -157,6 +160,8 @@ const envelope = (
     ...(passedOn !== undefined && { headers: passedOn }),
     notAfter
   }
+  const { span, state, trace } = scope
+  return trace === undefined ? message : { ...message, trace: trace.send(state, message, command, span) }
 }
 
 // ---- replies ---------------------------------------------------------------------------------------------------
@@ -219,11 +224,11 @@ const runHandler = (
   context: SagaContext.SagaContext,
   handler: (view: SagaContext.View) => Effect.Effect<unknown, unknown, any>
 ): Effect.Effect<SagaEvent> => {
-  const { path, scope } = facts
+  const { scope } = facts
   const view = contextView(scope.definition, context)
   return view instanceof SagaContextDecodeError
     ? Effect.succeed(facts.rejected("decode", view.issue))
-    : Effect.map(Effect.exit(runCallback(scope, path, "execute", () => handler(view))), (exit) =>
+    : Effect.map(Effect.exit(runCallback(scope, facts, "execute", () => handler(view))), (exit) =>
         Exit.isSuccess(exit) ? facts.succeeded(exit.value, context) : facts.failed(exit.cause)
       )
 }

@@ -1,5 +1,5 @@
 /** How code of an author is called: effects inside the transaction of their execution, pure functions with its context. */
-import { type Effect, Result } from "effect"
+import { Context, Effect, Result, Tracer } from "effect"
 import type { Codec } from "../../definition/Command.ts"
 import type * as SagaContext from "../../execution/rules/SagaContext.ts"
 import { contextView } from "../../execution/view/ContextView.ts"
@@ -14,7 +14,7 @@ import { type Obstacle, obstacle } from "./StepFacts.ts"
 /** Runs a callback of a step inside the transaction of its execution. Without `enrol` no service can join. */
 export const runCallback = <A, E>(
   scope: ExecutionScope,
-  path: string,
+  { path, step }: { readonly path: string; readonly step: { readonly name: string } },
   op: "execute" | "failure",
   callback: () => Effect.Effect<A, E, any>,
   enrol?: SagaTransaction["enrol"],
@@ -24,7 +24,13 @@ export const runCallback = <A, E>(
   const { saga, user } = creation
   const idempotencyKey = messageId(uuid, path, op)
   const transaction = make({ uuid, saga, path, idempotencyKey, epoch: revision, user, headers: start?.headers, enrol })
-  return runInside(transaction, callback, scope.fiberContext, running)
+  const { annotations, fiberContext, span } = scope
+  const place =
+    annotations === undefined ? { saga, uuid, step: step.name } : { ...annotations, saga, uuid, step: step.name }
+  if (span === undefined) return runInside(transaction, callback, place, fiberContext, running)
+  return fiberContext === undefined
+    ? Effect.provideService(runInside(transaction, callback, place, undefined, running), Tracer.ParentSpan, span)
+    : runInside(transaction, callback, place, Context.add(fiberContext, Tracer.ParentSpan, span), running)
 }
 
 /** Calls a pure function of the author with the context. */

@@ -3,7 +3,7 @@
  * fact too: performing an instruction never fails.
  */
 import type { Cause } from "effect"
-import type { Local, Remote, SagaStep } from "../../definition/SagaStep.ts"
+import type { Local, Remote, SagaStep, Start } from "../../definition/SagaStep.ts"
 import * as SagaContext from "../../execution/rules/SagaContext.ts"
 import type { EffectKnowledge, Of, SagaEvent } from "../../execution/rules/SagaEvent.ts"
 import type { SagaFailure } from "../../execution/rules/SagaFailure.ts"
@@ -64,7 +64,7 @@ export const defectFailure = (path: string, step: string, defect: unknown): Saga
   return failure
 }
 
-export class StepFacts<out Step extends Local | Remote> {
+export class StepFacts<out Step extends Local | Remote | Start> {
   readonly scope: ExecutionScope
   readonly path: string
   readonly step: Step
@@ -100,7 +100,7 @@ export class StepFacts<out Step extends Local | Remote> {
     const { path, step } = this
     const [reason, ...others] = cause.reasons
     const isOne = reason?._tag === "Fail" && others.length === 0
-    const encoded = isOne ? JsonCodec.encodeError(step.error, reason.error) : undefined
+    const encoded = isOne && "error" in step ? JsonCodec.encodeError(step.error, reason.error) : undefined
     if (!isOne || encoded === undefined) {
       return this.failedWith(defectFailure(path, step.name, ExecutionErrors.defectOf(cause)))
     }
@@ -131,7 +131,14 @@ export class StepFacts<out Step extends Local | Remote> {
 export const toFailure = (path: string, step: string, reason: Obstacle): SagaFailure =>
   reason._tag === "StepDefect" ? defectFailure(path, step, reason.defect) : { ...reason, path, step }
 
-const kinds = { Conditional: "conditional", Nested: "nested", Remote: "remote", Wait: "wait" } as const
+const kinds = {
+  Conditional: "conditional",
+  ForEach: "forEach",
+  Nested: "nested",
+  Remote: "remote",
+  Start: "start",
+  Wait: "wait"
+} as const
 
 /** A step that failed before anything of it began. */
 export const didNotStart = (

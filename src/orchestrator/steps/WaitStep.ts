@@ -21,7 +21,7 @@ export const buildWait = (scope: ExecutionScope, { context, path, step }: Instru
     (step.until === undefined ? undefined : deadlineIssue(deadline, at))
   return [
     issue === undefined
-      ? WaitDecision.started(step, path, at, key, deadline)
+      ? WaitDecision.started(step, path, at, key, deadline, scope.trace?.context(scope.state))
       : didNotStart(scope, path, step, obstacle("encode", issue))
   ]
 }

@@ -20,7 +20,7 @@ const functions = (kept = new Map<string, unknown>(), text = true) => ({
 const layerOf = (
   functions: KeyValueRepository.KeyValueFunctions,
   options?: KeyValueRepository.KeyValueRepositoryOptions
-) => Layer.sync(Repository.SagaExecutionRepository, () => KeyValueRepository.make(functions, options))
+) => Layer.effect(Repository.SagaExecutionRepository, KeyValueRepository.make(functions, options))
 
 /** As `functions`, but every call lets others go first. */
 const slow = (kept?: Map<string, unknown>): KeyValueRepository.KeyValueFunctions => {
@@ -59,7 +59,7 @@ describe("REP-008 three functions", () => {
           self,
           Effect.sync(() => seen.push(uuid))
         )
-      const repo = KeyValueRepository.make({
+      const repo = yield* KeyValueRepository.make({
         save: (uuid, value) => note(uuid, kept.save(uuid, value)),
         get: (uuid) => note(uuid, kept.get(uuid)),
         remove: (uuid) => note(uuid, kept.remove(uuid))
@@ -77,7 +77,7 @@ describe("REP-008 three functions", () => {
   it.effect("the functions of a repository are not called with text that is no id", () =>
     Effect.gen(function* () {
       const never = () => Effect.die("called")
-      const repo = KeyValueRepository.make({ save: never, get: never, remove: never })
+      const repo = yield* KeyValueRepository.make({ save: never, get: never, remove: never })
       assert.strictEqual((yield* Effect.flip(repo.load("no uuid")))._tag, "SagaExecutionNotFound")
       yield* repo.delete("no uuid")
     })
@@ -86,7 +86,7 @@ describe("REP-008 three functions", () => {
   it.effect("the save function gets the whole execution in its encoded form, under its id", () =>
     Effect.gen(function* () {
       const kept = new Map<string, unknown>()
-      const repo = KeyValueRepository.make(functions(kept, false))
+      const repo = yield* KeyValueRepository.make(functions(kept, false))
       const stored = yield* repo.store(Sample.paused(Sample.started(Sample.created())))
       assert.deepStrictEqual([...kept], [[stored.uuid, Execution.raw(stored)]])
     })
@@ -95,10 +95,10 @@ describe("REP-008 three functions", () => {
   it.effect("a second repository on the same records loads executions, and knows which startKeys are used up", () =>
     Effect.gen(function* () {
       const kept = new Map<string, unknown>()
-      const first = KeyValueRepository.make(functions(kept))
+      const first = yield* KeyValueRepository.make(functions(kept))
       const stored = yield* first.store(Sample.started(Sample.created()))
       yield* first.delete(yield* first.store(Sample.created({ startKey: "order-7" })))
-      const second = KeyValueRepository.make(functions(kept))
+      const second = yield* KeyValueRepository.make(functions(kept))
       assert.deepStrictEqual(Execution.raw(yield* second.load(stored.uuid)), Execution.raw(stored))
       const error = yield* Effect.flip(second.store(Sample.created({ startKey: "order-7" })))
       assert.strictEqual(error._tag, "SagaExecutionRetired")
@@ -114,13 +114,13 @@ describe("REP-008 three functions", () => {
       const kept = new Map<string, unknown>()
       const { get, remove, save } = functions(kept)
       const lost = Sample.created({ startKey: "order-7" })
-      const broken = KeyValueRepository.make({
+      const broken = yield* KeyValueRepository.make({
         get,
         remove,
         save: (uuid, value) => (uuid === lost.uuid ? Effect.fail("down") : save(uuid, value))
       })
       yield* Effect.flip(broken.store(lost))
-      const repo = KeyValueRepository.make({ get, remove, save })
+      const repo = yield* KeyValueRepository.make({ get, remove, save })
       const stored = yield* repo.store(Sample.created({ startKey: "order-7" }))
       const error = yield* Effect.flip(repo.store(lost))
       if (error._tag !== "SagaExecutionConflict") return assert.fail(error._tag)
@@ -133,7 +133,7 @@ describe("REP-008 three functions", () => {
       for (let wait = 0; wait < 12; wait++) {
         const kept = functions()
         const others = Effect.repeat(Effect.yieldNow, { times: 4 })
-        const repo = KeyValueRepository.make({ ...kept, get: (uuid) => Effect.andThen(others, kept.get(uuid)) })
+        const repo = yield* KeyValueRepository.make({ ...kept, get: (uuid) => Effect.andThen(others, kept.get(uuid)) })
         const first = yield* repo.store(Sample.created({ startKey: "order-7" }))
         const again = Effect.flip(repo.store(Sample.created({ startKey: "order-7" })))
         const gone = Effect.andThen(Effect.repeat(Effect.yieldNow, { times: wait }), repo.delete(first))
@@ -146,7 +146,7 @@ describe("REP-008 three functions", () => {
   it.effect("without a list function, find and claim give nothing", () =>
     Effect.gen(function* () {
       const { get, remove, save } = functions()
-      const repo = KeyValueRepository.make({ get, remove, save })
+      const repo = yield* KeyValueRepository.make({ get, remove, save })
       const request = { owner: "a", now: 0, leaseMillis: 1, limit: 1 }
       const errors = [yield* Effect.flip(repo.find({})), yield* Effect.flip(repo.claim(request))]
       assert.deepStrictEqual(errors, [
@@ -165,7 +165,7 @@ describe("REP-008 three functions", () => {
       const causes = [new Error("connection refused"), "down", 7, undefined, { code: 1 }]
       for (const cause of causes) {
         const fail = () => Effect.fail(cause)
-        const repo = KeyValueRepository.make({ save: fail, get: fail, remove: fail, list: fail })
+        const repo = yield* KeyValueRepository.make({ save: fail, get: fail, remove: fail, list: fail })
         const failing = {
           store: repo.store(stored),
           load: repo.load(stored.uuid),
@@ -188,7 +188,7 @@ describe("REP-008 three functions", () => {
     Effect.gen(function* () {
       const kept = functions()
       let broken = true
-      const repo = KeyValueRepository.make({
+      const repo = yield* KeyValueRepository.make({
         ...kept,
         save: (uuid, value) => Effect.tap(kept.save(uuid, value), broken ? Effect.fail("connection lost") : Effect.void)
       })
@@ -222,7 +222,7 @@ describe("REP-008 three functions", () => {
       ]
       for (const text of broken) {
         const kept = new Map<string, unknown>([[execution.uuid, text]])
-        const repo = KeyValueRepository.make(functions(kept))
+        const repo = yield* KeyValueRepository.make(functions(kept))
         for (const call of [repo.load(execution.uuid), repo.delete(execution.uuid)]) {
           const error = yield* Effect.flip<unknown, unknown, never>(call)
           if (!(error instanceof Repository.SagaExecutionRepositoryError)) return assert.fail(String(error))
@@ -237,7 +237,7 @@ describe("REP-008 three functions", () => {
   it.effect("I16 find lists the other executions when one cannot be read", () =>
     Effect.gen(function* () {
       const kept = new Map<string, unknown>([[Sample.callerUuid(), "{"]])
-      const repo = KeyValueRepository.make(functions(kept))
+      const repo = yield* KeyValueRepository.make(functions(kept))
       const stored = yield* repo.store(Sample.created())
       assert.deepStrictEqual(
         (yield* repo.find({})).items.map(({ uuid }) => uuid),
@@ -268,7 +268,7 @@ describe("REP-008 three functions", () => {
               busy.set(uuid, busy.get(uuid)! - 1)
             })
         )
-      const repo = KeyValueRepository.make({
+      const repo = yield* KeyValueRepository.make({
         save: (uuid, value) => watched(uuid, kept.save(uuid, value)),
         get: (uuid) => watched(uuid, kept.get(uuid)),
         remove: (uuid) => watched(uuid, kept.remove(uuid))
@@ -291,7 +291,7 @@ describe("key value store", () => {
     Effect.gen(function* () {
       const store = yield* KeyValueStore.KeyValueStore
       yield* store.set("mine", "not an execution")
-      const repo = KeyValueRepository.fromKeyValueStore(store)
+      const repo = yield* KeyValueRepository.fromKeyValueStore(store)
       const stored = yield* repo.store(Sample.created())
       assert.deepStrictEqual(new Set(yield* store.keys), new Set(["mine", `effect-saga/${stored.uuid}`]))
       assert.strictEqual((yield* repo.find({})).items.length, 1)

@@ -35,7 +35,7 @@ const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoi
     /** The broker takes the n-th message. */
     take: (n: number, isUnheard: boolean) => taken(n, undefined, isUnheard),
     lose: Effect.andThen(
-      Deferred.fail(lost, new Connection.MqttConnectionLost({ reason: "the broker is gone" })),
+      Deferred.fail(lost, new Connection.MqttConnectionLost({ reason: "the broker is gone", isReached: true })),
       Fiber.await(fiber)
     ),
     end: Fiber.interrupt(fiber)
@@ -107,7 +107,7 @@ describe("MqttOutgoing", () => {
       const counted = Effect.map(Metric.snapshot, (all) =>
         all.flatMap(
           (metric): ReadonlyArray<readonly [string | undefined, number | bigint]> =>
-            metric.type === "Counter" && metric.id === "effect_saga_mqtt_unheard_total"
+            metric.type === "Counter" && metric.id === "effect_saga_unrouted"
               ? [[metric.attributes?.service, metric.state.count]]
               : []
         )
@@ -166,7 +166,7 @@ describe("MqttOutgoing", () => {
     yield* outgoing.alone(
       Effect.gen(function* () {
         const lost = yield* Deferred.make<never, Connection.MqttConnectionLost>()
-        lose = Deferred.fail(lost, new Connection.MqttConnectionLost({ reason: "too much" }))
+        lose = Deferred.fail(lost, new Connection.MqttConnectionLost({ reason: "too much", isReached: true }))
         return {
           client: undefined as never,
           resumed: false,

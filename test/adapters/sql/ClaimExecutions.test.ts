@@ -32,6 +32,7 @@ const slow = (each: Duration.Input) => {
     adopt: () => after(() => []),
     lost: () => after(() => []),
     remind: () => after(() => undefined),
+    wantedQueues: after(() => []),
     claim: () => after(() => ({ rows: [{ uuid: execution.uuid, dueAt: null }], nextAt: undefined })),
     disown: () => after(() => undefined),
     ofClaim: { inbox: () => after(() => []) }
@@ -91,6 +92,7 @@ for (const { layer, name, schema } of databases("claim")) {
           fingerprints: undefined,
           holds: [],
           except: [],
+          buckets: undefined,
           sparing: undefined
         }
         const given = (owner: string) =>

@@ -1,13 +1,16 @@
 /** The line in front of shared connections: who waits, who is refused, and what the metrics say. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Metric, References } from "effect"
+import { Deferred, Effect, Fiber, References } from "effect"
 import * as ConnectionQueue from "../../../src/adapters/sql/ConnectionQueue.ts"
 import { codeOf } from "../../../src/adapters/sql/SqlErrors.ts"
+import { seriesOf } from "../../fixtures/metrics.ts"
 
 const counts = Effect.gen(function* () {
-  const of = (gauge: typeof ConnectionQueue.inUse) =>
-    Effect.map(Metric.value(Metric.withAttributes(gauge, { use: "transaction" })), ({ value }) => value)
-  return { inUse: yield* of(ConnectionQueue.inUse), waiting: yield* of(ConnectionQueue.waiting) }
+  const of = (id: string) => Effect.map(seriesOf(id), ({ transaction }) => transaction)
+  return {
+    inUse: yield* of("effect_saga_connections_in_use"),
+    waiting: yield* of("effect_saga_connections_waiting")
+  }
 })
 
 describe("the line in front of shared connections", () => {

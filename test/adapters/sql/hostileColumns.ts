@@ -231,10 +231,38 @@ export const ofAttributes: ReadonlyArray<Case> = [
 const schedule = of("saga_schedule")
 export const ofSchedules: ReadonlyArray<Case> = [...schedule("name", texts), ...schedule("tick", times)]
 
+const numbers: ReadonlyArray<Value> = [
+  ["0", "0"],
+  ["-1", "-1"],
+  ["no number", "'NaN'"],
+  ["without end", "'Infinity'"],
+  ["without begin", "'-Infinity'"]
+]
+const orMissing = (values: ReadonlyArray<Value>) => [missing, ...values]
+
+const queue = of("saga_queue")
+const key = of("saga_queue_key")
+const queued = of("saga_queued")
+export const ofQueues: ReadonlyArray<Case> = [
+  ...queue("name", texts),
+  ...["concurrency", "max_queued"].flatMap((column) => queue(column, counts)),
+  ...["rate", "key_concurrency", "key_rate"].flatMap((column) => queue(column, orMissing(counts))),
+  ...["rate_per", "key_rate_per"].flatMap((column) => queue(column, orMissing(times))),
+  ...queue("turn", times),
+  ...["declared", "cursor"].flatMap((column) => queue(column, texts)),
+  ...["tokens", "tokens_at"].flatMap((column) => queue(column, orMissing(numbers))),
+  ...["queue", "key"].flatMap((column) => key(column, texts)),
+  ...["tokens", "tokens_at"].flatMap((column) => key(column, numbers)),
+  ...["queue", "key", "place", "kind"].flatMap((column) => queued(column, texts)),
+  ...queued("priority", counts),
+  ...queued("since", times)
+]
+
 /** The key of a row of the inbox or of an attribute is that of its execution, which cannot be another: the database refuses it. */
 export const keys = [
   { table: "saga_inbox", column: "uuid" },
-  { table: "saga_attribute", column: "uuid" }
+  { table: "saga_attribute", column: "uuid" },
+  { table: "saga_queued", column: "uuid" }
 ]
 
 export const all: ReadonlyArray<Pick<Case, "table" | "column">> = [
@@ -244,5 +272,6 @@ export const all: ReadonlyArray<Pick<Case, "table" | "column">> = [
   ...ofInstances,
   ...ofAttributes,
   ...ofSchedules,
+  ...ofQueues,
   ...keys
 ]

@@ -23,7 +23,8 @@ type Values = ReadonlyArray<readonly [name: string, value: string]>
 const statuses: Values = [
   ["0", "0"],
   ["-1", "-1"],
-  ["the largest", "32767"]
+  ["the largest", "32767"],
+  ["accepted", "202"]
 ]
 const columns: Readonly<Record<string, Readonly<Record<string, Values>>>> = {
   saga_transaction: {
@@ -43,10 +44,20 @@ const columns: Readonly<Record<string, Readonly<Record<string, Values>>>> = {
     request: [missing, ...texts],
     status: statuses,
     reply: [missing, ...texts],
+    accepted: [missing, ...texts],
     effect: texts,
     open: flags,
     not_after: times,
     created_at: times
+  },
+  saga_doubt: {
+    service: texts,
+    uuid: another,
+    decision: texts,
+    actor: texts,
+    reason: texts,
+    at: times,
+    outcome: texts
   },
   saga_dead_letter: {
     received_at: times,
@@ -164,7 +175,8 @@ for (const { layer, name: database, schema } of databases("participants")) {
           assert.isAbove(putAway, 10)
           // Also by those who look after them, if they come by.
           const said = new Set(logged.filter((line) => line !== "The record of a transaction cannot be read"))
-          assert.deepStrictEqual([...said], ["A message was put away"])
+          // A record that claims to be accepted is of a command that nothing can cancel.
+          assert.deepStrictEqual([...said].sort(), ["A hook of a participant died", "A message was put away"])
           yield* run(`truncate ${schema}.saga_transaction, ${schema}.saga_barrier, ${schema}.saga_dead_letter`)
         })
       ).pipe(Effect.scoped)
@@ -216,6 +228,34 @@ for (const { layer, name: database, schema } of databases("participants")) {
           yield* run(`truncate ${schema}.saga_transaction, ${schema}.saga_barrier`)
         })
       ).pipe(Effect.scoped)
+    )
+
+    it.effect("C20, C6 decisions of people in hostile rows do not keep the others from being carried out", () =>
+      Effect.gen(function* () {
+        const run = yield* sql
+        const { doubts } = yield* ParticipantStore.ParticipantStore
+        if (doubts === undefined) return assert.fail()
+        const row = (uuid: string, at: number) =>
+          run(`insert into ${schema}.saga_doubt (service, uuid, decision, actor, reason, at)
+            values ('bank', '${uuid}', 'commit', 'ann', 'asked by telephone', ${at})`)
+        const first = fresh()
+        yield* row(first, 1)
+        for (const { column, value } of cases("saga_doubt")) {
+          const uuid = fresh()
+          yield* row(uuid, 2)
+          yield* run(`update ${schema}.saga_doubt set "${column}" = ${value} where uuid = '${uuid}'`)
+          assert.isTrue(Exit.isSuccess(yield* Effect.exit(doubts.outcome("bank", uuid))))
+        }
+        const last = fresh()
+        yield* row(last, 3)
+        const open = yield* doubts.open("bank")
+        assert.includeMembers(
+          open.map(({ uuid }) => uuid),
+          [first, last]
+        )
+        assert.isTrue(open.every(({ decision }) => decision === "commit" || decision === "reject"))
+        yield* run(`truncate ${schema}.saga_doubt`)
+      })
     )
 
     it.effect("C20, I19 a hostile row of a dead letter does not hide the others", () =>

@@ -174,7 +174,8 @@ for (const { layer, name: database, schema } of databases("columns")) {
           yield* until("a repaired one goes on", becomes(uuid), (is) => is === "finished")
         yield* process.stop
         yield* run(
-          `truncate ${schema}.saga_execution, ${schema}.saga_event, ${schema}.saga_name, ${schema}.saga_inbox, ${schema}.saga_attribute`
+          `truncate ${schema}.saga_execution, ${schema}.saga_event, ${schema}.saga_name, ${schema}.saga_inbox, ${schema}.saga_attribute,
+            ${schema}.saga_queued`
         )
       }).pipe(Effect.scoped)
     )
@@ -285,6 +286,42 @@ for (const { layer, name: database, schema } of databases("columns")) {
           assert.isFalse(Number.isNaN(last), name)
           if (column === "name") assert.strictEqual(last, Sample.time + 1)
           else assert.strictEqual(yield* schedules!.advance(schedule, Sample.time), last < Sample.time, name)
+        }
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("C20 a hostile row of a queue, of a key or of a place holds up nothing but itself", () =>
+      Effect.gen(function* () {
+        const run = yield* sql
+        const on = yield* repository
+        const queues = on.queues!
+        const limits = { concurrency: 2, maxQueued: 10, rate: { limit: 5, per: 60_000 }, perKey: { concurrency: 2 } }
+        const enter = (queue: string) =>
+          on.store(Sample.queued(queue, { key: "ann" }), { wakeAt: Number.POSITIVE_INFINITY })
+        const claim = Effect.map(
+          on.claim({ owner: "claims", limit: 100, now: Sample.time, leaseMillis: 60_000 }),
+          ({ executions }) => executions.map(({ uuid }) => uuid)
+        )
+        for (const one of Columns.ofQueues) {
+          const what = `${one.table}.${one.column}: ${one.name}`
+          const [queue, other] = [Sample.uniqueName(), Sample.uniqueName()]
+          yield* queues.declare(queue, { ...limits, perKey: { concurrency: 2, rate: { limit: 5, per: 1_000 } } })
+          yield* queues.declare(other, limits)
+          yield* enter(queue)
+          yield* claim
+          const { uuid } = yield* enter(queue)
+          const isQueue = one.table === "saga_queue" ? "name" : "queue"
+          yield* run(`update ${schema}.${one.table} set "${one.column}" = ${one.value} where ${isQueue} = '${queue}'`)
+          const { uuid: good } = yield* enter(other)
+          assert.include(yield* claim, good, what)
+          assert.isAbove((yield* queues.list).length, 0, what)
+          assert.isAtLeast(yield* queues.room(queue), 0, what)
+          assert.isTrue((yield* on.find({ status: "created" })).items.length > 0, what)
+          // Repaired by the next release, which brings limits of its own.
+          yield* queues.declare(queue, { ...limits, concurrency: 3 })
+          assert.strictEqual((yield* on.load(uuid)).status, "created", what)
+          yield* run(`delete from ${schema}.saga_execution where true`)
+          yield* run(`delete from ${schema}.saga_queue where true`)
         }
       }).pipe(Effect.scoped)
     )

@@ -37,6 +37,11 @@ for (const { layer, name, schema } of databases("transactional")) {
     Saga.commit
   )
   let attempts = 0
+  const Labelled = Saga.make("Labelled", { context: { order: Schema.String } }).pipe(
+    Saga.local("entry", { ...entry, success: Schema.Int, execute: () => Effect.as(write("labelled"), 7) }),
+    Saga.attributes(({ entry, order }) => ({ entry, order })),
+    Saga.commit
+  )
   const Retried = Saga.make("Retried", { context: {} }).pipe(
     Saga.local("third", {
       ...entry,
@@ -75,7 +80,7 @@ for (const { layer, name, schema } of databases("transactional")) {
   )
   const base = Layer.provideMerge(Layer.provideMerge(table, repository), layer)
   const managedWith = (config: Partial<SagaConfig.SagaConfigOptions>) =>
-    SagaManager.layer([Straight, Retried, Several, Late]).pipe(
+    SagaManager.layer([Labelled, Straight, Retried, Several, Late]).pipe(
       Layer.provide([SagaConfig.layer({ service: "bank", shutdownGrace: 0, ...config })]),
       Layer.provide([Broker.layerMemory, TransactionCommitter.layerNone])
     )
@@ -141,6 +146,18 @@ for (const { layer, name, schema } of databases("transactional")) {
         attempts = 0
         yield* SagaManager.execute(Retried, { context: {} })
         assert.deepStrictEqual(yield* entries, ["attempt 3"])
+      }).pipe(Effect.provide(managed))
+    )
+
+    it.effect("the attributes behind a transactional step commit with it", () =>
+      Effect.gen(function* () {
+        yield* clear
+        const manager = yield* SagaManager.SagaManager
+        const order = SampleExecutions.uniqueName()
+        yield* SagaManager.execute(Labelled, { context: { order } })
+        const { items } = yield* manager.find({ attributes: { order, entry: 7 } })
+        assert.deepStrictEqual(items.length, 1)
+        assert.deepStrictEqual(yield* entries, ["labelled"])
       }).pipe(Effect.provide(managed))
     )
 

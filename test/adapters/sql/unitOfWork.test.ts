@@ -1,13 +1,14 @@
 /** Units of work on a database: what a handler writes and what is recorded of it are one (SPEC W3, I4). */
 import { randomUUID } from "node:crypto"
+import { PgClient } from "@effect/sql-pg"
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Ref, Tracer } from "effect"
-import { SqlClient } from "effect/sql"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Ref } from "effect"
+import { SqlClient, Statement } from "effect/sql"
 import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
 import { ParticipantStore } from "effect-saga"
 import { FaultPoint } from "effect-saga/internals"
 import { SqlDeadLetters, SqlParticipantStore } from "effect-saga/sql"
-import { databases } from "../../fixtures/postgres.ts"
+import { databases, url } from "../../fixtures/postgres.ts"
 
 const store = ParticipantStore.ParticipantStore
 
@@ -35,6 +36,7 @@ const records = (
       reply,
       effect: "immediate",
       open: true,
+      accepted: undefined,
       keepUntil: 1_000,
       createdAt: 10
     }
@@ -45,23 +47,16 @@ const records = (
 const open = <E, R>(layer: Layer.Layer<ParticipantStore.ParticipantStore, E, R>) =>
   Effect.map(Layer.build(Layer.fresh(layer)), Context.get(store))
 
-/** The statements to the database, in words. */
+/** The first words of the statements of some work, in the order in which they are sent, without those that begin and end it. */
 const telling = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const said: Array<string> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        if (options.name === "sql.transaction") said.push("begin", "commit")
-        const { attribute } = span
-        span.attribute = (key, value) => {
-          if (key === "db.query.text") said.push(String(value).trim().split(/\s/)[0] ?? "")
-          attribute.call(span, key, value)
-        }
-        return span
-      }
-    })
-    yield* Effect.withTracer(work, tracer)
+    const listen: Statement.Transformer = (statement) =>
+      Effect.sync(() => {
+        said.push(statement.compile()[0].trim().split(/\s/)[0] ?? "")
+        return statement
+      })
+    yield* Effect.provideService(work, Statement.CurrentTransformer, listen)
     return said
   })
 
@@ -325,23 +320,19 @@ for (const { layer, name, schema } of databases("unit")) {
 
     it.effect("a unit begins again when an attempt fails as unavailable", () =>
       Effect.gen(function* () {
-        const place = makePlace()
         const { unit } = yield* store
         const later = new ParticipantStore.ParticipantStoreError({ reason: "unavailable", operation: "unit" })
-        let ran = 0
-        yield* unit(place.scope, ({ attempt, save }) =>
-          attempt(
-            Effect.andThen(
-              add(place.id, 1),
-              Effect.suspend(() => (ran++ === 0 ? Effect.fail(later) : Effect.void))
-            )
-          ).pipe(
-            // A handler that ignores the error breaks the contract: the unit is rolled back all the same.
-            Effect.ignore,
-            Effect.andThen(save(records(place)))
+        for (const how of ["attempt", "run"] as const) {
+          const place = makePlace()
+          let ran = 0
+          const work = Effect.andThen(
+            add(place.id, 1),
+            Effect.suspend(() => (ran++ === 0 ? Effect.fail(later) : Effect.void))
           )
-        )
-        assert.deepStrictEqual([ran, yield* cents(place.id), yield* replies(place.scope)], [2, 1, ["{}"]])
+          // A handler that ignores the error breaks the contract: the unit is rolled back all the same.
+          yield* unit(place.scope, (unit) => Effect.andThen(Effect.ignore(unit[how](work)), unit.save(records(place))))
+          assert.deepStrictEqual([ran, yield* cents(place.id), yield* replies(place.scope)], [2, 1, ["{}"]], how)
+        }
         const declined = new ParticipantStore.ParticipantStoreError({ reason: "rejected", operation: "unit" })
         const error = yield* Effect.flip(unit(makePlace().scope, ({ attempt }) => attempt(Effect.fail(declined))))
         assert.strictEqual(error, declined)
@@ -418,30 +409,142 @@ for (const { layer, name, schema } of databases("unit")) {
         const [one, other] = [makePlace(), makePlace()]
         const handled = ["savepoint", "insert", "release"]
         assert.deepStrictEqual(yield* telling(execute(one, one.scope, records(one))), [
-          "begin",
-          "commit",
+          "with",
           "insert",
           "select",
           ...handled,
           "with"
         ])
         assert.deepStrictEqual(yield* telling(execute(other, other.alone, records(other, { alone: true }))), [
-          "begin",
-          "commit",
           "select",
           ...handled,
-          "with"
+          "insert"
         ])
-        // A copy that comes later.
-        assert.deepStrictEqual(yield* telling(unit(one.scope, () => Effect.void)), [
-          "begin",
-          "commit",
+        // As a participant does it: by hand it is a look, the effect and the record too.
+        const run = (scope: ParticipantStore.Scope, id: string, saved: ParticipantStore.Records) =>
+          unit(scope, ({ run, save }) => Effect.andThen(run(add(id, 1)), save(saved)))
+        const [third, fourth] = [makePlace(), makePlace()]
+        const opening = { ...third.scope, opens: records(third).transactions[0]! }
+        assert.deepStrictEqual(yield* telling(run(opening, third.id, records(third))), ["insert", "insert", "insert"])
+        assert.deepStrictEqual(yield* telling(run(fourth.alone, fourth.id, records(fourth, { alone: true }))), [
+          "select",
           "insert",
-          "select"
+          "insert"
         ])
-        assert.deepStrictEqual(yield* telling(unit(other.alone, () => Effect.void)), ["begin", "commit", "select"])
+        // A copy that comes later, or a vote: the transaction is there, and nobody else is at work on it.
+        assert.deepStrictEqual(yield* telling(unit(one.scope, () => Effect.void)), ["with"])
+        assert.deepStrictEqual(yield* telling(unit(other.alone, () => Effect.void)), ["select"])
       })
     )
+
+    it.effect("a new transaction is written once, as its unit has saved it, or not at all", () =>
+      Effect.gen(function* () {
+        const { unit } = yield* store
+        const find = ({ scope }: { readonly scope: ParticipantStore.Scope }) =>
+          unit(scope, ({ transactions }) => Effect.succeed([...transactions.values()]))
+        const opening = (place: ReturnType<typeof makePlace>) => {
+          const [opens] = records(place).transactions
+          return { opens: opens!, scope: { ...place.scope, opens: opens! } }
+        }
+        const [same, other, dropped] = [makePlace(), makePlace(), makePlace()]
+        yield* unit(opening(same).scope, ({ save }) => save(records(same)))
+        const ended = { ...opening(other).opens, status: "rejected" as const, notAfter: 7 }
+        yield* unit(opening(other).scope, ({ save }) => save({ transactions: [ended] }))
+        yield* unit(opening(dropped).scope, () => Effect.void)
+        assert.deepStrictEqual(yield* find(same), [opening(same).opens])
+        assert.deepStrictEqual(yield* find(other), [ended])
+        assert.deepStrictEqual(yield* find(dropped), [])
+        // It is there already: it is read, and not opened again.
+        const seen = yield* unit(opening(other).scope, ({ transactions }) => Effect.succeed([...transactions.values()]))
+        assert.deepStrictEqual(seen, [ended])
+      })
+    )
+
+    it.effect(
+      "C6 a record that a new transaction has not been expected to have is found when the unit runs again",
+      () =>
+        Effect.gen(function* () {
+          const { unit } = yield* store
+          const place = makePlace()
+          yield* unit(place.alone, ({ save }) => save(records(place, { alone: true, reply: "first" })))
+          const scope = { ...place.scope, opens: records(place).transactions[0]! }
+          const seen: Array<string | undefined> = []
+          yield* unit(scope, ({ barriers, run, save }) => {
+            const known = barriers.get(place.id)
+            seen.push(known?.reply)
+            return known === undefined ? Effect.andThen(run(add(place.id, 1)), save(records(place))) : Effect.void
+          })
+          assert.deepStrictEqual(seen, [undefined, "first"])
+          assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [0, ["first"]])
+        })
+    )
+
+    it.effect("a handler that ignores a failed statement, without a savepoint, breaks its unit", () =>
+      Effect.gen(function* () {
+        const { unit } = yield* store
+        const sql = yield* SqlClient.SqlClient
+        const place = makePlace()
+        const error = yield* Effect.flip(
+          unit(place.scope, ({ run, save }) =>
+            Effect.andThen(
+              run(Effect.andThen(add(place.id, 1), Effect.ignore(sql`select * from no_such_table`))),
+              save(records(place))
+            )
+          )
+        )
+        assert.deepInclude(error, { _tag: "ParticipantStoreError", reason: "broken", operation: "unit" })
+        assert.deepStrictEqual([yield* cents(place.id), yield* replies(place.scope)], [0, []])
+      })
+    )
+
+    if (isServer) {
+      it.effect("F9 a unit reads as many entries of indexes among many records as among none", () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const own = `${schema}_entries`
+          // One connection, on tables without statistics: its plans are made when they are empty, and kept.
+          const entries = Effect.gen(function* () {
+            const { unit } = yield* store
+            const sql = yield* SqlClient.SqlClient
+            for (const table of ["saga_barrier", "saga_transaction"])
+              yield* sql`alter table ${sql(`${own}.${table}`)} set (autovacuum_enabled = off)`
+            const read = Effect.gen(function* () {
+              yield* sql`select pg_stat_force_next_flush()`.unprepared
+              const [row] = yield* sql<{ entries: number }>`select sum(idx_tup_read)::int as entries
+                from pg_stat_user_indexes where schemaname = ${own} and relname <> 'saga_participant_migration'`
+                .unprepared
+              return row!.entries
+            })
+            const rounds: Array<number> = []
+            for (let round = 0; round < 8; round++) {
+              const before = yield* read
+              for (let i = 0; i < 20; i++) {
+                const place = makePlace()
+                const opens = records(place).transactions[0]!
+                const step = (id: string) => ({ ...place, id, scope: { ...place.scope, opens, messages: [id] } })
+                // The first command of a saga, the second one, a copy of it, and one without a transaction.
+                for (const it of [step(place.id), step(`${place.uuid}:1:execute`), step(`${place.uuid}:1:execute`)])
+                  yield* unit(it.scope, ({ barriers, save }) => (barriers.has(it.id) ? Effect.void : save(records(it))))
+                const alone = { ...makePlace(), id: `${place.uuid}:2:execute` }
+                yield* unit({ ...alone.alone, messages: [alone.id] }, ({ save }) =>
+                  save(records(alone, { alone: true }))
+                )
+              }
+              rounds.push((yield* read) - before)
+            }
+            return rounds
+          })
+          const pool = PgClient.layer({ url: Redacted.make(url ?? ""), maxConnections: 1 })
+          const rounds = yield* Effect.provide(
+            entries,
+            Layer.provideMerge(Layer.fresh(SqlParticipantStore.layer({ schema: own })), pool)
+          )
+          yield* sql`drop schema ${sql(own)} cascade`
+          assert.isAbove(rounds[0]!, 0)
+          assert.isAtMost(rounds.at(-1)!, rounds[1]!, `entries read by 80 units, in turn: ${rounds.join(", ")}`)
+        })
+      )
+    }
 
     it.effect("a unit does not hold its transaction for longer than its limit", () =>
       Effect.gen(function* () {
@@ -472,7 +575,7 @@ for (const { layer, name, schema } of databases("unit")) {
         yield* sql`drop schema ${sql(options.schema)} cascade`
         assert.deepStrictEqual(
           tables.map(({ name }) => name.slice("money_saga_".length)),
-          ["barrier", "dead_letter", "dead_letter_migration", "participant_migration", "transaction"]
+          ["barrier", "dead_letter", "dead_letter_migration", "doubt", "participant_migration", "transaction"]
         )
         for (const wrong of [{ schema: "Bad" }, { prefix: "a;b" }])
           assert.strictEqual((yield* Effect.flip(open(SqlParticipantStore.layer(wrong))))._tag, "InvalidSetting")

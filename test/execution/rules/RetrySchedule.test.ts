@@ -14,6 +14,7 @@ describe("the defaults", () => {
       reserveTimeout: 30 * second,
       commitWait: 30 * second,
       replyTimeout: 5 * minute,
+      acceptedResend: 5 * minute,
       maxMessageLifetime: 24 * 60 * minute,
       retryCompensate: { times: 10, backoff: { initial: second, factor: 2, max: 5 * minute } },
       retryForward: { times: 10, backoff: { initial: second, factor: 2, max: 5 * minute } }

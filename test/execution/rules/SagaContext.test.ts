@@ -1,6 +1,7 @@
 /** The context as a chain: shared, extended in place for the one that goes on, and never seen by another branch. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "../../../src/execution/rules/SagaContext.ts"
+import * as Values from "../../../src/execution/view/ContextValues.ts"
 
 const initial = Context.initial("", { order: "o-1", amount: 5 })
 
@@ -15,7 +16,7 @@ const counting = () => {
 }
 
 const { decode } = counting()
-const read = (self: Context.SagaContext) => Object.entries(Context.view(self, decode))
+const read = (self: Context.SagaContext) => Object.entries(Values.view(self, decode))
 
 describe("a view", () => {
   it("the view of a context has the initial values and one entry per step, in their order", () => {
@@ -29,32 +30,32 @@ describe("a view", () => {
   })
 
   it("the view of a context has no prototype: only its own entries are in it", () => {
-    const view = Context.view(Context.append(initial, "0", "stock", "r-1"), decode)
+    const view = Values.view(Context.append(initial, "0", "stock", "r-1"), decode)
     assert.strictEqual(Object.getPrototypeOf(view), null)
     for (const key of ["toString", "constructor", "__proto__"]) assert.strictEqual(key in view, false, key)
   })
 
   it("the view of a context has a key for a step without a result", () => {
-    const view = Context.view(Context.append(initial, "0", "sent", undefined), decode)
+    const view = Values.view(Context.append(initial, "0", "sent", undefined), decode)
     assert.strictEqual("sent" in view, true)
     assert.strictEqual(view.sent, undefined)
   })
 
   it("the view of a context holds a key like __proto__ as a key, and its prototype stays as it is", () => {
     const hostile = Context.initial("", JSON.parse('{"__proto__":{"admin":true}}'))
-    const view = Context.view(hostile, (_, encoded) => encoded)
+    const view = Values.view(hostile, (_, encoded) => encoded)
     assert.strictEqual(Object.getPrototypeOf(view), null)
     assert.strictEqual(view.admin, undefined)
-    assert.strictEqual((Context.encoded(hostile) as { readonly admin?: boolean }).admin, undefined)
+    assert.strictEqual((Values.encoded(hostile) as { readonly admin?: boolean }).admin, undefined)
   })
 
   it("the view of a context is extended in place: each entry is decoded once, and the object stays the same", () => {
     const { decode, seen } = counting()
     const one = Context.append(initial, "0", "a", 1)
     const two = Context.append(one, "1", "b", 2)
-    const view = Context.view(one, decode)
-    assert.strictEqual(Context.view(one, decode), view)
-    assert.strictEqual(Context.view(two, decode), view)
+    const view = Values.view(one, decode)
+    assert.strictEqual(Values.view(one, decode), view)
+    assert.strictEqual(Values.view(two, decode), view)
     assert.deepStrictEqual(seen.sort(), ["", "0", "1"])
   })
 
@@ -68,54 +69,54 @@ describe("a view", () => {
     const { decode } = counting()
     const eager = chain()
     for (let node: Context.SagaContext | undefined = eager; node !== undefined; node = node.parent)
-      Context.view(node, decode)
-    assert.deepStrictEqual(Object.entries(Context.view(eager, decode)), late)
+      Values.view(node, decode)
+    assert.deepStrictEqual(Object.entries(Values.view(eager, decode)), late)
   })
 
   it("two chains from the same entry have views of their own", () => {
     const base = Context.append(initial, "0", "a", 1)
-    Context.view(base, decode)
+    Values.view(base, decode)
     const left = Context.append(base, "1/b0/0", "left", "l")
     const right = Context.append(base, "1/b1/0", "right", "r")
-    assert.deepStrictEqual(Object.keys(Context.view(left, decode)), ["order", "amount", "a", "left"])
-    assert.deepStrictEqual(Object.keys(Context.view(right, decode)), ["order", "amount", "a", "right"])
+    assert.deepStrictEqual(Object.keys(Values.view(left, decode)), ["order", "amount", "a", "left"])
+    assert.deepStrictEqual(Object.keys(Values.view(right, decode)), ["order", "amount", "a", "right"])
     // Views may be read in any order: no entry leaks from one branch into another, or into their common part.
-    assert.deepStrictEqual(Object.keys(Context.view(base, decode)), ["order", "amount", "a"])
+    assert.deepStrictEqual(Object.keys(Values.view(base, decode)), ["order", "amount", "a"])
     const further = Context.append(left, "1/b0/1", "further", "f")
-    assert.notProperty(Context.view(further, decode), "right")
-    assert.deepStrictEqual(Object.keys(Context.view(right, decode)), ["order", "amount", "a", "right"])
-    assert.deepStrictEqual(Object.keys(Context.view(left, decode)), ["order", "amount", "a", "left"])
+    assert.notProperty(Values.view(further, decode), "right")
+    assert.deepStrictEqual(Object.keys(Values.view(right, decode)), ["order", "amount", "a", "right"])
+    assert.deepStrictEqual(Object.keys(Values.view(left, decode)), ["order", "amount", "a", "left"])
   })
 
   it("a value that cannot be decoded leaves no half-made view", () => {
     const base = Context.append(initial, "0", "a", 1)
-    const view = Context.view(base, decode)
+    const view = Values.view(base, decode)
     const broken = Context.append(Context.append(base, "1", "b", 2), "2", "c", 3)
     const fails: Context.Decode = (path, encoded) => {
       if (path === "2") throw new Error("unreadable")
       return decode(path, encoded)
     }
-    assert.throws(() => Context.view(broken, fails), "unreadable")
-    assert.throws(() => Context.view(broken, fails), "unreadable")
+    assert.throws(() => Values.view(broken, fails), "unreadable")
+    assert.throws(() => Values.view(broken, fails), "unreadable")
     assert.deepStrictEqual(Object.keys(view), ["order", "amount", "a"])
-    assert.strictEqual(Context.view(base, decode), view)
-    assert.deepStrictEqual(Object.keys(Context.view(broken, decode)), ["order", "amount", "a", "b", "c"])
+    assert.strictEqual(Values.view(base, decode), view)
+    assert.deepStrictEqual(Object.keys(Values.view(broken, decode)), ["order", "amount", "a", "b", "c"])
   })
 
   it("C10 the view of another decoder is not given: in memory an execution may outlive its program", () => {
     const one = Context.append(initial, "0", "a", 1)
     const two = Context.append(one, "1", "b", 2)
-    Context.view(one, decode)
+    Values.view(one, decode)
     const other: Context.Decode = (path, encoded) => (path === "" ? { order: "other" } : `other ${encoded}`)
-    assert.deepStrictEqual({ ...Context.view(two, other) }, { order: "other", a: "other 1", b: "other 2" })
-    assert.deepStrictEqual({ ...Context.view(two, decode) }, { order: "o-1", amount: 5, a: 1, b: 2 })
-    assert.deepStrictEqual({ ...Context.view(one, other) }, { order: "other", a: "other 1" })
+    assert.deepStrictEqual({ ...Values.view(two, other) }, { order: "other", a: "other 1", b: "other 2" })
+    assert.deepStrictEqual({ ...Values.view(two, decode) }, { order: "o-1", amount: 5, a: 1, b: 2 })
+    assert.deepStrictEqual({ ...Values.view(one, other) }, { order: "other", a: "other 1" })
   })
 
   it("the view of a nested saga is the value of its step", () => {
     const inner = Context.append(Context.initial("0/n/", { guest: "ann" }), "0/n/0", "key", "k-7")
     const outer = Context.append(Context.appendInner(initial, "0", "stay", inner), "1", "after", true)
-    const view = Context.view(outer, decode)
+    const view = Values.view(outer, decode)
     assert.deepStrictEqual(Object.keys(view), ["order", "amount", "stay", "after"])
     assert.deepStrictEqual(Object.entries(view.stay as object), [
       ["guest", "ann"],
@@ -130,8 +131,8 @@ describe("branches that come together", () => {
     const left = Context.append(Context.append(base, "1/b0/0", "l0", 1), "1/b0/1", "l1", 2)
     const right = Context.append(base, "1/b1/0", "r0", 3)
     const joined = Context.join(base, [left, right, base])
-    assert.deepStrictEqual(Context.encoded(joined), { order: "o-1", amount: 5, a: 1, l0: 1, l1: 2, r0: 3 })
-    assert.deepStrictEqual(Object.keys(Context.view(joined, decode)), ["order", "amount", "a", "l0", "l1", "r0"])
+    assert.deepStrictEqual(Values.encoded(joined), { order: "o-1", amount: 5, a: 1, l0: 1, l1: 2, r0: 3 })
+    assert.deepStrictEqual(Object.keys(Values.view(joined, decode)), ["order", "amount", "a", "l0", "l1", "r0"])
     assert.strictEqual(Context.join(base, [base, base]), base)
   })
 })
@@ -141,16 +142,16 @@ describe("the encoded form", () => {
     const inner = Context.append(Context.initial("1/n/", { guest: "ann" }), "1/n/0", "key", "k-7")
     const chain = Context.appendInner(Context.append(initial, "0", "sent", undefined), "1", "stay", inner)
     assert.strictEqual(
-      JSON.stringify(Context.encoded(chain)),
+      JSON.stringify(Values.encoded(chain)),
       '{"order":"o-1","amount":5,"stay":{"guest":"ann","key":"k-7"}}'
     )
   })
 
   it("the encoded context does not depend on the views that were made of it", () => {
     const chain = Context.append(initial, "0", "a", 1)
-    const before = JSON.stringify(Context.encoded(chain))
-    Context.view(Context.append(chain, "1", "b", 2), decode)
-    assert.strictEqual(JSON.stringify(Context.encoded(chain)), before)
+    const before = JSON.stringify(Values.encoded(chain))
+    Values.view(Context.append(chain, "1", "b", 2), decode)
+    assert.strictEqual(JSON.stringify(Values.encoded(chain)), before)
   })
 })
 
@@ -193,9 +194,9 @@ describe("a thousand steps", () => {
     let self = Context.initial("", { order: "o-1" })
     for (let i = 0; i < steps; i++) {
       self = Context.append(self, `${i}`, `s${i}`, value())
-      Context.view(self, decode)
+      Values.view(self, decode)
     }
-    return { decoded: seen.length, measured, keys: Object.keys(Context.view(self, decode)).length, size: self.size }
+    return { decoded: seen.length, measured, keys: Object.keys(Values.view(self, decode)).length, size: self.size }
   }
 
   it("in a context of a thousand steps every entry is decoded once and measured once", () => {
@@ -210,8 +211,8 @@ describe("a thousand steps", () => {
     let self = initial
     for (let i = 0; i < 20_000; i++) self = Context.append(self, `${i}`, `s${i}`, i)
     const { decode } = counting()
-    assert.strictEqual(Object.keys(Context.view(self, decode)).length, 20_002)
-    assert.strictEqual(Object.keys(Context.encoded(self)).length, 20_002)
+    assert.strictEqual(Object.keys(Values.view(self, decode)).length, 20_002)
+    assert.strictEqual(Object.keys(Values.encoded(self)).length, 20_002)
     assert.isAbove(self.size, 20_000)
   })
 })

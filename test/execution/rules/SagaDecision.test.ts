@@ -755,6 +755,12 @@ describe("a service that a local step names", () => {
     assert.isUndefined(cancelled.state.phase)
     assert.include(named(cancelled).next, "reject ledger")
   })
+
+  it("changes nothing by its answer before it takes part", () => {
+    const cancelled = order.start({ transactional: true }).decided().cancels().state
+    assert.deepStrictEqual([cancelled.commitState, cancelled.phase], ["rejecting", undefined])
+    assert.strictEqual(evolve(cancelled, { _tag: "DecisionAcknowledged", service: "ledger", at: order.now }), cancelled)
+  })
 })
 
 describe("a service that does not answer the commit", () => {
@@ -1095,4 +1101,13 @@ describe("intent of an instruction", () => {
     for (const _tag of ["Reserve", "Commit", "Reject"] as const)
       assert.isTrue(needsIntent({ _tag, path: "payments", services: ["payments"] }), _tag)
   })
+})
+
+it("attributes that follow a step are added to those that the execution has (OPERATIONS 1)", () => {
+  const labelled = order
+    .start()
+    .succeeds("0", "r-1")
+    .facts({ _tag: "AttributesChanged", path: "0", attributes: { shelf: "a" }, at: order.now })
+    .facts({ _tag: "AttributesChanged", path: "0", attributes: { room: 4 }, at: order.now })
+  assert.deepStrictEqual(labelled.state.attributes, { ...order.state.attributes, shelf: "a", room: 4 })
 })

@@ -10,8 +10,9 @@ import { type Options, type Outcome, type Script, smooth } from "./simulate.ts"
 
 const specs = {
   Do: { payload: { for: Schema.String }, success: Schema.String, error: Schema.String },
+  Long: { payload: { for: Schema.String }, success: Schema.String, error: Schema.String, answer: "later" },
   Undo: { payload: { rollback: Schema.NullOr(Schema.String) } }
-}
+} as const
 const participants = [
   Participant.make("payments", specs),
   Participant.make("shipping", specs),
@@ -19,6 +20,12 @@ const participants = [
 ]
 
 const nothing = () => Effect.void
+
+/** What steps start. */
+const other = Saga.make("Other", { context: { order: Schema.String } }).pipe(
+  Saga.local("done", { execute: nothing }),
+  Saga.commit
+)
 
 /** A retry whose second wait is no whole number of milliseconds. */
 const attempts = { times: 2, backoff: { initial: 1_001, factor: 1.5 } }
@@ -31,6 +38,10 @@ export interface Kinds {
   readonly repeatable?: boolean
   /** Steps may wait for signals and for times. */
   readonly waits?: boolean
+  /** Steps may run for each item of a list. */
+  readonly items?: boolean
+  /** Steps may start other sagas. */
+  readonly starts?: boolean
   /** There may be a point of no return. */
   readonly pivots?: boolean
 }
@@ -41,6 +52,8 @@ class Generator {
   private hasDeadline = false
   /** Steps that are made now stand behind the pivot: nothing of them is undone. */
   private isBehind = false
+  /** Steps that are made now run for each item: their waits need a key. */
+  private isInItem = false
   private readonly chance: Chance.Chance
   private readonly kinds: Kinds
 
@@ -77,11 +90,21 @@ class Generator {
     const name: string = `s${this.count++}`
     const kind = Chance.happens(this.chance, depth > 0 ? 0.35 : 0)
       ? "part"
-      : Chance.pick(this.chance, this.kinds.waits === true ? ["local", "remote", "wait"] : ["local", "remote"])
+      : Chance.pick(this.chance, [
+          "local",
+          "remote",
+          ...(this.kinds.waits === true ? ["wait"] : []),
+          ...(this.kinds.starts === true ? ["start"] : [])
+        ])
+    if (kind === "start") return this.start(name)
     if (kind === "wait") return this.wait(name)
     if (kind === "local") return this.local(name)
     if (kind === "remote") return this.remote(name)
-    const parts = this.kinds.parallel ? ["conditional", "nested", "parallel", "parallel"] : ["conditional", "nested"]
+    const parts = [
+      ...["conditional", "nested"],
+      ...(this.kinds.parallel ? ["parallel", "parallel"] : []),
+      ...(this.kinds.items === true ? ["items", "items"] : [])
+    ]
     switch (Chance.pick(this.chance, parts)) {
       case "conditional":
         return this.conditional(name, depth - 1)
@@ -90,6 +113,8 @@ class Generator {
           saga: this.whole(`N${name}`, 1 + Chance.below(this.chance, 3), depth - 1) as any,
           context: ({ order }: any) => ({ order })
         })
+      case "items":
+        return this.items(name, depth - 1)
       default:
         return this.parallel(name, depth - 1)
     }
@@ -117,8 +142,10 @@ class Generator {
   private remote(name: string): any {
     const { commands } = Chance.pick(this.chance, participants)
     const compensation = this.isBehind ? "none" : Chance.pick(this.chance, ["none", "known", "known", "unknown"])
+    // The seeds have no part in it, so their sagas stay as they are.
+    const isLater = this.count % 3 === 0
     const options: any = {
-      execute: { command: commands.Do, payload: () => ({ for: name }) },
+      execute: { command: isLater ? commands.Long : commands.Do, payload: () => ({ for: name }) },
       ...(compensation !== "none" && {
         compensate: {
           command: commands.Undo,
@@ -128,7 +155,7 @@ class Generator {
       }),
       ...(Chance.happens(this.chance, 0.3) && { onSuccess: (reply: string) => Effect.succeed(reply) }),
       ...(Chance.happens(this.chance, 0.3) && { onError: (error: string) => Effect.succeed(error) }),
-      ...(Chance.happens(this.chance, 0.3) && { timeout: "4 seconds" }),
+      ...(Chance.happens(this.chance, 0.3) ? { timeout: "4 seconds" } : isLater ? { timeout: "15 seconds" } : {}),
       ...(Chance.happens(this.chance, 0.3) && { retryCompensate: attempts })
     }
     return Saga.remote(name as never, options)
@@ -145,11 +172,36 @@ class Generator {
     const options: any = {
       signal: Signal.make(`signal-${name}`, { payload: Schema.String }),
       ...timeout,
-      ...(Chance.happens(this.chance, 0.3) && { key: () => "key" }),
+      ...((Chance.happens(this.chance, 0.3) || this.isInItem) && { key: () => "key" }),
       ...(isLimited &&
         Chance.happens(this.chance, 0.5) && { onTimeout: { success: Schema.String, value: () => "nobody" } })
     }
     return Saga.waitFor(name as never, options)
+  }
+
+  private items(name: string, depth: number): any {
+    const length = 1 + Chance.below(this.chance, 2)
+    const count = Chance.pick(this.chance, [0, 1, 2, 3, 5])
+    const isInside = this.isInItem
+    this.isInItem = true
+    const step = Saga.forEach(name as never, {
+      items: () => Array.from({ length: count }, (_, i) => `i${i}`),
+      item: Schema.String,
+      as: `of-${name}` as never,
+      concurrency: Chance.pick(this.chance, [1, 2, 3, 100]),
+      steps: (empty: any) => this.grow(empty, length, depth)
+    })
+    this.isInItem = isInside
+    return step
+  }
+
+  private start(name: string): any {
+    const hasCompensation = !this.isBehind && Chance.happens(this.chance, 0.5)
+    return Saga.start(name as never, {
+      saga: other,
+      context: ({ order }: any) => ({ order }),
+      ...(hasCompensation && { compensate: nothing })
+    })
   }
 
   private conditional(name: string, depth: number): any {
@@ -173,7 +225,7 @@ class Generator {
   }
 }
 
-export const anything: Kinds = { parallel: true, depth: 3, waits: true, pivots: true }
+export const anything: Kinds = { parallel: true, depth: 3, waits: true, pivots: true, items: true, starts: true }
 export const oneAfterTheOther: Kinds = { parallel: false, depth: 3, pivots: true }
 
 export const saga = (seed: number, kinds: Kinds = anything): Definition => new Generator(seed, kinds).saga()
@@ -237,6 +289,7 @@ export const options = (seed: number, definition: Definition): Options => {
     duplicates: Chance.pick(chance, [0, 0.3]),
     parked: Chance.pick(chance, ["leave", "retry", "resolve"] as const),
     undecided: Chance.pick(chance, ["commit", "reject"] as const),
+    queue: Chance.happens(Chance.at(seed, "queue"), 0.3),
     ...(Chance.happens(chance, 0.25) && { cancelAt: 1 + Chance.below(chance, 30) }),
     ...(Chance.happens(chance, 0.25) && { crashAt: [2 + Chance.below(chance, 30), 2 + Chance.below(chance, 40)] })
   }

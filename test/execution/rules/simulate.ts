@@ -5,11 +5,19 @@
  * continued twice.
  */
 import * as SagaPath from "../../../src/definition/SagaPath.ts"
-import type { Conditional, Definition, Local, Remote, RemoteCompensation } from "../../../src/definition/SagaStep.ts"
+import type {
+  Conditional,
+  Definition,
+  Local,
+  Remote,
+  RemoteCompensation,
+  Start
+} from "../../../src/definition/SagaStep.ts"
 import { type Instruction, needsIntent } from "../../../src/execution/rules/Instruction.ts"
 import { interrupted } from "../../../src/execution/rules/Interruption.ts"
 import type { Moment } from "../../../src/execution/rules/Moment.ts"
 import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
+import { isWanted } from "../../../src/execution/rules/QueuePlace.ts"
 import * as RetrySchedule from "../../../src/execution/rules/RetrySchedule.ts"
 import type { View } from "../../../src/execution/rules/SagaContext.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
@@ -24,6 +32,7 @@ import * as WaitDecision from "../../../src/execution/rules/WaitDecision.ts"
 import { contextView } from "../../../src/execution/view/ContextView.ts"
 import { SagaContextDecodeError } from "../../../src/execution/view/ExecutionErrors.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
+import { message } from "../../../src/ports/TransactionCommitter.ts"
 import { attemptOf, type Envelope, messageId, type Op, type ReplyStatus } from "../../../src/wire/Envelope.ts"
 import type { Json } from "../../../src/wire/JsonLimits.ts"
 import * as Chance from "./chance.ts"
@@ -36,6 +45,7 @@ export const schedule: RetrySchedule.ScheduleConfig = {
   reserveTimeout: 10_000,
   commitWait: 5_000,
   replyTimeout: 10_000,
+  acceptedResend: 20_000,
   maxMessageLifetime: 24 * 3_600_000,
   retryCompensate: { times: 2, backoff: { initial: 1_000, factor: 2, max: 8_000 } },
   retryForward: { times: 2, backoff: { initial: 1_000, factor: 2, max: 8_000 } }
@@ -117,6 +127,8 @@ export interface Options {
   readonly parked?: "leave" | "retry" | "resolve"
   /** The decision of a caller for a finished execution without one. */
   readonly undecided?: "commit" | "reject"
+  /** It is started in a queue. */
+  readonly queue?: boolean
 }
 
 // ---- the world -------------------------------------------------------------------------------------------------
@@ -147,6 +159,8 @@ interface Recorded {
 
 const service = "orders"
 export const uuid = "00000000-0000-4000-8000-000000000001"
+/** What the steps have started. */
+const started = "00000000-0000-4000-8000-000000000002"
 const longAfter = 60_000
 
 export class Simulation {
@@ -173,6 +187,7 @@ export class Simulation {
   readonly options: Options
   private readonly given: Script
   private readonly chance: Chance.Chance
+  private readonly turns: Chance.Chance
   private readonly flights = new Map<string, Flight>()
   private readonly barriers = new Map<string, Recorded>()
   private readonly attempts = new Map<string, number>()
@@ -188,12 +203,14 @@ export class Simulation {
     this.options = options
     this.given = options.script ?? except({})
     this.chance = Chance.at(options.seed ?? 0, "schedule")
+    this.turns = Chance.at(options.seed ?? 0, "queue")
     this.execution = created
     deepFreeze(created.state)
     this.now = 1_000
     this.trace.push({ event: created.events[0]!, state: created.state })
     const { deadline } = definition
     if (deadline !== undefined) this.admit({ _tag: "DeadlineSet", deadline: this.now + deadline, at: this.now })
+    if (options.queue === true) this.admit({ _tag: "QueueEntered", queue: "q", key: "k", priority: 0, at: this.now })
     this.admit({
       _tag: "ExecutionStarted",
       service,
@@ -221,6 +238,7 @@ export class Simulation {
       crashes: this.crashes,
       interventions: this.interventions,
       chance: { ...this.chance },
+      turns: { ...this.turns },
       barriers: new Map(this.barriers),
       attempts: new Map(this.attempts),
       troubles: new Map(this.troubles),
@@ -263,7 +281,16 @@ export class Simulation {
     const work = decision.instructions.filter((each) => !this.flights.has(keyOf(each)))
     if (work.length === 0 || work.some(needsIntent)) this.store()
     for (const instruction of work) this.takeOff(instruction)
-    return this.happen(decision.wakeAt) || this.intervene()
+    if (Chance.happens(this.turns, 0.3) && this.comesOn()) return true
+    return this.happen(decision.wakeAt) || this.comesOn() || this.intervene()
+  }
+
+  /** Its turn has come in the queue, if it stands in one. */
+  private comesOn(): boolean {
+    if (!isWanted(this.state)) return false
+    const { since } = this.state.place!
+    this.take(SagaInput.judge(this.state, { _tag: "Admit", since }, { ...this.moment(), schedule }))
+    return true
   }
 
   /** The story so far, one line for each event. */
@@ -392,6 +419,7 @@ export class Simulation {
   /** The result that a person gives for a step behind the pivot. */
   private resultOf(path: string): { readonly result?: Json } {
     const step = SagaPath.at(this.definition, path)
+    if (step?._tag === "Start" && this.state.passed) return { result: started }
     const hasResult = (step?._tag === "Local" || step?._tag === "Remote" || step?._tag === "Wait") && this.state.passed
     return hasResult && step.success.ast._tag !== "Void" ? { result: `by hand: ${path}` } : {}
   }
@@ -427,7 +455,7 @@ export class Simulation {
       const asked = TwoPhaseCommit.transaction(this.state, instruction.services)
       const op = questions[instruction._tag]
       for (const to of asked.services) {
-        if (!Chance.happens(this.chance, this.options.losses ?? 0)) this.publish(TwoPhaseCommit.message(asked, op, to))
+        if (!Chance.happens(this.chance, this.options.losses ?? 0)) this.publish(message(asked, op, to))
       }
     }
     if (
@@ -440,9 +468,17 @@ export class Simulation {
   private factsOf(instruction: Instruction, at: number): ReadonlyArray<SagaEvent> {
     switch (instruction._tag) {
       case "RunStep":
-        return [this.runStep(instruction.path, instruction.step, at)]
+        return [
+          instruction.step._tag === "Start"
+            ? this.runStart(instruction.path, instruction.step, at)
+            : this.runStep(instruction.path, instruction.step, at)
+        ]
       case "Compensate":
-        return [this.compensate(instruction.path, instruction.step, instruction.state, at)]
+        return [
+          instruction.step._tag === "Start"
+            ? this.undoStart(instruction.path, instruction.step, instruction.state, at)
+            : this.compensate(instruction.path, instruction.step, instruction.state, at)
+        ]
       case "BuildRequest":
         return [this.buildRequest(instruction.path, instruction.step, at, instruction.attempt)]
       case "Choose":
@@ -469,6 +505,22 @@ export class Simulation {
                 at
               }
         ]
+      }
+      case "MapItems": {
+        const { path, step } = instruction
+        const { as, concurrency, name, steps } = step
+        const items = step.items({}).map(String)
+        return [
+          this.script(path).builds
+            ? { _tag: "ForEachStarted", path, name, as, steps: steps.length, concurrency, items, at }
+            : didNotStart("forEach", path, name, at)
+        ]
+      }
+      case "BuildStart": {
+        const { path, step } = instruction
+        const { name, saga } = step
+        const asked = { path, name, saga, uuid: started, startKey: `${uuid}:${path}`, context: initialContext, at }
+        return [this.script(path).builds ? { _tag: "StartRequested", ...asked } : didNotStart("start", path, name, at)]
       }
       case "MapContext":
         return [
@@ -542,6 +594,27 @@ export class Simulation {
     }
   }
 
+  private runStart(path: string, { name }: Start, at: number): SagaEvent {
+    if (["succeeds", "undecodable", "times out done"].includes(this.script(path).local))
+      return { _tag: "StepSucceeded", path, result: started, at }
+    const failure = { _tag: "StepDefect", path, step: name, defect: "another one has the key" } as const
+    return { _tag: "StepFailed", path, status: "errored-on-execute", effect: "none", failure, at }
+  }
+
+  /** What was started is cancelled; it goes back slowly, or can no longer go back. */
+  private undoStart(path: string, step: Start, state: StepState, at: number): SagaEvent {
+    if (this.fails(path, "compensation")) {
+      const before = state.compensation?.failure
+      const looks = (before?._tag === "StartedNotUndone" ? before.looks : 0) + 1
+      const failure = { _tag: "StartedNotUndone", path, step: step.name, uuid: started, looks } as const
+      return { _tag: "CompensationFailed", path, failure, retryAt: at + 1_000 * looks, at }
+    }
+    if (step.compensate === undefined && this.script(path).silent)
+      return { _tag: "StepParked", path, reason: "what it has started is finished", at }
+    this.compensates(path, false)
+    return { _tag: "StepCompensated", path, at }
+  }
+
   private choose(path: string, { alternatives, name }: Conditional, at: number): SagaEvent {
     const { choice } = this.script(path)
     if (choice < 0) return didNotStart("conditional", path, name, at)
@@ -556,7 +629,7 @@ export class Simulation {
     if (!this.script(path).builds) return didNotStart("remote", path, step.name, at)
     const { command, service } = step.execute
     const message = this.envelope(path, "execute", service, { for: path }, at + schedule.maxMessageLifetime, attempt)
-    const deadline = at + (step.policies.timeout ?? schedule.replyTimeout)
+    const deadline = at + RetrySchedule.answerTime(step, schedule)
     return { _tag: "RequestSent", path, name: step.name, command, message, deadline, at }
   }
 
@@ -646,7 +719,7 @@ export class Simulation {
     this.delivered.push(reply)
     const verdict = SagaInput.reply(this.state, reply, this.moment())
     if (verdict._tag === "Failure") return
-    this.accepted.set(reply.inReplyTo, (this.accepted.get(reply.inReplyTo) ?? 0) + 1)
+    if (reply.status !== 202) this.accepted.set(reply.inReplyTo, (this.accepted.get(reply.inReplyTo) ?? 0) + 1)
     for (const fact of verdict.success) this.admit(fact)
   }
 
@@ -663,6 +736,8 @@ export class Simulation {
             if (reply === 200) this.does(path)
             return { status: reply, content: this.script(path).readable ? `reply of ${path}` : unreadable }
           })
+        const step = SagaPath.at(this.definition, path)
+        if (step?._tag === "Remote" && step.execute.later === true) this.answer(message, { status: 202 }, 0)
         return answer === "lost" ? undefined : this.answer(message, recorded, answer === "slow" ? longAfter : 0)
       }
       case "failure": {
@@ -771,7 +846,7 @@ const succeeds = (path: string, step: Local | Remote, at: number, recovered = fa
 })
 
 const didNotStart = (
-  kind: "conditional" | "nested" | "remote" | "wait",
+  kind: "conditional" | "nested" | "remote" | "start" | "wait" | "forEach",
   path: string,
   name: string,
   at: number
@@ -806,6 +881,9 @@ const line = (event: SagaEvent): string => {
 export const compensable = (definition: Definition): ReadonlySet<string> =>
   new Set(
     SagaPath.steps(definition)
-      .filter(({ step }) => (step._tag === "Local" || step._tag === "Remote") && step.compensate !== undefined)
+      .filter(
+        ({ step }) =>
+          step._tag === "Start" || ((step._tag === "Local" || step._tag === "Remote") && step.compensate !== undefined)
+      )
       .map(({ path }) => path)
   )

@@ -372,10 +372,14 @@ export class Story {
         return `request ${this.name(path)}${instruction.attempt === 1 ? "" : ` ${instruction.attempt}`}`
       case "Choose":
         return `choose ${this.name(path)}`
+      case "BuildStart":
+        return `name what ${this.name(path)} starts`
       case "BuildWait":
         return `make the key and the time of ${this.name(path)}`
       case "TimeOut":
         return `make the result of ${this.name(path)}`
+      case "MapItems":
+        return `make the list of ${this.name(path)}`
       case "MapContext":
         return `enter ${this.name(path)}`
       case "HandleReply":

@@ -51,6 +51,15 @@ describe("a wait (C16)", () => {
     assert.strictEqual(paused.execution.pausedStep?.name, "approval")
   })
 
+  it("begins with the trace of the activation that came to it, where there is one", () => {
+    const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    const { facts } = Decision.decide(waiting.state, { ...waiting.moment, trace })
+    assert.deepStrictEqual(
+      facts.map((fact) => [fact._tag, "trace" in fact && fact.trace]),
+      [["WaitStarted", trace]]
+    )
+  })
+
   it("gives the payload of its signal, which is then in the context, and is used", () => {
     const heard = waiting.hears("approval", "yes")
     assert.deepStrictEqual(heard.next, ["StepSucceeded approval", "StepStarted parcel", "execute parcel"])
@@ -99,6 +108,36 @@ describe("time over (C16)", () => {
     const after = quiet.facts({ _tag: "StepSucceeded", path: "0", result: "nobody", timedOut: true, at: quiet.now })
     assert.deepStrictEqual(after.next, ["WaitStarted ping"])
     assert.deepStrictEqual(after.execution.context, { approval: "nobody" })
+  })
+
+  it("fails only the wait that no signal is there for: the one before it takes what came in the same moment", () => {
+    const keyed = { signal: Approval, key: () => "a", timeout: 2 * second }
+    const Both = make.pipe(
+      Saga.parallel("both", { one: Saga.waitFor("one", keyed), two: Saga.waitFor("two", keyed) }),
+      Saga.commit
+    )
+    const open = (name: "one" | "two", at = 0) => {
+      const path = name === "one" ? "0/b0/0" : "0/b1/0"
+      const deadline = begin(Both).now + 2 * second
+      return { _tag: "WaitStarted" as const, path, name, signal: "approval", key: "a", deadline, at }
+    }
+    const decided = (...waits: ReadonlyArray<ReturnType<typeof open>>) => {
+      const { moment, state } = waits.reduce(
+        (story, wait) => story.facts(wait).later(second),
+        begin(Both).start().decided()
+      )
+      const said = { signal: "approval", id: "1", key: "a", content: "yes" }
+      const heard = evolve(state, { _tag: "SignalReceived", ...said, at: moment.now })
+      return Decision.decide(heard, moment).facts.map((fact) => [fact._tag, "path" in fact && fact.path])
+    }
+    assert.deepStrictEqual(decided(open("one"), open("two", 1)), [
+      ["StepSucceeded", "0/b0/0"],
+      ["StepFailed", "0/b1/0"]
+    ])
+    assert.deepStrictEqual(decided(open("two"), open("one", 1)), [
+      ["StepSucceeded", "0/b1/0"],
+      ["StepFailed", "0/b0/0"]
+    ])
   })
 
   it("fires only if no signal is there: the result of onTimeout and the failure are not admitted then", () => {
@@ -200,6 +239,7 @@ describe("a signal (C16)", () => {
     assert.deepStrictEqual(why(waiting.cancels().decided())?.[0 as never], "going-back")
     assert.deepStrictEqual(why(waiting, { signal: "other" })?.[0 as never], "unknown-signal")
     assert.deepStrictEqual(why(waiting, { content: 7 })?.[0 as never], "payload")
+    assert.deepStrictEqual(why(waiting, { content: 7, accepted: true }), ["SignalReceived"])
     assert.deepStrictEqual(why(waiting), ["SignalReceived"])
   })
 

@@ -64,11 +64,13 @@ describe("any other failure of a step", () => {
   const cases: ReadonlyArray<[SagaFailure, string, string]> = [
     [{ _tag: "StepTimedOut", ...place, deadline: 5_000 }, "SagaStepTimedOut", "1970-01-01T00:00:05.000Z"],
     [{ _tag: "StepRefused", ...place, status: 500, content: "down" }, "SagaResponseError", "the service answered 500"],
+    [{ _tag: "StartedNotUndone", ...place, uuid: "u-2", looks: 1 }, "SagaStartedNotUndone", "is not undone yet"],
     [{ _tag: "StepInterrupted", ...place }, "SagaStepInterrupted", "half done by a crash"],
     [{ _tag: "StepValueRejected", ...place, rule: "encode", issue: "$.a" }, "SagaContextEncodeError", "$.a"],
     [{ _tag: "StepValueRejected", ...place, rule: "decode", issue: "$.a" }, "SagaContextDecodeError", "$.a"],
     [{ _tag: "StepValueRejected", ...place, rule: "context-size", issue: "9 of 8" }, "SagaContextTooLarge", "9 of 8"],
     [{ _tag: "StepValueRejected", ...place, rule: "message-size", issue: "9 of 8" }, "SagaContextTooLarge", "9 of 8"],
+    [{ _tag: "StepValueRejected", ...place, rule: "items", issue: "9 of 8" }, "SagaTooManyItems", "9 of 8"],
     [
       { _tag: "StepValueRejected", ...place, rule: "related-services", issue: "spy" },
       "SagaRelatedServicesRefused",

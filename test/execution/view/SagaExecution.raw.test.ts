@@ -417,8 +417,10 @@ describe("a conditional step", () => {
     tries: undefined,
     resolution: undefined,
     choice: undefined,
+    child: undefined,
     signal: undefined,
-    inner: []
+    inner: [],
+    items: undefined
   }
 
   it("CND-007 a conditional step that is created has no nested execution, no related services, and is not rolled back", () => {

@@ -205,9 +205,10 @@ describe("F27: a value in hand that cannot be stored", () => {
         const moment = { definition: Lost, now: 0, since: 0, presentSince: 0, attemptSince: 0, schedule: defaults }
         const { decision, state } = advance(facts.reduce(evolve, created), moment)
         const [instruction] = decision.instructions
-        if (instruction?._tag !== "Compensate") return assert.fail(`${instruction?._tag}`)
+        if (instruction?._tag !== "Compensate" || instruction.step._tag !== "Local")
+          return assert.fail(`${instruction?._tag}`)
         const scope = { ...moment, state, service: "own", clock: yield* Clock.Clock, fiberContext: undefined }
-        const found = yield* compensate(scope, instruction, Effect.succeed)
+        const found = yield* compensate(scope, instruction, instruction.step, Effect.succeed)
         const after = advance(found.reduce(evolve, state), moment)
         assert.deepStrictEqual(undone, unknown ? ["unknown"] : [])
         assert.deepStrictEqual(after.state.parked, unknown ? [] : ["0"])

@@ -1,34 +1,45 @@
 /**
- * Turns messages that arrive on a connection into the deliveries of a subscription: never more at a time than it may have.
- * A message that cannot be read becomes a dead letter. After a lost connection waiting messages are dropped, as the broker
+ * Turns messages that arrive on a connection to a broker into the deliveries of a subscription: never more at a time than it may
+ * have. A message that cannot be read becomes a dead letter. After a lost connection waiting messages are dropped, as the broker
  * delivers them again.
  */
 import { Effect, FiberSet, MutableList, type Scope } from "effect"
-import * as Broker from "../../ports/Broker.ts"
-import { conclude } from "../../ports/Consumer.ts"
-import * as DeadLetters from "../../ports/DeadLetters.ts"
-import { FaultPoint } from "../../ports/FaultPoint.ts"
-import type { Arrived } from "./MqttConnection.ts"
+import * as Broker from "./Broker.ts"
+import { conclude } from "./Consumer.ts"
+import * as DeadLetters from "./DeadLetters.ts"
+import { FaultPoint } from "./FaultPoint.ts"
 
-export interface MqttIncoming {
-  readonly arrive: (arrived: Arrived) => void
+/** A message as it has arrived. */
+export interface Arrived {
+  readonly topic: string
+  readonly payload: Uint8Array
+  /** The broker has kept it for subscribers that come later. */
+  readonly retained: boolean
+  readonly redelivered: boolean
+  /** Tells the broker that the message is handled. No effect on a lost connection: the broker delivers the message again. */
+  readonly acknowledge: () => void
+}
+
+export interface ArrivedMessages {
+  /** False: too much waits already, and the message was dropped. */
+  readonly arrive: (arrived: Arrived) => boolean
   /** Drops the waiting messages of a lost connection. */
   readonly forget: () => void
   /** The next deliveries; waits for the first. */
   readonly take: Effect.Effect<readonly [Broker.Delivery, ...Array<Broker.Delivery>]>
 }
 
-export interface MqttIncomingOptions {
+export interface ArrivedMessagesOptions {
   readonly maxInFlight: number
   /** The address of a topic; undefined: the topic has another form. */
   readonly parse: (topic: string) => Broker.Address | undefined
   /** Called before the next deliveries are handed out. */
-  readonly handOut: () => void
+  readonly handOut?: () => void
   /** Called when the queue is empty again after it was full and messages were dropped. */
-  readonly missing: () => void
+  readonly missing?: () => void
 }
 
-/** Bytes that may wait here. A broker with MQTT 3.1.1 does not know `maxInFlight` and sends more. */
+/** Bytes that may wait here. Not every broker knows `maxInFlight`: one with MQTT 3.1.1 sends more. */
 const maxWaitingBytes = 16 * 1024 * 1024
 
 /** Memory of a message besides its body, in bytes. */
@@ -54,7 +65,7 @@ export const make = Effect.fnUntraced(function* ({
   maxInFlight,
   missing,
   parse
-}: MqttIncomingOptions): Effect.fn.Return<MqttIncoming, never, Scope.Scope> {
+}: ArrivedMessagesOptions): Effect.fn.Return<ArrivedMessages, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const arrived = MutableList.make<Arrived>()
   let bytes = 0
@@ -124,7 +135,7 @@ export const make = Effect.fnUntraced(function* ({
     }
     if (overflowed && arrived.length === 0) {
       overflowed = false
-      missing()
+      missing?.()
     }
     return deliveries
   }
@@ -141,10 +152,10 @@ export const make = Effect.fnUntraced(function* ({
     })
   })
 
-  const take: MqttIncoming["take"] = Effect.flatMap(ready, () => {
+  const take: ArrivedMessages["take"] = Effect.flatMap(ready, () => {
     const [first, ...rest] = takeUnsafe()
     if (first === undefined) return take
-    handOut()
+    handOut?.()
     return Effect.succeed([first, ...rest])
   })
 
@@ -154,11 +165,12 @@ export const make = Effect.fnUntraced(function* ({
       const size = message.payload.length + overhead
       if (bytes + size > maxWaitingBytes && arrived.length > 0) {
         overflowed = true
-        return
+        return false
       }
       bytes += size
       MutableList.append(arrived, message)
       wake(queueMicrotask)
+      return true
     },
     forget: () => {
       MutableList.clear(arrived)

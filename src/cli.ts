@@ -1,0 +1,322 @@
+/**
+ * The command line `effect-saga`, with the layers that its commands need: Postgres, a PGlite folder, the files of this process. Needs
+ * `@effect/sql-pg`, and `@electric-sql/pglite` for a folder; both are loaded when a command needs them.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { hostname, userInfo } from "node:os"
+import { resolve } from "node:path"
+import process from "node:process"
+import { createInterface } from "node:readline/promises"
+import { pathToFileURL } from "node:url"
+import { Effect, FileSystem, Layer, Path, Redacted, Result, Stdio, Terminal } from "effect"
+import { ChildProcessSpawner } from "effect/process"
+import type { SqlClient } from "effect/sql"
+import { Access, type ConsoleConfig, type Place } from "./console/Access.ts"
+import * as Commands from "./console/Commands.ts"
+import * as HttpInspector from "./console/dashboard/HttpInspector.ts"
+import { textOf } from "./console/Failures.ts"
+import { CommandFailed, CommandMisused, plain, Screen } from "./console/Screen.ts"
+import type { Check } from "./ports/Check.ts"
+import type { Inspector } from "./ports/Inspector.ts"
+import { describe } from "./wire/OneLine.ts"
+
+export type { ConsoleConfig } from "./console/Access.ts"
+
+/**
+ * Types the default export of `effect-saga.config.ts`.
+ *
+ * @example
+ * ```ts
+ * import { config } from "effect-saga/cli"
+ * import { PlaceOrder } from "./sagas.ts"
+ *
+ * export default config({ sagas: [PlaceOrder], service: "orders" })
+ * ```
+ */
+export const config = (config: ConsoleConfig): ConsoleConfig => config
+
+type Failure = CommandFailed | CommandMisused
+
+/** A layer whose failure is that of a command. */
+const mapped = <A, E, R>(layer: Layer.Layer<A, E, R>, map: (error: E) => Failure): Layer.Layer<A, Failure, R> =>
+  Layer.effectContext(Effect.mapError(Layer.build(layer), map))
+
+// ---- the database ----------------------------------------------------------------------------------------------
+
+const urlOf = ({ url }: Place): string | undefined => url ?? (process.env.SAGA_PG_URL || undefined)
+
+const tablesOf = ({ prefix, schema }: Place) => {
+  const named = schema ?? (process.env.SAGA_PG_SCHEMA || undefined)
+  return { ...(named !== undefined && { schema: named }), ...(prefix !== undefined && { prefix }) }
+}
+
+/** A package that only some programs have. */
+const loaded = <A>(name: string, load: () => Promise<A>): Effect.Effect<A, CommandFailed> =>
+  Effect.tryPromise({
+    try: load,
+    catch: () => new CommandFailed({ message: `${name} is not installed: npm install ${name}` })
+  })
+
+const failed = (error: unknown): CommandFailed =>
+  new CommandFailed({ message: `the database cannot be used: ${plain(describe(error), 400)}` })
+
+const nowhere = new CommandMisused({
+  message:
+    "Where are the executions? Say --url postgres://…, the folder of a PGlite, or http://… of a dashboard, or set SAGA_PG_URL"
+})
+
+// ---- a dashboard -----------------------------------------------------------------------------------------------
+
+const isDashboard = (url: string): boolean => /^https?:/i.test(url)
+
+const headersOf = ({ headers }: Place): Readonly<Record<string, string>> => {
+  const authorization = process.env.SAGA_DASHBOARD_AUTHORIZATION
+  const named = headers.map((text): [string, string] => {
+    const at = text.indexOf(":")
+    return [text.slice(0, at).trim().toLowerCase(), text.slice(at + 1).trim()]
+  })
+  return { ...(authorization && { authorization }), ...Object.fromEntries(named) }
+}
+
+/** The dashboard that `--url` names. */
+const dashboardAt = (place: Place, url: string): Result.Result<HttpInspector.Options, CommandMisused> =>
+  URL.canParse(url)
+    ? Result.succeed({ url, headers: headersOf(place), values: place.values === true })
+    : Result.fail(new CommandMisused({ message: `--url is no address: ${plain(url, 100)}` }))
+
+// ---- clients ---------------------------------------------------------------------------------------------------
+
+/** The client of a database. A folder belongs to one process: while a program has it open, it is refused. */
+const clientOf = (url: string): Layer.Layer<SqlClient.SqlClient, Failure> => {
+  if (isDashboard(url))
+    return Layer.effectContext(
+      Effect.fail(
+        new CommandMisused({ message: "This needs the database itself, and not a dashboard: say --url postgres://…" })
+      )
+    )
+  if (/^postgres(ql)?:/i.test(url))
+    return Layer.unwrap(
+      Effect.map(
+        loaded("@effect/sql-pg", () => import("@effect/sql-pg")),
+        ({ PgClient }) =>
+          mapped(PgClient.layer({ url: Redacted.make(url), maxConnections: 4, applicationName: "effect-saga" }), failed)
+      )
+    )
+  const folder = url.replace(/^file:(\/\/)?/, "")
+  if (!existsSync(resolve(folder)))
+    return Layer.effectContext(Effect.fail(new CommandMisused({ message: `There is no folder ${plain(folder)}` })))
+  return Layer.unwrap(
+    Effect.map(
+      loaded("@electric-sql/pglite", () => import("./pglite.ts")),
+      ({ PgliteClient }) =>
+        mapped(PgliteClient.layer({ folder }), (error) =>
+          error._tag === "PgliteFolderLocked"
+            ? new CommandFailed({
+                message: `process ${error.pid} has the folder ${plain(folder)} open: stop it, or name its dashboard with --url http://…`
+              })
+            : failed(error)
+        )
+    )
+  )
+}
+
+const sql = loaded("@effect/sql-pg", () => import("./sql.ts"))
+const migrations = loaded("@effect/sql-pg", () => import("./adapters/sql/SqlMigrations.ts"))
+
+const clientAt = (place: Place): Layer.Layer<SqlClient.SqlClient, Failure> => {
+  const url = urlOf(place)
+  return url === undefined ? Layer.effectContext(Effect.fail(nowhere)) : clientOf(url)
+}
+
+const inspector = (place: Place): Layer.Layer<Inspector, Failure> => {
+  const ofDatabase = Layer.unwrap(
+    Effect.map(sql, ({ SqlInspector }) => mapped(SqlInspector.layer(tablesOf(place)), failed))
+  )
+  const url = urlOf(place)
+  if (url !== undefined && isDashboard(url))
+    return Layer.unwrap(Effect.map(Effect.fromResult(dashboardAt(place, url)), HttpInspector.layer))
+  if (url !== undefined) return Layer.provide(ofDatabase, clientAt(place))
+  return Layer.unwrap(
+    Effect.map(configAt(place), (found) =>
+      found?.layer === undefined ? Layer.effectContext(Effect.fail(nowhere)) : ofConfig(found.layer)
+    )
+  )
+}
+
+const ofConfig = (layer: Layer.Layer<Inspector, unknown>): Layer.Layer<Inspector, Failure> =>
+  mapped(layer, (error) => new CommandFailed({ message: `the layer of the config: ${plain(describe(error), 400)}` }))
+
+// ---- the config ------------------------------------------------------------------------------------------------
+
+const defaultFiles = ["effect-saga.config.ts", "effect-saga.config.js", "effect-saga.config.mjs"]
+
+const isConfig = (value: unknown): value is ConsoleConfig =>
+  typeof value === "object" && value !== null && "sagas" in value && Array.isArray(value.sagas)
+
+const configAt = Effect.fnUntraced(function* ({ config }: Place) {
+  const file = config ?? defaultFiles.find((name) => existsSync(name))
+  if (file === undefined) return undefined
+  const path = resolve(file)
+  if (!existsSync(path)) return yield* new CommandMisused({ message: `There is no file ${plain(file)}` })
+  const module: unknown = yield* Effect.tryPromise({
+    try: () => import(pathToFileURL(path).href),
+    catch: (error) => new CommandFailed({ message: `${plain(file)} cannot be loaded: ${plain(describe(error), 400)}` })
+  })
+  const exported: unknown = Reflect.get(Object(module), "default")
+  if (isConfig(exported)) return exported
+  return yield* new CommandFailed({ message: `${plain(file)} must export default { sagas: [...] }` })
+})
+
+// ---- migrations and checks -------------------------------------------------------------------------------------
+
+const access = Access.of({
+  version: version(),
+  inspector,
+  config: configAt,
+  migrate: Effect.fnUntraced(function* (place, { appRole, parts, printsSql }) {
+    const Migrations = yield* migrations
+    const tables = tablesOf(place)
+    const explained = Effect.mapError(failed)
+    if (printsSql)
+      return yield* Effect.forEach(parts, (part) =>
+        Effect.map(explained(Migrations.statements(tables, part, appRole)), (statements) => ({
+          part,
+          migrations: Migrations.names(part),
+          statements
+        }))
+      )
+    return yield* Effect.forEach(parts, (part) =>
+      Effect.gen(function* () {
+        const ran = yield* explained(Migrations.run(tables, part))
+        if (appRole !== undefined)
+          for (const grant of yield* explained(Migrations.grants(tables, part, appRole))) yield* explained(grant)
+        return { part, migrations: ran, statements: [] }
+      })
+    ).pipe(Effect.provide(clientAt(place)))
+  }),
+  checks: (place) => {
+    const url = urlOf(place)
+    if (url === undefined) return Effect.succeed([notAsked])
+    return isDashboard(url) ? dashboardChecks(place, url) : checksOf(place)
+  },
+  readFile: (path) =>
+    Effect.try({
+      try: () => readFileSync(path, "utf8"),
+      catch: (error) => new CommandFailed({ message: `${plain(path)} cannot be read: ${plain(describe(error), 300)}` })
+    }),
+  writeFile: (path, content) =>
+    Effect.try({
+      // It has values of an execution: only its owner reads it.
+      try: () => writeFileSync(path, content, { mode: 0o600 }),
+      catch: (error) =>
+        new CommandFailed({ message: `${plain(path)} cannot be written: ${plain(describe(error), 300)}` })
+    })
+})
+
+const notAsked: Check = { what: "database", state: "skipped", found: "no --url and no SAGA_PG_URL" }
+
+const dashboardChecks = (place: Place, url: string): Effect.Effect<ReadonlyArray<Check>> =>
+  Effect.fromResult(dashboardAt(place, url)).pipe(
+    Effect.flatMap(HttpInspector.visitor),
+    Effect.match({
+      onFailure: (error): ReadonlyArray<Check> => [
+        { what: "dashboard", state: "failed", found: error._tag === "CommandMisused" ? error.message : textOf(error) }
+      ],
+      onSuccess: (found): ReadonlyArray<Check> => [{ what: "dashboard", state: "ok", found: plain(found, 200) }]
+    })
+  )
+
+const checksOf = (place: Place): Effect.Effect<ReadonlyArray<Check>> =>
+  Effect.gen(function* () {
+    const { checks } = yield* loaded("@effect/sql-pg", () => import("./adapters/sql/SqlChecks.ts"))
+    return yield* checks(tablesOf(place))
+  }).pipe(
+    Effect.provide(clientAt(place)),
+    Effect.catch((error) =>
+      Effect.succeed<ReadonlyArray<Check>>([{ what: "database", state: "failed", found: error.message }])
+    )
+  )
+
+// ---- the process -----------------------------------------------------------------------------------------------
+
+/** Of the package: the file is beside `src` and `dist`. */
+function version(): string {
+  const read = Result.try(
+    // A cast, because Deno checks this file without the types of Node.
+    () => JSON.parse(readFileSync(new URL("../package.json", (import.meta as { url?: string }).url), "utf8")) as unknown
+  )
+  const found: unknown = Result.isSuccess(read) ? Reflect.get(Object(read.success), "version") : undefined
+  return typeof found === "string" ? found : "unknown"
+}
+
+const ask = (question: string): Effect.Effect<string> =>
+  Effect.promise((signal) => {
+    const lines = createInterface({ input: process.stdin, output: process.stderr })
+    return lines.question(question, { signal }).finally(() => lines.close())
+  })
+
+const nameOfUser = (): string =>
+  Result.getOrElse(
+    Result.try(() => userInfo().username),
+    () => "unknown"
+  )
+
+const screen = () => {
+  const { stderr, stdin, stdout } = process
+  return Screen.of({
+    columns: stdout.isTTY ? stdout.columns : undefined,
+    hasColours: stdout.isTTY && !process.env.NO_COLOR,
+    user: `${nameOfUser()}@${hostname()}`,
+    ask: stdin.isTTY && stderr.isTTY ? ask : undefined
+  })
+}
+
+/** No command runs programs, and files are read by `Access`. */
+const environment = Layer.mergeAll(
+  FileSystem.layerNoop({}),
+  Path.layer,
+  Stdio.layerTest({ args: Effect.sync(() => process.argv.slice(2)) }),
+  Layer.succeed(
+    Terminal.Terminal,
+    Terminal.make({
+      columns: Effect.sync(() => process.stdout.columns ?? 80),
+      rows: Effect.sync(() => process.stdout.rows ?? 24),
+      size: Effect.die("no command asks for it"),
+      readInput: Effect.die("no command asks for it"),
+      readLine: Effect.die("no command asks for it"),
+      display: (text) => Effect.sync(() => void process.stdout.write(text))
+    })
+  ),
+  Layer.succeed(
+    ChildProcessSpawner.ChildProcessSpawner,
+    ChildProcessSpawner.make(() => Effect.die("no command runs programs"))
+  )
+)
+
+export interface RunOptions {
+  /** In place of `effect-saga.config.ts`, for a program that has its storage open itself. */
+  readonly config?: ConsoleConfig
+}
+
+/**
+ * Runs a command, with its words as they stand in `process.argv` after the name of the program. Prints to the console, and gives the
+ * exit code: 0 done, 1 failed, 2 called in a wrong way, 3 something needs attention.
+ *
+ * @example
+ * ```ts
+ * const code = yield* run(["attention", "--json"], { config: { sagas: [PlaceOrder], layer: InspectorLive } })
+ * ```
+ */
+export const run = (args: ReadonlyArray<string>, { config }: RunOptions = {}): Effect.Effect<number> =>
+  Commands.run(args).pipe(
+    Effect.provideService(Access, config === undefined ? access : within(config)),
+    Effect.provideServiceEffect(Screen, Effect.sync(screen)),
+    Effect.provide(environment)
+  )
+
+/** The program has its storage open: no other is looked for. */
+const within = (config: ConsoleConfig): Access["Service"] => ({
+  ...access,
+  config: () => Effect.succeed(config),
+  inspector: (place) => (config.layer === undefined ? access.inspector(place) : ofConfig(config.layer))
+})

@@ -1,0 +1,70 @@
+/**
+ * How the commands reach what is stored. The room knows no database: the entry point brings the layers, and tests bring those in
+ * memory.
+ */
+import { Context, type Effect, type Layer } from "effect"
+import type { AnyCommitted } from "../definition/Saga.ts"
+import type { AskedServices, Check } from "../ports/Check.ts"
+import type { Inspector } from "../ports/Inspector.ts"
+import type { CommandFailed, CommandMisused } from "./Screen.ts"
+
+/** Where the executions are, as the flags say. */
+export interface Place {
+  readonly url: string | undefined
+  readonly schema: string | undefined
+  readonly prefix: string | undefined
+  /** The file `effect-saga.config.ts`. */
+  readonly config: string | undefined
+  /** For the API of a dashboard: headers that let the command in, as `name: value`. */
+  readonly headers: ReadonlyArray<string>
+  /** The command needs stored values: over the API of a dashboard they are asked for, and that is logged there. Default: no. */
+  readonly values?: boolean
+}
+
+/** The default export of `effect-saga.config.ts`. */
+export interface ConsoleConfig {
+  /** The sagas of the program that is deployed: for `drift`, `diagram`, `replay` and `doctor`. */
+  readonly sagas: ReadonlyArray<AnyCommitted>
+  /** The name of the own service, as in `SagaConfig`: executions of another one are drifted. */
+  readonly service?: string
+  /** An inspector of another storage than Postgres, or with a client of your own. Used where no `--url` is given. */
+  readonly layer?: Layer.Layer<Inspector, unknown>
+  /**
+   * The checks of the broker in `doctor`: `MqttBroker.checks(options)`, or a function of your own. `targets`: the services that the
+   * sagas ask. Default: `doctor` looks at no broker.
+   */
+  readonly broker?: (asked: AskedServices) => Effect.Effect<ReadonlyArray<Check>>
+}
+
+export interface MigrateRequest {
+  /** The parts whose tables are made. */
+  readonly parts: ReadonlyArray<"executions" | "participants" | "dead-letters">
+  /** Gives the statements, and runs none. */
+  readonly printsSql: boolean
+  /** A role that gets the rights that a running process needs. */
+  readonly appRole: string | undefined
+}
+
+export interface Migrated {
+  readonly part: string
+  /** The migrations that were run now; with `printsSql` all of them. */
+  readonly migrations: ReadonlyArray<string>
+  readonly statements: ReadonlyArray<string>
+}
+
+type Failure = CommandFailed | CommandMisused
+
+export class Access extends Context.Service<
+  Access,
+  {
+    readonly version: string
+    readonly inspector: (place: Place) => Layer.Layer<Inspector, Failure>
+    /** Undefined: there is no such file, and none was named. */
+    readonly config: (place: Place) => Effect.Effect<ConsoleConfig | undefined, Failure>
+    readonly migrate: (place: Place, request: MigrateRequest) => Effect.Effect<ReadonlyArray<Migrated>, Failure>
+    /** What only the database says: it is reached, its version, rights, migrations, clock. */
+    readonly checks: (place: Place) => Effect.Effect<ReadonlyArray<Check>>
+    readonly readFile: (path: string) => Effect.Effect<string, Failure>
+    readonly writeFile: (path: string, content: string) => Effect.Effect<void, Failure>
+  }
+>()("effect-saga/console/Access") {}

@@ -1,0 +1,1 @@
+export { layer, type Mode, SagaTracing, type Tracing } from "../ports/Tracing.ts"

@@ -1,0 +1,35 @@
+/** The commands that `attention` prints. */
+import { assert, it } from "@effect/vitest"
+import { type Finding, inPlace } from "../../src/console/Attention.ts"
+
+const finding: Finding = {
+  kind: "parked",
+  count: 1,
+  isMore: false,
+  text: "Trip: step room is parked",
+  first: "look at one: effect-saga show 7",
+  next: "effect-saga retry --saga Trip"
+}
+const nowhere = { url: undefined, schema: undefined, prefix: undefined, config: undefined, headers: [] }
+
+it("a printed command goes where the one that has printed it went", () => {
+  assert.deepStrictEqual(inPlace(finding, nowhere), finding)
+  const { first, next } = inPlace(finding, { ...nowhere, url: "my folder", schema: "shop", config: "ops.ts" })
+  assert.strictEqual(next, "effect-saga retry --saga Trip --url 'my folder' --schema shop --config ops.ts")
+  assert.strictEqual(first, "look at one: effect-saga show 7 --url 'my folder' --schema shop --config ops.ts")
+  const words = "deploy a program that has this form of the saga too"
+  assert.strictEqual(inPlace({ ...finding, first: words }, { ...nowhere, url: "f" }).first, words)
+})
+
+it("I21 a printed command has no password and no token", () => {
+  for (const url of [
+    "postgres://me:secret@db/shop",
+    "http://127.0.0.1:1/?token=secret",
+    "postgres://db/shop?password=secret"
+  ])
+    assert.strictEqual(inPlace(finding, { ...nowhere, url }).next, finding.next)
+  assert.include(
+    inPlace(finding, { ...nowhere, url: "postgres://me@db:5432/shop" }).next,
+    "--url postgres://me@db:5432/shop"
+  )
+})

@@ -6,26 +6,25 @@ import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Later from "../living/Later.ts"
 
-/** Facts that a former release may not know. */
+/** Facts that no former release knows. */
 const facts = ["QueueEntered", "PlaceTaken", "PlaceLeft", "PlaceWanted", "AttributesChanged"]
 
-const hasFact = (schema: string, uuid: string, names: ReadonlyArray<string>) =>
+const hasNewFact = (schema: string, uuid: string) =>
   `exists (select from ${schema}.saga_event e where e.uuid = ${uuid}
-    and e.facts like any(array[${names.map((name) => `'%"${name}"%'`).join(", ")}]))`
+    and e.facts like any(array[${facts.map((name) => `'%"${name}"%'`).join(", ")}]))`
 
 /**
  * Notes each claim, with the release that has made it (the name of its connections), and whether that release can read what is stored
- * then. `known`: facts of this list that the former release knows.
+ * then.
  */
-export const watch = Effect.fnUntraced(function* (schema: string, known: ReadonlyArray<string> = []) {
+export const watch = Effect.fnUntraced(function* (schema: string) {
   const sql = yield* SqlClient.SqlClient
-  const unknown = facts.filter((name) => !known.includes(name))
   yield* sql.unsafe(`
     create table ${schema}.claim (uuid uuid not null, owner text not null, release text not null, is_readable bool not null)`)
   yield* sql.unsafe(`
     create function ${schema}.note_claim() returns trigger language plpgsql as $$ begin
       insert into ${schema}.claim values
-        (new.uuid, new.owner, current_setting('application_name'), not ${hasFact(schema, "new.uuid", unknown)});
+        (new.uuid, new.owner, current_setting('application_name'), not ${hasNewFact(schema, "new.uuid")});
       return null;
     end $$`)
   yield* sql.unsafe(`
@@ -93,7 +92,7 @@ export const audit = Effect.fnUntraced(function* (schema: string, isOnce: boolea
   const [places] = yield* sql<{ n: number }>`select count(*)::int as n from ${t("saga_queued")}`
   if (places?.n !== 0) wrong.push(`${places?.n} places are left in the queue`)
   const [queued] = yield* sql<{ n: number }>`select count(*)::int as n from ${t("saga_execution")} h
-    where ${sql.literal(hasFact(schema, "h.uuid", facts))}`
+    where ${sql.literal(hasNewFact(schema, "h.uuid"))}`
   const claims = yield* sql<{ uuid: string; owner: string; times: number }>`
     select uuid::text as uuid, owner, count(*)::int as times from ${t("claim")}
     where release = 'former' and not is_readable group by 1, 2`

@@ -51,7 +51,7 @@ const runsOf = (statements: Statements): ReadonlyArray<Run> => {
     }),
     ...["pending", "reserved"].flatMap((status) => [
       statements.find({ service, status, before: far, limit: 20 }),
-      statements.find({ service, status, before: far, limit: 20, after: { updatedAt: 5, uuid: uuidOf(10) } })
+      statements.find({ service, status, before: far, limit: 20, after: uuidOf(10) })
     ]),
     statements.purge(purge),
     statements.purgeBarriers(service, transactions),

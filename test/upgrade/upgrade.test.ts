@@ -31,14 +31,12 @@ const together = isLong ? 8_000 : 1_000
 interface Stage {
   readonly start: Fleet.Start
   readonly repeats: boolean
-  readonly knows?: ReadonlyArray<string>
 }
 
 const later: Stage = { start: (order) => Fleet.program({ ...order, isLater: true }), repeats: false }
 const stageOf = (release: Former.Release): Stage => ({
   start: Former.start(release),
-  repeats: release.repeats === true,
-  knows: release.knows ?? []
+  repeats: release.repeats === true
 })
 
 /** The first one has the fewest facts and tables, and the last one is what most deployments have. */
@@ -63,8 +61,7 @@ const upgraded = Effect.fnUntraced(function* (url: string, first: Stage, ...othe
   yield* Effect.addFinalizer(() => Fleet.dropped(place))
   const fleet = yield* Fleet.make(place, settings)
   for (let n = 0; n < size; n++) yield* fleet.start(first.start, first.repeats)
-  const former = [first, ...others].find(({ knows }) => knows !== undefined)
-  yield* Effect.provide(Upgrade.watch(schema, former?.knows), client)
+  yield* Effect.provide(Upgrade.watch(schema), client)
   yield* fleet.keep(settings.inFlight)
   yield* Effect.sleep(together)
   for (const next of others) yield* replace(fleet, next)

@@ -13,11 +13,12 @@ import * as Place from "./places.ts"
 import { Applications, Nights } from "./queues.ts"
 import { Routes } from "./routes.ts"
 import { OpenCustomer } from "./saga.ts"
+import { waits } from "./times.ts"
 
 const Sagas = Nightly.layer.pipe(
   Layer.provideMerge(SagaManager.layer([OpenCustomer, Nightly.LookAgain], { queues: [Applications, Nights] })),
   Layer.provide([
-    SagaConfig.layer({ service: "bank" }),
+    SagaConfig.layer({ service: "bank", ...waits }),
     SqlSagaExecutionRepository.layer(),
     Customers.layer,
     Place.broker("bank"),

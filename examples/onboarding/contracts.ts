@@ -1,4 +1,4 @@
-/** What the bank and its services both know: an application, the commands of the services, and what is told to the bank. */
+/** What the bank and its services both know: an application, the commands of the services, and what people tell the bank. */
 import { Schema } from "effect"
 import { Participant, Signal } from "effect-saga"
 
@@ -20,9 +20,16 @@ export type Application = typeof Application.Type
 
 // ---- the services of the bank, each with its commands
 
-/** Looks whether the bank may have this customer. That takes minutes: the command only begins it, and the result is a signal. */
+export class NotAcceptable extends Schema.TaggedError<NotAcceptable>()("NotAcceptable", { remark: Schema.String }) {}
+
 export const Screening = Participant.make("screening", {
-  Begin: { payload: { customer: Schema.String, name: Schema.String } },
+  /** May the bank have this customer? That takes minutes, so the service begins at once and answers later. */
+  Check: {
+    payload: { customer: Schema.String, name: Schema.String },
+    error: NotAcceptable,
+    answer: "later"
+  },
+  /** Forgets a check that was passed. */
   Drop: { payload: { customer: Schema.String } },
   /** A look at the list takes no time, and has no effect. */
   Look: {
@@ -65,12 +72,7 @@ export const Mail = Participant.make("mail", {
   Send: { payload: { to: Schema.String, text: Schema.String }, compensable: false }
 })
 
-// ---- what is told to the bank
-
-/** By the screening service, when it is done. */
-export const Screened = Signal.make("screened", {
-  payload: Schema.Struct({ passed: Schema.Boolean, remark: Schema.String })
-})
+// ---- what people tell the bank
 
 /** By an owner, whose name is the key of the signal. */
 export const Document = Signal.make("document", { payload: Schema.Struct({ document: Text }) })

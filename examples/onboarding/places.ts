@@ -28,12 +28,6 @@ const settings = Config.all({
 /** The port of the routes. */
 export const port = Config.withDefault(Config.Port("BANK_PORT"), 8080)
 
-/** The address of the routes, for the services. */
-export const bankUrl = Config.map(
-  Config.all({ port, url: Config.option(Config.String("BANK_URL")) }),
-  ({ port, url }) => Option.getOrElse(url, () => `http://127.0.0.1:${port}`)
-)
-
 const onServer = (url: Redacted.Redacted, process: Process) => {
   const client = (schema?: string) =>
     PgClient.layer({

@@ -1,11 +1,11 @@
 /**
- * The routes of the bank. An application is a start, and what people and services say later is a signal: both are stored before the
- * answer is given, and both may come twice.
+ * The routes of the bank. An application is a start, and what people say later is a signal: both are stored before the answer is
+ * given, and both may come twice.
  */
 import { Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { SagaManager, type Signal } from "effect-saga"
-import { Application, Approval, Document, Screened } from "./contracts.ts"
+import { Application, Approval, Document } from "./contracts.ts"
 import { Applications } from "./queues.ts"
 import { keyOf, OpenCustomer } from "./saga.ts"
 import { stateOf, waitingForBranch } from "./state.ts"
@@ -100,7 +100,5 @@ export const Routes = Layer.mergeAll(
   HttpRouter.add("GET", "/approvals", mapped(list)),
   // A program of yours takes `by` from the session of the person, and checks that the person may do this.
   HttpRouter.add("POST", "/customers/:customer/approval", mapped(tell(Approval))),
-  HttpRouter.add("POST", "/customers/:customer/documents/:owner", mapped(tell(Document))),
-  // Here the screening service says its result. A program of yours checks its signature.
-  HttpRouter.add("POST", "/customers/:customer/check", mapped(tell(Screened)))
+  HttpRouter.add("POST", "/customers/:customer/documents/:owner", mapped(tell(Document)))
 )

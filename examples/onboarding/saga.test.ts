@@ -1,11 +1,22 @@
 /** Every way that the opening of a customer can go, in virtual time: hours take no time, and every crash is tried. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Queue } from "effect"
 import { Participant, Saga } from "effect-saga"
 import { SagaTest } from "effect-saga/testing"
-import { Accounts, Approval, Archive, BranchClosed, Cards, Document, Mail, Screened, Screening } from "./contracts.ts"
+import {
+  Accounts,
+  Approval,
+  Archive,
+  BranchClosed,
+  Cards,
+  Document,
+  Mail,
+  NotAcceptable,
+  Screening
+} from "./contracts.ts"
 import * as Customers from "./customers.ts"
 import { OpenCustomer } from "./saga.ts"
+import { hours, waits } from "./times.ts"
 
 const context = { customer: "c-1", name: "Ada", email: "ada@example.org", branch: "Ghent", owners: ["Ada", "Eve"] }
 const account = { iban: "BE01" }
@@ -13,14 +24,12 @@ const account = { iban: "BE01" }
 const shows = (owner: string) =>
   SagaTest.signal(Document, { after: "30 minutes", key: owner, payload: { document: `passport of ${owner}` } })
 const documents = [shows("Ada"), shows("Eve")]
-const screened = (passed: boolean) =>
-  SagaTest.signal(Screened, { after: "20 minutes", payload: { passed, remark: passed ? "" : "on a list" } })
 const says = (approved: boolean, after: "1 hour" | "5 hours" | "9 hours") =>
   SagaTest.signal(Approval, { after, payload: { approved, by: "Bob" } })
 
-const ada = SagaTest.given(OpenCustomer, { context, layer: Customers.layerMemory }).when({
+const ada = SagaTest.given(OpenCustomer, { context, layer: Customers.layerMemory, config: waits }).when({
   replies: {
-    request: undefined,
+    check: SagaTest.late("20 minutes", undefined),
     documents: { folder: ({ owner }) => ({ folder: owner }) },
     account,
     card: { card: "card 1" },
@@ -31,11 +40,11 @@ const ada = SagaTest.given(OpenCustomer, { context, layer: Customers.layerMemory
 
 describe("a customer", () => {
   it.effect("has an account, a card and a letter when check and branch say yes", () =>
-    ada.when({ signals: [screened(true), ...documents, says(true, "1 hour")] }).expect({
+    ada.when({ signals: [...documents, says(true, "1 hour")] }).expect({
       status: "finished",
       took: "1 hour",
       commands: [
-        { command: "Begin", payload: { customer: "c-1", name: "Ada" } },
+        { command: "Check", payload: { customer: "c-1", name: "Ada" } },
         { command: "Open", payload: { customer: "c-1", owner: "Ada" } },
         { command: "Open", payload: { customer: "c-1", owner: "Eve" } },
         { command: "Open", payload: { customer: "c-1", branch: "Ghent" } },
@@ -46,78 +55,94 @@ describe("a customer", () => {
   )
 
   it.effect("is forgotten when the check says no: no person is asked", () =>
-    ada.when({ signals: [screened(false)] }).expect({
-      status: "errored",
-      cause: "NotAcceptable",
-      compensated: ["request"],
-      took: "20 minutes"
-    })
+    ada
+      .when({
+        replies: { check: SagaTest.late("20 minutes", SagaTest.error(new NotAcceptable({ remark: "on a list" }))) }
+      })
+      .expect({
+        status: "errored",
+        cause: "NotAcceptable",
+        commands: [{ command: "Check" }],
+        compensated: [],
+        took: "20 minutes"
+      })
   )
 
-  it.effect("is forgotten when the check has no result for a week", () =>
-    ada.expect({ status: "errored", cause: "SagaFailedExecutionStep", compensated: ["request"], took: "168 hours" })
+  it.effect("is forgotten when the check has no result for a week: it is cancelled", () =>
+    ada
+      .when({ replies: { check: SagaTest.late("8 days", undefined) } })
+      .expect({
+        status: "errored",
+        cause: "SagaFailedExecutionStep",
+        commands: [{ command: "Check" }],
+        took: "168 hours"
+      })
+  )
+
+  it.effect("is forgotten when the screening service is away for a day", () =>
+    ada
+      .when({ replies: { check: SagaTest.silence } })
+      .expect({ status: "errored", cause: "SagaFailedExecutionStep", took: "24 hours" })
   )
 
   it.effect("is forgotten when one owner shows nothing for a week: the folders of all are discarded", () =>
-    ada
-      .when({ signals: [screened(true), shows("Ada")] })
-      .expect({ status: "errored", compensated: ["folder", "folder", "request"] })
+    ada.when({ signals: [shows("Ada")] }).expect({ status: "errored", compensated: ["folder", "folder", "check"] })
   )
 
   it.effect("is forgotten when the branch says no", () =>
     ada
-      .when({ signals: [screened(true), ...documents, says(false, "1 hour")] })
-      .expect({ status: "errored", cause: "Declined", compensated: ["folder", "folder", "request"] })
+      .when({ signals: [...documents, says(false, "1 hour")] })
+      .expect({ status: "errored", cause: "Declined", compensated: ["folder", "folder", "check"] })
   )
 
   it.effect("is opened when the branch answers after the reminder", () =>
     Effect.gen(function* () {
       const { commands } = yield* ada
-        .when({ signals: [screened(true), ...documents, says(true, "5 hours")] })
+        .when({ signals: [...documents, says(true, "5 hours")] })
         .expect({ status: "finished", took: "5 hours" })
       assert.deepStrictEqual(commands[3]?.payload, { to: "branch Ghent", text: "Ada waits for your answer" })
     })
   )
 
   it.effect("is forgotten when the branch never answers, and a yes after that is told so", () =>
-    ada.when({ signals: [screened(true), ...documents, says(true, "9 hours")] }).expect({
+    ada.when({ signals: [...documents, says(true, "9 hours")] }).expect({
       status: "errored",
-      compensated: ["folder", "folder", "request"],
+      compensated: ["folder", "folder", "check"],
       took: "510 minutes",
-      answers: ["applied", "applied", "applied", "SagaSignalRefused"]
+      answers: ["applied", "applied", "SagaSignalRefused"]
     })
   )
 
   it.effect("is forgotten when there is no account left", () =>
     ada
       .when({
-        signals: [screened(true), ...documents, says(true, "1 hour")],
+        signals: [...documents, says(true, "1 hour")],
         replies: { account: SagaTest.error(new BranchClosed({ branch: "Ghent" })) }
       })
-      .expect({ status: "errored", cause: "BranchClosed", compensated: ["folder", "folder", "request"] })
+      .expect({ status: "errored", cause: "BranchClosed", compensated: ["folder", "folder", "check"] })
   )
 
   it.effect("has the account closed again when it is cancelled before the card is printed", () =>
     ada
       .when({
-        signals: [screened(true), ...documents, says(true, "1 hour")],
+        signals: [...documents, says(true, "1 hour")],
         replies: { account: SagaTest.late("30 minutes", account) },
         cancelAfter: "70 minutes"
       })
-      .expect({ status: "errored", cause: "SagaCancelled", compensated: ["account", "folder", "folder", "request"] })
+      .expect({ status: "errored", cause: "SagaCancelled", compensated: ["account", "folder", "folder", "check"] })
   )
 
   it.effect("keeps the account when no card can be printed: a person is called, and nothing is undone", () =>
     ada
       .when({
-        signals: [screened(true), ...documents, says(true, "1 hour")],
+        signals: [...documents, says(true, "1 hour")],
         replies: { card: SagaTest.dies },
         cancelAfter: "2 hours"
       })
       .expect({
         status: "paused",
         compensated: [],
-        answers: ["applied", "applied", "applied", "applied", "SagaNotCancellable"]
+        answers: ["applied", "applied", "applied", "SagaNotCancellable"]
       })
   )
 })
@@ -125,8 +150,8 @@ describe("a customer", () => {
 it("a failure of the account undoes what the entry would undo, but for the account", () => {
   const stepsUndone = (at: "account" | "entry") =>
     Saga.rollbackPlan(OpenCustomer, at).map((undone) => "step" in undone && undone.step)
-  assert.deepStrictEqual(stepsUndone("account"), ["documents", "request"])
-  assert.deepStrictEqual(stepsUndone("entry"), ["account", "documents", "request"])
+  assert.deepStrictEqual(stepsUndone("account"), ["documents", "check"])
+  assert.deepStrictEqual(stepsUndone("entry"), ["account", "documents", "check"])
 })
 
 describe("after a crash at any point", () => {
@@ -139,12 +164,29 @@ describe("after a crash at any point", () => {
         answer
       )
     )
-  const Services = Layer.mergeAll(
-    Participant.layer(Screening, {
-      Begin: () => does("check", undefined),
-      Drop: () => does("no check", undefined),
-      Look: () => Effect.succeed({ passed: true })
-    }),
+  /** The screening service has a list of what it has begun, and answers one after the other; or it never answers. */
+  const screening = (answer: Effect.Effect<void, NotAcceptable> | undefined) =>
+    Layer.unwrap(
+      Effect.gen(function* () {
+        const list = yield* Queue.unbounded<string>()
+        const handlers = Participant.layer(Screening, {
+          Check: {
+            accept: (_, messageId) => Effect.andThen(does("check", undefined), Queue.offer(list, messageId)),
+            cancelled: () => does("no check", undefined)
+          },
+          Drop: () => does("no check", undefined),
+          Look: () => Effect.succeed({ passed: true })
+        })
+        if (answer === undefined) return handlers
+        const answers = Queue.take(list).pipe(
+          Effect.flatMap((messageId) => Participant.answer(Screening.commands.Check, messageId, answer)),
+          Effect.forever,
+          Effect.forkScoped
+        )
+        return Layer.effectDiscard(answers).pipe(Layer.provide(handlers))
+      })
+    )
+  const Others = Layer.mergeAll(
     Participant.layer(Archive, {
       Open: ({ owner }) => does(`folder of ${owner}`, { folder: owner }),
       Discard: ({ folder }) => does(`no folder of ${folder}`, undefined)
@@ -153,10 +195,12 @@ describe("after a crash at any point", () => {
     Participant.layer(Cards, { Print: () => does("card", { card: "card 1" }) }),
     Participant.layer(Mail, { Send: () => does("letter", undefined) })
   )
-  const crashed = (approved: boolean) =>
+  const crashed = (answer: Effect.Effect<void, NotAcceptable> | undefined, approved = true) =>
     SagaTest.crashPoints(OpenCustomer, {
       context,
-      layer: Services.pipe(
+      // Each question takes its time in each run, so there are few of them.
+      config: { ...waits, acceptedResend: hours(24) },
+      layer: Layer.merge(screening(answer), Others).pipe(
         Layer.provideMerge(
           Layer.merge(
             Layer.sync(Done, () => []),
@@ -165,7 +209,6 @@ describe("after a crash at any point", () => {
         )
       ),
       signals: [
-        SagaTest.signal(Screened, { payload: { passed: true, remark: "" } }),
         ...["Ada", "Eve"].map((owner) => SagaTest.signal(Document, { key: owner, payload: { document: "passport" } })),
         SagaTest.signal(Approval, { payload: { approved, by: "Bob" } })
       ],
@@ -174,7 +217,7 @@ describe("after a crash at any point", () => {
 
   it.effect("a customer has one account, one card and one letter", () =>
     Effect.gen(function* () {
-      const runs = yield* crashed(true)
+      const runs = yield* crashed(Effect.void)
       for (const { crash, execution, inspected } of runs) {
         assert.strictEqual(execution.status, "finished", crash)
         const customers = [{ customer: "c-1", name: "Ada", iban: "BE01" }]
@@ -190,7 +233,7 @@ describe("after a crash at any point", () => {
 
   it.effect("somebody whom the branch does not want has nothing", () =>
     Effect.gen(function* () {
-      const runs = yield* crashed(false)
+      const runs = yield* crashed(Effect.void, false)
       for (const { crash, execution, inspected } of runs) {
         assert.strictEqual(execution.status, "errored", crash)
         assert.deepStrictEqual(
@@ -202,4 +245,19 @@ describe("after a crash at any point", () => {
       assert.isAbove(runs.length, 15)
     })
   )
+
+  for (const [title, answer] of [
+    ["somebody whom the check does not let pass has nothing", Effect.fail(new NotAcceptable({ remark: "on a list" }))],
+    ["somebody whose check has no result has nothing", undefined]
+  ] as const)
+    it.effect(title, () =>
+      Effect.gen(function* () {
+        const runs = yield* crashed(answer)
+        for (const { crash, execution, inspected } of runs) {
+          assert.strictEqual(execution.status, "errored", crash)
+          assert.deepStrictEqual(inspected, [["check", "no check"], []], crash)
+        }
+        assert.isAbove(runs.length, 5)
+      })
+    )
 })

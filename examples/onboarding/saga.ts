@@ -2,14 +2,12 @@
  * Opens a customer: a check that takes minutes, a document of each owner, a yes of the branch, an account; then, behind the point of no return, a card and
  * a letter. If anything before the pivot fails, all that was done is undone.
  */
-import { Effect, Schema } from "effect"
+import { Schema } from "effect"
 import { Saga } from "effect-saga"
 import { AskBranch } from "./approval.ts"
-import { Accounts, Application, Archive, Cards, Document, Mail, maxOwners, Screened, Screening } from "./contracts.ts"
+import { Accounts, Application, Archive, Cards, Document, Mail, maxOwners, Screening } from "./contracts.ts"
 import { Customers } from "./customers.ts"
 import { hours } from "./times.ts"
-
-export class NotAcceptable extends Schema.TaggedError<NotAcceptable>()("NotAcceptable", { remark: Schema.String }) {}
 
 /** The name of an execution, by which a second click finds the first one. All sagas of a database share these names. */
 export const keyOf = (customer: string) => `OpenCustomer ${customer}`
@@ -20,17 +18,11 @@ export const OpenCustomer = Saga.make("OpenCustomer", {
   // People search by these. Lists show them, so they hold no secrets.
   attributes: ({ branch, customer, name }) => ({ branch, customer, name })
 }).pipe(
-  // The service takes minutes. It says at once that it has begun, and later sends the result as a signal.
-  Saga.remote("request", {
-    execute: { command: Screening.commands.Begin, payload: ({ customer, name }) => ({ customer, name }) },
+  // The answer takes minutes. A no is an error of the command, and then there is nothing to be undone.
+  Saga.remote("check", {
+    execute: { command: Screening.commands.Check, payload: ({ customer, name }) => ({ customer, name }) },
     compensate: { command: Screening.commands.Drop, payload: ({ customer }) => ({ customer }) },
-    // How long the service may be away.
-    timeout: hours(24)
-  }),
-  Saga.waitFor("check", { signal: Screened, timeout: hours(24 * 7) }),
-  Saga.local("verdict", {
-    error: NotAcceptable,
-    execute: ({ check: { passed, remark } }) => (passed ? Effect.void : Effect.fail(new NotAcceptable({ remark })))
+    timeout: hours(24 * 7)
   }),
   // All owners are asked at the same time. What one of them shows may come early: it is kept.
   Saga.forEach("documents", {
@@ -43,6 +35,7 @@ export const OpenCustomer = Saga.make("OpenCustomer", {
         Saga.remote("folder", {
           execute: { command: Archive.commands.Open, payload: ({ customer, owner }) => ({ customer, owner }) },
           compensate: { command: Archive.commands.Discard, payload: ({ folder }) => folder },
+          // How long the service may be away.
           timeout: hours(24)
         }),
         Saga.waitFor("document", { signal: Document, key: ({ owner }) => owner, timeout: hours(24 * 7) })

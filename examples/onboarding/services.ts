@@ -1,7 +1,6 @@
 /** The process of the services: it answers the commands of the bank. `node services.ts`; `places.ts` has its settings. */
 import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import { Console, Effect, Layer } from "effect"
-import { FetchHttpClient } from "effect/http"
 import { SqlParticipantStore } from "effect-saga/sql"
 import "./parent.ts"
 import * as Accounts from "./accounts.ts"
@@ -13,16 +12,11 @@ import * as Screening from "./screening.ts"
 
 const tables = Effect.all([Accounts.tables, Archive.tables, Cards.tables, Mail.tables, Screening.tables])
 
-const Services = Layer.unwrap(
-  Effect.gen(function* () {
-    const bank = yield* Place.bankUrl
-    return Layer.mergeAll(Accounts.layer, Archive.layer, Cards.layer, Mail.layer, Screening.layer(bank)).pipe(
-      Layer.provide([SqlParticipantStore.layer(), Place.broker("services"), FetchHttpClient.layer]),
-      Layer.provide(Layer.effectDiscard(tables)),
-      Layer.provide(Place.database("services")),
-      Layer.tap(() => Console.log("the services are there"))
-    )
-  })
+const Services = Layer.mergeAll(Accounts.layer, Archive.layer, Cards.layer, Mail.layer, Screening.layer).pipe(
+  Layer.provide([SqlParticipantStore.layer(), Place.broker("services")]),
+  Layer.provide(Layer.effectDiscard(tables)),
+  Layer.provide(Place.database("services")),
+  Layer.tap(() => Console.log("the services are there"))
 )
 
 NodeRuntime.runMain(Layer.launch(Layer.provide(Services, Place.logs("services"))))

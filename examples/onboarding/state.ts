@@ -13,9 +13,7 @@ export type State = typeof State.Type
 
 /** The steps of the saga and of its approval, as people call them. */
 const places: { readonly [step: string]: string } = {
-  request: "The check begins",
   check: "The check is under way, which takes about twenty minutes",
-  verdict: "The check is done",
   folder: "The documents of the owners are awaited",
   document: "The documents of the owners are awaited",
   answer: "The branch is asked",

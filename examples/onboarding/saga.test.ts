@@ -69,14 +69,12 @@ describe("a customer", () => {
   )
 
   it.effect("is forgotten when the check has no result for a week: it is cancelled", () =>
-    ada
-      .when({ replies: { check: SagaTest.late("8 days", undefined) } })
-      .expect({
-        status: "errored",
-        cause: "SagaFailedExecutionStep",
-        commands: [{ command: "Check" }],
-        took: "168 hours"
-      })
+    ada.when({ replies: { check: SagaTest.late("8 days", undefined) } }).expect({
+      status: "errored",
+      cause: "SagaFailedExecutionStep",
+      commands: [{ command: "Check" }],
+      took: "168 hours"
+    })
   )
 
   it.effect("is forgotten when the screening service is away for a day", () =>

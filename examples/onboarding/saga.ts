@@ -18,7 +18,8 @@ export const OpenCustomer = Saga.make("OpenCustomer", {
   // People search by these. Lists show them, so they hold no secrets.
   attributes: ({ branch, customer, name }) => ({ branch, customer, name })
 }).pipe(
-  // The answer takes minutes. A no is an error of the command, and then there is nothing to be undone.
+  // The answer takes minutes. A no is an error of the command, and leaves nothing behind. `compensate` undoes a check that was passed;
+  // where it is still open, the service is asked about it, and cancels it.
   Saga.remote("check", {
     execute: { command: Screening.commands.Check, payload: ({ customer, name }) => ({ customer, name }) },
     compensate: { command: Screening.commands.Drop, payload: ({ customer }) => ({ customer }) },

@@ -48,14 +48,15 @@ export const database = (process: Process) =>
     })
   )
 
-/** The same client id at every start: the broker keeps messages for it while the process starts again. */
+/** On a server each process has a client id of its own, as any number of them may run. */
 export const broker = (process: Process) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const { mqtt, mqttPort } = yield* settings
-      const clientId = `onboarding.${process}`
-      if (Option.isSome(mqtt)) return MqttBroker.layer({ url: mqtt.value, clientId })
-      const client = MqttBroker.layer({ url: `mqtt://127.0.0.1:${mqttPort}`, protocol: 4, clientId })
+      if (Option.isSome(mqtt)) return MqttBroker.layer({ url: mqtt.value })
+      const url = `mqtt://127.0.0.1:${mqttPort}`
+      // There is one of each. With the same id at every start the broker keeps messages while it starts again.
+      const client = MqttBroker.layer({ url, protocol: 4, clientId: `onboarding.${process}` })
       return process === "bank" ? Layer.provide(client, EmbeddedBroker.layer({ port: mqttPort })) : client
     })
   )

@@ -18,9 +18,8 @@ export const address = Effect.map(freePort, (port) => ({ port, token: LocalDashb
 export const untilEnter: Effect.Effect<void> = Effect.callback<void>((resume) => {
   const { stdin } = process
   const end = () => {
-    stdin.off("data", end).off("end", end).pause()
-    // A pipe that stays open would keep the program alive. A file has no such handle.
-    stdin.unref?.()
+    // A pipe that stays open would keep the program alive, on Deno also when it is paused.
+    stdin.off("data", end).off("end", end).destroy()
     resume(Effect.void)
   }
   stdin.on("data", end).on("end", end).resume()

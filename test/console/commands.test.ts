@@ -228,7 +228,6 @@ test("migrate prints the statements of all migrations without a database", () =>
       "saga_barrier",
       "saga_dead_letter",
       "0007_inspector",
-      "0008_kinds",
       'to "app"'
     ])
       assert.include(out, text)

@@ -122,9 +122,16 @@ export const queues: ReadonlyArray<Mutant> = [
   of(
     "what nobody here knows holds up its key",
     statement,
-    "where kind = any(",
-    "where kind <> all(array['']) or kind = any(",
+    "::text[] @> array[kind]",
+    "::text[] is not null",
     database
+  ),
+  of(
+    "an admission is planned anew each time",
+    statement,
+    "where ${fingerprints}::text[] @> array[kind]",
+    "where kind = any(${fingerprints}::text[])",
+    "test/adapters/sql/plans.test.ts"
   ),
   of("an admission takes what another one is at work on", statement, "x.owner is null and ", "", database),
   of("a database counts no places", statement, "::int, l.concurrency - (", "::int, l.concurrency + 0 * (", database),

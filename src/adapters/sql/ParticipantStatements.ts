@@ -6,7 +6,7 @@ import { Context, Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type { Barrier, PurgeRequest, Query, Scope, Transaction } from "../../ports/ParticipantStore.ts"
-import { isKey, type Statement, uuidsOf, whole, withFixedText } from "./SqlStatements.ts"
+import { isKey, keyRows, type Statement, uuidsOf, whole, withFixedText } from "./SqlStatements.ts"
 import type { Tables } from "./SqlTables.ts"
 
 /** All records that a unit writes. */
@@ -128,7 +128,7 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
     ])
   // A text, not a parameter, and one transaction at a time: so the partial index of accepted records is used, which is small.
   const acceptedIn = (service: string, transactions: ReadonlyArray<string>) => sql`(
-                select coalesce(json_agg(a), '[]') from unnest(${transactions}::uuid[]) as k (uuid) cross join lateral (
+                select coalesce(json_agg(a), '[]') from ${keyRows(sql, transactions, "uuid")} as k (uuid) cross join lateral (
                   select * from ${barrier} x where x.service = ${service} and x.transaction_uuid = k.uuid and x.status = 202
                   order by x.id
                 ) a
@@ -137,7 +137,7 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
   /** Joins that the planner has no choice about: it would read all records of the service, as there is often only one. */
   const barriersIn = (service: string, messages: ReadonlyArray<string>, lock: Fragment) => sql`(
                 select coalesce(json_agg(b), '[]') from (
-                  select * from unnest(${messages}::text[]) as m (id) order by id
+                  select * from ${keyRows(sql, messages, "text")} as m (id) order by id
                 ) k cross join lateral (
                   select * from ${barrier} x where x.service = ${service} and x.id = k.id ${lock}
                 ) b
@@ -187,7 +187,7 @@ export const postgres = (client: SqlClient.SqlClient, tables: Tables): Participa
         }))
       return Effect.map(
         sql<Stored>`select (
-                select coalesce(json_agg(t), '[]') from unnest(${transactions}::uuid[]) as k (uuid) cross join lateral (
+                select coalesce(json_agg(t), '[]') from ${keyRows(sql, transactions, "uuid")} as k (uuid) cross join lateral (
                   select * from ${transaction} x where x.service = ${service} and x.uuid = k.uuid limit 1
                 ) t
               ) as transactions, ${barriersIn(service, messages, transactions.length === 0 ? sql`for update` : sql`limit 1`)},

@@ -6,6 +6,7 @@
  */
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
+import type { Fragment } from "effect/sql/Statement"
 import type { SagaExecutionRepositoryError } from "../../ports/RepositoryErrors.ts"
 import { maxCounted, type QueueLimits, type QueueStatus, type SagaQueues } from "../../ports/SagaQueues.ts"
 import { type AdmitQuery, type Admitted, admissionOf } from "./QueueAdmissionStatement.ts"
@@ -40,11 +41,14 @@ export interface QueueStatements {
 
 export const queueing = (sql: SqlClient.SqlClient, tables: TableNames): QueueStatements => {
   const { queue: table, queued } = tables
-  const rows = (of: string) =>
-    sql`(select count(*)::int from (select from ${queued} w where w.queue = q.name and w.place = ${of} order by w.key limit ${sql.literal(String(maxCounted))}) x)`
-  // In the order of the index: the planner reads the table where most rows fit, and `exists` has no order.
-  const isAny = (of: string) =>
-    sql`(select true from ${queued} w where w.queue = q.name and w.place = ${of} order by w.key limit 1) is not null`
+  // Places are texts, not parameters, as each index is of some of them. In the order of the index: the planner reads the table where
+  // most rows fit, and `exists` has no order.
+  const line = { new: sql`w.place = 'new' order by w.kind`, again: sql`w.place = 'again' order by w.kind` }
+  const held = sql`w.place = 'held' order by w.key`
+  const rows = (of: Fragment) =>
+    sql`(select count(*)::int from (select from ${queued} w where w.queue = q.name and ${of} limit ${sql.literal(String(maxCounted))}) x)`
+  const isAny = (of: Fragment) =>
+    sql`(select true from ${queued} w where w.queue = q.name and ${of} limit 1) is not null`
   const columns = (limits: QueueLimits) => {
     const { concurrency, key_concurrency, key_rate, key_rate_per, max_queued, rate, rate_per } = rowOfLimits(limits)
     return {
@@ -79,7 +83,7 @@ export const queueing = (sql: SqlClient.SqlClient, tables: TableNames): QueueSta
     },
     queues: Effect.map(
       sql<StoredQueue>`select q.name, q.declared, q.concurrency, q.max_queued, q.rate, q.rate_per, q.key_concurrency,
-            q.key_rate, q.key_rate_per, ${rows("new")} as queued, ${rows("again")} as again, ${rows("held")} as held
+            q.key_rate, q.key_rate_per, ${rows(line.new)} as queued, ${rows(line.again)} as again, ${rows(held)} as held
           from ${table} q order by q.name`,
       (found) => found.map(statusFrom)
     ),
@@ -87,7 +91,7 @@ export const queueing = (sql: SqlClient.SqlClient, tables: TableNames): QueueSta
       Effect.map(
         sql<{ readonly room: number }>`select greatest(q.max_queued - (
               select count(*)::int from (
-                select from ${queued} w where w.queue = q.name and w.place = 'new' order by w.key limit greatest(q.max_queued, 0)
+                select from ${queued} w where w.queue = q.name and ${line.new} limit greatest(q.max_queued, 0)
               ) x
             ), 0)::int as room from ${table} q where q.name = ${name}`,
         ([row]) => row?.room ?? 0
@@ -98,9 +102,9 @@ export const queueing = (sql: SqlClient.SqlClient, tables: TableNames): QueueSta
             when q.is_free and q.new and q.key_rate > 0 then q.key_rate_per::float8 / q.key_rate end as until
         from (
           select q.name, q.rate, greatest(q.rate_per, 1) as rate_per, q.key_rate, greatest(q.key_rate_per, 1) as key_rate_per,
-            ${tokens} as tokens, ${isAny("new")} as new, ${isAny("again")} as again, (
+            ${tokens} as tokens, ${isAny(line.new)} as new, ${isAny(line.again)} as again, (
               select count(*) from (
-                select from ${queued} w where w.queue = q.name and w.place = 'held' order by w.key limit greatest(q.concurrency, 0)
+                select from ${queued} w where w.queue = q.name and ${held} limit greatest(q.concurrency, 0)
               ) x
             ) < q.concurrency as is_free
           from ${table} q

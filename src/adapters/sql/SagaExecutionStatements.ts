@@ -10,7 +10,7 @@ import { type OwnershipStatements, owning } from "./OwnershipStatements.ts"
 import { type QueueStatements, queueing } from "./QueueStatements.ts"
 import { type RetentionStatements, removing } from "./RetentionStatements.ts"
 import { type ScheduleStatements, scheduling } from "./ScheduleStatements.ts"
-import { type Statement, type TableNames, uuidsOf } from "./SqlStatements.ts"
+import { keyRows, type Statement, type TableNames, uuidsOf } from "./SqlStatements.ts"
 import type { Tables } from "./SqlTables.ts"
 import { type WriteStatements, writing } from "./WriteStatements.ts"
 
@@ -88,7 +88,7 @@ const underWay: ReadonlyArray<string> = ["created", "running"]
 
 const reading = (sql: SqlClient.SqlClient, { event, execution }: TableNames): ReadStatements => ({
   // Joins that the planner has no choice about: it would scan tables of which it knows nothing yet.
-  events: (uuids) => sql`select e.uuid, e.revision, e.facts, h.head from unnest(${uuids}::uuid[]) as k (uuid)
+  events: (uuids) => sql`select e.uuid, e.revision, e.facts, h.head from ${keyRows(sql, uuids, "uuid")} as k (uuid)
           cross join lateral (select x.revision as head from ${execution} x where x.uuid = k.uuid limit 1) h
           cross join lateral (select * from ${event} x where x.uuid = k.uuid offset 0) e
           order by e.uuid, e.revision`,

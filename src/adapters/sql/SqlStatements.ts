@@ -22,6 +22,13 @@ export const whole = (millis: number): bigint =>
 export const isKey = (sql: SqlClient.SqlClient, column: Sql.Fragment, key: Sql.Fragment): Sql.Fragment =>
   sql`${column} = any(array[${key}]) and (${key} is not null)::int = 1`
 
+/**
+ * Keys as rows, for a join that looks each of them up. The inner `select` hides from the planner how many there are. For one key it would
+ * find a plan of its own cheaper than the kept one for ten, and so make a new plan each time, which takes longer than to run it.
+ */
+export const keyRows = (sql: SqlClient.SqlClient, keys: ReadonlyArray<string>, type: "uuid" | "text"): Sql.Fragment =>
+  sql`unnest((select ${keys}::${sql.literal(type)}[]))`
+
 type TableName = ReturnType<SqlClient.SqlClient>
 
 /** The names of the tables of executions, as parts of statements. */

@@ -242,6 +242,10 @@ export const executions = (tables: Tables) => ({
    * so that turns do not depend on the language of a database. `turn` is the number of admissions: it tells one that another has come
    * between its look and its lock. A former release leaves these tables alone, and cannot read what is in a queue.
    */
+  /**
+   * `kind`: the fingerprint of the execution. What waits is found by the definitions that a process knows, so that others in front of it
+   * hold up nothing. Places that are held have an index of their own: they are counted, whatever they are of.
+   */
   "0006_queues": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const { index, t } = naming(sql, tables)
@@ -274,10 +278,12 @@ export const executions = (tables: Tables) => ({
       key text collate "C" not null,
       priority int not null,
       since bigint not null,
-      place text not null
+      place text not null,
+      kind text collate "C" not null
     )`
     yield* sql`create index ${index("saga_queued", "line")} on ${t("saga_queued")}
-      (queue, place, key, priority desc, since, uuid)`
+      (queue, place, kind, key, priority desc, since, uuid) where place <> 'held'`
+    yield* sql`create index ${index("saga_queued", "held")} on ${t("saga_queued")} (queue, key) where place = 'held'`
   }),
   /**
    * Indexes only: those of the filters of a list, and of the groups that people look at (`ListStatements`). Each has the rows of a few
@@ -299,19 +305,6 @@ export const executions = (tables: Tables) => ({
       include (saga, status) where direction = 'backward' and status in ('created', 'running', 'paused')`
     yield* sql`create index if not exists ${index("saga_execution", "by_key")} on ${execution} ((start_key collate "C"))
       where start_key is not null`
-  }),
-  /**
-   * `kind`: the fingerprint of the execution. What waits is found by the definitions that a process knows, so that others in front of it
-   * hold up nothing. A former release leaves it empty, and goes on with the index that it has.
-   */
-  "0008_kinds": Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const { index, t } = naming(sql, tables)
-    const queued = t("saga_queued")
-    yield* sql`alter table ${queued} add column if not exists kind text collate "C" not null default ''`
-    yield* sql`update ${queued} q set kind = x.fingerprint from ${t("saga_execution")} x where x.uuid = q.uuid and q.kind = ''`
-    yield* sql`create index if not exists ${index("saga_queued", "known")} on ${queued}
-      (queue, place, kind, key, priority desc, since, uuid) where place <> 'held'`
   })
 })
 

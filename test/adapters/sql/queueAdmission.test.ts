@@ -31,21 +31,20 @@ for (const { layer, name } of databases("admission")) {
           const limits = limitsOf(random)
           let places = placesOf(random, queue, (since) => Uuid.v7(since))
           let memory = QueueAdmission.noMemory
-          // Nobody here knows `h`. A former release has left some without their kind.
+          // Nobody here knows `h`.
           const fingerprints = new Map(places.map(({ uuid }) => [uuid, pick(random, ["f", "f", "g", "h"] as const)]))
           const busy = new Set(places.filter(() => happens(random, 0.2)).map(({ uuid }) => uuid))
           const isKnown = ({ uuid }: QueueAdmission.Queued) => fingerprints.get(uuid) !== "h"
           yield* statements.declareQueue(queue, limits)
           const rows = places.map(({ key, priority, since, status, uuid }) => {
-            const fingerprint = fingerprints.get(uuid)
-            const kind = fingerprint !== "h" && happens(random, 0.3) ? "" : fingerprint
-            return { uuid, fingerprint, owner: busy.has(uuid) ? "b" : null, key, priority, since, status, kind }
+            const kind = fingerprints.get(uuid)
+            return { uuid, owner: busy.has(uuid) ? "b" : null, key, priority, since, status, kind }
           })
-          const given = sql`json_to_recordset(${JSON.stringify(rows)}::json) as r (uuid uuid, fingerprint text, owner text, key text,
+          const given = sql`json_to_recordset(${JSON.stringify(rows)}::json) as r (uuid uuid, owner text, key text,
             priority int, since bigint, status text, kind text)`
           yield* sql`insert into ${sql(`${schema}.saga_execution`)} (uuid, saga, fingerprint, status, direction, commit_state,
               parked, revision, settled, claimable, created_at, updated_at, owner, wake_at)
-            select uuid, 's', fingerprint, 'created', 'forward', 'none', false, 1, false, true, 1, 1, owner,
+            select uuid, 's', kind, 'created', 'forward', 'none', false, 1, false, true, 1, 1, owner,
               case when owner is not null then 0 end from ${given}`
           yield* sql`insert into ${sql(`${schema}.saga_queued`)} (uuid, queue, key, priority, since, place, kind)
             select uuid, ${queue}, key, priority, since, status, kind from ${given}`

@@ -119,18 +119,12 @@ export const queues: ReadonlyArray<Mutant> = [
     ),
     needsServer: true
   },
-  of(
-    "what nobody here knows holds up its key",
-    statement,
-    "::text[] @> array[kind]",
-    "::text[] is not null",
-    database
-  ),
+  of("what nobody here knows holds up its key", statement, "::text[] @> array[kind]", "::text[] is not null", database),
   of(
     "an admission is planned anew each time",
     statement,
-    "where ${fingerprints}::text[] @> array[kind]",
-    "where kind = any(${fingerprints}::text[])",
+    `where \${fingerprints}::text[] @> array[kind]`,
+    `where kind = any(\${fingerprints}::text[])`,
     "test/adapters/sql/plans.test.ts"
   ),
   of("an admission takes what another one is at work on", statement, "x.owner is null and ", "", database),

@@ -274,7 +274,9 @@ const waiting = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     { case: "idle", ours: quiet.statements, loads: quiet.loads, resends: quiet.resends, percent: quiet.percent },
     {
       case: "callers",
-      ours: called.percent,
+      // Of the process as a whole, the part that it takes without them is not theirs.
+      ours: Number(Math.max(0, called.percent - quiet.percent).toFixed(2)),
+      percent: called.percent,
       loads: called.loads,
       resends: called.resends,
       statements: called.statements

@@ -77,7 +77,8 @@ export interface Spec {
   /**
    * `"later"`: the handler only begins the work, and the answer is given by `Participant.answer`, from any process of the service, at
    * any time. For work that takes minutes or days: nothing is held meanwhile, no connection and no transaction. A step with such a
-   * command needs a `timeout`, or its saga a `deadline`. A compensation cannot answer later. Default: the handler answers.
+   * command needs a `timeout`, or its saga a `deadline`; and a `compensate`, by which the service hears that nobody waits any more. A
+   * compensation cannot answer later. Default: the handler answers.
    */
   readonly answer?: "later"
 }

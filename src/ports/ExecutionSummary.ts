@@ -163,6 +163,7 @@ const targetOf = ({ command, message }: Sent): string =>
 export const Filter = Schema.Struct({
   saga: Schema.optionalKey(Schema.String),
   status: Schema.optionalKey(SagaStatus),
+  /** `false` reads past each that is parked: slower with their number. */
   parked: Schema.optionalKey(Schema.Boolean),
   startKey: Schema.optionalKey(Schema.String),
   user: Schema.optionalKey(Schema.String),

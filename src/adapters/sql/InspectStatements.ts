@@ -13,7 +13,6 @@ import {
   equal,
   type Grouping,
   groups,
-  isWaiting,
   type StoredSummary,
   undoing
 } from "./ListStatements.ts"
@@ -142,13 +141,13 @@ const ofGroups = (
   execution: TableNames["execution"]
 ): Pick<InspectStatements, "count" | "undoing" | "waiting" | "parked"> => {
   const counting = sql.literal(String(maxCounted + 1))
-  /** The number and the oldest of each group. `rest`: a condition for each row. */
-  const counted = (grouping: Grouping, columns: Fragment, oldest: Fragment, rest: Fragment, more = sql``) =>
+  /** The number and the oldest of each group. */
+  const counted = (grouping: Grouping, columns: Fragment, oldest: Fragment, more = sql``) =>
     sql`with recursive ${groups(sql, execution, grouping)}
         select ${columns}, c.count, c.oldest ${more} from g cross join lateral (
           select count(*)::int as count, min(oldest) as oldest from (
             select ${oldest} as oldest from ${execution}
-            where ${grouping.where} and ${equal(sql, grouping)} and ${rest}
+            where ${grouping.where} and ${equal(sql, grouping)}
             order by created_at, uuid limit ${counting}
           ) x
         ) c where c.count > 0`
@@ -156,20 +155,19 @@ const ofGroups = (
   const created = sql`created_at`
   return {
     count: (saga) =>
-      sql`${counted(byStatus(sql, saga), sql`g0 as saga, g1 as status, g2 as settled`, created, all)} order by 1, 2, 3`,
+      sql`${counted(byStatus(sql, saga), sql`g0 as saga, g1 as status, g2 as settled`, created)} order by 1, 2, 3`,
     undoing: (saga) =>
       sql`select saga, status, count(*)::int as count, min(created_at) as oldest from (
             select saga, status, created_at from ${execution}
             where ${undoing(sql)} and ${saga === undefined ? all : isStorable(saga) ? sql`case when saga = ${saga} then true end` : sql`false`}
             order by created_at desc, uuid desc limit ${counting}
           ) x group by saga, status`,
-    waiting: sql`${counted(byWait(sql), sql`g0 as waits_for, g1 as saga, g2 as step`, sql`waiting_since`, isWaiting(sql))}
+    waiting: sql`${counted(byWait(sql), sql`g0 as waits_for, g1 as saga, g2 as step`, sql`waiting_since`)}
             order by 1, 2, 3`,
     parked: sql`select * from (${counted(
       byFailure(sql),
       sql`g0 as saga, g1 as commit_state, g2 as failure_tag, g3 as step`,
       created,
-      all,
       sql`, (
             select uuid from ${execution} where parked and ${equal(sql, byFailure(sql))} order by created_at desc, uuid desc limit 1
           ) as sample`

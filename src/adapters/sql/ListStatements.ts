@@ -184,7 +184,10 @@ export const byFailure = (sql: Sql, saga?: string): Grouping => ({
   where: sql`parked`
 })
 
-/** Those that wait, by what they wait for, saga and step. */
+/**
+ * Those that wait, by what they wait for, saga and step. A former release leaves values of a wait in the row of an execution that waits
+ * no more: that one is in no group. The condition is that of the index, to the letter, so that the index alone counts a group.
+ */
 export const byWait = (sql: Sql, waitsFor?: string): Grouping => {
   const column = sql`(waits_for collate "C")`
   const range =
@@ -195,13 +198,9 @@ export const byWait = (sql: Sql, waitsFor?: string): Grouping => {
     columns: [column, sql`saga`, sql`step`],
     given: [],
     // "0" is the character after "/", which is before the command of a service.
-    where: sql`waits_for is not null and not settled ${range}`
+    where: sql`waits_for is not null and not settled and (status = 'paused' or direction = 'backward') ${range}`
   }
 }
-
-/** Values that a former release leaves in the row of an execution that waits no more. */
-export const isWaiting = (sql: Sql): Fragment =>
-  sql`case when status = 'paused' or direction = 'backward' then true end`
 
 /** The groups that lead to the executions; undefined: something else leads to them more directly. */
 const groupingOf = (
@@ -214,7 +213,7 @@ const groupingOf = (
       ...byWait(sql, waitsFor),
       conditions: ({ saga, step, waitsFor, ...others }) => ({
         outside: [saga, step],
-        rest: [isWaiting(sql), ...checked(sql, [waitsFor, ...Object.values(others)])]
+        rest: checked(sql, [waitsFor, ...Object.values(others)])
       })
     }
   if (parked === true)

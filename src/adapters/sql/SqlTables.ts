@@ -295,8 +295,8 @@ export const executions = (tables: Tables) => ({
     const { index, t } = naming(sql, tables)
     const execution = t("saga_execution")
     yield* sql`create index if not exists ${index("saga_execution", "waiting")} on ${execution}
-      ((waits_for collate "C"), saga, step, created_at desc, uuid desc) include (waiting_since)
-      where waits_for is not null and not settled`
+      (waits_for collate "C", saga, step, created_at desc, uuid desc) include (waiting_since)
+      where waits_for is not null and not settled and (status = 'paused' or direction = 'backward')`
     yield* sql`create index if not exists ${index("saga_execution", "set_aside")} on ${execution}
       (saga, commit_state, (coalesce(failure_tag, '')), (coalesce(step, '')), created_at desc, uuid desc) where parked`
     yield* sql`create index if not exists ${index("saga_execution", "failed")} on ${execution}

@@ -37,10 +37,12 @@ const begun = Effect.fnUntraced(function* (options: Options = {}) {
   const runs: Array<string> = []
   const begins = yield* Deferred.make<void>()
   const end = yield* Deferred.make<string, Declined>()
+  // A second run, which most tests do not expect, ends at once.
   bench.outside.pay = (key) =>
-    Effect.andThen(
-      Effect.sync(() => void runs.push(key)),
-      Effect.andThen(Deferred.succeed(begins, undefined), Deferred.await(end))
+    Effect.suspend(() =>
+      runs.push(key) > 1
+        ? Effect.succeed("paid again")
+        : Effect.andThen(Deferred.succeed(begins, undefined), Deferred.await(end))
     )
   const running = yield* Effect.forkChild(bench.deliver(pay, options), { startImmediately: true })
   yield* Deferred.await(begins)
@@ -236,14 +238,15 @@ describe("a handler without a transaction", () => {
       const away = new ParticipantStore.ParticipantStoreError({ reason: "unavailable", operation: "unit" })
       const by: ParticipantStore.ParticipantStore["Service"] = {
         ...bench.store,
-        unit: (scope, work) => {
-          units++
-          return units === 2 || units === 3 ? Effect.fail(away) : bench.store.unit(scope, work)
-        }
+        unit: (scope, work) =>
+          Effect.suspend(() => {
+            units++
+            return units === 2 || units === 3 ? Effect.fail(away) : bench.store.unit(scope, work)
+          })
       }
       bench.outside.pay = () => Effect.sync(() => `paid ${++runs}`)
       const running = yield* Effect.forkChild(bench.deliver(pay, { by }), { startImmediately: true })
-      while (units < 4) yield* TestClock.adjust("1 second")
+      for (let i = 0; units < 4 && i < 10; i++) yield* TestClock.adjust("1 second")
       assert.deepInclude((yield* Fiber.join(running)).envelope, { status: 200, content: "paid 1" })
       assert.deepStrictEqual([units, runs], [4, 1])
     })

@@ -107,7 +107,8 @@ const draw = (step: SagaShape.StepShape, before: Ends, paper: Paper): Ends => {
     case "forEach": {
       const nodes: Array<string> = []
       const end = drawAll(step.steps, before, { nodes, arrows: paper.arrows })
-      const title = [`${name}: for each ${shown(step.as)}`, ...atATime(step)].join("<br/>")
+      // In one line: a second one would lie over the first node.
+      const title = [`${name}: for each ${shown(step.as)}`, ...atATime(step)].join(", ")
       paper.nodes.push(`subgraph ${id}["${title}"]`, ...nodes.map((line) => `  ${line}`), "end")
       return end
     }

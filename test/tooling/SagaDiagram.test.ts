@@ -33,7 +33,7 @@ describe("SagaDiagram.mermaid", () => {
       drawn(each(4))
         .slice(4, 9)
         .map((line) => line.trim()),
-      ['subgraph s1["b: for each line<br/>4 at a time"]', 's1_i_0["c"]', 's1_i_1["d"]', "end", 's2["e"]']
+      ['subgraph s1["b: for each line, 4 at a time"]', 's1_i_0["c"]', 's1_i_1["d"]', "end", 's2["e"]']
     )
     assert.include(drawn(each(1)).join(), '"b: for each line"')
     assert.deepStrictEqual(arrows(each(1)), [

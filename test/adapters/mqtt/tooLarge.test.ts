@@ -17,7 +17,7 @@ import {
 } from "effect-saga"
 import { MqttBroker } from "effect-saga/mqtt"
 import * as Mosquitto from "../../fixtures/mosquitto.ts"
-import { ready } from "../../fixtures/mqtt.ts"
+import { ready, until } from "../../fixtures/mqtt.ts"
 
 const Stock = Participant.make("stock", {
   Note: { payload: { text: Schema.String }, success: Schema.Int },
@@ -63,17 +63,29 @@ const services = Effect.fnUntraced(function* (
       ])
     )
   )
-  if (isReady) yield* ready(Context.get(transport, MqttBroker.MqttConnections))
+  const connections = Context.get(transport, MqttBroker.MqttConnections)
+  if (isReady) yield* ready(connections)
   const place = (text: string) => Effect.provideContext(SagaManager.execute(Order, { context: { text } }), built)
   const read = (length: number) => Effect.provideContext(SagaManager.execute(Report, { context: { length } }), built)
-  return { letters, place, read, publish: Context.get(transport, Broker.Broker).publish }
+  return { connections, letters, place, read, publish: Context.get(transport, Broker.Broker).publish }
 })
 
 const messageOf = (placed: Effect.Effect<unknown, unknown>) => Effect.map(Effect.flip(placed), (error) => `${error}`)
 
-/** Orders beside the large one: all are answered before it fails. */
-const beside = Effect.fnUntraced(function* ({ place }: Effect.Success<ReturnType<typeof services>>) {
+/** The connection ends, and is there again. */
+const lostAndBack = (connections: MqttBroker.MqttConnections["Service"]) =>
+  until(Effect.map(connections.list, (all) => all.some(({ ready }) => !ready))).pipe(
+    Effect.timeoutOption("2 seconds"),
+    Effect.andThen(ready(connections))
+  )
+
+/** Orders beside the large one, which has been `tried`: all are answered before it fails. */
+const beside = Effect.fnUntraced(function* (
+  { place }: Effect.Success<ReturnType<typeof services>>,
+  tried: Effect.Effect<unknown> = Effect.void
+) {
   const refused = yield* Effect.forkChild(messageOf(place(large)), { startImmediately: true })
+  yield* tried
   for (let n = 1; n <= 10; n++) assert.strictEqual((yield* place("x".repeat(n))).note, n)
   assert.isUndefined(refused.pollUnsafe())
   return yield* Fiber.join(refused)
@@ -142,9 +154,10 @@ if (Mosquitto.binary !== undefined) {
     it.live("MQTT 5: it is refused alone where the broker refuses it", () =>
       withBroker("message_size_limit 20000", (url) =>
         Effect.gen(function* () {
-          // Each try of the large message ends the connection, and the others come after it is there again. One that comes while
-          // nobody listens is sent again up to a while later.
-          const error = yield* beside(yield* services({ url }, true, "45 seconds"))
+          // Each try of the large message ends the connection, and the others come after it is there again. Sent at the same time, they
+          // would also be sent again at the same times. One that comes while nobody listens is sent again up to a while later.
+          const both = yield* services({ url }, true, "45 seconds")
+          const error = yield* beside(both, lostAndBack(both.connections))
           assert.match(error, /SagaStepTimedOut.*message of 50\d\d\d bytes over the broker's limit/)
         })
       )

@@ -45,6 +45,12 @@ const takesNothing = (ast: SchemaAST.AST): boolean =>
 const isNothing = ({ _tag }: SchemaAST.AST): boolean => _tag === "Void" || _tag === "Undefined"
 const isAnything = ({ _tag }: SchemaAST.AST): boolean => _tag === "Unknown" || _tag === "Any"
 
+/** `Schema.Struct({})` takes any value but null and undefined, and gives the stored one as it is. */
+const isOpen = (ast: SchemaAST.AST): boolean =>
+  ast._tag === "Objects" &&
+  ast.encoding === undefined &&
+  ast.propertySignatures.length + ast.indexSignatures.length === 0
+
 const compile = (codec: Codec<unknown>): Compiled => {
   const known = compiled.get(codec)
   if (known !== undefined) return known
@@ -58,7 +64,7 @@ const compile = (codec: Codec<unknown>): Compiled => {
     isVoid,
     isUnknown,
     takesNothing: takesNothing(codec.ast),
-    isJson: isVoid || isUnknown || plain !== undefined,
+    isJson: isVoid || isUnknown || isOpen(json.ast) || plain !== undefined,
     plain,
     exact: exactCodecOf(json.ast)
   }

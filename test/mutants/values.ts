@@ -8,6 +8,14 @@ const doors = "test/orchestrator/hostile.test.ts"
 export const values: ReadonlyArray<Mutant> = [
   {
     rule: "F26",
+    what: "each step of a saga without initial values copies the context",
+    file: "src/wire/JsonCodec.ts",
+    find: "|| isOpen(json.ast) ",
+    replace: "",
+    tests: ["test/wire/JsonCodec.test.ts"]
+  },
+  {
+    rule: "F26",
     what: "callbacks share a Date of the context",
     file: "src/execution/view/ContextView.ts",
     find: "return reader.changeable.size === 0 ? view : anew(view, context, reader)",

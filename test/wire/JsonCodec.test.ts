@@ -126,4 +126,10 @@ describe("a value", () => {
       }
     assert.isTrue(JsonCodec.isCodecIssue(JsonCodec.decode(Schema.Union([word, Schema.Int]), undefined)))
   })
+
+  it("F26 a value without fields of its own is JSON as it is stored: callbacks may share it, and no step copies the context", () => {
+    assert.isTrue(JsonCodec.isJson(Schema.Struct({})))
+    for (const schema of [Schema.Struct({ at: Schema.Date }), Schema.Date])
+      assert.isFalse(JsonCodec.isJson(schema as JsonCodec.Codec<unknown>))
+  })
 })

@@ -43,7 +43,7 @@ export const admissionOf = (
   const isThere = (place: string, queue: string) => sql`w.queue = ${queue} and w.place = ${sql.literal(`'${place}'`)}`
   /**
    * The definitions of which there are such executions, found one after the other. Not `= any(…)`: of an unknown array the planner
-   * expects ten times as many, takes a plan for any array to be dear, and makes a new one (6 ms) each time.
+   * expects ten times as many, takes a plan for any array to be dear, and makes a new one each time.
    */
   const kindsOf = (place: string, queue: string, fingerprints: ReadonlyArray<string> | undefined) => sql`(
               with recursive found as (

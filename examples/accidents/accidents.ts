@@ -4,7 +4,7 @@ import { type Broker, Participant, ParticipantStore, Saga, SagaManager } from "e
 
 class NoSeat extends Schema.TaggedError<NoSeat>()("NoSeat", { train: Schema.String }) {}
 
-/** What is repaired between the accident and the command: `true` in the second run. */
+/** The cause of the accident is gone: `true` in the second run, before the command. */
 export type IsRepaired = boolean
 
 export interface Accident {
@@ -16,7 +16,7 @@ export interface Accident {
   readonly others: (
     isRepaired: IsRepaired
   ) => Layer.Layer<never, unknown, ParticipantStore.ParticipantStore | Broker.Broker>
-  /** What happens before it. */
+  /** Executions and transactions that are there before the accident. */
   readonly begin: Effect.Effect<unknown, unknown, SagaManager.SagaManager | ParticipantStore.ParticipantStore>
 }
 

@@ -1,6 +1,6 @@
 /**
  * A person says yes or no: after four hours without an answer the branch gets a reminder, and after eight the answer is no.
- * It is a saga of its own, so others can have it as a step too.
+ * As a saga of its own it can be a step of other sagas too.
  */
 import { Effect, Schema } from "effect"
 import { Saga } from "effect-saga"

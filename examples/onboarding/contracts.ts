@@ -1,4 +1,4 @@
-/** What the bank and its services both know: an application, the commands of the services, and what people tell the bank. */
+/** The application, the commands of the services, and the signals of people: known to the bank and to its services. */
 import { Schema } from "effect"
 import { Participant, Signal } from "effect-saga"
 

@@ -27,7 +27,7 @@ const keyInHeader = Effect.map(
   (headers) => headers["idempotency-key"]
 )
 
-/** What can go wrong on every route. */
+/** Errors that every route may have, as answers. */
 const mapped = <R>(
   route: Effect.Effect<
     HttpServerResponse.HttpServerResponse,
@@ -48,7 +48,7 @@ const mapped = <R>(
       SagaOverloaded: () => problem(503, "there is too much to do: try again"),
       SagaExecutionRepositoryError: () => problem(503, "the database is away: try again")
     }),
-    // What is left is a mistake of this program, and people are not told what it is.
+    // Any other cause is a mistake of this program. It is for the log, not for customers.
     Effect.catchCause((cause) =>
       Effect.andThen(Effect.logError("a route failed", cause), problem(500, "something failed"))
     )

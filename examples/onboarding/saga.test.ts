@@ -153,7 +153,7 @@ it("a failure of the account undoes what the entry would undo, but for the accou
 })
 
 describe("after a crash at any point", () => {
-  /** What the services have done, in memory. */
+  /** The work of the services, a line for each piece, in memory. */
   class Done extends Context.Service<Done, Array<string>>()("onboarding/Done") {}
   const does = <A>(line: string, answer: A) =>
     Done.use((done) =>

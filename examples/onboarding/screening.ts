@@ -24,7 +24,7 @@ const remove = Effect.fnUntraced(function* ({ customer }: { readonly customer: s
   yield* sql`delete from screening where customer = ${customer}`
 }, Effect.orDie)
 
-/** What a handler writes is in one transaction with the record of its message: it counts once, however often that comes. */
+/** A handler's rows and the record of its message are one transaction: they count once, however often the message comes. */
 const handlers = Participant.layer(Screening, {
   Check: {
     accept: Effect.fnUntraced(function* ({ customer, name }, messageId) {

@@ -17,7 +17,7 @@ export interface Run {
   readonly seed: number
   readonly tally: Tally
   readonly progress: Progress
-  /** What is waited for before the services close, once all orders have ended. */
+  /** The time for a look at the dashboard: after all orders have ended, before the services close. */
   readonly look: Effect.Effect<void>
 }
 

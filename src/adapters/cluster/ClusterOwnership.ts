@@ -18,7 +18,7 @@ import { type Instance, lease, type Membership, type ReplyTaken, SagaOwnership }
 /** How long an instance has to take a reply that is handed on to it. After that the reply goes into the inbox. */
 const patience = "1 second"
 
-/** What the instances of a service say to each other. There is one entity for each bucket, where the bucket is. */
+/** Messages between the instances of a service. There is one entity for each bucket, where the bucket is. */
 const messagesOf = (service: string) =>
   Entity.make(`effect-saga/${service}`, [
     Rpc.make("Reply", {
@@ -27,7 +27,7 @@ const messagesOf = (service: string) =>
     }),
     Rpc.make("Look")
   ])
-    // What belongs to an execution is in its own trace.
+    // Work for an execution is in the trace of that execution, not in one of the cluster.
     .annotate(ClusterSchema.ClientTracingEnabled, false)
 
 type Messages = ReturnType<typeof messagesOf>

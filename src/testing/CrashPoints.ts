@@ -193,17 +193,13 @@ const lives = Effect.fnUntraced(function* <Out, E2, A, Shared>(
   })
 
   let stopped = false
-  const stop = Effect.andThen(
-    Effect.sync(() => {
-      stopped = true
-    }),
-    Effect.never
-  )
   let exit = yield* attempt(
     (name, path) =>
-      Effect.flatMap(CrashFilter.PathsOfPoint, (paths) =>
-        !stopped && stopsAt(name, path === undefined ? paths : [path]) ? stop : Effect.void
-      ),
+      Effect.flatMap(CrashFilter.PathsOfPoint, (paths) => {
+        // It may be up to a minute until its scope is closed: meanwhile what else goes on in it writes and sends nothing either.
+        stopped ||= stopsAt(name, path === undefined ? paths : [path])
+        return stopped ? Effect.never : Effect.void
+      }),
     () => stopped
   )
   if (stopped) {

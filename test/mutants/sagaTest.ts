@@ -101,5 +101,14 @@ export const sagaTests: ReadonlyArray<Mutant> = [
     find: `if (later === true) {`,
     replace: `if (false) {`,
     tests: ["test/testing/SagaTest.later.test.ts"]
+  },
+  {
+    rule: "C15",
+    what: "a manager that is stopped at a crash point goes on writing",
+    file: "src/testing/CrashPoints.ts",
+    find: `stopped ||= stopsAt(`,
+    replace: `if (stopped) return Effect.void
+        stopped = stopsAt(`,
+    tests: ["test/orchestrator/later.crash.test.ts"]
   }
 ]

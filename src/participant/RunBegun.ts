@@ -43,10 +43,8 @@ export const run = Effect.fnUntraced(function* (
         return row?.status === 202 ? use(unit, row, now) : Effect.undefined
       })
     )
-  const saysUntil = (millis: number) =>
-    inUnit((unit, row, now) =>
-      Effect.as(unit.save({ barriers: [BegunMessages.runningUntil(row, now + millis)] }), true)
-    )
+  const says = claimOn(begun)
+  const saysUntil = (millis: number) => inUnit((unit, row, now) => says(unit, row, now + millis))
   // A store that is away changes nothing: then nobody else can begin either.
   const untilOver: Effect.Effect<undefined> = Effect.flatMap(
     Effect.delay(
@@ -78,6 +76,25 @@ export const run = Effect.fnUntraced(function* (
   })
   return yield* Effect.onInterrupt(ended, () => ShutdownGrace.briefly(givenBack))
 })
+
+/**
+ * Says until when this process runs the handler. Where another one has said so since, this one was too slow, and leaves it: else it
+ * would give back what the other one runs.
+ */
+const claimOn = (begun: Barrier) => {
+  let said = Accepted.runsUntil(begun)
+  let tried = said
+  return (unit: Unit, row: Barrier, until: number): Effect.Effect<true, ParticipantStoreError> =>
+    Effect.suspend(() => {
+      const found = Accepted.runsUntil(row)
+      const isOwn = found === said || found === tried
+      if (!isOwn) return Effect.succeed(true)
+      // A unit that fails may have been kept all the same: then the next one finds what was tried.
+      said = found
+      tried = until
+      return Effect.as(unit.save({ barriers: [BegunMessages.runningUntil(row, until)] }), true)
+    })
+}
 
 /** The answer, and with a compensation the record of what it has undone. */
 const finalRows = (

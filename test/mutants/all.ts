@@ -1,6 +1,7 @@
 /** Every rule that `npm run mutants` takes out. */
 import { absence } from "./absence.ts"
 import { attributes } from "./attributes.ts"
+import { begun } from "./begun.ts"
 import { bounds } from "./bounds.ts"
 import { buckets } from "./buckets.ts"
 import { connecting } from "./connections.ts"
@@ -34,6 +35,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...responses,
   ...execution,
   ...participants,
+  ...begun,
   ...recovery,
   ...lateWrites,
   ...ownership,

@@ -11,8 +11,8 @@ const store = "test/ports/ParticipantStore.test.ts"
 const later = "test/participant/later.test.ts"
 const admitted = "test/participant/CommandAdmission.test.ts"
 const admission = "src/participant/CommandAdmission.ts"
-const outside = "test/participant/atLeastOnce.test.ts"
 const lateModel = "test/participant/later.model.test.ts"
+const begunModel = "test/participant/begun.model.test.ts"
 
 const machine = "src/participant/ParticipantDecision.ts"
 const unit = "src/participant/HandleMessage.ts"
@@ -679,7 +679,7 @@ export const participants: ReadonlyArray<Mutant> = [
     file: "src/ports/ParticipantStore.ts",
     find: `|| waiting.has(uuid)`,
     replace: ``,
-    tests: [later, lateModel]
+    tests: [later, lateModel, begunModel]
   },
   {
     rule: "C19",
@@ -687,7 +687,7 @@ export const participants: ReadonlyArray<Mutant> = [
     file: "src/ports/ParticipantStore.ts",
     find: `keepUntil < alone && status !== 202`,
     replace: `keepUntil < alone`,
-    tests: [later, lateModel]
+    tests: [later, lateModel, begunModel]
   },
   {
     rule: "C19",
@@ -704,87 +704,6 @@ export const participants: ReadonlyArray<Mutant> = [
     find: `recorded.status === 202 && envelope.later !== true`,
     replace: `false`,
     tests: [later]
-  },
-  // ---- handlers without a transaction ----------------------------------------------------------------------------
-  {
-    rule: "I4",
-    what: "a copy of a message runs a handler without a transaction that runs already",
-    file: "src/participant/BegunMessages.ts",
-    find: `if (until <= now) return`,
-    replace: `if (true) return`,
-    tests: [outside]
-  },
-  {
-    rule: "C6",
-    what: "a handler without a transaction does not run again after a crash",
-    file: "src/participant/BegunMessages.ts",
-    find: `if (until <= now) return`,
-    replace: `if (false) return`,
-    tests: [outside]
-  },
-  {
-    rule: "C6",
-    what: "a probe does not see the handler that runs",
-    file: "src/participant/BegunMessages.ts",
-    find: `op === "probe" || op === "failure" ? barriers`,
-    replace: `op === "failure" ? barriers`,
-    tests: [outside, table]
-  },
-  {
-    rule: "C6",
-    what: "a compensation does not see the handler that runs",
-    file: "src/participant/BegunMessages.ts",
-    find: `op === "probe" || op === "failure" ? barriers`,
-    replace: `op === "probe" ? barriers`,
-    tests: [outside, table]
-  },
-  {
-    rule: "C6",
-    what: "a rejection ends a handler that runs, and nothing undoes its effect",
-    file: unit,
-    find: `accepted.filter((row) => Accepted.runsUntil(row) === undefined),`,
-    replace: `accepted,`,
-    tests: [outside, table]
-  },
-  {
-    rule: "C6",
-    what: "a handler without a transaction that dies is answered 500, as if it had no effect",
-    file: "src/participant/ParticipantHandlers.ts",
-    find: `return ran.value.reply.status === 500 ? undefined : ran.value`,
-    replace: `return ran.value`,
-    tests: [outside]
-  },
-  {
-    rule: "I4",
-    what: "a handler without a transaction that takes long does not say that it still runs",
-    file: "src/participant/RunBegun.ts",
-    find: `BegunMessages.runningUntil(row, now + millis)`,
-    replace: `row`,
-    tests: [outside]
-  },
-  {
-    rule: "I4",
-    what: "a handler without a transaction runs again because the store was away when it ended",
-    file: "src/participant/RunBegun.ts",
-    find: `({ reason }) => reason === "unavailable"`,
-    replace: `() => false`,
-    tests: [outside]
-  },
-  {
-    rule: "I4",
-    what: "a compensation without a transaction leaves the record of an effect",
-    file: "src/participant/RunBegun.ts",
-    find: `[...(executed === undefined ? [] : [{ ...executed, ...none }]), `,
-    replace: `[`,
-    tests: [outside]
-  },
-  {
-    rule: "C6",
-    what: "a staged effect is taken from a handler without a transaction",
-    file: "src/participant/HandlerSettings.ts",
-    find: `if (command.effect === "staged")`,
-    replace: `if (false)`,
-    tests: [outside]
   },
   // ---- limits of commands ------------------------------------------------------------------------------------------
   {

@@ -1,4 +1,5 @@
 /** Explores a model to its end: every state that can be reached, the nearest first. */
+import { Effect } from "effect"
 
 /** How a state was reached. */
 interface Way {
@@ -23,8 +24,33 @@ export interface Model<World> {
   readonly settles: (world: World) => string | undefined
 }
 
+interface Explored {
+  readonly states: number
+  readonly violation: string | undefined
+}
+
 /** Ends at the first violation, and tells how it came to it. */
-export const explore = <World>(model: Model<World>, begun: World) => {
+export const explore = <World>(model: Model<World>, begun: World): Explored => {
+  const exploring = stateByState(model, begun)
+  let at = exploring.next()
+  while (at.done !== true) at = exploring.next()
+  return at.value
+}
+
+/** The same for a model whose actions run fibers: what these leave behind is let go at each turn of the event loop. */
+export const exploreInTurns = Effect.fnUntraced(function* <World>(model: Model<World>, begun: World) {
+  const exploring = stateByState(model, begun)
+  let at = exploring.next()
+  for (let n = 1; at.done !== true; n++) {
+    if (n % 10 === 0) yield* turn
+    at = exploring.next()
+  }
+  return at.value
+})
+
+const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+
+function* stateByState<World>(model: Model<World>, begun: World): Generator<void, Explored> {
   const queue: Array<{ readonly world: World; readonly way: Way | undefined } | undefined> = []
   const seen = new Set<string>()
   const reach = (world: World, way: Way | undefined): void => {
@@ -37,6 +63,7 @@ export const explore = <World>(model: Model<World>, begun: World) => {
   for (let i = 0; i < queue.length; i++) {
     const { way, world } = queue[i]!
     queue[i] = undefined
+    yield
     const stuck = model.settles(world)
     if (stuck !== undefined) return { states: seen.size, violation: told(stuck, way) }
     for (const { name, run } of model.actions(world)) {

@@ -292,6 +292,25 @@ describe("a handler without a transaction", () => {
     )
   }
 
+  it.effect("that another process has taken over is not given back by the first one", () =>
+    Effect.gen(function* () {
+      const { bench, end, running } = yield* begun()
+      const row = yield* recorded(bench)
+      const scope = { service: bench.code.contract.name, transactions: [uuid], messages: [id] }
+      yield* bench.store.unit(scope, ({ save }) => save({ barriers: [BegunMessages.runningUntil(row!, 0)] }))
+      yield* TestClock.setTime(2)
+      const [begins, ends] = [yield* Deferred.make<void>(), yield* Deferred.make<string>()]
+      bench.outside.pay = () => Effect.andThen(Deferred.succeed(begins, undefined), Deferred.await(ends))
+      const other = yield* Effect.forkChild(bench.deliver(pay), { startImmediately: true })
+      yield* Deferred.await(begins)
+      yield* Deferred.die(end, "no connection")
+      assert.strictEqual((yield* Fiber.join(running))._tag, "failed")
+      assert.deepInclude(yield* bench.deliver(pay), { _tag: "stale", status: undefined })
+      yield* Deferred.succeed(ends, "paid")
+      assert.strictEqual((yield* Fiber.join(other)).status, 200)
+    }).pipe(silent)
+  )
+
   it.effect("that is interrupted by the end of its process is given back, and another one runs it at once", () =>
     Effect.gen(function* () {
       const { bench, running } = yield* begun()

@@ -131,7 +131,8 @@ const cancelled = ["accept", "cancelled"]
 const behindPivot: Flow = { saga: Sure, after: "50 seconds", status: "finished", does: [done] }
 
 const flows: Readonly<Record<string, Flow>> = {
-  "is answered": { saga: Visit, after: "50 seconds", status: "finished", does: [[...done, "print"]] },
+  // The step of virtual time that it comes in goes on for longer than a vote may take.
+  "is answered": { saga: Visit, after: "55 seconds", status: "finished", does: [[...done, "print"]] },
   "is answered at once": { saga: Visit, after: 0, status: "finished", does: [[...done, "print"]] },
   "is answered and undone": {
     ...{ saga: Visit, after: "50 seconds", printed: Effect.fail(new Ill()), status: "errored" },

@@ -35,13 +35,13 @@ const longer: ReadonlyArray<Scenario> = [
   [
     "in a transaction, with a compensation without a transaction",
     { alone: false, undo: "Repay", most: 1, times: [soon, old] },
-    5_000
+    1_200
   ],
-  ["in a transaction, at two processes", { alone: false, undo: "Refund", most: 2, times: [soon] }, 2_000],
+  ["in a transaction, at two processes", { alone: false, undo: "Refund", most: 2, times: [soon] }, 1_200],
   [
     "in a transaction, at two processes, with a compensation without a transaction",
     { alone: false, undo: "Repay", most: 2, times: [soon] },
-    5_000
+    1_200
   ]
 ]
 

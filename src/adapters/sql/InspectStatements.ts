@@ -155,7 +155,9 @@ const ofGroups = (
   const created = sql`created_at`
   return {
     count: (saga) =>
-      sql`${counted(byStatus(sql, saga), sql`g0 as saga, g1 as status, g2 as settled`, created)} order by 1, 2, 3`,
+      sql`select saga, status, settled, least(sum(count), ${counting})::int as count, min(oldest) as oldest from (
+            ${counted(byStatus(sql, saga), sql`g0 as saga, g1 as status, g2 as settled`, created)}
+          ) x group by 1, 2, 3 order by 1, 2, 3`,
     undoing: (saga) =>
       sql`select saga, status, count(*)::int as count, min(created_at) as oldest from (
             select saga, status, created_at from ${execution}

@@ -170,9 +170,9 @@ export const groups = (sql: Sql, execution: TableNames["execution"], { columns, 
 export const equal = (sql: Sql, { columns }: Grouping): Fragment =>
   sql.and(columns.map((column, i) => sql`${column} = g.${sql.literal(`g${i}`)}`))
 
-/** By saga, status, and whether they are settled. */
+/** By saga, status, whether they are settled, and whether they are parked. */
 export const byStatus = (sql: Sql, saga?: string): Grouping => ({
-  columns: [sql`saga`, sql`status`, sql`settled`],
+  columns: [sql`saga`, sql`status`, sql`settled`, sql`parked`],
   given: saga === undefined ? [] : [is(sql, "saga", saga)],
   where: sql`true`
 })
@@ -230,8 +230,8 @@ const groupingOf = (
   return {
     ...byStatus(sql, saga),
     conditions: ({ parked, saga: _, settled, status, ...others }) => ({
-      outside: [status, settled],
-      rest: [parked, ...checked(sql, Object.values(others))]
+      outside: [status, settled, parked],
+      rest: checked(sql, Object.values(others))
     })
   }
 }

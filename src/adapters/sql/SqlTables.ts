@@ -305,6 +305,17 @@ export const executions = (tables: Tables) => ({
       include (saga, status) where direction = 'backward' and status in ('created', 'running', 'paused')`
     yield* sql`create index if not exists ${index("saga_execution", "by_key")} on ${execution} ((start_key collate "C"))
       where start_key is not null`
+  }),
+  /**
+   * `grouped` does what `listed` did, and has those that are parked apart: a list of the others reads past none of them. A former
+   * release reads by it as well, and sorts what it finds.
+   */
+  "0008_grouped": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { index, t } = naming(sql, tables)
+    yield* sql`create index if not exists ${index("saga_execution", "grouped")} on ${t("saga_execution")}
+      (saga, status, settled, parked, created_at desc, uuid desc)`
+    yield* sql`drop index if exists ${sql(`${tables.of("saga_execution")}_listed`)}`
   })
 })
 

@@ -52,7 +52,7 @@ for (const { layer, name } of databases("tables")) {
         yield* Effect.forEach(repositories, stored, { concurrency: "unbounded" })
         assert.deepStrictEqual(
           yield* sql`select migration_id as id from ${sql(`${schema}.saga_execution_migration`)}`,
-          [1, 2, 3, 4, 5, 6, 7].map((id) => ({ id }))
+          [1, 2, 3, 4, 5, 6, 7, 8].map((id) => ({ id }))
         )
         const [row] = yield* sql`select count(*)::int as n from ${sql(`${schema}.saga_execution`)}`
         assert.deepStrictEqual(row, { n: 10 })

@@ -36,6 +36,9 @@ export const dropped = (place: Place) =>
     Effect.orDie
   )
 
+/** How long all may take to settle. A decision that nobody answered for long is sent again every five minutes (SPEC C8). */
+const settling = "8 minutes"
+
 /** How long a process may take to end, besides its grace, on a busy machine. */
 const slack = "30 seconds"
 
@@ -110,7 +113,7 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
       yield* Effect.forEach(members, (member) => Program.printed(member, "settled"), {
         concurrency: "unbounded",
         discard: true
-      }).pipe(Effect.timeoutOrElse({ duration: "4 minutes", orElse: () => Effect.logError("Not all are settled") }))
+      }).pipe(Effect.timeoutOrElse({ duration: settling, orElse: () => Effect.logError("Not all are settled") }))
       yield* Effect.forEach([...members], stop, { concurrency: "unbounded", discard: true })
     })
   }

@@ -55,7 +55,6 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "C3",
     what: "a reply has the id of its request",
     file: "src/wire/Envelope.ts",
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: quoted code
     find: ": `${id}:reply`,",
     replace: ": id,",
     tests: ["test/wire/Envelope.test.ts"]

@@ -446,7 +446,9 @@ it.effect("F31: a mode of tracing that there is not, of all sagas and of one", (
   Effect.gen(function* () {
     const failsWith = (mode: unknown, sagas?: unknown) =>
       Effect.map(
-        Effect.flip(Effect.scoped(built(() => SagaTracing.layer(mode as SagaTracing.Mode, sagas as {})))),
+        Effect.flip(
+          Effect.scoped(built(() => SagaTracing.layer(mode as SagaTracing.Mode, sagas as Record<string, never>)))
+        ),
         (error) => Object(error).setting
       )
     for (const mode of everything) {

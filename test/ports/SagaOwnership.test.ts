@@ -64,7 +64,11 @@ describe("a member by lease", () => {
     Effect.gen(function* () {
       const fresh: Array<boolean> = []
       const { one } = yield* world(
-        (claim) => (request) => Effect.suspend(() => (fresh.push(request.isFresh === true), claim(request)))
+        (claim) => (request) =>
+          Effect.andThen(
+            Effect.sync(() => fresh.push(request.isFresh === true)),
+            claim(request)
+          )
       )
       for (const pause of [0, 1_000, 499, 1, 9_000, 0]) {
         yield* TestClock.adjust(pause)

@@ -1,10 +1,10 @@
 /** The settings of the connections to a broker, checked before anything connects. Secrets stay redacted until then. */
-import { readFileSync } from "node:fs"
 import { createSecureContext } from "node:tls"
 import { Config, type Duration, Effect, Option, Redacted } from "effect"
 import * as Setting from "../../ports/Setting.ts"
 import { InvalidSetting } from "../../ports/Setting.ts"
 import { isName } from "../../wire/Envelope.ts"
+import * as SettingFile from "../SettingFile.ts"
 
 export interface MqttOptions {
   /**
@@ -214,23 +214,15 @@ const variables = Config.all({
   })
 })
 
-const readFile = (setting: string, file: string | undefined) =>
-  file === undefined
-    ? Effect.succeed(undefined)
-    : Effect.try({
-        try: () => readFileSync(file, "utf8"),
-        catch: () => invalid(setting, "the file cannot be read")
-      })
-
 /** The options from Effect's `Config`. */
 export const fromConfig: Effect.Effect<MqttOptions, Config.ConfigError | InvalidSetting> = Effect.gen(function* () {
   const { files, others, protocol, secrets, url } = yield* variables
   const version = Option.getOrUndefined(protocol)
   if (version !== undefined && version !== 4 && version !== 5)
     return yield* invalid("protocol", `it must be 4 or 5, and is ${version}`)
-  const ca = yield* readFile("ca", files.ca)
-  const certificate = yield* readFile("certificate", files.certificate)
-  const key = yield* readFile("key", files.key)
+  const ca = yield* SettingFile.read("MqttBroker.ca", files.ca)
+  const certificate = yield* SettingFile.read("MqttBroker.certificate", files.certificate)
+  const key = yield* SettingFile.read("MqttBroker.key", files.key)
   const tls = {
     ...(ca !== undefined && { ca }),
     ...(certificate !== undefined && { certificate }),

@@ -1,10 +1,10 @@
 /** The settings of the connection to NATS, checked before anything connects. Secrets stay redacted until then. */
-import { readFileSync } from "node:fs"
 import { createSecureContext } from "node:tls"
 import { Config, type Duration, Effect, Redacted } from "effect"
 import * as Setting from "../../ports/Setting.ts"
 import { InvalidSetting } from "../../ports/Setting.ts"
 import { isName } from "../../wire/Envelope.ts"
+import * as SettingFile from "../SettingFile.ts"
 
 export interface NatsOptions {
   /**
@@ -211,23 +211,15 @@ const variables = Config.all({
   })
 })
 
-const readFile = (setting: string, file: string | undefined) =>
-  file === undefined
-    ? Effect.succeed(undefined)
-    : Effect.try({
-        try: () => readFileSync(file, "utf8"),
-        catch: () => invalid(setting, "the file cannot be read")
-      })
-
 /** The options from Effect's `Config`. */
 export const fromConfig: Effect.Effect<NatsOptions, Config.ConfigError | InvalidSetting> = Effect.gen(function* () {
   const { files, others, replicas, url } = yield* variables
   if (replicas !== 1 && replicas !== 3 && replicas !== 5)
     return yield* invalid("replicas", `it must be 1, 3 or 5, and is ${replicas}`)
-  const ca = yield* readFile("ca", files.ca)
-  const certificate = yield* readFile("certificate", files.certificate)
-  const key = yield* readFile("key", files.key)
-  const credentials = yield* readFile("credentials", files.credentials)
+  const ca = yield* SettingFile.read("NatsBroker.ca", files.ca)
+  const certificate = yield* SettingFile.read("NatsBroker.certificate", files.certificate)
+  const key = yield* SettingFile.read("NatsBroker.key", files.key)
+  const credentials = yield* SettingFile.read("NatsBroker.credentials", files.credentials)
   const tls = {
     ...(ca !== undefined && { ca }),
     ...(certificate !== undefined && { certificate }),

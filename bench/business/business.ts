@@ -12,7 +12,14 @@ import { type Outcome, type Service, type Start, services } from "./shop.ts"
 
 export const pg = process.env.SAGA_TEST_PG_URL ?? "postgres://postgres@127.0.0.1:5432/test"
 
-export type Kind = Pick<Start, "by" | "twoPhase">
+export interface Kind extends Pick<Start, "by" | "twoPhase"> {
+  /** The file of the program of a service. Default: the one of this folder, which knows `library` and `hand`. */
+  readonly program?: string
+  /** The address of Postgres. Default: that of the tests. */
+  readonly pg?: string
+  /** The services have one schema, where the engine keeps the messages of all of them. */
+  readonly together?: boolean
+}
 
 const lines = readFileSync(new URL("../../examples/order/orders.ndjson", import.meta.url), "utf8")
   .trim()
@@ -48,32 +55,39 @@ interface Books {
   readonly prepared: number
 }
 
-const program = fileURLToPath(new URL("service.program.ts", import.meta.url))
+const ownProgram = fileURLToPath(new URL("service.program.ts", import.meta.url))
 
 /** A folder for the profiles of the processes; none without it. */
 const profiles = process.env.BUSINESS_PROFILES
 const profiling = (schema: string) =>
   profiles === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${schema}.cpuprofile`]
 
-const database = PgClient.layer({ url: Redacted.make(pg), connectTimeout: "30 seconds" })
-
-const withDatabase = <A, E>(run: (sql: SqlClient.SqlClient) => Effect.Effect<A, E>) =>
-  Effect.provide(SqlClient.SqlClient.use(run), database)
+const withDatabase = <A, E>(url: string, run: (sql: SqlClient.SqlClient) => Effect.Effect<A, E>) =>
+  Effect.provide(
+    SqlClient.SqlClient.use(run),
+    PgClient.layer({ url: Redacted.make(url), connectTimeout: "30 seconds" })
+  )
 
 /** Starts the three services on tables and topics of their own, which go with the scope. */
-export const begin = Effect.fnUntraced(function* ({ by, twoPhase }: Kind, url: string) {
+export const begin = Effect.fnUntraced(function* (kind: Kind, url: string) {
+  const { by, program = ownProgram, together = false, twoPhase } = kind
   const namespace = `b${Math.random().toString(36).slice(2, 10)}`
-  const schemaOf = (service: Service) => `bench_${namespace}_${service}`
+  const schemaOf = (service: Service) => `bench_${namespace}_${together ? "all" : service}`
   const each = <A, E, R>(f: (service: Service) => Effect.Effect<A, E, R>) =>
     Effect.forEach(services, f, { concurrency: "unbounded" })
-  yield* withDatabase((sql) => each((service) => sql`create schema ${sql(schemaOf(service))}`))
-  yield* Effect.addFinalizer(() =>
-    Effect.orDie(withDatabase((sql) => each((service) => sql`drop schema ${sql(schemaOf(service))} cascade`)))
-  )
+  const schemas = [...new Set(services.map(schemaOf))]
+  const onSchemas = (word: "create" | "drop") =>
+    withDatabase(kind.pg ?? pg, (sql) =>
+      Effect.forEach(schemas, (schema) =>
+        word === "create" ? sql`create schema ${sql(schema)}` : sql`drop schema ${sql(schema)} cascade`
+      )
+    )
+  yield* onSchemas("create")
+  yield* Effect.addFinalizer(() => Effect.orDie(onSchemas("drop")))
 
   const start = Effect.fnUntraced(function* (service: Service) {
     const schema = schemaOf(service)
-    const start: Start = { by, twoPhase, service, pg, schema, url, namespace }
+    const start: Start = { by, twoPhase, service, pg: kind.pg ?? pg, schema, url, namespace }
     const flags = ["--conditions=effect-saga:source", ...profiling(`${by}-${twoPhase}-${service}`)]
     const run = yield* Program.startBy(process.execPath, ...flags, program, JSON.stringify(start))
     yield* Program.printed(run, "up")

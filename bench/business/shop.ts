@@ -10,7 +10,8 @@ export type Outcome = "committed" | "undone" | "parked"
 
 /** The one argument of a process. */
 export interface Start {
-  readonly by: "library" | "hand"
+  /** How it is written: `library`, `hand`, or with an engine of `bench/peers`. */
+  readonly by: string
   readonly twoPhase: boolean
   readonly service: Service
   /** The address of Postgres, and the schema of the service there. */

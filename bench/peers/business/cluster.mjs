@@ -1,7 +1,7 @@
 // Effect Cluster: three runners of one cluster, each with the shards of its service. The order is a workflow of activities; payments
 // and shipping are entities whose messages are stored, and handled in one transaction with their answer.
 // options: delivery=stored (default) or volatile (messages over sockets alone; the activity asks again, the effects bear it);
-// pool=N (default 10)
+// poll=N (stored: milliseconds between two looks at the answers, default 20; that of Effect is 200)
 import { NodeClusterSocket } from "@effect/platform-node"
 import { Effect, Layer, Logger, Option, Schedule, Schema } from "effect"
 import { ClusterSchema, ClusterWorkflowEngine, Entity, RunnerAddress } from "effect/cluster"
@@ -15,12 +15,13 @@ import { Shop, services } from "../../business/shop.ts"
 /** The messages of all services stand in the same tables, so a handler's transaction reaches them. */
 export const together = () => true
 
-const runner = ({ service }) =>
+const runner = ({ options, service }) =>
   NodeClusterSocket.layer({
     shardingConfig: {
       runnerAddress: Option.some(RunnerAddress.make("127.0.0.1", 34501 + services.indexOf(service))),
       availableShardGroups: services,
-      assignedShardGroups: [service]
+      assignedShardGroups: [service],
+      entityReplyPollInterval: `${options.poll ?? 20} millis`
     }
   })
 
@@ -49,8 +50,7 @@ const entities = {
 }
 
 const entityOf = (service, { delivery }) => {
-  const entity = entities[service].annotateRpcs(ClusterSchema.ShardGroup, () => service)
-  const own = entity.annotate(ClusterSchema.ShardGroup, () => service)
+  const own = entities[service].annotate(ClusterSchema.ShardGroup, () => service)
   return delivery === "volatile"
     ? own
     : own.annotateRpcs(ClusterSchema.Persisted, true).annotateRpcs(ClusterSchema.WithTransaction, true)

@@ -2,7 +2,7 @@
  * A transactional step: its SQL and its record commit together, or neither does (SPEC W7). The loop gives the record, since
  * only the loop writes; the step waits for it inside its transaction.
  */
-import { Deferred, Effect, Result } from "effect"
+import { Cause, Deferred, Effect, Exit, Result } from "effect"
 import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
 import * as Decision from "../execution/rules/SagaDecision.ts"
@@ -16,7 +16,7 @@ import {
 import type { Done, FinishedWork, Join, Joint } from "./InFlightWork.ts"
 import * as LaterAttributes from "./LaterAttributes.ts"
 import { gain, type Progress } from "./Progress.ts"
-import { type RecordFacts, untilStored } from "./RecordFacts.ts"
+import { isUnavailable, type RecordFacts, untilStored } from "./RecordFacts.ts"
 import type { StoreError } from "./RunError.ts"
 import type { StepTransaction } from "./steps/ExecutionScope.ts"
 
@@ -39,15 +39,33 @@ class Try implements StepTransaction {
    * survives; in a savepoint that is found out before the record is written, and fails the step.
    */
   constructor({ atomically, rolledBackBy }: SagaExecutionRepository["Service"], isRepeated: boolean) {
-    this.atomically = atomically
+    const note = (by: Try["endedBy"]) =>
+      Effect.sync(() => {
+        this.endedBy ??= by
+      })
+    // A savepoint that cannot be made or released is no failure of the work in it.
+    this.atomically = (work) =>
+      Effect.suspend(() => {
+        let ended: Exit.Exit<unknown, unknown> | undefined
+        const noted = Effect.onExit(work, (exit) =>
+          Effect.sync(() => {
+            ended = exit
+          })
+        )
+        return Effect.tapCause(atomically(noted), (cause) =>
+          note((ended === undefined || Exit.isSuccess(ended)) && isStoreAway(cause) ? "away" : undefined)
+        )
+      })
     this.watch = (attempt) =>
-      Effect.tapCause(isRepeated ? atomically(attempt) : attempt, (cause) =>
-        Effect.sync(() => {
-          this.endedBy ??= rolledBackBy?.(cause)
-        })
-      )
+      Effect.tapCause(isRepeated ? this.atomically(attempt) : attempt, (cause) => note(rolledBackBy?.(cause)))
   }
 }
+
+const isStoreAway = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.some(
+    (reason) =>
+      Cause.isFailReason(reason) && reason.error instanceof SagaExecutionRepositoryError && isUnavailable(reason.error)
+  )
 
 /**
  * Performs the step in a transaction, and stores in it the record that the loop gives for its facts. Where the database ends the

@@ -448,9 +448,17 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "F28",
     what: "a step whose transaction the database has ended does not run again",
     file: "src/orchestrator/TransactionalStep.ts",
-    find: "this.endedBy ??= rolledBackBy?.(cause)",
-    replace: "rolledBackBy?.(cause)",
+    find: "note(rolledBackBy?.(cause)))",
+    replace: "note(undefined))",
     tests: [transactional]
+  },
+  {
+    rule: "F28",
+    what: "a step fails because the savepoint around it is lost",
+    file: "src/orchestrator/TransactionalStep.ts",
+    find: `isStoreAway(cause) ? "away" : undefined`,
+    replace: `isStoreAway(cause) ? undefined : undefined`,
+    tests: ["test/adapters/sql/transactionalRetry.test.ts"]
   },
   {
     rule: "F28",

@@ -1,11 +1,12 @@
 /** Errors of the database in transactional steps: told as they are, repeated as in a plain step, and by the library (SPEC C8). */
+import { PgClient } from "@effect/sql-pg"
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer, Redacted, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { isSqlError } from "effect/sql/SqlError"
 import { Broker, Saga, SagaConfig, SagaManager, TransactionCommitter } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
-import { databases } from "../../fixtures/postgres.ts"
+import { databases, url } from "../../fixtures/postgres.ts"
 
 /** An author may hide the error of the database behind one of the saga's own. */
 class Busy extends Schema.TaggedError<Busy>()("Busy", { cause: Schema.Defect() }) {}
@@ -83,6 +84,24 @@ for (const { layer, name, schema } of databases("retries")) {
     }),
     Saga.commit
   )
+  /** Ends the session of the transaction from another one: the step itself ends well. */
+  const kill = Effect.gen(function* () {
+    const [row] = yield* SqlClient.SqlClient.use((client) =>
+      client.unsafe<{ pid: number }>("select pg_backend_pid() as pid")
+    )
+    yield* Effect.provide(
+      sql(`select pg_terminate_backend(${row?.pid}, 10000)`),
+      PgClient.layer({ url: Redacted.make(url ?? ""), maxConnections: 1 })
+    )
+  }).pipe(Effect.orDie)
+  const LostAtEnd = saga("LostAtEnd").pipe(
+    Saga.local("step", { transactional, execute: () => attempt("step", 1, kill), retry }),
+    Saga.commit
+  )
+  const LostTwice = saga("LostTwice").pipe(
+    Saga.local("step", { transactional, execute: () => attempt("step", 2, kill) }),
+    Saga.commit
+  )
   const Ignores = saga("Ignores").pipe(
     Saga.local("step", { transactional, execute: () => attempt("step", 9, Effect.ignore(sql("select 1/0"))) }),
     Saga.commit
@@ -102,7 +121,21 @@ for (const { layer, name, schema } of databases("retries")) {
     sql(`create table ${ledger} (n int generated always as identity, entry text not null)`)
   )
   const base = Layer.provideMerge(Layer.provideMerge(table, SqlSagaExecutionRepository.layer({ schema })), layer)
-  const sagas = [Plain, Sql, Nested, Once, Deadlock, Serialization, ReadOnly, Wrapped, Lost, Ignores, Undo] as const
+  const sagas = [
+    Plain,
+    Sql,
+    Nested,
+    Once,
+    Deadlock,
+    Serialization,
+    ReadOnly,
+    Wrapped,
+    Lost,
+    LostAtEnd,
+    LostTwice,
+    Ignores,
+    Undo
+  ] as const
   const managed = SagaManager.layer(sagas).pipe(
     Layer.provide([SagaConfig.layer({ service: "bank", shutdownGrace: 0 })]),
     Layer.provide([Broker.layerMemory, TransactionCommitter.layerNone])
@@ -175,5 +208,17 @@ for (const { layer, name, schema } of databases("retries")) {
         assert.deepStrictEqual(yield* entries, ["step 2"])
       }).pipe(Effect.provide(managed))
     )
+
+    for (const [saga, expected] of [
+      [LostAtEnd, 2],
+      [LostTwice, 3]
+    ] as const)
+      it.effect(`F28: a step is not to blame where the savepoint around it is lost (${saga.name})`, () =>
+        Effect.gen(function* () {
+          const { status } = yield* run(saga)
+          assert.deepStrictEqual([status, attempts.get("step")], ["finished", expected])
+          assert.deepStrictEqual(yield* entries, [`step ${expected}`])
+        }).pipe(Effect.provide(managed))
+      )
   })
 }

@@ -224,10 +224,10 @@ const live = Effect.fnUntraced(function* (
   return manager
 })
 
-/** A claim admits executions from queues: one after the other while places are given back, and soon where one is wanted. */
+/** A claim admits executions from queues: at once where a write has given a place back, and soon where it wants one. */
 const admitSoon = ({ state }: SagaExecution, nextClaim: NextClaim): void => {
   const change = changeOf(state)
-  if (change === null) nextClaim.freed()
+  if (change === null) nextClaim.now()
   else if (change !== undefined) nextClaim.at(state.updatedAt)
 }
 /** How long a step that is undone waits for the saga that it has started. After that it waits in the repository. */

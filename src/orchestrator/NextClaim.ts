@@ -10,9 +10,6 @@ import * as SteadyClock from "../ports/SteadyClock.ts"
  */
 const spacing = 100
 
-/** A claim that admits from queues rests for so many times as long as the one before it took, so that it admits many at once. */
-const rests = 2
-
 export class NextClaim {
   private readonly clock: Clock.Clock
   private readonly sooner = Latch.makeUnsafe(false)
@@ -21,9 +18,6 @@ export class NextClaim {
   /** Until when the loop sleeps. Only an earlier time wakes it. */
   private sleepsUntil = Number.POSITIVE_INFINITY
   private isWanted = false
-  private isFreed = false
-  /** When the last wait was over: a claim began then. */
-  private claimedAt: number
   /** Open while there may be other instances. */
   private readonly others = Latch.makeUnsafe(true)
   private isAlone = false
@@ -32,7 +26,6 @@ export class NextClaim {
 
   constructor(clock: Clock.Clock) {
     this.clock = clock
-    this.claimedAt = clock.currentTimeMillisUnsafe()
   }
 
   /** Something is due at this time, in milliseconds since the epoch. */
@@ -47,12 +40,6 @@ export class NextClaim {
   /** There is something to claim. */
   readonly now = (): void => {
     this.isWanted = true
-    this.sooner.openUnsafe()
-  }
-
-  /** A place in a queue is free. Each place of a busy queue is, one after the other: claims for them leave time to what they admit. */
-  readonly freed = (): void => {
-    this.isFreed = true
     this.sooner.openUnsafe()
   }
 
@@ -76,13 +63,8 @@ export class NextClaim {
   wait(interval: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       const begun = this.clock.currentTimeMillisUnsafe()
-      const rest = Math.min(spacing, rests * Math.max(0, begun - this.claimedAt))
       const until = (): number =>
-        Math.min(
-          this.isAlone ? this.dueAt : begun + interval,
-          Math.max(this.dueAt, begun + spacing),
-          this.isFreed ? begun + rest : Number.POSITIVE_INFINITY
-        )
+        Math.min(this.isAlone ? this.dueAt : begun + interval, Math.max(this.dueAt, begun + spacing))
       const sleep: Effect.Effect<void> = Effect.suspend(() => {
         this.sooner.closeUnsafe()
         const now = this.clock.currentTimeMillisUnsafe()
@@ -95,8 +77,6 @@ export class NextClaim {
       })
       return Effect.map(sleep, () => {
         this.isWanted = false
-        this.isFreed = false
-        this.claimedAt = this.clock.currentTimeMillisUnsafe()
         this.dueAt = Number.POSITIVE_INFINITY
         this.sleepsUntil = Number.POSITIVE_INFINITY
         return undefined

@@ -50,31 +50,6 @@ it.effect("C20 a claim that is asked for comes at once", () =>
   })
 )
 
-it.effect(
-  "I25 places that are given back one by one are given away together, after a rest that is longer than a claim",
-  () =>
-    Effect.gen(function* () {
-      const clock = yield* Clock.Clock
-      const next = new NextClaim(clock)
-      const times: Array<number> = []
-      const claim = (took: number) =>
-        Effect.gen(function* () {
-          yield* next.wait(3_000)
-          times.push(clock.currentTimeMillisUnsafe())
-          next.freed()
-          yield* Effect.sleep(took)
-        })
-      next.freed()
-      const fiber = yield* Effect.forkChild(Effect.forEach([0, 10, 20, 90, 0], claim, { discard: true }), {
-        startImmediately: true
-      })
-      yield* TestClock.adjust("1 second")
-      yield* Fiber.join(fiber)
-      // At once, at once after a claim that took no time, then after twice 10, twice 20, and the longest rest.
-      assert.deepStrictEqual(times, [0, 0, 30, 90, 280])
-    })
-)
-
 it.effect("F8 what is due in a row is claimed together, ten times a second at most", () =>
   Effect.gen(function* () {
     const times = yield* claims((next, n) => next.at(n * 10))

@@ -196,7 +196,7 @@ const lives = Effect.fnUntraced(function* <Out, E2, A, Shared>(
   let exit = yield* attempt(
     (name, path) =>
       Effect.flatMap(CrashFilter.PathsOfPoint, (paths) => {
-        // It may be up to a minute until its scope is closed: meanwhile what else goes on in it writes and sends nothing either.
+        // A crash stops all fibers of the manager at once. Its scope is closed later, so each of them waits at its next crash point.
         stopped ||= stopsAt(name, path === undefined ? paths : [path])
         return stopped ? Effect.never : Effect.void
       }),

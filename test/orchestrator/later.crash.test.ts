@@ -66,7 +66,7 @@ const Stopped = Saga.make("Stopped", { context: {} }).pipe(
   Saga.commit
 )
 
-/** What the lab has done, and when it gives its answer: after that time, and nothing more where it is absent. */
+/** The lab as a participant. `after`: how long it takes to its answer; undefined: it never answers. */
 class Desk extends Context.Service<
   Desk,
   { readonly lines: Array<string>; readonly answer: (result: string) => Effect.Effect<void, unknown> }
@@ -121,7 +121,7 @@ interface Flow {
   readonly printed?: Effect.Effect<void, Ill>
   readonly stops?: Duration.Input
   readonly status: "finished" | "errored"
-  /** What the lab has done in the end, each once: one of these. It is told the decision of a two-phase commit. */
+  /** The effects of the lab at the end, each once: one of these lists. The lab is told the decision of a two-phase commit. */
   readonly does: ReadonlyArray<ReadonlyArray<string>>
 }
 

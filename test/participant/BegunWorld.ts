@@ -34,7 +34,7 @@ const Bank = Participant.make("bank", {
 
 type Op = "execute" | "failure" | "probe" | "reserve" | "commit" | "reject"
 
-/** What a handler gives, when the bank has heard of it. */
+/** The answer of the bank, as the handler gives it on. */
 type Result = "paid" | "paid again" | "declined" | "repaid"
 
 /** A process in the middle of a handler. */
@@ -262,7 +262,7 @@ const hear = (world: World, op: Op, { content, status }: Envelope): void => {
   if (op === "reserve" && status === 200) world.voted = true
   else if (op === "reserve") world.back = !world.budget.without
   if ((op === "failure" && status === 200) || (op === "probe" && status === 404)) world.none = true
-  // What is purged is asked about by nobody.
+  // Without its record the participant cannot know the command: the coordinator asks only while the record is kept.
   if ((op !== "execute" && op !== "probe") || rowIn(world) === undefined) return
   const said = status === 200 || status === 400 ? `${status} ${content}` : op === "execute" ? "none" : undefined
   if (said === undefined) return
@@ -302,7 +302,7 @@ const deliver = (world: World, op: Op, isHeard: boolean): void => {
   const played = handle(world, op, "waits")
   const isRunning = world.processes.some((it) => it.until > world.now)
   const body = played.exit && Exit.isSuccess(played.exit) ? played.exit.value.body : undefined
-  const status = body === undefined ? undefined : (JSON.parse(body) as Envelope).status
+  const status = body && (JSON.parse(body) as Envelope).status
   if (op === "reject" && status !== 200) world.violation ??= `a rejection is answered ${status}`
   if (op === "reserve" && status === 200 && before?.status !== 200 && !world.budget.without)
     world.violation ??= "it votes for what is not done"
@@ -355,12 +355,8 @@ const maintain = (world: World, what: "expire" | "purge"): void => {
   )
   const row = rowIn(world)
   if (before === 202 && row?.status !== 202) world.violation ??= `${what} ends what has begun`
-  if (
-    before !== undefined &&
-    row === undefined &&
-    world.budget.alone &&
-    now - (world.answeredAt ?? 0) < participantRetention
-  )
+  const isGone = before !== undefined && row === undefined
+  if (isGone && world.budget.alone && now - (world.answeredAt ?? 0) < participantRetention)
     world.violation ??= "it is forgotten what was answered a moment ago"
 }
 
@@ -412,7 +408,7 @@ export const actions = (world: World) => {
 
 // ---- what is always so -------------------------------------------------------------------------------------------
 
-/** What the record of the command says about the bank. */
+/** Compares the record of the command with what the bank has done; undefined: they agree. */
 const differs = (world: World): string | undefined => {
   const { paid, undone } = world
   const row = rowIn(world)
@@ -442,8 +438,7 @@ export const check = (world: World): string | undefined => {
 
 /** All processes are gone, and the message comes again: its handler ends, and so does its compensation. */
 export const settles = (world: World): string | undefined => {
-  const isOpen = rowIn(world)?.status === 202 || rowIn(world, "failure")?.status === 202
-  if (!isOpen) return undefined
+  if (rowIn(world)?.status !== 202 && rowIn(world, "failure")?.status !== 202) return undefined
   const last = { ...copy(world), processes: [], now: world.now + claim + 1 }
   const op = world.back ? "failure" : "execute"
   const { exit } = handle(last, op, "works")

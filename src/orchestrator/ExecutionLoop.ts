@@ -133,7 +133,8 @@ export const make = Effect.fnUntraced(function* (
     self.execution = execution
     self.since = now
     if (next._tag !== "Store") return answer(self, next, now, false)
-    const { hint, then } = next
+    const { hint, then, wantsPlace } = next
+    if (wantsPlace && membership?.isAlive(now) === true) return regain(self, membership.owner)
     self.hint = hint
     // The facts are kept until the lease is renewed, as while the store is away. A new execution is stored: no other has it.
     if (execution.revision > 0 && membership?.isAlive(now) === false) return Effect.fail(Record.notRenewed)
@@ -147,6 +148,24 @@ export const make = Effect.fnUntraced(function* (
         ? answer(self, then, now, true)
         : Effect.flatMap(announced, () => answer(self, then, now, true))
     })
+  }
+
+  /**
+   * Asks for a place that is free: then the wish and the step that wants the place are one write. Otherwise the execution waits for
+   * its admission.
+   */
+  const regain = (self: Run, owner: string): Effect.Effect<LoopResult, StorageError> => {
+    const { creation, place, revision, uuid } = self.execution.state
+    const { key, priority, queue, since } = place!
+    const wanted = { uuid, queue, key, priority, since, fingerprint: creation.fingerprint, revision, owner }
+    const regained = repository.queues?.regain(wanted) ?? Effect.succeed(false)
+    return Effect.flatMap(
+      Effect.orElseSucceed(regained, () => false),
+      (isRegained) => {
+        if (isRegained) self.inbox.inputs.push(Inbox.pending({ _tag: "Admit", since }))
+        return turn(self, self.clock.currentTimeMillisUnsafe())
+      }
+    )
   }
 
   /**

@@ -20,6 +20,8 @@ import { type Progress, unnamed, type Work } from "./Progress.ts"
 /** Facts and intents are stored before anything that they announce happens (SPEC W1, W7). */
 export interface Store {
   readonly _tag: "Store"
+  /** The facts want a place again that the execution has left. */
+  readonly wantsPlace: boolean
   readonly hint: Hint
   readonly then: Act
 }
@@ -97,12 +99,13 @@ export const plan = (
   if (isJoint || needsNoWrite || isStored(self, execution)) return { execution, next: act }
   const wakeAt = work.length === 0 && !isAwaited ? decision.wakeAt : undefined
   const closes = closesInbox(before, state)
-  return toStore(execution, hintOf(self, wakeAt, closes, hints), act)
+  const wantsPlace = before.place?.status === "left" && state.place?.status === "wanted"
+  return toStore(execution, hintOf(self, wakeAt, closes, hints), act, wantsPlace)
 }
 
-const toStore = (execution: SagaExecution, hint: Hint, then: Act): Plan => ({
+const toStore = (execution: SagaExecution, hint: Hint, then: Act, wantsPlace = false): Plan => ({
   execution: LaterAttributes.added(execution),
-  next: { _tag: "Store", hint, then }
+  next: { _tag: "Store", wantsPlace, hint, then }
 })
 
 /**

@@ -150,6 +150,13 @@ export const admit = (
   }
 }
 
+/** Whether a key has a place that is free, and that nobody wants again. */
+export const isFree = ({ concurrency, perKey }: QueueLimits, places: ReadonlyArray<Queued>, key: string): boolean => {
+  const spoken = places.filter(({ status }) => status !== "new")
+  const ofKey = spoken.filter((place) => place.key === key)
+  return spoken.length < concurrency && ofKey.length < (perKey?.concurrency ?? concurrency)
+}
+
 const never = Number.POSITIVE_INFINITY
 
 /** How long until there is a token: exactly for the queue, at most for a key. */

@@ -415,7 +415,7 @@ export const memoryOn = (
     inputs: Stream.fromPubSub(inputs),
     atomically: (work) => work,
     schedules: ticksIn(storage.ticks),
-    queues: queues.port(PubSub.publish(inputs, SagaInbox.anotherInstance)),
+    queues: queues.port(kept, PubSub.publish(inputs, SagaInbox.anotherInstance)),
     durable: false,
     // A crash of the process loses the effects in its memory and the record together.
     transactional: true

@@ -28,6 +28,15 @@ export interface QueueStatus {
   readonly held: number
 }
 
+/** A place that an execution has left, and wants again. */
+export interface WantedAgain extends Pick<Queued, "uuid" | "queue" | "key" | "priority" | "since"> {
+  readonly fingerprint: string
+  /** As the execution is stored: what another instance has written since stands. */
+  readonly revision: number
+  /** The instance that has the execution. */
+  readonly owner: string
+}
+
 /** Rows of one kind that are counted in one queue: then it means that many or more. */
 export const maxCounted = 1_000
 
@@ -42,6 +51,11 @@ export interface SagaQueues {
   readonly list: Effect.Effect<ReadonlyArray<QueueStatus>, SagaExecutionRepositoryError>
   /** How many more new executions may wait in a queue; 0 where there is no such queue. */
   readonly room: (queue: string) => Effect.Effect<number, SagaExecutionRepositoryError>
+  /**
+   * Gives an execution its place again at once, where one is free that no other execution wants again. The next write of its owner says so. False:
+   * nothing has changed, and the execution has to wait for an admission. Without this each wait would cost two more writes.
+   */
+  readonly regain: (wanted: WantedAgain) => Effect.Effect<boolean, SagaExecutionRepositoryError>
 }
 
 /** Whether the place is another one's from now on: what is parked during the rollback waits for a person. */
@@ -153,8 +167,20 @@ export class MemoryQueues {
     return [...this.places.values()].filter((place) => place.queue === queue)
   }
 
-  /** The port. `tell`: there may be more to admit. */
-  port(tell: Effect.Effect<unknown>): SagaQueues {
+  /** As in the port. */
+  private regain({ owner, revision, ...wanted }: WantedAgain, known: Admissible | undefined): boolean {
+    const { key, queue, uuid } = wanted
+    const limits = this.queues.get(queue)?.limits
+    if (limits === undefined || known?.state.revision !== revision || known.state.direction !== "forward") return false
+    if (isOver(known.state) || (known.hint?.owner ?? owner) !== owner) return false
+    const others = this.of(queue).filter((place) => place.uuid !== uuid)
+    if (!QueueAdmission.isFree(limits, others, key)) return false
+    this.places.set(uuid, { ...wanted, status: "held" })
+    return true
+  }
+
+  /** The port on what the repository keeps. `tell`: there may be more to admit. */
+  port(kept: ReadonlyMap<string, Admissible>, tell: Effect.Effect<unknown>): SagaQueues {
     const { queues } = this
     return {
       declare: (name, limits) =>
@@ -174,7 +200,8 @@ export class MemoryQueues {
       list: Effect.sync(() =>
         Array.from(queues, ([queue, { declared, limits }]) => this.status(queue, limits, declared))
       ),
-      room: (name) => Effect.sync(() => (queues.get(name)?.limits.maxQueued ?? 0) - this.count(this.of(name), "new"))
+      room: (name) => Effect.sync(() => (queues.get(name)?.limits.maxQueued ?? 0) - this.count(this.of(name), "new")),
+      regain: (wanted) => Effect.sync(() => this.regain(wanted, kept.get(wanted.uuid)))
     }
   }
 

@@ -4,100 +4,14 @@
  */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import type { SagaExecution } from "../execution/view/SagaExecution.ts"
-import * as Repository from "../ports/SagaExecutionRepository.ts"
-import { admissionId, admissionInput, type SagaQueues } from "../ports/SagaQueues.ts"
+import type * as Repository from "../ports/SagaExecutionRepository.ts"
+import { at, begun, cancelled, goingOn, goneOn, limits, resting, turnedBack, using, waiting } from "./QueueSample.ts"
 import * as Sample from "./SampleExecutions.ts"
 import type * as Suite from "./Suite.ts"
 
-const waiting: Repository.Hint = { wakeAt: Number.POSITIVE_INFINITY, closes: true }
-const limits: Repository.QueueLimits = { concurrency: 2, maxQueued: 1_000 }
-
-const sinceOf = (execution: SagaExecution): number => execution.state.place!.since
-const at = (execution: SagaExecution): number => execution.state.updatedAt + 1
-
-const begun = (execution: SagaExecution): SagaExecution =>
-  Sample.after(
-    execution,
-    { _tag: "PlaceTaken", at: at(execution) },
-    { _tag: "StepStarted", path: "0", name: "reservation", at: at(execution) }
-  )
-
-/** It had its place, and only waits now. */
-const resting = (execution: SagaExecution): SagaExecution =>
-  Sample.after(
-    execution,
-    { _tag: "PlaceTaken", at: at(execution) },
-    { _tag: "WaitStarted", path: "0", name: "approval", deadline: at(execution), at: at(execution) },
-    { _tag: "PlaceLeft", at: at(execution) }
-  )
-
-const goingOn = (execution: SagaExecution): SagaExecution =>
-  Sample.after(
-    execution,
-    { _tag: "StepSucceeded", path: "0", timedOut: true, at: at(execution) },
-    { _tag: "PlaceWanted", at: at(execution) }
-  )
-
-const cancelled = (execution: SagaExecution): SagaExecution =>
-  Sample.after(
-    execution,
-    { _tag: "RollbackStarted", failure: { _tag: "Cancelled" }, at: at(execution) },
-    ...(execution.state.root.done === undefined
-      ? []
-      : [{ _tag: "StepCompensated", path: "0", at: at(execution) } as const]),
-    { _tag: "ExecutionErrored", at: at(execution) }
-  )
-
-/** The port, and what the tests of one queue do with it. */
-const using = Effect.gen(function* () {
-  const repository = yield* Repository.SagaExecutionRepository
-  const queues: SagaQueues = repository.queues ?? assert.fail("the repository has queues")
-  const queue = Sample.uniqueName()
-  const mine = new Map<string, SagaExecution>()
-  const enter = (place?: Sample.Place) =>
-    Effect.map(repository.store(Sample.queued(queue, place), waiting), (stored) => {
-      mine.set(stored.uuid, stored)
-      return stored
-    })
-  /** The executions of the queue that a claim gives, with an input that admits each. */
-  const claim = (owner: string, limit = 1_000) =>
-    Effect.map(
-      repository.claim({ owner, limit, now: Sample.time + 10, leaseMillis: 60_000, rests: false }),
-      ({ executions, inbox, nextAt }) => {
-        const given = executions.filter(({ uuid }) => mine.has(uuid))
-        for (const { uuid } of given) {
-          const ids = inbox.filter((row) => row.uuid === uuid)
-          const since = sinceOf(mine.get(uuid)!)
-          assert.deepStrictEqual(
-            ids.map(({ id, input }) => ({ id, input })),
-            [{ id: admissionId(since), input: admissionInput(since) }]
-          )
-        }
-        return { given: given.map(({ uuid }) => uuid), nextAt }
-      }
-    )
-  /** Stores the next state of an execution that was given, as its owner does. */
-  const write = (uuid: string, step: (execution: SagaExecution) => SagaExecution, owner?: string) => {
-    const execution = mine.get(uuid)!
-    const hint = owner === undefined ? waiting : { owner }
-    return Effect.map(
-      repository.store(step(execution), { ...hint, reads: [admissionId(sinceOf(execution))] }),
-      (stored) => {
-        mine.set(uuid, stored)
-        return stored
-      }
-    )
-  }
-  const status = Effect.map(queues.list, (all) => {
-    const { again, held, queued } = all.find((one) => one.queue === queue)!
-    return { queued, again, held }
-  })
-  return { repository, queues, queue, mine, enter, claim, write, status }
-})
-
 export const queues = (test: Suite.Test<Repository.SagaExecutionRepository>): void => {
   places(test)
+  again(test)
   turns(test)
   changes(test)
   races(test)
@@ -204,6 +118,88 @@ const places = (test: Suite.Test<Repository.SagaExecutionRepository>): void => {
       assert.deepStrictEqual((yield* claim("a")).given, [second.uuid])
       yield* write(second.uuid, cancelled)
       assert.deepStrictEqual((yield* claim("a")).given, [first.uuid])
+    }))
+}
+
+const again = (test: Suite.Test<Repository.SagaExecutionRepository>): void => {
+  test("an execution that goes on has its place again at once, where one is free", () =>
+    Effect.gen(function* () {
+      const { claim, enter, queue, queues, regain, status, write } = yield* using
+      yield* queues.declare(queue, limits)
+      const { uuid } = yield* enter()
+      yield* claim("a")
+      yield* write(uuid, resting)
+      assert.deepStrictEqual(yield* status, { queued: 0, again: 0, held: 0 })
+      assert.isTrue(yield* regain(uuid))
+      assert.isTrue(yield* regain(uuid), "the answer was lost")
+      assert.deepStrictEqual(yield* status, { queued: 0, again: 0, held: 1 })
+      assert.deepStrictEqual((yield* claim("a")).given, [], "there is nothing to tell it")
+      yield* write(uuid, goneOn, "a")
+      assert.deepStrictEqual(yield* status, { queued: 0, again: 0, held: 1 })
+    }))
+
+  test("a place that is given again, and of which the execution does not know, is free when it wants one or turns back", () =>
+    Effect.gen(function* () {
+      const { claim, enter, queue, queues, regain, status, write } = yield* using
+      yield* queues.declare(queue, limits)
+      const { uuid: first } = yield* enter()
+      const { uuid: second } = yield* enter()
+      yield* claim("a")
+      for (const uuid of [first, second]) {
+        yield* write(uuid, resting)
+        assert.isTrue(yield* regain(uuid))
+      }
+      yield* write(first, goingOn)
+      yield* write(second, turnedBack)
+      assert.deepStrictEqual(yield* status, { queued: 0, again: 1, held: 0 })
+    }))
+
+  test("an execution that goes on waits where its queue or its key is full, or another one wants a place again", () =>
+    Effect.gen(function* () {
+      const { claim, enter, queue, queues, regain, status, write } = yield* using
+      yield* queues.declare(queue, { ...limits, perKey: { concurrency: 1 } })
+      const [ann, bob] = [yield* enter({ key: "ann" }), yield* enter({ key: "bob" })]
+      yield* claim("a")
+      yield* write(ann.uuid, resting)
+      const other = yield* enter({ key: "ann" })
+      assert.deepStrictEqual((yield* claim("a")).given, [other.uuid])
+      assert.isFalse(yield* regain(ann.uuid), "the key is full")
+      yield* queues.limit(queue, limits)
+      assert.isFalse(yield* regain(ann.uuid), "the queue is full")
+      yield* write(bob.uuid, resting)
+      yield* write(bob.uuid, goingOn)
+      assert.deepStrictEqual(yield* status, { queued: 0, again: 1, held: 1 })
+      assert.isFalse(yield* regain(ann.uuid), "the free place is wanted")
+      yield* write(bob.uuid, cancelled)
+      assert.isTrue(yield* regain(ann.uuid))
+    }))
+
+  test("a question for a place changes nothing after another instance has written", () =>
+    Effect.gen(function* () {
+      const { claim, enter, mine, queue, queues, regain, status, write } = yield* using
+      yield* queues.declare(queue, limits)
+      const { uuid } = yield* enter()
+      yield* claim("a")
+      yield* write(uuid, resting)
+      const { revision } = mine.get(uuid)!
+      yield* write(uuid, goingOn)
+      assert.isFalse(yield* regain(uuid, { revision }), "it waits for its admission")
+      assert.deepStrictEqual(yield* status, { queued: 0, again: 1, held: 0 })
+      assert.deepStrictEqual((yield* claim("a")).given, [uuid])
+    }))
+
+  test("nobody gets a place for an execution that another instance has, that turns back or has ended, or in no queue", () =>
+    Effect.gen(function* () {
+      const { claim, enter, queue, queues, regain, status, write } = yield* using
+      yield* queues.declare(queue, limits)
+      const { uuid } = yield* enter()
+      yield* claim("a")
+      yield* write(uuid, resting, "b")
+      assert.isFalse(yield* regain(uuid), "another instance has it")
+      assert.isFalse(yield* regain(uuid, { owner: "b", queue: Sample.uniqueName() }))
+      yield* write(uuid, turnedBack, "b")
+      assert.isFalse(yield* regain(uuid, { owner: "b" }))
+      assert.deepStrictEqual(yield* status, { queued: 0, again: 0, held: 0 })
     }))
 }
 

@@ -10,6 +10,7 @@ const admission = "src/ports/QueueAdmission.ts"
 const decision = "src/execution/rules/SagaDecision.ts"
 const port = "src/ports/SagaQueues.ts"
 const statement = "src/adapters/sql/QueueAdmissionStatement.ts"
+const regain = "src/adapters/sql/QueueRegainStatement.ts"
 
 const of = (what: string, file: string, find: string, replace: string, ...tests: ReadonlyArray<string>): Mutant => ({
   rule: "C13",
@@ -21,6 +22,58 @@ const of = (what: string, file: string, find: string, replace: string, ...tests:
 })
 
 export const queues: ReadonlyArray<Mutant> = [
+  of(
+    "a place that is wanted again goes to another",
+    admission,
+    'places.filter(({ status }) => status !== "new")',
+    'places.filter(({ status }) => status === "held")',
+    memory
+  ),
+  of("what turns back gets a place again", port, 'known.state.direction !== "forward"', "false", memory),
+  of(
+    "an execution of another instance gets a place again",
+    port,
+    "(known.hint?.owner ?? owner) !== owner",
+    "false",
+    memory
+  ),
+  of(
+    "a late question undoes what another instance has written",
+    port,
+    "known?.state.revision !== revision",
+    "known === undefined",
+    memory
+  ),
+  of(
+    "a late question undoes a wish in a database",
+    regain,
+    " and x.revision = f.revision",
+    "",
+    "test/adapters/sql/SqlSagaExecutionRepository.test.ts"
+  ),
+  of(
+    "what goes on is never asked for at once",
+    "src/orchestrator/LoopPlan.ts",
+    'before.place?.status === "left"',
+    "false",
+    managers
+  ),
+  of(
+    "a place is given again by a count from before another admission",
+    regain,
+    "l.stands group by",
+    "true group by",
+    database
+  ),
+  of("places given again are more than there are", regain, "where turn <= free", "where true", database),
+  of("places of a key given again are more than there are", regain, "- coalesce(s.places, 0)\n", "\n", database),
+  of(
+    "a database gives a place to what another instance has",
+    regain,
+    "coalesce(x.owner, f.owner) = f.owner",
+    "true",
+    database
+  ),
   of("places that are held are not counted", admission, "concurrency - heldInAll)", "concurrency)", laws),
   of("places of a key that are held are not counted", admission, " - (held.get(key)?.length ?? 0)", "", laws),
   of("what goes on counts for nobody", admission, "Math.min(free - again.length, ", "Math.min(free, ", laws),

@@ -113,6 +113,28 @@ for (const { name, run } of stores) {
         assert.strictEqual(ledger.most(), 1)
       }))
 
+    test("an execution that goes on where a place is free has it by the write with which its step begins", (store) =>
+      Effect.gen(function* () {
+        const queue = queueOf({ concurrency: 1 })
+        const { use } = yield* open(store, new Ledger(), [queue])
+        const execution = yield* use(SagaManager.run(Resting, { context: { n: 1, key: "", pause: 20 }, queue }))
+        const facts = execution.events.map(({ _tag }) => _tag)
+        assert.deepStrictEqual(facts.slice(facts.indexOf("PlaceLeft")), [
+          "PlaceLeft",
+          "StepSucceeded",
+          "PlaceWanted",
+          "PlaceTaken",
+          "StepStarted",
+          "StepSucceeded",
+          "ExecutionFinished",
+          "TransactionSettled"
+        ])
+        // It is stored, begins, sleeps, goes on, and ends.
+        assert.strictEqual(execution.revision, 5)
+        const [status] = (yield* use(SagaQueue.list)).filter((one) => one.queue === queue.name)
+        assert.deepInclude(status, { queued: 0, again: 0, held: 0 })
+      }))
+
     test("an execution that awaits a reply keeps its place", (store) =>
       Effect.gen(function* () {
         const ledger = new Ledger()

@@ -62,6 +62,7 @@ export const make = (
     declareQueue: (...queue) => shared(statements.declareQueue(...queue)),
     limitQueue: (...queue) => shared(statements.limitQueue(...queue)),
     queueRoom: (...question) => shared(statements.queueRoom(...question)),
+    regain: (wanted) => shared(statements.regain(wanted)),
     queues: long(statements.queues),
     wantedQueues: Effect.suspend(() => lease(statements.wantedQueues, claimMillis)),
     admit: (query) => lease(statements.admit(query), claimMillis),

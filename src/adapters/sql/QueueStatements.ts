@@ -7,9 +7,9 @@
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
-import type { SagaExecutionRepositoryError } from "../../ports/RepositoryErrors.ts"
-import { maxCounted, type QueueLimits, type QueueStatus, type SagaQueues } from "../../ports/SagaQueues.ts"
+import { maxCounted, type QueueLimits, type QueueStatus, type WantedAgain } from "../../ports/SagaQueues.ts"
 import { type AdmitQuery, type Admitted, admissionOf } from "./QueueAdmissionStatement.ts"
+import { type Regained, regainOf } from "./QueueRegainStatement.ts"
 import { limitsFrom, rowOfLimits, type StoredLimits, type StoredQueue, statusFrom } from "./QueueRows.ts"
 import type { Statement, TableNames } from "./SqlStatements.ts"
 
@@ -35,6 +35,8 @@ export interface QueueStatements {
    * (SPEC C16).
    */
   readonly admit: (query: AdmitQuery) => Statement<Admitted>
+  /** Gives executions their places again, as `SagaQueues.regain` does. */
+  readonly regain: (wanted: ReadonlyArray<WantedAgain>) => Statement<Regained>
 }
 
 // ---- Postgres --------------------------------------------------------------------------------------------------
@@ -109,18 +111,7 @@ export const queueing = (sql: SqlClient.SqlClient, tables: TableNames): QueueSta
             ) < q.concurrency as is_free
           from ${table} q
         ) q where q.new or q.again order by q.name`,
-    admit: admissionOf(sql, tables)
+    admit: admissionOf(sql, tables),
+    regain: regainOf(sql, tables)
   }
 }
-
-/** The port on these statements. `tell`: there may be more to admit. */
-export const queuesOn = (
-  { declareQueue, limitQueue, queueRoom, queues }: QueueStatements,
-  call: <A>(operation: "queue", statement: Statement<A>) => Effect.Effect<A, SagaExecutionRepositoryError>,
-  tell: Effect.Effect<unknown>
-): SagaQueues => ({
-  declare: (...queue) => call("queue", declareQueue(...queue)),
-  limit: (...queue) => Effect.tap(call("queue", limitQueue(...queue)), () => tell),
-  list: call("queue", queues),
-  room: (queue) => call("queue", queueRoom(queue))
-})

@@ -21,12 +21,12 @@ import { call, errorOf, executionOf, inputFrom, namesOf, retired, rowOfInput, su
 import * as GroupCommit from "./GroupCommit.ts"
 import * as LimitedStatements from "./LimitedStatements.ts"
 import { ofInput } from "./OwnershipStatements.ts"
-import { queuesOn } from "./QueueStatements.ts"
 import * as Statements from "./SagaExecutionStatements.ts"
 import { ticksOn } from "./ScheduleStatements.ts"
 import * as SqlConnections from "./SqlConnections.ts"
 import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, rolledBackBy, within } from "./SqlErrors.ts"
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
+import * as SqlQueues from "./SqlQueues.ts"
 import * as SqlTables from "./SqlTables.ts"
 import { isLabelled, isPlaced } from "./WriteStatements.ts"
 import * as WrittenSummaries from "./WrittenSummaries.ts"
@@ -401,7 +401,7 @@ const make = Effect.fnUntraced(function* (
     atomically: (work) => within(connections.transaction, work, (error) => errorOf("store", error)),
     rolledBackBy,
     schedules: ticksOn(statements, call),
-    queues: queuesOn(statements, call, PubSub.publish(submittedHere, SagaInbox.anotherInstance)),
+    queues: yield* SqlQueues.make(statements, call, PubSub.publish(submittedHere, SagaInbox.anotherInstance)),
     durable: true,
     transactional: true
   })

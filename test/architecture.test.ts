@@ -121,7 +121,10 @@ it("starts every loop in ports/Loop.ts, which no defect ends (I29)", () => {
       Array.from(code.matchAll(/Effect\.forever|Effect\.forkScoped\(|Schedule\.forever/g), ([it]) => `${file}: ${it}`)
     )
   // Work that is done once, in the background.
-  assert.deepStrictEqual(wrong, ["orchestrator/ManagerLive.ts: Effect.forkScoped("])
+  assert.deepStrictEqual(wrong, [
+    "adapters/mqtt/MqttBroker.ts: Effect.forkScoped(",
+    "orchestrator/ManagerLive.ts: Effect.forkScoped("
+  ])
 })
 
 it("runs no effect in wire, definition and execution", () => {

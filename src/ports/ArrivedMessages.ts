@@ -3,7 +3,7 @@
  * have. A message that cannot be read becomes a dead letter. After a lost connection waiting messages are dropped, as the broker
  * delivers them again.
  */
-import { Effect, FiberSet, MutableList, type Scope } from "effect"
+import { Cause, type Duration, Effect, FiberSet, MutableList, type Scope } from "effect"
 import * as Broker from "./Broker.ts"
 import { conclude } from "./Consumer.ts"
 import * as DeadLetters from "./DeadLetters.ts"
@@ -25,8 +25,13 @@ export interface ArrivedMessages {
   readonly arrive: (arrived: Arrived) => boolean
   /** Drops the waiting messages of a lost connection. */
   readonly forget: () => void
-  /** The next deliveries; waits for the first. */
-  readonly take: Effect.Effect<readonly [Broker.Delivery, ...Array<Broker.Delivery>]>
+  /** The next deliveries; waits for the first. Done after `end`. */
+  readonly take: Effect.Effect<readonly [Broker.Delivery, ...Array<Broker.Delivery>], Cause.Done>
+  /**
+   * The broker gives this subscription no more than it has already sent or keeps for it: waits until all of that is acknowledged, and
+   * nothing has come for a moment. Nobody says which message was the last one.
+   */
+  readonly end: Effect.Effect<void>
 }
 
 export interface ArrivedMessagesOptions {
@@ -41,6 +46,9 @@ export interface ArrivedMessagesOptions {
 
 /** Bytes that may wait here. Not every broker knows `maxInFlight`: one with MQTT 3.1.1 sends more. */
 const maxWaitingBytes = 16 * 1024 * 1024
+
+/** Between an acknowledgement and the next message that a broker has kept for the subscription, at most. */
+const quiet: Duration.Input = "100 millis"
 
 /** Memory of a message besides its body, in bytes. */
 const overhead = 512
@@ -73,8 +81,11 @@ export const make = Effect.fnUntraced(function* ({
   let overflowed = false
   let resume: (() => void) | undefined
   let waking = false
+  /** Messages that have come, and acknowledgements. */
+  let moves = 0
+  let isOver = false
 
-  const isIdle = (): boolean => resume !== undefined && inFlight < maxInFlight && arrived.length > 0
+  const isIdle = (): boolean => resume !== undefined && (isOver || (inFlight < maxInFlight && arrived.length > 0))
 
   /** Wakes the subscription a little later, so that messages that came together are handled and answered together. */
   const wake = (later: (then: () => void) => void): void => {
@@ -92,6 +103,7 @@ export const make = Effect.fnUntraced(function* ({
       if (!open) return Effect.void
       open = false
       inFlight--
+      moves++
       acknowledge()
       wake(setImmediate)
       return Effect.void
@@ -153,10 +165,21 @@ export const make = Effect.fnUntraced(function* ({
   })
 
   const take: ArrivedMessages["take"] = Effect.flatMap(ready, () => {
+    if (isOver) return Cause.done()
     const [first, ...rest] = takeUnsafe()
     if (first === undefined) return take
     handOut?.()
     return Effect.succeed([first, ...rest])
+  })
+
+  const end: Effect.Effect<void> = Effect.suspend(() => {
+    const before = moves
+    return Effect.flatMap(Effect.sleep(quiet), () => {
+      if (moves !== before || inFlight > 0 || arrived.length > 0) return end
+      isOver = true
+      wake(queueMicrotask)
+      return Effect.void
+    })
   })
 
   return {
@@ -168,10 +191,12 @@ export const make = Effect.fnUntraced(function* ({
         return false
       }
       bytes += size
+      moves++
       MutableList.append(arrived, message)
       wake(queueMicrotask)
       return true
     },
+    end,
     forget: () => {
       MutableList.clear(arrived)
       bytes = 0

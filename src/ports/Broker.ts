@@ -108,6 +108,12 @@ export interface Group {
    * stands. What passes meanwhile says nothing about who was asked (SPEC C20). A transport that cannot tell never calls it.
    */
   readonly onStanding?: (stands: boolean) => void
+  /**
+   * Completes when the subscriber stops. A transport that `drains` then gives later messages to other subscribers, still delivers what
+   * it has sent to this one, and ends the subscription when all of that is acknowledged. Without it what has arrived and is not
+   * handled would be lost with the process, and be missed until it is sent again.
+   */
+  readonly leaves?: Effect.Effect<void>
 }
 
 /**
@@ -158,6 +164,8 @@ export class Broker extends Context.Service<
      * Deliveries that are not acknowledged at its end are delivered again.
      */
     readonly subscribe: (group: Group) => Stream.Stream<Delivery, BrokerError>
+    /** Whether a subscription ends as `leaves` of its group says. Absent: it goes on until it is interrupted. */
+    readonly drains?: boolean
   }
 >()("effect-saga/Broker") {}
 

@@ -2,7 +2,7 @@
  * How services take messages from the broker: a message is acknowledged after its consequence is stored (SPEC W2), and
  * counted by its outcome. The broker bounds how many are handled at the same time.
  */
-import { Effect, Exit, Fiber, FiberSet, Schedule, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, FiberSet, Schedule, Scope, Stream } from "effect"
 import * as Broker from "./Broker.ts"
 import * as Metrics from "./Metrics.ts"
 import type { ShutdownGrace } from "./ShutdownGrace.ts"
@@ -56,7 +56,8 @@ const untilSubscribed = Schedule.min([Schedule.exponential("100 millis"), Schedu
 /**
  * Handles the messages of a group until interrupted. A subscription that ends with an error is begun again, unless the
  * broker says that it can never work (`rejected`). Messages are handled side by side, as many as the broker delivers.
- * `grace`: how long handlers may go on after the interruption; undefined: they end with it, and their messages come again.
+ * `grace`: how long handlers may go on after the interruption, and how long messages are handled that have come before it; undefined:
+ * handlers end with it, and their messages come again.
  */
 export const run = Effect.fnUntraced(function* <R>(
   group: Broker.Group,
@@ -68,6 +69,8 @@ export const run = Effect.fnUntraced(function* <R>(
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const handling = yield* Scope.provide(FiberSet.make<void>(), scope)
+      const leaving = yield* Deferred.make<void>()
+      const subscription = broker.subscribe(grace === undefined ? group : { ...group, leaves: Deferred.await(leaving) })
       let isStopping = false
       const fork = Effect.runForkWith(yield* Effect.context<R>())
       const handleAll = (deliveries: ReadonlyArray<Broker.Delivery>) =>
@@ -82,18 +85,24 @@ export const run = Effect.fnUntraced(function* <R>(
           }
           return Effect.void
         })
-      const reading = yield* Effect.forkChild(Stream.runForEachArray(broker.subscribe(group), handleAll), {
+      const reading = yield* Effect.forkChild(Stream.runForEachArray(subscription, handleAll), {
         startImmediately: true
       })
       // The subscription ends after the handlers: they can still acknowledge, and nobody else gets their messages meanwhile.
       yield* Effect.addFinalizer((exit) => {
-        isStopping = true
-        const interrupt = Scope.close(scope, exit)
-        const ended =
-          grace !== undefined && Exit.hasInterrupts(exit)
-            ? grace.end(FiberSet.awaitEmpty(handling), interrupt)
-            : interrupt
-        return Effect.andThen(ended, Fiber.interrupt(reading))
+        const interrupt = Effect.suspend(() => {
+          isStopping = true
+          return Scope.close(scope, exit)
+        })
+        const isGiven = grace !== undefined && Exit.hasInterrupts(exit)
+        isStopping = !isGiven || broker.drains !== true
+        // Nothing new is taken. Other instances get what comes from now on.
+        const drained = Effect.andThen(
+          Deferred.succeed(leaving, undefined),
+          isStopping ? Effect.void : Fiber.await(reading)
+        )
+        const handled = Effect.andThen(drained, FiberSet.awaitEmpty(handling))
+        return Effect.andThen(isGiven ? grace.end(handled, interrupt) : interrupt, Fiber.interrupt(reading))
       })
       const exit = yield* Fiber.await(reading)
       yield* FiberSet.awaitEmpty(handling)

@@ -589,6 +589,22 @@ export const participants: ReadonlyArray<Mutant> = [
     replace: "fork(handle(delivery))",
     tests: ["test/ports/Consumer.test.ts"]
   },
+  {
+    rule: "C7",
+    what: "a process that stops drops what the broker has sent to it",
+    file: "src/ports/Consumer.ts",
+    find: "isStopping = !isGiven || broker.drains !== true",
+    replace: "isStopping = true",
+    tests: ["test/adapters/mqtt/stopping.test.ts"]
+  },
+  {
+    rule: "C7",
+    what: "a process that stops goes on getting messages",
+    file: "src/adapters/mqtt/MqttBroker.ts",
+    find: "connection?.client.unsubscribe([...filters.wanted, ...filters.former])",
+    replace: "connection",
+    tests: ["test/adapters/mqtt/stopping.test.ts"]
+  },
   // ---- answers that come later ---------------------------------------------------------------------------------
   {
     rule: "C19",

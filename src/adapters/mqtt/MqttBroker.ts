@@ -121,11 +121,14 @@ const make = Effect.fnUntraced(function* (
   yield* outgoing.alone(Connection.open(settings, { clientId: `${sender}.alone`, close }))
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeoutOption(outgoing.empty, farewell)))
 
-  const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, onStanding, service }: Broker.Group) {
+  /** A session that outlives its connection keeps what comes until its instance is back. */
+  const drains = settings.sessionExpiry === 0
+  const receive = Effect.fnUntraced(function* ({ kinds, leaves, maxInFlight = 64, onStanding, service }: Broker.Group) {
     if (!isName(service) || kinds.length === 0 || !(maxInFlight >= 1))
       return yield* new Broker.BrokerError({ operation: "subscribe", reason: "rejected" })
     const filters = topics.filters(service, kinds)
     let connection: Connection.Connection | undefined
+    let hasLeft = false
     const incoming = yield* ArrivedMessages.make({
       maxInFlight,
       parse: topics.parse,
@@ -144,12 +147,19 @@ const make = Effect.fnUntraced(function* (
           receives: { maxInFlight, take: incoming.arrive },
           close
         })
-        yield* Effect.raceFirst(subscribe(connection, filters, settings.version), connection.lost)
+        if (!hasLeft) yield* Effect.raceFirst(subscribe(connection, filters, settings.version), connection.lost)
         yield* ready
         return yield* outgoing.through(connection)
       }),
       onStanding
     )
+    if (leaves !== undefined && drains) {
+      const leave = Effect.sync(() => {
+        hasLeft = true
+        connection?.client.unsubscribe([...filters.wanted, ...filters.former])
+      })
+      yield* Effect.forkScoped(leaves.pipe(Effect.andThen(leave), Effect.andThen(incoming.end)))
+    }
     return Stream.fromPull(Effect.succeed(incoming.take))
   })
 
@@ -162,6 +172,7 @@ const make = Effect.fnUntraced(function* (
       isUnheard: outgoing.isUnheard,
       maxBytes: outgoing.maxBytes,
       refusal: outgoing.refusal,
+      drains,
       subscribe: (group) => Stream.unwrap(receive(group))
     })
   ).pipe(

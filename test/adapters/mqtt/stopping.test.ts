@@ -1,0 +1,62 @@
+/** A process that stops in a rolling deployment: what the broker has sent to it is handled there, and nothing waits until it is sent again. */
+import { assert, it } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { Broker } from "effect-saga"
+import { MqttBroker } from "effect-saga/mqtt"
+import * as Consumer from "../../../src/ports/Consumer.ts"
+import * as ShutdownGrace from "../../../src/ports/ShutdownGrace.ts"
+import * as Mosquitto from "../../fixtures/mosquitto.ts"
+import { ready, until } from "../../fixtures/mqtt.ts"
+
+const maxInFlight = 4
+
+/** A process that handles the commands of `a`, one after the other; `stop` ends it in good order. */
+const open = Effect.fnUntraced(function* (url: string, handled: Array<string>) {
+  const scope = yield* Scope.fork(yield* Scope.Scope)
+  const context = yield* Scope.provide(Layer.build(MqttBroker.layer({ url })), scope)
+  const grace = yield* Effect.provide(ShutdownGrace.make(20_000), ShutdownGrace.layer)
+  const here: Array<string> = []
+  const handle = ({ acknowledge, body }: Broker.Delivery) =>
+    Effect.sleep("50 millis").pipe(
+      Effect.andThen(Effect.sync(() => handled.push(here[here.push(body) - 1]!))),
+      Effect.andThen(acknowledge)
+    )
+  const consuming = Consumer.run({ service: "a", kinds: ["command"], maxInFlight }, handle, grace)
+  yield* Effect.forkIn(Effect.provide(consuming, context), scope, { startImmediately: true })
+  yield* ready(Context.get(context, MqttBroker.MqttConnections))
+  return { here, stop: Scope.close(scope, Exit.void), ...Context.get(context, Broker.Broker) }
+})
+
+if (Mosquitto.binary !== undefined) {
+  it.live("C7 a process that stops handles each message that the broker has sent to it, and no more come", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Mosquitto.started()
+      const handled: Array<string> = []
+      const first = yield* open(url, handled)
+      const second = yield* open(url, handled)
+      const send = (body: string) =>
+        second.publish({ address: { to: "a", kind: "command", from: "b", name: "Do" }, body })
+      const before = Array.from({ length: 200 }, (_, n) => `${n}`)
+      yield* Effect.forEach(before, send)
+      yield* until(Effect.sync(() => first.here.length > 0 && second.here.length > 0))
+      // It has a few in its hands, and the broker keeps half of all for it.
+      assert.isBelow(handled.length, 100)
+      yield* first.stop
+      const done = first.here.length
+      assert.isAbove(done, 3 * maxInFlight)
+      const after = ["x", "y", "z"]
+      yield* Effect.forEach(after, send)
+      yield* until(Effect.sync(() => handled.length >= before.length + after.length))
+      assert.deepStrictEqual([...handled].sort(), [...before, ...after].sort())
+      assert.strictEqual(first.here.length, done)
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
+  )
+
+  it.live("C7 a process whose session outlives it leaves what it has not begun to its session", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Mosquitto.started()
+      const services = yield* Layer.build(MqttBroker.layer({ url, clientId: "a-1" }))
+      assert.isFalse(Context.get(services, Broker.Broker).drains)
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([])))
+  )
+}

@@ -182,6 +182,9 @@ const again = (test: Suite.Test<Repository.SagaExecutionRepository>): void => {
       yield* claim("a")
       yield* write(uuid, resting)
       const { revision } = mine.get(uuid)!
+      yield* write(uuid, (execution) => Sample.after(execution, { _tag: "ActionApplied", id: "x", at: at(execution) }))
+      assert.isFalse(yield* regain(uuid, { revision }), "it still waits, for all that is known")
+      assert.deepStrictEqual(yield* status, { queued: 0, again: 0, held: 0 })
       yield* write(uuid, goingOn)
       assert.isFalse(yield* regain(uuid, { revision }), "it waits for its admission")
       assert.deepStrictEqual(yield* status, { queued: 0, again: 1, held: 0 })

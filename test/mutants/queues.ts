@@ -61,8 +61,8 @@ export const queues: ReadonlyArray<Mutant> = [
   of(
     "a place is given again by a count from before another admission",
     regain,
-    "l.stands group by",
-    "true group by",
+    "where l.stands and a.place",
+    "where a.place",
     database
   ),
   of("places given again are more than there are", regain, "where turn <= free", "where true", database),

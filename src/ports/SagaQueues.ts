@@ -173,8 +173,7 @@ export class MemoryQueues {
     const limits = this.queues.get(queue)?.limits
     if (limits === undefined || known?.state.revision !== revision || known.state.direction !== "forward") return false
     if (isOver(known.state) || (known.hint?.owner ?? owner) !== owner) return false
-    const others = this.of(queue).filter((place) => place.uuid !== uuid)
-    if (!QueueAdmission.isFree(limits, others, key)) return false
+    if (!QueueAdmission.isFree(limits, this.of(queue), key)) return false
     this.places.set(uuid, { ...wanted, status: "held" })
     return true
   }

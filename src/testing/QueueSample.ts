@@ -19,7 +19,7 @@ export const begun = (execution: SagaExecution): SagaExecution =>
     { _tag: "StepStarted", path: "0", name: "reservation", at: at(execution) }
   )
 
-/** It had its place, and only waits now. */
+/** Its wait is under way, so it has given its place back. */
 export const resting = (execution: SagaExecution): SagaExecution =>
   Sample.after(
     execution,

@@ -129,7 +129,7 @@ for (const { name, run } of stores) {
           "ExecutionFinished",
           "TransactionSettled"
         ])
-        // It is stored, begins, sleeps, goes on, and ends.
+        // One write each: the start, the first step, the sleep, the second step, the end.
         assert.strictEqual(execution.revision, 5)
         const [status] = (yield* use(SagaQueue.list)).filter((one) => one.queue === queue.name)
         assert.deepInclude(status, { queued: 0, again: 0, held: 0 })

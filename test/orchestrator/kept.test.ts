@@ -11,6 +11,7 @@ import {
   makeWorld,
   open,
   quiet,
+  reached,
   reserved,
   until
 } from "../fixtures/manager.ts"
@@ -26,20 +27,38 @@ const begun = Effect.gen(function* () {
   }
   const running = yield* Effect.forkChild(one.use(SagaManager.run(CreateOrder, { context, raiseOnError: false })))
   yield* until("the request", () => world.wire.sent.length === 1)
-  return { ...world, world, two, running, loads: () => loads, uuid: world.wire.sent[0]!.envelope.saga }
+  return {
+    ...world,
+    world,
+    two,
+    running,
+    loads: () => loads,
+    forget: () => {
+      loads = 0
+    },
+    uuid: world.wire.sent[0]!.envelope.saga
+  }
 })
 
 /** Only the process of the caller takes replies from now on. */
 const alone = Effect.tap(begun, ({ two }) => two.close)
 
+/** Its runner has stored that it waits, has ended, and has left the execution in memory. What was loaded until then does not count. */
+const atRest = Effect.fnUntraced(function* ({ forget, uuid, world }: Effect.Success<typeof begun>) {
+  yield* reached(world.store.repository.load(uuid), "paused")
+  yield* quiet
+  forget()
+})
+
 it.effect("replies to an execution whose caller waits here are taken without a read", () =>
   Effect.gen(function* () {
-    const { loads, running, wire } = yield* alone
-    // Its runner has ended, and has left the execution in memory.
-    yield* quiet
+    const it = yield* alone
+    const { loads, running, wire } = it
+    yield* atRest(it)
     yield* wire.reply(wire.sent[0]!, reserved)
     yield* until("the second request", () => wire.sent.length === 2)
-    yield* quiet
+    assert.strictEqual(loads(), 0)
+    yield* atRest(it)
     yield* wire.reply(wire.sent[1]!, charged)
     assert.strictEqual((yield* Fiber.join(running)).status, "finished")
     assert.strictEqual(loads(), 0)

@@ -7,7 +7,7 @@ import type { AnyCommitted } from "../definition/Saga.ts"
 import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import * as TransactionHooks from "../definition/TransactionHooks.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
-import { Broker } from "../ports/Broker.ts"
+import { Broker, RepliesTo } from "../ports/Broker.ts"
 import * as Loop from "../ports/Loop.ts"
 import { type Filter, type PageRequest, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SagaInbox from "../ports/SagaInbox.ts"
@@ -56,7 +56,10 @@ export const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitt
   const { queues = [], transaction } = yield* Setting.known("SagaManager", options, names)
   if (transaction !== undefined) yield* Setting.known("SagaManager.transaction", transaction, TransactionHooks.names)
   const clock = yield* Clock.Clock
-  return yield* Effect.provideService(live(sagas, transaction, queues), Clock.Clock, SteadyClock.of(clock))
+  return yield* live(sagas, transaction, queues).pipe(
+    Effect.provideService(RepliesTo, { at: undefined }),
+    Effect.provideService(Clock.Clock, SteadyClock.of(clock))
+  )
 })
 
 interface Options {

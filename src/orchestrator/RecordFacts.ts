@@ -271,7 +271,7 @@ const announce = (
   const [first, ...others] = messages.map(({ command, message }) =>
     trace === undefined
       ? Broker.publishOrWarn(broker, message, command)
-      : Broker.orWarn(trace.sending(message, broker.publish(Broker.toMessage(message, command))), message)
+      : Broker.orWarn(trace.sending(message, Broker.publishFirst(broker, message, command)), message)
   )
   return others.reduce<Effect.Effect<void> | undefined>((all, one) => all && Effect.andThen(all, one), first)
 }

@@ -126,6 +126,7 @@ export const consume = Effect.fnUntraced(function* (
   onStanding?: NonNullable<Broker.Group["onStanding"]>
 ) {
   const { maxInFlight, service } = yield* SagaConfig
+  const wanted = yield* Broker.RepliesTo
   const one = (delivery: Broker.Delivery): Effect.Effect<void> =>
     Consumer.withRecovery(handle(manager, delivery), (handled) =>
       Consumer.retry(handled, isTransient).pipe(
@@ -135,7 +136,18 @@ export const consume = Effect.fnUntraced(function* (
         )
       )
     )
-  yield* Consumer.run({ service, kinds: ["reply"], maxInFlight, ...(onStanding !== undefined && { onStanding }) }, one)
+  const group: Broker.Group = {
+    service,
+    kinds: ["reply"],
+    maxInFlight,
+    ...(onStanding !== undefined && { onStanding }),
+    ...(wanted !== undefined && {
+      onOwnAddress: (address) => {
+        wanted.at = address
+      }
+    })
+  }
+  yield* Consumer.run(group, one)
 })
 
 const putAway = (delivery: Broker.Delivery, outcome: string) =>

@@ -131,7 +131,7 @@ const conclude = (
       : Consumer.conclude(outcome._tag, delivery.acknowledge)
   if (outcome.body === undefined) return done
   leave()
-  return Effect.matchEffect(sendReply(taker, message.envelope, outcome.body), {
+  return Effect.matchEffect(sendReply(taker, delivery, message.envelope, outcome.body), {
     onSuccess: () => done,
     onFailure: () => putAway(delivery, "ReplyRejected")
   })
@@ -151,20 +151,23 @@ const giveUp = Effect.fnUntraced(function* (
     () => undefined
   )
   leave()
-  if (refused?.body !== undefined) yield* Effect.ignore(sendReply(taker, message.envelope, refused.body))
+  if (refused?.body !== undefined) yield* Effect.ignore(sendReply(taker, delivery, message.envelope, refused.body))
   yield* putAway(delivery, reason)
 })
 
-/** Sends until the broker takes the reply. Fails where the broker will never take it. */
+/** Sends until the broker takes the reply, to the instance that wants it. Fails where the broker will never take it. */
 const sendReply = (
   { broker, code }: Taker,
-  envelope: Envelope,
+  { replyTo }: Broker.Delivery,
+  { coordinator }: Envelope,
   body: string
-): Effect.Effect<void, Broker.BrokerError> =>
-  Consumer.retry(
-    broker.publish({ address: { to: envelope.coordinator, kind: "reply", from: code.contract.name }, body }),
+): Effect.Effect<void, Broker.BrokerError> => {
+  const address: Broker.Address = { to: coordinator, kind: "reply", from: code.contract.name }
+  return Consumer.retry(
+    broker.publish({ address: replyTo === undefined ? address : { ...address, instance: replyTo }, body }),
     ({ reason }) => reason !== "rejected" && reason !== "too-large"
   )
+}
 
 /** Waits while the store is unavailable. A defect counts as a delivery, and so does a unit that runs into its time. */
 const attempt = (

@@ -16,6 +16,8 @@ export interface Arrived {
   /** The broker has kept it for subscribers that come later. */
   readonly retained: boolean
   readonly redelivered: boolean
+  /** The topic to which the sender wants the reply, if it has named one. */
+  readonly replyTopic?: string | undefined
   /** Tells the broker that the message is handled. No effect on a lost connection: the broker delivers the message again. */
   readonly acknowledge: () => void
 }
@@ -122,16 +124,25 @@ export const make = Effect.fnUntraced(function* ({
     )
   }
 
+  /** The instance that wants the reply. A topic that is none of a reply to the sender is not heeded: a sender names no other receiver. */
+  const askerIn = (replyTopic: string, { from, to }: Broker.Address): string | undefined => {
+    const wanted = parse(replyTopic)
+    return wanted?.kind === "reply" && wanted.to === from && wanted.from === to ? wanted.instance : undefined
+  }
+
   const read = (message: Arrived): Broker.Delivery | undefined => {
     const { payload, redelivered, retained, topic } = message
-    const address = parse(topic)
+    const found = parse(topic)
+    const address = found?.instance === undefined ? found : Broker.shared(found)
     // Every new subscriber gets a retained message, so it is no question or answer of now.
     if (retained) refuse(message, "retained")
     else if (address === undefined) refuse(message, "unknown-topic")
     else if (payload.length > Broker.maxMessageBytes) refuse(message, "MessageTooLarge", address)
     else {
       const body = textOf(payload)
-      if (body !== undefined) return { address, body, redelivered, acknowledge: acknowledge(message) }
+      const delivery = { address, redelivered, acknowledge: acknowledge(message) }
+      const replyTo = message.replyTopic === undefined ? undefined : askerIn(message.replyTopic, address)
+      if (body !== undefined) return { ...delivery, body, ...(replyTo !== undefined && { replyTo }) }
       refuse(message, "MessageMalformed", address)
     }
     return undefined

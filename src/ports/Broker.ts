@@ -16,7 +16,7 @@ import * as Metrics from "./Metrics.ts"
 /** `command`: execute, failure, probe. `tx`: reserve, commit, reject, and the answer to `status`. */
 export type Kind = "command" | "tx" | "reply" | "status"
 
-/** The address of a message: `saga/v1/<to>/<kind>/<from>`, for a command also `/<name>` (SPEC C3). */
+/** The address of a message: `saga/v1/<to>/<kind>/<from>`, for a command also `/<name>`, for a reply perhaps `/<instance>` (SPEC C3). */
 export interface Address {
   readonly to: string
   readonly kind: Kind
@@ -24,10 +24,20 @@ export interface Address {
   readonly from: string
   /** The name of the command; only for the kind `command`. */
   readonly name?: string
+  /**
+   * The instance of the receiver that has asked, as its message said (`Message.replyTo`); only for the kind `reply`. Where that instance
+   * is not there, another one gets the message. Absent: any instance.
+   */
+  readonly instance?: string
 }
 
-export const topic = ({ from, kind, name, to }: Address): string =>
-  name === undefined ? `saga/v1/${to}/${kind}/${from}` : `saga/v1/${to}/${kind}/${from}/${name}`
+export const topic = ({ from, instance, kind, name, to }: Address): string => {
+  const last = kind === "command" ? name : instance
+  return last === undefined ? `saga/v1/${to}/${kind}/${from}` : `saga/v1/${to}/${kind}/${from}/${last}`
+}
+
+/** The same address without an instance: any instance of the receiver may have the message. */
+export const shared = ({ instance: _, ...address }: Address): Address => address
 
 const isKind = (text: string | undefined): text is Kind =>
   text === "command" || text === "tx" || text === "reply" || text === "status"
@@ -52,7 +62,14 @@ const parse = (topic: string): Address | undefined => {
   if (saga !== "saga" || v1 !== "v1" || !isName(to) || !isKind(kind) || !isName(from) || rest.length > 0)
     return undefined
   if (kind === "command") return isName(name) ? { to, kind, from, name } : undefined
-  return name === undefined ? { to, kind, from } : undefined
+  if (name === undefined) return { to, kind, from }
+  return kind === "reply" && isName(name) ? { to, kind, from, instance: name } : undefined
+}
+
+/** Whether all parts of an address are names, so that its topic says each of them. */
+export const isAddress = (address: Address): boolean => {
+  const parsed = parseTopic(topic(address))
+  return parsed !== undefined && parsed.from === address.from && parsed.instance === address.instance
 }
 
 /** The address of an envelope. `command` is the command of the step: its execute, failure and probe share an address. */
@@ -83,6 +100,12 @@ export interface Message {
   readonly address: Address
   /** The text of the envelope. A message that is sent again has the same bytes. */
   readonly body: string
+  /**
+   * The instance that wants the reply, by the address that the transport has given it (`Group.onOwnAddress`). It is no part of the
+   * body: a message that is sent again need not say it. A transport without such addresses drops it. Absent: any instance of the
+   * sender may have the reply.
+   */
+  readonly replyTo?: string
 }
 
 /** The message of an envelope. An envelope that was stored and read again gives the same text. */
@@ -114,7 +137,20 @@ export interface Group {
    * handled would be lost with the process, and be missed until it is sent again.
    */
   readonly leaves?: Effect.Effect<void>
+  /**
+   * For the kind `reply`: called with the address at which replies reach this subscriber alone (`Message.replyTo`), when it stands, and
+   * with undefined when it stands no more. A transport that has none never calls it. Absent: the subscriber wants no such address.
+   */
+  readonly onOwnAddress?: (address: string | undefined) => void
 }
+
+/**
+ * Where the replies to the messages of a fiber are wanted: the address of the instance that sends them, as its transport has
+ * said last. Undefined, and the default: any instance of the service may have them.
+ */
+export const RepliesTo = Context.Reference<{ at: string | undefined } | undefined>("effect-saga/RepliesTo", {
+  defaultValue: () => undefined
+})
 
 /**
  * `full`: too many messages wait. `unavailable`: the call may work later. `rejected`: the same call can never work.
@@ -169,7 +205,22 @@ export class Broker extends Context.Service<
   }
 >()("effect-saga/Broker") {}
 
-/** Hands a message to the broker that it has got before, unless the broker knows that nobody listens. */
+/** Hands the message of an envelope to the broker for the first time. The reply to it is wanted by this instance (`RepliesTo`). */
+export const publishFirst = (
+  { publish }: Broker["Service"],
+  envelope: Envelope,
+  command?: string
+): Effect.Effect<void, BrokerError> =>
+  Effect.withFiber((fiber) => {
+    const message = toMessage(envelope, command)
+    const replyTo = envelope.op === "reply" ? undefined : fiber.getRef(RepliesTo)?.at
+    return publish(replyTo === undefined ? message : { ...message, replyTo })
+  })
+
+/**
+ * Hands a message to the broker that it has got before, unless the broker knows that nobody listens. Any instance may have the reply:
+ * so whatever keeps replies from this one costs no more than the time until a message is sent again.
+ */
 export const publishAgain = (
   { mayRepeat, publish }: Broker["Service"],
   envelope: Envelope,
@@ -194,7 +245,7 @@ export const orWarn = (published: Effect.Effect<void, BrokerError>, { id }: Enve
 
 /** Hands a message to the broker. A refusal is only logged. */
 export const publishOrWarn = (broker: Broker["Service"], envelope: Envelope, command?: string): Effect.Effect<void> =>
-  orWarn(broker.publish(toMessage(envelope, command)), envelope)
+  orWarn(publishFirst(broker, envelope, command), envelope)
 
 // ---- reading ---------------------------------------------------------------------------------------------------
 

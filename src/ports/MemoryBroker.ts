@@ -1,6 +1,6 @@
 /** The broker within one process: for tests, for demos, and for what a transport has received. */
 import { Effect, Exit, Layer, MutableList, Stream } from "effect"
-import { Broker, BrokerError, type Delivery, type Kind, type Message } from "./Broker.ts"
+import { Broker, BrokerError, type Delivery, type Kind, type Message, shared } from "./Broker.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import * as Setting from "./Setting.ts"
 
@@ -11,6 +11,9 @@ interface WaitingMessage {
 
 interface Subscription {
   readonly kinds: ReadonlyArray<Kind>
+  /** Where replies reach this subscription alone, and those that wait for it. */
+  readonly address: string | undefined
+  readonly own: MutableList.MutableList<WaitingMessage>
   readonly maxInFlight: number
   /** Deliveries that are not acknowledged, oldest first. */
   readonly inFlight: Set<Delivery>
@@ -26,6 +29,7 @@ interface Inbox {
 
 const makeMemory = (capacity: number): Broker["Service"] => {
   const inboxes = new Map<string, Inbox>()
+  let addresses = 0
 
   const inboxOf = (service: string): Inbox => {
     const known = inboxes.get(service)
@@ -45,12 +49,18 @@ const makeMemory = (capacity: number): Broker["Service"] => {
 
   /** Puts a message into the inbox of its receiver, and wakes one idle subscriber. */
   const deliver = (message: Message): Exit.Exit<void, BrokerError> => {
-    const { kind, to } = message.address
+    const { instance, kind, to } = message.address
     const inbox = inboxOf(to)
-    const { command, reply, status, tx } = inbox.waiting
-    if (command.length + reply.length + status.length + tx.length >= capacity)
-      return Exit.fail(new BrokerError({ operation: "publish", reason: "full" }))
-    MutableList.append(inbox.waiting[kind], { message, redelivered: false })
+    if (waitingIn(inbox) >= capacity) return Exit.fail(new BrokerError({ operation: "publish", reason: "full" }))
+    if (instance !== undefined) {
+      const asked = subscriberAt(inbox, instance)
+      const waiting = { message: { ...message, address: shared(message.address) }, redelivered: false }
+      MutableList.append(asked?.own ?? inbox.waiting[kind], waiting)
+      if (asked !== undefined) {
+        wake(inbox, asked)
+        return Exit.void
+      }
+    } else MutableList.append(inbox.waiting[kind], { message, redelivered: false })
     for (const subscription of inbox.subscriptions) if (wake(inbox, subscription)) break
     return Exit.void
   }
@@ -59,20 +69,45 @@ const makeMemory = (capacity: number): Broker["Service"] => {
     publish: (message) => FaultPoint.around("publish", () => deliver(message)),
     isUnheard: (service) =>
       !Array.from(inboxes.get(service)?.subscriptions ?? []).some(({ kinds }) => kinds.includes("command")),
-    subscribe: ({ kinds, maxInFlight = 64, service }) =>
+    subscribe: ({ kinds, maxInFlight = 64, onOwnAddress, service }) =>
       Effect.acquireRelease(
         Effect.sync(() => {
           const inbox = inboxOf(service)
-          const subscription: Subscription = { kinds, maxInFlight, inFlight: new Set(), resume: undefined }
+          const address = onOwnAddress !== undefined && kinds.includes("reply") ? `i${++addresses}` : undefined
+          const own = MutableList.make<WaitingMessage>()
+          const subscription: Subscription = {
+            kinds,
+            address,
+            own,
+            maxInFlight,
+            inFlight: new Set(),
+            resume: undefined
+          }
           inbox.subscriptions.add(subscription)
+          if (address !== undefined) onOwnAddress?.(address)
           return { inbox, subscription }
         }),
-        ({ inbox, subscription }) => Effect.sync(() => end(inbox, subscription))
+        ({ inbox, subscription }) =>
+          Effect.sync(() => {
+            if (subscription.address !== undefined) onOwnAddress?.(undefined)
+            end(inbox, subscription)
+          })
       ).pipe(
         Effect.map(({ inbox, subscription }) => Stream.fromPull(Effect.succeed(take(inbox, subscription)))),
         Stream.unwrap
       )
   })
+}
+
+const subscriberAt = ({ subscriptions }: Inbox, instance: string): Subscription | undefined => {
+  for (const subscription of subscriptions) if (subscription.address === instance) return subscription
+  return undefined
+}
+
+const waitingIn = ({ subscriptions, waiting: { command, reply, status, tx } }: Inbox): number => {
+  let waiting = command.length + reply.length + status.length + tx.length
+  for (const { own } of subscriptions) waiting += own.length
+  return waiting
 }
 
 /** The next deliveries, at least one: as many as wait and the subscription may have. */
@@ -94,10 +129,10 @@ const take = (inbox: Inbox, subscription: Subscription): Effect.Effect<readonly 
 
 const takeUnsafe = (inbox: Inbox, subscription: Subscription): ReadonlyArray<Delivery> => {
   const deliveries: Array<Delivery> = []
-  for (const kind of subscription.kinds) {
+  for (const list of [subscription.own, ...subscription.kinds.map((kind) => inbox.waiting[kind])]) {
     const free = subscription.maxInFlight - subscription.inFlight.size
     if (free <= 0) break
-    for (const waiting of MutableList.takeN(inbox.waiting[kind], free)) {
+    for (const waiting of MutableList.takeN(list, free)) {
       const delivery: Delivery = {
         ...waiting.message,
         redelivered: waiting.redelivered,
@@ -115,9 +150,9 @@ const takeUnsafe = (inbox: Inbox, subscription: Subscription): ReadonlyArray<Del
 
 /** Wakes an idle subscriber if a message waits that it may have. */
 const wake = (inbox: Inbox, subscription: Subscription): boolean => {
-  const { inFlight, kinds, maxInFlight, resume } = subscription
+  const { inFlight, kinds, maxInFlight, own, resume } = subscription
   if (resume === undefined || inFlight.size >= maxInFlight) return false
-  if (kinds.every((kind) => inbox.waiting[kind].length === 0)) return false
+  if (own.length === 0 && kinds.every((kind) => inbox.waiting[kind].length === 0)) return false
   subscription.resume = undefined
   // Moved to the end, so that subscribers take turns. The subscriber may run, and even end, before `resume` returns.
   inbox.subscriptions.delete(subscription)
@@ -126,9 +161,11 @@ const wake = (inbox: Inbox, subscription: Subscription): boolean => {
   return true
 }
 
-/** Puts deliveries that are not acknowledged back to the front, for the other subscribers. */
+/** Puts deliveries that are not acknowledged back to the front, for the other subscribers, and then what waits for this one alone. */
 const end = (inbox: Inbox, subscription: Subscription): void => {
   inbox.subscriptions.delete(subscription)
+  for (const waiting of [...MutableList.takeAll(subscription.own)].reverse())
+    MutableList.prepend(inbox.waiting.reply, waiting)
   for (const { address, body } of [...subscription.inFlight].reverse())
     MutableList.prepend(inbox.waiting[address.kind], { message: { address, body }, redelivered: true })
   for (const other of [...inbox.subscriptions]) wake(inbox, other)

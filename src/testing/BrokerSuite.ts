@@ -19,21 +19,29 @@ export interface Options extends Suite.Options {
    * `orders`. Default: a new name.
    */
   readonly serviceName?: () => string
+  /** Whether the transport must give a subscriber an address of its own (`Group.onOwnAddress`). Default: it may have none. */
+  readonly ownAddresses?: boolean
 }
 
 /** `core`: one subscriber; `concurrent`: several; `recovery`: a subscription ends and another begins. */
 export const suite = <E>(
   name: string,
   layer: Layer.Layer<Broker.Broker, E>,
-  { serviceName = newName, settle = othersRun, ...options }: Options = {}
+  { ownAddresses = false, serviceName = newName, settle = othersRun, ...options }: Options = {}
 ): void =>
   Suite.register(
     `Broker: ${name}`,
     layer,
     {
       core: core(settle, serviceName),
-      concurrent: concurrent(settle, serviceName),
-      recovery: recovery(settle, serviceName)
+      concurrent: (test) => {
+        concurrent(settle, serviceName)(test)
+        asking(settle, serviceName, ownAddresses)(test)
+      },
+      recovery: (test) => {
+        recovery(settle, serviceName)(test)
+        askedAgain(settle, serviceName)(test)
+      }
     },
     options
   )
@@ -200,6 +208,101 @@ const concurrent =
         })
         const seen = new Set<string>()
         while (seen.size < 400) seen.add(yield* Queue.take(arrived))
+      }))
+  }
+
+/** A subscriber of replies that wants an address of its own, and the address that it has now. */
+const asker = Effect.fnUntraced(function* (settle: Effect.Effect<void>, service: string) {
+  const own: { address: string | undefined } = { address: undefined }
+  const onOwnAddress = (address: string | undefined) => {
+    own.address = address
+  }
+  const subscribed = yield* subscriber(settle, { service, kinds: ["reply"], onOwnAddress })
+  return { ...subscribed, own }
+})
+
+type Asker = Effect.Success<ReturnType<typeof asker>>
+
+/** Asks `to`, and gives the replies that it is to send: to the instance that has asked, as the transport has said there. */
+const asked = Effect.fnUntraced(function* (
+  by: Asker,
+  from: string,
+  [to, participant]: readonly [string, Effect.Success<ReturnType<typeof subscriber>>],
+  texts: ReadonlyArray<string>
+) {
+  const replyTo = by.own.address
+  const replies: Array<Broker.Message> = []
+  for (const body of texts) {
+    const question = message(to, body, { kind: "command", from, name: "Charge" })
+    yield* publish(replyTo === undefined ? question : { ...question, replyTo })
+    const delivery = yield* participant.next
+    yield* delivery.acknowledge
+    const wanted = delivery.replyTo === undefined ? {} : { instance: delivery.replyTo }
+    replies.push(message(from, delivery.body, { from: to, ...wanted }))
+  }
+  return replies
+})
+
+const asking =
+  (settle: Effect.Effect<void>, serviceName: () => string, hasAddresses: boolean) =>
+  (test: Test): void => {
+    test("C13 gives a reply to the subscriber that has asked, where the transport knows it", () =>
+      Effect.gen(function* () {
+        const [service, other] = [serviceName(), serviceName()]
+        const one = yield* asker(settle, service)
+        const two = yield* asker(settle, service)
+        const participant = yield* subscriber(settle, { service: other, kinds: ["command"] })
+        if (hasAddresses) assert.isTrue(one.own.address !== undefined && two.own.address !== undefined)
+        assert.isTrue(one.own.address === undefined || one.own.address !== two.own.address)
+        const [first, second] = [numbered(6), numbered(12).slice(6)]
+        yield* publish(...(yield* asked(one, service, [other, participant], first)))
+        yield* publish(...(yield* asked(two, service, [other, participant], second)))
+        const [ofOne, ofTwo] = [yield* one.rest, yield* two.rest]
+        assert.deepStrictEqual(bodies([...ofOne, ...ofTwo]), new Set(numbered(12)))
+        if (one.own.address !== undefined) {
+          assert.deepStrictEqual([bodies(ofOne), bodies(ofTwo)], [new Set(first), new Set(second)])
+          assert.deepStrictEqual(ofOne[0]!.address, { to: service, kind: "reply", from: other })
+        }
+        yield* acknowledgeAll([...ofOne, ...ofTwo])
+      }))
+
+    test("C13 gives a reply to another subscriber where the one that has asked is not there", () =>
+      Effect.gen(function* () {
+        const [service, other] = [serviceName(), serviceName()]
+        const one = yield* asker(settle, service)
+        const two = yield* asker(settle, service)
+        const participant = yield* subscriber(settle, { service: other, kinds: ["command"] })
+        const replies = yield* asked(two, service, [other, participant], ["1", "2"])
+        yield* two.end
+        assert.isUndefined(two.own.address)
+        yield* publish(...replies, message(service, "3", { from: other, instance: "nobody" }))
+        yield* settle
+        // A transport may keep what the one that is gone would have got as any other, until somebody comes in its place.
+        const next = yield* asker(settle, service)
+        const arrived = [...(yield* one.rest), ...(yield* next.rest)]
+        assert.deepStrictEqual(bodies(arrived), new Set(["1", "2", "3"]))
+        assert.deepStrictEqual(arrived[0]!.address, { to: service, kind: "reply", from: other })
+      }))
+  }
+
+const askedAgain =
+  (settle: Effect.Effect<void>, serviceName: () => string) =>
+  (test: Test): void => {
+    test("W2 delivers a reply again that was not acknowledged by the subscriber that has asked", () =>
+      Effect.gen(function* () {
+        const [service, other] = [serviceName(), serviceName()]
+        const first = yield* asker(settle, service)
+        const participant = yield* subscriber(settle, { service: other, kinds: ["command"] })
+        yield* publish(...(yield* asked(first, service, [other, participant], ["1", "2"])))
+        const [kept, lost] = yield* first.take(2)
+        yield* kept!.acknowledge
+        yield* settle
+        yield* first.end
+        const second = yield* asker(settle, service)
+        const again = yield* second.next
+        assert.strictEqual(again.body, lost!.body)
+        yield* again.acknowledge
+        assert.deepStrictEqual(yield* second.rest, [])
       }))
   }
 

@@ -121,9 +121,10 @@ describe("the consumer", () => {
         Layer.build
       )
       yield* until("it subscribes", () => groups.length > 1)
-      const [{ onStanding, ...replies }, status] = groups as [Broker.Group, Broker.Group]
-      // By this it learns of a broker that is away.
+      const [{ onOwnAddress, onStanding, ...replies }, status] = groups as [Broker.Group, Broker.Group]
+      // By these it learns of a broker that is away, and of the address at which replies reach it alone.
       assert.isDefined(onStanding)
+      assert.isDefined(onOwnAddress)
       assert.deepStrictEqual(
         [replies, status],
         [
@@ -132,7 +133,9 @@ describe("the consumer", () => {
           { service: "orders", kinds: ["status"], maxInFlight: 3 }
         ]
       )
-      assert.strictEqual(Broker.topic({ to: "orders", kind: "reply", from: "stock" }), "saga/v1/orders/reply/stock")
+      const address = { to: "orders", kind: "reply", from: "stock" } as const
+      assert.strictEqual(Broker.topic(address), "saga/v1/orders/reply/stock")
+      assert.strictEqual(Broker.topic({ ...address, instance: "i1" }), "saga/v1/orders/reply/stock/i1")
     })
   )
 

@@ -6,7 +6,7 @@ import * as MemoryBroker from "../../src/ports/MemoryBroker.ts"
 import * as BrokerSuite from "../../src/testing/BrokerSuite.ts"
 import { type Envelope, reply } from "../../src/wire/Envelope.ts"
 
-BrokerSuite.suite("memory", MemoryBroker.layerMemory)
+BrokerSuite.suite("memory", MemoryBroker.layerMemory, { ownAddresses: true })
 
 const uuid = "018bcfe5-6800-7a38-9b46-54d90b1b8266"
 

@@ -66,8 +66,9 @@ export interface Parties {
 
 /** The message with its address; undefined for an address that there is not. */
 export const addressed = ({ body, kind, name }: SentMessage, { from, to }: Parties): Broker.Message | undefined => {
+  if (name !== undefined && kind !== "command") return undefined
   const address = { to, kind, from, ...(name !== undefined && { name }) }
-  return Broker.parseTopic(Broker.topic(address)) === undefined ? undefined : { address, body }
+  return Broker.isAddress(address) ? { address, body } : undefined
 }
 
 /** The messages of a request, undefined where a line is none; undefined where the request has none or too many. */

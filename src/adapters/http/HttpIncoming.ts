@@ -123,7 +123,8 @@ export const make = (
     else subscriptions.set(place, number)
   }
 
-  const subscribe: HttpIncoming["subscribe"] = (group) =>
+  // The reply to a request is in its response, so the process that has asked gets it without an address of its own.
+  const subscribe: HttpIncoming["subscribe"] = ({ onOwnAddress: _, ...group }) =>
     Effect.acquireRelease(
       Effect.sync(() => {
         for (const kind of group.kinds) count(group.service, kind, 1)

@@ -241,8 +241,7 @@ export const make = Effect.fnUntraced(function* ({
     offer: (message) => {
       const { address, body } = message
       const topic = Broker.topic(address)
-      if (Broker.parseTopic(topic) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
-        return refusal("rejected")
+      if (!Broker.isAddress(address) || Broker.sizeOf(body) > Broker.maxMessageBytes) return refusal("rejected")
       const url = settings.services.get(address.to)?.url
       if (url === undefined) return refusal("rejected", `no URL is set for the service ${address.to}`)
       const lane = laneOf(address, url)

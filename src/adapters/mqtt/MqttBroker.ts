@@ -12,6 +12,7 @@ import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as Metrics from "../../ports/Metrics.ts"
 import * as Reconnection from "../../ports/Reconnection.ts"
 import type { InvalidSetting } from "../../ports/Setting.ts"
+import { sha256OfText } from "../../wire/CanonicalJson.ts"
 import { isName } from "../../wire/Envelope.ts"
 import * as MqttConfig from "./MqttConfig.ts"
 import * as Connection from "./MqttConnection.ts"
@@ -60,6 +61,17 @@ const subscribe = (
     })
   })
 
+/** Subscribes to the replies for one instance alone. Gives whether the broker has granted it. */
+const subscribeOwn = ({ client }: Connection.Connection, filter: string): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    client.subscribe(filter, { qos: 1, rap: true, rh: 2 }, (error, granted = []) =>
+      resume(Effect.succeed(!error && granted.every(({ qos }) => qos === 1)))
+    )
+  })
+
+/** The own address of a subscription: a process that comes back under its client id has the one that it had. */
+const ownAddress = (clientId: string): string => `i${sha256OfText(clientId).slice(0, 16)}`
+
 /** How long a process that stops waits for the broker to take its last messages. */
 const farewell: Duration.Input = "500 millis"
 
@@ -105,6 +117,7 @@ const make = Effect.fnUntraced(function* (
 
   const outgoing = yield* MqttOutgoing.make({
     maxBytes: settings.maxOutgoing,
+    replyTopicOf: topics.replyTopicOf,
     topicOf: topics.of,
     version: settings.version
   })
@@ -123,7 +136,8 @@ const make = Effect.fnUntraced(function* (
 
   /** A session that outlives its connection keeps what comes until its instance is back. */
   const drains = settings.sessionExpiry === 0
-  const receive = Effect.fnUntraced(function* ({ kinds, leaves, maxInFlight = 64, onStanding, service }: Broker.Group) {
+  const receive = Effect.fnUntraced(function* (group: Broker.Group) {
+    const { kinds, leaves, maxInFlight = 64, onOwnAddress, onStanding, service } = group
     if (!isName(service) || kinds.length === 0 || !(maxInFlight >= 1))
       return yield* new Broker.BrokerError({ operation: "subscribe", reason: "rejected" })
     const filters = topics.filters(service, kinds)
@@ -138,6 +152,23 @@ const make = Effect.fnUntraced(function* (
       missing: () => connection?.client.stream.destroy()
     })
     const clientId = yield* reserve(`${service}.${kinds.join("-")}`)
+    const own = ownAddress(clientId)
+    const ownFilter = kinds.includes("reply") ? topics.ownFilter(service, own) : undefined
+    /** Replies reach this subscription alone, while the connection lasts. */
+    const standAlone = Effect.fnUntraced(function* (connection: Connection.Connection) {
+      if (onOwnAddress === undefined || ownFilter === undefined) return
+      if (!(yield* Effect.raceFirst(subscribeOwn(connection, ownFilter), connection.lost)))
+        return yield* Effect.logWarning("The MQTT broker gives no instance an address of its own", { service })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => onOwnAddress(own)),
+        () =>
+          Effect.sync(() => {
+            onOwnAddress(undefined)
+            // A session that outlives its process would take replies that others can have.
+            if (connection.client.connected) connection.client.unsubscribe(ownFilter)
+          })
+      )
+    })
     yield* keep(
       clientId,
       Effect.fnUntraced(function* (ready) {
@@ -147,7 +178,10 @@ const make = Effect.fnUntraced(function* (
           receives: { maxInFlight, take: incoming.arrive },
           close
         })
-        if (!hasLeft) yield* Effect.raceFirst(subscribe(connection, filters, settings.version), connection.lost)
+        if (!hasLeft) {
+          yield* Effect.raceFirst(subscribe(connection, filters, settings.version), connection.lost)
+          yield* standAlone(connection)
+        }
         yield* ready
         return yield* outgoing.through(connection)
       }),

@@ -28,8 +28,8 @@ export interface Connection {
   readonly receiveMaximum: number
   /** The largest packet that the broker takes, in bytes; undefined: it has named none. */
   readonly largest: number | undefined
-  /** Sends a message with QoS 1. No effect on a lost connection. */
-  readonly publish: (topic: string, body: string, messageId: number) => void
+  /** Sends a message with QoS 1. `replyTopic`: where the reply is wanted. No effect on a lost connection. */
+  readonly publish: (topic: string, body: string, messageId: number, replyTopic?: string) => void
   /** Sets the one listener, which is called when the broker takes or refuses a message that was sent. */
   readonly onTaken: (listener: (messageId: number, refusal: string | undefined, isUnheard: boolean) => void) => void
   /** Fails when the connection is lost. */
@@ -137,7 +137,8 @@ export const open = Effect.fnUntraced(function* (
     resumed: sessionPresent,
     receiveMaximum,
     largest,
-    publish: (topic, body, messageId) => send(Packet.publish(topic, body, messageId, settings.version)),
+    publish: (topic, body, messageId, replyTopic) =>
+      send(Packet.publish(topic, body, messageId, settings.version, replyTopic)),
     onTaken: (listener) => {
       taken = listener
     },
@@ -182,13 +183,14 @@ const sender = (client: MqttClient) => {
 
 /** Makes a message look like QoS 0 to mqtt.js, so that mqtt.js does not acknowledge it. */
 const takeOver = (send: (packet: Uint8Array) => void, packet: IPublishPacket): Arrived => {
-  const { dup, messageId, payload, qos, retain, topic } = packet
+  const { dup, messageId, payload, properties, qos, retain, topic } = packet
   packet.qos = 0
   return {
     topic,
     payload: typeof payload === "string" ? new TextEncoder().encode(payload) : payload,
     retained: retain,
     redelivered: dup,
+    replyTopic: properties?.responseTopic,
     acknowledge: () => {
       if (qos === 1 && messageId !== undefined) send(Packet.acknowledgement(messageId))
     }

@@ -7,6 +7,7 @@ import { Cause, Clock, type Duration, Effect, Exit, FiberSet, MutableList, Queue
 import * as Broker from "../../ports/Broker.ts"
 import * as Loop from "../../ports/Loop.ts"
 import * as Metrics from "../../ports/Metrics.ts"
+import * as OwnAddresses from "../../ports/OwnAddresses.ts"
 import * as UnheardPlaces from "../../ports/UnheardPlaces.ts"
 import { type Connection, type MqttConnectionLost, tooLarge } from "./MqttConnection.ts"
 import * as Packet from "./MqttPacket.ts"
@@ -15,7 +16,12 @@ import * as RefusedMessages from "./RefusedMessages.ts"
 interface OutgoingMessage {
   /** Where it goes, as far as receivers subscribe to it. */
   readonly place: string
+  readonly service: string
   readonly topic: string
+  /** Where `topic` is that of one instance: the topic that any instance of the service reads. */
+  readonly sharedTopic: string | undefined
+  /** Where the reply is wanted. */
+  readonly replyTopic: string | undefined
   readonly body: string
   readonly bytes: number
   /** How often a connection was lost with the message in flight. Connections of the same time count as one. */
@@ -72,11 +78,14 @@ export interface MqttOutgoingOptions {
   /** Bytes that wait until the broker takes them, at most. */
   readonly maxBytes: number
   readonly topicOf: (address: Broker.Address) => string
+  /** The topic to which the reply is wanted, for a message that says an instance. */
+  readonly replyTopicOf: (message: Broker.Message) => string | undefined
   readonly version: Packet.Version
 }
 
 export const make = Effect.fnUntraced(function* ({
   maxBytes,
+  replyTopicOf,
   topicOf,
   version
 }: MqttOutgoingOptions): Effect.fn.Return<MqttOutgoing, never, Scope.Scope> {
@@ -92,6 +101,7 @@ export const make = Effect.fnUntraced(function* ({
   const clock = yield* Clock.Clock
   const unheard = UnheardPlaces.make(clock, context, fork)
   const refusedMessages = RefusedMessages.make(clock)
+  const ownAddresses = OwnAddresses.make(clock)
   // As bounded as the others: its messages count in `maxBytes` until they are sent or dropped.
   const suspects = yield* Queue.unbounded<OutgoingMessage>()
   /** The largest packet that the broker takes, as it has said last. */
@@ -138,19 +148,35 @@ export const make = Effect.fnUntraced(function* ({
     return undefined
   }
 
+  /** A message that is too large only with the topic for its reply goes without it. */
+  const replyTopicThatFits = ({ body, replyTopic, topic }: OutgoingMessage): string | undefined =>
+    limit === undefined || Packet.sizeOfPublish(topic, body, version, replyTopic) <= limit ? replyTopic : undefined
+
   const pump = (): void => {
     while (waiting.length > 0) {
       const lane = free()
       if (lane === undefined) return
       for (const outgoing of MutableList.takeN(waiting, roomOf(lane))) {
         // The limit was not known when the message came.
-        if (issueOf(outgoing.topic, outgoing.body) === undefined) send(lane, outgoing)
+        if (issueOf(outgoing.topic, outgoing.body) === undefined) send(lane, outgoing, replyTopicThatFits(outgoing))
         else drop(outgoing, "PacketTooLarge")
       }
     }
   }
 
+  /** A message to one instance goes to any from now on. `isRefused`: so do the next ones to the service. */
+  const toAny = (outgoing: OutgoingMessage, isRefused: boolean): OutgoingMessage => {
+    const { service, sharedTopic } = outgoing
+    if (sharedTopic === undefined) return outgoing
+    if (isRefused) ownAddresses.refused(service)
+    return { ...outgoing, topic: sharedTopic, sharedTopic: undefined }
+  }
+
   const taken = (outgoing: OutgoingMessage, refusal: string | undefined, isUnheard: boolean): void => {
+    if (outgoing.sharedTopic !== undefined && (isUnheard || refusal !== undefined)) {
+      MutableList.append(waiting, toAny(outgoing, refusal !== undefined))
+      return
+    }
     unheard.note(outgoing.place, isUnheard)
     if (refusal === undefined) done(outgoing)
     else drop(outgoing, refusal)
@@ -181,7 +207,8 @@ export const make = Effect.fnUntraced(function* ({
     if (preferred === lane) preferred = undefined
     const isLost = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
     const alone: Array<OutgoingMessage> = []
-    for (const outgoing of [...lane.inFlight.values()].reverse()) {
+    for (const sent of [...lane.inFlight.values()].reverse()) {
+      const outgoing = toAny(sent, isLost)
       if (isLost && lane.number > outgoing.lostBy) {
         outgoing.losses++
         outgoing.lostBy = newest
@@ -224,10 +251,13 @@ export const make = Effect.fnUntraced(function* ({
     )
   }
 
-  const offer: MqttOutgoing["offer"] = ({ address, body }) => {
-    const topic = topicOf(address)
-    if (Broker.parseTopic(Broker.topic(address)) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
-      return refusal("rejected")
+  const offer: MqttOutgoing["offer"] = (message) => {
+    const { address, body } = message
+    const sharedTopic = address.instance === undefined ? undefined : topicOf(Broker.shared(address))
+    // With MQTT 3.1.1 a broker does not say that the instance is not there.
+    const isToAny = sharedTopic === undefined || version === 4 || !ownAddresses.mayUse(address.to)
+    const topic = isToAny ? (sharedTopic ?? topicOf(address)) : topicOf(address)
+    if (!Broker.isAddress(address) || Broker.sizeOf(body) > Broker.maxMessageBytes) return refusal("rejected")
     const issue = issueOf(topic, body)
     if (issue !== undefined) {
       count("PacketTooLarge")
@@ -241,7 +271,10 @@ export const make = Effect.fnUntraced(function* ({
     bytes += size
     MutableList.append(waiting, {
       place: UnheardPlaces.placeOf(address),
+      service: address.to,
       topic,
+      sharedTopic: isToAny ? undefined : sharedTopic,
+      replyTopic: message.replyTo === undefined ? undefined : replyTopicOf(message),
       body,
       bytes: size,
       losses: 0,
@@ -283,10 +316,10 @@ export const make = Effect.fnUntraced(function* ({
 const roomOf = ({ connection, inFlight }: Lane): number =>
   Math.min(maxInFlight, connection.receiveMaximum) - inFlight.size
 
-const send = (lane: Lane, outgoing: OutgoingMessage): void => {
+const send = (lane: Lane, outgoing: OutgoingMessage, replyTopic: string | undefined): void => {
   // A free id is found at once: there are many more ids than messages in flight.
   do lane.lastId = (lane.lastId % maxId) + 1
   while (lane.inFlight.has(lane.lastId))
   lane.inFlight.set(lane.lastId, outgoing)
-  lane.connection.publish(outgoing.topic, outgoing.body, lane.lastId)
+  lane.connection.publish(outgoing.topic, outgoing.body, lane.lastId, replyTopic)
 }

@@ -50,7 +50,7 @@ if (Mqtt.url !== undefined) {
   const server = Mqtt.settling(
     MqttBroker.layer({ url: Mqtt.url, namespace: Mqtt.namespace(), sessionExpiry: "5 minutes" })
   )
-  BrokerSuite.suite("MQTT 5", server.layer, { settle: server.settle, excludeTestServices: true })
+  BrokerSuite.suite("MQTT 5", server.layer, { settle: server.settle, ownAddresses: true, excludeTestServices: true })
 }
 
 const quietly = Effect.provide(Logger.layer([]))

@@ -4,11 +4,14 @@ import { Cause, Deferred, Effect, Exit, Fiber, Logger, Metric } from "effect"
 import { TestClock } from "effect/testing"
 import * as Connection from "../../../src/adapters/mqtt/MqttConnection.ts"
 import * as MqttOutgoing from "../../../src/adapters/mqtt/MqttOutgoing.ts"
+import * as MqttTopics from "../../../src/adapters/mqtt/MqttTopics.ts"
 import * as Broker from "../../../src/ports/Broker.ts"
 
 const message: Broker.Message = { address: { to: "orders", kind: "reply", from: "payments" }, body: "{}" }
 
-const make = MqttOutgoing.make({ maxBytes: 1024 * 1024, topicOf: Broker.topic, version: 5 })
+const { replyTopicOf } = MqttTopics.make(undefined, 5)
+
+const make = MqttOutgoing.make({ maxBytes: 1024 * 1024, replyTopicOf, topicOf: Broker.topic, version: 5 })
 
 /** A connection over which nothing comes back, and what was sent over it. */
 const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing, largest?: number) {

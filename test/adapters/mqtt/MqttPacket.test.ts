@@ -69,6 +69,26 @@ describe("a message", () => {
         }
   })
 
+  it("the topic for the reply is a property of MQTT 5, at every size of its length fields, and is in the size", () => {
+    for (const length of [1, 122, 123, 124, 125, 126, 300])
+      for (const size of [0, 100, 16_000]) {
+        const replyTopic = "r".repeat(length)
+        const written = MqttPacket.publish("topic", "x".repeat(size), 7, 5, replyTopic)
+        const packet: Packet = {
+          cmd: "publish",
+          topic: "topic",
+          payload: "x".repeat(size),
+          messageId: 7,
+          qos: 1,
+          dup: false,
+          retain: false,
+          properties: { responseTopic: replyTopic }
+        }
+        assert.isTrue(written.equals(mqttPacket.generate(packet, { protocolVersion: 5 })), `${length}, ${size} bytes`)
+        assert.strictEqual(MqttPacket.sizeOfPublish("topic", "x".repeat(size), 5, replyTopic), written.length)
+      }
+  })
+
   it("a message ends where the next one begins", () => {
     for (const version of versions) {
       const packets = ids.flatMap((id) => [

@@ -2,6 +2,7 @@
  * The `Broker` over NATS JetStream. What is sent to a service waits in its stream until an instance has acknowledged it. A process
  * has one connection. A lost connection is made again without an end: nothing fails because the server is away.
  */
+import { randomUUID } from "node:crypto"
 import { type Config, Context, type Duration, Effect, Layer, type Scope, Stream, SubscriptionRef } from "effect"
 import * as ArrivedMessages from "../../ports/ArrivedMessages.ts"
 import * as Broker from "../../ports/Broker.ts"
@@ -14,6 +15,7 @@ import * as NatsConfig from "./NatsConfig.ts"
 import * as Connection from "./NatsConnection.ts"
 import * as NatsIncoming from "./NatsIncoming.ts"
 import * as NatsOutgoing from "./NatsOutgoing.ts"
+import * as NatsOwnReplies from "./NatsOwnReplies.ts"
 import * as NatsStreams from "./NatsStreams.ts"
 import * as NatsSubjects from "./NatsSubjects.ts"
 
@@ -34,6 +36,9 @@ export class NatsConnections extends Context.Service<
   }
 >()("effect-saga/NatsConnections") {}
 
+/** The own address of a subscription. */
+const ownAddress = (): string => `i${randomUUID().replaceAll("-", "")}`
+
 /** How long a process that stops waits for the server to take its last messages. */
 const farewell: Duration.Input = "500 millis"
 
@@ -45,7 +50,7 @@ const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Context.Context<Broker.Broker | NatsConnections>, InvalidSetting, Scope.Scope> {
   const settings = yield* NatsConfig.make(options)
   const subjects = NatsSubjects.make(settings.namespace)
-  const outgoing = yield* NatsOutgoing.make(settings.maxOutgoing, subjects.of)
+  const outgoing = yield* NatsOutgoing.make(settings.maxOutgoing, subjects)
   const statuses = new Set<{ readonly name: string; ready: boolean }>()
   const current = yield* SubscriptionRef.make<Connection.Connection | undefined>(undefined)
 
@@ -88,7 +93,8 @@ const make = Effect.fnUntraced(function* (
       Effect.flatMap((found) => (found._tag === "Some" && found.value ? Effect.succeed(found.value) : Effect.never))
     )
 
-  const receive = Effect.fnUntraced(function* ({ kinds, maxInFlight = 64, onStanding, service }: Broker.Group) {
+  const receive = Effect.fnUntraced(function* (group: Broker.Group) {
+    const { kinds, maxInFlight = 64, onOwnAddress, onStanding, service } = group
     if (!isName(service) || kinds.length === 0 || !(maxInFlight >= 1))
       return yield* new Broker.BrokerError({ operation: "subscribe", reason: "rejected" })
     const arrived = yield* ArrivedMessages.make({ maxInFlight, parse: subjects.parse })
@@ -100,12 +106,25 @@ const make = Effect.fnUntraced(function* (
         onStanding?.(stands)
       })
     let before: Connection.Connection | undefined
+    /** Replies reach this subscription alone, while the connection lasts. */
+    const standAlone = Effect.fnUntraced(function* (connection: Connection.Connection) {
+      if (onOwnAddress === undefined || !kinds.includes("reply")) return
+      const own = ownAddress()
+      const subject = subjects.ownFilter(service, own)
+      if (!(yield* NatsOwnReplies.take({ connection, subject, arrive: arrived.arrive })))
+        return yield* Effect.logWarning("The NATS server gives no instance an address of its own", { service })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => onOwnAddress(own)),
+        () => Effect.sync(() => onOwnAddress(undefined))
+      )
+    })
     const over = Effect.fnUntraced(function* (connection: Connection.Connection) {
       yield* Effect.addFinalizer(() => Effect.andThen(standing(false), Effect.sync(arrived.forget)))
       const consumers = yield* NatsStreams.ensure(connection.client, subjects, settings, service, kinds)
       const taking = yield* Effect.forEach(consumers, (consumer) =>
         NatsIncoming.take({ connection, consumer, most, arrive: arrived.arrive })
       )
+      yield* standAlone(connection)
       yield* standing(true)
       return yield* Effect.raceAllFirst(taking)
     })

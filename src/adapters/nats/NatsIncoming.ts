@@ -57,6 +57,9 @@ const timesDelivered = ({ reply = "" }: Msg): number => {
   return Number(parts[parts.length === 9 ? 4 : 6])
 }
 
+/** The header of a message that says the subject to which its sender wants the reply. */
+export const replyHeader = "saga-reply-to"
+
 /** Nanoseconds of a millisecond. */
 const nanos = 1_000_000
 
@@ -99,6 +102,7 @@ export const take = Effect.fnUntraced(function* ({
       payload: message.data,
       retained: false,
       redelivered: timesDelivered(message) > 1,
+      replyTopic: message.headers?.get(replyHeader) || undefined,
       acknowledge: () => handled(message, acknowledged)
     })
     if (!isTaken) handled(message, notNow)

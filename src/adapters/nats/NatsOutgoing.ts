@@ -4,16 +4,25 @@
  * C8). No message has an id that the server would know it by: one that is sent again has to arrive again.
  */
 import type { Msg, NatsConnection } from "@nats-io/transport-node"
-import { PermissionViolationError, RequestError } from "@nats-io/transport-node"
+import { headers, PermissionViolationError, RequestError } from "@nats-io/transport-node"
 import { Clock, Effect, Exit, FiberSet, MutableList, type Scope } from "effect"
 import * as Broker from "../../ports/Broker.ts"
 import * as Metrics from "../../ports/Metrics.ts"
+import * as OwnAddresses from "../../ports/OwnAddresses.ts"
 import * as UnheardPlaces from "../../ports/UnheardPlaces.ts"
 import type { Connection, NatsConnectionLost } from "./NatsConnection.ts"
+import { replyHeader } from "./NatsIncoming.ts"
+import { handled } from "./NatsOwnReplies.ts"
+import type { NatsSubjects } from "./NatsSubjects.ts"
 
 interface OutgoingMessage {
   readonly place: string
+  readonly service: string
   readonly subject: string
+  /** Where `subject` is that of one instance: the subject that is in the stream of the service. */
+  readonly sharedSubject: string | undefined
+  /** Where the reply is wanted. */
+  readonly replySubject: string | undefined
   readonly body: string
   readonly bytes: number
 }
@@ -56,11 +65,13 @@ const labelOf = (refusal: string): string => (/^[a-z -]{1,64}$/.test(refusal) ? 
 
 export const make = Effect.fnUntraced(function* (
   maxBytes: number,
-  subjectOf: (address: Broker.Address) => string
+  subjects: Pick<NatsSubjects, "of" | "replySubjectOf">
 ): Effect.fn.Return<NatsOutgoing, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const context = yield* Effect.context()
-  const unheard = UnheardPlaces.make(yield* Clock.Clock, context, fork)
+  const clock = yield* Clock.Clock
+  const unheard = UnheardPlaces.make(clock, context, fork)
+  const ownAddresses = OwnAddresses.make(clock)
   const waiting = MutableList.make<OutgoingMessage>()
   /** Messages that wait for a first connection. The same message is not added twice. */
   const offline = new Set<string>()
@@ -96,7 +107,15 @@ export const make = Effect.fnUntraced(function* (
     fork(Effect.logWarning("The NATS server did not take a message", { reason, bytes: outgoing.bytes }))
   }
 
+  /** The instance has not said that it has handled the message: it goes to any. `isRefused`: so do the next ones to the service. */
+  const toAny = (outgoing: OutgoingMessage, subject: string, isRefused: boolean): void => {
+    if (isRefused) ownAddresses.refused(outgoing.service)
+    MutableList.append(waiting, { ...outgoing, subject, sharedSubject: undefined })
+  }
+
   const settled = (outgoing: OutgoingMessage, answer: Msg): void => {
+    if (outgoing.sharedSubject !== undefined)
+      return answer.string() === handled ? done(outgoing) : toAny(outgoing, outgoing.sharedSubject, false)
     const refusal = refusalIn(answer)
     unheard.note(outgoing.place, false)
     if (refusal === undefined) done(outgoing)
@@ -104,11 +123,13 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const failed = (outgoing: OutgoingMessage, error: unknown): void => {
+    const isForbidden = error instanceof Error && error.cause instanceof PermissionViolationError
+    if (outgoing.sharedSubject !== undefined) return toAny(outgoing, outgoing.sharedSubject, isForbidden)
     if (error instanceof RequestError && error.isNoResponders()) {
       // There is no stream: the service has never run.
       unheard.note(outgoing.place, true)
       done(outgoing)
-    } else if (error instanceof Error && error.cause instanceof PermissionViolationError) {
+    } else if (isForbidden) {
       drop(outgoing, "not authorized")
     } else {
       // The connection is lost, or the server does not answer: nobody knows whether it has the message.
@@ -116,11 +137,22 @@ export const make = Effect.fnUntraced(function* (
     }
   }
 
+  /** The subject for the reply counts in the size of a message: one that is near a limit goes without it. */
+  const headersOf = ({ body, replySubject }: OutgoingMessage) => {
+    if (replySubject === undefined) return undefined
+    const most = Math.min(Broker.maxMessageBytes, limit ?? Broker.maxMessageBytes)
+    if (body.length * 3 + overhead > most && Buffer.byteLength(body) + overhead > most) return undefined
+    const wanted = headers()
+    wanted.set(replyHeader, replySubject)
+    return { headers: wanted }
+  }
+
   const send = (client: NatsConnection, outgoing: OutgoingMessage): void => {
     inFlight++
     const { body, subject } = outgoing
+    const options = { timeout: confirmedWithin, ...headersOf(outgoing) }
     const sent = Effect.tryPromise({
-      try: () => client.request(subject, body, { timeout: confirmedWithin }),
+      try: () => client.request(subject, body, options),
       catch: (error) => error
     })
     fork(
@@ -150,22 +182,32 @@ export const make = Effect.fnUntraced(function* (
     }
   }
 
-  const offer: NatsOutgoing["offer"] = ({ address, body }) => {
-    if (Broker.parseTopic(Broker.topic(address)) === undefined || Broker.sizeOf(body) > Broker.maxMessageBytes)
-      return refuse("rejected")
+  const offer: NatsOutgoing["offer"] = (message) => {
+    const { address, body } = message
+    if (!Broker.isAddress(address) || Broker.sizeOf(body) > Broker.maxMessageBytes) return refuse("rejected")
     const issue = issueOf(body)
     if (issue !== undefined) {
       Metrics.natsRefused.update(context, 1, "message too large")
       return refuse("too-large", issue)
     }
-    const subject = subjectOf(address)
+    const sharedSubject = address.instance === undefined ? undefined : subjects.of(Broker.shared(address))
+    const isToOne = sharedSubject !== undefined && ownAddresses.mayUse(address.to)
+    const subject = isToOne ? subjects.of(address) : (sharedSubject ?? subjects.of(address))
     const key = connection === undefined ? `${subject} ${body}` : undefined
     if (key !== undefined && offline.has(key)) return Exit.void
     const size = body.length + subject.length + overhead
     if (bytes + size > maxBytes) return refuse(key === undefined ? "full" : "unavailable")
     if (key !== undefined) offline.add(key)
     bytes += size
-    MutableList.append(waiting, { place: UnheardPlaces.placeOf(address), subject, body, bytes: size })
+    MutableList.append(waiting, {
+      place: UnheardPlaces.placeOf(address),
+      service: address.to,
+      subject,
+      sharedSubject: isToOne ? sharedSubject : undefined,
+      replySubject: message.replyTo === undefined ? undefined : subjects.replySubjectOf(message),
+      body,
+      bytes: size
+    })
     pump()
     return Exit.void
   }

@@ -9,7 +9,7 @@ if (Nats.binary !== undefined) {
   const { layer, settle } = Nats.settling(
     Layer.unwrap(Effect.map(Nats.started(), ({ url }) => NatsBroker.layer({ url })))
   )
-  BrokerSuite.suite("NATS JetStream", layer, { settle, excludeTestServices: true })
+  BrokerSuite.suite("NATS JetStream", layer, { settle, ownAddresses: true, excludeTestServices: true })
 }
 
 it.effect("settings are read from the configuration, and checked", () =>

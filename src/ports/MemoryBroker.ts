@@ -129,23 +129,32 @@ const take = (inbox: Inbox, subscription: Subscription): Effect.Effect<readonly 
 
 const takeUnsafe = (inbox: Inbox, subscription: Subscription): ReadonlyArray<Delivery> => {
   const deliveries: Array<Delivery> = []
-  for (const list of [subscription.own, ...subscription.kinds.map((kind) => inbox.waiting[kind])]) {
-    const free = subscription.maxInFlight - subscription.inFlight.size
-    if (free <= 0) break
-    for (const waiting of MutableList.takeN(list, free)) {
-      const delivery: Delivery = {
-        ...waiting.message,
-        redelivered: waiting.redelivered,
-        acknowledge: FaultPoint.around("acknowledge", () => {
-          if (subscription.inFlight.delete(delivery)) wake(inbox, subscription)
-          return Effect.void
-        })
-      }
-      subscription.inFlight.add(delivery)
-      deliveries.push(delivery)
-    }
-  }
+  if (subscription.own.length > 0) takeFrom(subscription.own, inbox, subscription, deliveries)
+  for (const kind of subscription.kinds) takeFrom(inbox.waiting[kind], inbox, subscription, deliveries)
   return deliveries
+}
+
+/** Takes as many as the subscription may still have. */
+const takeFrom = (
+  list: MutableList.MutableList<WaitingMessage>,
+  inbox: Inbox,
+  subscription: Subscription,
+  deliveries: Array<Delivery>
+): void => {
+  const free = subscription.maxInFlight - subscription.inFlight.size
+  if (free <= 0) return
+  for (const waiting of MutableList.takeN(list, free)) {
+    const delivery: Delivery = {
+      ...waiting.message,
+      redelivered: waiting.redelivered,
+      acknowledge: FaultPoint.around("acknowledge", () => {
+        if (subscription.inFlight.delete(delivery)) wake(inbox, subscription)
+        return Effect.void
+      })
+    }
+    subscription.inFlight.add(delivery)
+    deliveries.push(delivery)
+  }
 }
 
 /** Wakes an idle subscriber if a message waits that it may have. */
@@ -166,8 +175,8 @@ const end = (inbox: Inbox, subscription: Subscription): void => {
   inbox.subscriptions.delete(subscription)
   for (const waiting of [...MutableList.takeAll(subscription.own)].reverse())
     MutableList.prepend(inbox.waiting.reply, waiting)
-  for (const { address, body } of [...subscription.inFlight].reverse())
-    MutableList.prepend(inbox.waiting[address.kind], { message: { address, body }, redelivered: true })
+  for (const { acknowledge: _, redelivered: __, ...message } of [...subscription.inFlight].reverse())
+    MutableList.prepend(inbox.waiting[message.address.kind], { message, redelivered: true })
   for (const other of [...inbox.subscriptions]) wake(inbox, other)
 }
 

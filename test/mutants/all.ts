@@ -18,6 +18,7 @@ import { pivots } from "./pivots.ts"
 import { queues } from "./queues.ts"
 import { reading } from "./reading.ts"
 import { recovery } from "./recovery.ts"
+import { replyAddresses } from "./replyAddresses.ts"
 import { responses } from "./responses.ts"
 import { rows } from "./rows.ts"
 import { sagaTests } from "./sagaTest.ts"
@@ -55,5 +56,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...starts,
   ...attributes,
   ...dashboard,
-  ...nats
+  ...nats,
+  ...replyAddresses
 ]

@@ -3,7 +3,7 @@
  * asked, without a hop, and to the other one where that is gone. With leases and with buckets. Over HTTP a reply is in the response.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Layer, Logger, Schema, Scope, Stream } from "effect"
+import { Context, Deferred, type Duration, Effect, Exit, Layer, Logger, Schema, Scope, Stream } from "effect"
 import {
   Broker,
   Participant,
@@ -50,37 +50,61 @@ const turns = Effect.repeat(Effect.yieldNow, { times: 50 })
 
 /** The one broker serves all processes. */
 const memory: Transport = Effect.map(Layer.build(Broker.layerMemory), (services) =>
-  Effect.succeed({
-    broker: Context.get(services, Broker.Broker),
-    ready: turns
-  })
+  Effect.succeed({ broker: Context.get(services, Broker.Broker), ready: turns })
 )
 
-const overMqtt = (url: string): Effect.Effect<Process, never, Scope.Scope> =>
-  Effect.map(Effect.orDie(Layer.build(MqttBroker.layer({ url }))), (services) => ({
+const overMqtt = (options: MqttBroker.MqttOptions): Effect.Effect<Process, never, Scope.Scope> =>
+  Effect.map(Effect.orDie(Layer.build(MqttBroker.layer(options))), (services) => ({
     broker: Context.get(services, Broker.Broker),
     ready: Effect.andThen(turns, Mqtt.ready(Context.get(services, MqttBroker.MqttConnections)))
   }))
 
-const mqtt: Transport = Effect.map(Effect.orDie(Mosquitto.started()), ({ url }) => overMqtt(url))
-
-const nats: Transport = Effect.map(Effect.orDie(Nats.started()), ({ url }) =>
+const overNats = (url: string): Effect.Effect<Process, never, Scope.Scope> =>
   Effect.map(Effect.orDie(Nats.open({ url })), ({ ready, ...broker }) => ({
     broker,
     ready: Effect.andThen(turns, ready)
   }))
-)
+
+/** A server, and a process that reaches it by a port: its own, or that of a line to it. */
+interface Server {
+  readonly name: string
+  readonly url: Effect.Effect<string, never, Scope.Scope>
+  readonly process: (port: number) => Effect.Effect<Process, never, Scope.Scope>
+}
+
+const urlOf = (started: Effect.Effect<{ readonly url: string }, unknown, Scope.Scope>) =>
+  Effect.map(Effect.orDie(started), ({ url }) => url)
+
+const portOf = (url: string): number => Number(new URL(url).port)
+
+const mqtt: Server = {
+  name: "MQTT",
+  url: urlOf(Mosquitto.started()),
+  process: (port) => overMqtt({ url: `mqtt://127.0.0.1:${port}`, keepalive: "1 second" })
+}
+
+const nats: Server = {
+  name: "NATS",
+  url: urlOf(Nats.started()),
+  process: (port) => overNats(`nats://127.0.0.1:${port}`)
+}
+
+const servers = [...(Mosquitto.binary === undefined ? [] : [mqtt]), ...(Nats.binary === undefined ? [] : [nats])]
 
 const transports: ReadonlyArray<readonly [string, Transport]> = [
   ["memory", memory],
-  ...(Mosquitto.binary === undefined ? [] : [["MQTT", mqtt] as const]),
-  ...(Nats.binary === undefined ? [] : [["NATS", nats] as const])
+  ...servers.map(({ name, process, url }) => [name, Effect.map(url, (url) => process(portOf(url)))] as const)
 ]
 
 type Shared = SagaExecutionRepository.SagaExecutionRepository | SagaOwnership.SagaOwnership
 
 /** An instance of the orchestrator, and the executions whose replies have come to it. */
-const open = Effect.fnUntraced(function* ({ broker, ready }: Process, shared: Layer.Layer<Shared>) {
+const open = Effect.fnUntraced(function* (
+  { broker, ready }: Process,
+  shared: Layer.Layer<Shared>,
+  // No message is sent again within most tests: what is not lost comes at once.
+  resend: Duration.Input = "1 minute"
+) {
   const got: Array<string> = []
   const watched = Broker.Broker.of({
     ...broker,
@@ -91,8 +115,7 @@ const open = Effect.fnUntraced(function* ({ broker, ready }: Process, shared: La
   const services = yield* Layer.build(
     SagaManager.layer([Order]).pipe(
       Layer.provide([
-        // No message is sent again within a test: what is not lost comes at once.
-        SagaConfig.layer({ service: "orders", resend: { initial: "1 minute", max: "1 minute" } }),
+        SagaConfig.layer({ service: "orders", resend: { initial: resend, max: "1 minute" } }),
         Layer.provide(TransactionCommitter.layerTwoPhase, transport),
         shared,
         transport
@@ -132,8 +155,22 @@ const ownership = Effect.fnUntraced(function* (kind: "leases" | "buckets") {
   const shared = Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, repository)
   const leases = Layer.provide(SagaOwnership.layerLease, shared)
   const owners = kind === "buckets" ? Layer.succeed(SagaOwnership.SagaOwnership, buckets.ownership) : leases
-  return { shared: Layer.mergeAll(shared, owners), buckets }
+  return { shared: Layer.mergeAll(shared, owners), buckets, repository }
 })
+
+/** By leases, for an instance that claims nothing any more once it stands still. */
+const stoppable = (repository: SagaExecutionRepository.SagaExecutionRepository["Service"]) => {
+  let isStill = false
+  const stopped = SagaExecutionRepository.SagaExecutionRepository.of({
+    ...repository,
+    claim: (request) => Effect.suspend(() => (isStill ? Effect.never : repository.claim(request)))
+  })
+  const layer = Layer.succeed(SagaExecutionRepository.SagaExecutionRepository, stopped)
+  const stop = Effect.sync(() => {
+    isStill = true
+  })
+  return { own: Layer.merge(layer, Layer.provide(SagaOwnership.layerLease, layer)), stop }
+}
 
 const orders = Array.from({ length: 20 }, (_, order) => order)
 
@@ -224,6 +261,75 @@ for (const [name, transport] of transports)
       )
   })
 
+for (const { name, process, url } of servers)
+  describe(`an instance that is lost: ${name}`, () => {
+    /** One order is asked for by an instance at the end of a line, and the answer waits for the gate. */
+    const asked = Effect.gen(function* () {
+      const resend = "1 second"
+      const port = portOf(yield* url)
+      const { repository, shared } = yield* ownership("leases")
+      const gate = yield* Deferred.make<void>()
+      const served = yield* stock(yield* process(port), Deferred.await(gate))
+      const line = yield* Mqtt.line(port)
+      const { own, stop } = stoppable(repository)
+      const one = yield* open(yield* process(line.port), own, resend)
+      const two = yield* open(yield* process(port), shared, resend)
+      yield* Effect.forkChild(Effect.exit(one.run(7)))
+      yield* Mqtt.until(Effect.sync(() => served.length === 1))
+      return { line, one, two, served, stop, answer: Deferred.succeed(gate, undefined) }
+    })
+
+    it.live("C8 C20 a reply to an instance that is killed comes to another one", () =>
+      Effect.gen(function* () {
+        const { answer, line, one, served, stop, two } = yield* asked
+        // The server may not know yet that it is gone: then the reply comes when it is asked for again.
+        yield* Effect.andThen(stop, line.close)
+        yield* answer
+        yield* ended(two)
+        assert.deepStrictEqual([one.got.length, served], [0, [7, 7]])
+      }).pipe(quietly)
+    )
+
+    it.live("C8 C20 a reply to an instance that stands still is asked for again, and any instance gets it", () =>
+      Effect.gen(function* () {
+        const { answer, line, stop, two } = yield* asked
+        yield* Effect.andThen(stop, line.freeze)
+        yield* answer
+        yield* ended(two)
+        assert.isTrue(two.got.length > 0)
+      }).pipe(quietly)
+    )
+  })
+
+describe("messages that are sent again", () => {
+  it.live("C8 only the first message says the instance: whatever keeps replies from it costs one resend", () =>
+    Effect.gen(function* () {
+      const { broker, ready } = yield* Effect.flatten(memory)
+      const sent: Array<Broker.Message> = []
+      const watched = {
+        ready,
+        broker: {
+          ...broker,
+          publish: (message: Broker.Message) =>
+            Effect.andThen(
+              Effect.sync(() => void sent.push(message)),
+              broker.publish(message)
+            )
+        }
+      }
+      const { shared } = yield* ownership("leases")
+      const one = yield* open(watched, shared, "50 millis")
+      yield* Effect.forkChild(Effect.exit(one.run(7)))
+      yield* Mqtt.until(Effect.sync(() => sent.length === 3))
+      assert.deepStrictEqual(
+        sent.map(({ replyTo }) => replyTo !== undefined),
+        [true, false, false]
+      )
+      assert.strictEqual(new Set(sent.map(({ body }) => body)).size, 1)
+    }).pipe(quietly)
+  )
+})
+
 /** A process of a release without own addresses: it asks for none, and heeds none. */
 const former = ({ broker, ready }: Process): Process => ({
   ready,
@@ -254,11 +360,7 @@ describe("both releases", () => {
   it.live("C3 a broker with MQTT 3.1.1 gives no own addresses", () =>
     Effect.gen(function* () {
       const { url } = yield* EmbeddedBroker.make()
-      const services = yield* Layer.build(MqttBroker.layer({ url, protocol: 4 }))
-      const process = {
-        broker: Context.get(services, Broker.Broker),
-        ready: Effect.andThen(turns, Mqtt.ready(Context.get(services, MqttBroker.MqttConnections)))
-      }
+      const process = yield* overMqtt({ url, protocol: 4 })
       const { shared } = yield* ownership("leases")
       yield* stock(process)
       const one = yield* open(process, shared)

@@ -128,6 +128,12 @@ export const make = Effect.fnUntraced(function* ({
 
   const count = (reason: string): void => Metrics.mqttRefused.update(context, 1, reason)
 
+  const sayOnce = (key: string, text: string, said: object): void => {
+    if (logged.has(key)) return
+    logged.add(key)
+    fork(Effect.logWarning(text, said))
+  }
+
   const drop = (outgoing: OutgoingMessage, reason: string): void => {
     done(outgoing)
     count(reason)
@@ -137,9 +143,7 @@ export const make = Effect.fnUntraced(function* ({
       const how = reason === tooLarge ? "" : `, which has ended the connection ${outgoing.losses} times`
       refusedMessages.add(outgoing.topic, outgoing.body, `message of ${size} bytes over the broker's limit${how}`)
     }
-    if (logged.has(reason)) return
-    logged.add(reason)
-    fork(Effect.logWarning("The MQTT broker did not take a message", { reason, bytes: outgoing.bytes }))
+    sayOnce(reason, "The MQTT broker did not take a message", { reason, bytes: outgoing.bytes })
   }
 
   const free = (): Lane | undefined => {
@@ -174,6 +178,8 @@ export const make = Effect.fnUntraced(function* ({
 
   const taken = (outgoing: OutgoingMessage, refusal: string | undefined, isUnheard: boolean): void => {
     if (outgoing.sharedTopic !== undefined && (isUnheard || refusal !== undefined)) {
+      if (refusal !== undefined)
+        sayOnce(`own ${refusal}`, "The MQTT broker takes no reply to one instance", { refusal })
       MutableList.append(waiting, toAny(outgoing, refusal !== undefined))
       return
     }

@@ -36,6 +36,9 @@ const maxInFlight = 1_024
 /** Milliseconds until a message that is not confirmed is sent again. */
 const confirmedWithin = 5_000
 
+/** Milliseconds until a reply to one instance goes to any, if the one has not said that it has handled it. */
+const handledWithin = 2_000
+
 export interface NatsOutgoing {
   readonly offer: (message: Broker.Message) => Exit.Exit<void, Broker.BrokerError>
   /** As in `Broker`, like the next three. */
@@ -98,18 +101,25 @@ export const make = Effect.fnUntraced(function* (
     if (bytes === 0) for (const resume of [...idle]) resume()
   }
 
+  const sayOnce = (key: string, text: string, said: object): void => {
+    if (logged.has(key)) return
+    logged.add(key)
+    fork(Effect.logWarning(text, said))
+  }
+
   const drop = (outgoing: OutgoingMessage, reason: string): void => {
     done(outgoing)
     Metrics.natsRefused.update(context, 1, labelOf(reason))
     // Logged once for each connection, as the next messages are likely to be refused too.
-    if (logged.has(labelOf(reason))) return
-    logged.add(labelOf(reason))
-    fork(Effect.logWarning("The NATS server did not take a message", { reason, bytes: outgoing.bytes }))
+    sayOnce(labelOf(reason), "The NATS server did not take a message", { reason, bytes: outgoing.bytes })
   }
 
   /** The instance has not said that it has handled the message: it goes to any. `isRefused`: so do the next ones to the service. */
   const toAny = (outgoing: OutgoingMessage, subject: string, isRefused: boolean): void => {
-    if (isRefused) ownAddresses.refused(outgoing.service)
+    if (isRefused) {
+      ownAddresses.refused(outgoing.service)
+      sayOnce("own", "The NATS server takes no reply to one instance", { service: outgoing.service })
+    }
     MutableList.append(waiting, { ...outgoing, subject, sharedSubject: undefined })
   }
 
@@ -150,7 +160,8 @@ export const make = Effect.fnUntraced(function* (
   const send = (client: NatsConnection, outgoing: OutgoingMessage): void => {
     inFlight++
     const { body, subject } = outgoing
-    const options = { timeout: confirmedWithin, ...headersOf(outgoing) }
+    const timeout = outgoing.sharedSubject === undefined ? confirmedWithin : handledWithin
+    const options = { timeout, ...headersOf(outgoing) }
     const sent = Effect.tryPromise({
       try: () => client.request(subject, body, options),
       catch: (error) => error

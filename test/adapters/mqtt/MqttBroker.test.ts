@@ -35,6 +35,7 @@ import { MqttBroker } from "effect-saga/mqtt"
 import { BrokerSuite } from "effect-saga/testing/suites"
 import * as Mosquitto from "../../fixtures/mosquitto.ts"
 import * as Mqtt from "../../fixtures/mqtt.ts"
+import * as RawMqtt from "../../fixtures/rawMqtt.ts"
 
 const aedes = Mqtt.settling(Mqtt.aedes)
 
@@ -330,6 +331,42 @@ if (Mosquitto.binary !== undefined) {
         for (const body of ["1", "2", "3", "4"]) yield* instances[0]!.publish(message(body))
         const arrived = yield* Effect.all([one!.next, two!.next, one!.next, two!.next])
         assert.deepStrictEqual(arrived.map(({ body }) => body).sort(), ["1", "2", "3", "4"])
+      }).pipe(quietly)
+    )
+
+    it.live("C12 a sender may want the reply at an instance of its own service, and nowhere else", () =>
+      Effect.gen(function* () {
+        const { url } = yield* Mosquitto.started()
+        const { ready, subscribe } = yield* open({ url, namespace: "shop" })
+        const arrived = yield* Queue.unbounded<Broker.Delivery>()
+        yield* subscribe({ service: "stock", kinds: ["tx"] }).pipe(
+          Stream.runForEach((delivery) => Queue.offer(arrived, delivery)),
+          Effect.forkScoped({ startImmediately: true })
+        )
+        yield* ready
+        const { client } = yield* RawMqtt.connect(url)
+        const wanted = [
+          "shop/saga/v1/orders/reply/stock/i1",
+          "shop/saga/v1/orders/reply/stock",
+          "shop/saga/v1/payments/reply/stock/i1",
+          "shop/saga/v1/orders/reply/payments/i1",
+          "shop/saga/v1/orders/command/stock/i1",
+          "saga/v1/orders/reply/stock/i1",
+          "shop/saga/v1/orders/reply/stock/+"
+        ]
+        const found: Array<string | undefined> = []
+        for (const responseTopic of wanted) {
+          const sent = client.publishAsync("shop/saga/v1/stock/tx/orders", "1", {
+            qos: 1,
+            properties: { responseTopic }
+          })
+          // A topic with a wildcard is no topic: a broker may refuse it.
+          yield* Effect.ignore(Effect.tryPromise(() => sent))
+          const next = yield* Effect.timeoutOption(Queue.take(arrived), "1 second")
+          if (next._tag === "Some") found.push(next.value.replyTo)
+        }
+        assert.deepStrictEqual([found[0], new Set(found.slice(1))], ["i1", new Set([undefined])])
+        assert.isTrue(found.length >= 6)
       }).pipe(quietly)
     )
 

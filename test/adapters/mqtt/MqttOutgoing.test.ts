@@ -16,6 +16,8 @@ const make = MqttOutgoing.make({ maxBytes: 1024 * 1024, replyTopicOf, topicOf: B
 /** A connection over which nothing comes back, and what was sent over it. */
 const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoing, largest?: number) {
   const sent: Array<string> = []
+  const topics: Array<string> = []
+  const replyTopics: Array<string | undefined> = []
   let taken: Parameters<Connection.Connection["onTaken"]>[0] = () => {}
   const lost = yield* Deferred.make<never, Connection.MqttConnectionLost>()
   const fiber = yield* Effect.forkChild(
@@ -25,7 +27,11 @@ const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoi
       resumed: false,
       receiveMaximum: 20,
       largest,
-      publish: (_, body) => sent.push(body),
+      publish: (topic, body, _, replyTopic) => {
+        sent.push(body)
+        topics.push(topic)
+        replyTopics.push(replyTopic)
+      },
       onTaken: (listener) => {
         taken = listener
       },
@@ -35,14 +41,92 @@ const connected = Effect.fnUntraced(function* (outgoing: MqttOutgoing.MqttOutgoi
   )
   return {
     sent,
-    /** The broker takes the n-th message. */
-    take: (n: number, isUnheard: boolean) => taken(n, undefined, isUnheard),
+    topics,
+    replyTopics,
+    /** The broker takes the n-th message, or refuses it. */
+    take: (n: number, isUnheard: boolean, refusal?: string) => taken(n, refusal, isUnheard),
     lose: Effect.andThen(
       Deferred.fail(lost, new Connection.MqttConnectionLost({ reason: "the broker is gone", isReached: true })),
       Fiber.await(fiber)
     ),
     end: Fiber.interrupt(fiber)
   }
+})
+
+const own = "saga/v1/orders/reply/payments/i1"
+const any = "saga/v1/orders/reply/payments"
+const toOne = (body: string): Broker.Message => ({ address: { ...message.address, instance: "i1" }, body })
+
+describe("replies to one instance", () => {
+  it.effect(
+    "C13 a reply goes to any instance where the broker says that the one is not there, and the next one not",
+    () =>
+      Effect.gen(function* () {
+        const outgoing = yield* make
+        const { sent, take, topics } = yield* connected(outgoing)
+        outgoing.offer(toOne("1"))
+        take(1, true)
+        outgoing.offer(toOne("2"))
+        assert.deepStrictEqual(
+          [topics, sent],
+          [
+            [own, any, own],
+            ["1", "1", "2"]
+          ]
+        )
+        // That the one is not there says nothing about the service.
+        assert.isTrue(outgoing.mayRepeat(message.address))
+        take(2, true)
+        assert.isFalse(outgoing.mayRepeat(message.address))
+      }).pipe(Effect.provide(Logger.layer([])))
+  )
+
+  it.effect(
+    "C13 where the broker refuses the topic of one instance, replies go to any of the service for a minute",
+    () =>
+      Effect.gen(function* () {
+        const outgoing = yield* make
+        const { take, topics } = yield* connected(outgoing)
+        outgoing.offer(toOne("1"))
+        take(1, false, "Not authorized")
+        outgoing.offer(toOne("2"))
+        outgoing.offer({ address: { ...toOne("").address, to: "returns" }, body: "3" })
+        assert.deepStrictEqual(topics, [own, any, any, "saga/v1/returns/reply/payments/i1"])
+        yield* TestClock.adjust("59 seconds")
+        outgoing.offer(toOne("4"))
+        yield* TestClock.adjust("1 second")
+        outgoing.offer(toOne("5"))
+        assert.deepStrictEqual(topics.slice(4), [any, own])
+      })
+  )
+
+  it.effect("C13 a reply to one instance that was in flight on a lost connection goes to any", () =>
+    Effect.gen(function* () {
+      const outgoing = yield* make
+      const before = yield* connected(outgoing)
+      outgoing.offer(toOne("1"))
+      yield* before.lose
+      const after = yield* connected(outgoing)
+      outgoing.offer(toOne("2"))
+      assert.deepStrictEqual([before.topics, after.topics], [[own], [any, any]])
+    })
+  )
+
+  it.effect("C11 a message that is too large only with the topic for its reply goes without it", () =>
+    Effect.gen(function* () {
+      const outgoing = yield* make
+      const { replyTopics } = yield* connected(outgoing, 1_000)
+      const ask = (size: number) =>
+        outgoing.offer({
+          address: { to: "payments", kind: "command", from: "orders", name: "Charge" },
+          body: "x".repeat(size),
+          replyTo: "i1"
+        })
+      ask(100)
+      ask(930)
+      assert.deepStrictEqual(replyTopics, [own, undefined])
+    })
+  )
 })
 
 describe("MqttOutgoing", () => {

@@ -33,13 +33,20 @@ type User = keyof typeof users
 const acl = fileURLToPath(new URL("../../../docs/mosquitto.acl", import.meta.url))
 const guarded = Mosquitto.started({ acl, users })
 
+/** The rules of replies to one instance. */
+const ownWrite = "pattern write saga/v1/+/reply/%u/+\n"
+const ownRead = "pattern read saga/v1/%u/reply/+/+\n"
+
 /** The same rules for one namespace, as their comment says how to make them. */
 const guardedFor = (namespace: string) =>
+  guardedBy((rules) => rules.replaceAll(/^(pattern \w+) saga/gm, `$1 ${namespace}/saga`))
+
+const guardedBy = (change: (rules: string) => string) =>
   Effect.gen(function* () {
     const folder = mkdtempSync(join(tmpdir(), "acl-"))
     yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
     const file = join(folder, "mosquitto.acl")
-    writeFileSync(file, readFileSync(acl, "utf8").replaceAll(/^(pattern \w+) saga/gm, `$1 ${namespace}/saga`))
+    writeFileSync(file, change(readFileSync(acl, "utf8")))
     return yield* Mosquitto.started({ acl: file, users })
   })
 
@@ -124,6 +131,8 @@ if (Mosquitto.binary !== undefined) {
           for (const inReplyTo of [`${saga}:0:execute`, `${saga}:stock:reserve`]) {
             const asStock = yield* mallory.publish("saga/v1/orders/reply/stock", forged(inReplyTo, "stock"))
             assert.strictEqual(asStock, notAuthorized)
+            const toOne = yield* mallory.publish("saga/v1/orders/reply/stock/i1", forged(inReplyTo, "stock"))
+            assert.strictEqual(toOne, notAuthorized)
             const claiming = yield* mallory.publish("saga/v1/orders/reply/mallory", forged(inReplyTo, "stock"))
             assert.strictEqual(claiming, 0)
           }
@@ -203,6 +212,39 @@ if (Mosquitto.binary !== undefined) {
           assert.deepStrictEqual(committed, [saga])
         }).pipe(quietly)
     )
+
+    for (const [rules, missing] of [
+      ["the rules", []],
+      ["the rules of release 0.1.0", [ownWrite, ownRead]],
+      ["a rule for readers only", [ownWrite]]
+    ] as const)
+      it.live(`C12 C13 with ${rules} replies come at once, to the instance that has asked or to any`, () =>
+        Effect.gen(function* () {
+          const { url } = yield* guardedBy((text) => missing.reduce((left, rule) => left.replace(rule, ""), text))
+          const [orders, stock] = [yield* broker(url, "orders"), yield* broker(url, "stock")]
+          yield* Layer.build(
+            Participant.layer(Stock, { Reserve: ({ sku }) => Effect.succeed(sku) }).pipe(
+              Layer.provide([ParticipantStore.layerMemory, stock.layer])
+            )
+          )
+          const services = yield* Layer.build(
+            SagaManager.layer([Order]).pipe(
+              Layer.provide([
+                // Nothing is sent again within the test.
+                SagaConfig.layer({ service: "orders", resend: { initial: "1 minute", max: "1 minute" } }),
+                SagaExecutionRepository.layerMemory,
+                TransactionCommitter.layerNone,
+                orders.layer
+              ])
+            )
+          )
+          yield* Effect.all([orders.ready, stock.ready])
+          for (const sku of ["book", "pen"]) {
+            const { place } = yield* Effect.provideContext(SagaManager.execute(Order, { context: { sku } }), services)
+            assert.strictEqual(place, sku)
+          }
+        }).pipe(quietly)
+      )
 
     it.live("C12 a service gets no message for another service, and no client connects without a password", () =>
       Effect.gen(function* () {

@@ -37,12 +37,14 @@ const options = (url: string, user: "deploy" | "orders" | "payments" | "shipping
 })
 
 /** A server with the streams of three services. */
-const guarded = Effect.gen(function* () {
-  const { url } = yield* Nats.started([permissions], passwords)
+const guardedBy = Effect.fnUntraced(function* (rules: string) {
+  const { url } = yield* Nats.started([rules], passwords)
   const variables = { SAGA_NATS_URL: url, SAGA_NATS_USERNAME: "deploy", SAGA_NATS_PASSWORD: passwords.DEPLOY_PASSWORD }
   yield* Effect.provide(makeStreams, ConfigProvider.layer(ConfigProvider.fromUnknown(variables)))
   return url
 })
+
+const guarded = guardedBy(permissions)
 
 /** A client that has taken over the service `shipping`. */
 const intruder = (url: string) => Nats.raw(url, { user: "shipping", pass: passwords.SHIPPING_PASSWORD })
@@ -103,7 +105,12 @@ if (Nats.binary !== undefined) {
         yield* orders.ready
         const mallory = yield* intruder(url)
         const say = (subject: string) => mallory.request(subject, "forged", { timeout: 2_000 })
-        for (const subject of ["saga.v1.orders.reply.payments", "saga.v1.payments.tx.orders", "$JS.API.INFO"])
+        for (const subject of [
+          "saga.v1.orders.reply.payments",
+          "saga.v1.orders.reply.payments.i1",
+          "saga.v1.payments.tx.orders",
+          "$JS.API.INFO"
+        ])
           assert.include(yield* refused(() => say(subject)), "Permissions Violation")
         // A message to itself, that the server is asked to deliver to another service: it keeps the name of its sender.
         yield* Effect.promise(() => say("saga.v1.shipping.reply.shipping"))
@@ -121,6 +128,76 @@ if (Nats.binary !== undefined) {
             ["orders", "status", "shipping"]
           ]
         )
+      }).pipe(quietly)
+    )
+
+    it.live("C12 C13 a reply reaches the instance that has asked, and its word about it goes to no other place", () =>
+      Effect.gen(function* () {
+        const url = yield* guarded
+        const heard: Array<string> = []
+        const own: { address: string | undefined } = { address: undefined }
+        const group: Broker.Group = {
+          service: "orders",
+          kinds: ["reply"],
+          onOwnAddress: (address) => {
+            own.address = address
+          }
+        }
+        const orders = yield* Nats.open(options(url, "orders"))
+        const listening = orders.subscribe(group).pipe(
+          Stream.runForEach(({ acknowledge, address, body }) =>
+            Effect.andThen(
+              acknowledge,
+              Effect.sync(() => heard.push(`${address.from} ${body}`))
+            )
+          )
+        )
+        yield* Effect.forkScoped(listening, { startImmediately: true })
+        yield* orders.ready
+        assert.isDefined(own.address)
+        const mallory = yield* intruder(url)
+        const word = yield* Effect.promise(() =>
+          mallory.request(`saga.v1.orders.reply.shipping.${own.address}`, "1", { timeout: 2_000 })
+        )
+        assert.strictEqual(word.string(), "+ACK")
+        // The word would be a message of orders to payments.
+        mallory.publish(`saga.v1.orders.reply.shipping.${own.address}`, "2", { reply: "saga.v1.payments.tx.orders" })
+        yield* until(Effect.sync(() => heard.length === 2))
+        assert.deepStrictEqual(heard, ["shipping 1", "shipping 2"])
+        yield* orders.publish({ address: { to: "payments", kind: "tx", from: "orders" }, body: "3" })
+        const payments = yield* Nats.open(options(url, "payments"))
+        const [first] = yield* payments
+          .subscribe({ service: "payments", kinds: ["tx"] })
+          .pipe(Stream.take(1), Stream.runCollect)
+        assert.strictEqual(first?.body, "3")
+      }).pipe(quietly)
+    )
+
+    it.live("C13 with the permissions of a release without own addresses replies come at once, to any instance", () =>
+      Effect.gen(function* () {
+        const former = permissions
+          .replaceAll(/, "saga\.v1\.\*\.reply\.\w+\.\*"/g, "")
+          .replaceAll(/, "saga\.v1\.\w+\.reply\.\*\.\*"/g, "")
+          .replaceAll("allow_responses: true", "")
+        assert.isBelow(former.length, permissions.length - 100)
+        const url = yield* guardedBy(former)
+        const orders = yield* Nats.open(options(url, "orders"))
+        const payments = yield* Nats.open(options(url, "payments"))
+        const told: Array<string | undefined> = []
+        const heard: Array<string> = []
+        const onOwnAddress = (address: string | undefined) => void told.push(address)
+        yield* orders.subscribe({ service: "orders", kinds: ["reply"], onOwnAddress }).pipe(
+          Stream.runForEach(({ body }) => Effect.sync(() => heard.push(body))),
+          Effect.forkScoped({ startImmediately: true })
+        )
+        yield* orders.ready
+        // The sender may not write to it.
+        yield* payments.publish({
+          address: { to: "orders", kind: "reply", from: "payments", instance: "i1" },
+          body: "1"
+        })
+        yield* until(Effect.sync(() => heard.length === 1))
+        assert.deepStrictEqual(told, [])
       }).pipe(quietly)
     )
 

@@ -1,7 +1,7 @@
 /**
  * What several orchestrators on one database cost, by leases and by Effect Cluster: processor time and statements a saga, with 64 sagas in
  * flight in each process, and with 64 in all of them together. `local`: three local steps. `remote`: one step that a service
- * answers over a Mosquitto, whose reply comes to any of the processes. A process sees no more than its own part: on a machine
+ * answers over a Mosquitto. A process sees no more than its own part: on a machine
  * with fewer processors than processes the rate says nothing, and the costs a saga do.
  */
 import { readdirSync, readFileSync } from "node:fs"

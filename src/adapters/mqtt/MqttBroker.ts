@@ -69,6 +69,25 @@ const subscribeOwn = ({ client }: Connection.Connection, filter: string): Effect
     )
   })
 
+/** Replies reach a subscription alone until the scope closes. */
+const standAlone = Effect.fnUntraced(function* (
+  connection: Connection.Connection,
+  filter: string,
+  onStanding: (stands: boolean) => void
+): Effect.fn.Return<void, Connection.MqttConnectionLost, Scope.Scope> {
+  if (!(yield* Effect.raceFirst(subscribeOwn(connection, filter), connection.lost)))
+    return yield* Effect.logWarning("The MQTT broker gives an instance no topic of its own", { filter })
+  yield* Effect.acquireRelease(
+    Effect.sync(() => onStanding(true)),
+    () =>
+      Effect.sync(() => {
+        onStanding(false)
+        // A session that outlives its process would take replies that others can have.
+        if (connection.client.connected) connection.client.unsubscribe(filter)
+      })
+  )
+})
+
 /** The own address of a subscription: a process that comes back under its client id has the one that it had. */
 const ownAddress = (clientId: string): string => `i${sha256OfText(clientId).slice(0, 16)}`
 
@@ -154,21 +173,6 @@ const make = Effect.fnUntraced(function* (
     const clientId = yield* reserve(`${service}.${kinds.join("-")}`)
     const own = ownAddress(clientId)
     const ownFilter = kinds.includes("reply") ? topics.ownFilter(service, own) : undefined
-    /** Replies reach this subscription alone, while the connection lasts. */
-    const standAlone = Effect.fnUntraced(function* (connection: Connection.Connection) {
-      if (onOwnAddress === undefined || ownFilter === undefined) return
-      if (!(yield* Effect.raceFirst(subscribeOwn(connection, ownFilter), connection.lost)))
-        return yield* Effect.logWarning("The MQTT broker gives no instance an address of its own", { service })
-      yield* Effect.acquireRelease(
-        Effect.sync(() => onOwnAddress(own)),
-        () =>
-          Effect.sync(() => {
-            onOwnAddress(undefined)
-            // A session that outlives its process would take replies that others can have.
-            if (connection.client.connected) connection.client.unsubscribe(ownFilter)
-          })
-      )
-    })
     yield* keep(
       clientId,
       Effect.fnUntraced(function* (ready) {
@@ -180,7 +184,8 @@ const make = Effect.fnUntraced(function* (
         })
         if (!hasLeft) {
           yield* Effect.raceFirst(subscribe(connection, filters, settings.version), connection.lost)
-          yield* standAlone(connection)
+          if (onOwnAddress !== undefined && ownFilter !== undefined)
+            yield* standAlone(connection, ownFilter, (stands) => onOwnAddress(stands ? own : undefined))
         }
         yield* ready
         return yield* outgoing.through(connection)

@@ -106,25 +106,20 @@ const make = Effect.fnUntraced(function* (
         onStanding?.(stands)
       })
     let before: Connection.Connection | undefined
-    /** Replies reach this subscription alone, while the connection lasts. */
-    const standAlone = Effect.fnUntraced(function* (connection: Connection.Connection) {
-      if (onOwnAddress === undefined || !kinds.includes("reply")) return
-      const own = ownAddress()
-      const subject = subjects.ownFilter(service, own)
-      if (!(yield* NatsOwnReplies.take({ connection, subject, arrive: arrived.arrive })))
-        return yield* Effect.logWarning("The NATS server gives no instance an address of its own", { service })
-      yield* Effect.acquireRelease(
-        Effect.sync(() => onOwnAddress(own)),
-        () => Effect.sync(() => onOwnAddress(undefined))
-      )
-    })
+    const own = ownAddress()
+    const ownReplies = {
+      subject: subjects.ownFilter(service, own),
+      arrive: arrived.arrive,
+      onStanding: (stands: boolean) => onOwnAddress?.(stands ? own : undefined)
+    }
+    const isAlone = onOwnAddress !== undefined && kinds.includes("reply")
     const over = Effect.fnUntraced(function* (connection: Connection.Connection) {
       yield* Effect.addFinalizer(() => Effect.andThen(standing(false), Effect.sync(arrived.forget)))
       const consumers = yield* NatsStreams.ensure(connection.client, subjects, settings, service, kinds)
       const taking = yield* Effect.forEach(consumers, (consumer) =>
         NatsIncoming.take({ connection, consumer, most, arrive: arrived.arrive })
       )
-      yield* standAlone(connection)
+      if (isAlone) yield* NatsOwnReplies.take(connection, ownReplies)
       yield* standing(true)
       return yield* Effect.raceAllFirst(taking)
     })

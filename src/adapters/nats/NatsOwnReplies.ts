@@ -14,15 +14,19 @@ const refused = "-NAK"
 /** The sender waits at an inbox. A word that somebody wants to be sent elsewhere is not sent: it would be in the name of this service. */
 const isInbox = ({ reply }: Msg): boolean => reply?.startsWith("_INBOX.") === true
 
-/** Takes replies until the scope closes. Gives whether the server lets the service subscribe to the subject. */
-export const take = Effect.fnUntraced(function* (options: {
-  readonly connection: Connection
+export interface NatsOwnRepliesOptions {
   readonly subject: string
   /** False: there is no room for the message. */
   readonly arrive: (arrived: Arrived) => boolean
-}): Effect.fn.Return<boolean, never, Scope.Scope> {
-  const { arrive, subject } = options
-  const { client } = options.connection
+  /** Called when replies come, and when they come no more. Not called where the server does not let the service subscribe. */
+  readonly onStanding: (stands: boolean) => void
+}
+
+/** Takes replies until the scope closes. */
+export const take = Effect.fnUntraced(function* (
+  { client }: Connection,
+  { arrive, onStanding, subject }: NatsOwnRepliesOptions
+): Effect.fn.Return<void, never, Scope.Scope> {
   const held = new Set<Msg>()
   let isGranted = true
 
@@ -55,5 +59,10 @@ export const take = Effect.fnUntraced(function* (options: {
   )
   // What the server says of the subscription comes before its answer.
   yield* Effect.ignore(Effect.tryPromise(() => client.flush()))
-  return isGranted
+  if (!isGranted)
+    return yield* Effect.logWarning("The NATS server gives an instance no subject of its own", { subject })
+  yield* Effect.acquireRelease(
+    Effect.sync(() => onStanding(true)),
+    () => Effect.sync(() => onStanding(false))
+  )
 })

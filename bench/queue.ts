@@ -1,7 +1,8 @@
 /**
  * Executions that wait in a queue (`QUEUE_EXECUTIONS` of them, default 10,000), two processes that run them, and a sleep in each
- * execution. First without a queue, then in one: `admission` is the rate with the queue by the rate without. Then one process is killed,
- * and a ledger of begins and ends shows whether the limits held at every moment.
+ * execution. Each queue has its reference: no queue, and as many executions that run at once (`maxRunning` of the two processes).
+ * `admission` is the rate with the queue by that of the reference. Then one process is killed, and a ledger of begins and ends shows
+ * whether the limits held at every moment.
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -18,16 +19,19 @@ const url = process.env.SAGA_TEST_PG_URL ?? "postgres://postgres@127.0.0.1:5432/
 const executions = Number(process.env.QUEUE_EXECUTIONS ?? 10_000)
 const program = new URL("../test/kill/queue.program.ts", import.meta.url)
 const keys = 50
-const limits = { concurrency: 128, perKey: { concurrency: 16 }, maxQueued: 1_000_000 }
-/** So many places that hardly anything waits for one that runs: the cost of the queue alone. */
-const wide = { ...limits, concurrency: 1_024, perKey: { concurrency: 128 } }
+const limitsOf = (concurrency: number) => ({
+  concurrency,
+  perKey: { concurrency: concurrency >> 3 },
+  maxQueued: 1_000_000
+})
+const sizes = [128, 1_024]
 
 interface Run extends Audit {
   /** Executions a second, from the first start to the last end. */
   readonly rate: number
 }
 
-const play = (name: string, options: Pick<Order, "limits" | "pace">, kills: boolean) =>
+const play = (name: string, options: Pick<Order, "atOnce" | "limits" | "pace">, kills: boolean) =>
   Effect.gen(function* () {
     const schema = `bench_queue_${name}_${Math.random().toString(36).slice(2, 8)}`
     const folder = mkdtempSync(join(tmpdir(), "queue-"))
@@ -59,24 +63,34 @@ const rowOf = (name: string, { done, most, mostOfKey, rate }: Run) => ({
   mostOfKey
 })
 
+const isHeld = ({ most, mostOfKey }: Run, { concurrency, perKey }: ReturnType<typeof limitsOf>) =>
+  most <= concurrency && mostOfKey <= perKey.concurrency
+
 const measure = Effect.gen(function* () {
-  const without = yield* play("none", { pace: 0 }, false)
-  const within = yield* play("queue", { pace: 0, limits }, false)
-  const withinWide = yield* play("wide", { pace: 0, limits: wide }, false)
-  const killed = yield* play("killed", { pace: 5, limits }, true)
-  const isHeld = (one: Run, { concurrency, perKey }: typeof limits) =>
-    one.most <= concurrency && one.mostOfKey <= perKey.concurrency
-  const rowIn = (one: Run, { concurrency, perKey }: typeof limits) => ({
-    ...rowOf(`in a queue, ${concurrency} at once and ${perKey.concurrency} of a key`, one),
-    admission: Math.round((100 * one.rate) / without.rate) / 100
-  })
+  const pairs = yield* Effect.forEach(sizes, (atOnce) =>
+    Effect.gen(function* () {
+      const limits = limitsOf(atOnce)
+      const without = yield* play("none", { pace: 0, atOnce: atOnce >> 1 }, false)
+      const within = yield* play("queue", { pace: 0, limits }, false)
+      return {
+        isHeld: isHeld(within, limits),
+        rows: [
+          rowOf(`without a queue, ${atOnce} at once`, without),
+          {
+            ...rowOf(`in a queue, ${atOnce} at once and ${limits.perKey.concurrency} of a key`, within),
+            admission: Math.round((100 * within.rate) / without.rate) / 100
+          }
+        ]
+      }
+    })
+  )
+  const few = limitsOf(128)
+  const killed = yield* play("killed", { pace: 5, limits: few }, true)
   const rows = [
-    rowOf("without a queue", without),
-    rowIn(within, limits),
-    rowIn(withinWide, wide),
+    ...pairs.flatMap(({ rows }) => rows),
     rowOf("128 at once, with steps of 5 ms and a process that is killed", killed)
   ]
-  const areHeld = isHeld(within, limits) && isHeld(withinWide, wide) && isHeld(killed, limits)
+  const areHeld = pairs.every(({ isHeld }) => isHeld) && isHeld(killed, few)
   return { rows, failures: areHeld ? [] : ["a limit was exceeded"] } satisfies Report
 })
 

@@ -3,9 +3,10 @@
  * time, whoever starts them (SPEC I20); others wait in a queue, and new starts after them in the order in which they came
  * (SPEC C13).
  */
-import { Deferred, Effect, type Scope } from "effect"
+import { Deferred, Effect, Exit, type Scope } from "effect"
 import * as Metrics from "../ports/Metrics.ts"
 import type { Held } from "../ports/SagaExecutionRepository.ts"
+import type { LoopResult } from "./ExecutionLoop.ts"
 import { RunnerQueue, type Urgency } from "./RunnerQueue.ts"
 import { isActive, type Slot } from "./Slot.ts"
 
@@ -33,8 +34,11 @@ export class Admission {
   private asleep = 0
   /** Called once, when there is room for more executions that recovery brings. */
   private tellRoom: (() => void) | undefined
-  /** Executions whose runners have ended since a claim was sent. Undefined: no claim is under way. */
-  private endedSince: Set<string> | undefined
+  /**
+   * Executions whose runners have ended since a claim was sent, and the revision up to which one may have changed who has them.
+   * Undefined: no claim is under way.
+   */
+  private endedSince: Map<string, number> | undefined
   /** The revisions of the executions that this process had when the last claim was sent. */
   private listed: ReadonlyMap<string, number> = new Map()
 
@@ -74,7 +78,7 @@ export class Admission {
   /** A claim is sent. Gives the executions that this process has. */
   claimBegins(): ReadonlyArray<Held> {
     const { holds } = this
-    this.endedSince = new Set()
+    this.endedSince = new Map()
     this.listed = new Map(holds.map(({ revision, uuid }) => [uuid, revision]))
     return holds
   }
@@ -84,15 +88,30 @@ export class Admission {
     this.endedSince = undefined
   }
 
-  /** A runner of this process has ended since the claim was sent: the claim may bring the execution as it was before. */
-  isStale(uuid: string): boolean {
-    return this.endedSince?.has(uuid) === true
+  /**
+   * What to make of an execution that a claim has brought, and has taken at the revision `taken`. A runner of this process may have
+   * ended since the claim was sent.
+   */
+  claimed(uuid: string, taken = Number.NEGATIVE_INFINITY): "stands" | "left" | "unknown" {
+    const last = this.endedSince?.get(uuid)
+    if (last === undefined || last <= taken) return "stands"
+    return Number.isFinite(last) && Number.isFinite(taken) ? "left" : "unknown"
   }
 
-  /** The execution was written or loaded since the claim was sent: who had it when the claim read it says nothing. */
+  /** No runner of this process has the execution, or has had it since it was taken. */
+  isIdle(uuid: string, taken?: number): boolean {
+    return this.slots.get(uuid) === undefined && this.claimed(uuid, taken) === "stands"
+  }
+
+  /**
+   * The execution was written or loaded since the claim was sent, or the write that gives it back is under way: who had it when the
+   * claim read it says nothing.
+   */
   isNewer(uuid: string): boolean {
     const slot = this.slots.get(uuid)
-    return slot !== undefined && this.listed.has(uuid) && this.listed.get(uuid) !== revisionOf(slot)
+    if (slot === undefined) return false
+    if (isActive(slot) && slot.inbox.isWriting && slot.inbox.isLeaving) return true
+    return this.listed.has(uuid) && this.listed.get(uuid) !== revisionOf(slot)
   }
 
   get isFull(): boolean {
@@ -157,9 +176,9 @@ export class Admission {
   }
 
   /** A runner has ended. */
-  gone(uuid: string): void {
+  gone(uuid: string, exit: Exit.Exit<LoopResult, unknown>): void {
     this.taken--
-    this.endedSince?.add(uuid)
+    this.endedSince?.set(uuid, Math.max(this.endedSince.get(uuid) ?? 0, lastChange(exit)))
   }
 
   /** Launches a runner when its turn has come. */
@@ -253,6 +272,12 @@ export class Admission {
     turn.isPromised = false
   }
 }
+
+/** The revision with which a runner has left the execution. Infinite where it may have done so without a write, or has failed. */
+const lastChange = (exit: Exit.Exit<LoopResult, unknown>): number =>
+  Exit.isSuccess(exit) && exit.value.elsewhere === undefined && exit.value.isGivenBack !== true
+    ? exit.value.execution.revision
+    : Number.POSITIVE_INFINITY
 
 const isAsleep = (slot: Slot | undefined): boolean => slot?._tag === "Waiting" && slot.isAsleep === true
 

@@ -41,6 +41,8 @@ export interface LoopResult {
   readonly wakeAt: number
   /** The other instance that goes on with the execution; undefined: this one has it. */
   readonly elsewhere: string | undefined
+  /** The execution was given back by itself, not with a write: what was read at the same revision may be from before. */
+  readonly isGivenBack?: true
 }
 
 /**
@@ -139,6 +141,7 @@ export const make = Effect.fnUntraced(function* (
     // The facts are kept until the lease is renewed, as while the store is away. A new execution is stored: no other has it.
     if (execution.revision > 0 && membership?.isAlive(now) === false) return Effect.fail(Record.notRenewed)
     self.inbox.isWriting = true
+    self.inbox.isLeaving = hint.owner === undefined
     const { store } = repository
     const storing = store.now === undefined ? store(execution, hint) : store.now(execution, hint, self.fiber)
     return Effect.flatMapEager(storing, (stored) => {
@@ -218,7 +221,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.flatMap(record.giveBack(self, wakeAt), (isGiven) => {
       self.isHeld = !isGiven
       return isGiven
-        ? Effect.succeed({ execution: self.execution, wakeAt, elsewhere: undefined })
+        ? Effect.succeed({ execution: self.execution, wakeAt, elsewhere: undefined, isGivenBack: true })
         : Effect.flatMap(record.reload(self, observe(self)), () => next(self))
     })
 

@@ -31,6 +31,7 @@ export type { Until } from "./Waiters.ts"
 
 /** Why an input from outside was not taken. */
 export type ControlError = RunError | SagaOverloaded
+type Inputs = ReadonlyArray<Inbox.PendingInput>
 
 export interface ExecutionSupervisor {
   /** Starts a new execution, at once where there is room, and gives the effect that waits for it. */
@@ -57,10 +58,10 @@ export interface ExecutionSupervisor {
   readonly waitedFor: () => ReadonlyArray<string>
   /** Looks at all executions that are waited for, those with news. */
   readonly lookAtAll: Effect.Effect<void>
-  /** Goes on with an execution that recovery has claimed, and with the inputs that wait for it. */
-  readonly resume: (execution: SagaExecution, since: number, inputs: ReadonlyArray<Inbox.PendingInput>) => void
+  /** Goes on with an execution that recovery has claimed, and with the inputs that wait for it. `taken`: `Claimed.takenAt`. */
+  readonly resume: (execution: SagaExecution, since: number, inputs: Inputs, taken?: number) => void
   /** Gives inputs from the stored inbox to the runner of their execution, if it has one. */
-  readonly offer: (uuid: string, inputs: ReadonlyArray<Inbox.PendingInput>) => void
+  readonly offer: (uuid: string, inputs: Inputs) => void
   /** Whether the execution has a runner. */
   readonly isRunning: (uuid: string) => boolean
   /** Executions that have a runner. */
@@ -82,7 +83,7 @@ export interface ExecutionSupervisor {
   /** Runners are under way. */
   readonly isBusy: () => boolean
   /** There is no runner of the execution, and none has ended since the claim was sent. */
-  readonly isIdle: (uuid: string) => boolean
+  readonly isIdle: (uuid: string, taken?: number) => boolean
   /**
    * Stops in good order (SPEC C7): nothing new begins; a step that is under way may end, and its result is stored, within
    * `shutdownGrace`; then it is interrupted.
@@ -273,15 +274,13 @@ class Supervisor implements ExecutionSupervisor {
     if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
       this.fork(Effect.logWarning("A saga runner died", { uuid }, exit.cause))
     }
-    this.admission.gone(uuid)
+    this.admission.gone(uuid, exit)
     this.kept.note(uuid, exit, this.waiters.has(uuid))
     this.on(uuid, { _tag: "Ended", exit })
     this.admission.next()
   }
 
-  private fork(work: Effect.Effect<void>): void {
-    Effect.runForkWith(this.options.services)(work)
-  }
+  private readonly fork = (work: Effect.Effect<void>) => void Effect.runForkWith(this.options.services)(work)
 
   /** Loads an execution to go on with it. Where no other instance works on it, a step stored as running was left half done. */
   private loaded(uuid: string): Effect.Effect<TakenUp, RunError> {
@@ -306,8 +305,8 @@ class Supervisor implements ExecutionSupervisor {
       : admission.inTurn(() => this.startNow(execution, until, caller), this.overloaded)
   }
 
-  private readonly overloaded = () =>
-    Effect.fail(new SagaOverloaded({ limit: "maxPending", value: this.options.maxPending }))
+  private readonly overloaded = (limit: SagaOverloaded["limit"] = "maxPending", value = this.options.maxPending) =>
+    Effect.fail(new SagaOverloaded({ limit, value }))
 
   private startNow(
     execution: SagaExecution,
@@ -359,9 +358,7 @@ class Supervisor implements ExecutionSupervisor {
 
   private deliver(uuid: string, input: SagaInput): Effect.Effect<SagaExecution, Refusal | ControlError> {
     const slot = this.admission.get(uuid)
-    if (isActive(slot) && slot.inbox.inputs.length >= maxInbox) {
-      return Effect.fail(new SagaOverloaded({ limit: "inbox", value: maxInbox }))
-    }
+    if (isActive(slot) && slot.inbox.inputs.length >= maxInbox) return this.overloaded("inbox", maxInbox)
     if (!isActive(slot) && this.admission.isQueueFull) return this.overloaded()
     const { isMine } = this.options.membership
     const otherwise = (error: Inbox.Elsewhere | Refusal | RunError) =>
@@ -394,13 +391,15 @@ class Supervisor implements ExecutionSupervisor {
     }
   }
 
-  readonly resume: ExecutionSupervisor["resume"] = (execution, since, inputs) => {
+  readonly resume: ExecutionSupervisor["resume"] = (execution, since, inputs, taken) => {
     const { uuid } = execution
     if (this.isRunning(uuid)) return this.offer(uuid, inputs)
+    const claimed = this.admission.claimed(uuid, taken)
+    // It waits as the runner has stored it, and nobody has it: it comes with a later claim.
+    if (claimed === "left") return
     // Begun again from an older state, a step would run twice (SPEC I28).
-    const isStale = this.admission.isStale(uuid)
-    const takenUp = isStale ? undefined : { execution, elsewhere: undefined, isHeld: true }
-    const from = isStale && since === never ? this.moment.now : since
+    const takenUp = claimed === "unknown" ? undefined : { execution, elsewhere: undefined, isHeld: true }
+    const from = takenUp === undefined && since === never ? this.moment.now : since
     this.on(uuid, { _tag: "Claimed", takenUp, since: from, inputs })
   }
 
@@ -446,5 +445,5 @@ class Supervisor implements ExecutionSupervisor {
   readonly room = (): number => (this.isClosed ? 0 : this.admission.room)
   readonly whenRoom = (tell: () => void): void => this.admission.whenRoom(tell)
   readonly isBusy = (): boolean => this.admission.isBusy
-  readonly isIdle = (uuid: string): boolean => this.admission.get(uuid) === undefined && !this.admission.isStale(uuid)
+  readonly isIdle: ExecutionSupervisor["isIdle"] = (uuid, taken) => this.admission.isIdle(uuid, taken)
 }

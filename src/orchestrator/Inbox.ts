@@ -36,6 +36,8 @@ export interface Inbox {
   notify: (() => void) | undefined
   /** The runner is storing facts. */
   isWriting: boolean
+  /** With that write nobody has the execution any more: another instance may have it before the answer is here. */
+  isLeaving: boolean
   /** The revision that the runner has stored or loaded last. */
   revision: number
   /** Ids of the rows of the stored inbox that this runner has got. */
@@ -47,17 +49,22 @@ export interface Inbox {
   stop: "asked" | "seen" | "over" | undefined
 }
 
-export const make = (inputs: ReadonlyArray<PendingInput> = none): Inbox => ({
-  inputs: [...inputs],
-  judged: none,
-  notify: undefined,
-  isWriting: false,
-  revision: 0,
-  seen: undefined,
-  stop: undefined
-})
-
 const none: ReadonlyArray<never> = []
+
+/** Rows of the stored inbox among the inputs are not given again: a claim that is under way may have read them before the next write. */
+export const make = (inputs: ReadonlyArray<PendingInput> = none): Inbox => {
+  const ids = inputs.flatMap(({ stored }) => stored?.id ?? none)
+  return {
+    inputs: [...inputs],
+    judged: none,
+    notify: undefined,
+    isWriting: false,
+    isLeaving: false,
+    revision: 0,
+    seen: ids.length === 0 ? undefined : new Set(ids),
+    stop: undefined
+  }
+}
 
 export const offer = (self: Inbox, input: PendingInput): void => {
   self.inputs.push(input)

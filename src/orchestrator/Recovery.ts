@@ -147,7 +147,7 @@ const round = Effect.fnUntraced(
  * Runs the executions that were claimed, and gives the inputs that wait for those that run already. Gives the number of those
  * that had only something to send again.
  */
-const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox }: Claimed, now: number) {
+const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox, takenAt }: Claimed, now: number) {
   const { active, isFirst, membership, next, presence, resends, schedule, service, unreadable } = self
   const look = { now, presentSince: presence.since(now), attemptSince: presence.attempt(now), schedule }
   const inputs = new Map<string, Array<PendingInput>>()
@@ -173,9 +173,10 @@ const goOn = Effect.fnUntraced(function* (self: Self, { dueAt, executions, inbox
       Effect.sync(() => {
         const known = unreadable.claimed(execution)
         if (known._tag === "Failure") return
-        const isQuiet = given === undefined && active.isIdle(uuid)
+        const taken = takenAt?.get(uuid)
+        const isQuiet = given === undefined && active.isIdle(uuid, taken)
         const resend = isQuiet ? Resends.resendOf(known.success, { ...look, since }) : undefined
-        if (resend === undefined) active.resume(afterCrash(known.success, now), since, given ?? [])
+        if (resend === undefined) active.resume(afterCrash(known.success, now), since, given ?? [], taken)
         else waiting.push(resend)
       }),
       { uuid },

@@ -178,9 +178,12 @@ const ended = (
 
 const waiting: Slot = { _tag: "Waiting", deaths: 0, isAsleep: true }
 
-/** Inputs that came meanwhile are judged again, on what the other instance has made of the execution. */
+/**
+ * Inputs that came meanwhile are judged again, on what the other instance has made of the execution. It finds those of the stored inbox
+ * by itself.
+ */
 const handOver = (inbox: Inbox.Inbox, isBack: boolean, { now }: Moment): Change => {
-  const inputs = Inbox.waiting(inbox)
+  const inputs = Inbox.waiting(inbox).filter(({ stored }) => isBack || stored === undefined)
   return !isBack && inputs.length === 0
     ? { slot: undefined, outputs: none }
     : run(undefined, isBack ? never : now, inputs)

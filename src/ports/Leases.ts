@@ -123,6 +123,11 @@ export interface Claimed {
    */
   readonly dueAt?: ReadonlyMap<string, number>
   /**
+   * The revisions that `executions` had when they became the owner's, by uuid, at least: what is read after that is as new. The owner
+   * reads again what its own runners have written since. Absent, or without a uuid: not known, so whatever has run since is read again.
+   */
+  readonly takenAt?: ReadonlyMap<string, number>
+  /**
    * When the first of the executions that wait is due, in milliseconds since the epoch; `Infinity`: none of them is ever.
    * Absent: the owner claims at its intervals.
    */
@@ -192,6 +197,7 @@ export class Leases {
     const lost: Array<string> = []
     const inbox: Array<InboxRow> = []
     const dueAt = new Map<string, number>()
+    const takenAt = new Map<string, number>()
     let nextAt = Number.POSITIVE_INFINITY
     const known = fingerprints && new Set(fingerprints)
     const left = new Set(request.except)
@@ -223,13 +229,14 @@ export class Leases {
       if (isGiven) {
         if (hint?.owner === undefined && hint?.wakeAt !== undefined) dueAt.set(state.uuid, hint.wakeAt)
         execution.hint = { owner }
+        takenAt.set(state.uuid, state.revision)
         executions.push(new SagaExecution(state, undefined))
       }
       if (isWaitedFor(execution) && execution.hint?.owner === owner) inbox.push(...execution.inbox!.values())
     }
     const isAlone = this.isOnly(request)
     if (this.alone?.owner === owner || isAlone) this.alone = isAlone ? request : undefined
-    return { executions, lapsed, lost, inbox: inOrder(inbox), dueAt, nextAt, isAlone }
+    return { executions, lapsed, lost, inbox: inOrder(inbox), dueAt, takenAt, nextAt, isAlone }
   }
 
   /** Another instance claims: the only one has to renew its lease again. True where there was one, which must be told. */

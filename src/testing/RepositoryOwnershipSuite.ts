@@ -133,6 +133,25 @@ export const ownership = (test: Suite.Test<Repository.SagaExecutionRepository>):
       assert.deepStrictEqual(yield* claimed([same, newer], { owner, holds }), { ...nothing, given: [newer.uuid] })
     }))
 
+  test("C20 a claim tells the revision at which it has taken an execution, or nothing of it", () =>
+    Effect.gen(function* () {
+      const { claim, store } = yield* repository
+      const owner = yield* instance()
+      const [first, later] = [yield* written({ owner }), yield* written({ owner })]
+      yield* store(Sample.paused(later), { wakeAt: Sample.time })
+      const { executions, takenAt } = yield* claim({ ...request, owner, holds: [] })
+      for (const [{ uuid }, revision] of [
+        [first, 1],
+        [later, 2]
+      ] as const) {
+        assert.include(
+          executions.map((execution) => execution.uuid),
+          uuid
+        )
+        assert.include([undefined, revision], takenAt?.get(uuid))
+      }
+    }))
+
   test("C20 a paused execution has no owner: whoever writes next has it, and what is due is claimed once", () =>
     Effect.gen(function* () {
       const { store } = yield* repository

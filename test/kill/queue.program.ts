@@ -27,6 +27,8 @@ export interface Order {
   /** How long an execution sleeps between its two steps. */
   readonly pause: number
   readonly keys: number
+  /** Executions that run here at once, at most. Undefined: the default. */
+  readonly atOnce?: number
   /** Undefined: without a queue. */
   readonly limits?: SagaQueue.Limits
 }
@@ -50,9 +52,17 @@ const Batch = Saga.make("Batch", { context: { n: Schema.Int } }).pipe(
 
 const queue = order.limits === undefined ? undefined : SagaQueue.make("batch", order.limits)
 
+const config = {
+  service: "batch",
+  lease: "3 seconds",
+  recoveryInterval: "500 millis",
+  maxPending: 20_000,
+  ...(order.atOnce !== undefined && { maxRunning: order.atOnce })
+} as const
+
 const main = SagaManager.layer([Batch], { queues: queue === undefined ? [] : [queue] }).pipe(
   Layer.provide([
-    SagaConfig.layer({ service: "batch", lease: "3 seconds", recoveryInterval: "500 millis", maxPending: 20_000 }),
+    SagaConfig.layer(config),
     SqlSagaExecutionRepository.layer({ schema: order.schema }),
     Broker.layerMemory,
     TransactionCommitter.layerNone

@@ -57,8 +57,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C7",
     what: "recovery does not look at half-done steps",
     file: "src/orchestrator/Recovery.ts",
-    find: "active.resume(afterCrash(known.success, now), since, given ?? [])",
-    replace: "active.resume(known.success, since, given ?? [])",
+    find: "active.resume(afterCrash(known.success, now), since, given ?? [], taken)",
+    replace: "active.resume(known.success, since, given ?? [], taken)",
     tests: [crash]
   },
   {
@@ -747,9 +747,57 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "I28",
     what: "a claim whose answer comes late runs an execution again from the state that it has read",
     file: "src/orchestrator/ExecutionSupervisor.ts",
-    find: "const isStale = this.admission.isStale(uuid)",
-    replace: "const isStale = false",
-    tests: ["test/orchestrator/ownership.test.ts"]
+    find: `claimed === "unknown" ? undefined`,
+    replace: `claimed === "stands" ? undefined`,
+    tests: ["test/orchestrator/places.test.ts"]
+  },
+  {
+    rule: "I28",
+    what: "an execution that its runner has left since a claim took it goes on from what the claim has read",
+    file: "src/orchestrator/ExecutionSupervisor.ts",
+    find: `if (claimed === "left") return`,
+    replace: "",
+    tests: ["test/orchestrator/places.test.ts"]
+  },
+  {
+    rule: "I28",
+    what: "an execution that was given back since a claim took it counts as held",
+    file: "src/orchestrator/Admission.ts",
+    find: "exit.value.isGivenBack !== true",
+    replace: "true",
+    tests: ["test/orchestrator/places.test.ts"]
+  },
+  {
+    rule: "I28",
+    what: "the last of several runners hides what an earlier one did since the claim",
+    file: "src/orchestrator/Admission.ts",
+    find: "Math.max(this.endedSince.get(uuid) ?? 0, lastChange(exit))",
+    replace: "lastChange(exit)",
+    tests: ["test/orchestrator/places.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "an execution whose last write is under way counts as lost when another instance is quicker",
+    file: "src/orchestrator/Admission.ts",
+    find: "slot.inbox.isWriting && slot.inbox.isLeaving",
+    replace: "false",
+    tests: ["test/orchestrator/places.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "rows of the stored inbox are judged by an instance that has lost their execution",
+    file: "src/orchestrator/Slot.ts",
+    find: "isBack || stored === undefined",
+    replace: "true",
+    tests: ["test/orchestrator/places.test.ts"]
+  },
+  {
+    rule: "C16",
+    what: "a row that a runner begins with is judged again when a late claim brings it",
+    file: "src/orchestrator/Inbox.ts",
+    find: "seen: ids.length === 0 ? undefined : new Set(ids),",
+    replace: "seen: undefined,",
+    tests: ["test/orchestrator/places.test.ts"]
   },
   {
     rule: "I29",
@@ -783,7 +831,7 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "each execution that has only something to send again gets a runner (F8)",
     file: "src/orchestrator/Recovery.ts",
-    find: "const isQuiet = given === undefined && active.isIdle(uuid)",
+    find: "const isQuiet = given === undefined && active.isIdle(uuid, taken)",
     replace: "const isQuiet = false",
     tests: [waiting]
   },

@@ -19,6 +19,7 @@ import { Admission } from "../../src/orchestrator/Admission.ts"
 import type { LoopResult, StorageError } from "../../src/orchestrator/ExecutionLoop.ts"
 import * as ExecutionSupervisor from "../../src/orchestrator/ExecutionSupervisor.ts"
 import * as Inbox from "../../src/orchestrator/Inbox.ts"
+import * as Slot from "../../src/orchestrator/Slot.ts"
 import { make as transaction } from "../../src/ports/SagaTransaction.ts"
 import * as ShutdownGrace from "../../src/ports/ShutdownGrace.ts"
 
@@ -26,6 +27,13 @@ const saga = Saga.make("Any", { context: {} }).pipe(Saga.local("one", { execute:
 const sample = Effect.runSync(SagaExecution.fromDefinition(saga, { context: {} }))
 const named = (uuid: string, changes: Partial<SagaExecution.SagaExecution["state"]> = {}) =>
   new SagaExecution.SagaExecution({ ...sample.state, status: "running", ...changes, uuid }, saga)
+
+/** What a runner has come to that waits for something. */
+const ended = (uuid: string, changes: Parameters<typeof named>[1] = {}): LoopResult => ({
+  execution: named(uuid, changes),
+  wakeAt: Number.POSITIVE_INFINITY,
+  elsewhere: undefined
+})
 
 /** A supervisor whose runners begin and end as the test says. `begun`: the executions whose runners have begun, in order. */
 const supervised = Effect.fnUntraced(function* (options: {
@@ -35,6 +43,7 @@ const supervised = Effect.fnUntraced(function* (options: {
   const context = yield* Layer.build(SagaExecutionRepository.layerMemoryWith({ keep: 0, shared: true }))
   const running = new Map<string, Deferred.Deferred<LoopResult, StorageError>>()
   const begun: Array<string> = []
+  let loads = 0
   const drive: ExecutionSupervisor.Options["drive"] = ({ uuid }, _, inbox) =>
     Effect.gen(function* () {
       const end = Deferred.makeUnsafe<LoopResult, StorageError>()
@@ -51,7 +60,11 @@ const supervised = Effect.fnUntraced(function* (options: {
   const supervisor = yield* ExecutionSupervisor.make({
     service: "orders",
     drive,
-    load: (uuid) => Effect.succeed(named(uuid)),
+    load: (uuid) =>
+      Effect.sync(() => {
+        loads++
+        return named(uuid)
+      }),
     takeUp: Effect.map((execution) => ({ execution, elsewhere: undefined, isHeld: true })),
     repository: Context.get(context, SagaExecutionRepository.SagaExecutionRepository),
     membership: { isMine: () => true, wake: () => Effect.void },
@@ -67,18 +80,11 @@ const supervised = Effect.fnUntraced(function* (options: {
     services: Context.empty()
   })
   /** The runner ends, and its execution waits for something. */
-  const end = (uuid: string) =>
-    Effect.andThen(
-      Deferred.succeed(running.get(uuid)!, {
-        execution: named(uuid, { status: "paused" }),
-        wakeAt: Number.POSITIVE_INFINITY,
-        elsewhere: undefined
-      }),
-      Effect.yieldNow
-    )
+  const end = (uuid: string, revision = 0) =>
+    Effect.andThen(Deferred.succeed(running.get(uuid)!, ended(uuid, { status: "paused", revision })), Effect.yieldNow)
   const submit = (uuid: string, input: SagaInput) =>
     Effect.forkChild(supervisor.submit(uuid, input), { startImmediately: true })
-  return { supervisor, running, begun, end, submit }
+  return { supervisor, running, begun, loads: () => loads, end, submit }
 })
 
 const reply: SagaInput = { _tag: "Reply", inReplyTo: "r", status: 200, relatedServices: [] }
@@ -173,10 +179,7 @@ describe("places of runners", () => {
           )
           const fiber = yield* Effect.forkChild(start)
           yield* Effect.repeat(Effect.yieldNow, { times: later })
-          Deferred.doneUnsafe(
-            running.get("a")!,
-            Exit.succeed({ execution: named("a"), wakeAt: Number.POSITIVE_INFINITY, elsewhere: undefined })
-          )
+          Deferred.doneUnsafe(running.get("a")!, Exit.succeed(ended("a")))
           fiber.interruptUnsafe()
           yield* Fiber.await(fiber)
           if (running.has("b")) yield* end("b")
@@ -279,9 +282,99 @@ it("C13 who asks for room when a runner has just ended is told at once", () => {
   admission.await("two", "due", () => admission.begun())
   ask()
   assert.strictEqual(told, 0)
-  admission.gone("one")
+  admission.gone("one", Exit.succeed(ended("one")))
   admission.next()
   assert.strictEqual(told, 1)
   ask()
   assert.strictEqual(told, 2)
+})
+
+describe("I28 what a claim brings late", () => {
+  const end = (revision: number): Exit.Exit<LoopResult> => Exit.succeed(ended("a", { revision }))
+  const given = Exit.map(end(2), (result): LoopResult => ({ ...result, isGivenBack: true }))
+  const left = Exit.map(end(2), (result): LoopResult => ({ ...result, elsewhere: "b" }))
+  for (const [what, exits, taken, expected] of [
+    ["nothing has run since", [], undefined, "stands"],
+    ["taken after the last write", [end(2)], 2, "stands"],
+    ["written since, and given back with that", [end(3)], 2, "left"],
+    ["the later of two runners counts", [end(3), end(2)], 2, "left"],
+    ["a storage that does not say when it was taken", [end(2)], undefined, "unknown"],
+    ["given back without a write", [given], 2, "unknown"],
+    ["another instance had it", [left], 2, "unknown"],
+    ["a runner that failed", [Exit.die("a bug")], 2, "unknown"],
+    ["a failure, then a runner that ended well", [Exit.die("a bug"), end(2)], 2, "unknown"]
+  ] as const) {
+    it(`${what}: ${expected}`, () => {
+      const admission = new Admission({ maxRunning: 10, maxPending: 10 })
+      admission.claimBegins()
+      for (const exit of exits) {
+        admission.begun()
+        admission.gone("a", exit)
+      }
+      assert.deepStrictEqual(
+        [admission.claimed("a", taken), admission.isIdle("a", taken)],
+        [expected, expected === "stands"]
+      )
+      admission.claimEnds()
+      assert.strictEqual(admission.claimed("a", taken), "stands", "the next claim")
+    })
+  }
+
+  it.effect("an execution goes on as it was taken, is left where its runner left it, or is read again", () =>
+    Effect.gen(function* () {
+      const { begun, end, loads, submit, supervisor } = yield* supervised({ maxRunning: 3 })
+      supervisor.claimBegins()
+      for (const uuid of ["a", "b", "c"]) {
+        yield* submit(uuid, reply)
+        yield* end(uuid, 3)
+      }
+      const before = loads()
+      const resume = (uuid: string, revision: number, taken: number | undefined) => {
+        supervisor.resume(named(uuid, { revision }), 0, [], taken)
+        return [begun.slice(3), loads() - before]
+      }
+      assert.deepStrictEqual(resume("a", 3, 3), [["a"], 0])
+      assert.deepStrictEqual(resume("b", 2, 2), [["a"], 0])
+      assert.deepStrictEqual(resume("c", 2, undefined), [["a", "c"], 1])
+    }).pipe(Effect.scoped)
+  )
+
+  it("nobody has an execution any more whose last write is under way: it is not lost", () => {
+    const admission = new Admission({ maxRunning: 10, maxPending: 10 })
+    const inbox = Object.assign(Inbox.make(), { revision: 2 })
+    admission.set("a", { _tag: "Running", inbox, isOver: false, deaths: 0, waited: false })
+    admission.claimBegins()
+    const isNewer = (changes: Partial<Inbox.Inbox>) => {
+      Object.assign(inbox, changes)
+      return admission.isNewer("a")
+    }
+    assert.isFalse(isNewer({ isWriting: true, isLeaving: false }), "a write that keeps it")
+    assert.isTrue(isNewer({ isWriting: true, isLeaving: true }))
+    assert.isFalse(isNewer({ isWriting: false, isLeaving: true }), "the answer is here")
+    assert.isTrue(isNewer({ revision: 3 }), "written since")
+  })
+
+  it("who has lost an execution judges what came here, and leaves the stored inbox to the new owner", () => {
+    const stored = Inbox.pending(reply, { id: "one", isReadable: true, who: {} })
+    const own = Inbox.pending(reply)
+    const judgedHere = (isBack: boolean, ...inputs: ReadonlyArray<Inbox.PendingInput>) => {
+      const leaving = { _tag: "Leaving", inbox: Inbox.make(inputs), isOver: false, isBack } as const
+      const moment = { now: 1, recoveryInterval: 500, isAlone: false }
+      const { outputs, slot } = Slot.reduce(leaving, { _tag: "Ended", exit: Exit.interrupt() }, moment)
+      return [slot?._tag, outputs.flatMap((output) => (output._tag === "Run" ? output.inbox.inputs : []))]
+    }
+    assert.deepStrictEqual(judgedHere(false, stored, own), ["Running", [own]])
+    assert.deepStrictEqual(judgedHere(false, stored), [undefined, []])
+    assert.deepStrictEqual(judgedHere(true, stored, own), ["Running", [stored, own]])
+  })
+
+  it("a row of the stored inbox that a runner begins with is not given to it again", () => {
+    const row = (id: string) => Inbox.pending(reply, { id, isReadable: true, who: {} })
+    const inbox = Inbox.make([row("one"), Inbox.pending(reply)])
+    Inbox.offerStored(inbox, [row("one"), row("two")])
+    assert.deepStrictEqual(
+      inbox.inputs.map(({ stored }) => stored?.id),
+      ["one", undefined, "two"]
+    )
+  })
 })

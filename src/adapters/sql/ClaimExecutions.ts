@@ -6,6 +6,7 @@ import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as SteadyClock from "../../ports/SteadyClock.ts"
 import { call, inputFrom } from "./ExecutionRows.ts"
 import type { LimitedStatements } from "./LimitedStatements.ts"
+import type { Admitted } from "./QueueAdmissionStatement.ts"
 import type { WrittenSummaries } from "./WrittenSummaries.ts"
 
 /** Bytes of the inputs that a claim reads, about. The others come with the next claims. */
@@ -54,11 +55,11 @@ export const make = (
     })
   /**
    * Gives places in queues to executions, which the owner has then, up to `most`. They come after what is due: that has a place, or needs
-   * none. Gives their uuids, and the time until there may be more.
+   * none. Gives them, and the time until there may be more.
    */
   const admitFrom = Effect.fnUntraced(function* (request: Port.ClaimRequest, most: number) {
     const { buckets, except = [], fingerprints, now: at, owner } = request
-    const admitted: Array<string> = []
+    const admitted: Array<Admitted["given"][number]> = []
     let left = most
     let until = never
     for (const queue of yield* call("claim", statements.wantedQueues)) {
@@ -74,9 +75,9 @@ export const make = (
     }
     // A queue has one order for all buckets.
     const isElsewhere = (uuid: string) => buckets?.includes(bucketOf(uuid)) === false
-    const elsewhere = admitted.filter(isElsewhere)
+    const elsewhere = admitted.flatMap(({ uuid }) => (isElsewhere(uuid) ? uuid : []))
     if (elsewhere.length > 0) yield* call("claim", statements.disown(owner, elsewhere))
-    return { admitted: admitted.filter((uuid) => !isElsewhere(uuid)), elsewhere, until }
+    return { admitted: admitted.filter(({ uuid }) => !isElsewhere(uuid)), elsewhere, until }
   })
   return Effect.fnUntraced(function* (
     request: Port.ClaimRequest
@@ -131,9 +132,10 @@ export const make = (
       limit > 0 ? yield* admitFrom(request, limit - rows.length) : { admitted: [], elsewhere: [], until: never }
     const nextAt = dueNext && Math.min(dueNext, clock.currentTimeMillisUnsafe() + until)
     if (yield* isOver) return overNow
-    const uuids = [...rows.map(({ uuid }) => uuid), ...admitted]
+    const takenAt = new Map([...rows, ...admitted].map(({ revision, uuid }) => [uuid, revision]))
+    const uuids = [...takenAt.keys()]
     const dueAt = new Map(rows.flatMap(({ dueAt, uuid }) => (dueAt === null ? [] : [[uuid, Number(dueAt)] as const])))
-    for (const uuid of admitted) dueAt.set(uuid, request.now)
+    for (const { uuid } of admitted) dueAt.set(uuid, request.now)
     for (const uuid of uuids) summaries.delete(uuid)
     const executions: Array<SagaExecution> = []
     const unreadable: Array<string> = []
@@ -158,6 +160,7 @@ export const make = (
       lost,
       inbox: inbox.map(inputFrom),
       dueAt,
+      takenAt,
       ...(nextAt !== undefined && { nextAt }),
       unreadable,
       ...(elsewhere.length > 0 && { elsewhere })

@@ -35,6 +35,8 @@ export interface ClaimQuery {
 export interface ClaimedRow {
   readonly uuid: string
   readonly dueAt: bigint | number | null
+  /** Of its head: the facts may be newer, but not what changes who has it. */
+  readonly revision: number
 }
 
 /** The answer to the sender of an input. `full`: the most rows wait for the execution. Undefined: there is no such execution. */
@@ -181,7 +183,7 @@ const claiming = (
     claim: ({ buckets, dueBy, except, fingerprints, holds, limit, owner, sparing }) => {
       const isOurs = buckets && isIn(buckets)
       return Effect.map(
-        sql<Omit<ClaimedRow, "uuid"> & { readonly uuid: string | null }>`with due as (
+        sql<ClaimedRow | { readonly uuid: null; readonly dueAt: bigint | number | null }>`with due as (
                 select h.uuid, case when h.owner is null and h.wake_at > 0 then h.wake_at end as due_at from ${execution} h
                 where h.claimable and h.wake_at <= ${whole(dueBy)}
                   ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid not in (${current(holds)})`}
@@ -198,7 +200,7 @@ const claiming = (
               ), given as (
                 update ${execution} h set owner = ${owner}, wake_at = 0 from due
                 where ${isKey(sql, sql`h.uuid`, sql`due.uuid`)}
-                returning h.uuid, due.due_at
+                returning h.uuid, due.due_at, h.revision
               )
               ${
                 isOurs === undefined
@@ -206,12 +208,12 @@ const claiming = (
                   : sql`, strange as ${atWork(owner, sql`not ${isOurs} and coalesce(h.uuid <> all(${(holds ?? []).map(({ uuid }) => uuid)}::uuid[]), true)`)},
               given_back as (${disowned(sql`strange`)})`
               }
-              select uuid, due_at as "dueAt" from given union all (
-                select null, h.wake_at from ${execution} h where h.claimable and h.wake_at > ${whole(dueBy)}
+              select uuid, due_at as "dueAt", revision from given union all (
+                select null, h.wake_at, null from ${execution} h where h.claimable and h.wake_at > ${whole(dueBy)}
                 ${isOurs === undefined ? sql`` : sql`and ${isOurs}`} order by h.wake_at limit 1
               )`,
         (found) => ({
-          rows: found.flatMap(({ dueAt, uuid }) => (uuid === null ? [] : [{ uuid, dueAt }])),
+          rows: found.flatMap((row) => (row.uuid === null ? [] : [row])),
           nextAt: Number(found.find(({ uuid }) => uuid === null)?.dueAt ?? Number.POSITIVE_INFINITY)
         })
       )

@@ -6,6 +6,7 @@
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
+import type { ClaimedRow } from "./OwnershipStatements.ts"
 import { isKey, type Statement, type TableNames, whole } from "./SqlStatements.ts"
 
 export interface AdmitQuery {
@@ -24,7 +25,7 @@ export interface AdmitQuery {
 export interface Admitted {
   readonly count: number
   /** Those of them that are the owner's now. */
-  readonly given: ReadonlyArray<string>
+  readonly given: ReadonlyArray<Pick<ClaimedRow, "uuid" | "revision">>
   /** Another admission was under way, or has just been made: try again. */
   readonly contended: boolean
 }
@@ -115,6 +116,7 @@ export const admissionOf = (
         readonly count: number
         readonly ready: boolean
         readonly uuid: string | null
+        readonly revision: number | null
       }>`with recursive seen as materialized (
                 select turn from ${table} where name = ${queue}
               ), locked as materialized (
@@ -158,7 +160,7 @@ export const admissionOf = (
                   wake_at = case when a.is_idle or h.wake_at = 0 then 0 else least(h.wake_at, a.at) end
                 from (select asked.*, heads.is_idle from asked join heads using (uuid)) a
                 where ${isKey(sql, sql`h.uuid`, sql`a.uuid`)}
-                returning h.uuid, a.is_idle
+                returning h.uuid, h.revision, a.is_idle
               ), spent as (
                 insert into ${queueKey} as k (queue, key, tokens, tokens_at)
                 select ${queue}, g.key, ${tokensOf(sql`g.key`)} - g.count, r.now
@@ -182,11 +184,11 @@ export const admissionOf = (
                 from ready r where q.name = ${queue} and (exists (select from given)
                   or exists (select from new_keys where pos >= ${maxKeys}) or exists (select from again_keys where pos >= ${maxKeys}))
               )
-              select (select count(*)::int from given) as count, exists (select from ready) as ready, d.uuid
+              select (select count(*)::int from given) as count, exists (select from ready) as ready, d.uuid, d.revision
               from (values (true)) as one (is_idle) left join due d using (is_idle)`,
       (rows) => ({
         count: rows[0]?.count ?? 0,
-        given: rows.flatMap(({ uuid }) => uuid ?? []),
+        given: rows.flatMap(({ revision, uuid }) => (uuid === null || revision === null ? [] : [{ uuid, revision }])),
         contended: rows[0]?.ready !== true
       })
     )

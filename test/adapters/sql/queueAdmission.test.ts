@@ -72,7 +72,7 @@ for (const { layer, name } of databases("admission")) {
             const most = below(random, 10)
             const wanted = places.filter((place) => place.status === "held" || isKnown(place))
             const expected = QueueAdmission.admit(limits, memory, wanted, most, 0)
-            const { count, given } = yield* statements.admit({
+            const { count, given: taken } = yield* statements.admit({
               queue,
               most,
               owner: "a",
@@ -91,15 +91,16 @@ for (const { layer, name } of databases("admission")) {
               `SEED=${seed}, round ${round}, turn ${turn}: ${JSON.stringify({ limits, most })}`
             )
             assert.strictEqual(count, admitted.size)
+            const given = taken.map(({ uuid }) => uuid)
             assert.sameMembers(
-              [...given],
+              given,
               [...admitted].filter((uuid) => !busy.has(uuid))
             )
             const owned = yield* sql<{ uuid: string }>`select uuid from ${sql(`${schema}.saga_execution`)}
               where owner = 'a' and wake_at = 0 and inbox = 1`
             assert.includeMembers(
               owned.map(({ uuid }) => uuid),
-              [...given]
+              given
             )
             const gone = places.filter(({ status }) => status === "held" && happens(random, 0.5))
             places = places.filter((place) => !gone.includes(place))

@@ -23,13 +23,18 @@ export interface Program {
   readonly signal: (name: NodeJS.Signals) => Effect.Effect<void>
   /** The exit code, or the signal that has ended the program. */
   readonly ended: Effect.Effect<number | string>
+  /** The end of what it has printed as errors. */
+  readonly complaint: () => string
 }
+
+/** Characters of a complaint. */
+const longest = 2_000
 
 /** What a program of this checkout needs on the command line. */
 export const options = "Deno" in globalThis ? ["run", "-A", "--quiet"] : ["--conditions=effect-saga:source"]
 
 /** The next line that begins so, without its beginning. */
-export const printed = ({ ended, lines }: Program, start: string) =>
+export const printed = ({ complaint, ended, lines }: Program, start: string) =>
   Effect.gen(function* () {
     while (true) {
       const line = yield* Queue.take(lines)
@@ -41,7 +46,7 @@ export const printed = ({ ended, lines }: Program, start: string) =>
       Effect.gen(function* () {
         const how = yield* ended
         const line = (yield* Queue.clear(lines)).find((line) => line.startsWith(start))
-        return line ?? (yield* Effect.die(new Error(`It ended (${how}) before "${start}"`)))
+        return line ?? (yield* Effect.die(new Error(`It ended (${how}) before "${start}": ${complaint()}`)))
       })
     ),
     Effect.map((line) => line.slice(start.length).trim())
@@ -57,7 +62,12 @@ export const startBy = (command: string, ...args: ReadonlyArray<string>) =>
     Effect.gen(function* () {
       const lines = yield* Queue.unbounded<string>()
       const ended = yield* Deferred.make<number | string>()
-      const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] })
+      const child = spawn(command, args, { stdio: "pipe" })
+      let complaint = ""
+      child.stderr.on("data", (chunk: Buffer) => {
+        process.stderr.write(chunk)
+        complaint = `${complaint}${chunk}`.slice(-longest)
+      })
       // A line said to a program that has just been killed.
       child.stdin.on("error", () => {})
       const reader = createInterface({ input: child.stdout })
@@ -73,14 +83,15 @@ export const startBy = (command: string, ...args: ReadonlyArray<string>) =>
         if (child.stdout.closed || child.stdout.destroyed) close()
         else child.stdout.once("close", close)
       })
-      return { child, lines, ended }
+      return { child, lines, ended, complaint: () => complaint }
     }),
     ({ child, ended }) => Effect.andThen(stop(child), Deferred.await(ended))
   ).pipe(
     Effect.map(
-      ({ child, ended, lines }): Program => ({
+      ({ child, complaint, ended, lines }): Program => ({
         pid: child.pid ?? 0,
         lines,
+        complaint,
         say: (line) =>
           Effect.sync(() => {
             child.stdin.write(`${line}\n`)

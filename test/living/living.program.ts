@@ -76,7 +76,7 @@ const outside = ({ op, step }: Orders.Work) =>
     yield* say("ended")
   })
 
-// Not read by a former release: it has not what that file imports.
+// Not read by a former release that has not what that file imports.
 const Later = order.isLater === true ? await import("./Later.ts") : undefined
 const { PaymentsLive, PlaceLater, PlaceOrder, kit } = Orders.make(
   (work) => (work.isTransactional ? inTransaction(work) : outside(work)),

@@ -18,6 +18,8 @@ export interface Release {
    * and while they stop.
    */
   readonly repeats?: boolean
+  /** Its program is the whole one: it reads every fact, and has all sagas and the queue. */
+  readonly isWhole?: boolean
 }
 
 /**
@@ -37,7 +39,9 @@ export const releases: ReadonlyArray<Release> = [
   // It has five migrations, with schedules and attributes. The facts of an action do not name its actor, the tables have no indexes
   // for an inspector, and it knows no items, no starts of other sagas, no queues, and no decision of a person about a
   // participant's doubt.
-  { name: "0.1.0 without inspector", revision: "f1ba68677d28bd8eb571101fe224ffd1d665c574" }
+  { name: "0.1.0 without inspector", revision: "f1ba68677d28bd8eb571101fe224ffd1d665c574" },
+  // It has all facts and tables. What goes on in a queue waits for an admission there, and does not ask for a free place.
+  { name: "0.1.0 with queues", revision: "d16c16270a07808c6ab83541ce0c28d5183a1fe8", isWhole: true }
 ]
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
@@ -83,7 +87,7 @@ const make = (release: Release): string => {
     rmSync(folder, { recursive: true, force: true })
     renameSync(work, folder)
   }
-  for (const file of ["living/living.program.ts", "living/Journal.ts", "kill/Orders.ts"]) {
+  for (const file of ["living/living.program.ts", "living/Journal.ts", "living/Later.ts", "kill/Orders.ts"]) {
     cpSync(join(root, "test", file), join(folder, "test", file))
   }
   return folder
@@ -96,5 +100,7 @@ export const load = <Module>(release: Release, file: string): Promise<Module> =>
 /** Starts the program of these tests on a former release, on the Node that is installed here. */
 export const start = (release: Release): Start => {
   const program = join(make(release), "test/living/living.program.ts")
-  return (order) => Program.startBy(join(root, "node_modules/.bin/node"), program, JSON.stringify(order))
+  const { isWhole = false } = release
+  return (order) =>
+    Program.startBy(join(root, "node_modules/.bin/node"), program, JSON.stringify({ ...order, isLater: isWhole }))
 }

@@ -142,5 +142,13 @@ export const rows: ReadonlyArray<Mutant> = [
     find: 'Effect.as(Effect.logWarning("A dead letter cannot be read", { issue: JsonCodec.placesOf(error) }), [])',
     replace: "Effect.die(error)",
     tests: [participants]
+  },
+  {
+    rule: "C11",
+    what: "a migration ends its process when another one is in the way",
+    file: "src/adapters/sql/SqlTables.ts",
+    find: `isRolledBack(error) || error.reason._tag === "LockTimeoutError"`,
+    replace: "false",
+    tests: ["test/adapters/sql/SqlTables.test.ts"]
   }
 ]

@@ -1,11 +1,12 @@
 /** The names of the library's tables, and the migrations that make them: numbered, forward only. */
-import { type Duration, Effect } from "effect"
+import { Cause, type Duration, Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import type * as Setting from "../../ports/Setting.ts"
 import { InvalidSetting } from "../../ports/Setting.ts"
 import { sha256 } from "../../wire/CanonicalJson.ts"
 import type { ConnectionOptions, SqlConnections } from "./SqlConnections.ts"
+import { again, isRolledBack, sqlErrorsOf } from "./SqlErrors.ts"
 import { lost } from "./SqlSession.ts"
 
 export interface TableOptions {
@@ -80,12 +81,20 @@ export const setUp = Effect.fnUntraced(function* (
   }
 ): Effect.fn.Return<Tables, SetUpError, SqlClient.SqlClient> {
   const tables = yield* make(options, module)
-  yield* Effect.timeoutOrElse(migrate(tables, transaction, list, migrations(tables)), {
+  // Processes of the release before may be at work: of two that wait for each other's tables the database ends one.
+  const migrated = Effect.retry(migrate(tables, transaction, list, migrations(tables)), {
+    while: (error) => sqlErrorsOf(Cause.fail(error)).some(isInTheWay),
+    schedule: again
+  })
+  yield* Effect.timeoutOrElse(migrated, {
     duration: migrationTimeout,
     orElse: () => Effect.fail(lost("StatementTimeout"))
   })
   return tables
 })
+
+/** Another transaction was in the way, and nothing of this one is kept. */
+const isInTheWay = (error: SqlError): boolean => isRolledBack(error) || error.reason._tag === "LockTimeoutError"
 
 type Migrations = Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>
 

@@ -4,7 +4,9 @@ import { type Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as SqlConnections from "../../../src/adapters/sql/SqlConnections.ts"
 import * as SqlMigrations from "../../../src/adapters/sql/SqlMigrations.ts"
+import * as SqlTables from "../../../src/adapters/sql/SqlTables.ts"
 import * as SampleExecutions from "../../../src/testing/SampleExecutions.ts"
 import { databases, schemaOf, server } from "../../fixtures/postgres.ts"
 
@@ -58,6 +60,29 @@ for (const { layer, name } of databases("tables")) {
         assert.deepStrictEqual(row, { n: 10 })
       })
     )
+
+    for (const code of ["40P01", "55P03"])
+      it.effect(`a migration that processes of the release before are in the way of is tried again (${code})`, () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const schema = schemaOf("contested")
+          let tries = 0
+          const made = Effect.gen(function* () {
+            tries++
+            yield* sql`create table ${sql(`${schema}.made`)} (id int)`
+            if (tries < 3)
+              yield* sql.unsafe(`do $$ begin raise exception 'in the way' using errcode = '${code}'; end $$`)
+          })
+          const module = "Contested"
+          const list = "contested_migration"
+          const connections = yield* SqlConnections.make(module, {})
+          const migrations = () => ({ "0001_made": made })
+          yield* SqlTables.setUp({ schema }, connections, { module, list, migrations })
+          assert.strictEqual(tries, 3)
+          assert.deepStrictEqual(yield* sql`select migration_id as id from ${sql(`${schema}.${list}`)}`, [{ id: 1 }])
+          assert.deepStrictEqual(yield* sql`select * from ${sql(`${schema}.made`)}`, [])
+        }).pipe(Effect.scoped)
+      )
 
     it.effect("tables of several prefixes are made in one new schema at the same time, and stay separate", () =>
       Effect.gen(function* () {

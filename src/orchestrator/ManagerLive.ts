@@ -8,6 +8,7 @@ import type { SagaRegistry } from "../definition/SagaRegistry.ts"
 import * as TransactionHooks from "../definition/TransactionHooks.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import { Broker, RepliesTo } from "../ports/Broker.ts"
+import { bucketFor } from "../ports/Buckets.ts"
 import * as Loop from "../ports/Loop.ts"
 import { type Filter, type PageRequest, SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as SagaInbox from "../ports/SagaInbox.ts"
@@ -123,7 +124,8 @@ const live = Effect.fnUntraced(function* (
     service,
     transactional: enrols,
     takesPart: hooks !== undefined,
-    newUuid: (generator, now) => StartExecution.newUuid(generator, now, membership),
+    newUuid: (generator, now, startKey) =>
+      StartExecution.newUuid(generator, now, membership, bucketFor(repository, startKey)),
     isAlive: membership.isAlive,
     tell: (execution, stored) => tellDue(execution, stored),
     cancel: (uuid, who) => cancelSoon(supervisor, { clock, repository }, uuid, who)

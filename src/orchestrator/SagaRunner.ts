@@ -14,6 +14,7 @@ import { type SagaContextEncodeError, SagaFailedCommitCallback } from "../execut
 import * as Readable from "../execution/view/Readable.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { Broker } from "../ports/Broker.ts"
+import { bucketFor, inBucket } from "../ports/Buckets.ts"
 import { contextHash } from "../ports/ExecutionTombstone.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
@@ -246,7 +247,10 @@ const make = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>) {
     service,
     transactional: committer.enrols,
     takesPart: false,
-    newUuid: ({ next }, now) => next(now),
+    newUuid: ({ next }, now, startKey) => {
+      const bucket = bucketFor(repository, startKey)
+      return bucket === undefined ? next(now) : inBucket(next(now), bucket)
+    },
     isAlive: () => true,
     // Who has the sagas runs them, or cancels them: a manager, or a caller with this runner.
     tell: () => Effect.void,

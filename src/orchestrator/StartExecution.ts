@@ -8,6 +8,7 @@ import type { Definition } from "../definition/SagaStep.ts"
 import type { SagaContextEncodeError, SagaContextTooLarge } from "../execution/view/ExecutionErrors.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { bucketFor, inBucket } from "../ports/Buckets.ts"
 import * as RequestContext from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
 import * as Repository from "../ports/SagaExecutionRepository.ts"
@@ -42,7 +43,7 @@ export interface Starter {
   readonly takesPart: boolean
   readonly membership: Pick<Membership, "drawsOwn" | "isMine">
   readonly queues: Queues
-  readonly repository: Pick<Repository.SagaExecutionRepository["Service"], "find">
+  readonly repository: Pick<Repository.SagaExecutionRepository["Service"], "find" | "keysHaveBuckets">
   /** Stores a new execution that a claim takes, in a queue or for another instance. `tell`: so that it is claimed soon. */
   readonly storeElsewhere: (
     execution: SagaExecution
@@ -178,7 +179,7 @@ export const created = (self: Starter, saga: Definition, options: UntypedStart) 
   Effect.withFiber((fiber) => Effect.succeed(create(self, saga, options, fiber)))
 
 const create = (
-  { clock, membership, queues, registry, service, takesPart, tracing, transactional }: Starter,
+  { clock, membership, queues, registry, repository, service, takesPart, tracing, transactional }: Starter,
   saga: Definition,
   options: UntypedStart,
   fiber: Fiber.Fiber<unknown, unknown>
@@ -197,7 +198,7 @@ const create = (
   const now = clock.currentTimeMillisUnsafe()
   const uuid =
     options.uuid === undefined
-      ? newUuid(fiber.getRef(UuidGenerator), now, membership)
+      ? newUuid(fiber.getRef(UuidGenerator), now, membership, bucketFor(repository, options.startKey))
       : Execution.callerUuid(options.uuid)
   if (typeof uuid !== "string") return uuid
   const { context, deadline, startKey } = options
@@ -218,12 +219,16 @@ const create = (
   return execution
 }
 
-/** A new uuid whose execution runs here. Where every execution does, nobody is asked. */
+/**
+ * A new uuid whose execution runs here. Where every execution does, nobody is asked. `bucket`: one of this bucket, wherever it runs.
+ */
 export const newUuid = (
   { next }: typeof UuidGenerator.Service,
   now: number,
-  { drawsOwn, isMine }: Starter["membership"]
+  { drawsOwn, isMine }: Starter["membership"],
+  bucket?: number
 ): string => {
+  if (bucket !== undefined) return inBucket(next(now), bucket)
   if (drawsOwn !== true) return next(now)
   for (let draws = 0; draws < maxDraws; draws++) {
     const uuid = next(now)

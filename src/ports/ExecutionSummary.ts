@@ -232,7 +232,9 @@ export const Page = Schema.Struct({
   /** Absent on the last page. */
   next: Schema.optionalKey(Schema.String),
   /** Absent on the first page. */
-  previous: Schema.optionalKey(Schema.String)
+  previous: Schema.optionalKey(Schema.String),
+  /** Names of databases that have not answered: their executions are not among these. Absent: all have. */
+  missing: Schema.optionalKey(Schema.Array(Schema.String))
 })
 export type Page = typeof Page.Type
 
@@ -298,6 +300,23 @@ export const pageOf = (
     ...((isBackward || isMore) && last !== undefined && { next: cursorOf(filter, last) }),
     ...((isBackward ? isMore : from !== undefined) && first !== undefined && { previous: cursorOf(filter, first) })
   }
+}
+
+/** A page out of those that several repositories have given to the same request. */
+export const merged = (filter: Filter, request: PageRequest, start: PageStart, pages: ReadonlyArray<Page>): Page => {
+  const order = orderOf(filter)
+  const { isBackward } = start
+  const limit = limitOf(request)
+  const found = pages.flatMap(({ items }) => items).sort((a, b) => (isBackward ? order(b, a) : order(a, b)))
+  const isMore = pages.some(({ next, previous }) => (isBackward ? previous : next) !== undefined)
+  const last = found.at(-1)
+  // One more than the limit stands for those that a repository has besides.
+  return pageOf(
+    filter,
+    request,
+    start,
+    isMore && last !== undefined && found.length === limit ? [...found, last] : found
+  )
 }
 
 /** A page out of all summaries. */

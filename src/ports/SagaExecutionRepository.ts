@@ -116,10 +116,7 @@ export class SagaExecutionRepository extends Context.Service<
     readonly claim: (
       request: ClaimRequest
     ) => Effect.Effect<Claimed, SagaExecutionRepositoryError | SagaRepositoryUnsupported>
-    /**
-     * Makes an execution the owner's, unless another living instance works on it. Gives the instance that has it then; for
-     * an execution that is not there, the owner.
-     */
+    /** Makes an execution the owner's, unless another living instance works on it. Gives who has it then; the owner, if it is not there. */
     readonly take: (request: TakeRequest) => Effect.Effect<string, SagaExecutionRepositoryError>
     /**
      * Gives an execution back: nobody has it until it is due again. False, and nothing is changed: another instance has it,
@@ -172,6 +169,8 @@ export class SagaExecutionRepository extends Context.Service<
     readonly schedules?: ScheduleTicks
     /** Queues, from which a claim admits executions. Absent: a start in a queue is refused. */
     readonly queues?: SagaQueues
+    /** The uuid of an execution with a `startKey` has to be in the bucket of the key. Absent: it may be any. */
+    readonly keysHaveBuckets?: boolean
     /** Stored executions survive a restart. */
     readonly durable: boolean
     /** A local step can write in the database transaction that stores its result. */

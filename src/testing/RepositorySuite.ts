@@ -256,7 +256,8 @@ const core = (test: Test): void => {
     Effect.gen(function* () {
       const { store } = yield* repository
       for (const name of ["uuid", "startKey"] as const) {
-        const names = { uuid: Sample.callerUuid(), startKey: Sample.uniqueName() }
+        const startKey = Sample.uniqueName()
+        const names = { uuid: Sample.callerUuid(startKey), startKey }
         const taken = yield* store(Sample.created({ [name]: names[name] }))
         assert.strictEqual((yield* assertConflict(Sample.created(names)))?.existing, taken.uuid)
         const other = name === "uuid" ? { startKey: names.startKey } : { uuid: names.uuid }

@@ -11,6 +11,7 @@ import * as Signal from "../definition/Signal.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
+import { bucketOfKey, inBucket } from "../ports/Buckets.ts"
 import { type Envelope, messageId } from "../wire/Envelope.ts"
 import * as Uuid from "../wire/Uuid.ts"
 
@@ -38,8 +39,9 @@ export interface Options {
 
 export const time = 1_700_000_000_000
 
-/** A uuid as a caller would give one: version 4. */
-export const callerUuid = (): string => randomUUID()
+/** A uuid as a caller would give one: version 4. One beside a `startKey` is in the bucket of the key, as several databases need it. */
+export const callerUuid = (startKey?: string): string =>
+  startKey === undefined ? randomUUID() : inBucket(randomUUID(), bucketOfKey(startKey))
 
 export const uniqueName = (): string => `Order-${randomUUID()}`
 
@@ -65,7 +67,9 @@ export const created = ({
   signals = [],
   ...options
 }: Options = {}): SagaExecution => {
-  const uuid = options.uuid ?? Uuid.v7(at)
+  const drawn = Uuid.v7(at)
+  const { startKey } = options
+  const uuid = options.uuid ?? (startKey === undefined ? drawn : inBucket(drawn, bucketOfKey(startKey)))
   const execution = Execution.creation(
     { ...waitingFor(signals), name: saga, ...(attributes !== undefined && { attributes: () => attributes }) },
     { ...options, uuid, context: { card: secret, note } },

@@ -10,6 +10,7 @@ import { execution } from "./execution.ts"
 import { forItems } from "./items.ts"
 import { lateWrites } from "./lateWrites.ts"
 import type { Mutant } from "./Mutant.ts"
+import { manyDatabases } from "./manyDatabases.ts"
 import { nats } from "./nats.ts"
 import { ownership } from "./ownership.ts"
 import { owning } from "./owning.ts"
@@ -42,6 +43,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...ownership,
   ...owning,
   ...buckets,
+  ...manyDatabases,
   ...connecting,
   ...absence,
   ...forItems,

@@ -28,6 +28,9 @@ export const isRejected = (error: SqlError): boolean => blamesData.test(codeOf(e
 /** Codes of a server that has ended the session, or lets nobody in. */
 const endsSession = /^(25P0[34]|53300|57P)/
 
+/** The code with which a database refuses an execution of a bucket that it does not serve (`SqlBuckets`). */
+export const notServed = "SG001"
+
 /** The connection is gone: Postgres rolls back what was not committed. */
 export const isLost = (error: SqlError): boolean =>
   error.reason._tag === "ConnectionError" || endsSession.test(codeOf(error))

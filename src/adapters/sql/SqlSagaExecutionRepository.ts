@@ -28,7 +28,7 @@ import { again, codeOf, isLost, isRolledBack, isTaken, isUnread, rolledBackBy, w
 import * as SqlOpenTransaction from "./SqlOpenTransaction.ts"
 import * as SqlQueues from "./SqlQueues.ts"
 import * as SqlTables from "./SqlTables.ts"
-import { isLabelled, isPlaced } from "./WriteStatements.ts"
+import { isLabelled, isOfOneRow, isPlaced } from "./WriteStatements.ts"
 import * as WrittenSummaries from "./WrittenSummaries.ts"
 
 export interface SqlSagaExecutionRepositoryOptions extends SqlTables.TableOptions, SqlConnections.ConnectionOptions {
@@ -163,7 +163,7 @@ const make = Effect.fnUntraced(function* (
       },
       onFailure: (cause) => {
         const error = errorOf("store", cause)
-        if (error.reason === "rejected" && rows.length > 1) {
+        if (isOfOneRow(cause) && rows.length > 1) {
           const half = rows.length >> 1
           return Effect.zipWith(
             writeAll(rows.slice(0, half), inTransaction, mayRepeat),

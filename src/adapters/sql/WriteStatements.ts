@@ -1,9 +1,11 @@
 /** The statements that write executions, and the rows that they write. */
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
+import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import type { Queued } from "../../ports/SagaQueues.ts"
+import { codeOf, isRejected, notServed } from "./SqlErrors.ts"
 import { isKey, type Statement, type TableNames, withFixedText } from "./SqlStatements.ts"
 
 // ---- rows ------------------------------------------------------------------------------------------------------
@@ -315,6 +317,9 @@ export const writing = (
 }
 
 const hasEffects = ({ inbox }: Writes): boolean => inbox.length > 0
+
+/** One of the rows is the reason that none of them is written: its data, or its bucket is not served by this database. */
+export const isOfOneRow = (error: SqlError): boolean => isRejected(error) || codeOf(error) === notServed
 
 /** The write brings attributes by which its execution is found. */
 export const isLabelled = ({ labels }: SummaryRow): boolean => labels

@@ -23,7 +23,7 @@ export type Fate =
   | { readonly _tag: "Finished"; readonly context?: unknown }
 
 export interface StartedSagas {
-  readonly newUuid: (generator: typeof UuidGenerator.Service, now: number) => string
+  readonly newUuid: (generator: typeof UuidGenerator.Service, now: number, startKey: string) => string
   /**
    * Makes the execution, or finds it: as often as it takes while the repository is away. Fails where it can never be made.
    * `isOver`: it ends before its first step.

@@ -36,7 +36,7 @@ export const buildStart = (
     )
     if (Result.isFailure(made)) return Effect.succeed<Facts>([didNotStart(scope, path, step, made.failure)])
     const at = now(scope)
-    const uuid = sagasOf(scope).newUuid(fiber.getRef(UuidGenerator), at)
+    const uuid = sagasOf(scope).newUuid(fiber.getRef(UuidGenerator), at, made.success.startKey)
     const { name, saga } = step
     return Effect.succeed<Facts>([{ _tag: "StartRequested", path, name, saga, uuid, ...made.success, at }])
   })

@@ -1,0 +1,127 @@
+/** Claims executions of several databases, each of which has leases of its own. */
+import { type Duration, Effect, Exit } from "effect"
+import type * as Port from "../../ports/SagaExecutionRepository.ts"
+import { away, type Repository, type Shards } from "./Shards.ts"
+
+/** How long a database that was away at the last claim has to answer to the next one: the others are not to wait for it. */
+const patience: Duration.Input = "500 millis"
+
+type Claim = Repository["claim"]
+
+/** Runs all that are there at the same time. Fails where all fail; the answer of one that fails is undefined. */
+export const anyOf = Effect.fnUntraced(function* <A, E>(
+  operation: Port.Operation,
+  asked: ReadonlyArray<Effect.Effect<A, E> | undefined>
+): Effect.fn.Return<ReadonlyArray<A | undefined>, E | Port.SagaExecutionRepositoryError> {
+  const exits = yield* Effect.forEach(
+    asked,
+    (one): Effect.Effect<Exit.Exit<A, E> | undefined> => (one === undefined ? Effect.undefined : Effect.exit(one)),
+    { concurrency: "unbounded" }
+  )
+  if (exits.some((exit) => exit !== undefined && Exit.isSuccess(exit)))
+    return exits.map((exit) => (exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined))
+  for (const exit of exits) if (exit !== undefined && Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
+  return yield* away(operation)
+})
+
+/** A claim without what another database has. `limit`: how many of the executions this one gives. */
+const requestFor = (
+  shards: Shards,
+  { rests: _, ...request }: Port.ClaimRequest,
+  at: number,
+  limit: number
+): Port.ClaimRequest => {
+  const isHere = (uuid: string) => shards.has(at, uuid)
+  return {
+    ...request,
+    limit,
+    ...(request.holds !== undefined && { holds: request.holds.filter(({ uuid }) => isHere(uuid)) }),
+    ...(request.except !== undefined && { except: request.except.filter(isHere) }),
+    ...(request.gives !== undefined && { gives: request.gives.filter(isHere) })
+  }
+}
+
+/** What all databases have given, together. One that is away has given nothing, and is asked at the next interval. */
+const together = (claimed: ReadonlyArray<Port.Claimed | undefined>): Port.Claimed => {
+  const given = claimed.flatMap((one) => one ?? [])
+  const isOver = given.some(({ lapsed }) => lapsed)
+  const nextAt = given.length < claimed.length ? [] : given.map(({ nextAt }) => nextAt)
+  const isKnown = nextAt.length > 0 && nextAt.every((at) => at !== undefined)
+  return {
+    executions: isOver ? [] : given.flatMap(({ executions }) => executions),
+    lapsed: isOver,
+    lost: isOver ? [] : given.flatMap(({ lost }) => lost),
+    inbox: isOver ? [] : given.flatMap(({ inbox }) => inbox),
+    dueAt: new Map(given.flatMap(({ dueAt }) => [...(dueAt ?? [])])),
+    unreadable: given.flatMap(({ unreadable }) => unreadable ?? []),
+    ...(isKnown && { nextAt: Math.min(...nextAt) })
+  }
+}
+
+/** The same claim once more, without what it has given. */
+const afterwards = (
+  { except = [], former: _, gives: __, holds, ...request }: Port.ClaimRequest,
+  { executions, unreadable = [] }: Port.Claimed
+): Port.ClaimRequest => ({
+  ...request,
+  isFresh: true,
+  except: [...except, ...unreadable],
+  ...(holds !== undefined && { holds: [...holds, ...executions.map(({ revision, uuid }) => ({ uuid, revision }))] })
+})
+
+/** Without what the first answer has said already. */
+const onlyNew = (claimed: Port.Claimed): Port.Claimed => {
+  const given = new Set(claimed.executions.map(({ uuid }) => uuid))
+  return { ...claimed, lost: [], inbox: claimed.inbox.filter(({ uuid }) => given.has(uuid)) }
+}
+
+export const make = (shards: Shards): Claim => {
+  const isAway = new Set<number>()
+  /** The database that gets the greatest part of the next claim. */
+  let turn = 0
+
+  const claimOf = (request: Port.ClaimRequest, at: number, limit: number): ReturnType<Claim> | undefined => {
+    const repository = shards.repository(at)
+    if (repository === undefined) return undefined
+    const claims = repository.claim(requestFor(shards, request, at, limit))
+    const within = isAway.has(at)
+      ? Effect.timeoutOrElse(claims, { duration: patience, orElse: () => Effect.fail(away("claim")) })
+      : claims
+    return Effect.onExit(within, (exit) =>
+      Effect.suspend(() => {
+        if (Exit.isSuccess(exit)) isAway.delete(at)
+        else if (!isAway.has(at)) {
+          isAway.add(at)
+          return Effect.logWarning("A database is away: its executions wait", { database: shards.all[at]?.name })
+        }
+        return Effect.void
+      })
+    )
+  }
+
+  return Effect.fnUntraced(function* (request) {
+    yield* shards.look
+    const count = shards.all.length
+    const first = turn++ % count
+    const { limit } = request
+    const shareOf = (at: number) => Math.floor((limit + ((at - first + count) % count)) / count)
+    const shares = shards.all.map((_, at) => shareOf(at))
+    const claimed = yield* anyOf(
+      "claim",
+      shares.map((share, at) => claimOf(request, at, share))
+    )
+    const answers = [together(claimed)]
+    // Where one has little, another one may have more.
+    for (const [at, share] of shares.entries()) {
+      const answer = claimed[at]
+      const left = answers.reduce((left, { executions }) => left - executions.length, limit)
+      if (answers.some(({ lapsed }) => lapsed) || left <= 0) break
+      if (answer === undefined || answer.executions.length < share) continue
+      const more = claimOf(afterwards(request, answer), at, left)
+      if (more === undefined) continue
+      const got = yield* Effect.exit(more)
+      if (Exit.isSuccess(got)) answers.push(onlyNew(got.value))
+    }
+    return answers.length === 1 ? answers[0]! : together(answers)
+  })
+}

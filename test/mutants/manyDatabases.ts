@@ -8,26 +8,26 @@ const places = "test/adapters/sql/BucketPlaces.test.ts"
 export const manyDatabases: ReadonlyArray<Mutant> = [
   {
     rule: "I10",
-    what: "a database takes an execution whose key is of another bucket",
+    what: "a database takes a key whose bucket it does not serve",
     file: "src/adapters/sql/SqlBuckets.ts",
-    find: "<> get_byte(uuid_send(new.uuid), 15)",
-    replace: "is null",
+    find: 'trigger("saga_name", "insert", "saga_bucket_name_check")',
+    replace: "",
     tests: [many]
   },
   {
     rule: "I10",
     what: "a database takes writes of a bucket that has left",
     file: "src/adapters/sql/SqlBuckets.ts",
-    find: " and b.state = 'here' for key share",
-    replace: " for key share",
-    tests: [moving]
+    find: "get_byte(uuid_send(id), 15) and b.state = 'here' for key share",
+    replace: "get_byte(uuid_send(id), 15) for key share",
+    tests: [many]
   },
   {
     rule: "A1",
     what: "a bucket is copied while a write in it has not ended",
     file: "src/adapters/sql/SqlBuckets.ts",
-    find: " and b.state = 'here' for key share",
-    replace: " and b.state = 'here'",
+    find: "get_byte(uuid_send(id), 15) and b.state = 'here' for key share",
+    replace: "get_byte(uuid_send(id), 15) and b.state = 'here'",
     tests: [moving]
   },
   {
@@ -36,6 +36,14 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     file: "src/adapters/sql/BucketCopy.ts",
     find: "case when n.name = 'key ' || n.start_key then ${keyBucket(sql, \"n\")} else",
     replace: "case when false then 0 else",
+    tests: [moving]
+  },
+  {
+    rule: "I10",
+    what: "a bucket leaves with a key that was taken at the last moment by an execution of another bucket",
+    file: "src/adapters/sql/MoveBuckets.ts",
+    find: "if (late !== undefined) {",
+    replace: "if (late === null) {",
     tests: [moving]
   },
   {

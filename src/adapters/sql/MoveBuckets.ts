@@ -30,8 +30,8 @@ export class SagaBucketsBegun extends Schema.TaggedError<SagaBucketsBegun>()("Sa
 
 /**
  * `SqlBuckets.move`: the bucket cannot move. `elsewhere`: this database does not serve it, or it is on its way to another one.
- * `mixed`: executions that have not ended have a `startKey` of another bucket than their uuid, from before the database was one of
- * several; the bucket moves when they are removed. `queued`: some of its executions are in a queue.
+ * `mixed`: executions have a `startKey` of another bucket than their uuid, started by processes that had this database alone; the
+ * bucket moves when they have ended and are removed. `queued`: some of its executions are in a queue.
  */
 export class SagaBucketStays extends Schema.TaggedError<SagaBucketStays>()("SagaBucketStays", {
   bucket: Schema.Int,
@@ -164,6 +164,12 @@ const moveOne = Effect.fnUntraced(function* (source: Opened, target: Opened, { b
       // Also where another one finishes the same move: from here on that one waits for this transaction, and then finds it done.
       if (!(yield* target.buckets.arrive(bucket, epoch + 1))) return
       if (!(yield* source.buckets.isLeaving(bucket, epoch))) return yield* stays("elsewhere")
+      // Processes that know nothing of buckets may have added some since the first look.
+      const late = yield* BucketCopy.obstacle(source, bucket)
+      if (late !== undefined) {
+        yield* source.buckets.stay(bucket, epoch)
+        return yield* stays(late)
+      }
       yield* target.buckets.moving
       yield* FaultPoint.around("store", () => BucketCopy.copy(source, target, bucket))
     })

@@ -4,6 +4,7 @@
  * of them.
  */
 import { Effect, Stream } from "effect"
+import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import { bucketOf, bucketOfKey } from "../../ports/Buckets.ts"
 import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
@@ -78,7 +79,10 @@ export const make = (shards: Shards): Repository => {
   })
 
   return Port.SagaExecutionRepository.of({
-    store: (execution, hint) => routed("store", bucketOf(execution.uuid), ({ store }) => store(execution, hint)),
+    store: (execution, hint) =>
+      isMixed(execution)
+        ? Effect.fail(new Port.SagaExecutionRepositoryError({ reason: "rejected", operation: "store" }))
+        : routed("store", bucketOf(execution.uuid), ({ store }) => store(execution, hint)),
     load: (uuid) => of("load", uuid, ({ load }) => load(uuid)),
     delete: (target) => {
       const uuid = Port.uuidOf(target)
@@ -126,6 +130,10 @@ export const make = (shards: Shards): Repository => {
     transactional: false
   })
 }
+
+/** A new execution whose key is in another bucket than its uuid, and so perhaps of another database. */
+const isMixed = ({ revision, startKey, uuid }: SagaExecution): boolean =>
+  revision === 0 && startKey !== undefined && bucketOfKey(startKey) !== bucketOf(uuid)
 
 const merged = (streams: ReadonlyArray<Stream.Stream<string>>): Stream.Stream<string> =>
   Stream.flatMap(Stream.fromIterable(streams), (stream) => stream, { concurrency: "unbounded" })

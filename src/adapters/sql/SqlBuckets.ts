@@ -42,6 +42,8 @@ export interface BucketTable {
    * end of the transaction.
    */
   readonly isLeaving: (bucket: number, epoch: number) => Statement<boolean>
+  /** A bucket that leaves with this epoch stays. Only for who has the row of the bucket at the other database. */
+  readonly stay: (bucket: number, epoch: number) => Statement<void>
   /** Serves a bucket that comes with an epoch. False: it has come with this one before. */
   readonly arrive: (bucket: number, epoch: number) => Statement<boolean>
   /** The bucket has left. */
@@ -103,6 +105,9 @@ export const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables): Buc
             where b.epoch < excluded.epoch returning bucket`,
         (rows) => rows.length > 0
       ),
+    stay: (bucket, epoch) =>
+      Effect.asVoid(sql`update ${table} set state = 'here', peer = null
+          where bucket = ${bucket} and epoch = ${epoch} and state = 'leaving'`),
     gone: (bucket) => Effect.asVoid(sql`update ${table} set state = 'gone' where bucket = ${bucket}`),
     moving: Effect.asVoid(sql`select set_config(${setting}, 'on', true)`)
   }
@@ -144,12 +149,14 @@ const checks = (sql: SqlClient.SqlClient, tables: SqlTables.Tables): ReadonlyArr
         return new;
       end
       $check$`,
-    // A key says in which database its execution is: with a uuid of another bucket it would name two executions.
+    // A key is taken in the database of its own bucket: there is no other place where it could be taken twice.
     sql`create or replace function ${t("saga_bucket_name_check")}() returns trigger language plpgsql as $check$
       begin
-        if new.name = 'key ' || new.start_key and ${keyBucket(sql, "new")} <> get_byte(uuid_send(new.uuid), 15)
-          and not (${isMoving}) then
-          raise exception 'the uuid is not in the bucket of the startKey' using errcode = '22023';
+        if new.name = 'key ' || new.start_key and not (${isMoving}) then
+          perform from ${t("saga_bucket")} b where b.bucket = ${keyBucket(sql, "new")} and b.state = 'here' for key share;
+          if not found then
+            raise exception 'the bucket of the startKey is not served by this database' using errcode = ${code};
+          end if;
         end if;
         return new;
       end

@@ -78,9 +78,14 @@ for (const { name, two } of places("many")) {
             yield* opened(alone(databases.north)),
             yield* opened(alone(databases.south))
           ]
+          const unaware = yield* opened(alone(databases.north))
           const kept = yield* opened(repository(databases))
           for (const key of Array.from({ length: 12 }, (_, i) => keyIn(i % 2 === 0 ? "north" : "south"))) {
-            const starts = processes.map(({ store }) => Effect.result(store(Sample.created({ startKey: key }))))
+            const starts = [
+              ...processes.map(({ store }) => Effect.result(store(Sample.created({ startKey: key })))),
+              // By a process with any uuid that its database serves, as those with one database draw them.
+              Effect.result(unaware.store(Sample.created({ startKey: key, uuid: uuidIn("north") })))
+            ]
             const results = yield* Effect.all([...starts, ...starts], { concurrency: "unbounded" })
             const won = results.filter(Result.isSuccess).map(({ success }) => success.uuid)
             assert.strictEqual(won.length, 1, key)

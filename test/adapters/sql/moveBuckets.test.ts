@@ -226,7 +226,8 @@ describe("a bucket that cannot move", () => {
           yield* Layer.build(Layer.provide(SqlSagaExecutionRepository.layer(tables), client)),
           SagaExecutionRepository.SagaExecutionRepository
         )
-        const startKey = String(keys().next().value)
+        const given = keys()
+        const startKey = String(given.next().value)
         const stored = yield* former.store(Sample.created({ startKey, uuid: inBucket(Sample.callerUuid(), 8) }))
         yield* SqlBuckets.begin(databases, "north")
         const stays = (move: SqlBuckets.Move, why: string) =>
@@ -244,11 +245,27 @@ describe("a bucket that cannot move", () => {
         assert.deepInclude(error, { _tag: "SagaBucketStays", why: "elsewhere" })
         yield* former.delete(stored)
         // What is left of it is the used name, which goes with the bucket of the key.
-        yield* SqlBuckets.move(databases, { from: "north", to: "south", buckets: [bucket, 8] })
+        yield* SqlBuckets.move(databases, { from: "north", to: "south", buckets: [bucket] })
         const { store } = Context.get(
           yield* Layer.build(repository(databases)),
           SagaExecutionRepository.SagaExecutionRepository
         )
+        // Somebody starts another one at the last moment: the bucket does not leave after all.
+        yield* SqlBuckets.move(databases, { from: "south", to: "north", buckets: [bucket] })
+        const atLast = former.store(
+          Sample.created({ startKey: String(given.next().value), uuid: inBucket(Sample.callerUuid(), 8) })
+        )
+        let isFirst = true
+        const handler = () =>
+          Effect.suspend(() => {
+            const begins = isFirst
+            isFirst = false
+            return begins ? Effect.asVoid(Effect.orDie(atLast)) : Effect.void
+          })
+        const moved = SqlBuckets.move(databases, { from: "north", to: "south", buckets: [bucket] })
+        const stayed = yield* Effect.flip(Effect.provideService(moved, FaultPoint, handler))
+        assert.deepInclude(stayed, { _tag: "SagaBucketStays", why: "mixed" })
+        assert.isTrue((yield* SqlBuckets.served(databases)).north?.includes(bucket))
         const again = yield* Effect.flip(store(Sample.created({ startKey })))
         assert.deepInclude(again, { _tag: "SagaExecutionRetired", uuid: stored.uuid })
       }).pipe(Effect.scoped),

@@ -3,6 +3,7 @@ import type { Mutant } from "./Mutant.ts"
 
 const moving = "test/adapters/sql/moveBuckets.test.ts"
 const many = "test/adapters/sql/manyDatabases.test.ts"
+const routing = "test/adapters/sql/Shards.test.ts"
 const places = "test/adapters/sql/BucketPlaces.test.ts"
 
 export const manyDatabases: ReadonlyArray<Mutant> = [
@@ -69,5 +70,21 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     find: "page.items.filter(({ uuid }) => shards.has(at, uuid))",
     replace: "page.items",
     tests: [moving]
+  },
+  {
+    rule: "A1",
+    what: "an execution is not there, says a database that had its bucket once",
+    file: "src/adapters/sql/Shards.ts",
+    find: "if (!hasAnswered) return Effect.fail(away(operation))",
+    replace: "if (!hasAnswered) return Effect.fail(error)",
+    tests: [routing]
+  },
+  {
+    rule: "I10",
+    what: "a start whose key has just moved is refused without a word about who has it",
+    file: "src/adapters/sql/Shards.ts",
+    find: "error.existing === error.uuid",
+    replace: "error.existing === null",
+    tests: [routing]
   }
 ]

@@ -27,7 +27,13 @@ const isNotServed = (error: unknown): boolean => {
   return typeof cause === "object" && cause !== null && "code" in cause && cause.code === notServed
 }
 
-const isNotFound = (error: unknown): boolean => error instanceof Port.SagaExecutionNotFound
+/**
+ * The database does not have what was looked for. So also where the name of a new execution was taken when it was written, and was gone
+ * when the database was asked by whom: then the execution itself stands in its conflict.
+ */
+const isWithout = (error: unknown): boolean =>
+  error instanceof Port.SagaExecutionNotFound ||
+  (error instanceof Port.SagaExecutionConflict && error.existing === error.uuid)
 
 export class Shards {
   readonly all: ReadonlyArray<Shard>
@@ -35,46 +41,51 @@ export class Shards {
   private readonly said: Array<ReadonlyArray<BucketPlaces.BucketAt>>
   private known: BucketPlaces.Known = BucketPlaces.of([])
   /** The number of the questions that each has been asked. */
-  private readonly asking: ReadonlyArray<{ count: number; readonly alone: Semaphore.Semaphore }>
+  private readonly asking: ReadonlyArray<{ count: number; hasAnswered: boolean; readonly alone: Semaphore.Semaphore }>
 
   constructor(all: ReadonlyArray<Shard>) {
     this.all = all
     this.said = all.map(() => [])
-    this.asking = all.map(() => ({ count: 0, alone: Semaphore.makeUnsafe(1) }))
+    this.asking = all.map(() => ({ count: 0, hasAnswered: false, alone: Semaphore.makeUnsafe(1) }))
   }
 
   /** Asks all databases. One that does not answer is taken to have what it had. */
-  readonly look: Effect.Effect<void> = Effect.suspend(() => this.ask([...this.all.keys()]))
+  readonly look: Effect.Effect<void> = Effect.suspend(() => {
+    const asked = this.all.map((_, at) => this.ask(at))
+    return Effect.andThen(Effect.all(asked, { concurrency: "unbounded", discard: true }), this.learn)
+  })
 
-  private ask(databases: ReadonlyArray<number>): Effect.Effect<void> {
-    const asked = Effect.forEach(databases, (at) => this.hear(at), { concurrency: "unbounded", discard: true })
-    return Effect.andThen(asked, this.learn)
-  }
-
-  /** One question at a time. Who has waited for the answer to one that was put meanwhile needs none of its own. */
-  private hear(at: number): Effect.Effect<void> {
+  /**
+   * Asks one database, and tells whether it has answered. One question at a time: who has waited for the answer to one that was put
+   * meanwhile needs none of its own.
+   */
+  private ask(at: number): Effect.Effect<boolean> {
     const one = this.asking[at]!
     const { count } = one
     return one.alone.withPermit(
       Effect.suspend(() => {
-        if (one.count !== count) return Effect.void
+        if (one.count !== count) return Effect.succeed(one.hasAnswered)
         one.count++
         return Effect.map(this.all[at]!.buckets, (said) => {
           if (said !== undefined) this.said[at] = said
+          one.hasAnswered = said !== undefined
+          return one.hasAnswered
         })
       })
     )
   }
 
   private readonly learn: Effect.Effect<void> = Effect.suspend(() => {
+    const before = this.known.doubled.length
     this.known = BucketPlaces.of(this.said)
     const { doubled } = this.known
-    if (doubled.length === 0) return Effect.void
-    const [{ bucket, databases } = { bucket: -1, databases: [] }] = doubled
+    if (doubled.length === before) return Effect.void
+    const [first] = doubled
+    if (first === undefined) return Effect.logInfo("No two databases serve the same buckets any more")
     return Effect.logError("Two databases serve the same buckets: their executions are left alone", {
       buckets: doubled.length,
-      first: bucket,
-      databases: databases.map((at) => this.all[at]?.name)
+      first: first.bucket,
+      databases: first.databases.map((at) => this.all[at]?.name)
     })
   })
 
@@ -103,18 +114,27 @@ export class Shards {
         return Effect.andThen(this.look, this.elsewhere(operation, bucket, undefined, call))
       return Effect.catchIf(
         call(repository),
-        (error) => isNotServed(error) || isNotFound(error),
-        (error) =>
-          Effect.andThen(
-            this.ask([at]),
-            Effect.suspend(() =>
-              this.known.places[bucket] === at && !isNotServed(error)
-                ? Effect.fail(error)
-                : Effect.andThen(this.look, this.elsewhere(operation, bucket, { at, error }, call))
-            )
-          )
+        (error) => isNotServed(error) || isWithout(error),
+        (error) => {
+          const elsewhere = Effect.andThen(this.look, this.elsewhere(operation, bucket, { at, error }, call))
+          return isNotServed(error) ? elsewhere : this.confirmed(operation, bucket, { at, error }, elsewhere)
+        }
       )
     })
+
+  /** An execution is not there only where its database still has the bucket: a process may have been told of a move too late. */
+  private confirmed<A, E>(
+    operation: Port.Operation,
+    bucket: number,
+    { at, error }: { readonly at: number; readonly error: E },
+    elsewhere: Effect.Effect<A, E | Port.SagaExecutionRepositoryError>
+  ): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> {
+    return Effect.flatMap(this.ask(at), (hasAnswered): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> => {
+      if (!hasAnswered) return Effect.fail(away(operation))
+      const isHere = this.said[at]!.some((it) => it.bucket === bucket && it.state === "here")
+      return isHere ? Effect.fail(error) : elsewhere
+    })
+  }
 
   private elsewhere<A, E>(
     operation: Port.Operation,
@@ -124,7 +144,11 @@ export class Shards {
   ): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> {
     return Effect.suspend((): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> => {
       const at = this.known.places[bucket]
-      if (tried !== undefined && tried.at === at) return Effect.fail(tried.error)
+      if (tried !== undefined && tried.at === at) {
+        // A bucket that leaves may have arrived where nobody answers, and its new executions are there.
+        const isKnown = !isWithout(tried.error) || this.asking.every(({ hasAnswered }) => hasAnswered)
+        return Effect.fail(isKnown ? tried.error : away(operation))
+      }
       const repository = this.repository(at)
       return repository === undefined ? Effect.fail(away(operation)) : call(repository)
     })

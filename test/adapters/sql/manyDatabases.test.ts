@@ -120,6 +120,34 @@ for (const { name, two } of places("many")) {
     )
 
     it.live(
+      "a database refuses what it does not serve, whoever writes it",
+      () =>
+        Effect.gen(function* () {
+          const databases = yield* two
+          yield* divided(databases)
+          const { store, submit } = yield* opened(alone(databases.north))
+          const refused = { _tag: "SagaExecutionRepositoryError", reason: "unavailable" } as const
+          assert.deepInclude(yield* Effect.flip(store(Sample.created({ uuid: uuidIn("south") }))), refused)
+          // Of those that are written together only the one is refused.
+          const uuids = [uuidIn("north"), uuidIn("south"), uuidIn("north")]
+          const written = yield* Effect.forEach(uuids, (uuid) => Effect.result(store(Sample.created({ uuid }))), {
+            concurrency: "unbounded"
+          })
+          assert.deepStrictEqual(written.map(Result.isSuccess), [true, false, true])
+          // The bucket leaves while a process holds an execution of it.
+          const here = uuids[0] ?? ""
+          const buckets = [bucketOf(here)]
+          yield* SqlBuckets.move(databases, { from: "north", to: "south", buckets })
+          const later = Sample.started(yield* (yield* opened(repository(databases))).load(here))
+          assert.deepInclude(yield* Effect.flip(store(later)), refused)
+          assert.deepInclude(yield* Effect.flip(submit({ uuid: here, id: "1", input: null, at: Sample.time })), {
+            _tag: "SagaExecutionNotFound"
+          })
+        }).pipe(Effect.scoped),
+      30_000
+    )
+
+    it.live(
       "pages of all databases come in one order, in both directions",
       () =>
         Effect.gen(function* () {

@@ -113,6 +113,7 @@ export const served = <E, R>(
     )
   )
 
+/** Which buckets move, and between which of the databases. */
 export interface Move {
   /** The name of the database that has the buckets. */
   readonly from: string

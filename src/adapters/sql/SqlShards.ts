@@ -24,6 +24,7 @@ export interface Database<E = never, R = never> extends SqlTables.TableOptions {
  */
 export type Databases<E = never, R = never> = { readonly [name: string]: Database<E, R> }
 
+/** As those of `SqlSagaExecutionRepository.layer`, for each of the databases. */
 export type ShardedOptions = Pick<
   SqlSagaExecutionRepository.SqlSagaExecutionRepositoryOptions,
   "retention" | "statementTimeout"

@@ -53,6 +53,7 @@ const together = (claimed: ReadonlyArray<Port.Claimed | undefined>): Port.Claime
     lost: isOver ? [] : given.flatMap(({ lost }) => lost),
     inbox: isOver ? [] : given.flatMap(({ inbox }) => inbox),
     dueAt: new Map(given.flatMap(({ dueAt }) => [...(dueAt ?? [])])),
+    takenAt: new Map(given.flatMap(({ takenAt }) => [...(takenAt ?? [])])),
     unreadable: given.flatMap(({ unreadable }) => unreadable ?? []),
     ...(isKnown && { nextAt: Math.min(...nextAt) })
   }

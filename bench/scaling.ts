@@ -33,9 +33,7 @@ const capacity = {
   /** Bytes that the log of the database can write, in MiB a second, with a fast disk and one standby. */
   wal: 200,
   /** Messages a second of one broker, each way counted. Mosquitto uses one processor. */
-  broker: 50_000,
-  /** Notifications a second: a commit with one waits for the commits with one before it. */
-  notify: 2_500
+  broker: 50_000
 }
 
 /** No part is to be fuller than this: above it, waiting grows fast. */
@@ -44,16 +42,12 @@ const full = 0.7
 /** Messages of a saga: a request and its reply, each of which the broker takes and gives. */
 const messagesOf = (kind: string): number => (kind === "remote" ? 4 : 0)
 
-/** A reply that comes to another process than the one that is its execution's. */
-const strange = (processes: number): number => (processes - 1) / processes
+/** How much of the work of all is that of others. */
+const others = (processes: number): number => (processes - 1) / processes
 
-/** With leases a reply is taken by whoever gets it; a caller that waits elsewhere is told by a notification. */
-const notificationsOf = ({ case: kind, ownership }: Measured, processes: number): number =>
-  kind === "remote" && ownership === "leases" ? strange(processes) : 0
-
-/** The cost of a saga with so many processes: that of one process, and more for each reply that comes to the wrong process. */
+/** The cost of a saga with so many processes: that of one process, and more for what others do on the same database and broker. */
 const costOf = ({ one, several }: Pair, processes: number, of: (row: Measured) => number): number =>
-  of(one) + ((of(several) - of(one)) * strange(processes)) / strange(several.processes)
+  of(one) + ((of(several) - of(one)) * others(processes)) / others(several.processes)
 
 /** The load of one saga on each part: the share of one second of its capacity. */
 const loadsOf = (pair: Pair, processes: number, databases: number) => {
@@ -62,8 +56,7 @@ const loadsOf = (pair: Pair, processes: number, databases: number) => {
     processes: cost((row) => row.cpu) / 1_000 / (capacity.process * processes),
     "processors of the database": cost((row) => row.serverCpu) / 1_000 / (capacity.server * databases),
     "log of the database": cost((row) => row.walKib) / 1_024 / (capacity.wal * databases),
-    broker: messagesOf(pair.one.case) / capacity.broker,
-    NOTIFY: notificationsOf(pair.one, processes / databases) / (capacity.notify * databases)
+    broker: messagesOf(pair.one.case) / capacity.broker
   }
 }
 
@@ -74,8 +67,8 @@ const endOf = (pair: Pair, processes: number, databases: number) => {
   return {
     perSecond: Math.floor(full / first[1]),
     endedBy: first[0],
-    // Of the processor time of a saga, what is for replies and writes that come to the wrong process.
-    wrongProcess: `${Math.max(0, Math.round(100 * (1 - one / costOf(pair, processes / databases, (row) => row.cpu))))} %`
+    // Of the processor time of a saga, what one process alone would not take.
+    forOthers: `${Math.max(0, Math.round(100 * (1 - one / costOf(pair, processes / databases, (row) => row.cpu))))} %`
   }
 }
 

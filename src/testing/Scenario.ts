@@ -119,9 +119,22 @@ const differencesOf = (expected: Expected<any, any>, ran: Ran<any, any, any>) =>
   const received = receivedFor(expected, ran)
   const wanted = expected.took === undefined ? expected : { ...expected, took: Duration.fromInputUnsafe(expected.took) }
   return Object.entries(wanted).flatMap(([field, expected]) =>
-    Equal.equals(expected, received[field]) ? [] : { field, expected, received: received[field] }
+    Equal.equals(valuesOf(expected), valuesOf(received[field])) ? [] : { field, expected, received: received[field] }
   )
 }
+
+/**
+ * An error as the values that it is made of. What a runtime adds is none of them: Bun gives an error the line of its origin when its
+ * memory is cleaned up, so one of two that are the same may have it.
+ */
+const valuesOf = (value: unknown): unknown =>
+  value instanceof Error
+    ? Object.fromEntries([
+        ["name", value.name],
+        ["message", value.message],
+        ...Object.entries(value).map(([key, part]) => [key, valuesOf(part)])
+      ])
+    : value
 
 /** The same parts of what was received as are expected. */
 const receivedFor = (expected: Expected<any, any>, ran: Ran<any, any, any>): Readonly<Record<string, unknown>> => {

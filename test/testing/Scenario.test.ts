@@ -89,6 +89,20 @@ describe("a scenario", () => {
     })
   )
 
+  it.effect("compares what an error is made of, and not what a runtime adds to it", () =>
+    Effect.gen(function* () {
+      const declined = order.when({ replies: { payment: SagaTest.error(new CardDeclined({ reason: "stolen" })) } })
+      // Bun does so, at any time.
+      yield* declined.expect({
+        cause: Object.defineProperty(new CardDeclined({ reason: "stolen" }), "line", { value: 7 })
+      })
+      const error = yield* Effect.flip(declined.expect({ cause: new CardDeclined({ reason: "expired" }) }))
+      assert.deepStrictEqual(error._tag === "SagaTestUnexpected" && error.differences.map(({ field }) => field), [
+        "cause"
+      ])
+    })
+  )
+
   it.effect("that goes another way says what is different, and tells its story", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(

@@ -47,8 +47,8 @@ export interface Membership {
    */
   readonly isAlive: (now?: number) => boolean
   /**
-   * When the instance has renewed its lease for the first time after it was over, in milliseconds since the epoch. Deadlines
-   * that have passed by then wait for the time of one attempt (SPEC C20). Absent: it was never over.
+   * Since when the instance has had its lease without a gap, in milliseconds since the epoch. Deadlines that have passed by then
+   * wait for the time of one attempt (SPEC C20). Absent: since it has joined.
    */
   readonly presentSince?: number
   /** Whether inputs for the execution are judged here, and a new one of this uuid is run here. */
@@ -103,6 +103,7 @@ class Lease implements Membership {
   private readonly repository: SagaExecutionRepository["Service"]
   private readonly clock: Clock.Clock
   private readonly millis: number
+  /** A claim has succeeded. Before that others know of no lease, and take what names this owner at once. */
   private isJoined = false
   /** When the lease was renewed last: by the monotonic clock in nanoseconds, and by the other one in milliseconds. */
   private renewed: { readonly nanos: bigint; readonly at: number }
@@ -140,9 +141,8 @@ class Lease implements Membership {
   readonly isAlive = (now = this.clock.currentTimeMillisUnsafe()): boolean => {
     // Asked before every step. The clock of the day is cheap; where it has jumped, the monotonic clock decides.
     const since = now - this.renewed.at
-    return (
-      this.isAlone || (since >= 0 && since < this.millis) || this.isWithinLease(this.clock.monotonicTimeNanosUnsafe())
-    )
+    const isRenewed = (since >= 0 && since < this.millis) || this.isWithinLease(this.clock.monotonicTimeNanosUnsafe())
+    return this.isAlone || (this.isJoined && isRenewed)
   }
 
   private isWithinLease(nanos: bigint): boolean {
@@ -170,9 +170,9 @@ class Lease implements Membership {
       )
       return Effect.map(claims, (claimed) => {
         this.renewed = this.since(isFresh ? this.renewed.nanos : begun.nanos)
+        if (wasAway || !this.isJoined) this.presentSince = this.clock.currentTimeMillisUnsafe()
         this.isJoined = true
         this.isAlone = claimed.isAlone === true
-        if (wasAway) this.presentSince = this.clock.currentTimeMillisUnsafe()
         this.former = undefined
         this.taken = undefined
         return taken.size === 0 ? claimed : { ...claimed, lost: claimed.lost.filter((uuid) => !taken.has(uuid)) }

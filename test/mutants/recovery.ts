@@ -760,6 +760,14 @@ export const recovery: ReadonlyArray<Mutant> = [
     tests: ["test/orchestrator/places.test.ts"]
   },
   {
+    rule: "C20",
+    what: "a process counts as alive before its first claim",
+    file: "src/ports/SagaOwnership.ts",
+    find: "(this.isJoined && isRenewed)",
+    replace: "isRenewed",
+    tests: ["test/orchestrator/ownership.test.ts"]
+  },
+  {
     rule: "I28",
     what: "an execution that was given back since a claim took it counts as held",
     file: "src/orchestrator/Admission.ts",

@@ -158,9 +158,15 @@ describe("F10 C7 a process that starts", () => {
 
   it.effect("F10 C20 takes the reply of one branch, and waits for that of the other", () =>
     Effect.gen(function* () {
-      const { reply, status } = yield* unclaimed
+      const { claims, reply, status, wire } = yield* unclaimed
+      // It waits until the process has a lease.
       yield* reply("stock")
-      yield* TestClock.adjust("999 millis")
+      const asked = wire.of("execute", "payments").length
+      claims()
+      for (let i = 0; i < 400 && wire.of("execute", "payments").length === asked; i++)
+        yield* Effect.andThen(TestClock.adjust("100 millis"), quiet)
+      assert.strictEqual(wire.of("execute", "payments").length, asked + 1)
+      yield* TestClock.adjust("800 millis")
       assert.strictEqual(yield* status, "paused")
       yield* reply("payments")
       assert.strictEqual(yield* status, "finished")

@@ -58,6 +58,27 @@ it.effect("C16 an input that comes to another instance is refused by the owner, 
   })
 )
 
+it.effect("C20 a process whose first claim has failed begins no step: others know of no lease of it", () =>
+  Effect.gen(function* () {
+    const saga = Saga.make("Note", { context: {} }).pipe(
+      Saga.local("note", { execute: () => write("noted") }),
+      Saga.commit
+    )
+    const world = yield* makeWorld({ keep: 10 })
+    let isAway = true
+    world.store.fault = (operation) => (isAway && operation === "claim" ? { reason: "unavailable" } : undefined)
+    const { use } = yield* open(world, { ...config, sagas: [saga] })
+    const running = yield* Effect.forkChild(use(SagaManager.run(saga, { context: {} })))
+    yield* TestClock.adjust("2 seconds")
+    yield* quiet
+    assert.deepStrictEqual(lines(world), [])
+    isAway = false
+    yield* TestClock.adjust("10 seconds")
+    assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+    assert.deepStrictEqual(lines(world), ["noted"])
+  })
+)
+
 it.effect("I28 a claim that brings an execution as it was before does not run its step again", () =>
   Effect.gen(function* () {
     const gate = Deferred.makeUnsafe<void>()

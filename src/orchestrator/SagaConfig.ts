@@ -80,13 +80,13 @@ export interface SagaConfigOptions {
    */
   readonly retryForward?: Retry
   /**
-   * How often this process renews its lease and looks for executions that no living process has. Default 3 seconds.
+   * How often this process renews its lease and looks for executions that no living process has. Default 1 second.
    * Shorter: a crash is noticed earlier, the repository has more to do.
    */
   readonly recoveryInterval?: Duration.Input
   /**
    * How long this process counts as alive after it has renewed its lease. Then other processes take over its executions
-   * (SPEC C7). Default 9 seconds. Make it at least three times `recoveryInterval`, and longer than the longest pause of
+   * (SPEC C7). Default 3 seconds. Make it at least three times `recoveryInterval`, and longer than the longest pause of
    * the process (garbage collection, a sleeping machine): otherwise work is done twice.
    */
   readonly lease?: Duration.Input
@@ -135,8 +135,8 @@ export class SagaConfig extends Context.Service<
 >()("effect-saga/SagaConfig") {}
 
 const defaults = {
-  recoveryInterval: 3_000,
-  lease: 9_000,
+  recoveryInterval: 1_000,
+  lease: 3_000,
   shutdownGrace: 10_000,
   maxRunning: 1_000,
   maxPending: 100_000,

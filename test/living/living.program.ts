@@ -105,7 +105,7 @@ const effects = Layer.effectDiscard(
   })
 )
 
-const tables = { schema: order.schema, statementTimeout: Math.min(5_000, order.lease * 0.8) }
+const tables = { schema: order.schema }
 
 const Live = Layer.merge(SagaManager.layer(sagas, layerOptions), PaymentsLive).pipe(
   Layer.provide(order.broker === undefined ? TransactionCommitter.layerNone : TransactionCommitter.layerTwoPhase),

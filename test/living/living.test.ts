@@ -25,7 +25,7 @@ const {
   SAGA_EVENTS,
   SAGA_IN_FLIGHT = "1000",
   SAGA_KINDS,
-  SAGA_LEASE = "9000",
+  SAGA_LEASE = "3000",
   SAGA_PACE = "8000",
   SAGA_REPORT
 } = process.env

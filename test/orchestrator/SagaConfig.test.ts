@@ -72,6 +72,7 @@ describe("settings", () => {
     SAGA_REPLY_TIMEOUT: "7 seconds",
     SAGA_MAX_MESSAGE_LIFETIME: "2 hours",
     SAGA_RECOVERY_INTERVAL: "8 seconds",
+    SAGA_LEASE: "24 seconds",
     SAGA_MAX_RUNNING: "11",
     SAGA_MAX_PENDING: "12",
     SAGA_MAX_IN_FLIGHT: "13",
@@ -87,7 +88,13 @@ describe("settings", () => {
       const config = yield* given(fromEnvironment(names))
       assert.strictEqual(config.service, "orders")
       assert.deepInclude(config.schedule, { replyTimeout: 7_000, maxMessageLifetime: 7_200_000 })
-      assert.deepInclude(config, { recoveryInterval: 8_000, maxRunning: 11, maxPending: 12, maxInFlight: 13 })
+      assert.deepInclude(config, {
+        recoveryInterval: 8_000,
+        lease: 24_000,
+        maxRunning: 11,
+        maxPending: 12,
+        maxInFlight: 13
+      })
     })
   )
 
@@ -99,6 +106,7 @@ describe("settings", () => {
           replyTimeout: "7 seconds",
           maxMessageLifetime: "2 hours",
           recoveryInterval: "8 seconds",
+          lease: "24 seconds",
           maxRunning: 11,
           maxPending: 12,
           maxInFlight: 13,
@@ -119,10 +127,10 @@ describe("settings", () => {
     Effect.gen(function* () {
       const config = yield* given(fromEnvironment({ SAGA_SERVICE: "orders" }))
       assert.deepStrictEqual(config, yield* given(SagaConfig.layer({ service: "orders" })))
-      const { maxInFlight, maxPending, maxRunning, recoveryInterval, relatedServices, schedule } = config
+      const { lease, maxInFlight, maxPending, maxRunning, recoveryInterval, relatedServices, schedule } = config
       assert.deepStrictEqual(
-        [maxInFlight, maxRunning, maxPending, recoveryInterval, relatedServices],
-        [64, 1_000, 100_000, 3_000, undefined]
+        [maxInFlight, maxRunning, maxPending, recoveryInterval, lease, relatedServices],
+        [64, 1_000, 100_000, 1_000, 3_000, undefined]
       )
       assert.deepStrictEqual(schedule, {
         resend: { initial: 1_000, factor: 2, max: 30_000, later: { after: 300_000, max: 3_600_000 } },
@@ -205,7 +213,7 @@ describe("a setting", () => {
         [{ resend: { factor: 0.5 } }, "resend.factor"],
         [{ resend: { factor: Number.NaN } }, "resend.factor"],
         [{ resend: { max: "2 hours" } }, "resend.slowMax"],
-        [{ lease: "3 seconds" }, "lease"]
+        [{ lease: "1 second" }, "lease"]
       ]
       for (const [options, setting] of refused) {
         const error = (yield* Effect.flip(

@@ -168,7 +168,7 @@ it.effect("F13 an execution that cannot even be parked is said in the log, and t
     for (const tag of ["StepSucceeded", "StepParked"]) state.refused.add(tag)
     yield* Effect.gen(function* () {
       yield* Effect.flip(SagaManager.run(saga, { context: {} }))
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("900 millis")
       assert.deepStrictEqual(logged, ["An execution could not be set aside"])
       state.refused.clear()
       yield* SagaManager.execute(saga, { context: {} })

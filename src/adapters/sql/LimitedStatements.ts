@@ -1,11 +1,14 @@
 /**
  * The statements of the repository with the connection on which each of them runs, and its time limit. In a transaction each
  * runs in the transaction. Those of the lease are kept shorter than the lease: a statement on a silent connection must leave
- * time for another one on a new connection.
+ * time for another one on a new connection. One that was cut off has more time when it is tried again, since a database that is
+ * slow answers nobody earlier who asks anew.
  */
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
 import type { SagaExecutionStatements } from "./SagaExecutionStatements.ts"
-import type { ReservedConnections } from "./SqlConnections.ts"
+import type { ReservedConnections, Run } from "./SqlConnections.ts"
+import { codeOf } from "./SqlErrors.ts"
 
 type Statements = SagaExecutionStatements["Service"]
 
@@ -23,12 +26,50 @@ export interface LimitedStatements extends Statements {
   readonly ofClaim: Pick<Statements, "events" | "inbox">
 }
 
+/**
+ * Runs one of the statements with its limit. It has twice as long after it was cut off, up to `most`, and then at least twice the time
+ * that it took last.
+ */
+const growing = (run: Run, most: number) => {
+  let grown = 0
+  return <A>(statement: Effect.Effect<A, SqlError>, millis: number) =>
+    Effect.flatMap(Clock.Clock, (clock) => {
+      const begun = clock.monotonicTimeNanosUnsafe()
+      const limit = Math.min(most, Math.max(millis, grown))
+      return run(statement, limit).pipe(
+        Effect.tap(() => {
+          grown = (2 * Number(clock.monotonicTimeNanosUnsafe() - begun)) / nanosPerMilli
+          return Effect.void
+        }),
+        Effect.tapError((error) => {
+          if (codeOf(error) === "StatementTimeout") grown = 2 * limit
+          return Effect.void
+        })
+      )
+    })
+}
+
+const nanosPerMilli = 1_000_000
+
 export const make = (
   statements: Statements,
   { lease, long, shared, statementMillis, write }: ReservedConnections
 ): LimitedStatements => {
   const shareOf = (leaseMillis: number, parts: number) =>
     Math.min(statementMillis, Math.max(leastMillis, leaseMillis / parts))
+  const within = () => growing(lease, statementMillis)
+  const limited = {
+    renew: within(),
+    adopt: within(),
+    claim: within(),
+    remind: within(),
+    lost: within(),
+    disown: within(),
+    events: within(),
+    inbox: within(),
+    wantedQueues: within(),
+    admit: within()
+  }
   let claimMillis = statementMillis
   return {
     write: (rows) => write(statements.write(rows)),
@@ -39,16 +80,16 @@ export const make = (
     watch: (uuids) => write(statements.watch(uuids)),
     renew: (owner, leaseMillis, options) => {
       claimMillis = shareOf(leaseMillis, claimsInLease)
-      return lease(statements.renew(owner, leaseMillis, options), shareOf(leaseMillis, renewalsInLease))
+      return limited.renew(statements.renew(owner, leaseMillis, options), shareOf(leaseMillis, renewalsInLease))
     },
-    adopt: (...request) => lease(statements.adopt(...request), claimMillis),
-    claim: (...request) => lease(statements.claim(...request), claimMillis),
-    remind: (now) => lease(statements.remind(now), claimMillis),
-    lost: (...request) => lease(statements.lost(...request), claimMillis),
-    disown: (...request) => lease(statements.disown(...request), claimMillis),
+    adopt: (...request) => limited.adopt(statements.adopt(...request), claimMillis),
+    claim: (...request) => limited.claim(statements.claim(...request), claimMillis),
+    remind: (now) => limited.remind(statements.remind(now), claimMillis),
+    lost: (...request) => limited.lost(statements.lost(...request), claimMillis),
+    disown: (...request) => limited.disown(statements.disown(...request), claimMillis),
     ofClaim: {
-      events: (uuids) => lease(statements.events(uuids), claimMillis),
-      inbox: (...question) => lease(statements.inbox(...question), claimMillis)
+      events: (uuids) => limited.events(statements.events(uuids), claimMillis),
+      inbox: (...question) => limited.inbox(statements.inbox(...question), claimMillis)
     },
     release: (owner, buckets) =>
       buckets === undefined
@@ -64,8 +105,8 @@ export const make = (
     queueRoom: (...question) => shared(statements.queueRoom(...question)),
     regain: (wanted) => shared(statements.regain(wanted)),
     queues: long(statements.queues),
-    wantedQueues: Effect.suspend(() => lease(statements.wantedQueues, claimMillis)),
-    admit: (query) => lease(statements.admit(query), claimMillis),
+    wantedQueues: Effect.suspend(() => limited.wantedQueues(statements.wantedQueues, claimMillis)),
+    admit: (query) => limited.admit(statements.admit(query), claimMillis),
     ended: (...question) => shared(statements.ended(...question)),
     submit: (row, signal) => shared(statements.submit(row, signal)),
     take: (...request) => shared(statements.take(...request)),

@@ -19,7 +19,7 @@ export interface ConnectionOptions {
   /**
    * How long a statement of the library may take. One that takes longer counts as lost: its connection is closed, and its
    * outcome is read again. Statements over many rows, and those that wait for the work of others, have six times as long. From
-   * 10 ms to 1 hour, default 5 seconds. Keep it below `SagaConfig.lease`, and above the slowest answer under load. It needs the
+   * 10 ms to 1 hour, default 5 seconds. Keep it above the slowest answer under load. Those that keep the lease have less. It needs the
    * client of `@effect/sql-pg`; a PGlite has its `lockTimeout`.
    */
   readonly statementTimeout?: Duration.Input

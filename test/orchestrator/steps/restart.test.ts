@@ -255,6 +255,9 @@ describe("a remote step that is awaited", () => {
     Saga.commit
   )
 
+  /** The first claim also takes what is due within an interval. */
+  const soon = { recoveryInterval: "3 seconds", lease: "9 seconds" } as const
+
   it.effect(
     "REM-011 an awaited request is sent again with the same bytes by the next process, which takes the reply",
     () =>
@@ -271,7 +274,7 @@ describe("a remote step that is awaited", () => {
         assert.strictEqual(wire.sent()[1]?.body, wire.sent()[0]?.body)
         assert.deepEqual(finished.context, { trip: "Gent", seat: "12A", flight: { ref: "F1" } })
         assert.deepStrictEqual(story.lines, ["seat"])
-      }).pipe(Effect.provide(ports()))
+      }).pipe(Effect.provide(ports(soon)))
   )
 
   it.effect("REM-013 a request that never left is sent by the next process: it was stored before", () =>
@@ -286,7 +289,7 @@ describe("a remote step that is awaited", () => {
         assert.strictEqual((yield* Fiber.join(fiber)).status, "finished")
       }).pipe(inProcess([saga]))
       assert.strictEqual(wire.sent()[0]?.body, wire.refused()[0]?.body)
-    }).pipe(Effect.provide(ports()))
+    }).pipe(Effect.provide(ports(soon)))
   )
 
   it.effect("a remote step whose deadline passed while no process ran is asked once more, and then probed", () =>

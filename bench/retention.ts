@@ -54,7 +54,7 @@ const measure = Effect.gen(function* () {
   isOver = true
   const ended = performance.now()
   yield* Fiber.join(vacuuming)
-  // What was removed while the last pass went by.
+  // One more pass, for the rows that were removed during the last one.
   yield* Effect.provide(vacuumed(schema), throttled)
   const round = (value: number) => Math.round(value * 10) / 10
   const row = {

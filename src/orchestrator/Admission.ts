@@ -89,8 +89,8 @@ export class Admission {
   }
 
   /**
-   * What to make of an execution that a claim has brought, and has taken at the revision `taken`. A runner of this process may have
-   * ended since the claim was sent.
+   * Whether a claim that has taken an execution at the revision `taken` still stands: a runner of this process may have ended, and
+   * have given the execution back, since the claim was sent.
    */
   claimed(uuid: string, taken = Number.NEGATIVE_INFINITY): "stands" | "left" | "unknown" {
     const last = this.endedSince?.get(uuid)

@@ -395,7 +395,7 @@ class Supervisor implements ExecutionSupervisor {
     const { uuid } = execution
     if (this.isRunning(uuid)) return this.offer(uuid, inputs)
     const claimed = this.admission.claimed(uuid, taken)
-    // It waits as the runner has stored it, and nobody has it: it comes with a later claim.
+    // The runner has stored it as waiting, with no owner: a later claim brings it.
     if (claimed === "left") return
     // Begun again from an older state, a step would run twice (SPEC I28).
     const takenUp = claimed === "unknown" ? undefined : { execution, elsewhere: undefined, isHeld: true }

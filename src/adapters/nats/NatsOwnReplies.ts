@@ -57,7 +57,7 @@ export const take = Effect.fnUntraced(function* (
       for (const message of [...held]) answer(message, refused)
     })
   )
-  // What the server says of the subscription comes before its answer.
+  // A refusal of the subscription comes before the answer to this.
   yield* Effect.ignore(Effect.tryPromise(() => client.flush()))
   if (!isGranted)
     return yield* Effect.logWarning("The NATS server gives an instance no subject of its own", { subject })

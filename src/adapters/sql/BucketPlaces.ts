@@ -1,7 +1,7 @@
 /** Which of several databases has each bucket, as far as a process knows. It is a hint: a database refuses what it does not serve. */
 import { bucketCount } from "../../ports/Buckets.ts"
 
-/** What a database says of a bucket. `epoch`: the number of moves that the bucket has made, by which later news are known. */
+/** A row of `saga_bucket`. `epoch`: the number of moves that the bucket has made. Of two rows the one with the higher epoch is the newer. */
 export interface BucketAt {
   readonly bucket: number
   readonly epoch: number

@@ -41,7 +41,7 @@ const requestFor = (
   }
 }
 
-/** What all databases have given, together. One that is away has given nothing, and is asked at the next interval. */
+/** The claims of all databases as one. A database that is away has claimed nothing, and is asked again at the next interval. */
 const together = (claimed: ReadonlyArray<Port.Claimed | undefined>): Port.Claimed => {
   const given = claimed.flatMap((one) => one ?? [])
   const isOver = given.some(({ lapsed }) => lapsed)

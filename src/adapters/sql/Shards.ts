@@ -37,7 +37,7 @@ const isWithout = (error: unknown): boolean =>
 
 export class Shards {
   readonly all: ReadonlyArray<Shard>
-  /** What each database has said last. */
+  /** The last answer of each database. */
   private readonly said: Array<ReadonlyArray<BucketPlaces.BucketAt>>
   private known: BucketPlaces.Known = BucketPlaces.of([])
   /** The number of the questions that each has been asked. */

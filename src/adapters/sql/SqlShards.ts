@@ -36,7 +36,7 @@ const patience: Duration.Input = "1 second"
 /** A database that was not there at the start is tried again at most this often, in milliseconds. */
 const spacing = 1_000
 
-/** What one database needs to run: its repository, and its table of buckets. */
+/** One of the databases: its repository, and its table of buckets. */
 const opened = Effect.fnUntraced(function* <E, R>(
   { client, ...tables }: Database<E, R>,
   options: ShardedOptions,
@@ -96,7 +96,7 @@ const shardOf = Effect.fnUntraced(function* <E, R>(name: string, database: Datab
     streams: { changes: streamOf(({ changes }) => changes), inputs: streamOf(({ inputs }) => inputs) },
     buckets: Effect.clockWith((clock) => {
       if (known === undefined) return Effect.as(again, undefined)
-      // Who asks for something of another database does not wait for this one again and again.
+      // A request for another database does not wait for this one again and again.
       if (clock.currentTimeMillisUnsafe() - awayAt < spacing) return Effect.undefined
       const rows = Effect.timeoutOrElse(known.table.rows, { duration: patience, orElse: () => Effect.undefined })
       return Effect.tap(

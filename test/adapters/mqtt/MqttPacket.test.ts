@@ -50,21 +50,24 @@ describe("a message", () => {
           }
     })
 
+  /** The message of these tests, with a payload of so many bytes. */
+  const packetOf = (size: number) =>
+    ({
+      cmd: "publish",
+      topic: "topic",
+      payload: "x".repeat(size),
+      messageId: 7,
+      qos: 1,
+      dup: false,
+      retain: false
+    }) as const satisfies Packet
+
   it("a message has the bytes that mqtt.js would write, at every size of its length field", () => {
     for (const version of versions)
       for (const around of [0x80, 0x4000, 0x200000])
         for (let size = around - 12; size <= around + 2; size++) {
           const written = MqttPacket.publish("topic", "x".repeat(size), 7, version)
-          const packet: Packet = {
-            cmd: "publish",
-            topic: "topic",
-            payload: "x".repeat(size),
-            messageId: 7,
-            qos: 1,
-            dup: false,
-            retain: false
-          }
-          const expected = mqttPacket.generate(packet, { protocolVersion: version })
+          const expected = mqttPacket.generate(packetOf(size), { protocolVersion: version })
           assert.isTrue(written.equals(expected), `MQTT ${version}, ${size} bytes`)
         }
   })
@@ -74,16 +77,7 @@ describe("a message", () => {
       for (const size of [0, 100, 16_000]) {
         const replyTopic = "r".repeat(length)
         const written = MqttPacket.publish("topic", "x".repeat(size), 7, 5, replyTopic)
-        const packet: Packet = {
-          cmd: "publish",
-          topic: "topic",
-          payload: "x".repeat(size),
-          messageId: 7,
-          qos: 1,
-          dup: false,
-          retain: false,
-          properties: { responseTopic: replyTopic }
-        }
+        const packet: Packet = { ...packetOf(size), properties: { responseTopic: replyTopic } }
         assert.isTrue(written.equals(mqttPacket.generate(packet, { protocolVersion: 5 })), `${length}, ${size} bytes`)
         assert.strictEqual(MqttPacket.sizeOfPublish("topic", "x".repeat(size), 5, replyTopic), written.length)
       }

@@ -15,6 +15,14 @@ export const ownership: ReadonlyArray<Mutant> = [
   // ---- C16 -----------------------------------------------------------------------------------------------------
   {
     rule: "C20",
+    what: "a renewal that was cut off has no more time when it is tried again",
+    file: "src/adapters/sql/LimitedStatements.ts",
+    find: "grown = 2 * limit",
+    replace: "grown = limit",
+    tests: ["test/adapters/sql/LimitedStatements.test.ts"]
+  },
+  {
+    rule: "C20",
     what: "a claim that takes long does not renew the lease (SQL)",
     file: "src/adapters/sql/ClaimExecutions.ts",
     find: "passed * renewalsInLease < Math.max(leaseMillis, leastMillis)",

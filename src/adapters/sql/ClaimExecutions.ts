@@ -126,10 +126,12 @@ export const make = (
       sparing
     })
     if (limit > 0) yield* remind(request.now)
-    const { nextAt: dueNext, rows } = limit > 0 ? yield* call("claim", claims) : { rows: [] }
+    const { hasQueues = true, nextAt: dueNext, rows } = limit > 0 ? yield* call("claim", claims) : { rows: [] }
     if (yield* isOver) return overNow
     const { admitted, elsewhere, until } =
-      limit > 0 ? yield* admitFrom(request, limit - rows.length) : { admitted: [], elsewhere: [], until: never }
+      limit > 0 && hasQueues
+        ? yield* admitFrom(request, limit - rows.length)
+        : { admitted: [], elsewhere: [], until: never }
     const nextAt = dueNext && Math.min(dueNext, clock.currentTimeMillisUnsafe() + until)
     if (yield* isOver) return overNow
     const takenAt = new Map([...rows, ...admitted].map(({ revision, uuid }) => [uuid, revision]))

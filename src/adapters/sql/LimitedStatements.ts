@@ -1,8 +1,8 @@
 /**
  * The statements of the repository with the connection on which each of them runs, and its time limit. In a transaction each
  * runs in the transaction. Those of the lease are kept shorter than the lease: a statement on a silent connection must leave
- * time for another one on a new connection. One that was cut off has more time when it is tried again, since a database that is
- * slow answers nobody earlier who asks anew.
+ * time for another one on a new connection. A renewal that was cut off has more time when it is tried again: a database that is slow
+ * answers nobody earlier who asks anew. What a claim reads has not: it is read in smaller parts (`Recovery`), as no renewal comes while it runs.
  */
 import { Clock, Effect } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -27,7 +27,7 @@ export interface LimitedStatements extends Statements {
 }
 
 /**
- * Runs one of the statements with its limit. It has twice as long after it was cut off, up to `most`, and then at least twice the time
+ * Runs a statement with its limit. It has twice as long after it was cut off, up to `most`, and then at least twice the time
  * that it took last.
  */
 const growing = (run: Run, most: number) => {
@@ -57,19 +57,7 @@ export const make = (
 ): LimitedStatements => {
   const shareOf = (leaseMillis: number, parts: number) =>
     Math.min(statementMillis, Math.max(leastMillis, leaseMillis / parts))
-  const within = () => growing(lease, statementMillis)
-  const limited = {
-    renew: within(),
-    adopt: within(),
-    claim: within(),
-    remind: within(),
-    lost: within(),
-    disown: within(),
-    events: within(),
-    inbox: within(),
-    wantedQueues: within(),
-    admit: within()
-  }
+  const renewal = growing(lease, statementMillis)
   let claimMillis = statementMillis
   return {
     write: (rows) => write(statements.write(rows)),
@@ -80,16 +68,16 @@ export const make = (
     watch: (uuids) => write(statements.watch(uuids)),
     renew: (owner, leaseMillis, options) => {
       claimMillis = shareOf(leaseMillis, claimsInLease)
-      return limited.renew(statements.renew(owner, leaseMillis, options), shareOf(leaseMillis, renewalsInLease))
+      return renewal(statements.renew(owner, leaseMillis, options), shareOf(leaseMillis, renewalsInLease))
     },
-    adopt: (...request) => limited.adopt(statements.adopt(...request), claimMillis),
-    claim: (...request) => limited.claim(statements.claim(...request), claimMillis),
-    remind: (now) => limited.remind(statements.remind(now), claimMillis),
-    lost: (...request) => limited.lost(statements.lost(...request), claimMillis),
-    disown: (...request) => limited.disown(statements.disown(...request), claimMillis),
+    adopt: (...request) => lease(statements.adopt(...request), claimMillis),
+    claim: (...request) => lease(statements.claim(...request), claimMillis),
+    remind: (now) => lease(statements.remind(now), claimMillis),
+    lost: (...request) => lease(statements.lost(...request), claimMillis),
+    disown: (...request) => lease(statements.disown(...request), claimMillis),
     ofClaim: {
-      events: (uuids) => limited.events(statements.events(uuids), claimMillis),
-      inbox: (...question) => limited.inbox(statements.inbox(...question), claimMillis)
+      events: (uuids) => lease(statements.events(uuids), claimMillis),
+      inbox: (...question) => lease(statements.inbox(...question), claimMillis)
     },
     release: (owner, buckets) =>
       buckets === undefined
@@ -105,8 +93,8 @@ export const make = (
     queueRoom: (...question) => shared(statements.queueRoom(...question)),
     regain: (wanted) => shared(statements.regain(wanted)),
     queues: long(statements.queues),
-    wantedQueues: Effect.suspend(() => limited.wantedQueues(statements.wantedQueues, claimMillis)),
-    admit: (query) => limited.admit(statements.admit(query), claimMillis),
+    wantedQueues: Effect.suspend(() => lease(statements.wantedQueues, claimMillis)),
+    admit: (query) => lease(statements.admit(query), claimMillis),
     ended: (...question) => shared(statements.ended(...question)),
     submit: (row, signal) => shared(statements.submit(row, signal)),
     take: (...request) => shared(statements.take(...request)),

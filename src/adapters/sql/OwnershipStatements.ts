@@ -59,11 +59,12 @@ export interface OwnershipStatements {
   readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
   /**
    * Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. `nextAt`: when the first
-   * one is due after that, in milliseconds since the epoch; `Infinity` where there is none.
+   * one is due after that, in milliseconds since the epoch; `Infinity` where there is none. `hasQueues`: whether a queue was ever
+   * declared; absent: perhaps.
    */
   readonly claim: (
     query: ClaimQuery
-  ) => Statement<{ readonly rows: ReadonlyArray<ClaimedRow>; readonly nextAt: number }>
+  ) => Statement<{ readonly rows: ReadonlyArray<ClaimedRow>; readonly nextAt: number; readonly hasQueues?: boolean }>
   /** Takes the owner off executions, so that another owner may claim them at once. */
   readonly disown: (owner: string, uuids: ReadonlyArray<string>) => Statement<void>
   /**
@@ -150,7 +151,7 @@ const leasing = (
 
 const claiming = (
   sql: SqlClient.SqlClient,
-  { event, execution, instance }: TableNames
+  { event, execution, instance, queue }: TableNames
 ): Pick<OwnershipStatements, "claim" | "disown" | "take" | "lost" | "giveBack" | "release"> => {
   /**
    * The owner has its lease. A server that stood still runs what was sent before: by its clock all leases are over then, those of
@@ -183,7 +184,9 @@ const claiming = (
     claim: ({ buckets, dueBy, except, fingerprints, holds, limit, owner, sparing }) => {
       const isOurs = buckets && isIn(buckets)
       return Effect.map(
-        sql<ClaimedRow | { readonly uuid: null; readonly dueAt: bigint | number | null }>`with due as (
+        sql<
+          ClaimedRow | { readonly uuid: null; readonly dueAt: bigint | number | null; readonly revision: 0 | null }
+        >`with due as (
                 select h.uuid, case when h.owner is null and h.wake_at > 0 then h.wake_at end as due_at from ${execution} h
                 where h.claimable and h.wake_at <= ${whole(dueBy)}
                   ${holds === undefined ? sql`and h.owner is distinct from ${owner}` : sql`and h.uuid not in (${current(holds)})`}
@@ -211,10 +214,13 @@ const claiming = (
               select uuid, due_at as "dueAt", revision from given union all (
                 select null, h.wake_at, null from ${execution} h where h.claimable and h.wake_at > ${whole(dueBy)}
                 ${isOurs === undefined ? sql`` : sql`and ${isOurs}`} order by h.wake_at limit 1
-              )`,
+              ) union all (select null, null, 0 from ${queue} q order by q.name limit 1)`,
         (found) => ({
           rows: found.flatMap((row) => (row.uuid === null ? [] : [row])),
-          nextAt: Number(found.find(({ uuid }) => uuid === null)?.dueAt ?? Number.POSITIVE_INFINITY)
+          nextAt: Number(
+            found.find(({ revision, uuid }) => uuid === null && revision === null)?.dueAt ?? Number.POSITIVE_INFINITY
+          ),
+          hasQueues: found.some(({ revision, uuid }) => uuid === null && revision === 0)
         })
       )
     },

@@ -138,11 +138,13 @@ class Lease implements Membership {
     return { nanos, at: now.at - Number(now.nanos - nanos) / Number(nanosPerMilli) }
   }
 
-  readonly isAlive = (now = this.clock.currentTimeMillisUnsafe()): boolean => {
+  readonly isAlive = (now = this.clock.currentTimeMillisUnsafe()): boolean =>
+    this.isAlone || (this.isJoined && this.isRenewed(now))
+
+  private isRenewed(now: number): boolean {
     // Asked before every step. The clock of the day is cheap; where it has jumped, the monotonic clock decides.
     const since = now - this.renewed.at
-    const isRenewed = (since >= 0 && since < this.millis) || this.isWithinLease(this.clock.monotonicTimeNanosUnsafe())
-    return this.isAlone || (this.isJoined && isRenewed)
+    return (since >= 0 && since < this.millis) || this.isWithinLease(this.clock.monotonicTimeNanosUnsafe())
   }
 
   private isWithinLease(nanos: bigint): boolean {

@@ -763,8 +763,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a process counts as alive before its first claim",
     file: "src/ports/SagaOwnership.ts",
-    find: "(this.isJoined && isRenewed)",
-    replace: "isRenewed",
+    find: "(this.isJoined && this.isRenewed(now))",
+    replace: "this.isRenewed(now)",
     tests: ["test/orchestrator/ownership.test.ts"]
   },
   {

@@ -15,7 +15,7 @@ const startsPrograms = /\/(?:test\/kill\/|test\/examples\.|examples\/order\/)/
 
 /**
  * What no runtime can change, and takes long or compares texts: searches through pure functions, what a database or a broker does,
- * releases side by side. It runs once, on Node.
+ * releases side by side. It runs once, on Node, and elsewhere where it is named.
  */
 const sameOnEveryRuntime = [
   "test/{apiReport,architecture,architecture.docs,conformance,docs,errors.docs,package}.test.ts",
@@ -83,7 +83,10 @@ export default defineConfig({
   test: {
     include: isLong ? long : ["{test,examples}/**/*.test.ts"],
     // Bun and Deno run of the long ones what depends on the runtime.
-    exclude: [...configDefaults.exclude, ...(isNode ? (isWhole && !isLong ? long : []) : sameOnEveryRuntime)],
+    exclude: [
+      ...configDefaults.exclude,
+      ...(isNode ? (isWhole && !isLong ? long : []) : isWhole ? sameOnEveryRuntime : [])
+    ],
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     // Files share what they import, as their tests share no state: to load it again for each file takes as long as the tests.
     isolate: false,

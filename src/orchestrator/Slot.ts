@@ -160,7 +160,7 @@ const ended = (
   exit: Exit.Exit<LoopResult, RunError>,
   moment: Moment
 ): Change => {
-  if (slot._tag === "Leaving" && (slot.isBack || Exit.isFailure(exit))) return handOver(slot.inbox, slot.isBack, moment)
+  if (slot._tag === "Leaving" && (slot.isBack || Exit.isFailure(exit))) return handOver(slot.inbox, slot.isBack)
   if (Exit.isFailure(exit)) return failed(slot, exit.cause, moment)
   const { inbox } = slot
   const { elsewhere, execution, wakeAt } = exit.value
@@ -180,13 +180,11 @@ const waiting: Slot = { _tag: "Waiting", deaths: 0, isAsleep: true }
 
 /**
  * Inputs that came meanwhile are judged again, on what the other instance has made of the execution. It finds those of the stored inbox
- * by itself.
+ * by itself. If no other has it, what is not answered is sent again: the runner that has ended may have been without a lease.
  */
-const handOver = (inbox: Inbox.Inbox, isBack: boolean, { now }: Moment): Change => {
+const handOver = (inbox: Inbox.Inbox, isBack: boolean): Change => {
   const inputs = Inbox.waiting(inbox).filter(({ stored }) => isBack || stored === undefined)
-  return !isBack && inputs.length === 0
-    ? { slot: undefined, outputs: none }
-    : run(undefined, isBack ? never : now, inputs)
+  return !isBack && inputs.length === 0 ? { slot: undefined, outputs: none } : run(undefined, never, inputs)
 }
 
 const failed = (

@@ -115,6 +115,8 @@ export interface Claimed {
   readonly lapsed: boolean
   /** The executions of `holds` that other instances have. After a change of name, all that have not become the owner's. */
   readonly lost: ReadonlyArray<string>
+  /** Who has those of `lost`, by uuid; undefined: nobody. Absent, or without a uuid: not known, so the owner asks for each. */
+  readonly holders?: ReadonlyMap<string, string | undefined>
   /** The inputs that wait for executions of the owner: for those given now, and for those that it holds. */
   readonly inbox: ReadonlyArray<InboxRow>
   /**
@@ -195,6 +197,7 @@ export class Leases {
     this.renew(request)
     const executions: Array<SagaExecution> = []
     const lost: Array<string> = []
+    const holders = new Map<string, string | undefined>()
     const inbox: Array<InboxRow> = []
     const dueAt = new Map<string, number>()
     const takenAt = new Map<string, number>()
@@ -212,8 +215,10 @@ export class Leases {
       if (isGivenBack && execution.hint?.owner === owner) execution.hint = { wakeAt: now }
       const { hint } = execution
       if (seen !== undefined && hint !== undefined && hint.owner !== owner) {
-        if (hint.owner === undefined ? former !== undefined : hint.owner !== former) lost.push(state.uuid)
-        else if (hint.owner !== undefined) execution.hint = { ...hint, owner }
+        if (hint.owner === undefined ? former !== undefined : hint.owner !== former) {
+          lost.push(state.uuid)
+          holders.set(state.uuid, hint.owner)
+        } else if (hint.owner !== undefined) execution.hint = { ...hint, owner }
       }
       const isGiven =
         executions.length < limit &&
@@ -236,7 +241,7 @@ export class Leases {
     }
     const isAlone = this.isOnly(request)
     if (this.alone?.owner === owner || isAlone) this.alone = isAlone ? request : undefined
-    return { executions, lapsed, lost, inbox: inOrder(inbox), dueAt, takenAt, nextAt, isAlone }
+    return { executions, lapsed, lost, holders, inbox: inOrder(inbox), dueAt, takenAt, nextAt, isAlone }
   }
 
   /** Another instance claims: the only one has to renew its lease again. True where there was one, which must be told. */

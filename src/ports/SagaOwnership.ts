@@ -168,7 +168,7 @@ class Lease implements Membership {
       const spares = begun.nanos < this.sparesUntil
       const isFresh = this.isJoined && !spares && (begun.nanos - this.renewed.nanos) * claimsOfRenewal < this.nanos
       const claims = Effect.flatMap(this.claimNow({ ...request, ...(isFresh && { isFresh }) }, spares), (claimed) =>
-        Effect.map(this.withoutOwn(claimed.lost), (lost) => ({ ...claimed, lost }))
+        Effect.map(this.withoutOwn(claimed), (lost) => ({ ...claimed, lost }))
       )
       return Effect.map(claims, (claimed) => {
         this.renewed = this.since(isFresh ? this.renewed.nanos : begun.nanos)
@@ -214,17 +214,21 @@ class Lease implements Membership {
   /**
    * A write under a name that the instance had before may have landed after the claim that has renamed what it held; or that claim
    * was cut off, and the lease was over once more. What names it is the instance's own, and runs here: it is taken, and is not
-   * lost (I28). What cannot be asked is said by the next claim.
+   * lost (I28). What cannot be asked is said by the next claim. After a lease that was over nearly all may be lost: to ask for each
+   * would take longer than the next lease.
    */
-  private withoutOwn(lost: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> {
+  private withoutOwn({ holders, lost }: Claimed): Effect.Effect<ReadonlyArray<string>> {
     if (this.epoch === 1 || lost.length === 0) return Effect.succeed(lost)
+    const isAnothers = (uuid: string) => holders?.has(uuid) === true && !this.isFormer(holders.get(uuid))
     return Effect.filter(
       lost,
       (uuid) =>
-        Effect.match(this.takeOwn({ uuid, now: this.clock.currentTimeMillisUnsafe() }, true), {
-          onFailure: () => false,
-          onSuccess: (holder) => holder !== this.owner
-        }),
+        isAnothers(uuid)
+          ? Effect.succeed(true)
+          : Effect.match(this.takeOwn({ uuid, now: this.clock.currentTimeMillisUnsafe() }, true), {
+              onFailure: () => false,
+              onSuccess: (holder) => holder !== this.owner
+            }),
       { concurrency: 16 }
     )
   }
@@ -260,8 +264,8 @@ class Lease implements Membership {
     })
   }
 
-  private isFormer(holder: string): boolean {
-    return holder !== this.owner && holder.startsWith(`${this.id}#`)
+  private isFormer(holder: string | undefined): holder is string {
+    return holder !== undefined && holder !== this.owner && holder.startsWith(`${this.id}#`)
   }
 
   readonly giveBack: Membership["giveBack"] = (request) => this.repository.giveBack({ ...request, owner: this.owner })

@@ -92,6 +92,32 @@ export const ownership = (test: Suite.Test<Repository.SagaExecutionRepository>):
       assert.deepStrictEqual((yield* claimed(all, { owner, former, holds: [held, forgotten] })).lost, [])
     }))
 
+  test("C20 a claim that says who has what is lost says so of each", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* repository
+      const former = yield* instance(0)
+      const other = yield* instance()
+      const taken = yield* written({ owner: other })
+      const free = yield* written({ wakeAt: Sample.time + 1 })
+      const owner = Sample.uniqueName()
+      const names: Array<readonly [holds: ReadonlyArray<SagaExecution>, former?: string]> = [
+        [[taken, free], former],
+        [[taken]]
+      ]
+      for (const [holds, former] of names) {
+        const { holders, lost } = yield* claim({ ...request, owner, holds, ...(former !== undefined && { former }) })
+        assert.deepStrictEqual(
+          lost,
+          holds.map(({ uuid }) => uuid)
+        )
+        if (holders !== undefined)
+          assert.deepStrictEqual(
+            lost.map((uuid) => holders.get(uuid)),
+            holds.map((one) => (one === taken ? other : undefined))
+          )
+      }
+    }))
+
   test("C20 a change of name ends the former lease", () =>
     Effect.gen(function* () {
       const former = yield* instance()

@@ -135,6 +135,22 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     tests: [late]
   },
   {
+    rule: "C20",
+    what: "each execution that is lost is asked for, though the claim says who has it",
+    file: port,
+    find: "holders?.has(uuid) === true && !this.isFormer(holders.get(uuid))",
+    replace: "false",
+    tests: [late]
+  },
+  {
+    rule: "C20",
+    what: "what names a former name of the instance is lost where the claim says who has it",
+    file: port,
+    find: "holders?.has(uuid) === true && !this.isFormer(holders.get(uuid))",
+    replace: "holders?.has(uuid) === true",
+    tests: [late]
+  },
+  {
     rule: "I28",
     what: "an execution that was taken since the claim was read is lost",
     file: port,

@@ -258,8 +258,8 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance with a new name does not get what it holds (memory)",
     file: leases,
-    find: "        else if (hint.owner !== undefined) execution.hint = { ...hint, owner }\n",
-    replace: "",
+    find: "} else if (hint.owner !== undefined) execution.hint = { ...hint, owner }",
+    replace: "}",
     tests: [repository]
   },
   {

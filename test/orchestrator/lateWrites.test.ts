@@ -255,12 +255,16 @@ it.effect("C20 who has not renewed takes nothing from others, and what names a f
     const asked: Array<Parameters<Repository["take"]>[0]> = []
     let lapsed = false
     let holders: ReadonlyArray<string> = []
+    let said: ReadonlyMap<string, string | undefined> | undefined
     let whileClaiming: Effect.Effect<unknown> = Effect.void
     const scripted: Repository = {
       ...repository,
       claim: () =>
         Effect.gen(function* () {
-          const claimed = { executions: [], inbox: [], lapsed, lost: ["u", "v"] }
+          const claimed = {
+            ...{ executions: [], inbox: [], lapsed, lost: ["u", "v"] },
+            ...(said !== undefined && { holders: said })
+          }
           lapsed = false
           yield* whileClaiming
           return claimed
@@ -303,6 +307,21 @@ it.effect("C20 who has not renewed takes nothing from others, and what names a f
     assert.isTrue(asked.slice(-3).every(({ spares }) => spares === true))
     holders = ["b#1", "b#1"]
     assert.deepStrictEqual((yield* claim).lost, ["u", "v"])
+    // Where the claim says who has them, only what names the instance itself is asked for.
+    const before = asked.length
+    said = new Map([
+      ["u", "b#1"],
+      ["v", undefined]
+    ])
+    assert.deepStrictEqual((yield* claim).lost, ["u", "v"])
+    assert.strictEqual(asked.length, before)
+    said = new Map([
+      ["u", "a#1"],
+      ["v", "b#1"]
+    ])
+    holders = ["a#2"]
+    assert.deepStrictEqual((yield* claim).lost, ["v"])
+    assert.deepStrictEqual([asked.length, asked.at(-1)?.uuid], [before + 1, "u"])
   })
 )
 

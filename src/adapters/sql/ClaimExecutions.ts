@@ -103,7 +103,7 @@ export const make = (
     if (lapsed || former !== undefined) summaries.clear()
     if (lapsed) return overNow
     const held = holds.map(({ uuid }) => uuid)
-    const lost =
+    const others =
       former !== undefined
         ? yield* call("claim", statements.adopt(owner, former, held))
         : held.length === 0
@@ -153,6 +153,7 @@ export const make = (
     // Another process may have a newer version, which can read them.
     if (unreadable.length > 0) yield* call("claim", statements.disown(owner, unreadable))
     if (yield* isOver) return overNow
+    const lost = others.map(({ uuid }) => uuid)
     const gone = new Set(lost)
     const mine = [...uuids, ...held.filter((uuid) => !gone.has(uuid))]
     const inbox = mine.length === 0 ? [] : yield* call("claim", statements.ofClaim.inbox(mine, maxInboxBytes))
@@ -160,6 +161,7 @@ export const make = (
       executions,
       lapsed,
       lost,
+      holders: new Map(others.map(({ owner, uuid }) => [uuid, owner ?? undefined])),
       inbox: inbox.map(inputFrom),
       dueAt,
       takenAt,

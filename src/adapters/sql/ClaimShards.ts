@@ -51,6 +51,7 @@ const together = (claimed: ReadonlyArray<Port.Claimed | undefined>): Port.Claime
     executions: isOver ? [] : given.flatMap(({ executions }) => executions),
     lapsed: isOver,
     lost: isOver ? [] : given.flatMap(({ lost }) => lost),
+    holders: new Map(given.flatMap(({ holders }) => [...(holders ?? [])])),
     inbox: isOver ? [] : given.flatMap(({ inbox }) => inbox),
     dueAt: new Map(given.flatMap(({ dueAt }) => [...(dueAt ?? [])])),
     takenAt: new Map(given.flatMap(({ takenAt }) => [...(takenAt ?? [])])),

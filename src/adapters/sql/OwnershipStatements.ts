@@ -39,6 +39,12 @@ export interface ClaimedRow {
   readonly revision: number
 }
 
+/** An execution that the owner does not have, and who has it. */
+export interface LostRow {
+  readonly uuid: string
+  readonly owner: string | null
+}
+
 /** The answer to the sender of an input. `full`: the most rows wait for the execution. Undefined: there is no such execution. */
 export type Submitted = SagaInbox.Submitted | "stored-of-nobody" | "full" | undefined
 
@@ -52,11 +58,8 @@ export interface OwnershipStatements {
     leaseMillis: number,
     begins: boolean
   ) => Statement<{ readonly lapsed: boolean; readonly now: number }>
-  /**
-   * Gives the owner those of the executions that name its former name, and ends the lease of that name. Gives the uuids of
-   * the others.
-   */
-  readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
+  /** Gives the owner those of the executions that name its former name, and ends the lease of that name. Gives the others. */
+  readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<LostRow>>
   /**
    * Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. `nextAt`: when the first
    * one is due after that, in milliseconds since the epoch; `Infinity` where there is none. `hasQueues`: whether a queue was ever
@@ -78,7 +81,7 @@ export interface OwnershipStatements {
     sparing: ReadonlyArray<string> | undefined
   ) => Statement<string | undefined>
   /** The executions among these that another owner has. */
-  readonly lost: (owner: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<string>>
+  readonly lost: (owner: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<LostRow>>
   /**
    * Takes the owner from executions that it has at these revisions and for which no inputs wait. Gives their uuids, and
    * those of executions that are not there. A `wakeAt` that is infinite: they wait for no time.
@@ -135,17 +138,17 @@ const leasing = (
       ([row]) => row!
     ),
   adopt: (owner, former, uuids) =>
-    uuidsOf(sql<{ readonly uuid: string }>`with adopted as (
+    sql<LostRow>`with adopted as (
                 update ${execution} h set owner = ${owner} from unnest(${uuids}::uuid[]) as k (uuid)
                 where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.owner = ${former} returning h.uuid
               ), ended as (
                 delete from ${instance} where id = ${former}
               )
-              select h.uuid from unnest(${uuids}::uuid[]) as k (uuid)
+              select h.uuid, h.owner from unnest(${uuids}::uuid[]) as k (uuid)
               cross join lateral (
-                select uuid from ${execution} x where x.uuid = k.uuid and x.owner is distinct from ${owner} limit 1
+                select uuid, owner from ${execution} x where x.uuid = k.uuid and x.owner is distinct from ${owner} limit 1
               ) h
-              where h.uuid not in (select uuid from adopted)`),
+              where h.uuid not in (select uuid from adopted)`,
   forget: Effect.asVoid(sql`delete from ${instance} where lease_until < clock_timestamp() - interval '1 day'`)
 })
 
@@ -243,10 +246,10 @@ const claiming = (
         ([row]) => row?.owner
       ),
     lost: (owner, uuids) =>
-      uuidsOf(sql<{ readonly uuid: string }>`select h.uuid from unnest(${uuids}::uuid[]) as k (uuid)
+      sql<LostRow>`select h.uuid, h.owner from unnest(${uuids}::uuid[]) as k (uuid)
                 cross join lateral (
-                  select uuid from ${execution} x where x.uuid = k.uuid and x.owner <> ${owner} limit 1
-                ) h`),
+                  select uuid, owner from ${execution} x where x.uuid = k.uuid and x.owner <> ${owner} limit 1
+                ) h`,
     giveBack: (requests) =>
       // The revision is that of the facts: a write that changes nothing in the summary leaves it as it is.
       uuidsOf(sql<{ readonly uuid: string }>`with unwritten as materialized (

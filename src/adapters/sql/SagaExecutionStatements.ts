@@ -15,7 +15,7 @@ import type { Tables } from "./SqlTables.ts"
 import { type WriteStatements, writing } from "./WriteStatements.ts"
 
 export type { StoredSummary } from "./ListStatements.ts"
-export type { ClaimedRow, ClaimQuery, InboxRow, Submitted } from "./OwnershipStatements.ts"
+export type { ClaimedRow, ClaimQuery, InboxRow, LostRow, Submitted } from "./OwnershipStatements.ts"
 export type { Purged } from "./RetentionStatements.ts"
 export type { Statement } from "./SqlStatements.ts"
 export type { EventRow, InboxEffect, NameRow, StoredName, SummaryRow, Writes, Written } from "./WriteStatements.ts"

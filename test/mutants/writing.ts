@@ -18,6 +18,14 @@ const sqlSteps = "test/adapters/sql/transactionalSteps.test.ts"
 const transactional = "test/orchestrator/TransactionalStep.test.ts"
 
 export const writing: ReadonlyArray<Mutant> = [
+  {
+    rule: "I10",
+    what: "starts with one key that are written by one statement are all written",
+    file: "src/adapters/sql/WriteStatements.ts",
+    find: "where (name, uuid) not in (select name, uuid from named)",
+    replace: "where name not in (select name from named)",
+    tests: [sqlRepository]
+  },
   // ---- C3 ------------------------------------------------------------------------------------------------------
   {
     rule: "C3",

@@ -266,9 +266,9 @@ export const writing = (
                 where uuid not in (
                   select g.uuid from given g where exists (select from ${name} n where n.name = g.name offset 0)
                 )
-                on conflict do nothing returning name
+                on conflict do nothing returning name, uuid
               ), refused as (
-                select uuid from given where name not in (select name from named)
+                select uuid from given where (name, uuid) not in (select name, uuid from named)
                 ${hasEffects(writes) ? sql`union all select uuid from blocked` : sql``}
               ), written as (
                 insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(columnsOfEvents(writes.events))}

@@ -55,6 +55,25 @@ interface Books {
   readonly prepared: number
 }
 
+/** Compares the books of the services, in their order, with the outcomes that these orders must have: a sentence for each difference. */
+export const differences = (
+  orders: ReadonlyArray<Order>,
+  books: ReadonlyArray<Partial<Books>>
+): ReadonlyArray<string> => {
+  const committed = orders.filter((order) => expected(order) === "committed")
+  const amount = committed.reduce((sum, order) => sum + order.amount, 0)
+  const { length } = committed
+  const [shop, payments, shipping] = books
+  const prepared = (payments?.prepared ?? 0) + (shipping?.prepared ?? 0)
+  const is: Partial<Books> = { ...payments, ...shipping, ...shop, prepared }
+  const should: Books = {
+    ...{ sold: amount, received: amount, orders: length, payments: length, parcels: length },
+    ...{ pending: 0, stockAddsUp: true, prepared: 0 }
+  }
+  const keys = Object.keys(should) as ReadonlyArray<keyof Books>
+  return keys.flatMap((key) => (is[key] === should[key] ? [] : [`${key} is ${is[key]}, and should be ${should[key]}`]))
+}
+
 const ownProgram = fileURLToPath(new URL("service.program.ts", import.meta.url))
 
 /** A folder for the profiles of the processes; none without it. */
@@ -126,22 +145,11 @@ export const begin = Effect.fnUntraced(function* (kind: Kind, url: string) {
       else yield* Fiber.join(fiber)
       return yield* place(orders, 16)
     }),
-    /** Compares the books with the outcomes that these orders must have. Gives a sentence for each difference. */
-    audit: Effect.fnUntraced(function* (orders: ReadonlyArray<Order>) {
-      const [shop, payments, shipping]: ReadonlyArray<Books> = yield* each((service) => ask(service, "books"))
-      const committed = orders.filter((order) => expected(order) === "committed")
-      const amount = committed.reduce((sum, order) => sum + order.amount, 0)
-      const { length } = committed
-      const is = { ...payments, ...shipping, ...shop, prepared: payments!.prepared + shipping!.prepared }
-      const should: Books = {
-        ...{ sold: amount, received: amount, orders: length, payments: length, parcels: length },
-        ...{ pending: 0, stockAddsUp: true, prepared: 0 }
-      }
-      const keys = Object.keys(should) as ReadonlyArray<keyof Books>
-      return keys.flatMap((key) =>
-        is[key] === should[key] ? [] : [`${key} is ${is[key]}, and should be ${should[key]}`]
-      )
-    }),
+    audit: (orders: ReadonlyArray<Order>) =>
+      Effect.map(
+        each((service) => ask(service, "books")),
+        (books) => differences(orders, books)
+      ),
     /** Ends the processes. */
     end: each((service) => {
       const run = running.get(service)!

@@ -5,11 +5,11 @@ import { Broker, Participant, Saga, SagaConfig, SagaManager, SagaTransaction, Tr
 import { MqttBroker } from "effect-saga/mqtt"
 import { SqlParticipantStore, SqlSagaExecutionRepository } from "effect-saga/sql"
 import { CardDeclined, NoCourier, Order, OutOfStock } from "../../examples/order/contracts.ts"
-import * as Stock from "../../examples/order/orders.ts"
 import * as PaymentsOfExample from "../../examples/order/payments.ts"
 import { PlaceOrder } from "../../examples/order/saga.ts"
 import * as ShippingOfExample from "../../examples/order/shipping.ts"
 import { messages, type Outcome, Shop, type Start } from "./shop.ts"
+import * as Stock from "./stock.ts"
 
 // ---- two-phase commit ----------------------------------------------------------------------------------------------
 
@@ -22,7 +22,8 @@ const Payments = Participant.make("payments", {
   }
 })
 
-const Shipping = Participant.make("shipping", {
+/** The example's parcels, prepared until the commit. */
+export const Shipping = Participant.make("shipping", {
   Ship: {
     payload: { orderId: Schema.String, city: Schema.String, express: Schema.Boolean },
     success: Schema.String,
@@ -37,16 +38,7 @@ const PrepareOrder = Saga.make("PrepareOrder", { context: Order.fields }).pipe(
     success: Schema.String,
     error: OutOfStock,
     transactional: true,
-    execute: Effect.fnUntraced(
-      function* (order) {
-        const sql = yield* SqlClient.SqlClient
-        const { uuid } = yield* SagaTransaction
-        const reservation = yield* Stock.reserve(order)
-        yield* sql`update reservation set prepared_by = ${uuid} where id = ${reservation}`
-        return reservation
-      },
-      Effect.catchTag("SqlError", Effect.die)
-    )
+    execute: Stock.prepare
   }),
   Saga.remote("payment", {
     execute: {
@@ -63,16 +55,14 @@ const PrepareOrder = Saga.make("PrepareOrder", { context: Order.fields }).pipe(
   Saga.commit
 )
 
-type Part = { readonly uuid: string }
-
 /** The end of a transaction that has prepared rows of this table. */
 const decided = (table: string) => {
   const change = (statement: (sql: SqlClient.SqlClient) => Effect.Effect<unknown, unknown>) =>
     SqlClient.SqlClient.use(statement).pipe(Effect.asVoid, Effect.orDie)
   return {
-    commit: ({ uuid }: Part) =>
+    commit: ({ uuid }: Stock.Part) =>
       change((sql) => sql`update ${sql(table)} set prepared_by = null where prepared_by = ${uuid}`),
-    reject: ({ uuid }: Part) => change((sql) => sql`delete from ${sql(table)} where prepared_by = ${uuid}`)
+    reject: ({ uuid }: Stock.Part) => change((sql) => sql`delete from ${sql(table)} where prepared_by = ${uuid}`)
   }
 }
 
@@ -96,7 +86,7 @@ const PaymentsPrepared = Participant.layer(
   decided("payment")
 )
 
-const ShippingPrepared = Participant.layer(
+export const ShippingPrepared = Participant.layer(
   Shipping,
   {
     Ship: Effect.fnUntraced(
@@ -114,20 +104,6 @@ const ShippingPrepared = Participant.layer(
   },
   decided("parcel")
 )
-
-/** The reservations of the own service. */
-const transaction = {
-  commit: ({ uuid }: Part) =>
-    SqlClient.SqlClient.use((sql) => sql`update reservation set confirmed = true where prepared_by = ${uuid}`).pipe(
-      Effect.asVoid,
-      Effect.orDie
-    ),
-  reject: Effect.fnUntraced(function* ({ uuid }: Part) {
-    const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql<{ id: string }>`select id from reservation where prepared_by = ${uuid}`
-    yield* Effect.forEach(rows, ({ id }) => Stock.release(id))
-  }, Effect.orDie)
-}
 
 // ---- the three services --------------------------------------------------------------------------------------------
 
@@ -163,7 +139,9 @@ const shop = ({ twoPhase }: Start) =>
 export const orchestrator = (start: Start) =>
   Layer.effect(Shop, shop(start)).pipe(
     Layer.provide(
-      start.twoPhase ? SagaManager.layer([PrepareOrder], { transaction }) : SagaManager.layer([PlaceOrder])
+      start.twoPhase
+        ? SagaManager.layer([PrepareOrder], { transaction: Stock.decided })
+        : SagaManager.layer([PlaceOrder])
     ),
     Layer.provide(start.twoPhase ? TransactionCommitter.layerTwoPhase : TransactionCommitter.layerNone),
     Layer.provide([SqlSagaExecutionRepository.layer(), broker(start), SagaConfig.layer({ service: "orders" })])

@@ -22,11 +22,15 @@ export interface Implementation {
 const codes = { orders: Orders, payments: Payments, shipping: Shipping }
 const preparing = { orders: "reservation", payments: "payment", shipping: "parcel" }
 
-const database = ({ pg, schema }: Start) =>
+/** Where a service keeps its tables. `maxConnections`: as of the client. */
+type Place = Pick<Start, "pg" | "schema" | "service"> & { readonly maxConnections?: number }
+
+const database = ({ maxConnections = 10, pg, schema }: Place) =>
   PgClient.layer({
     url: Redacted.make(pg),
     applicationName: schema,
     startupParameters: { search_path: schema },
+    maxConnections,
     connectTimeout: "30 seconds"
   })
 
@@ -39,11 +43,14 @@ const tables = Effect.fnUntraced(function* (service: Service) {
   yield* sql`create index if not exists ${sql(`${table}_prepared`)} on ${sql(table)} (prepared_by) where prepared_by is not null`
 })
 
-const books = Effect.fnUntraced(function* (service: Service) {
+/** The database of a service, whose tables are there. */
+export const store = (place: Place) => Layer.provideMerge(Layer.effectDiscard(tables(place.service)), database(place))
+
+export const books = Effect.fnUntraced(function* (service: Service) {
   const sql = yield* SqlClient.SqlClient
   const [row] = yield* sql<{ prepared: number }>`select count(*)::int as prepared from ${sql(preparing[service])}
     where prepared_by is not null`
-  return { ...(yield* codes[service].books), prepared: row?.prepared }
+  return { ...(yield* codes[service].books), prepared: row?.prepared ?? 0 }
 })
 
 const say = (what: string, value: object) =>
@@ -105,13 +112,11 @@ export const serve = (start: Start, { orchestrator, participant }: Implementatio
           participant(start)
         )
   countStatements(pg)
-  program
-    .pipe(Effect.provide(Layer.provideMerge(Layer.effectDiscard(tables(service)), database(start))), Effect.runPromise)
-    .then(
-      () => process.exit(0),
-      (error) => {
-        console.error(error)
-        process.exit(1)
-      }
-    )
+  program.pipe(Effect.provide(store(start)), Effect.runPromise).then(
+    () => process.exit(0),
+    (error) => {
+      console.error(error)
+      process.exit(1)
+    }
+  )
 }

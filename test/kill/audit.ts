@@ -6,8 +6,9 @@ import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import type { Report } from "./suffer.ts"
 
-interface Execution {
+export interface Execution {
   readonly uuid: string
+  readonly key: string | null
   readonly saga: string
   readonly status: string
   readonly commit_state: string
@@ -33,18 +34,39 @@ const transactional = new Set(["ledger", "label", "payment"])
 const steps = [["stock", "payment"], ["ledger"], ["invoice", "label"], ["parcel"]]
 const undone = steps.slice(0, -1).flat()
 
+/** The executions of a database. */
+export const executionsOf = (schema: string) =>
+  SqlClient.SqlClient.use((sql) => {
+    const t = (name: string) => sql(`${schema}.${name}`)
+    return sql<Execution>`
+      select h.uuid::text as uuid, h.start_key as key, h.saga, h.status, h.commit_state, h.parked, e.writes, e.last
+      from ${t("saga_execution")} h
+      left join (
+        select uuid, count(*)::int as writes, max(revision)::int as last from ${t("saga_event")} group by uuid
+      ) e on e.uuid = h.uuid`
+  })
+
+export const isCommitted = ({ commit_state, status }: Execution): boolean =>
+  status === "finished" && commit_state === "committed"
+
+/** What is wrong with an execution of any saga. */
+export const problemsOf = (execution: Execution): ReadonlyArray<string> => {
+  const { commit_state, last, parked, status, writes } = execution
+  const isSettled = isCommitted(execution) || (status === "errored" && commit_state === "rejected")
+  return [
+    ...(isSettled ? [] : ["is not settled"]),
+    ...(parked ? ["is parked"] : []),
+    ...(writes === last ? [] : [`has ${writes} writes, the last is ${last}`])
+  ]
+}
+
 export const audit = (
   schema: string
 ): Effect.Effect<Report & { readonly repeated: number }, unknown, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const t = (name: string) => sql(`${schema}.${name}`)
-    const executions = yield* sql<Execution>`
-      select h.uuid::text as uuid, h.saga, h.status, h.commit_state, h.parked, e.writes, e.last
-      from ${t("saga_execution")} h
-      left join (
-        select uuid, count(*)::int as writes, max(revision)::int as last from ${t("saga_event")} group by uuid
-      ) e on e.uuid = h.uuid`
+    const executions = yield* executionsOf(schema)
     const effects = yield* sql<Did>`
       select uuid, step, op, count(distinct key)::int as keys, count(*)::int as times, min(seq) as first, max(seq) as last
       from ${t("effect")} group by uuid, step, op`
@@ -55,12 +77,10 @@ export const audit = (
     for (const uuid of byExecution.keys()) if (!known.has(uuid)) wrong.push(`${uuid} has effects and is lost`)
 
     for (const execution of executions) {
-      const { commit_state, last, parked, saga, status, uuid, writes } = execution
+      const { commit_state, saga, status, uuid } = execution
       const says = (what: string) => wrong.push(`${uuid} (${status}, ${commit_state}): ${what}`)
-      const committed = status === "finished" && commit_state === "committed"
-      if (!committed && !(status === "errored" && commit_state === "rejected")) says("is not settled")
-      if (parked) says("is parked")
-      if (writes !== last) says(`has ${writes} writes, the last is ${last}`)
+      const committed = isCommitted(execution)
+      problemsOf(execution).forEach(says)
       // Other sagas have other steps.
       if (!saga.startsWith("Place")) continue
 

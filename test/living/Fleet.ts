@@ -42,8 +42,8 @@ const settling = "8 minutes"
 /** How long a process may take to end, besides its grace, on a busy machine. */
 const slack = "30 seconds"
 
-/** Starts no process yet. */
-export const make = Effect.fnUntraced(function* (place: Place, settings: Settings) {
+/** Starts no process yet. `usual`: how a process is started, where nothing else is said. */
+export const make = Effect.fnUntraced(function* (place: Place, settings: Settings, usual: Start = program) {
   const outer = yield* Effect.scope
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-saga-living-"))),
@@ -54,7 +54,7 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
   let inFlight = 0
 
   /** `isExcused`: it counts as a process that always stands still, as it is known to let others run what it runs. */
-  const start = Effect.fnUntraced(function* (run: Start = program, isExcused = false) {
+  const start = Effect.fnUntraced(function* (run: Start = usual, isExcused = false) {
     const scope = yield* Scope.fork(outer)
     const { inFlight: _, ...rest } = settings
     const member = yield* Effect.provideService(run({ ...place, ...rest, folder }), Scope.Scope, scope)
@@ -66,9 +66,17 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
     return joined
   })
   const sayAll = (line: string) => Effect.forEach(members, ({ say }) => say(line), { discard: true })
+  const leave = (member: Member) => members.splice(members.indexOf(member), 1)
+  /** Ends a process at any instruction. */
+  const kill = Effect.fnUntraced(function* (member: Member) {
+    leave(member)
+    stops.push({ pid: member.pid, from: Journal.now(), to: Number.POSITIVE_INFINITY })
+    yield* member.kill
+    yield* Scope.close(member.scope, Exit.void)
+  })
   /** Ends a process in good order, as a deployment does. */
   const stop = Effect.fnUntraced(function* (member: Member) {
-    members.splice(members.indexOf(member), 1)
+    leave(member)
     yield* member.signal("SIGTERM")
     const how = yield* Effect.timeoutOrElse(member.ended, {
       duration: settings.grace,
@@ -97,6 +105,7 @@ export const make = Effect.fnUntraced(function* (place: Place, settings: Setting
     members,
     stops,
     start,
+    kill,
     stop,
     standStill,
     sayAll,

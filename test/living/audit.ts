@@ -84,41 +84,47 @@ const load = Effect.fnUntraced(function* (schema: string, effects: ReadonlyArray
     from (select seq, row_number() over (order by at) as n from ${table}) r where r.seq = e.seq`
 })
 
-export const audit = Effect.fnUntraced(function* ({
-  folder,
-  lease,
-  schema,
-  stops
-}: {
+/** Where the journals are, and what they are judged by. */
+export interface Lived {
   readonly folder: string
   readonly lease: number
-  readonly schema: string
   readonly stops: ReadonlyArray<Stop>
-}) {
-  const sql = yield* SqlClient.SqlClient
+}
+
+/** What the journals say by themselves. */
+export const journaled = ({ folder, lease, stops }: Lived) => {
   const journals = Journal.read(folder)
-  yield* load(schema, runsOf(journals, "did"))
-  const { committed, rejected, wrong } = yield* Kill.audit(schema)
   const stalls = stallsOf(journals).filter(isLonger(lease))
-  const { excused, wrong: twice } = again(runsOf(journals, "began"), [...stops, ...stalls].filter(isLonger(lease)))
+  const started = [...journals.values()].flatMap((lines) =>
+    lines.flatMap((line) => (line._tag === "started" ? [line.uuid] : []))
+  )
+  return {
+    ...again(runsOf(journals, "began"), [...stops, ...stalls].filter(isLonger(lease))),
+    did: runsOf(journals, "did"),
+    stalls: stalls.length,
+    /** Each start that has answered, with an execution that is not known. */
+    lost: (known: ReadonlySet<string>) =>
+      started.flatMap((uuid) => (known.has(uuid) ? [] : [`${uuid} was started and is lost`]))
+  }
+}
+
+export const audit = Effect.fnUntraced(function* ({ schema, ...lived }: Lived & { readonly schema: string }) {
+  const sql = yield* SqlClient.SqlClient
+  const { did, excused, lost, stalls, wrong: twice } = journaled(lived)
+  yield* load(schema, did)
+  const { committed, rejected, wrong } = yield* Kill.audit(schema)
 
   const stored = yield* sql<{ uuid: string; millis: number }>`
     select uuid::text as uuid, (updated_at - created_at)::int as millis from ${sql(`${schema}.saga_execution`)}`
-  const known = new Set(stored.map(({ uuid }) => uuid))
-  const lost = [...journals.values()].flatMap((lines) =>
-    lines.flatMap((line) =>
-      line._tag === "started" && !known.has(line.uuid) ? [`${line.uuid} was started and is lost`] : []
-    )
-  )
   const times = stored.map(({ millis }) => millis / 1_000).toSorted((a, b) => a - b)
   const report: Report = {
     committed,
     rejected,
     excused,
-    stalls: stalls.length,
+    stalls,
     median: times[times.length >> 1] ?? 0,
     longest: times.at(-1) ?? 0,
-    wrong: [...wrong, ...twice, ...lost]
+    wrong: [...wrong, ...twice, ...lost(new Set(stored.map(({ uuid }) => uuid)))]
   }
   return report
 })

@@ -45,6 +45,19 @@ const pool: Event<World> = ({ fleet, settings }) =>
     .sayAll(`hold ${settings.lease * 1.2}`)
     .pipe(Effect.andThen(Effect.sleep(settings.lease * 4)), Effect.andThen(fleet.sayAll("hold 0")))
 
+/** One is killed and replaced, another one is killed, and while that one is missing a third one stands still. */
+export const killed: Event<World> = (world) =>
+  Effect.suspend(() => {
+    const { fleet, random, settings } = world
+    const some = () => pick(random, fleet.members)
+    const pause = Effect.suspend(() => Effect.sleep(below(random, settings.pace)))
+    const kill = Effect.andThen(
+      pause,
+      Effect.suspend(() => fleet.kill(some()))
+    )
+    return Effect.all([kill, fleet.start(), kill, pause, stopped(world), fleet.start()], { discard: true })
+  })
+
 export const ofProcesses = { rolling, stopped, pool }
 
 const outage = 30_000

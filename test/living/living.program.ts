@@ -20,6 +20,7 @@ import { PgliteClient } from "effect-saga/pglite"
 import { SqlParticipantStore, SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as Orders from "../kill/Orders.ts"
 import * as Journal from "./Journal.ts"
+import * as Outside from "./Outside.ts"
 
 /** What the program is told. Times are in milliseconds. */
 export interface Order {
@@ -45,8 +46,7 @@ export interface Order {
 
 const order: Order = JSON.parse(process.argv[2] ?? "")
 
-const note = Journal.open(order.folder)
-Journal.watch(order.lease / 2, (from, at) => note({ _tag: "stood", from, at }))
+const { note, outside } = Outside.open(order)
 
 const table = (name: string) => SqlClient.SqlClient.use((sql) => Effect.succeed(sql(`${order.schema}.${name}`)))
 
@@ -61,20 +61,6 @@ const inTransaction = ({ op, step }: Orders.Work) =>
       values (${uuid}, ${step}, ${op}, ${idempotencyKey}, ${epoch}, ${process.pid}, ${Journal.now()})`
     if (step === "ledger" && hold > 0) yield* Effect.sleep(hold)
   }).pipe(Effect.orDie)
-
-const pause = Effect.suspend(() => Effect.sleep((Math.random() * order.pace) / 2))
-
-const outside = ({ op, step }: Orders.Work) =>
-  Effect.gen(function* () {
-    const { epoch, idempotencyKey: key, uuid } = yield* SagaTransaction
-    const say = (_tag: "began" | "did" | "ended") =>
-      Effect.sync(() => note({ _tag, uuid, step, op, key, epoch, at: Journal.now() }))
-    yield* say("began")
-    yield* pause
-    yield* say("did")
-    yield* pause
-    yield* say("ended")
-  })
 
 // Not read by a former release that has not what that file imports.
 const Later = order.isLater === true ? await import("./Later.ts") : undefined

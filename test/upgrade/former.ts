@@ -87,7 +87,13 @@ const make = (release: Release): string => {
     rmSync(folder, { recursive: true, force: true })
     renameSync(work, folder)
   }
-  for (const file of ["living/living.program.ts", "living/Journal.ts", "living/Later.ts", "kill/Orders.ts"]) {
+  for (const file of [
+    "living/living.program.ts",
+    "living/Journal.ts",
+    "living/Outside.ts",
+    "living/Later.ts",
+    "kill/Orders.ts"
+  ]) {
     cpSync(join(root, "test", file), join(folder, "test", file))
   }
   return folder

@@ -3,6 +3,9 @@
  * flight in each process, and with 64 in all of them together. `local`: three local steps. `remote`: one step that a service
  * answers over a Mosquitto. A process sees no more than its own part: on a machine
  * with fewer processors than processes the rate says nothing, and the costs a saga do.
+ *
+ * With leases also on two databases. They are two schemas of one server, so their rows say what it costs to spread sagas, and not what a
+ * second server brings.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { PgClient } from "@effect/sql-pg"
@@ -10,9 +13,11 @@ import { Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import { Participant, ParticipantStore } from "effect-saga"
 import { MqttBroker } from "effect-saga/mqtt"
+import * as ManyDatabases from "../test/fixtures/manyDatabases.ts"
 import * as Mosquitto from "../test/fixtures/mosquitto.ts"
 import { freePort } from "../test/fixtures/ownServer.ts"
 import * as Program from "../test/kill/Program.ts"
+import * as Databases from "./processes/databases.ts"
 import { Echo } from "./processes/echo.ts"
 import type { Order, Ran } from "./processes/worker.ts"
 import type { Report } from "./run.ts"
@@ -33,7 +38,10 @@ const settings = {
 const sagas = Number(process.env.SAGA_BENCH_SAGAS ?? 10_000)
 const countOf = (kind: Case["kind"]): number => (kind === "local" ? sagas : Math.ceil(sagas / 3))
 
-/** How much more than one process several may take for a saga, where each of them has as much to do as the one. */
+/**
+ * How much more than one process on one database several may take for a saga, where each of them has as much to do as the one. A process writes
+ * into each database for itself, so statements may be as many times more as there are databases; processor time has a budget on one database only.
+ */
 const budget = { cpu: 1.3, statements: 1.1 }
 /** The same where they share what the one has: each of them writes for itself. */
 const sharedBudget = { cpu: 2, statements: (processes: number) => processes * budget.statements }
@@ -41,18 +49,29 @@ const sharedBudget = { cpu: 2, statements: (processes: number) => processes * bu
 interface Case {
   readonly kind: "local" | "remote"
   readonly ownership: "leases" | "cluster"
+  readonly databases: 1 | 2
   readonly processes: number
   readonly spread: "each" | "all"
 }
 
+const owners: ReadonlyArray<Pick<Case, "ownership" | "databases">> = [
+  { ownership: "leases", databases: 1 },
+  { ownership: "cluster", databases: 1 },
+  { ownership: "leases", databases: 2 }
+]
+
 const cases: ReadonlyArray<Case> = (["local", "remote"] as const).flatMap((kind) =>
-  (["leases", "cluster"] as const).flatMap((ownership) => [
-    { kind, ownership, processes: 1, spread: "each" as const },
+  owners.flatMap((owner) => [
+    { kind, ...owner, processes: 1, spread: "each" as const },
     ...([2, 4] as const).flatMap((processes) =>
-      (["each", "all"] as const).map((spread) => ({ kind, ownership, processes, spread }))
+      (["each", "all"] as const).map((spread) => ({ kind, ...owner, processes, spread }))
     )
   ])
 )
+
+/** `SAGA_BENCH_CASES=local-leases,local-leases-2` runs the local ones with leases, on one database and on two. */
+const nameOf = ({ databases, kind, ownership }: Case): string =>
+  `${kind}-${ownership}${databases === 1 ? "" : `-${databases}`}`
 
 const asked = Effect.fnUntraced(function* (worker: Program.Program, question: string, answer: string) {
   yield* worker.say(question)
@@ -88,14 +107,17 @@ const done = Effect.gen(function* () {
 const sum = (all: ReadonlyArray<Ran>, of: (ran: Ran) => number): number => all.reduce((so, ran) => so + of(ran), 0)
 const rounded = (value: number, digits = 3): number => Number(value.toFixed(digits))
 
-const measureCase = Effect.fnUntraced(function* ({ kind, ownership, processes, spread }: Case, mqtt: string) {
+const measureCase = Effect.fnUntraced(function* (it: Case, mqtt: string) {
+  const { databases, kind, ownership, processes, spread } = it
   const sql = yield* SqlClient.SqlClient
   const schema = `bench_${Math.random().toString(36).slice(2, 10)}`
+  if (databases === 2) yield* ManyDatabases.divided(Databases.of({ url, schema }, 2))
   const orderOf = Effect.map(
     freePort,
     (port): Order => ({
       url,
       schema,
+      databases,
       ...settings,
       ...(kind === "remote" && { mqtt }),
       ...(ownership === "cluster" && { port })
@@ -127,13 +149,14 @@ const measureCase = Effect.fnUntraced(function* ({ kind, ownership, processes, s
       return { before, rans, after: yield* done }
     })
   )
-  yield* sql`drop schema ${sql(schema)} cascade`
+  for (const name of [schema, Databases.southOf(schema)]) yield* sql`drop schema if exists ${sql(name)} cascade`
   const tables = ["runners", "locks", "runner_migrations"].map((name) => sql(`${schema}_${name}`))
   yield* Effect.forEach(tables, (table) => sql`drop table if exists ${table}`)
   const count = sum(rans, (ran) => ran.count)
   return {
     case: kind,
     ownership,
+    databases,
     processes,
     inFlight: `${together} in ${spread}`,
     perSecond: Math.round(sum(rans, (ran) => (1_000 * ran.count) / ran.millis)),
@@ -149,7 +172,7 @@ const measureCase = Effect.fnUntraced(function* ({ kind, ownership, processes, s
 
 type Row = Effect.Success<ReturnType<typeof measureCase>>
 
-/** Each row with its cost as a part of that of one process. */
+/** Each row with its cost as a part of that of one process on one database; of the first one where that was not measured. */
 const compared = (rows: ReadonlyArray<Row>) =>
   rows.map((row) => {
     const one = rows.find((it) => it.case === row.case && it.ownership === row.ownership && it.processes === 1) ?? row
@@ -161,12 +184,17 @@ const compared = (rows: ReadonlyArray<Row>) =>
   })
 
 const failuresOf = (rows: ReturnType<typeof compared>): ReadonlyArray<string> =>
-  rows.flatMap(({ cpuRatio, deadlocks, inFlight, processes, statementsRatio, ...row }) => {
+  rows.flatMap(({ cpuRatio, databases, deadlocks, inFlight, processes, statementsRatio, ...row }) => {
     const isEach = inFlight.endsWith("each")
-    const most = isEach ? budget : { cpu: sharedBudget.cpu, statements: sharedBudget.statements(processes) }
-    const name = `${row.case}, ${row.ownership}, ${processes} processes, ${inFlight}`
+    const { cpu, statements } = isEach
+      ? budget
+      : { cpu: sharedBudget.cpu, statements: sharedBudget.statements(processes) }
+    const most = { cpu, statements: statements * databases }
+    const name = `${row.case}, ${row.ownership}, ${databases} databases, ${processes} processes, ${inFlight}`
     return [
-      ...(cpuRatio > most.cpu ? [`${name}: ${cpuRatio} times the processor time, budget ${most.cpu}`] : []),
+      ...(databases === 1 && cpuRatio > most.cpu
+        ? [`${name}: ${cpuRatio} times the processor time, budget ${most.cpu}`]
+        : []),
       ...(statementsRatio > most.statements
         ? [`${name}: ${statementsRatio} times the statements, budget ${most.statements.toFixed(1)}`]
         : []),
@@ -181,7 +209,7 @@ const measure = Effect.gen(function* () {
   )
   yield* Layer.build(echo)
   const wanted = process.env.SAGA_BENCH_CASES
-  const chosen = cases.filter(({ kind, ownership }) => wanted === undefined || wanted.includes(`${kind}-${ownership}`))
+  const chosen = cases.filter((it) => wanted === undefined || wanted.split(",").includes(nameOf(it)))
   const rows = compared(
     yield* Effect.forEach(chosen, (it) =>
       Effect.tap(measureCase(it, mosquitto.url), (row) => Effect.sync(() => console.error(JSON.stringify(row))))

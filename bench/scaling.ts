@@ -11,6 +11,8 @@ import type { Report } from "./run.ts"
 interface Measured {
   readonly case: string
   readonly ownership: string
+  /** Absent in rows that were measured before there were two. */
+  readonly databases?: number
   readonly processes: number
   readonly inFlight: string
   readonly cpu: number
@@ -80,7 +82,10 @@ interface Pair {
 
 const pairOf = (kind: string, ownership: string): Pair | undefined => {
   const rows = measured
-    .filter((row) => row.case === kind && row.ownership === ownership && row.inFlight.endsWith("each"))
+    .filter(
+      (row) =>
+        row.case === kind && row.ownership === ownership && (row.databases ?? 1) === 1 && row.inFlight.endsWith("each")
+    )
     .toSorted((a, b) => a.processes - b.processes)
   const [one, several] = [rows[0], rows.at(-1)]
   return one !== undefined && several !== undefined && several.processes > 1 ? { one, several } : undefined

@@ -14,11 +14,12 @@ import { ClusterOwnership, ClusterRunner } from "effect-saga/cluster"
 import { MqttBroker } from "effect-saga/mqtt"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import { settled } from "../../test/fixtures/shards.ts"
+import * as Databases from "./databases.ts"
 import { Echo } from "./echo.ts"
 
-export interface Order {
-  readonly url: string
-  readonly schema: string
+export interface Order extends Databases.Place {
+  /** The sagas are spread over two. */
+  readonly databases: 1 | 2
   /** The broker, where the steps are remote. Without it they are local. */
   readonly mqtt?: string
   /** Of the runner, where the executions are shared out by a cluster. Without it leases do that. */
@@ -54,7 +55,8 @@ const Remote = Saga.make("Remote", { context: { n: Schema.Int } }).pipe(
   Saga.commit
 )
 
-const { lease, mqtt, port, recoveryInterval, schema, url }: Order = JSON.parse(process.argv[2] ?? "")
+const order: Order = JSON.parse(process.argv[2] ?? "")
+const { databases, lease, mqtt, port, recoveryInterval, schema, url } = order
 
 let statements = 0
 const counter: Statement.Transformer = (statement) =>
@@ -76,6 +78,13 @@ const Ownership =
         })
       )
 
+const maxConnections = 10
+
+const Repository =
+  databases === 2
+    ? SqlSagaExecutionRepository.layerSharded(Databases.of(order, maxConnections))
+    : SqlSagaExecutionRepository.layer({ schema })
+
 const Live = SagaManager.layer([Local, Remote]).pipe(
   Layer.provideMerge(Ownership),
   Layer.provide([
@@ -84,11 +93,11 @@ const Live = SagaManager.layer([Local, Remote]).pipe(
       ...(lease !== undefined && { lease }),
       ...(recoveryInterval !== undefined && { recoveryInterval })
     }),
-    SqlSagaExecutionRepository.layer({ schema }),
+    Repository,
     mqtt === undefined ? Broker.layerMemory : MqttBroker.layer({ url: mqtt }),
     TransactionCommitter.layerNone
   ]),
-  Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 10 })),
+  Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections })),
   Layer.provide(Layer.succeed(Statement.CurrentTransformer, counter))
 )
 

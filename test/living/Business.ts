@@ -77,13 +77,18 @@ export interface Place {
   readonly broker: string
   readonly namespace: string
   readonly schemas: Readonly<Record<Service, string>>
+  /** Of each service: its transactions at the same time are one less. */
+  readonly connections: number
 }
 
 /** A service that answers commands until the scope closes. Gives its books. */
-export const serve = Effect.fnUntraced(function* (service: Service, { namespace, pg, schemas, ...place }: Place) {
+export const serve = Effect.fnUntraced(function* (
+  service: Service,
+  { connections, namespace, pg, schemas, ...place }: Place
+) {
   const live = codes[service].pipe(
     Layer.provide([SqlParticipantStore.layer(), broker(place.broker, namespace)]),
-    Layer.provideMerge(store({ service, pg, schema: schemas[service], maxConnections: 2 }))
+    Layer.provideMerge(store({ service, pg, schema: schemas[service], maxConnections: connections }))
   )
   const context = yield* Layer.build(live)
   return Effect.provideContext(books(service), context)

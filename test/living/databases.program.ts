@@ -45,7 +45,6 @@ const Live = SagaManager.layer([PlaceOrder]).pipe(
       lease: told.lease,
       recoveryInterval: told.lease / 3,
       shutdownGrace: told.grace,
-      resend: { initial: "500 millis", max: "2 seconds" },
       // No outcome depends on how long something took.
       replyTimeout: "1 hour",
       reserveTimeout: "1 hour"

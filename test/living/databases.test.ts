@@ -30,6 +30,9 @@ const isLong = SAGA_ROUNDS !== undefined
 
 const program = new URL("./databases.program.ts", import.meta.url)
 
+/** Connections of each service. The short form shares a server with other tests; the long one has too many orders for one transaction at a time. */
+const connections = isLong ? 8 : 2
+
 /** Buckets that move in a round. */
 const moving = 16
 
@@ -47,7 +50,7 @@ const founded = Effect.fnUntraced(function* (pg: string, broker: string) {
   yield* Databases.divided(databases)
   const namespace = Mqtt.namespace()
   const books = yield* Effect.forEach(services, (service) =>
-    Business.serve(service, { pg, broker, namespace, schemas: own })
+    Business.serve(service, { pg, broker, namespace, schemas: own, connections })
   )
   return { databases, schemas, sql, namespace, books: Effect.all(books) }
 })

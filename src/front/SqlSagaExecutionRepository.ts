@@ -1,3 +1,4 @@
 /** Executions on Postgres: on one database, or spread over several. */
+export type { Database, Databases } from "../adapters/sql/OpenShards.ts"
 export { layer, type SqlSagaExecutionRepositoryOptions } from "../adapters/sql/SqlSagaExecutionRepository.ts"
-export { type Database, type Databases, layerSharded, type ShardedOptions } from "../adapters/sql/SqlShards.ts"
+export { layerSharded, type ShardedOptions } from "../adapters/sql/SqlShards.ts"

@@ -245,10 +245,18 @@ export interface ActOptions extends Who {
 export class InspectorError extends Schema.TaggedError<InspectorError>()("InspectorError", {
   reason: Schema.Literals(["unavailable", "rejected", "corrupt", "unmigrated", "unsupported"]),
   operation: Schema.String,
+  /**
+   * Where executions are spread over several databases: the names of those that are the reason. Empty: none of them has the bucket of
+   * the execution now. Absent: there is one database.
+   */
+  databases: Schema.optionalKey(Schema.Array(Schema.String)),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return line`The storage could not do ${this.operation}: ${this.reason}`
+    const { databases = [], operation, reason } = this
+    return databases.length === 0
+      ? line`The storage could not do ${operation}: ${reason}`
+      : line`The storage could not do ${operation}: ${reason} (${databases.join(", ")})`
   }
 
   override toJSON(): unknown {
@@ -260,9 +268,15 @@ export class InspectorError extends Schema.TaggedError<InspectorError>()("Inspec
 
 type Seen<A> = Effect.Effect<A, InspectorError>
 
+/**
+ * Where executions are spread over several databases, lists and groups are of those that answer: `missing` names the others. What would
+ * be wrong with a part fails, with `unavailable` and the `databases` that have not answered.
+ */
 export class Inspector extends Context.Service<
   Inspector,
   {
+    /** The names of databases that do not answer now. Always empty where there is one database: then the others of these fail. */
+    readonly missing: Effect.Effect<ReadonlyArray<string>>
     /** A page of summaries, as `SagaExecutionRepository.find`. */
     readonly find: (filter: Summary.Filter, page?: Summary.PageRequest) => Seen<Summary.Page>
     /** How many executions each saga has in each state, and the oldest of each. With a name: of that saga. */
@@ -285,7 +299,7 @@ export class Inspector extends Context.Service<
     readonly deadLetters: (limit?: number) => Seen<ReadonlyArray<DeadLetter>>
     /** The processes that share the executions; those that ended, for a day. */
     readonly processes: Seen<ReadonlyArray<Process>>
-    /** The number of unsettled executions of each saga in each of its forms, counted up to 100. */
+    /** The number of unsettled executions of each saga in each of its forms, counted up to 100. Fails where a database is missing. */
     readonly census: Seen<ReadonlyArray<Summary.Census>>
     /**
      * Puts an action into the inbox of an execution, and wakes the process that has it. What the stored facts already refuse is

@@ -6,6 +6,7 @@ import * as Summary from "./ExecutionSummary.ts"
 import { Inspector, InspectorError, type ParkedGroup } from "./Inspector.ts"
 import { act, decideInDoubt, type Storage } from "./InspectorActions.ts"
 import * as Groups from "./InspectorGroups.ts"
+import * as MergedGroups from "./MergedGroups.ts"
 import { ParticipantStore } from "./ParticipantStore.ts"
 import type { SagaRepositoryUnsupported } from "./RepositoryErrors.ts"
 import {
@@ -97,6 +98,7 @@ const make = (options: MemoryOptions) =>
     }
 
     return Inspector.of({
+      missing: Effect.succeed([]),
       find: (filter, page) => call("find", repository.find(filter, page)),
       count: (saga) => Effect.map(all("count", saga === undefined ? {} : { saga }), Groups.counts),
       waiting: Effect.map(all("waiting", { settled: false }), Groups.waiting),
@@ -134,8 +136,6 @@ const make = (options: MemoryOptions) =>
     })
   })
 
-const maxInDoubt = 1_000
-
 const inDoubtIn = Effect.fnUntraced(function* (
   store: ParticipantStore["Service"],
   services: ReadonlyArray<string>,
@@ -143,7 +143,7 @@ const inDoubtIn = Effect.fnUntraced(function* (
 ) {
   const before = (yield* Clock.currentTimeMillis) - Duration.toMillis(longer)
   const found = yield* Effect.forEach(services, (service) =>
-    Effect.map(store.find({ service, status: "reserved", before, limit: maxInDoubt }), (transactions) =>
+    Effect.map(store.find({ service, status: "reserved", before, limit: MergedGroups.maxInDoubt }), (transactions) =>
       transactions.map(({ coordinator, updatedAt, uuid }) => ({
         service,
         uuid,
@@ -152,7 +152,7 @@ const inDoubtIn = Effect.fnUntraced(function* (
       }))
     )
   ).pipe(Effect.mapError((cause) => new InspectorError({ reason: "unavailable", operation: "inDoubt", cause })))
-  return found.flat().slice(0, maxInDoubt)
+  return found.flat().slice(0, MergedGroups.maxInDoubt)
 })
 
 const commandsIn = Effect.fnUntraced(function* (

@@ -4,6 +4,7 @@ import type { Mutant } from "./Mutant.ts"
 const moving = "test/adapters/sql/moveBuckets.test.ts"
 const many = "test/adapters/sql/manyDatabases.test.ts"
 const routing = "test/adapters/sql/Shards.test.ts"
+const inspected = "test/adapters/sql/shardedInspector.test.ts"
 const places = "test/adapters/sql/BucketPlaces.test.ts"
 
 export const manyDatabases: ReadonlyArray<Mutant> = [
@@ -66,9 +67,9 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
   {
     rule: "F36",
     what: "a list names an execution twice while its bucket moves",
-    file: "src/adapters/sql/ShardedRepository.ts",
-    find: "page.items.filter(({ uuid }) => shards.has(at, uuid))",
-    replace: "page.items",
+    file: "src/adapters/sql/ShardedPages.ts",
+    find: "items: merged.items.filter(isOwn), ",
+    replace: "",
     tests: [moving]
   },
   {
@@ -86,5 +87,29 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     find: "error.existing === error.uuid",
     replace: "error.existing === null",
     tests: [routing]
+  },
+  {
+    rule: "F36",
+    what: "a page ends before rows that a database has behind those of a bucket that moves",
+    file: "src/adapters/sql/ShardedPages.ts",
+    find: "[...own, { items: [...foreign] }]",
+    replace: "own",
+    tests: [routing]
+  },
+  {
+    rule: "F36",
+    what: "what a database that is away does not count is taken for gone",
+    file: "src/adapters/sql/ShardedInspector.ts",
+    find: "answers.length === shards.all.length ?",
+    replace: "answers.length > 0 ?",
+    tests: [inspected]
+  },
+  {
+    rule: "C6",
+    what: "nobody is in doubt, says an inspector that has not asked all databases",
+    file: "src/adapters/sql/ShardedInspector.ts",
+    find: "if (given.length < answers.length) ",
+    replace: "if (given.length > answers.length) ",
+    tests: [inspected]
   }
 ]

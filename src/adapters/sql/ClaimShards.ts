@@ -26,7 +26,7 @@ export const anyOf = Effect.fnUntraced(function* <A, E>(
 
 /** A claim without what another database has. `limit`: how many of the executions this one gives. */
 const requestFor = (
-  shards: Shards,
+  shards: Shards<Repository>,
   { rests: _, ...request }: Port.ClaimRequest,
   at: number,
   limit: number
@@ -77,13 +77,13 @@ const onlyNew = (claimed: Port.Claimed): Port.Claimed => {
   return { ...claimed, lost: [], inbox: claimed.inbox.filter(({ uuid }) => given.has(uuid)) }
 }
 
-export const make = (shards: Shards): Claim => {
+export const make = (shards: Shards<Repository>): Claim => {
   const isAway = new Set<number>()
   /** The database that gets the greatest part of the next claim. */
   let turn = 0
 
   const claimOf = (request: Port.ClaimRequest, at: number, limit: number): ReturnType<Claim> | undefined => {
-    const repository = shards.repository(at)
+    const repository = shards.there(at)
     if (repository === undefined) return undefined
     const claims = repository.claim(requestFor(shards, request, at, limit))
     const within = isAway.has(at)

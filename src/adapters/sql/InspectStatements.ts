@@ -4,6 +4,7 @@ import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import { maxCounted } from "../../ports/Inspector.ts"
 import { maxGroups } from "../../ports/InspectorGroups.ts"
+import { maxInDoubt } from "../../ports/MergedGroups.ts"
 import { isStorable } from "../../wire/Text.ts"
 import {
   byFailure,
@@ -97,8 +98,6 @@ export interface InspectStatements {
   readonly commands: (now: number) => Statement<ReadonlyArray<CommandRow>>
   readonly deadLetters: (limit: number) => Statement<ReadonlyArray<{ readonly row: unknown }>>
 }
-
-const maxInDoubt = 1_000
 
 /** The statements for Postgres, on these tables. */
 export const inspecting = (client: Sql, tables: Tables): InspectStatements => {

@@ -14,9 +14,9 @@ import { FaultPoint } from "../../ports/FaultPoint.ts"
 import * as Setting from "../../ports/Setting.ts"
 import { line } from "../../wire/OneLine.ts"
 import * as BucketCopy from "./BucketCopy.ts"
+import type { Database, Databases } from "./OpenShards.ts"
 import * as SqlBuckets from "./SqlBuckets.ts"
 import * as SqlConnections from "./SqlConnections.ts"
-import type { Database, Databases } from "./SqlShards.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 /** `SqlBuckets.begin`: a database serves buckets already. */

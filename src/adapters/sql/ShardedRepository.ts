@@ -6,29 +6,27 @@
 import { Effect, Stream } from "effect"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import { bucketOf, bucketOfKey } from "../../ports/Buckets.ts"
-import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import * as MergedGroups from "../../ports/MergedGroups.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as Uuid from "../../wire/Uuid.ts"
 import * as ClaimShards from "./ClaimShards.ts"
+import * as ShardedPages from "./ShardedPages.ts"
 import { away, type Repository, type Shards } from "./Shards.ts"
 
-/** An answer of a database, by its number; undefined: it has not answered. */
-type Answers<A> = ReadonlyArray<A | undefined>
-
-export const make = (shards: Shards): Repository => {
+export const make = (shards: Shards<Repository>): Repository => {
   const { all, routed } = shards
   const calls = <A, E>(
     call: (repository: Repository, at: number) => Effect.Effect<A, E>
   ): ReadonlyArray<Effect.Effect<A, E> | undefined> =>
-    all.map(({ repository }, at) => {
-      const there = repository()
+    all.map((shard, at) => {
+      const there = shard.there()
       return there === undefined ? undefined : call(there, at)
     })
   /** Asks all databases at the same time. Fails where none answers. */
   const fromAny = <A, E>(
     operation: Port.Operation,
     call: (repository: Repository, at: number) => Effect.Effect<A, E>
-  ): Effect.Effect<Answers<A>, E | Port.SagaExecutionRepositoryError> =>
+  ): Effect.Effect<ReadonlyArray<A | undefined>, E | Port.SagaExecutionRepositoryError> =>
     Effect.suspend(() => ClaimShards.anyOf(operation, calls(call)))
   /** Asks all databases at the same time. Fails where one does not answer. */
   const fromEach = <A, E>(
@@ -51,7 +49,7 @@ export const make = (shards: Shards): Repository => {
     Effect.suspend((): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> => {
       const uuid = Uuid.normalize(text)
       if (uuid !== undefined) return routed(operation, bucketOf(uuid), call)
-      const any = all.flatMap(({ repository }) => repository() ?? [])[0]
+      const any = all.flatMap(({ there }) => there() ?? [])[0]
       return any === undefined ? Effect.fail(away(operation)) : call(any)
     })
 
@@ -62,21 +60,19 @@ export const make = (shards: Shards): Repository => {
     }
     const start = yield* Port.pageStart(page)
     const pages = yield* fromAny("find", (repository) => repository.find(filter, page))
-    // While a bucket moves, two databases have its rows.
-    const own = pages.map((page, at) =>
-      page === undefined ? undefined : { ...page, items: page.items.filter(({ uuid }) => shards.has(at, uuid)) }
-    )
-    const missing = all.flatMap(({ name }, at) => (pages[at] === undefined ? [name] : []))
-    if (missing.length > 0)
-      yield* Effect.logWarning("A list is without the executions of databases that are away", { missing })
-    const merged = ExecutionSummary.merged(
-      filter,
-      page,
-      start,
-      own.flatMap((page) => page ?? [])
-    )
-    return missing.length === 0 ? merged : { ...merged, missing }
+    const found = ShardedPages.together(shards, filter, page, start, pages)
+    if (found.missing !== undefined)
+      yield* Effect.logWarning("A list is without the executions of databases that are away", {
+        missing: found.missing
+      })
+    return found
   })
+
+  /** Of each database from when on it is reached. */
+  const merged = (of: (repository: Repository) => Stream.Stream<string>): Stream.Stream<string> =>
+    Stream.flatMap(Stream.fromIterable(all), ({ reached }) => Stream.unwrap(Effect.map(reached, of)), {
+      concurrency: "unbounded"
+    })
 
   return Port.SagaExecutionRepository.of({
     store: (execution, hint) =>
@@ -111,7 +107,7 @@ export const make = (shards: Shards): Repository => {
     release: (owner, buckets) => Effect.asVoid(fromEach("release", ({ release }) => release(owner, buckets))),
     census: Effect.map(
       fromEach("census", ({ census }) => census),
-      summed
+      MergedGroups.census
     ),
     ended: (uuids, orPaused) =>
       Effect.map(
@@ -121,8 +117,8 @@ export const make = (shards: Shards): Repository => {
         }),
         (found) => found.flatMap((ended) => ended ?? [])
       ),
-    changes: merged(all.map(({ streams }) => streams.changes)),
-    inputs: merged(all.map(({ streams }) => streams.inputs)),
+    changes: merged(({ changes }) => changes),
+    inputs: merged(({ inputs }) => inputs),
     atomically: (work) => work,
     keysHaveBuckets: true,
     durable: true,
@@ -134,18 +130,3 @@ export const make = (shards: Shards): Repository => {
 /** A new execution whose key is in another bucket than its uuid, and so perhaps of another database. */
 const isMixed = ({ revision, startKey, uuid }: SagaExecution): boolean =>
   revision === 0 && startKey !== undefined && bucketOfKey(startKey) !== bucketOf(uuid)
-
-const merged = (streams: ReadonlyArray<Stream.Stream<string>>): Stream.Stream<string> =>
-  Stream.flatMap(Stream.fromIterable(streams), (stream) => stream, { concurrency: "unbounded" })
-
-/** The counts of one definition are added up. */
-const summed = (
-  counts: ReadonlyArray<ReadonlyArray<ExecutionSummary.Census>>
-): ReadonlyArray<ExecutionSummary.Census> => {
-  const sums = new Map<string, ExecutionSummary.Census>()
-  for (const one of counts.flat()) {
-    const key = `${one.saga} ${one.fingerprint}`
-    sums.set(key, { ...one, count: one.count + (sums.get(key)?.count ?? 0) })
-  }
-  return [...sums.values()]
-}

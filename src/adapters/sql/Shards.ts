@@ -1,18 +1,20 @@
 /** The databases among which executions are spread, and which bucket is in which of them, as far as this process knows. */
 import { Effect, Semaphore } from "effect"
 import { bucketOf } from "../../ports/Buckets.ts"
+import { InspectorError } from "../../ports/Inspector.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as BucketPlaces from "./BucketPlaces.ts"
 import { notServed } from "./SqlErrors.ts"
 
 export type Repository = Port.SagaExecutionRepository["Service"]
 
-export interface Shard {
+/** One of several databases, with what is called there: its repository, or its inspector. */
+export interface Shard<A> {
   readonly name: string
   /** Undefined while the database has not been reached since the process began. */
-  readonly repository: () => Repository | undefined
-  /** As those of the repository; they begin when the database is reached. */
-  readonly streams: Pick<Repository, "changes" | "inputs">
+  readonly there: () => A | undefined
+  /** The same, when the database is reached. */
+  readonly reached: Effect.Effect<A>
   /** Which buckets the database says that it serves. Undefined: it does not answer. */
   readonly buckets: Effect.Effect<ReadonlyArray<BucketPlaces.BucketAt> | undefined>
 }
@@ -22,8 +24,9 @@ export const away = (operation: Port.Operation): Port.SagaExecutionRepositoryErr
   new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation })
 
 /** A database has refused a write, as it does not serve the bucket. Nothing is written. */
-const isNotServed = (error: unknown): boolean => {
-  const { cause } = error instanceof Port.SagaExecutionRepositoryError ? error : {}
+export const isNotServed = (error: unknown): boolean => {
+  const isOfPort = error instanceof Port.SagaExecutionRepositoryError || error instanceof InspectorError
+  const { cause } = isOfPort ? error : {}
   return typeof cause === "object" && cause !== null && "code" in cause && cause.code === notServed
 }
 
@@ -35,15 +38,15 @@ const isWithout = (error: unknown): boolean =>
   error instanceof Port.SagaExecutionNotFound ||
   (error instanceof Port.SagaExecutionConflict && error.existing === error.uuid)
 
-export class Shards {
-  readonly all: ReadonlyArray<Shard>
+export class Shards<A> {
+  readonly all: ReadonlyArray<Shard<A>>
   /** The last answer of each database. */
   private readonly said: Array<ReadonlyArray<BucketPlaces.BucketAt>>
   private known: BucketPlaces.Known = BucketPlaces.of([])
   /** The number of the questions that each has been asked. */
   private readonly asking: ReadonlyArray<{ count: number; hasAnswered: boolean; readonly alone: Semaphore.Semaphore }>
 
-  constructor(all: ReadonlyArray<Shard>) {
+  constructor(all: ReadonlyArray<Shard<A>>) {
     this.all = all
     this.said = all.map(() => [])
     this.asking = all.map(() => ({ count: 0, hasAnswered: false, alone: Semaphore.makeUnsafe(1) }))
@@ -94,26 +97,48 @@ export class Shards {
     return this.known.places[bucketOf(uuid)] === at
   }
 
-  repository(at: number | undefined): Repository | undefined {
-    return at === undefined ? undefined : this.all[at]?.repository()
+  /** Whether an execution that a database has is known to be another one's: while a bucket moves, two have its rows. */
+  isElsewhere(at: number, uuid: string): boolean {
+    const place = this.known.places[bucketOf(uuid)]
+    return place !== undefined && place !== at
+  }
+
+  there(at: number | undefined): A | undefined {
+    return at === undefined ? undefined : this.all[at]?.there()
+  }
+
+  /** Whether a database has answered to the last question. */
+  hasAnswered(at: number): boolean {
+    return this.asking[at]?.hasAnswered === true
+  }
+
+  /** The names of those that have not. */
+  get silent(): ReadonlyArray<string> {
+    return this.all.flatMap(({ name }, at) => (this.hasAnswered(at) ? [] : [name]))
+  }
+
+  /** A database has failed to answer since. */
+  silence(at: number): void {
+    const one = this.asking[at]
+    if (one !== undefined) one.hasAnswered = false
   }
 
   /**
    * Calls the database that has the bucket. Where it refuses, or does not know the execution, the bucket may have moved: then all are
    * asked, and the one that has it now is called.
    */
-  readonly routed = <A, E>(
+  readonly routed = <B, E>(
     operation: Port.Operation,
     bucket: number,
-    call: (repository: Repository) => Effect.Effect<A, E>
-  ): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> =>
-    Effect.suspend((): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> => {
+    call: (there: A) => Effect.Effect<B, E>
+  ): Effect.Effect<B, E | Port.SagaExecutionRepositoryError> =>
+    Effect.suspend((): Effect.Effect<B, E | Port.SagaExecutionRepositoryError> => {
       const at = this.known.places[bucket]
-      const repository = this.repository(at)
-      if (at === undefined || repository === undefined)
+      const there = this.there(at)
+      if (at === undefined || there === undefined)
         return Effect.andThen(this.look, this.elsewhere(operation, bucket, undefined, call))
       return Effect.catchIf(
-        call(repository),
+        call(there),
         (error) => isNotServed(error) || isWithout(error),
         (error) => {
           const elsewhere = Effect.andThen(this.look, this.elsewhere(operation, bucket, { at, error }, call))
@@ -123,34 +148,34 @@ export class Shards {
     })
 
   /** An execution is not there only where its database still has the bucket: a process may have been told of a move too late. */
-  private confirmed<A, E>(
+  private confirmed<B, E>(
     operation: Port.Operation,
     bucket: number,
     { at, error }: { readonly at: number; readonly error: E },
-    elsewhere: Effect.Effect<A, E | Port.SagaExecutionRepositoryError>
-  ): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> {
-    return Effect.flatMap(this.ask(at), (hasAnswered): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> => {
+    elsewhere: Effect.Effect<B, E | Port.SagaExecutionRepositoryError>
+  ): Effect.Effect<B, E | Port.SagaExecutionRepositoryError> {
+    return Effect.flatMap(this.ask(at), (hasAnswered): Effect.Effect<B, E | Port.SagaExecutionRepositoryError> => {
       if (!hasAnswered) return Effect.fail(away(operation))
       const isHere = this.said[at]!.some((it) => it.bucket === bucket && it.state === "here")
       return isHere ? Effect.fail(error) : elsewhere
     })
   }
 
-  private elsewhere<A, E>(
+  private elsewhere<B, E>(
     operation: Port.Operation,
     bucket: number,
     tried: { readonly at: number | undefined; readonly error: E } | undefined,
-    call: (repository: Repository) => Effect.Effect<A, E>
-  ): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> {
-    return Effect.suspend((): Effect.Effect<A, E | Port.SagaExecutionRepositoryError> => {
+    call: (there: A) => Effect.Effect<B, E>
+  ): Effect.Effect<B, E | Port.SagaExecutionRepositoryError> {
+    return Effect.suspend((): Effect.Effect<B, E | Port.SagaExecutionRepositoryError> => {
       const at = this.known.places[bucket]
       if (tried !== undefined && tried.at === at) {
         // A bucket that leaves may have arrived where nobody answers, and its new executions are there.
         const isKnown = !isWithout(tried.error) || this.asking.every(({ hasAnswered }) => hasAnswered)
         return Effect.fail(isKnown ? tried.error : away(operation))
       }
-      const repository = this.repository(at)
-      return repository === undefined ? Effect.fail(away(operation)) : call(repository)
+      const there = this.there(at)
+      return there === undefined ? Effect.fail(away(operation)) : call(there)
     })
   }
 }

@@ -11,6 +11,7 @@ import type * as Port from "../../ports/Inspector.ts"
 import { Inspector, InspectorError, maxCounted, named, stateOf } from "../../ports/Inspector.ts"
 import { act, decideInDoubt, type Storage } from "../../ports/InspectorActions.ts"
 import * as Groups from "../../ports/InspectorGroups.ts"
+import * as MergedGroups from "../../ports/MergedGroups.ts"
 import {
   pageStart,
   SagaExecutionNotFound,
@@ -41,7 +42,8 @@ const errorOf = (operation: string, error: SqlError) =>
     cause: causeOf(error)
   })
 
-const ofRepository = (operation: string) => (error: SagaExecutionRepositoryError) =>
+/** An error of the repository as that of the inspector. */
+export const ofRepository = (operation: string) => (error: SagaExecutionRepositoryError) =>
   new InspectorError({ reason: error.reason, operation, cause: error })
 
 /** Of groups that are counted up to a limit. */
@@ -124,7 +126,8 @@ const make = Effect.fnUntraced(function* (options: SqlInspectorOptions, tables: 
       const state = stateOf({ status: row.status, direction: "forward" })
       return left <= 0 ? [] : [{ saga: row.saga, state, settled: row.settled, ...counted({ ...row, count: left }) }]
     })
-    return merged([...others, ...ofUndoing])
+    // Those that roll back have several statuses.
+    return MergedGroups.counts([...others, ...ofUndoing])
   })
 
   const parked = Effect.gen(function* () {
@@ -167,7 +170,8 @@ const make = Effect.fnUntraced(function* (options: SqlInspectorOptions, tables: 
     waiting: (uuid) => Effect.map(see("act", statements.inbox([uuid]), shared), (rows) => rows.map(({ id }) => id))
   }
 
-  return Inspector.of({
+  const inspector = Inspector.of({
+    missing: Effect.succeed([]),
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const start = yield* Effect.mapError(pageStart(page), ofRepository("find"))
       const limit = Summary.limitOf(page)
@@ -234,24 +238,20 @@ const make = Effect.fnUntraced(function* (options: SqlInspectorOptions, tables: 
     act: act(storage),
     decideInDoubt: decideInDoubt(doubting(client, tables), (error: SqlError) => errorOf("decideInDoubt", error))
   })
+  return { inspector, storage }
 })
 
-/** One line for each saga and state: those that roll back have several statuses. */
-const merged = (counts: ReadonlyArray<Port.Count>): ReadonlyArray<Port.Count> => {
-  const lines = new Map<string, Port.Count>()
-  for (const one of counts) {
-    const key = JSON.stringify([one.saga, one.state, one.settled])
-    const known = lines.get(key)
-    const sum = known === undefined ? one.count : known.count + one.count
-    lines.set(key, {
-      ...one,
-      ...Groups.counted(sum),
-      isMore: one.isMore || known?.isMore === true || sum > maxCounted,
-      oldest: Math.min(one.oldest, known?.oldest ?? one.oldest)
-    })
-  }
-  return [...lines].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, line]) => line)
+/** The inspector of a database, and what its actions need there. */
+export interface Parts {
+  readonly inspector: Port.Inspector["Service"]
+  readonly storage: Storage
 }
+
+export const parts = (options: SqlInspectorOptions = {}): Effect.Effect<Parts, InvalidSetting, SqlClient.SqlClient> =>
+  Setting.known("SqlInspector", options, SqlTables.options).pipe(
+    Effect.andThen(SqlTables.make(options, "SqlInspector")),
+    Effect.flatMap((tables) => make(options, tables))
+  )
 
 /**
  * On the Postgres of an `SqlClient`. `schema` and `prefix` are those of the repository. It does not make the tables: without them
@@ -260,8 +260,5 @@ const merged = (counts: ReadonlyArray<Port.Count>): ReadonlyArray<Port.Count> =>
 export const layer = (options: SqlInspectorOptions = {}): Layer.Layer<Inspector, InvalidSetting, SqlClient.SqlClient> =>
   Layer.effect(
     Inspector,
-    Setting.known("SqlInspector", options, SqlTables.options).pipe(
-      Effect.andThen(SqlTables.make(options, "SqlInspector")),
-      Effect.flatMap((tables) => make(options, tables))
-    )
+    Effect.map(parts(options), ({ inspector }) => inspector)
   )

@@ -112,6 +112,7 @@ export const stored = (api: Api) =>
           query.values === undefined
             ? Effect.map(told(inspector.load(params.uuid)), WithoutValues.inspected)
             : told(withValues(inspector, params.uuid)),
+        missing: () => inspector.missing,
         count: ({ query }) => told(inspector.count(query.saga)),
         waiting: () => told(inspector.waiting),
         parked: () => told(inspector.parked),

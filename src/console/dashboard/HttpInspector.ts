@@ -174,6 +174,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
     )
   const parked = seen("parked", ({ stored }) => stored.parked())
   return Port.Inspector.of({
+    // A dashboard of a former release has one database. Where the dashboard does not answer, the others of these fail.
+    missing: Effect.orElseSucceed(
+      seen("missing", ({ stored }) => stored.missing()),
+      () => []
+    ),
     find: (filter, page) =>
       seen("find", ({ stored }) => stored.find({ query: { filter, ...(page !== undefined && { page }) } })),
     count: (saga) => seen("count", ({ stored }) => stored.count({ query: saga === undefined ? {} : { saga } })),

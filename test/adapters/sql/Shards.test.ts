@@ -1,10 +1,14 @@
 /** Which database is called, by a process whose picture of them is old. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Option } from "effect"
 import { SagaExecutionRepository } from "effect-saga"
 import type { BucketAt } from "../../../src/adapters/sql/BucketPlaces.ts"
+import * as ShardedPages from "../../../src/adapters/sql/ShardedPages.ts"
 import { type Repository, Shards } from "../../../src/adapters/sql/Shards.ts"
 import { notServed } from "../../../src/adapters/sql/SqlErrors.ts"
+import { inBucket } from "../../../src/ports/Buckets.ts"
+import * as Summary from "../../../src/ports/ExecutionSummary.ts"
+import * as Sample from "../../../src/testing/SampleExecutions.ts"
 
 const uuid = "01a22c13-cd09-72f5-bfaa-f1747eea9207"
 const bucket = 7
@@ -21,8 +25,8 @@ const shardsOf = (...answers: ReadonlyArray<ReadonlyArray<ReadonlyArray<BucketAt
       const repository = { at } as unknown as Repository
       return {
         name: `database ${at}`,
-        repository: () => repository,
-        streams: { changes: Stream.empty, inputs: Stream.empty },
+        there: () => repository,
+        reached: Effect.succeed(repository),
         buckets: Effect.sync(() => said[Math.min(asked++, said.length - 1)])
       }
     })
@@ -38,7 +42,7 @@ const refused = new SagaExecutionRepository.SagaExecutionRepositoryError({
 const ofNobody = new SagaExecutionRepository.SagaExecutionConflict({ uuid, revision: 1, existing: uuid })
 
 /** Calls the databases, of which the first one fails so. Gives the number of the one that has succeeded. */
-const called = (shards: Shards, error: typeof notFound | typeof refused | typeof ofNobody) =>
+const called = (shards: Shards<Repository>, error: typeof notFound | typeof refused | typeof ofNobody) =>
   Effect.andThen(
     shards.look,
     shards.routed("load", bucket, (repository) => {
@@ -74,6 +78,47 @@ describe("the database of a bucket", () => {
           _tag: "SagaExecutionRepositoryError",
           reason: "unavailable"
         })
+    })
+  )
+})
+
+/** The uuids of all pages of two executions. Undefined: the database does not answer. */
+const listed = (
+  shards: Shards<Repository>,
+  databases: ReadonlyArray<ReadonlyArray<Summary.ExecutionSummary> | undefined>
+) => {
+  const found: Array<string> = []
+  let next: string | undefined
+  do {
+    const request = { limit: 2, ...(next !== undefined && { after: next }) }
+    const start = { from: Option.getOrUndefined(Summary.position(next ?? "")), isBackward: false }
+    const pages = databases.map((own) => own && Summary.page(own, {}, request, start))
+    const page = ShardedPages.together(shards, {}, request, start, pages)
+    found.push(...page.items.map(({ uuid }) => uuid))
+    next = page.next
+  } while (next !== undefined)
+  return found
+}
+
+describe("a list out of two databases", () => {
+  it.effect("has all executions once, on pages that are cut while a bucket has rows in both", () =>
+    Effect.gen(function* () {
+      const leaving = { bucket: 8, epoch: 1, state: "leaving" } as const
+      const shards = shardsOf([[...here, leaving]], [[{ bucket: 8, epoch: 2, state: "here" }]])
+      yield* shards.look
+      const isMoved = (_: unknown, n: number) => n % 3 !== 0
+      const rows = Array.from({ length: 12 }, (_, n) => {
+        const { uuid, ...created } = Summary.of(Sample.created({ at: Sample.time + n }))
+        return { ...created, uuid: inBucket(uuid, isMoved(_, n) ? 8 : bucket) }
+      })
+      // What has moved is not removed yet from where it was.
+      const moved = rows.filter(isMoved).map((row) => ({ ...row }))
+      const all = rows.toSorted(Summary.newestFirst).map(({ uuid }) => uuid)
+      assert.deepStrictEqual(listed(shards, [rows, moved]), all)
+      assert.deepStrictEqual(
+        listed(shards, [rows, undefined]),
+        all.filter((uuid) => uuid.endsWith("07"))
+      )
     })
   )
 })

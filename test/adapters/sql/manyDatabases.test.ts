@@ -15,7 +15,16 @@ import {
 import { SqlBuckets, SqlSagaExecutionRepository } from "effect-saga/sql"
 import { bucketOf, bucketOfKey } from "../../../src/ports/Buckets.ts"
 import * as Sample from "../../../src/testing/SampleExecutions.ts"
-import { divided, onPglites, onServer, places, repository, type Two } from "../../fixtures/manyDatabases.ts"
+import {
+  divided,
+  keyIn,
+  onPglites,
+  onServer,
+  places,
+  repository,
+  type Two,
+  uuidIn
+} from "../../fixtures/manyDatabases.ts"
 import { url } from "../../fixtures/postgres.ts"
 import * as Network from "../../fixtures/silentNetwork.ts"
 
@@ -26,17 +35,6 @@ const opened = (layer: Layer.Layer<SagaExecutionRepository.SagaExecutionReposito
 
 /** A repository that knows one of the databases, and nothing of buckets. */
 const alone = ({ client, ...tables }: Two["north"]) => Layer.provide(SqlSagaExecutionRepository.layer(tables), client)
-
-/** A key whose executions are in the one database or in the other one. */
-const keyIn = (database: "north" | "south"): string => {
-  const key = Sample.uniqueName()
-  return (bucketOfKey(key) % 2 === 1) === (database === "south") ? key : keyIn(database)
-}
-
-const uuidIn = (database: "north" | "south"): string => {
-  const { uuid } = Sample.created()
-  return (bucketOf(uuid) % 2 === 1) === (database === "south") ? uuid : uuidIn(database)
-}
 
 const Order = Saga.make("Order", { context: { number: Schema.Int } }).pipe(
   Saga.local("reservation", { success: Schema.Int, execute: ({ number }) => Effect.succeed(number) }),

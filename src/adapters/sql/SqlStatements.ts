@@ -29,6 +29,13 @@ export const isKey = (sql: SqlClient.SqlClient, column: Sql.Fragment, key: Sql.F
 export const keyRows = (sql: SqlClient.SqlClient, keys: ReadonlyArray<string>, type: "uuid" | "text"): Sql.Fragment =>
   sql`unnest((select ${keys}::${sql.literal(type)}[]))`
 
+/** The full name of a table, as Postgres reads it in a text. */
+export const quoted = (name: string): string =>
+  name
+    .split(".")
+    .map((it) => `"${it}"`)
+    .join(".")
+
 type TableName = ReturnType<SqlClient.SqlClient>
 
 /** The names of the tables of executions, as parts of statements. */

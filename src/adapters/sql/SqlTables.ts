@@ -8,6 +8,7 @@ import { sha256 } from "../../wire/CanonicalJson.ts"
 import type { ConnectionOptions, SqlConnections } from "./SqlConnections.ts"
 import { again, isRolledBack, sqlErrorsOf } from "./SqlErrors.ts"
 import { lost } from "./SqlSession.ts"
+import { quoted } from "./SqlStatements.ts"
 
 export interface TableOptions {
   /**
@@ -98,6 +99,15 @@ const isInTheWay = (error: SqlError): boolean => isRolledBack(error) || error.re
 
 type Migrations = Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>
 
+/** Whether all have run. A role that may make no tables starts where they have: `if not exists` needs that right all the same. */
+const isMigrated = Effect.fnUntraced(function* (tables: Tables, list: string, migrations: Migrations) {
+  const sql = yield* SqlClient.SqlClient
+  const [there] = yield* sql<{ there: boolean }>`select to_regclass(${quoted(tables.of(list))}) is not null as there`
+  if (there?.there !== true) return false
+  const [row] = yield* sql<{ last: number | null }>`select max(migration_id) as last from ${sql(tables.of(list))}`
+  return Object.keys(migrations).every((name) => Number(name.slice(0, 4)) <= (row?.last ?? 0))
+})
+
 /** One process runs the migrations; the others wait for it. */
 const migrate = Effect.fnUntraced(function* (
   tables: Tables,
@@ -106,6 +116,7 @@ const migrate = Effect.fnUntraced(function* (
   migrations: Migrations
 ) {
   const sql = yield* SqlClient.SqlClient
+  if (yield* isMigrated(tables, list, migrations)) return
   const run = Migrator.make({})({ table: tables.of(list), loader: Migrator.fromRecord(migrations) })
   yield* Effect.gen(function* () {
     // The lock is for the whole schema: two processes that make the same schema at once would fail.

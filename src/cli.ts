@@ -8,11 +8,12 @@ import { resolve } from "node:path"
 import process from "node:process"
 import { createInterface } from "node:readline/promises"
 import { pathToFileURL } from "node:url"
-import { Effect, FileSystem, Layer, Path, Redacted, Result, Stdio, Terminal } from "effect"
+import { Effect, FileSystem, Layer, Path, Redacted, References, Result, Stdio, Terminal } from "effect"
 import { ChildProcessSpawner } from "effect/process"
 import type { SqlClient } from "effect/sql"
-import { Access, type ConsoleConfig, type Place } from "./console/Access.ts"
+import { Access, type ConsoleConfig, type NamedDatabase, type Place } from "./console/Access.ts"
 import * as Commands from "./console/Commands.ts"
+import * as Databases from "./console/Databases.ts"
 import * as HttpInspector from "./console/dashboard/HttpInspector.ts"
 import { textOf } from "./console/Failures.ts"
 import { CommandFailed, CommandMisused, plain, Screen } from "./console/Screen.ts"
@@ -37,13 +38,17 @@ export const config = (config: ConsoleConfig): ConsoleConfig => config
 
 type Failure = CommandFailed | CommandMisused
 
-/** A layer whose failure is that of a command. */
-const mapped = <A, E, R>(layer: Layer.Layer<A, E, R>, map: (error: E) => Failure): Layer.Layer<A, Failure, R> =>
+/** A layer with another failure. */
+const mapped = <A, E, R, F>(layer: Layer.Layer<A, E, R>, map: (error: E) => F): Layer.Layer<A, F, R> =>
   Layer.effectContext(Effect.mapError(Layer.build(layer), map))
 
 // ---- the database ----------------------------------------------------------------------------------------------
 
-const urlOf = ({ url }: Place): string | undefined => url ?? (process.env.SAGA_PG_URL || undefined)
+const whereOf = (place: Place): Effect.Effect<Databases.Where | undefined, CommandMisused> =>
+  Effect.suspend(() => {
+    const { SAGA_PG_DATABASES: databases, SAGA_PG_URL: url } = process.env
+    return Effect.fromResult(Databases.where(place, { databases, url }))
+  })
 
 const tablesOf = ({ prefix, schema }: Place) => {
   const named = schema ?? (process.env.SAGA_PG_SCHEMA || undefined)
@@ -57,12 +62,18 @@ const loaded = <A>(name: string, load: () => Promise<A>): Effect.Effect<A, Comma
     catch: () => new CommandFailed({ message: `${name} is not installed: npm install ${name}` })
   })
 
-const failed = (error: unknown): CommandFailed =>
-  new CommandFailed({ message: `the database cannot be used: ${plain(describe(error), 400)}` })
+const failed = (error: unknown): Failure =>
+  error instanceof CommandFailed || error instanceof CommandMisused
+    ? error
+    : new CommandFailed({ message: `the database cannot be used: ${plain(describe(error), 400)}` })
 
 const nowhere = new CommandMisused({
   message:
-    "Where are the executions? Say --url postgres://…, the folder of a PGlite, or http://… of a dashboard, or set SAGA_PG_URL"
+    "Where are the executions? Say --url postgres://…, the folder of a PGlite, or http://… of a dashboard, or set SAGA_PG_URL. Of several databases say --database NAME=URL for each, or set SAGA_PG_DATABASES"
+})
+
+const notSeveral = new CommandMisused({
+  message: "This is about several databases: say --database NAME=URL for each, or set SAGA_PG_DATABASES"
 })
 
 // ---- a dashboard -----------------------------------------------------------------------------------------------
@@ -86,25 +97,26 @@ const dashboardAt = (place: Place, url: string): Result.Result<HttpInspector.Opt
 
 // ---- clients ---------------------------------------------------------------------------------------------------
 
+type Client = Layer.Layer<SqlClient.SqlClient, unknown>
+
+const refused = <A>(error: Failure): Layer.Layer<A, Failure> => Layer.effectContext(Effect.fail(error))
+
 /** The client of a database. A folder belongs to one process: while a program has it open, it is refused. */
-const clientOf = (url: string): Layer.Layer<SqlClient.SqlClient, Failure> => {
+const clientOf = (url: string): Client => {
   if (isDashboard(url))
-    return Layer.effectContext(
-      Effect.fail(
-        new CommandMisused({ message: "This needs the database itself, and not a dashboard: say --url postgres://…" })
-      )
+    return refused(
+      new CommandMisused({ message: "This needs the database itself, and not a dashboard: say --url postgres://…" })
     )
   if (/^postgres(ql)?:/i.test(url))
     return Layer.unwrap(
       Effect.map(
         loaded("@effect/sql-pg", () => import("@effect/sql-pg")),
-        ({ PgClient }) =>
-          mapped(PgClient.layer({ url: Redacted.make(url), maxConnections: 4, applicationName: "effect-saga" }), failed)
+        ({ PgClient }) => PgClient.layer({ url: Redacted.make(url), maxConnections: 4, applicationName: "effect-saga" })
       )
     )
   const folder = url.replace(/^file:(\/\/)?/, "")
   if (!existsSync(resolve(folder)))
-    return Layer.effectContext(Effect.fail(new CommandMisused({ message: `There is no folder ${plain(folder)}` })))
+    return refused(new CommandMisused({ message: `There is no folder ${plain(folder)}` }))
   return Layer.unwrap(
     Effect.map(
       loaded("@electric-sql/pglite", () => import("./pglite.ts")),
@@ -114,7 +126,7 @@ const clientOf = (url: string): Layer.Layer<SqlClient.SqlClient, Failure> => {
             ? new CommandFailed({
                 message: `process ${error.pid} has the folder ${plain(folder)} open: stop it, or name its dashboard with --url http://…`
               })
-            : failed(error)
+            : error
         )
     )
   )
@@ -123,25 +135,47 @@ const clientOf = (url: string): Layer.Layer<SqlClient.SqlClient, Failure> => {
 const sql = loaded("@effect/sql-pg", () => import("./sql.ts"))
 const migrations = loaded("@effect/sql-pg", () => import("./adapters/sql/SqlMigrations.ts"))
 
-const clientAt = (place: Place): Layer.Layer<SqlClient.SqlClient, Failure> => {
-  const url = urlOf(place)
-  return url === undefined ? Layer.effectContext(Effect.fail(nowhere)) : clientOf(url)
-}
+/** Each database that is named: by its name, or without one where it is alone. */
+const clients = Effect.fnUntraced(function* (place: Place) {
+  const where = yield* whereOf(place)
+  if (where === undefined) return yield* nowhere
+  const named = where._tag === "One" ? [{ url: where.url }] : where.databases
+  return named.map(({ url, ...named }) => ({ ...named, client: mapped(clientOf(url), failed) }))
+})
 
-const inspector = (place: Place): Layer.Layer<Inspector, Failure> => {
-  const ofDatabase = Layer.unwrap(
-    Effect.map(sql, ({ SqlInspector }) => mapped(SqlInspector.layer(tablesOf(place)), failed))
+/** Their clients fail as those of a program do, so that one that is away is known as such. */
+const databasesOf = (place: Place, databases: ReadonlyArray<NamedDatabase>) =>
+  Object.fromEntries(databases.map(({ name, url }) => [name, { client: clientOf(url), ...tablesOf(place) }]))
+
+/** Of a command about several databases. */
+const severalOf = Effect.fnUntraced(function* (place: Place) {
+  const where = yield* whereOf(place)
+  return where?._tag === "Several" ? databasesOf(place, where.databases) : yield* notSeveral
+})
+
+const inspector = (place: Place): Layer.Layer<Inspector, Failure> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const where = yield* whereOf(place)
+      if (where === undefined) {
+        const found = yield* configAt(place)
+        return found?.layer === undefined ? refused(nowhere) : ofConfig(found.layer)
+      }
+      if (where._tag === "One" && isDashboard(where.url))
+        return HttpInspector.layer(yield* Effect.fromResult(dashboardAt(place, where.url)))
+      const { SqlInspector } = yield* sql
+      return mapped(
+        where._tag === "One"
+          ? Layer.provide(SqlInspector.layer(tablesOf(place)), clientOf(where.url))
+          : // The command says itself which ones are away.
+            Layer.provide(
+              SqlInspector.layerSharded(databasesOf(place, where.databases)),
+              Layer.succeed(References.MinimumLogLevel, "Error")
+            ),
+        failed
+      )
+    })
   )
-  const url = urlOf(place)
-  if (url !== undefined && isDashboard(url))
-    return Layer.unwrap(Effect.map(Effect.fromResult(dashboardAt(place, url)), HttpInspector.layer))
-  if (url !== undefined) return Layer.provide(ofDatabase, clientAt(place))
-  return Layer.unwrap(
-    Effect.map(configAt(place), (found) =>
-      found?.layer === undefined ? Layer.effectContext(Effect.fail(nowhere)) : ofConfig(found.layer)
-    )
-  )
-}
 
 const ofConfig = (layer: Layer.Layer<Inspector, unknown>): Layer.Layer<Inspector, Failure> =>
   mapped(layer, (error) => new CommandFailed({ message: `the layer of the config: ${plain(describe(error), 400)}` }))
@@ -185,20 +219,54 @@ const access = Access.of({
           statements
         }))
       )
-    return yield* Effect.forEach(parts, (part) =>
-      Effect.gen(function* () {
-        const ran = yield* explained(Migrations.run(tables, part))
-        if (appRole !== undefined)
-          for (const grant of yield* explained(Migrations.grants(tables, part, appRole))) yield* explained(grant)
-        return { part, migrations: ran, statements: [] }
-      })
-    ).pipe(Effect.provide(clientAt(place)))
+    const ran = yield* Effect.forEach(yield* clients(place), ({ client, name }) =>
+      Effect.forEach(parts, (part) =>
+        Effect.gen(function* () {
+          const ran = yield* explained(Migrations.run(tables, part))
+          if (appRole !== undefined)
+            for (const grant of yield* explained(Migrations.grants(tables, part, appRole))) yield* explained(grant)
+          return { ...(name !== undefined && { database: name }), part, migrations: ran, statements: [] }
+        })
+      ).pipe(
+        Effect.provide(client),
+        Effect.mapError((error) => inDatabase(name, error))
+      )
+    )
+    return ran.flat()
   }),
-  checks: (place) => {
-    const url = urlOf(place)
-    if (url === undefined) return Effect.succeed([notAsked])
-    return isDashboard(url) ? dashboardChecks(place, url) : checksOf(place)
-  },
+  buckets: Effect.fnUntraced(function* (place) {
+    const { SqlBuckets } = yield* sql
+    return yield* quietly(SqlBuckets.list(yield* severalOf(place)))
+  }),
+  beginBuckets: Effect.fnUntraced(function* (place, database) {
+    const { SqlBuckets } = yield* sql
+    yield* quietly(SqlBuckets.begin(yield* severalOf(place), database))
+  }),
+  moveBuckets: Effect.fnUntraced(function* (place, request) {
+    const { SqlBuckets } = yield* sql
+    const moved = Effect.as(SqlBuckets.move(yield* severalOf(place), request), undefined)
+    return yield* quietly(
+      Effect.catchIf(
+        moved,
+        (error) => error instanceof SqlBuckets.SagaBucketStays,
+        ({ bucket, why }) => Effect.succeed({ bucket, why })
+      )
+    )
+  }),
+  checks: Effect.fnUntraced(
+    function* (place) {
+      const where = yield* whereOf(place)
+      if (where === undefined) return [notAsked]
+      if (where._tag === "One" && isDashboard(where.url)) return yield* dashboardChecks(place, where.url)
+      const checked = yield* Effect.forEach(yield* clients(place), ({ client, name }) =>
+        Effect.map(checksOf(place, client), (checks) =>
+          checks.map((check) => (name === undefined ? check : { ...check, what: `${name} ${check.what}` }))
+        )
+      )
+      return checked.flat()
+    },
+    Effect.catch((error) => Effect.succeed([notChecked(error)]))
+  ),
   readFile: (path) =>
     Effect.try({
       try: () => readFileSync(path, "utf8"),
@@ -213,7 +281,16 @@ const access = Access.of({
     })
 })
 
+/** The failure of a command about several databases. What is logged on the way is what the command says too. */
+const quietly = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, Failure> =>
+  Effect.mapError(Effect.provideService(effect, References.MinimumLogLevel, "Error"), failed)
+
+const inDatabase = (name: string | undefined, error: Failure): Failure =>
+  name === undefined ? error : new CommandFailed({ message: `${name}: ${error.message}` })
+
 const notAsked: Check = { what: "database", state: "skipped", found: "no --url and no SAGA_PG_URL" }
+
+const notChecked = ({ message }: Failure): Check => ({ what: "database", state: "failed", found: message })
 
 const dashboardChecks = (place: Place, url: string): Effect.Effect<ReadonlyArray<Check>> =>
   Effect.fromResult(dashboardAt(place, url)).pipe(
@@ -226,15 +303,13 @@ const dashboardChecks = (place: Place, url: string): Effect.Effect<ReadonlyArray
     })
   )
 
-const checksOf = (place: Place): Effect.Effect<ReadonlyArray<Check>> =>
+const checksOf = (place: Place, client: Layer.Layer<SqlClient.SqlClient, Failure>) =>
   Effect.gen(function* () {
     const { checks } = yield* loaded("@effect/sql-pg", () => import("./adapters/sql/SqlChecks.ts"))
     return yield* checks(tablesOf(place))
   }).pipe(
-    Effect.provide(clientAt(place)),
-    Effect.catch((error) =>
-      Effect.succeed<ReadonlyArray<Check>>([{ what: "database", state: "failed", found: error.message }])
-    )
+    Effect.provide(client),
+    Effect.catch((error): Effect.Effect<ReadonlyArray<Check>> => Effect.succeed([notChecked(error)]))
   )
 
 // ---- the process -----------------------------------------------------------------------------------------------
@@ -311,7 +386,9 @@ export const run = (args: ReadonlyArray<string>, { config }: RunOptions = {}): E
   Commands.run(args).pipe(
     Effect.provideService(Access, config === undefined ? access : within(config)),
     Effect.provideServiceEffect(Screen, Effect.sync(screen)),
-    Effect.provide(environment)
+    Effect.provide(environment),
+    // What is printed may be read by a program.
+    Effect.provideService(References.LogToStderr, true)
   )
 
 /** The program has its storage open: no other is looked for. */

@@ -4,13 +4,22 @@
  */
 import { Context, type Effect, type Layer } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
+import type { BucketPlaces } from "../ports/Buckets.ts"
 import type { AskedServices, Check } from "../ports/Check.ts"
 import type { Inspector } from "../ports/Inspector.ts"
 import type { CommandFailed, CommandMisused } from "./Screen.ts"
 
+/** One of several databases. */
+export interface NamedDatabase {
+  readonly name: string
+  readonly url: string
+}
+
 /** Where the executions are, as the flags say. */
 export interface Place {
   readonly url: string | undefined
+  /** Several databases among which executions are spread, in place of `url`. */
+  readonly databases: ReadonlyArray<NamedDatabase>
   readonly schema: string | undefined
   readonly prefix: string | undefined
   /** The file `effect-saga.config.ts`. */
@@ -46,10 +55,26 @@ export interface MigrateRequest {
 }
 
 export interface Migrated {
+  /** Its name, where there are several. */
+  readonly database?: string
   readonly part: string
   /** The migrations that were run now; with `printsSql` all of them. */
   readonly migrations: ReadonlyArray<string>
   readonly statements: ReadonlyArray<string>
+}
+
+export interface MoveRequest {
+  readonly from: string
+  readonly to: string
+  readonly buckets: ReadonlyArray<number>
+  /** Told each one that has moved. */
+  readonly moved: (bucket: number) => Effect.Effect<void>
+}
+
+/** The first bucket that could not move. */
+export interface Stays {
+  readonly bucket: number
+  readonly why: "elsewhere" | "mixed" | "queued"
 }
 
 type Failure = CommandFailed | CommandMisused
@@ -62,6 +87,11 @@ export class Access extends Context.Service<
     /** Undefined: there is no such file, and none was named. */
     readonly config: (place: Place) => Effect.Effect<ConsoleConfig | undefined, Failure>
     readonly migrate: (place: Place, request: MigrateRequest) => Effect.Effect<ReadonlyArray<Migrated>, Failure>
+    /** Of several databases. */
+    readonly buckets: (place: Place) => Effect.Effect<BucketPlaces, Failure>
+    readonly beginBuckets: (place: Place, database: string) => Effect.Effect<void, Failure>
+    /** Undefined: all have moved. */
+    readonly moveBuckets: (place: Place, request: MoveRequest) => Effect.Effect<Stays | undefined, Failure>
     /** What only the database says: it is reached, its version, rights, migrations, clock. */
     readonly checks: (place: Place) => Effect.Effect<ReadonlyArray<Check>>
     readonly readFile: (path: string) => Effect.Effect<string, Failure>

@@ -7,7 +7,17 @@ import { Json } from "../wire/JsonLimits.ts"
 import { textOf as failureText } from "./Failures.ts"
 import * as Flags from "./Flags.ts"
 import { lines, summaryTable, within } from "./LookCommands.ts"
-import { CommandFailed, CommandMisused, NeedsAttention, plain, printJson, Screen, span, table } from "./Screen.ts"
+import {
+  CommandFailed,
+  CommandMisused,
+  confirmed,
+  NeedsAttention,
+  plain,
+  printJson,
+  Screen,
+  span,
+  table
+} from "./Screen.ts"
 
 const targets = Argument.String("execution").pipe(
   Argument.withDescription("Uuids or startKeys. Without them: all that match the filter"),
@@ -55,19 +65,15 @@ const chosen = Effect.fnUntraced(function* (verb: string, flags: SharedFlags, al
   }
   if (!isFiltered) return yield* new CommandMisused({ message: "Name an execution, or a filter as for list" })
   const found = yield* all({ ...filter, ...always })
-  const screen = yield* Screen
   if (!flags.json) {
     const more = found.length > preview ? [`… and ${found.length - preview} more`] : []
     if (found.length > 0) yield* lines([...(yield* summaryTable(found.slice(0, preview))), ...more])
     yield* Console.log(`${verb}: ${found.length} ${found.length === 1 ? "execution" : "executions"}`)
   }
-  if (found.length === 0 || flags.yes) return found.map(({ uuid }) => uuid)
-  if (screen.ask === undefined || flags.json)
-    return yield* new CommandMisused({
-      message: `It would ${verb} ${found.length} ${found.length === 1 ? "execution" : "executions"}: say --yes`
-    })
-  const answer = yield* screen.ask(`${verb} them? [y/N] `)
-  return /^y(es)?$/i.test(answer.trim()) ? found.map(({ uuid }) => uuid) : []
+  const isWanted =
+    found.length === 0 ||
+    (yield* confirmed(flags, `${verb} ${found.length} ${found.length === 1 ? "execution" : "executions"}`))
+  return isWanted ? found.map(({ uuid }) => uuid) : []
 })
 
 const textOf = ({ outcome, uuid }: Result_): string => {

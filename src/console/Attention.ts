@@ -8,9 +8,20 @@ import * as Summary from "../ports/ExecutionSummary.ts"
 import { type InDoubt, Inspector, type OverdueGroup, type ParkedGroup, type WaitingGroup } from "../ports/Inspector.ts"
 import { isStalled } from "../ports/InspectorGroups.ts"
 import type { Place } from "./Access.ts"
+import { awaySentence } from "./Databases.ts"
 import { many, quoted, span } from "./Screen.ts"
 
-export const Kind = Schema.Literals(["parked", "stalled", "in-doubt", "drifted", "unreadable", "overdue", "unanswered"])
+/** `away`: a database does not answer, where executions are spread over several. */
+export const Kind = Schema.Literals([
+  "away",
+  "parked",
+  "stalled",
+  "in-doubt",
+  "drifted",
+  "unreadable",
+  "overdue",
+  "unanswered"
+])
 export type Kind = typeof Kind.Type
 
 /** One line for a person, and what to do next. */
@@ -60,19 +71,28 @@ export const commandOf = (
 /** A password or a token is nothing to print; the variable that has it serves the next command too. */
 const isSecret = (url: string): boolean => /:\/\/[^/]*:[^/]*@|[?&](?:token|password)=/i.test(url)
 
-/** The same finding with commands that go where this one went. */
-export const inPlace = (finding: Finding, { config, prefix, schema, url }: Place): Finding => {
-  const there = [
+/** What a command needs to go where this one went. */
+export const placeFlags = ({ config, databases, prefix, schema, url }: Place): string => {
+  const isPrintable = !databases.some(({ url }) => isSecret(url))
+  return [
     ["--url", url === undefined || isSecret(url) ? undefined : url],
+    ...(isPrintable ? databases : []).map(({ name, url }) => ["--database", `${name}=${url}`]),
     ["--schema", schema],
     ["--prefix", prefix],
     ["--config", config]
-  ].flatMap(([flag, value]) => (value === undefined ? [] : ` ${flag} ${quoted(value)}`))
+  ]
+    .flatMap(([flag, value]) => (value === undefined ? [] : ` ${flag} ${quoted(value)}`))
+    .join("")
+}
+
+/** The same finding with commands that go where this one went. */
+export const inPlace = (finding: Finding, place: Place): Finding => {
+  const there = placeFlags(place)
   const { first, next } = finding
   return {
     ...finding,
-    next: next + there.join(""),
-    ...(first !== undefined && { first: first.includes(`${program} `) ? first + there.join("") : first })
+    next: next + there,
+    ...(first !== undefined && { first: first.includes(`${program} `) ? first + there : first })
   }
 }
 
@@ -149,11 +169,23 @@ export const ofOverdue = (group: OverdueGroup, now: number): Finding => ({
   next: commandOf("processes")
 })
 
-/** What the coordinator has decided, where its execution is stored here too. */
+const ofAway = (name: string): Finding => ({
+  kind: "away",
+  count: 1,
+  isMore: false,
+  text: awaySentence([name]),
+  first: "see that it runs, and that this machine reaches it",
+  next: commandOf("doctor")
+})
+
+/** What the coordinator has decided, where its execution is stored here too, and its database answers. */
 const decisionOf = ({ uuid }: InDoubt) =>
   Inspector.use(({ load }) => load(uuid)).pipe(
     Effect.map(({ summary }) => summary.decision),
-    Effect.catchTag("SagaExecutionNotFound", () => Effect.succeed(undefined))
+    Effect.catchIf(
+      (error) => error._tag === "SagaExecutionNotFound" || error.reason === "unavailable",
+      () => Effect.succeed(undefined)
+    )
   )
 
 const ofDoubt = (
@@ -216,6 +248,7 @@ export const findings = Effect.fnUntraced(function* (waits: Patience = patience,
   const overdue = yield* inspector.overdue(waits.overdue)
   const waiting = yield* inspector.waiting
   const found: ReadonlyArray<Finding> = [
+    ...(yield* inspector.missing).map(ofAway),
     ...parked.map((group) => ofParked(group, now)),
     ...(yield* Effect.forEach(inDoubt, (doubt) =>
       Effect.map(decisionOf(doubt), (decision) => ofDoubt(doubt, decision, now))

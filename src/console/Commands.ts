@@ -3,6 +3,7 @@ import { Console, Effect, Layer } from "effect"
 import { CliConfig, type CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { Access } from "./Access.ts"
 import * as Act from "./ActCommands.ts"
+import { buckets } from "./BucketCommands.ts"
 import { dashboard } from "./DashboardCommand.ts"
 import * as Deploy from "./DeployCommands.ts"
 import * as Look from "./LookCommands.ts"
@@ -12,7 +13,7 @@ const root = Command.make("effect-saga").pipe(
   Command.withDescription(
     [
       "See and steer stored executions. Each command has --help and examples.",
-      "Where they are: --url, else SAGA_PG_URL, else effect-saga.config.ts. Most commands print JSON with --json.",
+      "Where they are: --url or --database, else SAGA_PG_URL or SAGA_PG_DATABASES, else effect-saga.config.ts. Most commands print JSON with --json.",
       "Exit codes: 0 done, 1 failed, 2 called in a wrong way, 3 something needs attention."
     ].join("\n  ")
   ),
@@ -32,7 +33,7 @@ const root = Command.make("effect-saga").pipe(
       ]
     },
     { group: "Steer", commands: [Act.retry, Act.resolve, Act.cancel, Act.answer, Act.doubt] },
-    { group: "Deploy", commands: [Deploy.drift, Deploy.migrate, Deploy.doctor] },
+    { group: "Deploy", commands: [Deploy.drift, Deploy.migrate, Deploy.doctor, buckets] },
     { group: "Sagas and files", commands: [Deploy.diagram, Deploy.exporting, Deploy.replay] }
   ])
 )

@@ -157,8 +157,10 @@ export const attention = Command.make(
       inDoubt: flags.inDoubtAfter
     }
     const work = Effect.gen(function* () {
-      // Without any saga nothing can be said to be drifted.
-      const drift = config === undefined || config.sagas.length === 0 ? undefined : yield* driftOf(config, flags.limit)
+      // Without any saga nothing can be said to be drifted, and without all databases not what.
+      const isKnown =
+        config !== undefined && config.sagas.length > 0 && (yield* Inspector.use(({ missing }) => missing)).length === 0
+      const drift = isKnown ? yield* driftOf(config, flags.limit) : undefined
       const found = yield* Attention.findings(patience, drift)
       return found.map((finding) => Attention.inPlace(finding, place))
     })
@@ -170,7 +172,7 @@ export const attention = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "What needs a person, each with the command that is next: parked, stalled, in doubt, drifted, overdue, unanswered. Exit code 3 if there is any"
+    "What needs a person, each with the command that is next: parked, stalled, in doubt, drifted, overdue, unanswered, a database that is away. Exit code 3 if there is any"
   ),
   Command.withShortDescription("What needs a person, and what to do next")
 )
@@ -214,12 +216,15 @@ export const migrate = Command.make(
       )
     yield* lines(
       done.map(
-        ({ migrations, part }) => `${part}: ${migrations.length === 0 ? "nothing to do" : migrations.join(", ")}`
+        ({ database, migrations, part }) =>
+          `${database === undefined ? "" : `${database} `}${part}: ${migrations.length === 0 ? "nothing to do" : migrations.join(", ")}`
       )
     )
   })
 ).pipe(
-  Command.withDescription("Make the tables, or bring them up to this release. Former releases work on beside them"),
+  Command.withDescription(
+    "Make the tables, or bring them up to this release, in each database that is named. Former releases work on beside them"
+  ),
   Command.withShortDescription("Make the tables, or bring them up to date")
 )
 

@@ -4,7 +4,8 @@ import { Flag } from "effect/cli"
 import type { Attributes } from "../definition/Attributes.ts"
 import type { Filter, PageRequest } from "../ports/ExecutionSummary.ts"
 import { ofState, State } from "../ports/Inspector.ts"
-import type { Place } from "./Access.ts"
+import type { NamedDatabase, Place } from "./Access.ts"
+import * as Databases from "./Databases.ts"
 import { CommandMisused } from "./Screen.ts"
 
 const text = (name: string, metavar: string, description: string) =>
@@ -21,6 +22,14 @@ export const place = {
     "url",
     "URL",
     "postgres://…, the folder of a PGlite that no process has open, or http://… of a dashboard. Default: SAGA_PG_URL, then the config"
+  ),
+  database: Flag.String("database").pipe(
+    Flag.withMetavar("NAME=URL"),
+    Flag.withDescription(
+      "One of several databases among which executions are spread, in place of --url; said once for each. Default: SAGA_PG_DATABASES, as 'north=postgres://… south=postgres://…'"
+    ),
+    Flag.filterMap(Databases.parse, () => "must be a name, = and an address, as north=postgres://…"),
+    Flag.atLeast(0)
   ),
   schema: text(
     "schema",
@@ -43,11 +52,12 @@ export const place = {
 }
 
 export type PlaceFlags = {
-  readonly [K in Exclude<keyof typeof place, "header">]: Option.Option<string>
-} & { readonly header: ReadonlyArray<string> }
+  readonly [K in Exclude<keyof typeof place, "database" | "header">]: Option.Option<string>
+} & { readonly database: ReadonlyArray<NamedDatabase>; readonly header: ReadonlyArray<string> }
 
-export const placeOf = ({ config, header, prefix, schema, url }: PlaceFlags): Place => ({
+export const placeOf = ({ config, database, header, prefix, schema, url }: PlaceFlags): Place => ({
   url: given(url),
+  databases: database,
   schema: given(schema),
   prefix: given(prefix),
   config: given(config),
@@ -57,6 +67,7 @@ export const placeOf = ({ config, header, prefix, schema, url }: PlaceFlags): Pl
 /** For commands that only need the sagas. */
 export const onlyConfig = (config: Option.Option<string>): Place => ({
   url: undefined,
+  databases: [],
   schema: undefined,
   prefix: undefined,
   config: given(config),

@@ -8,14 +8,28 @@ import { placesOf } from "../ports/InspectorGroups.ts"
 import { traceIdOf } from "../ports/Tracing.ts"
 import * as SagaStory from "../tooling/SagaStory.ts"
 import { Access, type Place } from "./Access.ts"
+import { awaySentence } from "./Databases.ts"
 import { explained } from "./Failures.ts"
 import * as Flags from "./Flags.ts"
 import { type Colour, type Column, many, moment, plain, printJson, Screen, span, table } from "./Screen.ts"
 import * as WithoutValues from "./WithoutValues.ts"
 
+/** Says which databases are not among what is printed. */
+const tellMissing = Effect.gen(function* () {
+  const missing = yield* (yield* Inspector).missing
+  if (missing.length > 0) yield* Console.error(`effect-saga: ${awaySentence(missing)}`)
+})
+
 /** Runs a command on the storage that its flags name. */
 export const within = <A, E, R>(place: Place, work: Effect.Effect<A, E, R | Inspector>) =>
-  Effect.flatMap(Access, ({ inspector }) => explained(Effect.provide(work, inspector(place))))
+  Effect.flatMap(Access, ({ inspector }) =>
+    explained(
+      Effect.provide(
+        Effect.tap(work, () => tellMissing),
+        inspector(place)
+      )
+    )
+  )
 
 export const lines = (all: ReadonlyArray<string>): Effect.Effect<void> =>
   all.length === 0 ? Effect.void : Console.log(all.join("\n"))
@@ -232,7 +246,8 @@ export const stats = Command.make(
   Effect.fn(function* (flags) {
     const work = Effect.gen(function* () {
       const { counts, text, waits } = yield* statsLines
-      yield* flags.json ? printJson({ counts, waiting: waits }) : lines(text)
+      const missing = yield* (yield* Inspector).missing
+      yield* flags.json ? printJson({ counts, waiting: waits, ...(missing.length > 0 && { missing }) }) : lines(text)
     })
     yield* within(Flags.placeOf(flags), work)
   })
@@ -259,6 +274,7 @@ export const watch = Command.make(
       const { hasColours, columns } = yield* Screen
       while (true) {
         const { text } = yield* statsLines
+        yield* tellMissing
         // On a terminal the former picture goes; in a file each one stays.
         yield* lines([columns !== undefined && hasColours ? "\u001b[2J\u001b[H" : "", ...text])
         yield* pause

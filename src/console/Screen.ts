@@ -2,7 +2,7 @@
  * What is printed. Texts that come from stored executions may hold anything, also sequences that a terminal obeys: every one of them
  * goes through `plain`.
  */
-import { Console, Context, type Effect, Schema } from "effect"
+import { Console, Context, Effect, Schema } from "effect"
 
 /** The terminal, as the command line finds it. */
 export class Screen extends Context.Service<
@@ -52,6 +52,17 @@ export const jsonOf = (value: unknown): string =>
   )
 
 export const printJson = (value: unknown): Effect.Effect<void> => Console.log(jsonOf(value))
+
+/** Asks before something is done, unless it was said already that it shall be. Nobody to ask: the command was called in a wrong way. */
+export const confirmed = Effect.fnUntraced(function* (
+  { json, yes }: { readonly json: boolean; readonly yes: boolean },
+  what: string
+): Effect.fn.Return<boolean, CommandMisused, Screen> {
+  const { ask } = yield* Screen
+  if (yes) return true
+  if (ask === undefined || json) return yield* new CommandMisused({ message: `It would ${what}: say --yes` })
+  return /^y(es)?$/i.test((yield* ask(`${what}? [y/N] `)).trim())
+})
 
 // ---- colours ---------------------------------------------------------------------------------------------------
 

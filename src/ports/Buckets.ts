@@ -19,3 +19,33 @@ export const bucketFor = (
 /** The uuid with its last byte changed, so that it is in the bucket. */
 export const inBucket = (uuid: string, bucket: number): string =>
   `${uuid.slice(0, -2)}${bucket.toString(16).padStart(2, "0")}`
+
+// ---- what several databases say of their buckets -----------------------------------------------------------------
+
+/** `here`: the database serves it. `leaving`: it moves to another database. `gone`: it has moved. */
+export type BucketState = "here" | "leaving" | "gone"
+
+export interface PlacedBucket {
+  readonly bucket: number
+  /** The number of its moves. The database with the highest one has the bucket. */
+  readonly epoch: number
+  readonly state: BucketState
+  /** Where it goes, or has gone: the name of the database, or its id where none of the named ones has it. */
+  readonly to?: string
+}
+
+/** A database, and the buckets that it has or had, in the order of their numbers. */
+export interface DatabaseBuckets {
+  readonly database: string
+  /** Absent: the database does not answer. Empty: it takes part in nothing. */
+  readonly buckets?: ReadonlyArray<PlacedBucket>
+}
+
+/** How all buckets are spread over several databases. */
+export interface BucketPlaces {
+  readonly databases: ReadonlyArray<DatabaseBuckets>
+  /** Those that none of the databases has which have answered. */
+  readonly nowhere: ReadonlyArray<number>
+  /** Those that two databases serve at the same epoch: their executions are left alone. */
+  readonly doubled: ReadonlyArray<number>
+}

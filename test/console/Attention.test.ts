@@ -10,7 +10,7 @@ const finding: Finding = {
   first: "look at one: effect-saga show 7",
   next: "effect-saga retry --saga Trip"
 }
-const nowhere = { url: undefined, schema: undefined, prefix: undefined, config: undefined, headers: [] }
+const nowhere = { url: undefined, databases: [], schema: undefined, prefix: undefined, config: undefined, headers: [] }
 
 it("a printed command goes where the one that has printed it went", () => {
   assert.deepStrictEqual(inPlace(finding, nowhere), finding)
@@ -19,6 +19,18 @@ it("a printed command goes where the one that has printed it went", () => {
   assert.strictEqual(first, "look at one: effect-saga show 7 --url 'my folder' --schema shop --config ops.ts")
   const words = "deploy a program that has this form of the saga too"
   assert.strictEqual(inPlace({ ...finding, first: words }, { ...nowhere, url: "f" }).first, words)
+})
+
+it("a printed command names all databases, or none where one of them has a secret", () => {
+  const [north, south] = ["postgres://me@north/shop", "postgres://me@south/shop"]
+  const databases = [
+    { name: "north", url: north },
+    { name: "south", url: south }
+  ]
+  const { next } = inPlace(finding, { ...nowhere, databases })
+  assert.strictEqual(next, `${finding.next} --database north=${north} --database south=${south}`)
+  const secret = [...databases, { name: "west", url: "postgres://me:secret@west/shop" }]
+  assert.strictEqual(inPlace(finding, { ...nowhere, databases: secret }).next, finding.next)
 })
 
 it("I21 a printed command has no password and no token", () => {

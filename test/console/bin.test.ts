@@ -47,6 +47,7 @@ it("says how it is called, and where the executions are missing", async () => {
     "drift",
     "migrate",
     "doctor",
+    "buckets",
     "diagram",
     "export",
     "replay"

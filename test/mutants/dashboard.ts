@@ -50,8 +50,8 @@ export const dashboard: ReadonlyArray<Mutant> = [
     rule: "OPERATIONS",
     what: "a printed command goes to another database than the one that has printed it",
     file: "src/console/Attention.ts",
-    find: 'next: next + there.join("")',
-    replace: "next",
+    find: "next: next + there,",
+    replace: "next,",
     tests: [attention]
   },
   {

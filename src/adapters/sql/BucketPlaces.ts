@@ -1,12 +1,12 @@
 /** Which of several databases has each bucket, as far as a process knows. It is a hint: a database refuses what it does not serve. */
-import { bucketCount } from "../../ports/Buckets.ts"
+import { type BucketState, bucketCount } from "../../ports/Buckets.ts"
 
 /** A row of `saga_bucket`. `epoch`: the number of moves that the bucket has made. Of two rows the one with the higher epoch is the newer. */
 export interface BucketAt {
   readonly bucket: number
   readonly epoch: number
-  /** `leaving`: it moves. Until it has arrived elsewhere it is read here, and nothing is written. */
-  readonly state: "here" | "leaving" | "gone"
+  /** `leaving`: until it has arrived elsewhere it is read here, and nothing is written. */
+  readonly state: BucketState
 }
 
 /** The number of the database that has each bucket; undefined: none of those that are known. */

@@ -85,11 +85,12 @@ export const begin = <E, R>(
 ): Effect.Effect<void, E | Failed | SqlError | SagaBucketsBegun, R> =>
   Effect.scoped(
     Effect.gen(function* () {
+      const first = yield* open(databases, name)
       for (const other of Object.keys(databases)) {
-        const { buckets } = yield* open(databases, other)
+        const { buckets } = other === name ? first : yield* open(databases, other)
         if ((yield* buckets.rows).length > 0) return yield* new SagaBucketsBegun({ database: other })
       }
-      const { buckets, sql } = yield* open(databases, name)
+      const { buckets, sql } = first
       // Together: processes that write there find their buckets served from the first check on.
       const begun = yield* sql.withTransaction(Effect.andThen(buckets.prepare, buckets.begin))
       if (!begun) return yield* new SagaBucketsBegun({ database: name })
@@ -121,6 +122,8 @@ export interface Move {
   readonly to: string
   /** Whole numbers from 0 to 255. They move one after the other. */
   readonly buckets: ReadonlyArray<number>
+  /** Told each bucket that has moved, to show how far it is. Default: nobody is told. */
+  readonly moved?: (bucket: number) => Effect.Effect<void>
 }
 
 /**
@@ -130,7 +133,7 @@ export interface Move {
  */
 export const move = <E, R>(
   databases: Databases<E, R>,
-  { buckets, from, to }: Move
+  { buckets, from, moved = () => Effect.void, to }: Move
 ): Effect.Effect<void, E | Failed | SqlError | SagaBucketStays, R> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -141,7 +144,10 @@ export const move = <E, R>(
       const source = yield* open(databases, from)
       const target = yield* open(databases, to)
       const peer = yield* target.buckets.prepare
-      for (const bucket of buckets) yield* moveOne(source, target, { bucket, peer, from })
+      for (const bucket of buckets) {
+        yield* moveOne(source, target, { bucket, peer, from })
+        yield* moved(bucket)
+      }
     })
   )
 

@@ -21,7 +21,7 @@ export interface Database<E = never, R = never> extends SqlTables.TableOptions {
 export type Databases<E = never, R = never> = { readonly [name: string]: Database<E, R> }
 
 /** How long a database has to say which buckets it serves. */
-const patience: Duration.Input = "1 second"
+export const patience: Duration.Input = "1 second"
 
 /** A database that was not there at the start is tried again at most this often, in milliseconds. */
 const spacing = 1_000

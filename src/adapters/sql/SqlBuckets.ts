@@ -6,17 +6,13 @@
  *
  * A bucket has an *epoch*, the number of its moves. The database with the highest epoch has the bucket, and no other one serves it.
  */
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
-import { bucketCount } from "../../ports/Buckets.ts"
+import { type BucketState, bucketCount } from "../../ports/Buckets.ts"
 import { codeOf, notServed } from "./SqlErrors.ts"
-import type { Statement } from "./SqlStatements.ts"
+import { quoted, type Statement } from "./SqlStatements.ts"
 import type * as SqlTables from "./SqlTables.ts"
-
-/** `here`: it serves the bucket. `leaving`: the bucket moves to another database. `gone`: it has moved. */
-export const BucketState = Schema.Literals(["here", "leaving", "gone"])
-export type BucketState = typeof BucketState.Type
 
 /** A bucket as a database has it. */
 export interface BucketRow {
@@ -29,6 +25,8 @@ export interface BucketRow {
 
 /** A database that is asked which buckets it serves. */
 export interface BucketTable {
+  /** Undefined where the database is not one of several. */
+  readonly id: Statement<string | undefined>
   /** Empty where the database has no table: it serves nothing as one of several. */
   readonly rows: Statement<ReadonlyArray<BucketRow>>
   /** Makes the table and the triggers where they are missing, and gives the id of the database. Nothing is served by that. */
@@ -67,12 +65,13 @@ export const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables): Buc
       peer text
     ) with (fillfactor = 50)`
     for (const statement of checks(sql, tables)) yield* statement
+    yield* grants(sql, tables)
     yield* sql`insert into ${database} (id) select gen_random_uuid()::text where not exists (select from ${database})`
   })
+  const orNone = <A>(rows: Statement<ReadonlyArray<A>>) => Effect.catchIf(rows, isMissing, () => Effect.succeed([]))
   return {
-    rows: Effect.catchIf(sql<BucketRow>`select bucket, epoch, state, peer from ${table}`, isMissing, () =>
-      Effect.succeed([])
-    ),
+    id: Effect.map(orNone(sql<{ readonly id: string }>`select id from ${database}`), ([row]) => row?.id),
+    rows: orNone(sql<BucketRow>`select bucket, epoch, state, peer from ${table}`),
     prepare: Effect.gen(function* () {
       // Not by a statement that fails: this may be part of a transaction.
       const [row] = yield* sql<{
@@ -167,6 +166,24 @@ const checks = (sql: SqlClient.SqlClient, tables: SqlTables.Tables): ReadonlyArr
     trigger("saga_name", "insert", "saga_bucket_name_check")
   ]
 }
+
+/**
+ * The triggers act with the rights of the writer, and lock the row of the bucket: whoever may write facts gets the rights for that. A role
+ * that comes later has to be given them (`effect-saga migrate --app-role`).
+ */
+const grants = (sql: SqlClient.SqlClient, tables: SqlTables.Tables): Statement<unknown> =>
+  sql`do $grant$
+    declare
+      writer oid;
+    begin
+      for writer in select distinct a.grantee from pg_class c, aclexplode(c.relacl) a
+        where c.oid = ${sql.literal(`'${quoted(tables.of("saga_event"))}'`)}::regclass and a.privilege_type = 'INSERT' and a.grantee <> c.relowner
+      loop
+        execute format('grant select, update on %s to %s', ${sql.literal(`'${quoted(tables.of("saga_bucket"))}'`)}::regclass,
+          case when writer = 0 then 'public' else quote_ident(pg_get_userbyid(writer)) end);
+      end loop;
+    end
+    $grant$`
 
 /** As `Buckets.bucketOfKey` says. */
 export const keyBucket = (sql: SqlClient.SqlClient, row: string) =>

@@ -3,6 +3,7 @@ import { Clock, Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { codeOf } from "./SqlErrors.ts"
 import * as Migrations from "./SqlMigrations.ts"
+import { quoted } from "./SqlStatements.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 export interface Found {
@@ -34,6 +35,7 @@ export const checks = (
     return [
       { what: "database", state: isNew ? "ok" : "failed", found: `Postgres ${row.version}, as ${row.role}` } as const,
       ...(yield* Effect.forEach(parts, (part) => ofPart(options, part))),
+      ...(yield* ofBuckets(options)),
       {
         what: "clock",
         state: skew <= mostSkew ? "ok" : "failed",
@@ -68,11 +70,7 @@ const ofPart = Effect.fnUntraced(function* (options: SqlTables.TableOptions, par
   const tables = yield* SqlTables.make(options, Migrations.parts[part].module)
   const refused: Array<string> = []
   for (const table of Migrations.parts[part].tables) {
-    const name = tables
-      .of(table)
-      .split(".")
-      .map((it) => `"${it}"`)
-      .join(".")
+    const name = quoted(tables.of(table))
     const [may] = yield* sql<{ may: boolean }>`select has_table_privilege(${name}, 'select')
       and has_table_privilege(${name}, 'insert') and has_table_privilege(${name}, 'update')
       and has_table_privilege(${name}, 'delete') as may`
@@ -85,4 +83,22 @@ const ofPart = Effect.fnUntraced(function* (options: SqlTables.TableOptions, par
         state: "failed",
         found: `no rights in ${refused.join(", ")}: effect-saga migrate --app-role`
       } as const)
+})
+
+/** Of a database that is one of several. Each write locks a row of `saga_bucket`. */
+const ofBuckets = Effect.fnUntraced(function* (options: SqlTables.TableOptions) {
+  const sql = yield* SqlClient.SqlClient
+  const name = quoted((yield* SqlTables.make(options, "SqlBuckets")).of("saga_bucket"))
+  // Null: the table is not there.
+  const [table] = yield* sql<{ may: boolean | null }>`select has_table_privilege(to_regclass(${name}), 'select')
+    and has_any_column_privilege(to_regclass(${name}), 'update') as may`
+  if (table?.may == null) return []
+  if (!table.may)
+    return [
+      { what: "buckets", state: "failed", found: "no rights in saga_bucket: effect-saga migrate --app-role" }
+    ] as const
+  const [row] = yield* sql<{
+    here: number
+  }>`select count(*)::int as here from ${sql.literal(name)} where state = 'here'`
+  return [{ what: "buckets", state: "ok", found: `serves ${row?.here ?? 0} of 256` }] as const
 })

@@ -5,6 +5,7 @@ import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlClient } from "effect/sql"
 import type { Connection } from "effect/sql/SqlConnection"
 import * as SqlConnections from "./SqlConnections.ts"
+import { quoted } from "./SqlStatements.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 /** Each part with the table that lists its migrations, and its tables. */
@@ -47,10 +48,7 @@ export const done = Effect.fnUntraced(function* (options: SqlTables.TableOptions
   const sql = yield* SqlClient.SqlClient
   const tables = yield* SqlTables.make(options, parts[part].module)
   const name = tables.of(parts[part].list)
-  const [there] = yield* sql<{ there: boolean }>`select to_regclass(${name
-    .split(".")
-    .map((it) => `"${it}"`)
-    .join(".")}) is not null as there`
+  const [there] = yield* sql<{ there: boolean }>`select to_regclass(${quoted(name)}) is not null as there`
   if (there?.there !== true) return []
   const rows = yield* sql<{ id: number }>`select migration_id as id from ${sql(name)} order by 1`
   return rows.map(({ id }) => id)
@@ -68,12 +66,22 @@ export const run = Effect.fnUntraced(function* (options: SqlTables.TableOptions,
   return names(part).filter((name) => !before.includes(Number(name.slice(0, 4))))
 })
 
-/** Gives a role what a running process needs in these tables: to read and write rows, not to change tables. */
+/**
+ * Gives a role what a running process needs in these tables: to read and write rows, not to change tables. Of `saga_bucket`, which a
+ * database has that is one of several, a write locks rows.
+ */
 export const grants = Effect.fnUntraced(function* (options: SqlTables.TableOptions, part: Part, role: string) {
   const sql = yield* SqlClient.SqlClient
   const { list, module, tables: own } = parts[part]
   const tables = yield* SqlTables.make(options, module)
+  const bucket = tables.of("saga_bucket")
+  const ofBuckets = sql`do $grant$ begin
+      if to_regclass(${sql.literal(`'${quoted(bucket)}'`)}) is not null then
+        grant select, update on ${sql(bucket)} to ${sql(role)};
+      end if;
+    end $grant$`
   return [
+    ...(part === "executions" ? [ofBuckets] : []),
     ...(tables.schema === undefined ? [] : [sql`grant usage on schema ${sql(tables.schema)} to ${sql(role)}`]),
     ...own.map((table) => sql`grant select, insert, update, delete on ${sql(tables.of(table))} to ${sql(role)}`),
     // A process that starts looks which migrations have run.
@@ -131,9 +139,3 @@ export const statements = Effect.fnUntraced(function* (options: SqlTables.TableO
   )
   return texts
 })
-
-const quoted = (name: string): string =>
-  name
-    .split(".")
-    .map((it) => `"${it}"`)
-    .join(".")

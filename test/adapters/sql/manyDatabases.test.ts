@@ -2,6 +2,7 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted, Result, Schedule, Schema } from "effect"
+import { SqlClient } from "effect/sql"
 import {
   Broker,
   Saga,
@@ -13,6 +14,7 @@ import {
   TransactionCommitter
 } from "effect-saga"
 import { SqlBuckets, SqlSagaExecutionRepository } from "effect-saga/sql"
+import * as SqlMigrations from "../../../src/adapters/sql/SqlMigrations.ts"
 import { bucketOf, bucketOfKey } from "../../../src/ports/Buckets.ts"
 import * as Sample from "../../../src/testing/SampleExecutions.ts"
 import {
@@ -277,6 +279,41 @@ describe("what is of one database", () => {
         assert.deepInclude(yield* Effect.flip(SqlBuckets.move(databases, unknown)), { _tag: "InvalidSetting" })
       }).pipe(Effect.scoped),
     30_000
+  )
+})
+
+describe.runIf(url !== undefined)("a role that may only read and write rows", () => {
+  it.live(
+    "writes also when the database becomes one of several, and no table is its own",
+    () =>
+      Effect.gen(function* () {
+        const databases = yield* onServer("role")
+        const { client, schema = "" } = databases.north
+        const sql = Context.get(yield* Layer.build(client), SqlClient.SqlClient)
+        const role = `${schema}_app`
+        yield* Effect.acquireRelease(sql`create role ${sql(role)}`, () =>
+          Effect.ignore(Effect.andThen(sql`drop owned by ${sql(role)}`, sql`drop role ${sql(role)}`))
+        )
+        const both = SqlMigrations.run({ schema }, "executions").pipe(
+          Effect.andThen(SqlMigrations.grants({ schema }, "executions", role)),
+          Effect.flatMap((grants) => Effect.all(grants)),
+          Effect.provideService(SqlClient.SqlClient, sql)
+        )
+        yield* Effect.scoped(both)
+        yield* SqlBuckets.begin(databases, "north")
+        const asRole = PgClient.layer({ url: Redacted.make(`${url}?options=-c%20role%3D${role}`), maxConnections: 8 })
+        const { store } = yield* opened(alone({ client: asRole, schema }))
+        assert.strictEqual((yield* store(Sample.created())).revision, 1)
+        const rights = yield* sql`select from information_schema.role_table_grants
+          where grantee = ${role} and table_name = 'saga_bucket' and privilege_type in ('SELECT', 'UPDATE')`
+        assert.strictEqual(rights.length, 2)
+        // For a role that comes later.
+        yield* sql`revoke all on ${sql(`${schema}.saga_bucket`)} from ${sql(role)}`
+        assert.strictEqual((yield* Effect.flip(store(Sample.created())))._tag, "SagaExecutionRepositoryError")
+        yield* Effect.scoped(both)
+        assert.strictEqual((yield* store(Sample.created())).revision, 1)
+      }).pipe(Effect.scoped),
+    60_000
   )
 })
 

@@ -6,6 +6,7 @@ import type {
   Detail,
   Done,
   Me,
+  News,
   Overview,
   Rows,
   SagaForm,
@@ -65,17 +66,25 @@ export const processes = () => ask<Overview["processes"]>("processes")
 export const act = (uuid: string, act: Act) => post<Done>(`executions/${id(uuid)}/actions`, act)
 export const decide = (decide: Decide) => post<Done>("doubts", decide)
 
-/** Calls back when the database has changed; `live` tells whether it still hears. With a uuid also of that execution. Gives its end. */
-export const news = (uuid: string | undefined, changed: () => void, live: (is: boolean) => void): (() => void) => {
+/**
+ * Calls back when the database has changed, with the names of databases that do not answer; `live` tells whether it still hears. With a
+ * uuid also of that execution. Gives its end.
+ */
+export const news = (
+  uuid: string | undefined,
+  changed: (missing: ReadonlyArray<string>) => void,
+  live: (is: boolean) => void
+): (() => void) => {
   const source = new EventSource(`api/events${uuid === undefined ? "" : `?uuid=${id(uuid)}`}`)
   source.onopen = () => live(true)
   source.onerror = () => live(false)
-  let state: string | undefined
+  let heard: string | undefined
   source.onmessage = ({ data }) => {
-    const next = JSON.parse(data).state
+    const { missing = [], state } = JSON.parse(data) as News
+    const next = [state, ...missing].join()
     // Also at the first one: what has changed between the page's own look and the begin of the stream is in no later news.
-    if (next !== state) changed()
-    state = next
+    if (next !== heard) changed(missing)
+    heard = next
   }
   return () => source.close()
 }

@@ -25,6 +25,8 @@ const navigation = ["", "attention", "executions", "waiting", "dead-letters", "s
 
 let me: Context["me"] | undefined
 let isLive = true
+/** Databases that do not answer, where executions are spread over several. */
+let missing: ReadonlyArray<string> = []
 /** The number of things that need a person: it stands beside the entry of the screen. */
 let toAttend = 0
 let shown:
@@ -89,6 +91,12 @@ const load = async (): Promise<void> => {
   render()
 }
 
+const told = (away: ReadonlyArray<string>): void => {
+  missing = away
+  render()
+  changed()
+}
+
 let late: ReturnType<typeof setTimeout> | undefined
 
 /** Several changes in a row are one look. */
@@ -108,7 +116,7 @@ const listen = (uuid: string | undefined): void => {
   heard?.leave()
   heard = {
     of: uuid,
-    leave: api.news(uuid, changed, (live) => {
+    leave: api.news(uuid, told, (live) => {
       const wasAway = !isLive
       isLive = live
       if (live && wasAway) changed()
@@ -139,6 +147,7 @@ function render(): void {
       h(
         "main",
         { id: "main", tabindex: "-1", "aria-busy": data === undefined && failure === undefined ? "true" : undefined },
+        missing.length === 0 ? null : awayNotice(missing),
         failure === undefined
           ? null
           : h(
@@ -151,6 +160,18 @@ function render(): void {
         content
       )
     )
+  )
+}
+
+/** On every screen: a list does not look as if it were whole. */
+const awayNotice = (names: ReadonlyArray<string>) => {
+  const [which, it] = names.length === 1 ? ["The database", "it"] : ["The databases", "them"]
+  const sentence = `${which} ${names.join(", ")} ${names.length === 1 ? "does" : "do"} not answer. `
+  return h(
+    "div",
+    { class: "notice bad", role: "status" },
+    h("strong", {}, sentence),
+    `Executions of ${it} are not shown and not counted here until ${names.length === 1 ? "it answers" : "they answer"} again. They are kept.`
   )
 }
 

@@ -8,7 +8,7 @@ import * as Summary from "../ports/ExecutionSummary.ts"
 import { type InDoubt, Inspector, type OverdueGroup, type ParkedGroup, type WaitingGroup } from "../ports/Inspector.ts"
 import { isStalled } from "../ports/InspectorGroups.ts"
 import type { Place } from "./Access.ts"
-import { awaySentence } from "./Databases.ts"
+import { missingSentence } from "./Databases.ts"
 import { many, quoted, span } from "./Screen.ts"
 
 /** `away`: a database does not answer, where executions are spread over several. */
@@ -173,7 +173,7 @@ const ofAway = (name: string): Finding => ({
   kind: "away",
   count: 1,
   isMore: false,
-  text: awaySentence([name]),
+  text: missingSentence([name]),
   first: "see that it runs, and that this machine reaches it",
   next: commandOf("doctor")
 })

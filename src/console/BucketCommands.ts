@@ -141,7 +141,7 @@ const databaseOf = Effect.fnUntraced(function* ({ databases }: BucketPlaces, nam
     return yield* new CommandMisused({
       message: `There is no database ${plain(name)}: there are ${Databases.listed(databases.map(({ database }) => database))}`
     })
-  if (found.buckets === undefined) return yield* new CommandFailed({ message: `the database ${name} does not answer` })
+  if (found.buckets === undefined) return yield* new CommandFailed({ message: Databases.awaySentence([name]) })
   return found
 })
 

@@ -67,6 +67,8 @@ const reading = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>)
     drifted: new Shown(Metrics.drifted)
   }
   return Effect.gen(function* () {
+    // First: it fails where one of several databases is away, and what the others count alone would be too little.
+    const census = yield* inspector.census
     const executions: Counts = new Map()
     for (const { count, saga, state } of yield* inspector.count()) add(executions, count, saga, state)
     shown.executions.set(context, executions)
@@ -80,22 +82,26 @@ const reading = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>)
       if (age > (oldest.get(saga)?.value ?? -1)) oldest.set(saga, { labels: [saga], value: age })
     }
     shown.oldest.set(context, oldest)
-    const census = yield* inspector.census
     shown.drifted.set(
       context,
       bySaga(census.filter(({ fingerprint, saga }) => names.has(saga) && !known.has(fingerprint)))
     )
   }).pipe(
     // The values of the reading before stand: a database that is away has other metrics.
-    Effect.catch(({ operation, reason }) =>
-      Effect.logWarning("The stored executions could not be counted now", { operation, reason })
+    Effect.catch(({ databases, operation, reason }) =>
+      Effect.logWarning("The stored executions could not be counted now", {
+        operation,
+        reason,
+        ...(databases !== undefined && { databases })
+      })
     )
   )
 })
 
 /**
  * Keeps the gauges of stored executions up to date (`effect_saga_executions`, `_parked`, `_stalled`, `_overdue`,
- * `_oldest_waiting`, `_drifted`). They are those of the whole database: with several processes take the maximum, not the sum.
+ * `_oldest_waiting`, `_drifted`). They are those of the whole database: with several processes take the maximum, not the sum. Of several
+ * databases they are the sums; while one of them is away all keep their last values, and that is logged.
  *
  * @example
  * ```ts

@@ -52,8 +52,12 @@ export const where = (
 /** Names of databases in a sentence. */
 export const listed = (names: ReadonlyArray<string>): string => names.map((name) => plain(name, 60)).join(", ")
 
-/** For a person: nothing of these is among what he sees. */
+/** For a person. No name: there is one database. */
 export const awaySentence = (names: ReadonlyArray<string>): string =>
-  names.length === 1
-    ? `the database ${listed(names)} does not answer: nothing of it is shown or counted`
-    : `the databases ${listed(names)} do not answer: nothing of them is shown or counted`
+  names.length > 1
+    ? `The databases ${listed(names)} do not answer`
+    : `The database${names.length === 0 ? "" : ` ${listed(names)}`} does not answer`
+
+/** The same, beside what the other databases say. */
+export const missingSentence = (names: ReadonlyArray<string>): string =>
+  `${awaySentence(names)}: nothing of ${names.length === 1 ? "it" : "them"} is shown or counted`

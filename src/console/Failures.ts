@@ -2,20 +2,20 @@
 import { Effect } from "effect"
 import type { InspectorError } from "../ports/Inspector.ts"
 import type { SagaExecutionNotFound } from "../ports/RepositoryErrors.ts"
-import { listed } from "./Databases.ts"
+import { awaySentence, listed } from "./Databases.ts"
 import { DashboardRefused } from "./dashboard/HttpInspector.ts"
 import { CommandFailed, plain } from "./Screen.ts"
 
 const inspectorError = ({ cause, databases, operation, reason }: InspectorError): string => {
   if (cause instanceof DashboardRefused) return plain(cause.why, 400)
-  const which = databases === undefined || databases.length === 0 ? "" : ` ${listed(databases)}`
+  const which = databases === undefined || databases.length === 0 ? "" : ` in ${listed(databases)}`
   switch (reason) {
     case "unavailable":
       return databases?.length === 0
         ? "no database serves the bucket of this execution now: see effect-saga buckets"
-        : `the database${which} did not answer (${operation}${codeOf(cause)})`
+        : `${awaySentence(databases ?? [])} (${operation}${codeOf(cause)})`
     case "unmigrated":
-      return `the tables are not there${which === "" ? "" : ` in${which}`}: name the --schema and --prefix of the program, or run effect-saga migrate`
+      return `the tables are not there${which}: name the --schema and --prefix of the program, or run effect-saga migrate`
     case "rejected":
       return operation === "find" ? "the cursor is none that list has printed" : `${operation} was refused`
     case "corrupt":

@@ -40,19 +40,23 @@ const overdue = "1 minute"
 const sagas = Effect.gen(function* () {
   const inspector = yield* Effect.serviceOption(Inspector)
   if (Option.isNone(inspector)) return answer(200, { sagas: "unknown: this program has no Inspector" })
-  const { count, overdue: late, parked, stalled } = inspector.value
+  const { count, missing, overdue: late, parked, stalled } = inspector.value
   const groups = (all: ReadonlyArray<{ readonly count: number }>) => all.reduce((sum, { count }) => sum + count, 0)
-  const seen = Effect.all({ counts: count(), parked, stalled, late: late(overdue) }, { concurrency: "unbounded" })
+  const seen = Effect.all(
+    { counts: count(), missing, parked, stalled, late: late(overdue) },
+    { concurrency: "unbounded" }
+  )
   return yield* Effect.match(Effect.timeoutOption(seen, "2 seconds"), {
     onFailure: ({ reason }) => answer(200, { sagas: reason }),
     onSuccess: Option.match({
       onNone: () => answer(200, { sagas: "unavailable" }),
-      onSome: ({ counts, late, parked, stalled }) =>
+      onSome: ({ counts, late, missing, parked, stalled }) =>
         answer(200, {
           sagas: counts.map(({ count, isMore, saga, state }) => ({ saga, status: state, count, isMore })),
           parked: groups(parked),
           stalled: groups(stalled),
-          overdue: groups(late)
+          overdue: groups(late),
+          ...(missing.length > 0 && { missing })
         })
     })
   })
@@ -65,7 +69,8 @@ const sagas = Effect.gen(function* () {
  * - `/live`: 503 where a loop of the library dies each time that it begins, for a minute: restart the process.
  * - `/ready`: 503 where the process cannot do its work now: before it has started, while its storage has not answered for as
  *   long as its lease, while messages do not come, and from when on it stops. Send it no requests then; it mends by itself.
- * - `/sagas`: counts for people, always 200. With an `Inspector`.
+ * - `/sagas`: counts for people, always 200. With an `Inspector`. `missing` names databases that do not answer, where executions are
+ *   spread over several: the counts are without them.
  *
  * Executions that wait for a person never make a process unready: no other process could do more about them. Fails with
  * `InvalidSetting` for a path that is none, and for an option that there is not.

@@ -117,7 +117,7 @@ it.live(
 
       // One of them is away.
       const seen = ["--database", `north=${join(folder, "north")}`, "--database", `south=${nobody}`]
-      const sentence = "effect-saga: the database south does not answer: nothing of it is shown or counted"
+      const sentence = "effect-saga: The database south does not answer: nothing of it is shown or counted"
       const part = yield* printed(["list", ...seen])
       assert.deepStrictEqual([part.code, part.err, part.out.split("\n").length], [0, sentence, 2])
       assert.deepStrictEqual(JSON.parse((yield* printed(["stats", "--json", ...seen])).out).missing, ["south"])
@@ -127,7 +127,7 @@ it.live(
         ["away", "parked", "overdue"]
       )
       const unseen = yield* printed(["show", uuids[1]!, ...seen])
-      assert.deepInclude(unseen, { code: 1, err: "effect-saga: the database south did not answer (load)" })
+      assert.deepInclude(unseen, { code: 1, err: "effect-saga: The database south does not answer (load)" })
       const places = yield* printed(["buckets", ...seen])
       assert.strictEqual(places.code, 3)
       assert.match(
@@ -135,7 +135,7 @@ it.live(
         /south +\?\n! the database south cannot be reached\n! 1,3,.* served by none of the databases/
       )
       const unmoved = yield* printed(["buckets", "move", "--from", "north", "--to", "south", "2", "--yes", ...seen])
-      assert.deepInclude(unmoved, { code: 1, err: "effect-saga: the database south does not answer" })
+      assert.deepInclude(unmoved, { code: 1, err: "effect-saga: The database south does not answer" })
     }).pipe(Effect.scoped),
   120_000
 )

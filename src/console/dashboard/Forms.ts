@@ -45,7 +45,10 @@ export const Row = Schema.Struct({
 })
 export type Row = typeof Row.Type
 
-export const Rows = Schema.Struct({ items: Schema.Array(Row), next: maybe(text), previous: maybe(text) })
+/** Names of databases that do not answer, where executions are spread over several: nothing of theirs is among what is shown. */
+const missing = maybe(Schema.Array(text))
+
+export const Rows = Schema.Struct({ items: Schema.Array(Row), next: maybe(text), previous: maybe(text), missing })
 export type Rows = typeof Rows.Type
 
 export const Me = Schema.Struct({ actor: text, may: Schema.Array(Right), sagas: Schema.Array(text) })
@@ -123,7 +126,8 @@ export const Overview = Schema.Struct({
   /** The minutes leave out executions: more were started. */
   minutesCut: Schema.Boolean,
   oldestWaiting: Schema.Array(Row),
-  processes: Schema.Array(Process)
+  processes: Schema.Array(Process),
+  missing
 })
 export type Overview = typeof Overview.Type
 
@@ -386,4 +390,5 @@ export const Done = Schema.Struct({
 export type Done = typeof Done.Type
 
 /** Something has changed: the page asks anew. The number tells one state of the database from the one before. */
-export const News = Schema.Struct({ state: text })
+export const News = Schema.Struct({ state: text, missing })
+export type News = typeof News.Type

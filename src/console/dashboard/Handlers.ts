@@ -7,6 +7,7 @@ import * as ContextValues from "../../execution/view/ContextValues.ts"
 import { bind } from "../../execution/view/SagaExecution.ts"
 import * as Inspector from "../../ports/Inspector.ts"
 import { SagaExecutionNotFound } from "../../ports/RepositoryErrors.ts"
+import * as Databases from "../Databases.ts"
 import * as WithoutValues from "../WithoutValues.ts"
 import * as Acting from "./Acting.ts"
 import {
@@ -39,8 +40,13 @@ const told = <A, E, R>(
     if (!(error instanceof Inspector.InspectorError)) return error as Exclude<E, Known>
     return error.reason === "rejected"
       ? new NotUnderstood({ why: error.message })
-      : new NotNow({ why: error.reason === "unavailable" ? "The database does not answer" : error.message })
+      : new NotNow({ why: error.reason === "unavailable" ? away(error) : error.message })
   })
+
+const away = ({ databases }: Inspector.InspectorError): string =>
+  databases?.length === 0
+    ? "No database serves the bucket of this execution now"
+    : Databases.awaySentence(databases ?? [])
 
 /** Lets in whom the application lets in, by the rights that the group of the endpoint needs. */
 export const admission = Layer.effect(
@@ -153,13 +159,9 @@ const list = Effect.fnUntraced(function* (inspector: Inspector.Inspector["Servic
     ...(before !== undefined && { before })
   }
   for (const filter of filters) {
-    const { items, next, previous } = yield* inspector.find(filter, place)
+    const { items, ...others } = yield* inspector.find(filter, place)
     if (items.length === 0 && filter !== filters.at(-1)) continue
-    return {
-      items: items.map(rowOf),
-      ...(next !== undefined && { next }),
-      ...(previous !== undefined && { previous })
-    }
+    return { ...others, items: items.map(rowOf) }
   }
   return { items: [] }
 })

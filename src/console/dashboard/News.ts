@@ -5,6 +5,7 @@
 import { Clock, Effect, Semaphore, Stream } from "effect"
 import type { Inspector } from "../../ports/Inspector.ts"
 import * as CanonicalJson from "../../wire/CanonicalJson.ts"
+import type { News } from "./Forms.ts"
 
 /** Milliseconds between two looks, at least. */
 const pace = 1_000
@@ -13,8 +14,13 @@ const share = 20
 /** A listener hears that often, also of nothing: it and the proxies between see that the connection stands. */
 const beat = 15_000
 
-interface Look {
+/** A state of what is stored, and the databases that do not answer. */
+interface Seen {
   readonly state: string
+  readonly missing: ReadonlyArray<string>
+}
+
+interface Look extends Seen {
   /** When it was taken, and when the next one may be. */
   readonly at: number
   readonly next: number
@@ -23,21 +29,24 @@ interface Look {
 /** What a change of any execution changes: the counts, and the newest that are open; and what is in doubt at participants. */
 const look = Effect.fnUntraced(function* (inspector: Inspector["Service"]) {
   const at = yield* Clock.currentTimeMillis
-  const [counts, open, processes, doubts] = yield* Effect.all([
+  const [counts, open, processes, doubts, missing] = yield* Effect.all([
     inspector.count(),
     inspector.find({ settled: false }, { limit: 50 }),
     inspector.processes,
-    inspector.inDoubt("0 seconds")
+    inspector.inDoubt("0 seconds"),
+    inspector.missing
   ])
   const seen = {
     counts,
     open: open.items.map(({ revision, uuid }) => [uuid, revision]),
     doubts: doubts.map(({ service, uuid }) => [service, uuid]),
-    processes: processes.map(({ id, isAlive, working }) => [id, isAlive, working])
+    processes: processes.map(({ id, isAlive, working }) => [id, isAlive, working]),
+    missing
   }
   const now = yield* Clock.currentTimeMillis
   const taken: Look = {
     state: CanonicalJson.sha256(seen).slice(0, 16),
+    missing,
     at,
     next: now + Math.max(pace, (now - at) * share)
   }
@@ -52,18 +61,18 @@ export const make = (inspector: Inspector["Service"]) => {
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       if (last === undefined || now >= last.next) last = yield* look(inspector)
-      return last.state
+      return last
     })
   )
-  const stateOf = (uuid: string | undefined): Effect.Effect<string> =>
+  const seenBy = (uuid: string | undefined): Effect.Effect<Seen> =>
     Effect.gen(function* () {
-      const state = yield* latest
-      if (uuid === undefined) return state
-      const { inbox, summary } = yield* inspector.load(uuid)
-      return `${state} ${summary.revision} ${inbox.length}`
-    }).pipe(Effect.orElseSucceed(() => away))
-  return (uuid: string | undefined): Stream.Stream<{ readonly state: string }> =>
-    Stream.unfold(none, (before: Said) => next(before, stateOf(uuid)))
+      const { missing, state } = yield* latest
+      if (uuid === undefined) return { missing, state }
+      const one = yield* Effect.map(inspector.load(uuid), ({ inbox, summary }) => `${summary.revision} ${inbox.length}`)
+      return { missing, state: `${state} ${one}` }
+    }).pipe(Effect.orElseSucceed(() => ({ missing: last?.missing ?? [], state: away })))
+  return (uuid: string | undefined): Stream.Stream<News> =>
+    Stream.unfold(none, (before: Said) => next(before, seenBy(uuid)))
 }
 
 const away = ""
@@ -71,18 +80,24 @@ const away = ""
 /** What a listener has heard, and when. */
 interface Said {
   readonly state: string | undefined
+  readonly missing: ReadonlyArray<string>
   readonly at: number
 }
 
-const none: Said = { state: undefined, at: 0 }
+const none: Said = { state: undefined, missing: [], at: 0 }
 
 /** Waits for another state, or for the next beat. */
-const next = Effect.fnUntraced(function* (before: Said, stateOf: Effect.Effect<string>) {
+const next = Effect.fnUntraced(function* (before: Said, looks: Effect.Effect<Seen>) {
   for (;;) {
     if (before.state !== undefined) yield* Effect.sleep(pace)
-    const state = yield* stateOf
+    const { missing, state: seen } = yield* looks
     const at = yield* Clock.currentTimeMillis
-    const known = state === away ? (before.state ?? away) : state
-    if (known !== before.state || at - before.at >= beat) return [{ state: known }, { state: known, at }] as const
+    const state = seen === away ? (before.state ?? away) : seen
+    const isNew = state !== before.state || missing.join() !== before.missing.join()
+    if (isNew || at - before.at >= beat)
+      return [
+        { state, ...(missing.length > 0 && { missing }) },
+        { state, missing, at }
+      ] as const
   }
 })

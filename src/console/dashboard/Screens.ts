@@ -41,17 +41,17 @@ const maxGroups = 40
 /** What needs a person, the greatest groups first. */
 export const attention = Effect.fnUntraced(function* (inspector: Seeing, registry: SagaRegistry) {
   const now = yield* Clock.currentTimeMillis
-  const [parked, overdue, census, doubts, waiting] = yield* Effect.all(
+  const [parked, overdue, forms, doubts, waiting] = yield* Effect.all(
     [
       inspector.parked,
       inspector.overdue(patience),
-      registry.sagas.length === 0 ? Effect.succeed([]) : inspector.census,
+      registry.sagas.length === 0 ? Effect.succeed([]) : census(inspector),
       inspector.inDoubt(patience),
       inspector.waiting
     ],
     { concurrency: "unbounded" }
   )
-  const left = census.filter(({ fingerprint, saga }) => Result.isFailure(registry.find(saga, fingerprint)))
+  const left = forms.filter(({ fingerprint, saga }) => Result.isFailure(registry.find(saga, fingerprint)))
   const groups = yield* Effect.forEach(
     [
       ...parked.map((group) => ofParked(inspector, group)),
@@ -84,6 +84,14 @@ export const attention = Effect.fnUntraced(function* (inspector: Seeing, registr
   }
   return found
 })
+
+/** Without all databases nobody knows which forms are left. */
+const census = (inspector: Seeing): Effect.Effect<ReadonlyArray<Summary.Census>, InspectorError> =>
+  Effect.catchIf(
+    inspector.census,
+    ({ databases = [] }) => databases.length > 0,
+    () => Effect.succeed([])
+  )
 
 const ofParked = Effect.fnUntraced(function* (inspector: Seeing, group: ParkedGroup) {
   const { count, failure, isMore, oldest: since, places, saga, step } = group
@@ -186,14 +194,15 @@ const minutesShown = 15
 export const overview = Effect.fnUntraced(function* (inspector: Seeing, registry: SagaRegistry) {
   const now = yield* Clock.currentTimeMillis
   const from = (Math.floor(now / minute) - minutesShown + 1) * minute
-  const [counts, found, recent, waiting, letters, running] = yield* Effect.all(
+  const [counts, found, recent, waiting, letters, running, missing] = yield* Effect.all(
     [
       inspector.count(),
       attention(inspector, registry),
       inspector.find({ createdAfter: from - 1 }, { limit: 1_000 }),
       oldestWaiting(inspector),
       inspector.deadLetters(1_000),
-      processes(inspector)
+      processes(inspector),
+      inspector.missing
     ],
     { concurrency: "unbounded" }
   )
@@ -206,7 +215,8 @@ export const overview = Effect.fnUntraced(function* (inspector: Seeing, registry
     minutes: minutesOf(recent.items, from),
     minutesCut: recent.next !== undefined,
     oldestWaiting: waiting,
-    processes: running
+    processes: running,
+    ...(missing.length > 0 && { missing })
   }
   return seen
 })

@@ -79,15 +79,18 @@ export const asking = (options: Dashboard.Options = { path: "/ops/sagas", sagas:
         const isJson = response.headers.get("content-type")?.includes("json") === true
         return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
       })
-    /** The states of the stream of events, until it is left. */
-    const listen = (path: string, heard: (state: string) => void) =>
+    /** The states of the stream of events, and the databases that do not answer, until it is left. */
+    const listen = (path: string, heard: (state: string, missing?: ReadonlyArray<string>) => void) =>
       Effect.acquireRelease(
         Effect.sync(() => {
           const leaving = new AbortController()
           const over = send(path, {}, leaving.signal).then(async (response) => {
             const text = new TextDecoder()
             for await (const piece of response.body as any) {
-              for (const [, data = ""] of text.decode(piece).matchAll(/^data: (.*)$/gm)) heard(JSON.parse(data).state)
+              for (const [, data = ""] of text.decode(piece).matchAll(/^data: (.*)$/gm)) {
+                const { missing, state } = JSON.parse(data)
+                heard(state, missing)
+              }
             }
           })
           return { leaving, over: over.catch(() => undefined) }

@@ -165,13 +165,13 @@ function render(): void {
 
 /** On every screen: a list does not look as if it were whole. */
 const awayNotice = (names: ReadonlyArray<string>) => {
-  const [which, it] = names.length === 1 ? ["The database", "it"] : ["The databases", "them"]
-  const sentence = `${which} ${names.join(", ")} ${names.length === 1 ? "does" : "do"} not answer. `
+  const isOne = names.length === 1
+  const sentence = `The ${isOne ? "database" : "databases"} ${names.join(", ")} ${isOne ? "does" : "do"} not answer. `
   return h(
     "div",
     { class: "notice bad", role: "status" },
     h("strong", {}, sentence),
-    `Executions of ${it} are not shown and not counted here until ${names.length === 1 ? "it answers" : "they answer"} again. They are kept.`
+    `${isOne ? "Its" : "Their"} executions are kept, and are not shown or counted here until then.`
   )
 }
 

@@ -1,7 +1,7 @@
 /** The gauges of what is stored, and the files of docs/ that name metrics. */
 import { readFileSync } from "node:fs"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { Inspector } from "effect-saga"
 import { SagaMetrics } from "effect-saga/health"
@@ -53,6 +53,30 @@ it.effect("what is stored is counted once for each reading, and a saga that is g
     assert.strictEqual(readings, 2)
     assert.deepStrictEqual(yield* seriesOf("effect_saga_executions"), { "Order paused": 0, "Order undoing": 0 })
   }).pipe(counting)
+)
+
+it.effect("while one of several databases is away the last values stay, as a part would look like less", () =>
+  Effect.gen(function* () {
+    let isAway = false
+    const unavailable = { reason: "unavailable", operation: "census", databases: ["south"] } as const
+    const seen = (rows: ReadonlyArray<object>) => Effect.sync(() => (isAway ? [] : rows) as never)
+    const double = Layer.succeed(Inspector.Inspector, {
+      count: () => seen([{ ...group("Order", 3), state: "paused" }]),
+      parked: seen([group("Order", 1)]),
+      stalled: seen([]),
+      overdue: () => seen([]),
+      waiting: seen([]),
+      census: Effect.suspend(() =>
+        isAway ? Effect.fail(new Inspector.InspectorError(unavailable)) : Effect.succeed([])
+      )
+    } as never)
+    yield* Layer.build(Layer.provide(SagaMetrics.layer(), double))
+    yield* TestClock.adjust("1 second")
+    isAway = true
+    yield* TestClock.adjust("1 minute")
+    assert.deepStrictEqual(yield* seriesOf("effect_saga_executions"), { "Order paused": 3 })
+    assert.deepStrictEqual(yield* seriesOf("effect_saga_parked"), { Order: 1 })
+  }).pipe(counting, Effect.provide(Logger.layer([])))
 )
 
 const read = (file: string) => readFileSync(new URL(`../../docs/${file}`, import.meta.url), "utf8")

@@ -1,7 +1,9 @@
 /** The dashboard over two databases: it shows and steers the executions of both, and says in plain words which one does not answer. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger } from "effect"
+import { HttpRouter } from "effect/http"
 import { Inspector, SagaExecutionRepository } from "effect-saga"
+import { SagaHealth } from "effect-saga/health"
 import { SqlInspector } from "effect-saga/sql"
 import * as Sample from "../../../src/testing/SampleExecutions.ts"
 import { away, divided, onPglites, repository, uuidIn } from "../../fixtures/manyDatabases.ts"
@@ -71,6 +73,13 @@ describe("the dashboard over two databases", () => {
         const refused = { status: 503, body: { _tag: "NotNow", why: "The database south does not answer" } }
         assert.deepInclude(yield* ask(`/api/executions/${uuids.south}`), refused)
         assert.deepInclude(yield* ask("/api/sagas"), refused)
+        const health = HttpRouter.toWebHandler(SagaHealth.layer(), { disableLogger: true })
+        yield* Effect.addFinalizer(() => Effect.promise(health.dispose))
+        const sagas = yield* Effect.promise(async () => {
+          const request = new Request("http://shop.example/sagas")
+          return (await health.handler(request, Context.make(Inspector.Inspector, part))).json()
+        })
+        assert.deepInclude(sagas, { parked: 1, missing: ["south"] })
         const cancel = writing({ action: "cancel", reason: "try" })
         assert.deepInclude(yield* ask(`/api/executions/${uuids.south}/actions`, cancel), refused)
         const heard: Array<ReadonlyArray<string> | undefined> = []

@@ -24,7 +24,8 @@ const program = Effect.gen(function* () {
 
   const manager = SagaManager.layer([PlaceOrder]).pipe(
     Layer.provide([
-      SagaConfig.layer({ service: "orders" }),
+      // An embedded database holds up its process while it works. On servers the default is right.
+      SagaConfig.layer({ service: "orders", lease: "1 minute" }),
       SqlSagaExecutionRepository.layerSharded(databases),
       Broker.layerMemory,
       TransactionCommitter.layerNone

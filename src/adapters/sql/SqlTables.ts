@@ -8,7 +8,6 @@ import { sha256 } from "../../wire/CanonicalJson.ts"
 import type { ConnectionOptions, SqlConnections } from "./SqlConnections.ts"
 import { again, isRolledBack, sqlErrorsOf } from "./SqlErrors.ts"
 import { lost } from "./SqlSession.ts"
-import { quoted } from "./SqlStatements.ts"
 
 export interface TableOptions {
   /**
@@ -99,11 +98,16 @@ const isInTheWay = (error: SqlError): boolean => isRolledBack(error) || error.re
 
 type Migrations = Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>
 
-/** Whether all have run. A role that may make no tables starts where they have: `if not exists` needs that right all the same. */
+/**
+ * Whether all have run. A role that may make no tables starts where they have: `if not exists` needs that right all the same. The rows of
+ * the catalog are read: a session would remember from `to_regclass` that there is no schema, and make it beside another one.
+ */
 const isMigrated = Effect.fnUntraced(function* (tables: Tables, list: string, migrations: Migrations) {
   const sql = yield* SqlClient.SqlClient
-  const [there] = yield* sql<{ there: boolean }>`select to_regclass(${quoted(tables.of(list))}) is not null as there`
-  if (there?.there !== true) return false
+  const [name = "", schema] = tables.of(list).split(".").reverse()
+  const [there] = yield* sql`select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname = ${name} and ${schema === undefined ? sql`n.nspname = any(current_schemas(false))` : sql`n.nspname = ${schema}`}`
+  if (there === undefined) return false
   const [row] = yield* sql<{ last: number | null }>`select max(migration_id) as last from ${sql(tables.of(list))}`
   return Object.keys(migrations).every((name) => Number(name.slice(0, 4)) <= (row?.last ?? 0))
 })

@@ -5,7 +5,7 @@
 import { Clock, type Context, Duration, Effect, Layer, Result } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
-import { Inspector } from "../ports/Inspector.ts"
+import { Inspector, InspectorError } from "../ports/Inspector.ts"
 import * as Loop from "../ports/Loop.ts"
 import * as Metrics from "../ports/Metrics.ts"
 import * as Setting from "../ports/Setting.ts"
@@ -67,17 +67,27 @@ const reading = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>)
     drifted: new Shown(Metrics.drifted)
   }
   return Effect.gen(function* () {
-    // First: it fails where one of several databases is away, and what the others count alone would be too little.
-    const census = yield* inspector.census
+    const { census, counts, late, parked, stalled, waiting } = yield* Effect.all({
+      census: inspector.census,
+      counts: inspector.count(),
+      parked: inspector.parked,
+      stalled: inspector.stalled,
+      late: inspector.overdue(overdue),
+      waiting: inspector.waiting
+    })
+    // Where one of several databases has not answered, what the others count alone would be too little.
+    const missing = yield* inspector.missing
+    if (missing.length > 0)
+      return yield* new InspectorError({ reason: "unavailable", operation: "count", databases: missing })
     const executions: Counts = new Map()
-    for (const { count, saga, state } of yield* inspector.count()) add(executions, count, saga, state)
+    for (const { count, saga, state } of counts) add(executions, count, saga, state)
     shown.executions.set(context, executions)
-    shown.parked.set(context, bySaga(yield* inspector.parked))
-    shown.stalled.set(context, bySaga(yield* inspector.stalled))
-    shown.overdue.set(context, bySaga(yield* inspector.overdue(overdue)))
+    shown.parked.set(context, bySaga(parked))
+    shown.stalled.set(context, bySaga(stalled))
+    shown.overdue.set(context, bySaga(late))
     const now = yield* Clock.currentTimeMillis
     const oldest: Counts = new Map()
-    for (const { oldest: since, saga } of yield* inspector.waiting) {
+    for (const { oldest: since, saga } of waiting) {
       const age = Math.max(0, now - since) / 1_000
       if (age > (oldest.get(saga)?.value ?? -1)) oldest.set(saga, { labels: [saga], value: age })
     }

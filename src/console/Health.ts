@@ -42,10 +42,14 @@ const sagas = Effect.gen(function* () {
   if (Option.isNone(inspector)) return answer(200, { sagas: "unknown: this program has no Inspector" })
   const { count, missing, overdue: late, parked, stalled } = inspector.value
   const groups = (all: ReadonlyArray<{ readonly count: number }>) => all.reduce((sum, { count }) => sum + count, 0)
-  const seen = Effect.all(
-    { counts: count(), missing, parked, stalled, late: late(overdue) },
-    { concurrency: "unbounded" }
-  )
+  const seen = Effect.gen(function* () {
+    const found = yield* Effect.all(
+      { counts: count(), parked, stalled, late: late(overdue) },
+      { concurrency: "unbounded" }
+    )
+    // Last: it names also the databases that have not answered these questions.
+    return { ...found, missing: yield* missing }
+  })
   return yield* Effect.match(Effect.timeoutOption(seen, "2 seconds"), {
     onFailure: ({ reason }) => answer(200, { sagas: reason }),
     onSuccess: Option.match({

@@ -269,13 +269,16 @@ export class InspectorError extends Schema.TaggedError<InspectorError>()("Inspec
 type Seen<A> = Effect.Effect<A, InspectorError>
 
 /**
- * Where executions are spread over several databases, lists and groups are of those that answer: `missing` names the others. What would
- * be wrong with a part fails, with `unavailable` and the `databases` that have not answered.
+ * Where executions are spread over several databases, lists and groups are of those that answer: `missing` names the others. A question
+ * that needs all of them (`census`), or one that does not answer, fails with `unavailable` and the `databases` that have not answered.
  */
 export class Inspector extends Context.Service<
   Inspector,
   {
-    /** The names of databases that do not answer now. Always empty where there is one database: then the others of these fail. */
+    /**
+     * The names of databases that do not answer now, or have left one of the latest questions open: so ask it after the lists that it is
+     * about. Always empty where there is one database: then the others of these fail.
+     */
     readonly missing: Effect.Effect<ReadonlyArray<string>>
     /** A page of summaries, as `SagaExecutionRepository.find`. */
     readonly find: (filter: Summary.Filter, page?: Summary.PageRequest) => Seen<Summary.Page>

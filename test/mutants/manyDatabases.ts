@@ -105,6 +105,14 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     tests: [inspected]
   },
   {
+    rule: "F36",
+    what: "a database that answers again is not missing in the counts that were given without it",
+    file: "src/adapters/sql/ShardedInspector.ts",
+    find: "shards.hasAnswered(at) && !isOpen(at)",
+    replace: "shards.hasAnswered(at)",
+    tests: [inspected]
+  },
+  {
     rule: "C6",
     what: "nobody is in doubt, says an inspector that has not asked all databases",
     file: "src/adapters/sql/ShardedInspector.ts",

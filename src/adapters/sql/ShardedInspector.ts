@@ -32,6 +32,12 @@ type OfPart = Part["Service"]
 /** The databases are asked at most this often which buckets they serve, in milliseconds. */
 const spacing = 1_000
 
+/**
+ * How long a database that has left a question open is named as missing, until it has answered that one, in milliseconds. It may answer
+ * the next question, and the list that was given before is without it all the same.
+ */
+const naming = 10_000
+
 /** The error of a database, with its name. */
 const about = <E>({ name }: OfPart, error: E | InspectorError): E | InspectorError => {
   if (!(error instanceof InspectorError)) return error
@@ -52,16 +58,36 @@ const asking = (shards: Shards<OfPart>) => {
     return Effect.tap(shards.look, () => Effect.sync(() => (lookedAt = now)))
   })
 
+  /** Of each database when it has left a question open, by its operation, in milliseconds since the epoch. */
+  const open = shards.all.map(() => new Map<string, number>())
+
   /** The answer of a database. Undefined: it does not answer. */
-  const ofOne = <A>(at: number, ask: (part: OfPart) => Effect.Effect<A, InspectorError>) => {
-    const part = shards.hasAnswered(at) ? shards.there(at) : undefined
-    if (part === undefined) return Effect.undefined
-    return Effect.catch(ask(part), (error) => {
-      if (error.reason !== "unavailable") return Effect.fail(about(part, error))
-      shards.silence(at)
+  const ofOne = <A>(operation: string, at: number, ask: (part: OfPart) => Effect.Effect<A, InspectorError>) => {
+    const left = Effect.clockWith((clock) => {
+      open[at]?.set(operation, clock.currentTimeMillisUnsafe())
       return Effect.undefined
     })
+    const part = shards.hasAnswered(at) ? shards.there(at) : undefined
+    if (part === undefined) return left
+    return Effect.catch(
+      Effect.tap(ask(part), () => Effect.sync(() => open[at]?.delete(operation))),
+      (error) => {
+        if (error.reason !== "unavailable") return Effect.fail(about(part, error))
+        shards.silence(at)
+        return left
+      }
+    )
   }
+
+  /** The names of those that do not answer, or have just left a question open. */
+  const missing = Effect.andThen(
+    look,
+    Effect.clockWith((clock) => {
+      const since = clock.currentTimeMillisUnsafe() - naming
+      const isOpen = (at: number) => [...(open[at]?.values() ?? [])].some((leftAt) => leftAt > since)
+      return Effect.succeed(shards.all.flatMap(({ name }, at) => (shards.hasAnswered(at) && !isOpen(at) ? [] : [name])))
+    })
+  )
 
   /** Asks all at the same time. Fails where none answers, and where one cannot do it at all. */
   const fromAny = Effect.fnUntraced(function* <A>(
@@ -69,7 +95,9 @@ const asking = (shards: Shards<OfPart>) => {
     ask: (part: OfPart) => Effect.Effect<A, InspectorError>
   ) {
     yield* look
-    const answers = yield* Effect.forEach(shards.all, (_, at) => ofOne(at, ask), { concurrency: "unbounded" })
+    const answers = yield* Effect.forEach(shards.all, (_, at) => ofOne(operation, at, ask), {
+      concurrency: "unbounded"
+    })
     return answers.some((answer) => answer !== undefined) ? answers : yield* unavailable(operation, shards.silent)
   })
 
@@ -109,7 +137,7 @@ const asking = (shards: Shards<OfPart>) => {
       ? byKey
       : Effect.catchTag(routed(operation, bucketOf(uuid), call), "SagaExecutionNotFound", () => byKey)
   }
-  return { look, fromAny, fromEach, routed, ofTarget }
+  return { missing, fromAny, fromEach, routed, ofTarget }
 }
 
 /** What an action needs, in the database that has the execution now. */
@@ -152,7 +180,7 @@ const decidingIn = (
 
 const make = (shards: Shards<OfPart>): Inspector["Service"] => {
   const asked = asking(shards)
-  const { fromAny, fromEach, look, ofTarget, routed } = asked
+  const { fromAny, fromEach, missing, ofTarget, routed } = asked
   /** One list out of those that the databases give. */
   const listed = <A>(
     operation: string,
@@ -165,7 +193,7 @@ const make = (shards: Shards<OfPart>): Inspector["Service"] => {
     )
   const parked = listed("parked", ({ parked }) => parked, MergedGroups.parked)
   return Inspector.of({
-    missing: Effect.map(look, () => shards.silent),
+    missing,
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const { startKey } = filter
       const find = ({ inspector }: OfPart) => inspector.find(filter, page)

@@ -194,18 +194,19 @@ const minutesShown = 15
 export const overview = Effect.fnUntraced(function* (inspector: Seeing, registry: SagaRegistry) {
   const now = yield* Clock.currentTimeMillis
   const from = (Math.floor(now / minute) - minutesShown + 1) * minute
-  const [counts, found, recent, waiting, letters, running, missing] = yield* Effect.all(
+  const [counts, found, recent, waiting, letters, running] = yield* Effect.all(
     [
       inspector.count(),
       attention(inspector, registry),
       inspector.find({ createdAfter: from - 1 }, { limit: 1_000 }),
       oldestWaiting(inspector),
       inspector.deadLetters(1_000),
-      processes(inspector),
-      inspector.missing
+      processes(inspector)
     ],
     { concurrency: "unbounded" }
   )
+  // Last: it names also the databases that have not answered these questions.
+  const missing = yield* inspector.missing
   const seen: Forms.Overview = {
     now,
     attention: found.groups.map((group) => ({ ...group, items: [] })),

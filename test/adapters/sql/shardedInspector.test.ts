@@ -1,7 +1,8 @@
 /** One inspector over two databases: its contract, what it puts together, and what a database that is away concerns. */
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Redacted } from "effect"
+import { SqlClient } from "effect/sql"
 import { DeadLetters, Inspector, ParticipantStore, SagaExecutionRepository } from "effect-saga"
 import {
   SqlBuckets,
@@ -39,8 +40,11 @@ for (const { name, two } of places("inspected")) {
   InspectorSuite.suite(`over ${name}`, layer, { timeout: "2 minutes", excludeTestServices: true })
 }
 
-const inspectorOf = (databases: SqlSagaExecutionRepository.Databases<unknown>) =>
-  Effect.map(Layer.build(Layer.fresh(SqlInspector.layerSharded(databases))), (context) =>
+const inspectorOf = (
+  databases: SqlSagaExecutionRepository.Databases<unknown>,
+  options?: SqlInspector.ShardedInspectorOptions
+) =>
+  Effect.map(Layer.build(Layer.fresh(SqlInspector.layerSharded(databases, options))), (context) =>
     Context.get(context, Inspector.Inspector)
   )
 
@@ -233,6 +237,38 @@ describe("the inspector over databases of which one is away", () => {
         assert.deepInclude(yield* Effect.flip(inspector.load(uuid)), { reason: "unavailable", databases: [] })
         yield* SqlBuckets.begin(databases, "north")
         assert.strictEqual((yield* inspector.load(uuid)).summary.uuid, uuid)
+      }).pipe(Effect.scoped),
+    30_000
+  )
+
+  it.live.runIf(url !== undefined)(
+    "names one that has left a question open, also when it answers again, until it has answered that question",
+    () =>
+      Effect.gen(function* () {
+        const databases = yield* onServer("inspected_slow")
+        yield* divided(databases)
+        const { store } = yield* repositoryOf(databases)
+        yield* store(Sample.started(Sample.created({ startKey: keyIn("south") })))
+        const { count, missing, processes } = yield* inspectorOf(databases, { statementTimeout: "300 millis" })
+        const sql = Context.get(yield* Layer.build(Layer.fresh(databases.south.client)), SqlClient.SqlClient)
+        const isLocked = yield* Deferred.make<void>()
+        const isRead = yield* Deferred.make<void>()
+        const reader = yield* sql`lock table ${sql(`${databases.south.schema}.saga_execution`)}`.pipe(
+          Effect.andThen(Deferred.succeed(isLocked, undefined)),
+          Effect.andThen(Deferred.await(isRead)),
+          sql.withTransaction,
+          Effect.forkChild
+        )
+        yield* Deferred.await(isLocked)
+        assert.deepStrictEqual(yield* count(), [])
+        yield* Deferred.succeed(isRead, undefined)
+        yield* Fiber.join(reader)
+        // The databases are asked for their buckets again.
+        yield* Effect.sleep("1500 millis")
+        yield* processes
+        assert.deepStrictEqual(yield* missing, ["south"])
+        assert.strictEqual((yield* count())[0]?.count, 1)
+        assert.deepStrictEqual(yield* missing, [])
       }).pipe(Effect.scoped),
     30_000
   )

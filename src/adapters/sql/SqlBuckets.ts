@@ -76,7 +76,7 @@ export const make = (client: SqlClient.SqlClient, tables: SqlTables.Tables): Buc
       // Not by a statement that fails: this may be part of a transaction.
       const [row] = yield* sql<{
         readonly there: boolean
-      }>`select to_regclass(${tables.of("saga_bucket")}) is not null as there`
+      }>`select to_regclass(${quoted(tables.of("saga_bucket"))}) is not null as there`
       if (row?.there !== true) yield* sql.withTransaction(prepare)
       const [own] = yield* sql<{ readonly id: string }>`select id from ${database}`
       return own?.id ?? ""
@@ -168,22 +168,26 @@ const checks = (sql: SqlClient.SqlClient, tables: SqlTables.Tables): ReadonlyArr
 }
 
 /**
- * The triggers act with the rights of the writer, and lock the row of the bucket: whoever may write facts gets the rights for that. A role
- * that comes later has to be given them (`effect-saga migrate --app-role`).
+ * The triggers act with the rights of the writer, and lock the row of the bucket: whoever may write facts gets the rights for that, and
+ * reads the id of the database. A role that comes later has to be given them (`effect-saga migrate --app-role`).
  */
-const grants = (sql: SqlClient.SqlClient, tables: SqlTables.Tables): Statement<unknown> =>
-  sql`do $grant$
+const grants = (sql: SqlClient.SqlClient, tables: SqlTables.Tables): Statement<unknown> => {
+  const t = (name: string) => sql.literal(`'${quoted(tables.of(name))}'`)
+  return sql`do $grant$
     declare
       writer oid;
+      role text;
     begin
       for writer in select distinct a.grantee from pg_class c, aclexplode(c.relacl) a
-        where c.oid = ${sql.literal(`'${quoted(tables.of("saga_event"))}'`)}::regclass and a.privilege_type = 'INSERT' and a.grantee <> c.relowner
+        where c.oid = ${t("saga_event")}::regclass and a.privilege_type = 'INSERT' and a.grantee <> c.relowner
       loop
-        execute format('grant select, update on %s to %s', ${sql.literal(`'${quoted(tables.of("saga_bucket"))}'`)}::regclass,
-          case when writer = 0 then 'public' else quote_ident(pg_get_userbyid(writer)) end);
+        role := case when writer = 0 then 'public' else quote_ident(pg_get_userbyid(writer)) end;
+        execute format('grant select, update on %s to %s', ${t("saga_bucket")}::regclass, role);
+        execute format('grant select on %s to %s', ${t("saga_database")}::regclass, role);
       end loop;
     end
     $grant$`
+}
 
 /** As `Buckets.bucketOfKey` says. */
 export const keyBucket = (sql: SqlClient.SqlClient, row: string) =>

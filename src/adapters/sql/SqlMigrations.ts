@@ -67,8 +67,8 @@ export const run = Effect.fnUntraced(function* (options: SqlTables.TableOptions,
 })
 
 /**
- * Gives a role what a running process needs in these tables: to read and write rows, not to change tables. Of `saga_bucket`, which a
- * database has that is one of several, a write locks rows.
+ * Gives a role what a running process needs in these tables: to read and write rows, not to change tables. A database that
+ * is one of several has two tables more: a write locks rows of `saga_bucket`, and `saga_database` has its id.
  */
 export const grants = Effect.fnUntraced(function* (options: SqlTables.TableOptions, part: Part, role: string) {
   const sql = yield* SqlClient.SqlClient
@@ -78,6 +78,7 @@ export const grants = Effect.fnUntraced(function* (options: SqlTables.TableOptio
   const ofBuckets = sql`do $grant$ begin
       if to_regclass(${sql.literal(`'${quoted(bucket)}'`)}) is not null then
         grant select, update on ${sql(bucket)} to ${sql(role)};
+        grant select on ${sql(tables.of("saga_database"))} to ${sql(role)};
       end if;
     end $grant$`
   return [

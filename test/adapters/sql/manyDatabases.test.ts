@@ -307,11 +307,15 @@ describe.runIf(url !== undefined)("a role that may only read and write rows", ()
         const rights = yield* sql`select from information_schema.role_table_grants
           where grantee = ${role} and table_name = 'saga_bucket' and privilege_type in ('SELECT', 'UPDATE')`
         assert.strictEqual(rights.length, 2)
+        const listed = SqlBuckets.list({ north: { client: asRole, schema } })
+        assert.strictEqual((yield* listed).databases[0]?.buckets?.length, 256)
         // For a role that comes later.
-        yield* sql`revoke all on ${sql(`${schema}.saga_bucket`)} from ${sql(role)}`
+        for (const table of ["saga_bucket", "saga_database"])
+          yield* sql`revoke all on ${sql(`${schema}.${table}`)} from ${sql(role)}`
         assert.strictEqual((yield* Effect.flip(store(Sample.created())))._tag, "SagaExecutionRepositoryError")
         yield* Effect.scoped(both)
         assert.strictEqual((yield* store(Sample.created())).revision, 1)
+        assert.strictEqual((yield* listed).databases[0]?.buckets?.length, 256)
       }).pipe(Effect.scoped),
     60_000
   )

@@ -1,6 +1,6 @@
 /** The flags that commands share: where the executions are, which ones are meant, and who acts. */
 import { Clock, Effect, Option, Result } from "effect"
-import { Flag } from "effect/cli"
+import { CliError, Flag } from "effect/cli"
 import type { Attributes } from "../definition/Attributes.ts"
 import type { Filter, PageRequest } from "../ports/ExecutionSummary.ts"
 import { ofState, State } from "../ports/Inspector.ts"
@@ -15,6 +15,15 @@ export const given = <A>(option: Option.Option<A>): A | undefined => Option.getO
 
 const headerText = /^[\w-]+:[ -~]*$/
 
+/** Reads a text that may have a password: an error does not repeat it. */
+const unrepeated =
+  <A>(option: string, parse: (text: string) => Option.Option<A>, expected: string) =>
+  (text: string): Effect.Effect<A, CliError.CliError> =>
+    Option.match(parse(text), {
+      onNone: () => Effect.fail(new CliError.InvalidValue({ option, value: "…", expected, kind: "flag" })),
+      onSome: Effect.succeed
+    })
+
 // ---- where -----------------------------------------------------------------------------------------------------
 
 export const place = {
@@ -28,7 +37,7 @@ export const place = {
     Flag.withDescription(
       "One of several databases among which executions are spread, in place of --url; said once for each. Default: SAGA_PG_DATABASES, as 'north=postgres://… south=postgres://…'"
     ),
-    Flag.filterMap(Databases.parse, () => "must be a name, = and an address, as north=postgres://…"),
+    Flag.mapEffect(unrepeated("database", Databases.parse, "must be a name, = and an address, as north=postgres://…")),
     Flag.atLeast(0)
   ),
   schema: text(
@@ -43,9 +52,12 @@ export const place = {
     Flag.withDescription(
       "For a dashboard: a header that lets you in; may be repeated. SAGA_DASHBOARD_AUTHORIZATION is its authorization"
     ),
-    Flag.filter(
-      (text) => headerText.test(text),
-      () => "must be a name, a colon and a value"
+    Flag.mapEffect(
+      unrepeated(
+        "header",
+        Option.liftPredicate((text: string) => headerText.test(text)),
+        "must be a name, a colon and a value"
+      )
     ),
     Flag.atLeast(0)
   )

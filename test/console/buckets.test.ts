@@ -141,6 +141,20 @@ it.live(
 )
 
 describe("several databases in words", () => {
+  it.effect("I21 a flag that is not understood is not repeated, as it may have a password", () =>
+    Effect.gen(function* () {
+      for (const [flag, value] of [
+        ["--database", "postgres://me:secret@north/shop"],
+        ["--header", "secret"]
+      ] as const) {
+        const { code, err, out } = yield* printed(["list", flag, value])
+        assert.strictEqual(code, 2)
+        assert.include(err, `Invalid value for flag ${flag}: "…"`)
+        assert.notInclude(err + out, "secret")
+      }
+    })
+  )
+
   it("numbers of buckets are written and read as ranges", () => {
     assert.strictEqual(BucketRanges.text([0, 1, 2, 5, 7, 8]), "0-2,5,7-8")
     assert.strictEqual(BucketRanges.text([]), "")

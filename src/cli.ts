@@ -167,7 +167,7 @@ const inspector = (place: Place): Layer.Layer<Inspector, Failure> =>
       return mapped(
         where._tag === "One"
           ? Layer.provide(SqlInspector.layer(tablesOf(place)), clientOf(where.url))
-          : // The command says itself which ones are away.
+          : // Without warnings, as in `quietly`.
             Layer.provide(
               SqlInspector.layerSharded(databasesOf(place, where.databases)),
               Layer.succeed(References.MinimumLogLevel, "Error")
@@ -281,7 +281,7 @@ const access = Access.of({
     })
 })
 
-/** The failure of a command about several databases. What is logged on the way is what the command says too. */
+/** Work on several databases without its warnings: the command itself says which database is away. */
 const quietly = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, Failure> =>
   Effect.mapError(Effect.provideService(effect, References.MinimumLogLevel, "Error"), failed)
 

@@ -157,7 +157,7 @@ export const attention = Command.make(
       inDoubt: flags.inDoubtAfter
     }
     const work = Effect.gen(function* () {
-      // Without any saga nothing can be said to be drifted, and without all databases not what.
+      // Drift is known only where there are sagas to compare with, and where all databases answer.
       const isKnown =
         config !== undefined && config.sagas.length > 0 && (yield* Inspector.use(({ missing }) => missing)).length === 0
       const drift = isKnown ? yield* driftOf(config, flags.limit) : undefined

@@ -25,6 +25,7 @@ export const inBucket = (uuid: string, bucket: number): string =>
 /** `here`: the database serves it. `leaving`: it moves to another database. `gone`: it has moved. */
 export type BucketState = "here" | "leaving" | "gone"
 
+/** A bucket as one of the databases has it. */
 export interface PlacedBucket {
   readonly bucket: number
   /** The number of its moves. The database with the highest one has the bucket. */
@@ -37,7 +38,7 @@ export interface PlacedBucket {
 /** A database, and the buckets that it has or had, in the order of their numbers. */
 export interface DatabaseBuckets {
   readonly database: string
-  /** Absent: the database does not answer. Empty: it takes part in nothing. */
+  /** Absent: the database does not answer. Empty: it has never had a bucket. */
   readonly buckets?: ReadonlyArray<PlacedBucket>
 }
 

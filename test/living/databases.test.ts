@@ -123,6 +123,7 @@ const happening = Effect.fnUntraced(function* ({ broker, pg, rounds, settings }:
     yield* Fiber.join(mover)
     yield* rest
   }
+  assert.isUndefined(feeding.pollUnsafe(), "orders are placed until here")
   yield* Fiber.interrupt(feeding)
   yield* rest
   yield* fleet.settle

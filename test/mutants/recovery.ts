@@ -652,6 +652,14 @@ export const recovery: ReadonlyArray<Mutant> = [
     tests: [decision, poison]
   },
   {
+    rule: "C20",
+    what: "a runner that was lost without a lease leaves requests that nobody sends again",
+    file: "src/orchestrator/Slot.ts",
+    find: "run(undefined, never, inputs)",
+    replace: "run(undefined, isBack ? never : 1_000, inputs)",
+    tests: ["test/orchestrator/Slot.test.ts"]
+  },
+  {
     rule: "F13",
     what: "an execution whose write is refused for good is in no list",
     file: "src/orchestrator/Slot.ts",

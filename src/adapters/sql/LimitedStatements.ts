@@ -1,8 +1,9 @@
 /**
  * The statements of the repository with the connection on which each of them runs, and its time limit. In a transaction each
  * runs in the transaction. Those of the lease are kept shorter than the lease: a statement on a silent connection must leave
- * time for another one on a new connection. A renewal that was cut off has more time when it is tried again: a database that is slow
- * answers nobody earlier who asks anew. What a claim reads has not: it is read in smaller parts (`Recovery`), as no renewal comes while it runs.
+ * time for another one on a new connection. A renewal that was cut off has more time when it is tried again: a slow database would cut off
+ * each of them. The other statements of a claim have the same limit always, as no renewal is sent while one of them runs; `Recovery` asks
+ * for less after one was cut off.
  */
 import { Clock, Effect } from "effect"
 import type { SqlError } from "effect/sql/SqlError"

@@ -26,7 +26,7 @@ export const patience: Duration.Input = "1 second"
 /** A database that was not there at the start is tried again at most this often, in milliseconds. */
 const spacing = 1_000
 
-/** What is called at each database. */
+/** The service that each database gets. */
 export interface Opening<I, A, E> {
   /** Stands before the name of an invalid setting. */
   readonly module: string

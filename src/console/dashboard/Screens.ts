@@ -85,7 +85,7 @@ export const attention = Effect.fnUntraced(function* (inspector: Seeing, registr
   return found
 })
 
-/** Without all databases nobody knows which forms are left. */
+/** None where a database is away: its executions may have the forms that seem to be gone. */
 const census = (inspector: Seeing): Effect.Effect<ReadonlyArray<Summary.Census>, InspectorError> =>
   Effect.catchIf(
     inspector.census,

@@ -1,11 +1,11 @@
 /** Opens several databases: each now, or when it is there. One at least has to be there at the start. */
-import { Context, Deferred, type Duration, Effect, Exit, Layer, Scope } from "effect"
+import { type Cause, Context, Deferred, type Duration, Effect, Exit, Layer, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { isSqlError } from "effect/sql/SqlError"
 import * as Setting from "../../ports/Setting.ts"
 import { type Shard, Shards } from "./Shards.ts"
 import * as SqlBuckets from "./SqlBuckets.ts"
-import { isPassing } from "./SqlErrors.ts"
+import { codeOf, isPassing, sqlErrorsOf } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 /** One of several databases: its client, and where its tables are. */
@@ -70,6 +70,7 @@ const shardOf = Effect.fnUntraced(function* <I, A, E, E2, R>(
   /** When it has not answered, in milliseconds since the epoch. */
   let awayAt = Number.NaN
   let isTrying = false
+  let isTold = false
   const open = Effect.gen(function* () {
     const own = yield* Scope.fork(scope)
     const exit = yield* Effect.exit(Effect.provideContext(opened(name, database, opening, own), context))
@@ -89,7 +90,13 @@ const shardOf = Effect.fnUntraced(function* <I, A, E, E2, R>(
       isTrying = false
       triedAt = clock.currentTimeMillisUnsafe()
     })
-    return Effect.asVoid(Effect.forkIn(Effect.ensuring(Effect.exit(open), ended), scope))
+    const tried = Effect.flatMap(Effect.exit(open), (exit) => {
+      if (Exit.isSuccess(exit) || mayCome(exit.cause) || isTold) return Effect.void
+      isTold = true
+      const codes = sqlErrorsOf(exit.cause).map(codeOf)
+      return Effect.logError("A database cannot be used: its executions wait", { database: name, codes })
+    })
+    return Effect.asVoid(Effect.forkIn(Effect.ensuring(tried, ended), scope))
   })
   const shard: Shard<A> = {
     name,
@@ -110,7 +117,8 @@ const shardOf = Effect.fnUntraced(function* <I, A, E, E2, R>(
 })
 
 /** Whether a database may be there later. */
-const mayCome = (error: unknown): boolean => isSqlError(error) && isPassing(error)
+const mayCome = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.every((reason) => reason._tag === "Fail" && isSqlError(reason.error) && isPassing(reason.error))
 
 /** Opens all at the same time. Fails where none is there, and where one cannot be used at all. */
 export const open = Effect.fnUntraced(function* <I, A, E, E2, R>(
@@ -129,8 +137,7 @@ export const open = Effect.fnUntraced(function* <I, A, E, E2, R>(
   const isOne = opened.some(({ exit }) => Exit.isSuccess(exit))
   for (const { exit, shard } of opened) {
     if (Exit.isSuccess(exit)) continue
-    const mayWait = isOne && exit.cause.reasons.every((it) => it._tag === "Fail" && mayCome(it.error))
-    if (!mayWait) return yield* Effect.failCause(exit.cause)
+    if (!isOne || !mayCome(exit.cause)) return yield* Effect.failCause(exit.cause)
     yield* Effect.logWarning("A database is away: its executions wait", { database: shard.name })
   }
   const shards = new Shards(opened.map(({ shard }) => shard))

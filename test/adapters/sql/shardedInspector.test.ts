@@ -1,8 +1,9 @@
 /** One inspector over two databases: its contract, what it puts together, and what a database that is away concerns. */
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, Redacted } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Logger, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
+import { AuthorizationError, SqlError } from "effect/sql/SqlError"
 import { DeadLetters, Inspector, ParticipantStore, SagaExecutionRepository } from "effect-saga"
 import {
   SqlBuckets,
@@ -52,6 +53,11 @@ const repositoryOf = (two: Two) =>
   Effect.map(Layer.build(Layer.fresh(repository(two))), (context) =>
     Context.get(context, SagaExecutionRepository.SagaExecutionRepository)
   )
+
+/** A database that lets this program not in. */
+const refused: Layer.Layer<SqlClient.SqlClient, unknown> = Layer.effectContext(
+  Effect.fail(new SqlError({ reason: new AuthorizationError({ cause: new Error("no such role") }) }))
+)
 
 const who = { actor: "anna", reason: "the customer has called", wait: 0 }
 
@@ -237,6 +243,30 @@ describe("the inspector over databases of which one is away", () => {
         assert.deepInclude(yield* Effect.flip(inspector.load(uuid)), { reason: "unavailable", databases: [] })
         yield* SqlBuckets.begin(databases, "north")
         assert.strictEqual((yield* inspector.load(uuid)).summary.uuid, uuid)
+      }).pipe(Effect.scoped),
+    30_000
+  )
+
+  it.live(
+    "says once that one cannot be used which was away at the start",
+    () =>
+      Effect.gen(function* () {
+        const databases = yield* onPglites
+        yield* divided(databases)
+        yield* repositoryOf(databases)
+        let tries = 0
+        const south = { client: Layer.unwrap(Effect.sync(() => (tries++ === 0 ? away.client : refused))) }
+        const logged: Array<unknown> = []
+        const logger = Logger.make(({ logLevel, message }) => logLevel === "Error" && logged.push(message))
+        yield* Effect.gen(function* () {
+          const { missing } = yield* inspectorOf({ north: databases.north, south })
+          while (tries < 4) {
+            assert.deepStrictEqual(yield* missing, ["south"])
+            yield* Effect.sleep("100 millis")
+          }
+        }).pipe(Effect.provide(Logger.layer([logger])))
+        const what = { database: "south", codes: ["AuthorizationError"] }
+        assert.deepStrictEqual(logged, [["A database cannot be used: its executions wait", what]])
       }).pipe(Effect.scoped),
     30_000
   )

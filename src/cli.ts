@@ -285,8 +285,11 @@ const access = Access.of({
 const quietly = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, Failure> =>
   Effect.mapError(Effect.provideService(effect, References.MinimumLogLevel, "Error"), failed)
 
-const inDatabase = (name: string | undefined, error: Failure): Failure =>
-  name === undefined ? error : new CommandFailed({ message: `${name}: ${error.message}` })
+const inDatabase = (name: string | undefined, error: Failure): Failure => {
+  if (name === undefined) return error
+  const message = `${name}: ${error.message}`
+  return error instanceof CommandMisused ? new CommandMisused({ message }) : new CommandFailed({ message })
+}
 
 const notAsked: Check = { what: "database", state: "skipped", found: "no --url and no SAGA_PG_URL" }
 

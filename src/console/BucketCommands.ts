@@ -47,6 +47,8 @@ const troubles = (places: BucketPlaces, place: Place): ReadonlyArray<string> => 
   const moves = databases.flatMap(({ database, ...rest }) =>
     leaving({ database, ...rest }).map(([to, buckets]) => {
       const numbers = BucketRanges.text(buckets)
+      if (!databases.some(({ database }) => database === to))
+        return `${numbers} on the way from ${plain(database)} to a database that is not named here, or does not answer`
       const next = Attention.commandOf("buckets", "move", ["--from", database], ["--to", to], numbers)
       return `${numbers} on the way from ${plain(database)} to ${plain(to)}. If nobody moves them now: ${next}${here}`
     })

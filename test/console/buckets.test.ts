@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Result } from "effect"
+import { SqlClient } from "effect/sql"
 import { SagaExecutionRepository } from "effect-saga"
 import { PgliteClient } from "effect-saga/pglite"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
@@ -53,6 +54,8 @@ it.live(
 
       const migrated = yield* effectSaga("migrate", "--tables", "executions")
       assert.match(migrated.out, /^north executions: 0001.*\nsouth executions: 0001/)
+      const unfound = ["--database", `west=${join(folder, "west")}`]
+      assert.deepInclude(yield* printed(["migrate", ...unfound]), { code: 2 })
       const unbegun = yield* effectSaga("buckets")
       assert.strictEqual(unbegun.code, 3)
       assert.include(unbegun.out, "no database has buckets yet: effect-saga buckets begin north --database north=")
@@ -90,6 +93,16 @@ it.live(
         (yield* effectSaga("buckets", "move", "--from", "north", "--to", "south", "1", "--yes")).code,
         0
       )
+
+      const setBucket = (state: string, peer: string | null) =>
+        SqlClient.SqlClient.use(
+          (sql) => sql`update saga_bucket set ${sql.update({ state, peer })} where bucket = 0`
+        ).pipe(Effect.provide(PgliteClient.layer({ folder: join(folder, "north") })))
+      yield* setBucket("leaving", "unknown")
+      const left = yield* effectSaga("buckets")
+      assert.deepInclude(left, { code: 3 })
+      assert.include(left.out, "! 0 on the way from north to a database that is not named here, or does not answer")
+      yield* setBucket("here", null)
 
       const listed = yield* effectSaga("buckets")
       assert.strictEqual(listed.code, 0)

@@ -23,6 +23,14 @@ export const ownership: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "a claim does not say who has what is lost (SQL)",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "holders: new Map(others.map(({ owner, uuid }) => [uuid, owner ?? undefined])),",
+    replace: "",
+    tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
+  },
+  {
+    rule: "C20",
     what: "a claim that takes long does not renew the lease (SQL)",
     file: "src/adapters/sql/ClaimExecutions.ts",
     find: "passed * renewalsInLease < Math.max(leaseMillis, leastMillis)",

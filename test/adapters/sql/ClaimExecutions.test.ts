@@ -7,7 +7,7 @@ import { SagaExecutionRepository } from "effect-saga"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
 import * as ClaimExecutions from "../../../src/adapters/sql/ClaimExecutions.ts"
 import type { LimitedStatements } from "../../../src/adapters/sql/LimitedStatements.ts"
-import { postgres } from "../../../src/adapters/sql/SagaExecutionStatements.ts"
+import { type LostRow, postgres } from "../../../src/adapters/sql/SagaExecutionStatements.ts"
 import * as SteadyClock from "../../../src/ports/SteadyClock.ts"
 import * as Sample from "../../../src/testing/SampleExecutions.ts"
 import { databases } from "../../fixtures/postgres.ts"
@@ -16,7 +16,11 @@ const lease = 3_000
 
 /** Statements of a database on which each takes so long, and the lease that it has for their owner. */
 const slow = (each: Duration.Input) => {
-  const known = { until: Number.NEGATIVE_INFINITY, renewals: 0, lapses: 0 }
+  const known = {
+    ...{ until: Number.NEGATIVE_INFINITY, renewals: 0, lapses: 0, queues: 0 },
+    hasQueues: undefined as boolean | undefined,
+    lost: [] as ReadonlyArray<LostRow>
+  }
   const after = <A>(value: () => A) => Effect.andThen(TestClock.adjust(each), Effect.sync(value))
   const now = TestClock.testClockWith((clock) => Effect.succeed(clock.currentTimeMillisUnsafe()))
   const execution = Sample.started(Sample.created())
@@ -30,10 +34,18 @@ const slow = (each: Duration.Input) => {
         return after(() => ({ lapsed, now: at }))
       }),
     adopt: () => after(() => []),
-    lost: () => after(() => []),
+    lost: () => after(() => known.lost),
     remind: () => after(() => undefined),
-    wantedQueues: after(() => []),
-    claim: () => after(() => ({ rows: [{ uuid: execution.uuid, dueAt: null }], nextAt: undefined })),
+    wantedQueues: after(() => {
+      known.queues++
+      return []
+    }),
+    claim: () =>
+      after(() => ({
+        rows: [{ uuid: execution.uuid, dueAt: null }],
+        nextAt: undefined,
+        ...(known.hasQueues !== undefined && { hasQueues: known.hasQueues })
+      })),
     disown: () => after(() => undefined),
     ofClaim: { inbox: () => after(() => []) }
   } as unknown as LimitedStatements
@@ -62,6 +74,43 @@ it.effect("C20 a claim whose statements are quick renews the lease once", () =>
     const { claim, known } = slow("20 millis")
     assert.isFalse((yield* claim({ owner: "a#1", limit: 10, now: 0, leaseMillis: lease })).lapsed)
     assert.strictEqual(known.renewals, 1)
+  })
+)
+
+it.effect("C20 a claim says who has what is lost, so that its owner need not ask for each", () =>
+  Effect.gen(function* () {
+    const { claim, execution, known } = slow("20 millis")
+    const [taken, free] = [Sample.callerUuid(), Sample.callerUuid()]
+    known.lost = [
+      { uuid: taken, owner: "b#1" },
+      { uuid: free, owner: null }
+    ]
+    const request = { owner: "a#2", limit: 10, now: 0, leaseMillis: lease }
+    yield* claim(request)
+    const { holders, lost } = yield* claim({ ...request, holds: [execution] })
+    assert.deepStrictEqual(lost, [taken, free])
+    assert.deepStrictEqual(
+      [...(holders ?? [])],
+      [
+        [taken, "b#1"],
+        [free, undefined]
+      ]
+    )
+  })
+)
+
+it.effect("a claim asks for queues unless it has seen that there are none", () =>
+  Effect.gen(function* () {
+    const { claim, known } = slow("20 millis")
+    for (const [hasQueues, asked] of [
+      [undefined, 1],
+      [true, 2],
+      [false, 2]
+    ] as const) {
+      known.hasQueues = hasQueues
+      yield* claim({ owner: "a#1", limit: 10, now: 0, leaseMillis: lease })
+      assert.strictEqual(known.queues, asked)
+    }
   })
 )
 

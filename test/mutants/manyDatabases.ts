@@ -50,6 +50,14 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
   },
   {
     rule: "I10",
+    what: "a bucket leaves for the database that it is in, and never arrives",
+    file: "src/adapters/sql/MoveBuckets.ts",
+    find: "if ((yield* source.buckets.id) === peer)",
+    replace: "if (from === to)",
+    tests: [moving]
+  },
+  {
+    rule: "I10",
     what: "a bucket of two databases belongs to the one that was asked last",
     file: "src/adapters/sql/BucketPlaces.ts",
     find: "doubled.has(bucket) ? undefined : ",

@@ -129,7 +129,7 @@ export interface Move {
 /**
  * Moves buckets from one database to another, while processes run. Executions of a bucket stand still while it moves: their writes are
  * refused and tried again, and what is started there waits. A move that was cut off is finished by the same call. Fails with
- * `SagaBucketStays` at the first bucket that cannot move.
+ * `SagaBucketStays` at the first bucket that cannot move, and with `InvalidSetting` where both names are of one database.
  */
 export const move = <E, R>(
   databases: Databases<E, R>,
@@ -144,6 +144,12 @@ export const move = <E, R>(
       const source = yield* open(databases, from)
       const target = yield* open(databases, to)
       const peer = yield* target.buckets.prepare
+      // Before anything leaves: a bucket that leaves for its own database would wait for itself, and never arrive.
+      if ((yield* source.buckets.id) === peer)
+        return yield* new Setting.InvalidSetting({
+          setting: `${module}.to`,
+          issue: `${to} is the same database as ${from}, or a copy of it`
+        })
       for (const bucket of buckets) {
         yield* moveOne(source, target, { bucket, peer, from })
         yield* moved(bucket)

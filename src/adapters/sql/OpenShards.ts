@@ -120,7 +120,37 @@ const shardOf = Effect.fnUntraced(function* <I, A, E, E2, R>(
 const mayCome = (cause: Cause.Cause<unknown>): boolean =>
   cause.reasons.every((reason) => reason._tag === "Fail" && isSqlError(reason.error) && isPassing(reason.error))
 
-/** Opens all at the same time. Fails where none is there, and where one cannot be used at all. */
+/** Of one database under two names everything would be counted twice, and nobody would serve its buckets. */
+const different = Effect.fnUntraced(function* (
+  module: string,
+  opened: ReadonlyArray<{ readonly shard: Shard<unknown>; readonly exit: Exit.Exit<Opened<unknown>, unknown> }>
+) {
+  const ids = yield* Effect.forEach(
+    opened,
+    ({ exit }) =>
+      Exit.isFailure(exit)
+        ? Effect.undefined
+        : Effect.timeoutOrElse(
+            Effect.orElseSucceed(exit.value.table.id, () => undefined),
+            { duration: patience, orElse: () => Effect.undefined }
+          ),
+    { concurrency: "unbounded" }
+  )
+  const names = new Map<string, string>()
+  for (const [at, { shard }] of opened.entries()) {
+    const id = ids[at]
+    if (id === undefined) continue
+    const other = names.get(id)
+    if (other !== undefined)
+      return yield* new Setting.InvalidSetting({
+        setting: `${module}.databases`,
+        issue: `${shard.name} is the same database as ${other}, or a copy of it`
+      })
+    names.set(id, shard.name)
+  }
+})
+
+/** Opens all at the same time. Fails where none is there, where one cannot be used at all, and where two are the same. */
 export const open = Effect.fnUntraced(function* <I, A, E, E2, R>(
   databases: Databases<E2, R>,
   opening: Opening<I, A, E>
@@ -140,6 +170,7 @@ export const open = Effect.fnUntraced(function* <I, A, E, E2, R>(
     if (!isOne || !mayCome(exit.cause)) return yield* Effect.failCause(exit.cause)
     yield* Effect.logWarning("A database is away: its executions wait", { database: shard.name })
   }
+  yield* different(opening.module, opened)
   const shards = new Shards(opened.map(({ shard }) => shard))
   yield* shards.look
   return shards

@@ -271,4 +271,28 @@ describe("a bucket that cannot move", () => {
       }).pipe(Effect.scoped),
     30_000
   )
+
+  it.live(
+    "says that a database stands there under two names, and stays where it is; nobody opens such two",
+    () =>
+      Effect.gen(function* () {
+        const { north } = yield* onPglites
+        const shared = { client: Layer.succeedContext(yield* Layer.build(north.client)) }
+        const twice = { north: shared, south: shared }
+        yield* SqlBuckets.begin(twice, "north")
+        const same = (setting: string) => ({
+          _tag: "InvalidSetting" as const,
+          setting,
+          issue: "south is the same database as north, or a copy of it"
+        })
+        const moving = SqlBuckets.move(twice, { from: "north", to: "south", buckets: [bucket] })
+        const refused = yield* Effect.flip(Effect.timeout(moving, "10 seconds"))
+        assert.deepInclude(refused, same("SqlBuckets.to"))
+        assert.strictEqual((yield* SqlBuckets.served({ north: shared })).north?.length, 256)
+        assert.deepInclude(yield* Effect.flip(SqlBuckets.list(twice)), same("SqlBuckets.databases"))
+        const opening = Effect.flip(Layer.build(repository(twice)))
+        assert.deepInclude(yield* opening, same("SqlSagaExecutionRepository.databases"))
+      }).pipe(Effect.scoped),
+    30_000
+  )
 })

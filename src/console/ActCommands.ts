@@ -116,9 +116,12 @@ const acts = Effect.fnUntraced(function* (verb: string, flags: SharedFlags, acti
       }
       return result
     })
-    return yield* Effect.forEach(uuids, one, { concurrency })
+    const results = yield* Effect.forEach(uuids, one, { concurrency })
+    // Executions that match may be in a database that does not answer: nothing was done about these.
+    const missing = flags.targets.length > 0 ? [] : yield* (yield* Inspector).missing
+    return { results, missing }
   })
-  const results = yield* within(Flags.placeOf(flags), work)
+  const { missing, results } = yield* within(Flags.placeOf(flags), work)
   const count = (tag: Result_["outcome"]["_tag"]) => results.filter(({ outcome }) => outcome._tag === tag).length
   const sums = {
     applied: count("Applied"),
@@ -126,13 +129,13 @@ const acts = Effect.fnUntraced(function* (verb: string, flags: SharedFlags, acti
     waiting: count("Waiting"),
     failed: count("Failed")
   }
-  if (flags.json) yield* printJson({ ...sums, results })
+  if (flags.json) yield* printJson({ ...sums, results, ...(missing.length > 0 && { missing }) })
   else if (results.length > 1)
     yield* Console.log(
       `${sums.applied} applied, ${sums.refused} refused, ${sums.waiting} waiting, ${sums.failed} failed`
     )
   if (sums.refused + sums.failed > 0) return yield* new CommandFailed({ message: "" })
-  if (sums.waiting > 0) return yield* new NeedsAttention()
+  if (sums.waiting + missing.length > 0) return yield* new NeedsAttention()
 })
 
 const place = Flag.String("place").pipe(

@@ -11,6 +11,8 @@ import { pathToFileURL } from "node:url"
 import { Effect, FileSystem, Layer, Path, Redacted, References, Result, Stdio, Terminal } from "effect"
 import { ChildProcessSpawner } from "effect/process"
 import type { SqlClient } from "effect/sql"
+import { isSqlError } from "effect/sql/SqlError"
+import { codeOf } from "./adapters/sql/SqlErrors.ts"
 import { Access, type ConsoleConfig, type NamedDatabase, type Place } from "./console/Access.ts"
 import * as Commands from "./console/Commands.ts"
 import * as Databases from "./console/Databases.ts"
@@ -18,6 +20,7 @@ import * as HttpInspector from "./console/dashboard/HttpInspector.ts"
 import { textOf } from "./console/Failures.ts"
 import { CommandFailed, CommandMisused, plain, Screen } from "./console/Screen.ts"
 import type { Check } from "./ports/Check.ts"
+import { inWords } from "./ports/DatabaseCode.ts"
 import type { Inspector } from "./ports/Inspector.ts"
 import { describe } from "./wire/OneLine.ts"
 
@@ -65,7 +68,9 @@ const loaded = <A>(name: string, load: () => Promise<A>): Effect.Effect<A, Comma
 const failed = (error: unknown): Failure =>
   error instanceof CommandFailed || error instanceof CommandMisused
     ? error
-    : new CommandFailed({ message: `the database cannot be used: ${plain(describe(error), 400)}` })
+    : new CommandFailed({
+        message: `the database cannot be used: ${plain(isSqlError(error) ? inWords(codeOf(error)) : describe(error), 400)}`
+      })
 
 const nowhere = new CommandMisused({
   message:

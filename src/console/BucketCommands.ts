@@ -55,7 +55,9 @@ const troubles = (places: BucketPlaces, place: Place): ReadonlyArray<string> => 
   )
   return [
     ...(away.length > 0
-      ? [`the ${away.length === 1 ? "database" : "databases"} ${Databases.listed(away)} cannot be reached`]
+      ? [
+          `the ${away.length === 1 ? "database" : "databases"} ${Databases.listed(away)} cannot be reached (effect-saga doctor says why)`
+        ]
       : []),
     ...moves,
     ...(doubled.length > 0

@@ -60,4 +60,4 @@ export const awaySentence = (names: ReadonlyArray<string>): string =>
 
 /** The same, beside what the other databases say. */
 export const missingSentence = (names: ReadonlyArray<string>): string =>
-  `${awaySentence(names)}: nothing of ${names.length === 1 ? "it" : "them"} is shown or counted`
+  `${awaySentence(names)}: nothing of ${names.length === 1 ? "it" : "them"} is shown or counted (effect-saga doctor says why)`

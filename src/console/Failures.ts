@@ -1,5 +1,6 @@
 /** Errors of the ports, as a person reads them who does not know this library. */
 import { Effect } from "effect"
+import { inWords } from "../ports/DatabaseCode.ts"
 import type { InspectorError } from "../ports/Inspector.ts"
 import type { SagaExecutionNotFound } from "../ports/RepositoryErrors.ts"
 import { awaySentence, listed } from "./Databases.ts"
@@ -27,7 +28,7 @@ const inspectorError = ({ cause, databases, operation, reason }: InspectorError)
 
 const codeOf = (cause: unknown): string => {
   const code: unknown = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
-  return code === undefined ? "" : `, ${plain(String(code), 60)}`
+  return code === undefined ? "" : `, ${plain(inWords(String(code)), 100)}`
 }
 
 /** For a person; the errors of the inspector have texts for programs. */

@@ -7,7 +7,7 @@ import type { InvalidSetting } from "../../ports/Setting.ts"
 import * as Places from "./BucketPlaces.ts"
 import * as OpenShards from "./OpenShards.ts"
 import * as SqlBuckets from "./SqlBuckets.ts"
-import { isPassing } from "./SqlErrors.ts"
+import { causeOf, codeOf, isPassing } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 class Table extends Context.Service<Table, SqlBuckets.BucketTable>()("effect-saga/sql/BucketTable") {}
@@ -22,12 +22,21 @@ interface Said {
   readonly id: string | undefined
 }
 
+/** The codes of a database that lets nobody in: a wrong name, role or password, or no connections at all. The others are shown. */
+const noEntry = /^(28|3D|55000)/
+
 const ask = Effect.fnUntraced(function* (database: string, table: SqlBuckets.BucketTable | undefined) {
   const away: Said = { database, id: undefined, rows: undefined }
   if (table === undefined) return away
   const { id, rows } = table
   return yield* Effect.all({ database: Effect.succeed(database), id, rows }).pipe(
-    Effect.catchIf(isPassing, () => Effect.succeed(away)),
+    Effect.catchIf(
+      (error) => isPassing(error) || noEntry.test(codeOf(error)),
+      () => Effect.succeed(away)
+    ),
+    Effect.tapError((error) =>
+      Effect.logError("A database does not say which buckets it has", { database, ...causeOf(error) })
+    ),
     Effect.timeoutOrElse({ duration: OpenShards.patience, orElse: () => Effect.succeed(away) })
   )
 })

@@ -1,6 +1,7 @@
 /** What a database says of itself, for `effect-saga doctor`: that it is reached, its version, rights, migrations and clock. */
 import { Clock, Effect } from "effect"
 import { SqlClient } from "effect/sql"
+import { inWords } from "../../ports/DatabaseCode.ts"
 import { codeOf } from "./SqlErrors.ts"
 import * as Migrations from "./SqlMigrations.ts"
 import { quoted } from "./SqlStatements.ts"
@@ -48,7 +49,7 @@ export const checks = (
         {
           what: "database",
           state: "failed",
-          found: error._tag === "SqlError" ? `cannot be used (${codeOf(error)})` : error.message
+          found: error._tag === "SqlError" ? `cannot be used (${inWords(codeOf(error))})` : error.message
         }
       ])
     )

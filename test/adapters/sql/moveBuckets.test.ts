@@ -1,6 +1,7 @@
 /** A bucket that moves to another database while sagas run in it; the mover is stopped at each point of its work. */
+import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Schedule, Schema } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import {
   Broker,
@@ -294,5 +295,25 @@ describe("a bucket that cannot move", () => {
         assert.deepInclude(yield* opening, same("SqlSagaExecutionRepository.databases"))
       }).pipe(Effect.scoped),
     30_000
+  )
+})
+
+describe.runIf(url !== undefined)("where buckets are", () => {
+  it.live("a database of a wrong name is shown as one that does not answer", () =>
+    Effect.gen(function* () {
+      const { north } = yield* onServer("named")
+      const wrong = new URL(url!)
+      wrong.pathname = "/nobody_has_this_name"
+      const south = { client: PgClient.layer({ url: Redacted.make(wrong.href) }) }
+      yield* SqlBuckets.begin({ north }, "north")
+      const { databases } = yield* SqlBuckets.list({ north, south })
+      assert.deepStrictEqual(
+        databases.map(({ buckets, database }) => [database, buckets?.length]),
+        [
+          ["north", 256],
+          ["south", undefined]
+        ]
+      )
+    }).pipe(Effect.scoped)
   )
 })

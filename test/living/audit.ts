@@ -39,7 +39,7 @@ const isLonger =
     to - from > lease
 
 /** The runs of each step, from all journals. */
-const runsOf = (journals: ReadonlyMap<number, ReadonlyArray<Journal.Line>>, tag: "began" | "did") =>
+const runsOf = (journals: ReadonlyMap<number, ReadonlyArray<Journal.Line>>, tag: "began" | "did" | "ended") =>
   [...journals].flatMap(([pid, lines]) =>
     lines.flatMap((line): Array<Run> => (line._tag === tag ? [{ ...line, pid }] : []))
   )
@@ -49,19 +49,30 @@ const stallsOf = (journals: ReadonlyMap<number, ReadonlyArray<Journal.Line>>) =>
     lines.flatMap((line): Array<Stop> => (line._tag === "stood" ? [{ pid, from: line.from, to: line.at }] : []))
   )
 
-/** A second run is excused by the stop of a process that had begun the step and not come to its end by then. */
-const again = (runs: ReadonlyArray<Run>, stops: ReadonlyArray<Stop>) => {
+const idOf = ({ key, op, pid, step, uuid }: Run) => `${pid} ${uuid} ${op} of ${step} ${key}`
+
+/** How long the end of a step may be on its way to the database: a lease, and the limit of a statement that is written once more. */
+const slack = (lease: number) => lease + 5_000
+
+/** A second run is excused by the stop of a process that had begun the step, and whose end was not stored by then. */
+const again = (runs: ReadonlyArray<Run>, ends: ReadonlyArray<Run>, stops: ReadonlyArray<Stop>, lease: number) => {
   const wrong: Array<string> = []
   let excused = 0
+  const endsOf = Map.groupBy(ends, idOf)
+  /** Until when the end of a run may not be stored. */
+  const openUntil = (run: Run) =>
+    (endsOf.get(idOf(run))?.find(({ at }) => at >= run.at)?.at ?? Number.POSITIVE_INFINITY) + slack(lease)
   const bySteps = Map.groupBy(runs, ({ op, step, uuid }) => `${uuid} ${op} of ${step}`)
   for (const [what, all] of bySteps) {
     const inOrder = all.toSorted((a, b) => a.at - b.at)
     for (const [i, next] of inOrder.slice(1).entries()) {
-      const { at, pid } = inOrder[i]!
-      const isExcused = stops.some((stop) => stop.pid === pid && stop.to >= at && stop.from <= next.at)
+      const former = inOrder[i]!
+      const { at, pid } = former
+      const until = Math.min(next.at, openUntil(former))
+      const isExcused = stops.some((stop) => stop.pid === pid && stop.to >= at && stop.from <= until)
       if (isExcused) excused++
       else {
-        const apart = `${at.toFixed(0)} in ${pid}, epoch ${inOrder[i]!.epoch}, and ${next.at.toFixed(0)} in ${next.pid}, epoch ${next.epoch}`
+        const apart = `${at.toFixed(0)} in ${pid}, epoch ${former.epoch}, and ${next.at.toFixed(0)} in ${next.pid}, epoch ${next.epoch}`
         wrong.push(`${what} ran at ${apart}`)
       }
     }
@@ -99,7 +110,12 @@ export const journaled = ({ folder, lease, stops }: Lived) => {
     lines.flatMap((line) => (line._tag === "started" ? [line.uuid] : []))
   )
   return {
-    ...again(runsOf(journals, "began"), [...stops, ...stalls].filter(isLonger(lease))),
+    ...again(
+      runsOf(journals, "began"),
+      runsOf(journals, "ended"),
+      [...stops, ...stalls].filter(isLonger(lease)),
+      lease
+    ),
     did: runsOf(journals, "did"),
     stalls: stalls.length,
     /** Each start that has answered, with an execution that is not known. */

@@ -92,7 +92,8 @@ describe.skipIf(!hasBrowser)("a long list in a browser", () => {
           await rows.getByRole("link", { name: "order-0", exact: true }).waitFor()
           const few = [await scrollTo(page, 0.5), await scrollTo(page, 0)]
           // All pages are read by scrolling on.
-          for (let i = 0; i < 4_000 && (await page.getByText("10,000 shown").count()) === 0; i++) await scrollTo(page, 1)
+          for (let i = 0; i < 4_000 && (await page.getByText("10,000 shown").count()) === 0; i++)
+            await scrollTo(page, 1)
           await page.getByText("10,000 shown").waitFor()
           const all: Array<Scrolled> = []
           for (const share of [0, 0.31, 0.33, 0.5, 0.97, 1, 0.2, 0]) all.push(await scrollTo(page, share))

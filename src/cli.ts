@@ -158,6 +158,9 @@ const severalOf = Effect.fnUntraced(function* (place: Place) {
   return where?._tag === "Several" ? databasesOf(place, where.databases) : yield* notSeveral
 })
 
+const inspectorOf = <E, R>(make: (module: typeof import("./sql.ts")) => Layer.Layer<Inspector, E, R>) =>
+  Layer.unwrap(Effect.map(sql, make))
+
 const inspector = (place: Place): Layer.Layer<Inspector, Failure> =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -168,13 +171,16 @@ const inspector = (place: Place): Layer.Layer<Inspector, Failure> =>
       }
       if (where._tag === "One" && isDashboard(where.url))
         return HttpInspector.layer(yield* Effect.fromResult(dashboardAt(place, where.url)))
-      const { SqlInspector } = yield* sql
       return mapped(
         where._tag === "One"
-          ? Layer.provide(SqlInspector.layer(tablesOf(place)), clientOf(where.url))
+          ? // The client first: it is what a person has named, and says which package it lacks.
+            Layer.provide(
+              inspectorOf(({ SqlInspector }) => SqlInspector.layer(tablesOf(place))),
+              clientOf(where.url)
+            )
           : // Without warnings, as in `quietly`.
             Layer.provide(
-              SqlInspector.layerSharded(databasesOf(place, where.databases)),
+              inspectorOf(({ SqlInspector }) => SqlInspector.layerSharded(databasesOf(place, where.databases))),
               Layer.succeed(References.MinimumLogLevel, "Error")
             ),
         failed

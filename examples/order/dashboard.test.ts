@@ -32,8 +32,9 @@ const ended = ({ sagas }: Overview): number =>
     .filter(({ shown }) => shown === "finished" || shown === "undone")
     .reduce((sum, { count }) => sum + count, 0)
 
-/** A look at the dashboard takes the one connection of the database, which the orders need too. */
-const between = 500
+/** A look at the dashboard takes the one connection of the database, which the orders need too. The first life is short. */
+const between = (looks: ReadonlyArray<Overview>): number =>
+  looks.some(({ processes }) => processes.some(({ alive }) => alive)) ? 500 : 50
 
 prepare()
 
@@ -49,7 +50,7 @@ it(
       while (!isOver) {
         const found = await overviewAt(at)
         if (found !== undefined) looks.push(found)
-        await new Promise((resolve) => setTimeout(resolve, between))
+        await new Promise((resolve) => setTimeout(resolve, between(looks)))
       }
     }
     // The services stay until somebody has looked, and pressed Enter.

@@ -106,15 +106,9 @@ export const ownership = (test: Suite.Test<Repository.SagaExecutionRepository>):
       ]
       for (const [holds, former] of names) {
         const { holders, lost } = yield* claim({ ...request, owner, holds, ...(former !== undefined && { former }) })
-        assert.deepStrictEqual(
-          lost,
-          holds.map(({ uuid }) => uuid)
-        )
-        if (holders !== undefined)
-          assert.deepStrictEqual(
-            lost.map((uuid) => holders.get(uuid)),
-            holds.map((one) => (one === taken ? other : undefined))
-          )
+        const known = new Map(holds.map((one) => [one.uuid, one === taken ? other : undefined]))
+        assert.deepStrictEqual(new Set(lost), new Set(known.keys()))
+        if (holders !== undefined) assert.deepStrictEqual(new Map(lost.map((uuid) => [uuid, holders.get(uuid)])), known)
       }
     }))
 

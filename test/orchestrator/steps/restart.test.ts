@@ -255,9 +255,6 @@ describe("a remote step that is awaited", () => {
     Saga.commit
   )
 
-  /** The first claim also takes what is due within an interval. */
-  const soon = { recoveryInterval: "3 seconds", lease: "9 seconds" } as const
-
   it.effect(
     "REM-011 an awaited request is sent again with the same bytes by the next process, which takes the reply",
     () =>
@@ -274,7 +271,7 @@ describe("a remote step that is awaited", () => {
         assert.strictEqual(wire.sent()[1]?.body, wire.sent()[0]?.body)
         assert.deepEqual(finished.context, { trip: "Gent", seat: "12A", flight: { ref: "F1" } })
         assert.deepStrictEqual(story.lines, ["seat"])
-      }).pipe(Effect.provide(ports(soon)))
+      }).pipe(Effect.provide(ports()))
   )
 
   it.effect("REM-013 a request that never left is sent by the next process: it was stored before", () =>
@@ -289,7 +286,7 @@ describe("a remote step that is awaited", () => {
         assert.strictEqual((yield* Fiber.join(fiber)).status, "finished")
       }).pipe(inProcess([saga]))
       assert.strictEqual(wire.sent()[0]?.body, wire.refused()[0]?.body)
-    }).pipe(Effect.provide(ports(soon)))
+    }).pipe(Effect.provide(ports()))
   )
 
   it.effect("a remote step whose deadline passed while no process ran is asked once more, and then probed", () =>

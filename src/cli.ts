@@ -401,7 +401,7 @@ export const run = (args: ReadonlyArray<string>, { config }: RunOptions = {}): E
     Effect.provideService(Access, config === undefined ? access : within(config)),
     Effect.provideServiceEffect(Screen, Effect.sync(screen)),
     Effect.provide(environment),
-    // What is printed may be read by a program.
+    // A program may read stdout, as with `--json`: log lines go to stderr.
     Effect.provideService(References.LogToStderr, true)
   )
 

@@ -71,7 +71,7 @@ export const commandOf = (
 /** A password or a token is nothing to print; the variable that has it serves the next command too. */
 const isSecret = (url: string): boolean => /:\/\/[^/]*:[^/]*@|[?&](?:token|password)=/i.test(url)
 
-/** What a command needs to go where this one went. */
+/** The flags with which another command looks at the same database. */
 export const placeFlags = ({ config, databases, prefix, schema, url }: Place): string => {
   const isPrintable = !databases.some(({ url }) => isSecret(url))
   return [
@@ -178,7 +178,7 @@ const ofAway = (name: string): Finding => ({
   next: commandOf("doctor")
 })
 
-/** What the coordinator has decided, where its execution is stored here too, and its database answers. */
+/** The decision of the coordinator. Unknown where its execution is stored elsewhere, or its database does not answer. */
 const decisionOf = ({ uuid }: InDoubt) =>
   Inspector.use(({ load }) => load(uuid)).pipe(
     Effect.map(({ summary }) => summary.decision),

@@ -39,7 +39,7 @@ const epochsOf = (database: DatabaseBuckets): string => {
 
 const isBegun = ({ databases }: BucketPlaces): boolean => databases.some(({ buckets = [] }) => buckets.length > 0)
 
-/** What needs a person, and the command for it. */
+/** Buckets that a person has to take care of, each with the command for it. */
 const troubles = (places: BucketPlaces, place: Place): ReadonlyArray<string> => {
   const { databases, doubled, nowhere } = places
   const away = databases.flatMap(({ buckets, database }) => (buckets === undefined ? [database] : []))

@@ -11,7 +11,7 @@ export const parse = (text: string): Option.Option<NamedDatabase> => {
   return name === undefined || url === undefined ? Option.none() : Option.some({ name, url })
 }
 
-/** What the variables of the process say. */
+/** The environment variables that name databases. */
 export interface Environment {
   /** Of one database. */
   readonly url: string | undefined
@@ -33,7 +33,7 @@ const several = (databases: ReadonlyArray<NamedDatabase>): Result.Result<Where, 
     : misused(`Two databases have the name ${twice}`)
 }
 
-/** What the flags say, else the variables. Undefined: neither says anything. */
+/** The databases that the flags name, else those of the variables. Undefined: neither names one. */
 export const where = (
   { databases, url }: Pick<Place, "databases" | "url">,
   environment: Environment

@@ -45,8 +45,8 @@ export interface DatabaseBuckets {
 /** How all buckets are spread over several databases. */
 export interface BucketPlaces {
   readonly databases: ReadonlyArray<DatabaseBuckets>
-  /** Those that none of the databases has which have answered. */
+  /** Buckets that no database serves. Databases that have not answered are left out. */
   readonly nowhere: ReadonlyArray<number>
-  /** Those that two databases serve at the same epoch: their executions are left alone. */
+  /** Buckets that two databases serve at the same epoch. No process goes on with their executions. */
   readonly doubled: ReadonlyArray<number>
 }

@@ -1,4 +1,4 @@
-/** What a code of Postgres says to a person, where a setting or a right of theirs is the reason. */
+/** Error codes of Postgres and of the network whose cause is a setting or a missing right, in words for a person. */
 const words: { readonly [code: string]: string } = {
   "28000": "the role may not connect",
   "28P01": "the role or its password is wrong",
@@ -10,5 +10,5 @@ const words: { readonly [code: string]: string } = {
   ENOTFOUND: "there is no host of this name"
 }
 
-/** The code, and what it says where that is known. */
+/** The code with its words; the code alone where it has none. */
 export const inWords = (code: string): string => (Object.hasOwn(words, code) ? `${code}: ${words[code]}` : code)

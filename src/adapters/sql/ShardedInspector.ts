@@ -140,7 +140,7 @@ const asking = (shards: Shards<OfPart>) => {
   return { missing, fromAny, fromEach, routed, ofTarget }
 }
 
-/** What an action needs, in the database that has the execution now. */
+/** The storage of an action: each question goes to the database that has the execution at that moment. */
 const storageOf = ({ ofTarget, routed }: ReturnType<typeof asking>): Storage => ({
   read: (target) => ofTarget("act", target, ({ storage }) => storage.read(target)),
   submit: (row, signal) => routed("act", bucketOf(row.uuid), ({ storage }) => storage.submit(row, signal)),

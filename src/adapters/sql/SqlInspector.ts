@@ -126,7 +126,7 @@ const make = Effect.fnUntraced(function* (options: SqlInspectorOptions, tables: 
       const state = stateOf({ status: row.status, direction: "forward" })
       return left <= 0 ? [] : [{ saga: row.saga, state, settled: row.settled, ...counted({ ...row, count: left }) }]
     })
-    // Those that roll back have several statuses.
+    // Counts of one state come from several statuses, and are added: an execution that rolls back is running or paused.
     return MergedGroups.counts([...others, ...ofUndoing])
   })
 

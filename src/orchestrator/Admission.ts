@@ -5,6 +5,7 @@
  */
 import { Deferred, Effect, Exit, type Scope } from "effect"
 import * as Metrics from "../ports/Metrics.ts"
+import { ReleasingMap } from "../ports/ReleasingMap.ts"
 import type { Held } from "../ports/SagaExecutionRepository.ts"
 import type { LoopResult } from "./ExecutionLoop.ts"
 import { RunnerQueue, type Urgency } from "./RunnerQueue.ts"
@@ -20,7 +21,7 @@ interface Turn {
 const anyRevision = 2 ** 31 - 2
 
 export class Admission {
-  private readonly slots = new Map<string, Slot>()
+  private readonly slots = new ReleasingMap<string, Slot>()
   private readonly starts: Array<Turn> = []
   private readonly queue = new RunnerQueue()
   private readonly maxRunning: number
@@ -63,7 +64,7 @@ export class Admission {
 
   /** Executions that have a runner. One that waits for its place is not among them. */
   get running(): ReadonlyArray<string> {
-    return Array.from(this.slots).flatMap(([uuid, slot]) => (isActive(slot) && !this.queue.has(uuid) ? [uuid] : []))
+    return this.slots.entries.flatMap(([uuid, slot]) => (isActive(slot) && !this.queue.has(uuid) ? [uuid] : []))
   }
 
   get uuids(): ReadonlyArray<string> {
@@ -72,7 +73,7 @@ export class Admission {
 
   /** The executions that this process has. One whose runner has failed is not given to it again meanwhile. */
   private get holds(): ReadonlyArray<Held> {
-    return Array.from(this.slots, ([uuid, slot]) => ({ uuid, revision: revisionOf(slot) }))
+    return this.slots.entries.map(([uuid, slot]) => ({ uuid, revision: revisionOf(slot) }))
   }
 
   /** A claim is sent. Gives the executions that this process has. */

@@ -7,6 +7,7 @@ import { Cause, Clock, type Context, Deferred, Effect, Exit, Fiber, type Scope }
 import type { Refusal, SagaInput } from "../execution/rules/SagaInput.ts"
 import { isParkedForward } from "../execution/rules/SagaState.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { ReleasingMap } from "../ports/ReleasingMap.ts"
 import { conflict, type Held } from "../ports/SagaExecutionRepository.ts"
 import { Admission } from "./Admission.ts"
 import * as CallerContext from "./CallerContext.ts"
@@ -119,7 +120,7 @@ class Supervisor implements ExecutionSupervisor {
   private readonly waiters: Waiters<RunError>
   private readonly lookout: Lookout.Lookout
   private readonly kept = new KeptExecutions()
-  private readonly fibers = new Map<string, Fiber.Fiber<LoopResult, RunError>>()
+  private readonly fibers = new ReleasingMap<string, Fiber.Fiber<LoopResult, RunError>>()
   private readonly stepWaits: StepWaits
   private wakeUps!: WakeUps.WakeUps
   private isClosed = false
@@ -161,10 +162,10 @@ class Supervisor implements ExecutionSupervisor {
     this.isClosed = true
     const stop = Effect.suspend(() => {
       for (const { inbox } of this.active()) Inbox.stop(inbox)
-      return this.options.grace.end(Fiber.awaitAll([...this.fibers.values()]), this.interruptAll())
+      return this.options.grace.end(Fiber.awaitAll(this.fibers.values), this.interruptAll())
     })
     const dismiss = Effect.sync(() => {
-      for (const fiber of this.fibers.values()) fiber.interruptUnsafe()
+      for (const fiber of this.fibers.values) fiber.interruptUnsafe()
       this.admission.dismiss()
       this.waiters.dismiss()
     })
@@ -177,7 +178,7 @@ class Supervisor implements ExecutionSupervisor {
     return Effect.suspend(() => {
       for (const { inbox, uuid } of this.active().filter(({ uuid }) => isGone(uuid)))
         if (!Inbox.end(inbox) || this.options.grace.isCut) this.fibers.get(uuid)?.interruptUnsafe()
-      return Fiber.awaitAll([...this.fibers].flatMap(([uuid, fiber]) => (isGone(uuid) ? fiber : [])))
+      return Fiber.awaitAll(this.fibers.entries.flatMap(([uuid, fiber]) => (isGone(uuid) ? fiber : [])))
     })
   }
 

@@ -4,6 +4,7 @@
  */
 import { Deferred, Effect } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { ReleasingMap } from "../ports/ReleasingMap.ts"
 
 export interface FirstWrites {
   /** Gives the execution once it is stored, or with `begin` where that is over, or fails, before anything is stored. */
@@ -13,7 +14,7 @@ export interface FirstWrites {
 }
 
 export const make = (): FirstWrites => {
-  const expected = new Map<string, Array<Deferred.Deferred<SagaExecution>>>()
+  const expected = new ReleasingMap<string, Array<Deferred.Deferred<SagaExecution>>>()
   const leave = (uuid: string, mine: Deferred.Deferred<SagaExecution>): void => {
     const others = expected.get(uuid)?.filter((other) => other !== mine) ?? []
     if (others.length === 0) expected.delete(uuid)

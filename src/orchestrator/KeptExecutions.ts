@@ -5,6 +5,7 @@
  */
 import { Exit } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { ReleasingMap } from "../ports/ReleasingMap.ts"
 import type { LoopResult } from "./ExecutionLoop.ts"
 import type * as Inbox from "./Inbox.ts"
 import type { TakenUp } from "./Takeover.ts"
@@ -13,7 +14,7 @@ import type { TakenUp } from "./Takeover.ts"
 const maxKept = 1_000
 
 export class KeptExecutions {
-  private readonly executions = new Map<string, SagaExecution>()
+  private readonly executions = new ReleasingMap<string, SagaExecution>()
 
   /** A runner has ended. `isAwaited`: by a caller of this process. */
   note(uuid: string, exit: Exit.Exit<LoopResult, unknown>, isAwaited: boolean): void {

@@ -3,6 +3,7 @@ import { type Clock, Deferred, Effect, Exit } from "effect"
 import { isParkedForward } from "../execution/rules/SagaState.ts"
 import { stepAt } from "../execution/rules/StepTree.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import { ReleasingMap } from "../ports/ReleasingMap.ts"
 import * as StoredInput from "./StoredInput.ts"
 
 /** A caller waits for the end, or also for a forward pause. */
@@ -70,7 +71,7 @@ export const isReached = (
 }
 
 export class Waiters<E> {
-  private readonly waiters = new Map<string, Array<Waiter<E>>>()
+  private readonly waiters = new ReleasingMap<string, Array<Waiter<E>>>()
   private readonly isReached: (execution: SagaExecution, until: Wish, rests: boolean) => boolean
   private readonly forgotten: (uuid: string) => void
   private outcomes = 0
@@ -91,7 +92,7 @@ export class Waiters<E> {
   /** The executions that are waited for, by what would be news to one of them: most for an outcome, less for a pause. */
   byWish(isWanted: (uuid: string) => boolean): Readonly<Record<"end" | "pause" | "outcome", ReadonlyArray<string>>> {
     const found = { end: [] as string[], pause: [] as string[], outcome: [] as string[] }
-    for (const [uuid, waiters] of this.waiters) {
+    for (const [uuid, waiters] of this.waiters.entries) {
       if (!isWanted(uuid)) continue
       const wishes = waiters.map(({ until }) => until)
       if (wishes.some((until) => typeof until === "object")) found.outcome.push(uuid)

@@ -3,6 +3,7 @@
  * compensations, and questions about it, never wait.
  */
 import { type Clock, Deferred, Effect, FiberHandle } from "effect"
+import { ReleasingMap } from "../ports/ReleasingMap.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import * as CommandAdmission from "./CommandAdmission.ts"
 
@@ -26,7 +27,7 @@ export const none: CommandPlaces = { inTurn: (_, handled) => handled }
 
 export const make = Effect.fnUntraced(function* (settings: CommandAdmission.Settings, clock: Clock.Clock) {
   const alarm = yield* FiberHandle.makeRuntime<never>()
-  const turns = new Map<number, Turn>()
+  const turns = new ReleasingMap<number, Turn>()
   let state = CommandAdmission.begin
   let arrived = 0
 

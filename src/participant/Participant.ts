@@ -17,6 +17,7 @@ import type {
   ParticipantStore,
   ParticipantStoreError
 } from "../ports/ParticipantStore.ts"
+import { ReleasingMap } from "../ports/ReleasingMap.ts"
 import * as ShutdownGrace from "../ports/ShutdownGrace.ts"
 import * as Vitals from "../ports/Vitals.ts"
 import * as AnswerLater from "./AnswerLater.ts"
@@ -50,7 +51,7 @@ const make = Effect.fnUntraced(function* (given: ParticipantCode) {
   const grace = yield* ShutdownGrace.make(shutdownGrace)
   const part = yield* Vitals.join(`participant ${code.contract.name}`)
   const broker = yield* Broker.Broker
-  const inProgress = new Map<string, TakeMessages.MessageInProgress>()
+  const inProgress = new ReleasingMap<string, TakeMessages.MessageInProgress>()
   yield* Metrics.participantInFlight.read(() => inProgress.size, code.contract.name)
   const take = TakeMessages.make({ ...code, maxBytes: broker.maxBytes }, broker, inProgress, places)
   yield* Loop.run("participant maintenance", ParticipantMaintenance.run(code, part))

@@ -8,6 +8,7 @@ import * as Consumer from "../ports/Consumer.ts"
 import * as DeadLetters from "../ports/DeadLetters.ts"
 import * as Metrics from "../ports/Metrics.ts"
 import type { ParticipantStore, ParticipantStoreError } from "../ports/ParticipantStore.ts"
+import type { ReleasingMap } from "../ports/ReleasingMap.ts"
 import * as Tracing from "../ports/Tracing.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import type { CommandPlaces } from "./CommandPlaces.ts"
@@ -46,7 +47,7 @@ interface Taker {
   readonly code: ParticipantCode
   readonly broker: Broker.Broker["Service"]
   /** By the ids of the messages. */
-  readonly inProgress: Map<string, MessageInProgress>
+  readonly inProgress: ReleasingMap<string, MessageInProgress>
   readonly places: CommandPlaces
 }
 
@@ -54,7 +55,7 @@ interface Taker {
 export const make = (
   code: ParticipantCode,
   broker: Broker.Broker["Service"],
-  inProgress: Map<string, MessageInProgress>,
+  inProgress: ReleasingMap<string, MessageInProgress>,
   places: CommandPlaces
 ): ((delivery: Broker.Delivery) => Effect.Effect<void, never, ParticipantStore>) => {
   const taker: Taker = { code, broker, inProgress, places }

@@ -85,5 +85,13 @@ export const values: ReadonlyArray<Mutant> = [
     find: "return issue === undefined ? undefined : invalid(name, issue)",
     replace: "return undefined",
     tests: [doors]
+  },
+  {
+    rule: "0069",
+    what: "a removed value is kept by former tables",
+    file: "src/ports/ReleasingMap.ts",
+    find: "    box.value = undefined\n    return",
+    replace: "    return",
+    tests: ["test/ports/ReleasingMap.test.ts"]
   }
 ]

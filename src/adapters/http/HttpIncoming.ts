@@ -4,6 +4,7 @@
  */
 import { Effect, Option, Stream } from "effect"
 import * as Broker from "../../ports/Broker.ts"
+import { ReleasingMap } from "../../ports/ReleasingMap.ts"
 import type { Outcome } from "./HttpFormat.ts"
 
 export interface Answer {
@@ -70,7 +71,7 @@ export const make = (
   { answerWithin, unclaimed }: HttpIncomingOptions
 ): HttpIncoming => {
   /** By message; the oldest first. */
-  const exchanges = new Map<string, Array<Exchange>>()
+  const exchanges = new ReleasingMap<string, Array<Exchange>>()
   /** The messages by what an answer says that it answers. */
   const expected = new Map<string, string>()
   /** How many subscriptions there are, by service and kind. */

@@ -8,6 +8,7 @@ import * as Broker from "../../ports/Broker.ts"
 import * as Loop from "../../ports/Loop.ts"
 import * as Metrics from "../../ports/Metrics.ts"
 import * as OwnAddresses from "../../ports/OwnAddresses.ts"
+import { ReleasingMap } from "../../ports/ReleasingMap.ts"
 import * as UnheardPlaces from "../../ports/UnheardPlaces.ts"
 import { type Connection, type MqttConnectionLost, tooLarge } from "./MqttConnection.ts"
 import * as Packet from "./MqttPacket.ts"
@@ -47,7 +48,7 @@ const maxId = 65_535
 /** A connection with its messages in flight, by packet id. */
 interface Lane {
   readonly connection: Connection
-  readonly inFlight: Map<number, OutgoingMessage>
+  readonly inFlight: ReleasingMap<number, OutgoingMessage>
   /** Connections are numbered in the order in which they were made. */
   readonly number: number
   lastId: number
@@ -197,7 +198,7 @@ export const make = Effect.fnUntraced(function* ({
   }
 
   const attach = (connection: Connection): Lane => {
-    const lane: Lane = { connection, inFlight: new Map(), number: ++newest, lastId: 0 }
+    const lane: Lane = { connection, inFlight: new ReleasingMap(), number: ++newest, lastId: 0 }
     lanes.set(connection, lane)
     limit = connection.largest
     connection.onTaken((id, refusal, isUnheard) => settled(lane, id, refusal, isUnheard))
@@ -213,7 +214,7 @@ export const make = Effect.fnUntraced(function* ({
     if (preferred === lane) preferred = undefined
     const isLost = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
     const alone: Array<OutgoingMessage> = []
-    for (const sent of [...lane.inFlight.values()].reverse()) {
+    for (const sent of lane.inFlight.values.toReversed()) {
       const outgoing = toAny(sent, isLost)
       if (isLost && lane.number > outgoing.lostBy) {
         outgoing.losses++

@@ -85,7 +85,7 @@ export class SqlSession implements Connection {
   private readonly limit: number
   private lostBy: SqlError | undefined
   /** Statements under way that have a time limit. */
-  private readonly flights = new Set<Flight>()
+  private flights: ReadonlyArray<Flight> = []
   private readonly watchers = new Set<Fiber.Fiber<void>>()
   private watchedUntil = Number.POSITIVE_INFINITY
   /** The connection counts as lost because its caller was interrupted. False in a commit, which nobody can interrupt. */
@@ -151,18 +151,22 @@ export class SqlSession implements Connection {
         give: () => resume(Effect.fail(lost("StatementTimeout")))
       }
       fiber.addObserver((exit) => {
-        this.flights.delete(flight)
+        this.land(flight)
         if (Exit.isFailure(exit)) this.failed(exit)
         resume(exit)
       })
       if (fiber.pollUnsafe() !== undefined) return
       const isLimited = Number.isFinite(millis)
       if (isLimited) {
-        this.flights.add(flight)
+        this.flights = [...this.flights, flight]
         if (flight.until < this.watchedUntil) this.watch(flight.until, millis)
       }
       return Effect.suspend(() => this.interrupt(fiber, isLimited ? 0 : cancelOfOthersMillis))
     })
+  }
+
+  private land(flight: Flight): void {
+    this.flights = this.flights.filter((other) => other !== flight)
   }
 
   private failed(exit: Exit.Failure<unknown, SqlError>): void {
@@ -187,7 +191,7 @@ export class SqlSession implements Connection {
         // A timer may come a little early.
         if (flight.until > now + 1) next = Math.min(next, flight.until)
         else {
-          this.flights.delete(flight)
+          this.land(flight)
           this.source.suspect(flight.sql)
           this.abandon(flight.fiber, lost("StatementTimeout"), flight.give)
         }

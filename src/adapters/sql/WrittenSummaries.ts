@@ -5,6 +5,7 @@
 import type { SagaState } from "../../execution/rules/SagaState.ts"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
+import { ReleasingMap } from "../../ports/ReleasingMap.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
 import { changeOf } from "../../ports/SagaQueues.ts"
 import type { InboxEffect, SummaryRow } from "./WriteStatements.ts"
@@ -30,7 +31,7 @@ export interface WrittenSummaries {
 }
 
 export const make = (): WrittenSummaries => {
-  const written = new Map<string, Written>()
+  const written = new ReleasingMap<string, Written>()
   const started = new Set<string>()
   const remember = (uuid: string, summary: Written): void => {
     if (written.size >= most) written.delete(oldestOf(written))

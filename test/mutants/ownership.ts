@@ -10,6 +10,8 @@ const leases = "src/ports/Leases.ts"
 const functions = "src/adapters/keyvalue/KeyValueRepository.ts"
 const writes = "src/adapters/sql/WriteStatements.ts"
 const owners = "src/adapters/sql/OwnershipStatements.ts"
+const idleClaims = "src/adapters/sql/ClaimOutlook.ts"
+const outlook = "test/adapters/sql/ClaimOutlook.test.ts"
 
 export const ownership: ReadonlyArray<Mutant> = [
   // ---- C16 -----------------------------------------------------------------------------------------------------
@@ -39,6 +41,78 @@ export const ownership: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "a claim that has a new name is left out where nothing is due (SQL)",
+    file: idleClaims,
+    find: " && former === undefined",
+    replace: "",
+    tests: [outlook]
+  },
+  {
+    rule: "C20",
+    what: "what is lost is not asked for where nothing is due (SQL)",
+    file: idleClaims,
+    find: " && holds.length === 0",
+    replace: "",
+    tests: [outlook]
+  },
+  {
+    rule: "C20",
+    what: "what is to be given back is kept where nothing is due (SQL)",
+    file: idleClaims,
+    find: " && gives.length === 0",
+    replace: "",
+    tests: [outlook]
+  },
+  {
+    rule: "C20",
+    what: "a claim is left out that would give places in queues (SQL)",
+    file: idleClaims,
+    find: "!hasQueues && ",
+    replace: "",
+    tests: [outlook]
+  },
+  {
+    rule: "C20",
+    what: "a statement that says nothing of queues is taken for one that has seen none (SQL)",
+    file: idleClaims,
+    find: "hasQueues = true",
+    replace: "hasQueues = false",
+    tests: [outlook]
+  },
+  {
+    rule: "C20",
+    what: "a claim is left out that would give what is due by now (SQL)",
+    file: idleClaims,
+    find: "firstAt > dueBy",
+    replace: "firstAt >= dueBy",
+    tests: [outlook]
+  },
+  {
+    rule: "C20",
+    what: "every claim of an idle process is sent (SQL)",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "const emptyUntil = looks ?",
+    replace: "const emptyUntil = looks && limit === 0 ?",
+    tests: [outlook]
+  },
+  {
+    rule: "C16",
+    what: "inputs of a former release are not looked for by an idle process (SQL)",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "const looks = !reminds && ",
+    replace: "const looks = ",
+    tests: [outlook]
+  },
+  {
+    rule: "C20",
+    what: "a renewal does not see what an owner is at work on (SQL)",
+    file: owners,
+    find: "h.claimable and h.wake_at is not null order",
+    replace: "h.claimable and h.wake_at > 0 order",
+    tests: [outlook]
+  },
+  {
+    rule: "C20",
     what: "a claim that the server runs late takes what living owners have (SQL)",
     file: owners,
     find: ` or \${isPresent(owner)})`,
@@ -65,7 +139,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "an input that a former release has not seen is left behind (SQL)",
     file: "src/adapters/sql/ClaimExecutions.ts",
-    find: "    if (limit > 0) yield* remind(request.now)\n",
+    find: "    if (reminds) yield* remind(request.now)\n",
     replace: "",
     tests: ["test/adapters/sql/inbox.test.ts"]
   },

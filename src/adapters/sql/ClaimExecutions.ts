@@ -4,6 +4,7 @@ import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import { bucketOf } from "../../ports/Buckets.ts"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as SteadyClock from "../../ports/SteadyClock.ts"
+import * as ClaimOutlook from "./ClaimOutlook.ts"
 import { call, inputFrom } from "./ExecutionRows.ts"
 import type { LimitedStatements } from "./LimitedStatements.ts"
 import type { Admitted } from "./QueueAdmissionStatement.ts"
@@ -49,7 +50,6 @@ export const make = (
   /** Only a process of a former release leaves inputs behind, so this is done now and then. */
   const remind = (now: number) =>
     Effect.suspend(() => {
-      if (Math.abs(now - remindedAt) < remindMillis) return Effect.void
       remindedAt = now
       return call("claim", statements.remind(now))
     })
@@ -84,24 +84,32 @@ export const make = (
   ): Effect.fn.Return<Port.Claimed, Port.SagaExecutionRepositoryError> {
     const { dueBy = request.now, except = [], fingerprints, former, holds = [], leaseMillis, limit, owner } = request
     const clock = yield* Clock.Clock
-    const renew = (begins: boolean) =>
+    const renew = (begins: boolean, looks = false) =>
       Effect.suspend(() => {
         const sent = clock.monotonicTimeNanosUnsafe()
         renewedAt = sent
-        return Effect.map(call("claim", statements.renew(owner, leaseMillis, begins)), ({ lapsed, now }) => {
-          SteadyClock.follow(clock, now, sent)
-          return lapsed
+        return Effect.map(call("claim", statements.renew(owner, leaseMillis, begins, looks)), (renewed) => {
+          SteadyClock.follow(clock, renewed.now, sent)
+          return renewed
         })
       })
+    const isLapsed = Effect.map(renew(false), ({ lapsed }) => lapsed)
     // After an outage there is much to read, and it may take longer than the lease: others would take what runs here.
     const isOver = Effect.suspend(() => {
       const passed = Number(clock.monotonicTimeNanosUnsafe() - renewedAt) / nanosPerMilli
-      return passed * renewalsInLease < Math.max(leaseMillis, leastMillis) ? Effect.succeed(false) : renew(false)
+      return passed * renewalsInLease < Math.max(leaseMillis, leastMillis) ? Effect.succeed(false) : isLapsed
     })
-    const lapsed = request.isFresh !== true && (yield* renew(holds.length === 0 || former !== undefined))
+    // What is reminded of may be due by that.
+    const reminds = limit > 0 && Math.abs(request.now - remindedAt) >= remindMillis
+    const looks = !reminds && ClaimOutlook.isAtRest(request)
+    const renewed =
+      request.isFresh === true ? undefined : yield* renew(holds.length === 0 || former !== undefined, looks)
+    const lapsed = renewed?.lapsed === true
     // After a lapse other processes may have written any of them.
     if (lapsed || former !== undefined) summaries.clear()
     if (lapsed) return overNow
+    const emptyUntil = looks ? ClaimOutlook.emptyUntil(dueBy, renewed) : undefined
+    if (emptyUntil !== undefined) return { executions: [], lapsed, lost: [], inbox: [], nextAt: emptyUntil }
     const held = holds.map(({ uuid }) => uuid)
     const others =
       former !== undefined
@@ -125,7 +133,7 @@ export const make = (
       buckets,
       sparing
     })
-    if (limit > 0) yield* remind(request.now)
+    if (reminds) yield* remind(request.now)
     const { hasQueues = true, nextAt: dueNext, rows } = limit > 0 ? yield* call("claim", claims) : { rows: [] }
     if (yield* isOver) return overNow
     const { admitted, elsewhere, until } =

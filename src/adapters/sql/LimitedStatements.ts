@@ -67,9 +67,9 @@ export const make = (
     names: (names) => write(statements.names(names)),
     recount: (uuids) => write(statements.recount(uuids)),
     watch: (uuids) => write(statements.watch(uuids)),
-    renew: (owner, leaseMillis, options) => {
+    renew: (owner, leaseMillis, ...options) => {
       claimMillis = shareOf(leaseMillis, claimsInLease)
-      return renewal(statements.renew(owner, leaseMillis, options), shareOf(leaseMillis, renewalsInLease))
+      return renewal(statements.renew(owner, leaseMillis, ...options), shareOf(leaseMillis, renewalsInLease))
     },
     adopt: (...request) => lease(statements.adopt(...request), claimMillis),
     claim: (...request) => lease(statements.claim(...request), claimMillis),

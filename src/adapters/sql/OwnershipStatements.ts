@@ -4,6 +4,7 @@ import type { SqlClient } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type { GiveBackRequest, Held } from "../../ports/Leases.ts"
 import * as SagaInbox from "../../ports/SagaInbox.ts"
+import type { Outlook } from "./ClaimOutlook.ts"
 import { isKey, type Statement, type TableNames, uuidsOf, whole } from "./SqlStatements.ts"
 
 /** A row of `saga_inbox`. The input is JSON text. */
@@ -51,13 +52,15 @@ export type Submitted = SagaInbox.Submitted | "stored-of-nobody" | "full" | unde
 export interface OwnershipStatements {
   /**
    * Renews the lease of an owner by the clock of the database. Tells whether the lease was over; then it is not renewed. A
-   * first lease is given only with `begins`. `now`: the time of the database, in milliseconds since the epoch.
+   * first lease is given only with `begins`. `now`: the time of the database, in milliseconds since the epoch. With `looks` it says
+   * besides what a claim would find. Where it does not say so, every claim is sent.
    */
   readonly renew: (
     owner: string,
     leaseMillis: number,
-    begins: boolean
-  ) => Statement<{ readonly lapsed: boolean; readonly now: number }>
+    begins: boolean,
+    looks?: boolean
+  ) => Statement<Outlook & { readonly lapsed: boolean; readonly now: number }>
   /** Gives the owner those of the executions that name its former name, and ends the lease of that name. Gives the others. */
   readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<LostRow>>
   /**
@@ -118,11 +121,12 @@ export const owning = (sql: SqlClient.SqlClient, tables: TableNames, channel: st
 
 const leasing = (
   sql: SqlClient.SqlClient,
-  { execution, instance }: TableNames
+  { execution, instance, queue }: TableNames
 ): Pick<OwnershipStatements, "renew" | "adopt" | "forget"> => ({
-  renew: (owner, leaseMillis, begins) =>
+  // What it looks at it reads without a lock, and finds by the first entry of an index: a renewal waits for nobody.
+  renew: (owner, leaseMillis, begins, looks = false) =>
     Effect.map(
-      sql<{ readonly lapsed: boolean; readonly now: number }>`with before as (
+      sql<Outlook & { readonly lapsed: boolean; readonly now: number }>`with before as (
                 select lease_until <= clock_timestamp() as lapsed from ${instance} where id = ${owner}
               ), renewed as (
                 insert into ${instance} as i (id, epoch, lease_until)
@@ -134,7 +138,14 @@ const leasing = (
                 returning i.id
               )
               select coalesce((select lapsed from before), false) or not exists (select from renewed) as lapsed,
-                (extract(epoch from clock_timestamp()) * 1000)::float8 as now`,
+                (extract(epoch from clock_timestamp()) * 1000)::float8 as now
+              ${
+                looks
+                  ? sql`, coalesce((
+                select h.wake_at from ${execution} h where h.claimable and h.wake_at is not null order by h.wake_at limit 1
+              )::float8, 'Infinity') as "firstAt", exists (select from ${queue}) as "hasQueues"`
+                  : sql``
+              }`,
       ([row]) => row!
     ),
   adopt: (owner, former, uuids) =>

@@ -216,7 +216,7 @@ const executions: {
   names: (names, { settled }) => [names(settled.map((uuid) => `uuid ${uuid}`))],
   watch: (watch, { paused }) => [watch(paused)],
   recount: (recount, { paused }) => [recount(paused)],
-  renew: (renew) => [renew("a", 60_000, true), renew("b", 60_000, false)],
+  renew: (renew) => [renew("a", 60_000, true), renew("b", 60_000, false), renew("a", 60_000, true, true)],
   adopt: (adopt, { running }) => [adopt("a#2", "a", running)],
   claim: (claims, { paused, running }) => [
     claims(claim),

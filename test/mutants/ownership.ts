@@ -113,6 +113,22 @@ export const ownership: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "a runner that is killed is found gone too late for a takeover",
+    file: "src/adapters/cluster/ClusterRunner.ts",
+    find: "refreshAssignmentsInterval: Duration.millis(expiration / 2)",
+    replace: "refreshAssignmentsInterval: Duration.millis(expiration)",
+    tests: ["test/adapters/cluster/ClusterRunner.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "the runner of an idle process looks too often who is there",
+    file: "src/adapters/cluster/ClusterRunner.ts",
+    find: "refreshAssignmentsInterval: Duration.millis(expiration / 2),",
+    replace: "refreshAssignmentsInterval: Duration.millis(expiration / 4),",
+    tests: ["test/adapters/cluster/ClusterRunner.test.ts"]
+  },
+  {
+    rule: "C20",
     what: "a claim that the server runs late takes what living owners have (SQL)",
     file: owners,
     find: ` or \${isPresent(owner)})`,

@@ -98,16 +98,16 @@ for (const ownership of url === undefined ? [] : ownerships) {
           Effect.fnUntraced(function* (url, transactions) {
             const both = yield* Effect.all([begun(url), begun(url)], { concurrency: 2 })
             yield* settled(both)
-            const idle = runs > 1 ? 20 : 3
-            yield* Effect.sleep("2 seconds")
+            // A connection that has become idle tells Postgres within ten seconds what it has done, and one in use about every second.
+            const [quiet, idle] = runs > 1 ? [12, 40] : [2, 3]
+            yield* Effect.sleep(`${quiet} seconds`)
             const before = yield* transactions
             yield* Effect.sleep(`${idle} seconds`)
-            // Postgres gathers these numbers about once a second.
             const each = ((yield* transactions) - before) / idle / 2
             console.log(`${ownership}, idle: ${each.toFixed(1)} statements a second and process`)
             assert.isAbove(each, 0)
-            // Runners look for each other besides: the decision of the cluster says what that costs.
-            if (limit !== undefined) assert.isAtMost(each, ownership === "cluster" ? 8 : 4)
+            // The goal is 4. A part of a second more or less is counted.
+            if (limit !== undefined) assert.isAtMost(each, 4.2)
           })
         ),
       120_000

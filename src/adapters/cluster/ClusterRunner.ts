@@ -74,17 +74,21 @@ export const layerHealth: Layer.Layer<RunnerHealth.RunnerHealth, never, Runners.
 
 /**
  * The settings of the cluster, for an `expiration` in milliseconds and a number of shards. Those of `ShardingConfig.defaults` take over
- * after more than half a minute.
+ * after more than half a minute. One runner pings the others. Where that one is killed, nobody pings it: the others find it gone after
+ * `expiration` and `refreshAssignmentsInterval`, which is 4.5 seconds at most with the defaults.
  */
 export const settings = (expiration = 3_000, shards = 64): Partial<ShardingConfig.ShardingConfig["Service"]> => ({
   shardsPerGroup: shards,
   // Locks of a session go with its connection: where one statement of many is late, all shards would be lost.
   shardLockDisableAdvisory: true,
   shardLockExpiration: Duration.millis(expiration),
+  // Two statements: the locks, and the sign of life. The cluster takes no longer interval: one that fails is to leave time for another.
   shardLockRefreshInterval: Duration.millis(expiration / 3),
-  refreshAssignmentsInterval: Duration.millis(expiration / 4),
+  // One statement that reads who is there, and the only one that can be sent less often.
+  refreshAssignmentsInterval: Duration.millis(expiration / 2),
+  // By sockets. The database hears of it only where a runner comes or goes.
   runnerHealthCheckInterval: Duration.millis(expiration / 3),
-  // No message is polled for: it is also how often a runner tries to get its shards.
+  // No message is polled for: it is also how often a runner tries to get the shards that it has not, and no statement where it has all.
   entityMessagePollInterval: Duration.millis(expiration / 6)
 })
 

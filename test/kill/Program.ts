@@ -23,7 +23,7 @@ export interface Program {
   readonly signal: (name: NodeJS.Signals) => Effect.Effect<void>
   /** The exit code, or the signal that has ended the program. */
   readonly ended: Effect.Effect<number | string>
-  /** The end of what it has printed as errors. */
+  /** The end of all that it has printed. */
   readonly complaint: () => string
 }
 
@@ -64,14 +64,21 @@ export const startBy = (command: string, ...args: ReadonlyArray<string>) =>
       const ended = yield* Deferred.make<number | string>()
       const child = spawn(command, args, { stdio: "pipe" })
       let complaint = ""
+      const hear = (text: string) => {
+        complaint = `${complaint}${text}`.slice(-longest)
+      }
       child.stderr.on("data", (chunk: Buffer) => {
         process.stderr.write(chunk)
-        complaint = `${complaint}${chunk}`.slice(-longest)
+        hear(String(chunk))
       })
       // A line said to a program that has just been killed.
       child.stdin.on("error", () => {})
       const reader = createInterface({ input: child.stdout })
-      reader.on("line", (line) => Queue.offerUnsafe(lines, line))
+      // The log of a program that cannot start may be all that says why.
+      reader.on("line", (line) => {
+        hear(`${line}\n`)
+        Queue.offerUnsafe(lines, line)
+      })
       let result: number | string | undefined
       const close = () => {
         if (result !== undefined) Deferred.doneUnsafe(ended, Effect.succeed(result))

@@ -1,7 +1,7 @@
 /**
  * Requests of one process that come at the same time are sent in one statement: writes share a round trip and a flush of the
- * log, and loads a round trip. A single one does not wait. At most two statements are in flight: one is sent while the other is
- * answered.
+ * log, and loads a round trip. Those of one turn of the event loop leave together at its end, as replies come many at a time; nothing
+ * waits longer for others. At most two statements are in flight: one is sent while the other is answered.
  */
 import { Clock, Context, Effect, Exit, References, type Scope } from "effect"
 import * as Metrics from "../../ports/Metrics.ts"
@@ -52,14 +52,10 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
   readonly refused: () => E
   /** Called when a statement has ended, with its rows and its time in milliseconds. */
   readonly onSent?: (rows: number, millis: number) => void
-  /**
-   * The rows of one statement, at most, where all rows of one turn of the event loop leave together at its end: for requests that
-   * come many at a time. Absent: the first row leaves at once.
-   */
-  readonly together?: number
+  /** Rows of one statement, at most. Absent: 512, and where many are under way, half of them, so that two statements share them. */
+  readonly most?: number
 }): Effect.fn.Return<GroupCommit<Row, A, E>, never, Scope.Scope> {
-  const { key, onSent, refused, size, together, writeAll } = options
-  const most = together ?? maxRows
+  const { key, most = maxRows, onSent, refused, size, writeAll } = options
   // Writes of many executions belong to none of their traces.
   const context = Context.add(yield* Effect.context<never>(), References.TracerEnabled, false)
   const fork = Effect.runForkWith(context)
@@ -102,7 +98,7 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
       // Fewer rows than are in flight wait for those, to be sent together with the next writes of their callers.
       if (inFlight > 0 && queue.length < rowsInFlight && !hurry) return growImpatient()
       const rows = queue.length + rowsInFlight
-      const isShared = together === undefined && rows >= enoughForTwo
+      const isShared = options.most === undefined && rows >= enoughForTwo
       const batch = take(isShared ? Math.min(most, Math.ceil(rows / 2)) : most)
       inFlight++
       rowsInFlight += batch.length
@@ -136,7 +132,6 @@ export const make = Effect.fnUntraced(function* <Row, A, E>(options: {
       Effect.callback<A, E>((resume) => {
         if (closed || queue.length >= maxQueued) return resume(Effect.fail(refused()))
         queue.push({ row, resume })
-        if (together === undefined) return depart()
         if (gathering) return
         gathering = true
         queueMicrotask(() => {

@@ -28,7 +28,7 @@ export const make = Effect.fnUntraced(function* (
         onSuccess: ({ given }) => wanted.map(({ uuid }) => Exit.succeed(given.includes(uuid)))
       }),
     refused: () => new SagaExecutionRepositoryError({ reason: "unavailable", operation: "queue" }),
-    together: 512
+    most: 512
   })
   return {
     declare: (...queue) => call("queue", declareQueue(...queue)),

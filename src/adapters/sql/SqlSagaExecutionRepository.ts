@@ -270,7 +270,7 @@ const make = Effect.fnUntraced(function* (
         onSuccess: (found) => uuids.map((uuid) => loadedFrom(found, uuid))
       }),
     refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "load" }),
-    together: loadsTogether
+    most: loadsTogether
   })
 
   const claims = ClaimExecutions.make(statements, (uuids) => read("claim", uuids), summaries)
@@ -304,7 +304,7 @@ const make = Effect.fnUntraced(function* (
         onSuccess: (given) => requests.map(({ uuid }) => Exit.succeed(given.includes(uuid)))
       }),
     refused: () => new Port.SagaExecutionRepositoryError({ reason: "unavailable", operation: "giveBack" }),
-    together: 512
+    most: 512
   })
 
   let pause: number = purgeSpacing.least

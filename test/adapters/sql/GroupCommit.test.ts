@@ -29,7 +29,16 @@ const slow = Effect.gen(function* () {
     batches,
     gates,
     group,
-    write: (row: string) => Effect.forkChild(group.write(row), { startImmediately: true })
+    write: (row: string) => Effect.forkChild(group.write(row), { startImmediately: true }),
+    /** Each in a turn of its own. */
+    writeOneByOne: Effect.fnUntraced(function* (...rows: ReadonlyArray<string>) {
+      const fibers: Array<Fiber.Fiber<string, string>> = []
+      for (const row of rows) {
+        fibers.push(yield* Effect.forkChild(group.write(row), { startImmediately: true }))
+        yield* settle
+      }
+      return fibers
+    })
   }
 })
 
@@ -38,9 +47,8 @@ const settle = Effect.repeat(Effect.yieldNow, { times: 20 })
 describe("group commit", () => {
   it.effect("at most two statements are in flight; waiting writes leave together when one is back", () =>
     Effect.gen(function* () {
-      const { batches, gates, write } = yield* slow
-      const fibers = yield* Effect.forEach(["a", "b", "c", "d", "e"], write)
-      yield* settle
+      const { batches, gates, writeOneByOne } = yield* slow
+      const fibers = yield* writeOneByOne("a", "b", "c", "d", "e")
       assert.deepStrictEqual(batches, [["a"], ["b"]])
       yield* Deferred.succeed(gates[0]!, undefined)
       yield* settle
@@ -54,7 +62,18 @@ describe("group commit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("F12 requests of one turn leave together where they are to, and so many at most", () =>
+  it.effect("writes of one turn leave together at its end, also the first one", () =>
+    Effect.gen(function* () {
+      const { batches, gates, write } = yield* slow
+      yield* Effect.forEach(["a", "b", "c"], write)
+      assert.deepStrictEqual(batches, [])
+      yield* settle
+      assert.deepStrictEqual(batches, [["a", "b", "c"]])
+      for (const gate of gates) yield* Deferred.succeed(gate, undefined)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("F12 one statement has so many requests at most as are said", () =>
     Effect.gen(function* () {
       const batches: Array<number> = []
       const group = yield* GroupCommit.make<number, number, never>({
@@ -66,7 +85,7 @@ describe("group commit", () => {
             batches.push(rows.length)
             return rows.map((row) => Exit.succeed(row))
           }),
-        together: 64
+        most: 64
       })
       const rows = Array.from({ length: 150 }, (_, i) => i)
       assert.deepStrictEqual(yield* Effect.forEach(rows, group.write, { concurrency: "unbounded" }), rows)
@@ -77,8 +96,8 @@ describe("group commit", () => {
 
   it.effect("sends at most 4 MiB in one statement, and a larger row alone", () =>
     Effect.gen(function* () {
-      const { batches, gates, write } = yield* slow
-      yield* Effect.forEach(["x", "y", "a3M", "b2M", "c1M", "d9M"], write)
+      const { batches, gates, writeOneByOne } = yield* slow
+      yield* writeOneByOne("x", "y", "a3M", "b2M", "c1M", "d9M")
       for (let at = 0; at < 5; at++) {
         yield* settle
         const gate = gates[at]
@@ -92,9 +111,8 @@ describe("group commit", () => {
 
   it.effect("one statement never carries two writes of one execution, nor more than 512 writes", () =>
     Effect.gen(function* () {
-      const { batches, gates, write } = yield* slow
-      yield* Effect.forEach(["x", "y", "a1", "a2", "b1"], write)
-      yield* settle
+      const { batches, gates, writeOneByOne } = yield* slow
+      yield* writeOneByOne("x", "y", "a1", "a2", "b1")
       yield* Deferred.succeed(gates[0]!, undefined)
       yield* settle
       yield* Deferred.succeed(gates[1]!, undefined)
@@ -108,8 +126,10 @@ describe("group commit", () => {
     Effect.gen(function* () {
       const { batches, gates, group } = yield* slow
       const twice = (row: string) => Effect.andThen(group.write(`${row}1`), group.write(`${row}2`))
-      yield* Effect.forkScoped(Effect.forEach(["a", "b", "c", "d"], twice, { concurrency: "unbounded" }))
-      yield* settle
+      for (const row of ["a", "b", "c", "d"]) {
+        yield* Effect.forkScoped(twice(row))
+        yield* settle
+      }
       assert.deepStrictEqual(batches, [["a1"], ["b1"]])
       yield* Deferred.succeed(gates[1]!, undefined)
       yield* settle
@@ -124,9 +144,8 @@ describe("group commit", () => {
 
   it.effect("fewer rows than are in flight wait for them, but not behind a statement that hangs", () =>
     Effect.gen(function* () {
-      const { batches, gates, write } = yield* slow
-      yield* Effect.forEach(["a", "b", "c", "d"], write)
-      yield* settle
+      const { batches, gates, write, writeOneByOne } = yield* slow
+      yield* writeOneByOne("a", "b", "c", "d")
       for (const gate of gates.slice(0, 2)) yield* Deferred.succeed(gate, undefined)
       yield* settle
       yield* write("e")
@@ -145,30 +164,25 @@ describe("group commit", () => {
       const { batches, gates, write } = yield* slow
       const rows = Array.from({ length: 100 }, (_, i) => String.fromCodePoint(0x4e00 + i))
       yield* Effect.forEach(rows, write)
-      for (let i = 0; i < 4; i++) {
-        yield* settle
-        yield* Deferred.succeed(gates[i]!, undefined)
-      }
       yield* settle
       assert.deepStrictEqual(
         batches.map((batch) => batch.length),
-        [1, 1, 50, 48]
+        [50, 50]
       )
+      for (const gate of gates) yield* Deferred.succeed(gate, undefined)
     }).pipe(Effect.scoped)
   )
 
   it.effect("each row gets its own outcome, also the rows that still wait at the end", () =>
     Effect.gen(function* () {
       const { fibers, gates } = yield* Effect.gen(function* () {
-        const { gates, write } = yield* slow
-        const fibers = yield* Effect.forEach(["x", "y", "a", "b!", "c"], write)
-        yield* settle
+        const { gates, writeOneByOne } = yield* slow
+        const fibers = yield* writeOneByOne("x", "y", "a", "b!", "c")
         yield* Deferred.succeed(gates[0]!, undefined)
         yield* settle
         yield* Deferred.succeed(gates[2]!, undefined)
         yield* settle
-        const late = yield* Effect.forEach(["p", "q", "r"], write)
-        yield* settle
+        const late = yield* writeOneByOne("p", "q", "r")
         return { fibers: [...fibers, ...late], gates }
       }).pipe(Effect.scoped)
       for (const gate of gates) yield* Deferred.succeed(gate, undefined)

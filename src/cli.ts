@@ -13,7 +13,7 @@ import { ChildProcessSpawner } from "effect/process"
 import type { SqlClient } from "effect/sql"
 import { isSqlError } from "effect/sql/SqlError"
 import { codeOf } from "./adapters/sql/SqlErrors.ts"
-import { Access, type ConsoleConfig, type NamedDatabase, type Place } from "./console/Access.ts"
+import { Access, type ConsoleConfig, type Migrated, type NamedDatabase, type Place } from "./console/Access.ts"
 import * as Commands from "./console/Commands.ts"
 import * as Databases from "./console/Databases.ts"
 import * as HttpInspector from "./console/dashboard/HttpInspector.ts"
@@ -230,19 +230,27 @@ const access = Access.of({
           statements
         }))
       )
-    const ran = yield* Effect.forEach(yield* clients(place), ({ client, name }) =>
-      Effect.forEach(parts, (part) =>
-        Effect.gen(function* () {
+    const ran = yield* Effect.forEach(yield* clients(place), ({ client, name }) => {
+      const of = name === undefined ? {} : { database: name }
+      const done: Array<Migrated> = []
+      let part = parts[0]!
+      return Effect.gen(function* () {
+        for (part of parts) {
           const ran = yield* explained(Migrations.run(tables, part))
-          if (appRole !== undefined)
-            for (const grant of yield* explained(Migrations.grants(tables, part, appRole))) yield* explained(grant)
-          return { ...(name !== undefined && { database: name }), part, migrations: ran, statements: [] }
-        })
-      ).pipe(
+          const grants = appRole === undefined ? [] : yield* explained(Migrations.grants(tables, part, appRole))
+          for (const grant of grants) yield* explained(grant)
+          done.push({ ...of, part, migrations: ran, statements: [] })
+        }
+        return done
+      }).pipe(
         Effect.provide(client),
-        Effect.mapError((error) => inDatabase(name, error))
+        Effect.catch((error) =>
+          error instanceof CommandMisused || (name === undefined && done.length === 0)
+            ? Effect.fail(inDatabase(name, error))
+            : Effect.succeed([...done, { ...of, part, migrations: [], statements: [], failed: error.message }])
+        )
       )
-    )
+    })
     return ran.flat()
   }),
   buckets: Effect.fnUntraced(function* (place) {

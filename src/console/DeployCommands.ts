@@ -206,20 +206,23 @@ export const migrate = Command.make(
       printsSql: flags.printSql,
       appRole: Option.getOrUndefined(flags.appRole)
     })
-    if (flags.json) return yield* printJson(done)
-    if (flags.printSql)
-      return yield* lines(
+    const hasFailed = done.some(({ failed }) => failed !== undefined)
+    if (flags.json) yield* printJson(done)
+    else if (flags.printSql)
+      yield* lines(
         done.flatMap(({ migrations, statements }) => [
           ...migrations.map((name) => `-- ${name}`),
           ...statements.map((text) => `${text};`)
         ])
       )
-    yield* lines(
-      done.map(
-        ({ database, migrations, part }) =>
-          `${database === undefined ? "" : `${database} `}${part}: ${migrations.length === 0 ? "nothing to do" : migrations.join(", ")}`
+    else
+      yield* lines(
+        done.map(
+          ({ database, failed, migrations, part }) =>
+            `${database === undefined ? "" : `${database} `}${part}: ${failed ?? (migrations.length === 0 ? "nothing to do" : migrations.join(", "))}`
+        )
       )
-    )
+    if (hasFailed) return yield* new CommandFailed({ message: "not all tables are up to this release: run it again" })
   })
 ).pipe(
   Command.withDescription(

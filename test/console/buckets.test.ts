@@ -55,6 +55,14 @@ it.live(
 
       const migrated = yield* effectSaga("migrate", "--tables", "executions")
       assert.match(migrated.out, /^north executions: 0001.*\nsouth executions: 0001/)
+      const away = ["migrate", "--tables", "executions", "--database", "away=postgres://postgres@127.0.0.1:1/none"]
+      const others = yield* effectSaga(...away)
+      assert.strictEqual(others.code, 1, "one database of three was not migrated")
+      assert.match(
+        others.out,
+        /^away executions: .*nobody listens.*\nnorth executions: nothing to do\nsouth executions: noth/
+      )
+      assert.include(others.err, "not all tables are up to this release")
       const unfound = ["--database", `west=${join(folder, "west")}`]
       assert.deepInclude(yield* printed(["migrate", ...unfound]), { code: 2 })
       const unbegun = yield* effectSaga("buckets")

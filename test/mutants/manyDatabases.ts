@@ -73,6 +73,14 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     tests: [many]
   },
   {
+    rule: "C7",
+    what: "a database that was away and is slow now stays away",
+    file: "src/adapters/sql/ClaimShards.ts",
+    find: "missed % claimsUntilLonger === 0",
+    replace: "missed < 0",
+    tests: ["test/adapters/sql/ClaimShards.test.ts"]
+  },
+  {
     rule: "F36",
     what: "a list names an execution twice while its bucket moves",
     file: "src/adapters/sql/ShardedPages.ts",

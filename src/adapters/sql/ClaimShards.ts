@@ -1,10 +1,19 @@
 /** Claims executions of several databases, each of which has leases of its own. */
-import { type Duration, Effect, Exit } from "effect"
+import { Effect, Exit } from "effect"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import { away, type Repository, type Shards } from "./Shards.ts"
 
-/** How long a database that was away at the last claim has to answer to the next one: the others are not to wait for it. */
-const patience: Duration.Input = "500 millis"
+/** Milliseconds that a database that was away at the last claim has to answer to the next one: the others are not to wait for it. */
+const patience = 500
+/** Each so many claims it has longer, this part of the lease: it may be there again and be slow. */
+const claimsUntilLonger = 4
+const longerInLease = 3
+
+/** `missed`: the claims in a row to which the database has not answered. Undefined: its statements have a limit of their own. */
+export const patienceWith = (missed: number, leaseMillis: number): number | undefined => {
+  if (missed === 0) return undefined
+  return missed % claimsUntilLonger === 0 ? Math.max(patience, leaseMillis / longerInLease) : patience
+}
 
 type Claim = Repository["claim"]
 
@@ -78,7 +87,8 @@ const onlyNew = (claimed: Port.Claimed): Port.Claimed => {
 }
 
 export const make = (shards: Shards<Repository>): Claim => {
-  const isAway = new Set<number>()
+  /** The claims in a row to which each database has not answered. */
+  const missed = shards.all.map(() => 0)
   /** The database that gets the greatest part of the next claim. */
   let turn = 0
 
@@ -86,17 +96,17 @@ export const make = (shards: Shards<Repository>): Claim => {
     const repository = shards.there(at)
     if (repository === undefined) return undefined
     const claims = repository.claim(requestFor(shards, request, at, limit))
-    const within = isAway.has(at)
-      ? Effect.timeoutOrElse(claims, { duration: patience, orElse: () => Effect.fail(away("claim")) })
-      : claims
+    const duration = patienceWith(missed[at]!, request.leaseMillis)
+    const within =
+      duration === undefined
+        ? claims
+        : Effect.timeoutOrElse(claims, { duration, orElse: () => Effect.fail(away("claim")) })
     return Effect.onExit(within, (exit) =>
       Effect.suspend(() => {
-        if (Exit.isSuccess(exit)) isAway.delete(at)
-        else if (!isAway.has(at)) {
-          isAway.add(at)
-          return Effect.logWarning("A database is away: its executions wait", { database: shards.all[at]?.name })
-        }
-        return Effect.void
+        missed[at] = Exit.isSuccess(exit) ? 0 : missed[at]! + 1
+        return missed[at] === 1
+          ? Effect.logWarning("A database is away: its executions wait", { database: shards.all[at]?.name })
+          : Effect.void
       })
     )
   }

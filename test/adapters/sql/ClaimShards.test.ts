@@ -1,0 +1,57 @@
+/** Claims of several databases, of which one is away, or there again and slow. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import * as ClaimShards from "../../../src/adapters/sql/ClaimShards.ts"
+import { away, type Repository, Shards } from "../../../src/adapters/sql/Shards.ts"
+import type * as Port from "../../../src/ports/SagaExecutionRepository.ts"
+import * as Sample from "../../../src/testing/SampleExecutions.ts"
+
+const leaseMillis = 3_000
+const request: Port.ClaimRequest = { owner: "orders/1#1", leaseMillis, limit: 10, now: Sample.time }
+
+const nothing: Port.Claimed = { executions: [], lapsed: false, lost: [], inbox: [] }
+const one: Port.Claimed = { ...nothing, executions: [Sample.created()] }
+
+/** A database whose claims are these, one after the other, and then the last one. */
+const database = (name: string, ...claims: ReadonlyArray<ReturnType<Repository["claim"]>>) => {
+  let asked = 0
+  const claim: Repository["claim"] = () => Effect.suspend(() => claims[Math.min(asked++, claims.length - 1)]!)
+  // cast: nothing but its claim is called
+  const repository = { claim } as unknown as Repository
+  return { name, there: () => repository, reached: Effect.succeed(repository), buckets: Effect.succeed([]) }
+}
+
+const failed = Effect.fail(away("claim"))
+const slow = Effect.delay(Effect.succeed(one), "800 millis")
+
+describe("a claim of several databases", () => {
+  it.effect("does not wait for one that is away, and finds one that is there again and slow", () =>
+    Effect.gen(function* () {
+      const claim = ClaimShards.make(
+        new Shards([database("north", Effect.succeed(nothing)), database("south", failed, slow)])
+      )
+      const found: Array<number> = []
+      const took: Array<number> = []
+      for (let round = 0; round < 6; round++) {
+        const fiber = yield* Effect.forkChild(claim(request))
+        let millis = 0
+        for (; fiber.pollUnsafe() === undefined; millis += 100) yield* TestClock.adjust("100 millis")
+        found.push((yield* Fiber.join(fiber)).executions.length)
+        took.push(millis)
+      }
+      // From the first answer on it has the time of its statements again.
+      assert.deepStrictEqual(found, [0, 0, 0, 0, 1, 1])
+      assert.isTrue(
+        took.slice(1, 4).every((millis) => millis >= 500 && millis <= 600),
+        took.join()
+      )
+    })
+  )
+
+  it("gives a database that was away half a second, and now and then a third of the lease", () => {
+    const given = [0, 1, 2, 3, 4, 5, 8].map((missed) => ClaimShards.patienceWith(missed, 9_000))
+    assert.deepStrictEqual(given, [undefined, 500, 500, 500, 3_000, 500, 3_000])
+    assert.strictEqual(ClaimShards.patienceWith(4, 600), 500, "never less")
+  })
+})

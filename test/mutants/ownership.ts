@@ -431,5 +431,13 @@ export const ownership: ReadonlyArray<Mutant> = [
     find: "hint.owner === former) return owner",
     replace: 'hint.owner === "") return owner',
     tests: [repository]
+  },
+  {
+    rule: "C20",
+    what: "a new name is given to all that is held by one statement, however much it is",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "const adoptedTogether = 1_000",
+    replace: "const adoptedTogether = 1_000_000",
+    tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
   }
 ]

@@ -7,6 +7,7 @@ import * as SteadyClock from "../../ports/SteadyClock.ts"
 import * as ClaimOutlook from "./ClaimOutlook.ts"
 import { call, inputFrom } from "./ExecutionRows.ts"
 import type { LimitedStatements } from "./LimitedStatements.ts"
+import type { LostRow } from "./OwnershipStatements.ts"
 import type { Admitted } from "./QueueAdmissionStatement.ts"
 import type { WrittenSummaries } from "./WrittenSummaries.ts"
 
@@ -24,6 +25,9 @@ const renewalsInLease = 4
 const leastMillis = 1_000
 
 const never = Number.POSITIVE_INFINITY
+
+/** Executions that one statement gives the new name of their owner, at most. */
+const adoptedTogether = 1_000
 
 /** After how many milliseconds a queue is looked at again from which another process has just admitted. */
 const contendedMillis = 50
@@ -53,6 +57,22 @@ export const make = (
       remindedAt = now
       return call("claim", statements.remind(now))
     })
+  const heldByOthers = (owner: string, held: ReadonlyArray<string>) =>
+    held.length === 0 ? Effect.succeed([]) : call("claim", statements.lost(owner, held))
+  /** In parts: all that a process has may take longer than a claim has, and what is adopted stays so. Undefined: the lease is over. */
+  const adopted = Effect.fnUntraced(function* (
+    owner: string,
+    former: string,
+    held: ReadonlyArray<string>,
+    isOver: Effect.Effect<boolean, Port.SagaExecutionRepositoryError>
+  ) {
+    const others: Array<LostRow> = []
+    for (let at = 0; at === 0 || at < held.length; at += adoptedTogether) {
+      if (at > 0 && (yield* isOver)) return undefined
+      others.push(...(yield* call("claim", statements.adopt(owner, former, held.slice(at, at + adoptedTogether)))))
+    }
+    return others
+  })
   /**
    * Gives places in queues to executions, which the owner has then, up to `most`. They come after what is due: that has a place, or needs
    * none. Gives them, and the time until there may be more.
@@ -111,12 +131,8 @@ export const make = (
     const emptyUntil = looks ? ClaimOutlook.emptyUntil(dueBy, renewed) : undefined
     if (emptyUntil !== undefined) return { executions: [], lapsed, lost: [], inbox: [], nextAt: emptyUntil }
     const held = holds.map(({ uuid }) => uuid)
-    const others =
-      former !== undefined
-        ? yield* call("claim", statements.adopt(owner, former, held))
-        : held.length === 0
-          ? []
-          : yield* call("claim", statements.lost(owner, held))
+    const others = yield* former === undefined ? heldByOthers(owner, held) : adopted(owner, former, held, isOver)
+    if (others === undefined) return overNow
     const { gives = [] } = request
     for (const uuid of gives) summaries.delete(uuid)
     if (gives.length > 0) yield* call("claim", statements.disown(owner, gives))

@@ -19,6 +19,7 @@ const slow = (each: Duration.Input) => {
   const known = {
     ...{ until: Number.NEGATIVE_INFINITY, renewals: 0, lapses: 0, queues: 0 },
     hasQueues: undefined as boolean | undefined,
+    adopted: [] as Array<number>,
     lost: [] as ReadonlyArray<LostRow>
   }
   const after = <A>(value: () => A) => Effect.andThen(TestClock.adjust(each), Effect.sync(value))
@@ -33,7 +34,10 @@ const slow = (each: Duration.Input) => {
         else known.until = at + leaseMillis
         return after(() => ({ lapsed, now: at }))
       }),
-    adopt: () => after(() => []),
+    adopt: (_owner: string, _former: string, uuids: ReadonlyArray<string>) => {
+      known.adopted.push(uuids.length)
+      return after(() => uuids.slice(0, 1).map((uuid) => ({ uuid, owner: "b#1" })))
+    },
     lost: () => after(() => known.lost),
     remind: () => after(() => undefined),
     wantedQueues: after(() => {
@@ -66,6 +70,20 @@ it.effect("C20 a claim whose statements take longer than the lease together rene
     // It is still there when the next renewal is due.
     const at = yield* TestClock.testClockWith((clock) => Effect.succeed(clock.currentTimeMillisUnsafe()))
     assert.isAbove(known.until, at)
+  })
+)
+
+it.effect("C20 a new name is given to what is held in parts, and the lease is renewed between them", () =>
+  Effect.gen(function* () {
+    const { claim, known } = slow("800 millis")
+    const holds = Array.from({ length: 2_500 }, () => ({ uuid: Sample.callerUuid(), revision: 1 }))
+    const request = { owner: "a#2", former: "a#1", limit: 10, now: 0, leaseMillis: lease, holds }
+    const { lapsed, lost } = yield* claim(request)
+    assert.deepStrictEqual(known.adopted, [1_000, 1_000, 500])
+    assert.deepStrictEqual([lapsed, known.lapses], [false, 0])
+    assert.deepStrictEqual(lost, [holds[0]!.uuid, holds[1_000]!.uuid, holds[2_000]!.uuid])
+    yield* claim({ ...request, holds: [] })
+    assert.deepStrictEqual(known.adopted.slice(3), [0], "the former lease ends also where nothing is held")
   })
 )
 

@@ -1,6 +1,6 @@
 /** Errors of the ports, as a person reads them who does not know this library. */
 import { Effect } from "effect"
-import { inWords } from "../ports/DatabaseCode.ts"
+import { inWords, isRefusal } from "../ports/DatabaseCode.ts"
 import type { InspectorError } from "../ports/Inspector.ts"
 import type { SagaExecutionNotFound } from "../ports/RepositoryErrors.ts"
 import { awaySentence, listed } from "./Databases.ts"
@@ -12,9 +12,10 @@ const inspectorError = ({ cause, databases, operation, reason }: InspectorError)
   const which = databases === undefined || databases.length === 0 ? "" : ` in ${listed(databases)}`
   switch (reason) {
     case "unavailable":
-      return databases?.length === 0
-        ? "no database serves the bucket of this execution now: see effect-saga buckets"
-        : `${awaySentence(databases ?? [])} (${operation}${codeOf(cause)})`
+      if (databases?.length === 0) return "no database serves the bucket of this execution now: see effect-saga buckets"
+      return isRefusal(codeOf(cause))
+        ? `the database refuses this${which}: ${wordsOf(cause)} (${operation})`
+        : `${awaySentence(databases ?? [])} (${operation}${codeOf(cause) === "" ? "" : `, ${wordsOf(cause)}`})`
     case "unmigrated":
       return `the tables are not there${which}: name the --schema and --prefix of the program, or run effect-saga migrate`
     case "rejected":
@@ -26,10 +27,10 @@ const inspectorError = ({ cause, databases, operation, reason }: InspectorError)
   }
 }
 
-const codeOf = (cause: unknown): string => {
-  const code: unknown = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
-  return code === undefined ? "" : `, ${plain(inWords(String(code)), 100)}`
-}
+const codeOf = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "code" in cause && cause.code !== undefined ? String(cause.code) : ""
+
+const wordsOf = (cause: unknown): string => plain(inWords(codeOf(cause)), 100)
 
 /** For a person; the errors of the inspector have texts for programs. */
 export const textOf = (error: InspectorError | SagaExecutionNotFound): string =>

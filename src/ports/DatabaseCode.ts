@@ -12,3 +12,6 @@ const words: { readonly [code: string]: string } = {
 
 /** The code with its words; the code alone where it has none. */
 export const inWords = (code: string): string => (Object.hasOwn(words, code) ? `${code}: ${words[code]}` : code)
+
+/** The database is there and has answered: it does not let this role do it, however often it is tried. */
+export const isRefusal = (code: string): boolean => /^(28|3D000|42501)/.test(code)

@@ -84,7 +84,11 @@ export const ExecutionSummary = Schema.Struct({
 })
 export type ExecutionSummary = typeof ExecutionSummary.Type
 
-export const of = ({ parked, saga, settled, startKey, state, user }: SagaExecution): ExecutionSummary => ({
+/** `revision`: that of the write that stores the execution; default: the one that has stored it. */
+export const of = (
+  { parked, saga, settled, startKey, state, user }: SagaExecution,
+  revision = state.revision
+): ExecutionSummary => ({
   uuid: state.uuid,
   ...(startKey !== undefined && { startKey }),
   saga,
@@ -100,7 +104,7 @@ export const of = ({ parked, saga, settled, startKey, state, user }: SagaExecuti
   ...(!settled && placeOf(state)),
   ...(state.start?.trace !== undefined && { trace: state.start.trace }),
   ...(isWanted(state) && { queued: queuedOf(state.place!) }),
-  revision: state.revision,
+  revision,
   settled,
   createdAt: state.creation.at,
   updatedAt: state.updatedAt

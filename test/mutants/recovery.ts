@@ -507,8 +507,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a summary row stays as another process has written it",
     file: "src/adapters/sql/WrittenSummaries.ts",
-    find: "known?.key === key && known.revision === revision - 1 && ",
-    replace: "known?.key === key && ",
+    find: "known.revision === state.revision && ",
+    replace: "",
     tests: ["test/adapters/sql/summary.test.ts"]
   },
   {

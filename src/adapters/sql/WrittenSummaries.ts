@@ -14,7 +14,7 @@ import type { InboxEffect, SummaryRow } from "./WriteStatements.ts"
 const most = 100_000
 
 interface Written {
-  readonly key: string
+  readonly worth: Worth
   /** Of the last write of this process: after a write of another process the summary is that one's. */
   revision: number
 }
@@ -45,11 +45,11 @@ export const make = (): WrittenSummaries => {
     next: (execution, hint) => {
       const { settled, state, uuid } = execution
       const revision = state.revision + 1
-      const row = rowOf(execution, hint)
+      const worth = worthOf(execution, hint)
       const known = written.get(uuid)
-      const key = keyOf(execution, row)
-      const isSame = known?.key === key && known.revision === revision - 1 && !row.labels
-      if (isSame && inboxEffect(uuid, hint) === undefined) {
+      const labels = bringsAttributes(state)
+      const isNew = labels || inboxEffect(uuid, hint) !== undefined
+      if (known !== undefined && known.revision === state.revision && isSame(known.worth, worth) && !isNew) {
         known.revision = revision
         return undefined
       }
@@ -57,8 +57,8 @@ export const make = (): WrittenSummaries => {
       if (settled) {
         written.delete(uuid)
         started.delete(uuid)
-      } else remember(uuid, { key, revision })
-      return { ...row, summary: { ...ExecutionSummary.of(execution), revision }, announced }
+      } else remember(uuid, { worth, revision })
+      return rowOf(execution, hint, worth, { announced, labels })
     },
     delete: (uuid) => void written.delete(uuid),
     fail: (uuid, revision) => {
@@ -72,18 +72,65 @@ export const make = (): WrittenSummaries => {
 
 const oldestOf = (all: { readonly keys: () => Iterator<string> }): string => all.keys().next().value ?? ""
 
-type Row = Omit<SummaryRow, "summary" | "announced">
+/** The fields whose change is worth a write of the summary. The step is not among them: it goes along with other changes. */
+interface Worth extends Pick<SummaryRow, "claimable" | "owner" | "wakeAt"> {
+  readonly status: SagaState["status"]
+  readonly direction: SagaState["direction"]
+  readonly decision: SagaState["decision"]
+  readonly commitState: SagaState["commitState"]
+  readonly isParked: boolean
+  readonly failure: string | undefined
+  readonly settled: boolean
+  readonly place: string | undefined
+  readonly placeSince: number | undefined
+}
 
-const rowOf = (execution: SagaExecution, hint: Port.Hint | undefined): Row => {
+const worthOf = ({ parked, settled, state }: SagaExecution, hint: Port.Hint | undefined): Worth => ({
+  status: state.status,
+  direction: state.direction,
+  decision: state.decision,
+  commitState: state.commitState,
+  isParked: parked.length > 0,
+  failure: state.failure?._tag,
+  settled,
+  place: state.place?.status,
+  placeSince: state.place?.since,
+  claimable: Port.isClaimable(state),
+  owner: hint?.owner ?? null,
+  wakeAt: hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null
+})
+
+const isSame = (one: Worth, other: Worth): boolean =>
+  one.status === other.status &&
+  one.direction === other.direction &&
+  one.decision === other.decision &&
+  one.commitState === other.commitState &&
+  one.isParked === other.isParked &&
+  one.failure === other.failure &&
+  one.settled === other.settled &&
+  one.place === other.place &&
+  one.placeSince === other.placeSince &&
+  one.claimable === other.claimable &&
+  one.owner === other.owner &&
+  one.wakeAt === other.wakeAt
+
+const rowOf = (
+  execution: SagaExecution,
+  hint: Port.Hint | undefined,
+  { claimable, owner, wakeAt }: Worth,
+  { announced, labels }: Pick<SummaryRow, "announced" | "labels">
+): SummaryRow => {
   const { state } = execution
   return {
-    claimable: Port.isClaimable(state),
-    owner: hint?.owner ?? null,
-    wakeAt: hint?.wakeAt === undefined ? 0 : Number.isFinite(hint.wakeAt) ? Math.ceil(hint.wakeAt) : null,
+    summary: ExecutionSummary.of(execution, state.revision + 1),
+    claimable,
+    owner,
+    wakeAt,
+    announced,
     closes: hint?.closes === true,
     takes: hint?.takes === true && state.revision > 0,
     signals: state.revision === 0 ? Port.signalsOf(execution) : undefined,
-    labels: bringsAttributes(state),
+    labels,
     place: changeOf(state)
   }
 }
@@ -97,12 +144,6 @@ const bringsAttributes = ({ attributes, creation, history, revision, unstored }:
   for (let left = unstored; left > 0 && node !== undefined; left--, node = node.tail)
     if (node.head._tag === "AttributesChanged") return true
   return false
-}
-
-/** The fields whose change is worth a write of the summary. The step is not among them: it goes along with other changes. */
-const keyOf = ({ parked, settled, state }: SagaExecution, { claimable, owner, wakeAt }: Row): string => {
-  const { commitState, decision, direction, failure, place, status } = state
-  return `${status} ${direction} ${decision} ${commitState} ${parked.length > 0} ${failure?._tag} ${settled} ${claimable} ${owner} ${wakeAt} ${place?.status} ${place?.since}`
 }
 
 /** The change that a write makes to the inbox of its execution; undefined: none. */

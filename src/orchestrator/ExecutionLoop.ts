@@ -136,10 +136,11 @@ export const make = Effect.fnUntraced(function* (
     self.since = now
     if (next._tag !== "Store") return answer(self, next, now, false)
     const { hint, then, wantsPlace } = next
-    if (wantsPlace && membership?.isAlive(now) === true) return regain(self, membership.owner)
+    if (wantsPlace && membership?.isAlive(now, execution.uuid) === true) return regain(self, membership.owner)
     self.hint = hint
     // The facts are kept until the lease is renewed, as while the store is away. A new execution is stored: no other has it.
-    if (execution.revision > 0 && membership?.isAlive(now) === false) return Effect.fail(Record.notRenewed)
+    if (execution.revision > 0 && membership?.isAlive(now, execution.uuid) === false)
+      return Effect.fail(Record.notRenewed)
     self.inbox.isWriting = true
     self.inbox.isLeaving = hint.owner === undefined
     const { store } = repository
@@ -194,7 +195,7 @@ export const make = Effect.fnUntraced(function* (
     // The process has stopped while the intent of this work was being stored.
     if (self.inbox.stop === "over" && act._tag !== "Done")
       return Effect.succeed({ execution: self.execution, wakeAt: now, elsewhere: undefined })
-    if (act.work.length > 0 && membership?.isAlive(isLater ? undefined : now) === false)
+    if (act.work.length > 0 && membership?.isAlive(isLater ? undefined : now, self.execution.uuid) === false)
       return untilAlive(self, act, now)
     if (self.unbegun !== undefined) for (const { path } of act.work) self.unbegun.delete(path)
     switch (act._tag) {
@@ -228,7 +229,7 @@ export const make = Effect.fnUntraced(function* (
   /** The lease is over: nothing begins before it is renewed. By then another instance may have taken the execution. */
   const untilAlive = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StorageError> => {
     postpone(self, act.work)
-    const isOver = () => membership?.isAlive() !== false || self.inbox.stop !== undefined
+    const isOver = () => membership?.isAlive(undefined, self.execution.uuid) !== false || self.inbox.stop !== undefined
     const wait: Effect.Effect<void> = Effect.suspend(() =>
       isOver() ? Effect.void : Effect.andThen(Effect.sleep(untilRenewed), wait)
     )
@@ -299,7 +300,9 @@ export const make = Effect.fnUntraced(function* (
     const now = self.clock.currentTimeMillisUnsafe()
     if (finished.joint !== undefined) {
       const mayBegin =
-        self.inbox.stop === undefined && self.unreadable === undefined && membership?.isAlive(now) !== false
+        self.inbox.stop === undefined &&
+        self.unreadable === undefined &&
+        membership?.isAlive(now, self.execution.uuid) !== false
       yield* TransactionalStep.commit(self, finished, finished.joint, now, schedule, record, mayBegin)
       // The commit may have taken longer than the lease.
       return self.clock.currentTimeMillisUnsafe()

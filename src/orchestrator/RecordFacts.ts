@@ -87,7 +87,7 @@ export const make = (options: {
     if (!self.announces) return undefined
     self.announces = false
     // Another instance may have the execution by now: it sends the message when that is due again.
-    return membership?.isAlive() === false ? undefined : announce(broker, written, self.trace)
+    return membership?.isAlive(undefined, stored.uuid) === false ? undefined : announce(broker, written, self.trace)
   }
 
   const written = Effect.fnUntraced(function* (self: Progress, stored: SagaExecution) {
@@ -160,7 +160,7 @@ export const make = (options: {
     const { execution, hint: planned } = self
     let wasAway = false
     const store = Effect.suspend(() => {
-      if (execution.revision > 0 && membership?.isAlive() === false) {
+      if (execution.revision > 0 && membership?.isAlive(undefined, execution.uuid) === false) {
         wasAway = true
         return Effect.fail(notRenewed)
       }

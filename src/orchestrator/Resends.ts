@@ -75,10 +75,11 @@ export const make = (
       )
     )
   return {
-    send: (resends) =>
+    send: (all) =>
       Effect.suspend(() => {
         // What this instance has claimed may be another one's by now.
-        if (resends.length === 0 || !isAlive()) return Effect.succeed(true)
+        const resends = all.filter(({ execution: { uuid } }) => isAlive(undefined, uuid))
+        if (resends.length === 0) return Effect.succeed(true)
         const messages = resends.flatMap(({ messages }) => messages)
         const sent = Effect.timeoutOrElse(Effect.forEach(messages, publish, { concurrency }), {
           duration: limit,

@@ -68,6 +68,11 @@ export interface ClaimRequest {
   readonly former?: string
   /** Executions of other owners whose lease is over are not given: after an outage they renew first (SPEC C20). */
   readonly spares?: boolean
+  /**
+   * In how many milliseconds the renewal of the lease has to be answered: else the claim fails. It is for one of several databases, which the
+   * others are not to wait for. Absent: as the repository has it.
+   */
+  readonly answersWithin?: number
   /** The owner does not renew its lease at intervals where it is told that it is alone (`Claimed.isAlone`). */
   readonly rests?: boolean
   /** Executions that are not given: the owner has found that it cannot read them. */
@@ -144,6 +149,11 @@ export interface Claimed {
    * have no owner, so that a process that can read them may claim them (SPEC C20). Absent: none.
    */
   readonly unreadable?: ReadonlyArray<string>
+  /**
+   * The buckets of executions whose database has not answered, where they are spread over several: the lease was not renewed there, so
+   * others may have them. Absent: none.
+   */
+  readonly unrenewed?: ReadonlyArray<number>
   /** Executions of other buckets that the claim has admitted from a queue. They are due, and nobody has them. Absent: none. */
   readonly elsewhere?: ReadonlyArray<string>
 }

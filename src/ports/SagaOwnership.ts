@@ -5,6 +5,7 @@
  */
 import { Clock, Context, Effect, Layer, type Scope } from "effect"
 import type { Dropped, Of } from "../execution/rules/SagaInput.ts"
+import { bucketOf } from "./Buckets.ts"
 import type { Claimed, ClaimRequest, GiveBackRequest } from "./Leases.ts"
 import * as Metrics from "./Metrics.ts"
 import {
@@ -43,9 +44,10 @@ export interface Membership {
   readonly owner: string
   /**
    * Whether the instance has renewed within its lease, by its own clock. If not, it begins nothing and sends nothing: other
-   * instances may have what it holds. `now`: the time, in milliseconds since the epoch, where the caller has just read it.
+   * instances may have what it holds. `now`: the time, in milliseconds since the epoch, where the caller has just read it. `uuid`: of the
+   * execution that it is about. Where executions are spread over several databases, each has leases of its own.
    */
-  readonly isAlive: (now?: number) => boolean
+  readonly isAlive: (now?: number, uuid?: string) => boolean
   /**
    * Since when the instance has had its lease without a gap, in milliseconds since the epoch. Deadlines that have passed by then
    * wait for the time of one attempt (SPEC C20). Absent: since it has joined.
@@ -91,6 +93,15 @@ const nanosPerMilli = 1_000_000n
 /** Of claims that follow each other closely one renews the lease in this part of it. */
 const claimsOfRenewal = 6n
 
+/** By the monotonic clock in nanoseconds, and by the other one in milliseconds. */
+interface Moment {
+  readonly nanos: bigint
+  readonly at: number
+}
+
+/** Before any lease. */
+const never: Moment = { nanos: -(2n ** 62n), at: Number.NEGATIVE_INFINITY }
+
 /** A member by lease: what it works on is its own, as long as it renews its lease; what waits belongs to nobody. */
 class Lease implements Membership {
   private epoch = 1
@@ -105,8 +116,10 @@ class Lease implements Membership {
   private readonly millis: number
   /** A claim has succeeded. Before that others know of no lease, and take what names this owner at once. */
   private isJoined = false
-  /** When the lease was renewed last: by the monotonic clock in nanoseconds, and by the other one in milliseconds. */
-  private renewed: { readonly nanos: bigint; readonly at: number }
+  /** When the lease was renewed last. */
+  private renewed: Moment
+  /** The same for buckets whose database was away since. */
+  private behind: ReadonlyMap<number, Moment> = new Map()
   owner: string
   presentSince?: number
   /** Executions taken while a claim is under way, which may have found them before: they are not lost. */
@@ -138,13 +151,18 @@ class Lease implements Membership {
     return { nanos, at: now.at - Number(now.nanos - nanos) / Number(nanosPerMilli) }
   }
 
-  readonly isAlive = (now = this.clock.currentTimeMillisUnsafe()): boolean =>
-    this.isAlone || (this.isJoined && this.isRenewed(now))
+  readonly isAlive = (now = this.clock.currentTimeMillisUnsafe(), uuid?: string): boolean =>
+    this.isAlone || (this.isJoined && this.isRenewed(now, this.renewedFor(uuid)))
 
-  private isRenewed(now: number): boolean {
+  private renewedFor(uuid: string | undefined): Moment {
+    const isBehind = uuid !== undefined && this.behind.size > 0
+    return (isBehind ? this.behind.get(bucketOf(uuid)) : undefined) ?? this.renewed
+  }
+
+  private isRenewed(now: number, { at, nanos }: Moment): boolean {
     // Asked before every step. The clock of the day is cheap; where it has jumped, the monotonic clock decides.
-    const since = now - this.renewed.at
-    return (since >= 0 && since < this.millis) || this.isWithinLease(this.clock.monotonicTimeNanosUnsafe())
+    const since = now - at
+    return (since >= 0 && since < this.millis) || this.clock.monotonicTimeNanosUnsafe() - nanos < this.nanos
   }
 
   private isWithinLease(nanos: bigint): boolean {
@@ -166,11 +184,15 @@ class Lease implements Membership {
       const taken = new Set<string>()
       this.taken = taken
       const spares = begun.nanos < this.sparesUntil
-      const isFresh = this.isJoined && !spares && (begun.nanos - this.renewed.nanos) * claimsOfRenewal < this.nanos
+      const isSoon = (begun.nanos - this.renewed.nanos) * claimsOfRenewal < this.nanos
+      const isFresh = this.isJoined && !spares && this.behind.size === 0 && isSoon
       const claims = Effect.flatMap(this.claimNow({ ...request, ...(isFresh && { isFresh }) }, spares), (claimed) =>
         Effect.map(this.withoutOwn(claimed), (lost) => ({ ...claimed, lost }))
       )
       return Effect.map(claims, (claimed) => {
+        const last = this.isJoined ? this.renewed : never
+        const { behind } = this
+        this.behind = new Map(claimed.unrenewed?.map((bucket) => [bucket, behind.get(bucket) ?? last]))
         this.renewed = this.since(isFresh ? this.renewed.nanos : begun.nanos)
         if (wasAway || !this.isJoined) this.presentSince = this.clock.currentTimeMillisUnsafe()
         this.isJoined = true
@@ -254,7 +276,7 @@ class Lease implements Membership {
       const { owner, sparesUntil } = this
       // Who has not renewed was without the repository, and so were the others, perhaps.
       const isBack = sparesUntil > 0n && this.clock.monotonicTimeNanosUnsafe() < sparesUntil
-      const spares = sparesAll || isBack || !this.isAlive()
+      const spares = sparesAll || isBack || !this.isAlive(undefined, request.uuid)
       return this.repository.take({
         ...request,
         owner,

@@ -37,16 +37,15 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance whose lease is over writes",
     file: loop,
-    find: `    if (execution.revision > 0 && membership?.isAlive(now) === false) return Effect.fail(Record.notRenewed)
-`,
-    replace: "",
+    find: "if (execution.revision > 0 && membership?.isAlive(now, execution.uuid) === false)\n",
+    replace: "if (execution.revision < 0)\n",
     tests: [late]
   },
   {
     rule: "C20",
     what: "an instance whose lease is over tries a write again",
     file: facts,
-    find: `      if (execution.revision > 0 && membership?.isAlive() === false) {
+    find: `      if (execution.revision > 0 && membership?.isAlive(undefined, execution.uuid) === false) {
         wasAway = true
         return Effect.fail(notRenewed)
       }
@@ -106,8 +105,8 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a transactional step commits with the intent of a next step although the lease is over",
     file: loop,
-    find: "self.unreadable === undefined && membership?.isAlive(now) !== false",
-    replace: "self.unreadable === undefined",
+    find: "membership?.isAlive(now, self.execution.uuid) !== false",
+    replace: "true",
     tests: [late]
   },
   {
@@ -122,7 +121,7 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "who has not renewed takes executions from others",
     file: port,
-    find: "sparesAll || isBack || !this.isAlive()",
+    find: "sparesAll || isBack || !this.isAlive(undefined, request.uuid)",
     replace: "sparesAll || isBack",
     tests: [late]
   },

@@ -73,6 +73,38 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     tests: [many]
   },
   {
+    rule: "C20",
+    what: "a process begins steps of a database that has not renewed its lease",
+    file: "src/ports/SagaOwnership.ts",
+    find: "(isBehind ? this.behind.get(bucketOf(uuid)) : undefined) ?? this.renewed",
+    replace: "(isBehind ? undefined : undefined) ?? this.renewed",
+    tests: ["test/ports/SagaOwnership.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "a result is stored though its database has not renewed the lease",
+    file: "src/orchestrator/ExecutionLoop.ts",
+    find: "if (execution.revision > 0 && membership?.isAlive(now, execution.uuid) === false)",
+    replace: "if (execution.revision > 0 && membership?.isAlive(now) === false)",
+    tests: ["test/orchestrator/ownership.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "a claim that renews nothing counts as the renewal of a database that was away",
+    file: "src/ports/SagaOwnership.ts",
+    find: " && this.behind.size === 0",
+    replace: "",
+    tests: ["test/ports/SagaOwnership.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "a lease of a database that does not answer counts as renewed",
+    file: "src/adapters/sql/ClaimShards.ts",
+    find: "silent.size === 0 ? [] : shards",
+    replace: "silent.size >= 0 ? [] : shards",
+    tests: ["test/adapters/sql/ClaimShards.test.ts"]
+  },
+  {
     rule: "C7",
     what: "a database that was away and is slow now stays away",
     file: "src/adapters/sql/ClaimShards.ts",

@@ -199,7 +199,7 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a step begins although the lease is over",
     file: loop,
-    find: `    if (act.work.length > 0 && membership?.isAlive(isLater ? undefined : now) === false)
+    find: `    if (act.work.length > 0 && membership?.isAlive(isLater ? undefined : now, self.execution.uuid) === false)
       return untilAlive(self, act, now)
 `,
     replace: "",

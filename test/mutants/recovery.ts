@@ -771,8 +771,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a process counts as alive before its first claim",
     file: "src/ports/SagaOwnership.ts",
-    find: "(this.isJoined && this.isRenewed(now))",
-    replace: "this.isRenewed(now)",
+    find: "(this.isJoined && this.isRenewed(now, this.renewedFor(uuid)))",
+    replace: "this.isRenewed(now, this.renewedFor(uuid))",
     tests: ["test/orchestrator/ownership.test.ts"]
   },
   {

@@ -136,7 +136,7 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message that was stored is not sent",
     file: "src/orchestrator/RecordFacts.ts",
-    find: "return membership?.isAlive() === false ? undefined : announce(broker, written, self.trace)",
+    find: "return membership?.isAlive(undefined, stored.uuid) === false ? undefined : announce(broker, written, self.trace)",
     replace: "return undefined",
     tests: ["test/orchestrator/steps/remote.test.ts", crash]
   },

@@ -4,6 +4,8 @@ import { Deferred, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Saga, SagaManager } from "effect-saga"
 import { SagaExecution } from "effect-saga/internals"
+import { bucketOf, inBucket } from "../../src/ports/Buckets.ts"
+import * as Sample from "../../src/testing/SampleExecutions.ts"
 import { CreateOrder, context, lines, makeWorld, open, quiet, reserved, until, write } from "../fixtures/manager.ts"
 
 const config = { recoveryInterval: "3 seconds", lease: "9 seconds" } as const
@@ -202,6 +204,49 @@ it.effect("C20 an instance whose lease is over by its own clock begins no step b
     assert.deepStrictEqual(lines(world), ["one", "two"])
   })
 })
+
+it.effect(
+  "C20 an instance writes and begins nothing of a database that has not renewed its lease; other databases go on",
+  () => {
+    const gate = Deferred.makeUnsafe<void>()
+    const saga = Saga.make("Lapsed", { context: {} }).pipe(
+      Saga.local("one", { execute: () => Effect.andThen(write("one"), Deferred.await(gate)) }),
+      Saga.local("two", { execute: () => write("two") }),
+      Saga.commit
+    )
+    return Effect.gen(function* () {
+      const world = yield* makeWorld({ keep: 10 })
+      const { repository } = world.store
+      const { claim } = repository
+      let unrenewed: ReadonlyArray<number> = []
+      Object.assign(repository, {
+        claim: (request: Parameters<typeof claim>[0]) => Effect.map(claim(request), (it) => ({ ...it, unrenewed }))
+      })
+      const { use } = yield* open(world, { ...config, sagas: [saga] })
+      const uuid = Sample.callerUuid()
+      const other = inBucket(Sample.callerUuid(), (bucketOf(uuid) + 1) % 256)
+      const run = (uuid: string) => Effect.forkChild(use(SagaManager.run(saga, { context: {}, uuid })))
+      const running = yield* run(uuid)
+      yield* until("the step runs", () => lines(world).length === 1)
+      unrenewed = [bucketOf(uuid)]
+      yield* TestClock.adjust("13 seconds")
+      const { length } = world.store.attempts
+      yield* Deferred.succeed(gate, undefined)
+      yield* quiet
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(world.store.attempts.length, length, "nothing was written")
+      assert.deepStrictEqual(lines(world), ["one"])
+      const others = yield* run(other)
+      yield* quiet
+      assert.strictEqual((yield* Fiber.join(others)).status, "finished")
+      assert.deepStrictEqual(lines(world), ["one", "one", "two"])
+      unrenewed = []
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual((yield* Fiber.join(running)).status, "finished")
+      assert.deepStrictEqual(lines(world), ["one", "one", "two", "two"])
+    })
+  }
+)
 
 it.effect("C20 a reply to an execution that another instance has just claimed goes into the inbox of that one", () =>
   Effect.gen(function* () {

@@ -4,6 +4,7 @@ import { Clock, Context, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { SagaExecutionRepository, SagaOwnership } from "effect-saga"
 import { OwnershipSuite } from "effect-saga/testing/suites"
+import { bucketOf, inBucket } from "../../src/ports/Buckets.ts"
 import * as Sample from "../../src/testing/SampleExecutions.ts"
 import * as Buckets from "../fixtures/buckets.ts"
 
@@ -45,6 +46,54 @@ describe("a member by lease", () => {
       assert.isFalse(one.isAlive())
       yield* claimed(one)
       assert.isTrue(one.isAlive())
+    })
+  )
+
+  it.effect("C20 is not alive for executions of a database that has not renewed the lease, and is for all others", () =>
+    Effect.gen(function* () {
+      const uuid = Sample.callerUuid()
+      const other = inBucket(uuid, (bucketOf(uuid) + 1) % 256)
+      let unrenewed: ReadonlyArray<number> = [bucketOf(uuid)]
+      const { one } = yield* world((claim) => (request) => Effect.map(claim(request), (it) => ({ ...it, unrenewed })))
+      yield* claimed(one)
+      assert.deepStrictEqual(
+        [one.isAlive(undefined, uuid), one.isAlive(undefined, other), one.isAlive()],
+        [false, true, true]
+      )
+      unrenewed = []
+      yield* claimed(one)
+      assert.isTrue(one.isAlive(undefined, uuid))
+      unrenewed = [bucketOf(uuid)]
+      // It has the lease that was renewed last, however often the others are renewed since.
+      for (let second = 3; second < 12; second += 3) {
+        assert.isTrue(one.isAlive(undefined, uuid), `after ${second - 3} seconds`)
+        yield* TestClock.adjust("3 seconds")
+        yield* claimed(one)
+      }
+      assert.deepStrictEqual([one.isAlive(undefined, uuid), one.isAlive(undefined, other)], [false, true])
+      yield* TestClock.adjust("9 seconds")
+      assert.isFalse(one.isAlive(undefined, other))
+    })
+  )
+
+  it.effect("C20 renews with the next claim, however soon it comes, where a database has not renewed the lease", () =>
+    Effect.gen(function* () {
+      const fresh: Array<boolean> = []
+      let unrenewed: ReadonlyArray<number> = []
+      const { one } = yield* world(
+        (claim) => (request) =>
+          Effect.map(claim(request), (it) => {
+            fresh.push(request.isFresh === true)
+            return { ...it, unrenewed }
+          })
+      )
+      yield* claimed(one)
+      unrenewed = [1]
+      yield* claimed(one)
+      unrenewed = []
+      yield* claimed(one)
+      yield* claimed(one)
+      assert.deepStrictEqual(fresh, [false, true, false, true])
     })
   )
 

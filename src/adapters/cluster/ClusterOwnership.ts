@@ -80,7 +80,7 @@ class Member implements Membership {
     return this.here.size > 0
   }
 
-  readonly isAlive = (now?: number): boolean => this.inner.isAlive(now)
+  readonly isAlive: Membership["isAlive"] = (now, uuid) => this.inner.isAlive(now, uuid)
   readonly isMine = (uuid: string): boolean => this.here.has(bucketOf(uuid))
 
   readonly claim: Membership["claim"] = (request) =>

@@ -2,6 +2,7 @@
 import { Clock, Effect, Result } from "effect"
 import type { SagaExecution } from "../../execution/view/SagaExecution.ts"
 import { bucketOf } from "../../ports/Buckets.ts"
+import { SagaExecutionRepositoryError } from "../../ports/RepositoryErrors.ts"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import * as SteadyClock from "../../ports/SteadyClock.ts"
 import * as ClaimOutlook from "./ClaimOutlook.ts"
@@ -34,6 +35,15 @@ const contendedMillis = 50
 
 /** The lease is over. What was claimed by then names the owner, as what it holds does. */
 const overNow: Port.Claimed = { executions: [], lapsed: true, lost: [], inbox: [] }
+
+/** Fails where the database does not answer in so many milliseconds. */
+const answered = <A>(renewal: Effect.Effect<A, Port.SagaExecutionRepositoryError>, millis: number | undefined) =>
+  millis === undefined
+    ? renewal
+    : Effect.timeoutOrElse(renewal, {
+        duration: millis,
+        orElse: () => Effect.fail(new SagaExecutionRepositoryError({ reason: "unavailable", operation: "claim" }))
+      })
 
 type Read = (
   uuids: ReadonlyArray<string>
@@ -122,8 +132,8 @@ export const make = (
     // What is reminded of may be due by that.
     const reminds = limit > 0 && Math.abs(request.now - remindedAt) >= remindMillis
     const looks = !reminds && ClaimOutlook.isAtRest(request)
-    const renewed =
-      request.isFresh === true ? undefined : yield* renew(holds.length === 0 || former !== undefined, looks)
+    const renewal = renew(holds.length === 0 || former !== undefined, looks)
+    const renewed = request.isFresh === true ? undefined : yield* answered(renewal, request.answersWithin)
     const lapsed = renewed?.lapsed === true
     // After a lapse other processes may have written any of them.
     if (lapsed || former !== undefined) summaries.clear()

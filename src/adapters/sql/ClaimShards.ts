@@ -3,7 +3,7 @@ import { Effect, Exit } from "effect"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import { away, type Repository, type Shards } from "./Shards.ts"
 
-/** Milliseconds that a database that was away at the last claim has to answer to the next one: the others are not to wait for it. */
+/** Milliseconds that a database that was away at the last claim has for the renewal of the next one: the others are not to wait for it. */
 const patience = 500
 /** Each so many claims it has longer, this part of the lease: it may be there again and be slow. */
 const claimsUntilLonger = 4
@@ -95,13 +95,12 @@ export const make = (shards: Shards<Repository>): Claim => {
   const claimOf = (request: Port.ClaimRequest, at: number, limit: number): ReturnType<Claim> | undefined => {
     const repository = shards.there(at)
     if (repository === undefined) return undefined
-    const claims = repository.claim(requestFor(shards, request, at, limit))
-    const duration = patienceWith(missed[at]!, request.leaseMillis)
-    const within =
-      duration === undefined
-        ? claims
-        : Effect.timeoutOrElse(claims, { duration, orElse: () => Effect.fail(away("claim")) })
-    return Effect.onExit(within, (exit) =>
+    const answersWithin = patienceWith(missed[at]!, request.leaseMillis)
+    const claims = repository.claim({
+      ...requestFor(shards, request, at, limit),
+      ...(answersWithin !== undefined && { answersWithin })
+    })
+    return Effect.onExit(claims, (exit) =>
       Effect.suspend(() => {
         missed[at] = Exit.isSuccess(exit) ? 0 : missed[at]! + 1
         return missed[at] === 1
@@ -122,6 +121,8 @@ export const make = (shards: Shards<Repository>): Claim => {
       "claim",
       shares.map((share, at) => claimOf(request, at, share))
     )
+    const silent = new Set(claimed.flatMap((answer, at) => (answer === undefined ? at : [])))
+    const unrenewed = silent.size === 0 ? [] : shards.bucketsOf(silent)
     const answers = [together(claimed)]
     // Where one has little, another one may have more.
     for (const [at, share] of shares.entries()) {
@@ -134,6 +135,9 @@ export const make = (shards: Shards<Repository>): Claim => {
       const got = yield* Effect.exit(more)
       if (Exit.isSuccess(got)) answers.push(onlyNew(got.value))
     }
-    return answers.length === 1 ? answers[0]! : together(answers)
+    return {
+      ...(answers.length === 1 ? answers[0]! : together(answers)),
+      ...(unrenewed.length > 0 && { unrenewed })
+    }
   })
 }

@@ -97,6 +97,11 @@ export class Shards<A> {
     return this.known.places[bucketOf(uuid)] === at
   }
 
+  /** The buckets of the databases of these numbers, and those of which nobody knows where they are. */
+  bucketsOf(numbers: ReadonlySet<number>): ReadonlyArray<number> {
+    return this.known.places.flatMap((at, bucket) => (at === undefined || numbers.has(at) ? bucket : []))
+  }
+
   /** Whether an execution that a database has is known to be another one's: while a bucket moves, two have its rows. */
   isElsewhere(at: number, uuid: string): boolean {
     const place = this.known.places[bucketOf(uuid)]

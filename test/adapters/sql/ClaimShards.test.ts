@@ -14,34 +14,43 @@ const nothing: Port.Claimed = { executions: [], lapsed: false, lost: [], inbox: 
 const one: Port.Claimed = { ...nothing, executions: [Sample.created()] }
 
 /** A database whose claims are these, one after the other, and then the last one. */
-const database = (name: string, ...claims: ReadonlyArray<ReturnType<Repository["claim"]>>) => {
+const database = (name: string, bucket: number, ...claims: ReadonlyArray<Repository["claim"]>) => {
   let asked = 0
-  const claim: Repository["claim"] = () => Effect.suspend(() => claims[Math.min(asked++, claims.length - 1)]!)
+  const claim: Repository["claim"] = (request) =>
+    Effect.suspend(() => claims[Math.min(asked++, claims.length - 1)]!(request))
   // cast: nothing but its claim is called
   const repository = { claim } as unknown as Repository
-  return { name, there: () => repository, reached: Effect.succeed(repository), buckets: Effect.succeed([]) }
+  const buckets = Effect.succeed([{ bucket, epoch: 1, state: "here" as const }])
+  return { name, there: () => repository, reached: Effect.succeed(repository), buckets }
 }
 
-const failed = Effect.fail(away("claim"))
-const slow = Effect.delay(Effect.succeed(one), "800 millis")
+const quick: Repository["claim"] = () => Effect.succeed(nothing)
+const failed: Repository["claim"] = () => Effect.fail(away("claim"))
+/** Its renewal takes 800 ms, and so does the rest. */
+const slow: Repository["claim"] = ({ answersWithin = 5_000 }) =>
+  answersWithin < 800
+    ? Effect.delay(Effect.fail(away("claim")), answersWithin)
+    : Effect.delay(Effect.succeed(one), 1_600)
 
 describe("a claim of several databases", () => {
   it.effect("does not wait for one that is away, and finds one that is there again and slow", () =>
     Effect.gen(function* () {
-      const claim = ClaimShards.make(
-        new Shards([database("north", Effect.succeed(nothing)), database("south", failed, slow)])
-      )
+      const claim = ClaimShards.make(new Shards([database("north", 7, quick), database("south", 8, failed, slow)]))
+      const unrenewed: Array<ReadonlyArray<number>> = []
       const found: Array<number> = []
       const took: Array<number> = []
       for (let round = 0; round < 6; round++) {
         const fiber = yield* Effect.forkChild(claim(request))
         let millis = 0
         for (; fiber.pollUnsafe() === undefined; millis += 100) yield* TestClock.adjust("100 millis")
-        found.push((yield* Fiber.join(fiber)).executions.length)
+        const claimed = yield* Fiber.join(fiber)
+        found.push(claimed.executions.length)
+        unrenewed.push((claimed.unrenewed ?? []).filter((bucket) => bucket === 7 || bucket === 8))
         took.push(millis)
       }
       // From the first answer on it has the time of its statements again.
       assert.deepStrictEqual(found, [0, 0, 0, 0, 1, 1])
+      assert.deepStrictEqual(unrenewed, [[8], [8], [8], [8], [], []])
       assert.isTrue(
         took.slice(1, 4).every((millis) => millis >= 500 && millis <= 600),
         took.join()

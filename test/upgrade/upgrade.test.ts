@@ -82,8 +82,8 @@ const upgraded = Effect.fnUntraced(function* (url: string, first: Stage, ...othe
   // What is new was there.
   for (const count of ["batches", "notices", "ticks", "queued", "labelled"] as const)
     assert.isAtLeast(more[count], 1, count)
-  // Few are due while only the former one is there: with little load it may be none.
-  if (isLong && [first, ...others].some(({ isWhole }) => !isWhole)) assert.isAtLeast(more.givenBack, 1)
+  // Few are due while only the former one is there. Where it comes back it is alone for a moment, and it may be none.
+  if (isLong && !first.isWhole) assert.isAtLeast(more.givenBack, 1)
   assert.isAtLeast(report.committed, 1)
   assert.isAtLeast(report.rejected, 1)
 })

@@ -99,6 +99,10 @@ interface Moment {
   readonly at: number
 }
 
+/** Whether any was renewed last by that time. */
+const isOver = (renewed: ReadonlyMap<number, Moment>, nanos: bigint): boolean =>
+  Array.from(renewed.values()).some((moment) => moment.nanos <= nanos)
+
 /** Before any lease. */
 const never: Moment = { nanos: -(2n ** 62n), at: Number.NEGATIVE_INFINITY }
 
@@ -194,7 +198,9 @@ class Lease implements Membership {
         const { behind } = this
         this.behind = new Map(claimed.unrenewed?.map((bucket) => [bucket, behind.get(bucket) ?? last]))
         this.renewed = this.since(isFresh ? this.renewed.nanos : begun.nanos)
-        if (wasAway || !this.isJoined) this.presentSince = this.clock.currentTimeMillisUnsafe()
+        // Deadlines of what its database has kept from this process have passed without it.
+        const isBack = this.behind.size < behind.size && isOver(behind, begun.nanos - this.nanos)
+        if (wasAway || isBack || !this.isJoined) this.presentSince = this.clock.currentTimeMillisUnsafe()
         this.isJoined = true
         this.isAlone = claimed.isAlone === true
         this.former = undefined

@@ -77,8 +77,8 @@ export const absence: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a process that was without storage counts as having been there",
     file: "src/ports/SagaOwnership.ts",
-    find: "if (wasAway || !this.isJoined) this.presentSince",
-    replace: "if (!this.isJoined) this.presentSince",
+    find: "if (wasAway || isBack || !this.isJoined) this.presentSince",
+    replace: "if (isBack || !this.isJoined) this.presentSince",
     tests: [member, away]
   },
   {

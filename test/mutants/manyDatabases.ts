@@ -98,6 +98,22 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "after an outage of one database the first process takes what the others have there",
+    file: "src/adapters/sql/ClaimShards.ts",
+    find: "now - answeredAt >= lease",
+    replace: "now - answeredAt < 0n",
+    tests: ["test/adapters/sql/ClaimShards.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "deadlines that have passed while a database was away end its executions at once",
+    file: "src/ports/SagaOwnership.ts",
+    find: "wasAway || isBack || ",
+    replace: "wasAway || ",
+    tests: ["test/ports/SagaOwnership.test.ts"]
+  },
+  {
+    rule: "C20",
     what: "a lease of a database that does not answer counts as renewed",
     file: "src/adapters/sql/ClaimShards.ts",
     find: "silent.size === 0 ? [] : shards",

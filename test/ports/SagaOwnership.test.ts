@@ -71,6 +71,11 @@ describe("a member by lease", () => {
         yield* claimed(one)
       }
       assert.deepStrictEqual([one.isAlive(undefined, uuid), one.isAlive(undefined, other)], [false, true])
+      const { presentSince } = one
+      unrenewed = []
+      yield* claimed(one)
+      assert.isTrue(one.isAlive(undefined, uuid))
+      assert.isAbove(one.presentSince!, presentSince!, "deadlines that have passed wait for the time of one attempt")
       yield* TestClock.adjust("9 seconds")
       assert.isFalse(one.isAlive(undefined, other))
     })

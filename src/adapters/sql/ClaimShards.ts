@@ -1,5 +1,5 @@
 /** Claims executions of several databases, each of which has leases of its own. */
-import { Effect, Exit } from "effect"
+import { Clock, Effect, Exit } from "effect"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import { away, type Repository, type Shards } from "./Shards.ts"
 
@@ -86,23 +86,55 @@ const onlyNew = (claimed: Port.Claimed): Port.Claimed => {
   return { ...claimed, lost: [], inbox: claimed.inbox.filter(({ uuid }) => given.has(uuid)) }
 }
 
+const nanosPerMilli = 1_000_000n
+
+/**
+ * Whether a claim spares what others have: after an outage of the database that was longer than a lease, for the time of a lease. By the
+ * monotonic clock, in nanoseconds.
+ */
+const sparing = () => {
+  let answeredAt: bigint | undefined
+  let until = 0n
+  return {
+    /** A claim begins. */
+    begins: (now: bigint, leaseMillis: number): boolean => {
+      const lease = BigInt(Math.ceil(leaseMillis)) * nanosPerMilli
+      if (answeredAt !== undefined && now - answeredAt >= lease) until = now + lease
+      return now < until
+    },
+    /** The claim that has begun then is answered. */
+    answers: (now: bigint): void => {
+      answeredAt = now
+    }
+  }
+}
+
 export const make = (shards: Shards<Repository>): Claim => {
   /** The claims in a row to which each database has not answered. */
   const missed = shards.all.map(() => 0)
+  const spared = shards.all.map(sparing)
   /** The database that gets the greatest part of the next claim. */
   let turn = 0
 
-  const claimOf = (request: Port.ClaimRequest, at: number, limit: number): ReturnType<Claim> | undefined => {
+  const claimOf = (
+    request: Port.ClaimRequest,
+    at: number,
+    limit: number,
+    now: bigint
+  ): ReturnType<Claim> | undefined => {
     const repository = shards.there(at)
     if (repository === undefined) return undefined
     const answersWithin = patienceWith(missed[at]!, request.leaseMillis)
+    const spares = spared[at]!.begins(now, request.leaseMillis)
     const claims = repository.claim({
       ...requestFor(shards, request, at, limit),
+      ...(spares && { spares }),
       ...(answersWithin !== undefined && { answersWithin })
     })
     return Effect.onExit(claims, (exit) =>
       Effect.suspend(() => {
         missed[at] = Exit.isSuccess(exit) ? 0 : missed[at]! + 1
+        if (Exit.isSuccess(exit)) spared[at]!.answers(now)
         return missed[at] === 1
           ? Effect.logWarning("A database is away: its executions wait", { database: shards.all[at]?.name })
           : Effect.void
@@ -112,6 +144,7 @@ export const make = (shards: Shards<Repository>): Claim => {
 
   return Effect.fnUntraced(function* (request) {
     yield* shards.look
+    const now = (yield* Clock.Clock).monotonicTimeNanosUnsafe()
     const count = shards.all.length
     const first = turn++ % count
     const { limit } = request
@@ -119,7 +152,7 @@ export const make = (shards: Shards<Repository>): Claim => {
     const shares = shards.all.map((_, at) => shareOf(at))
     const claimed = yield* anyOf(
       "claim",
-      shares.map((share, at) => claimOf(request, at, share))
+      shares.map((share, at) => claimOf(request, at, share, now))
     )
     const silent = new Set(claimed.flatMap((answer, at) => (answer === undefined ? at : [])))
     const unrenewed = silent.size === 0 ? [] : shards.bucketsOf(silent)
@@ -130,7 +163,7 @@ export const make = (shards: Shards<Repository>): Claim => {
       const left = answers.reduce((left, { executions }) => left - executions.length, limit)
       if (answers.some(({ lapsed }) => lapsed) || left <= 0) break
       if (answer === undefined || answer.executions.length < share) continue
-      const more = claimOf(afterwards(request, answer), at, left)
+      const more = claimOf(afterwards(request, answer), at, left, now)
       if (more === undefined) continue
       const got = yield* Effect.exit(more)
       if (Exit.isSuccess(got)) answers.push(onlyNew(got.value))

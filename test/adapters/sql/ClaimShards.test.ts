@@ -58,6 +58,41 @@ describe("a claim of several databases", () => {
     })
   )
 
+  it.effect("spares what others have in a database that was away for longer than a lease, until they could renew", () =>
+    Effect.gen(function* () {
+      let isAway = false
+      const seen: Array<boolean> = []
+      const south: Repository["claim"] = (request) => {
+        seen.push(request.spares === true)
+        return isAway ? failed(request) : quick(request)
+      }
+      const north: Array<boolean> = []
+      const other: Repository["claim"] = (request) => {
+        north.push(request.spares === true)
+        return quick(request)
+      }
+      const claim = ClaimShards.make(new Shards([database("north", 7, other), database("south", 8, south)]))
+      const claimEach = Effect.fnUntraced(function* (seconds: number) {
+        seen.length = 0
+        for (let second = 0; second < seconds; second++) {
+          yield* claim(request)
+          yield* TestClock.adjust("1 second")
+        }
+        return [...seen]
+      })
+      assert.deepStrictEqual(yield* claimEach(2), [false, false])
+      isAway = true
+      yield* claimEach(1)
+      isAway = false
+      assert.deepStrictEqual(yield* claimEach(2), [false, false], "it was away for less than a lease")
+      isAway = true
+      yield* claimEach(4)
+      isAway = false
+      assert.deepStrictEqual(yield* claimEach(5), [true, true, true, false, false])
+      assert.isFalse(north.includes(true))
+    })
+  )
+
   it("gives a database that was away half a second, and now and then a third of the lease", () => {
     const given = [0, 1, 2, 3, 4, 5, 8].map((missed) => ClaimShards.patienceWith(missed, 9_000))
     assert.deepStrictEqual(given, [undefined, 500, 500, 500, 3_000, 500, 3_000])

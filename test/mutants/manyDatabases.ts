@@ -114,6 +114,14 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "a database that was slow for once has no time to renew its lease",
+    file: "src/adapters/sql/ClaimShards.ts",
+    find: "!isOver || missed",
+    replace: "missed",
+    tests: ["test/adapters/sql/ClaimShards.test.ts"]
+  },
+  {
+    rule: "C20",
     what: "a lease of a database that does not answer counts as renewed",
     file: "src/adapters/sql/ClaimShards.ts",
     find: "silent.size === 0 ? [] : shards",

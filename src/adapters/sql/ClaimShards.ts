@@ -3,16 +3,23 @@ import { Clock, Effect, Exit } from "effect"
 import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import { away, type Repository, type Shards } from "./Shards.ts"
 
-/** Milliseconds that a database that was away at the last claim has for the renewal of the next one: the others are not to wait for it. */
+/**
+ * Milliseconds that a database that was away for a lease has for the renewal of the next one: the others are not to wait for it. Each so
+ * many claims it has longer, as it may be there again and be slow.
+ */
 const patience = 500
-/** Each so many claims it has longer, this part of the lease: it may be there again and be slow. */
 const claimsUntilLonger = 4
+/** So long has one that has not answered to the last claim, as long as the lease there is not over: with the interval, the others renew in time. */
 const longerInLease = 3
 
-/** `missed`: the claims in a row to which the database has not answered. Undefined: its statements have a limit of their own. */
-export const patienceWith = (missed: number, leaseMillis: number): number | undefined => {
+/**
+ * `missed`: the claims in a row to which the database has not answered. `isOver`: it has not for a lease. Undefined: its statements have
+ * a limit of their own.
+ */
+export const patienceWith = (missed: number, isOver: boolean, leaseMillis: number): number | undefined => {
   if (missed === 0) return undefined
-  return missed % claimsUntilLonger === 0 ? Math.max(patience, leaseMillis / longerInLease) : patience
+  const isLonger = !isOver || missed % claimsUntilLonger === 0
+  return isLonger ? Math.max(patience, leaseMillis / longerInLease) : patience
 }
 
 type Claim = Repository["claim"]
@@ -96,11 +103,12 @@ const sparing = () => {
   let answeredAt: bigint | undefined
   let until = 0n
   return {
-    /** A claim begins. */
-    begins: (now: bigint, leaseMillis: number): boolean => {
+    /** A claim begins. `isOver`: the last answer was a lease ago. */
+    begins: (now: bigint, leaseMillis: number): { readonly spares: boolean; readonly isOver: boolean } => {
       const lease = BigInt(Math.ceil(leaseMillis)) * nanosPerMilli
-      if (answeredAt !== undefined && now - answeredAt >= lease) until = now + lease
-      return now < until
+      const isOver = answeredAt !== undefined && now - answeredAt >= lease
+      if (isOver) until = now + lease
+      return { spares: now < until, isOver: isOver || answeredAt === undefined }
     },
     /** The claim that has begun then is answered. */
     answers: (now: bigint): void => {
@@ -124,8 +132,8 @@ export const make = (shards: Shards<Repository>): Claim => {
   ): ReturnType<Claim> | undefined => {
     const repository = shards.there(at)
     if (repository === undefined) return undefined
-    const answersWithin = patienceWith(missed[at]!, request.leaseMillis)
-    const spares = spared[at]!.begins(now, request.leaseMillis)
+    const { isOver, spares } = spared[at]!.begins(now, request.leaseMillis)
+    const answersWithin = patienceWith(missed[at]!, isOver, request.leaseMillis)
     const claims = repository.claim({
       ...requestFor(shards, request, at, limit),
       ...(spares && { spares }),

@@ -187,6 +187,7 @@ class Lease implements Membership {
       if (wasAway) this.sparesUntil = begun.nanos + this.nanos
       const taken = new Set<string>()
       this.taken = taken
+      const { owner } = this
       const spares = begun.nanos < this.sparesUntil
       const isSoon = (begun.nanos - this.renewed.nanos) * claimsOfRenewal < this.nanos
       const isFresh = this.isJoined && !spares && this.behind.size === 0 && isSoon
@@ -197,7 +198,7 @@ class Lease implements Membership {
         const last = this.isJoined ? this.renewed : never
         const { behind } = this
         this.behind = new Map(claimed.unrenewed?.map((bucket) => [bucket, behind.get(bucket) ?? last]))
-        this.renewed = this.since(isFresh ? this.renewed.nanos : begun.nanos)
+        this.renewed = this.since(isFresh && owner === this.owner ? this.renewed.nanos : begun.nanos)
         // Deadlines of what its database has kept from this process have passed without it.
         const isBack = this.behind.size < behind.size && isOver(behind, begun.nanos - this.nanos)
         if (wasAway || isBack || !this.isJoined) this.presentSince = this.clock.currentTimeMillisUnsafe()
@@ -228,6 +229,8 @@ class Lease implements Membership {
         this.former = owner
         this.epoch++
         this.owner = this.named()
+        // Nobody knows of a lease under the new name, also where that under the former one is not over.
+        this.renewed = never
         return Effect.withFiber(({ context }) => {
           Metrics.leaseLost.update(context, 1, this.service)
           return Effect.andThen(

@@ -122,6 +122,22 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "under a new name a process counts as alive by the lease of the former one",
+    file: "src/ports/SagaOwnership.ts",
+    find: "        this.renewed = never\n",
+    replace: "",
+    tests: ["test/ports/SagaOwnership.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "the lease of the former name ends before all has the new one",
+    file: "src/adapters/sql/ClaimExecutions.ts",
+    find: "end < held.length)",
+    replace: "false)",
+    tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
+  },
+  {
+    rule: "C20",
     what: "a lease of a database that does not answer counts as renewed",
     file: "src/adapters/sql/ClaimShards.ts",
     find: "silent.size === 0 ? [] : shards",

@@ -174,7 +174,7 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a lease counts from the answer to the claim",
     file: port,
-    find: "this.since(isFresh ? this.renewed.nanos : begun.nanos)",
+    find: "this.since(isFresh && owner === this.owner ? this.renewed.nanos : begun.nanos)",
     replace: "isFresh ? this.renewed : this.moment()",
     tests: [member]
   },
@@ -182,7 +182,7 @@ export const owning: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a claim that renews no lease counts as a renewal",
     file: port,
-    find: "this.since(isFresh ? this.renewed.nanos : begun.nanos)",
+    find: "this.since(isFresh && owner === this.owner ? this.renewed.nanos : begun.nanos)",
     replace: "this.since(begun.nanos)",
     tests: [member]
   },

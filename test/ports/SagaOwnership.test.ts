@@ -1,6 +1,6 @@
 /** The suite of the ownership, by leases and by buckets, and what a member by lease does as time passes. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Context, Effect, Layer } from "effect"
+import { Clock, Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { SagaExecutionRepository, SagaOwnership } from "effect-saga"
 import { OwnershipSuite } from "effect-saga/testing/suites"
@@ -99,6 +99,41 @@ describe("a member by lease", () => {
       yield* claimed(one)
       yield* claimed(one)
       assert.deepStrictEqual(fresh, [false, true, false, true])
+    })
+  )
+
+  it.effect("C20 is not alive under a new name before a claim under that name is answered, and only where it is", () =>
+    Effect.gen(function* () {
+      const uuid = Sample.callerUuid()
+      const other = inBucket(uuid, (bucketOf(uuid) + 1) % 256)
+      const gate = yield* Deferred.make<void>()
+      let lapses = false
+      let unrenewed: ReadonlyArray<number> = []
+      // The lease is over in one database, which does not answer to the claim under the new name.
+      const { one } = yield* world((claim) => (request) => {
+        if (lapses && request.former === undefined)
+          return Effect.succeed({ executions: [], lapsed: true, lost: [], inbox: [] })
+        const renamed = request.former === undefined ? Effect.void : Deferred.await(gate)
+        return Effect.andThen(
+          renamed,
+          Effect.map(claim(request), (it) => ({ ...it, unrenewed }))
+        )
+      })
+      yield* claimed(one)
+      const before = one.owner
+      lapses = true
+      unrenewed = [bucketOf(uuid)]
+      const claiming = yield* Effect.forkChild(claimed(one), { startImmediately: true })
+      yield* Effect.yieldNow
+      assert.notStrictEqual(one.owner, before)
+      assert.deepStrictEqual([one.isAlive(undefined, uuid), one.isAlive(undefined, other)], [false, false])
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(claiming)
+      assert.deepStrictEqual([one.isAlive(undefined, uuid), one.isAlive(undefined, other)], [false, true])
+      lapses = false
+      unrenewed = []
+      yield* claimed(one)
+      assert.isTrue(one.isAlive(undefined, uuid))
     })
   )
 

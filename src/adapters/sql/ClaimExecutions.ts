@@ -79,7 +79,10 @@ export const make = (
     const others: Array<LostRow> = []
     for (let at = 0; at === 0 || at < held.length; at += adoptedTogether) {
       if (at > 0 && (yield* isOver)) return undefined
-      others.push(...(yield* call("claim", statements.adopt(owner, former, held.slice(at, at + adoptedTogether)))))
+      const end = at + adoptedTogether
+      // Until the last part the lease of the former name keeps the others away from what names it still.
+      const adopts = statements.adopt(owner, former, held.slice(at, end), end < held.length)
+      others.push(...(yield* call("claim", adopts)))
     }
     return others
   })

@@ -61,8 +61,16 @@ export interface OwnershipStatements {
     begins: boolean,
     looks?: boolean
   ) => Statement<Outlook & { readonly lapsed: boolean; readonly now: number }>
-  /** Gives the owner those of the executions that name its former name, and ends the lease of that name. Gives the others. */
-  readonly adopt: (owner: string, former: string, uuids: ReadonlyArray<string>) => Statement<ReadonlyArray<LostRow>>
+  /**
+   * Gives the owner those of the executions that name its former name, and ends the lease of that name. Gives the others. `remains`: more
+   * executions follow, so the lease of the former name stays.
+   */
+  readonly adopt: (
+    owner: string,
+    former: string,
+    uuids: ReadonlyArray<string>,
+    remains?: boolean
+  ) => Statement<ReadonlyArray<LostRow>>
   /**
    * Gives the owner up to `limit` executions that are due at `dueBy` and that no other living owner has. `nextAt`: when the first
    * one is due after that, in milliseconds since the epoch; `Infinity` where there is none. `hasQueues`: whether a queue was ever
@@ -148,13 +156,11 @@ const leasing = (
               }`,
       ([row]) => row!
     ),
-  adopt: (owner, former, uuids) =>
+  adopt: (owner, former, uuids, remains = false) =>
     sql<LostRow>`with adopted as (
                 update ${execution} h set owner = ${owner} from unnest(${uuids}::uuid[]) as k (uuid)
                 where ${isKey(sql, sql`h.uuid`, sql`k.uuid`)} and h.owner = ${former} returning h.uuid
-              ), ended as (
-                delete from ${instance} where id = ${former}
-              )
+              ) ${remains ? sql`` : sql`, ended as (delete from ${instance} where id = ${former})`}
               select h.uuid, h.owner from unnest(${uuids}::uuid[]) as k (uuid)
               cross join lateral (
                 select uuid, owner from ${execution} x where x.uuid = k.uuid and x.owner is distinct from ${owner} limit 1

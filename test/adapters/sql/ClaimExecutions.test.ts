@@ -20,6 +20,8 @@ const slow = (each: Duration.Input) => {
     ...{ until: Number.NEGATIVE_INFINITY, renewals: 0, lapses: 0, queues: 0 },
     hasQueues: undefined as boolean | undefined,
     adopted: [] as Array<number>,
+    /** After how many parts the lease of the former name has ended. */
+    ended: [] as Array<number>,
     lost: [] as ReadonlyArray<LostRow>
   }
   const after = <A>(value: () => A) => Effect.andThen(TestClock.adjust(each), Effect.sync(value))
@@ -34,8 +36,9 @@ const slow = (each: Duration.Input) => {
         else known.until = at + leaseMillis
         return after(() => ({ lapsed, now: at }))
       }),
-    adopt: (_owner: string, _former: string, uuids: ReadonlyArray<string>) => {
+    adopt: (_owner: string, _former: string, uuids: ReadonlyArray<string>, remains: boolean) => {
       known.adopted.push(uuids.length)
+      if (!remains) known.ended.push(known.adopted.length)
       return after(() => uuids.slice(0, 1).map((uuid) => ({ uuid, owner: "b#1" })))
     },
     lost: () => after(() => known.lost),
@@ -79,7 +82,7 @@ it.effect("C20 a new name is given to what is held in parts, and the lease is re
     const holds = Array.from({ length: 2_500 }, () => ({ uuid: Sample.callerUuid(), revision: 1 }))
     const request = { owner: "a#2", former: "a#1", limit: 10, now: 0, leaseMillis: lease, holds }
     const { lapsed, lost } = yield* claim(request)
-    assert.deepStrictEqual(known.adopted, [1_000, 1_000, 500])
+    assert.deepStrictEqual([known.adopted, known.ended], [[1_000, 1_000, 500], [3]])
     assert.deepStrictEqual([lapsed, known.lapses], [false, 0])
     assert.deepStrictEqual(lost, [holds[0]!.uuid, holds[1_000]!.uuid, holds[2_000]!.uuid])
     yield* claim({ ...request, holds: [] })

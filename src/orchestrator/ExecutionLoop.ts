@@ -139,8 +139,8 @@ export const make = Effect.fnUntraced(function* (
     if (wantsPlace && membership?.isAlive(now, execution.uuid) === true) return regain(self, membership.owner)
     self.hint = hint
     // The facts are kept until the lease is renewed, as while the store is away. A new execution is stored: no other has it.
-    if (execution.revision > 0 && membership?.isAlive(now, execution.uuid) === false)
-      return Effect.fail(Record.notRenewed)
+    const isOver = membership?.isAlive(now, execution.uuid) === false
+    if (execution.revision > 0 && isOver) return Effect.fail(Record.notRenewed)
     self.inbox.isWriting = true
     self.inbox.isLeaving = hint.owner === undefined
     const { store } = repository
@@ -148,6 +148,8 @@ export const make = Effect.fnUntraced(function* (
     return Effect.flatMapEager(storing, (stored) => {
       self.inbox.isWriting = false
       const announced = record.recorded(self, stored)
+      // Whose lease was over when it was stored may have lost it at once.
+      self.isUnsure = isOver
       return announced === undefined
         ? answer(self, then, now, true)
         : Effect.flatMap(announced, () => answer(self, then, now, true))
@@ -196,7 +198,7 @@ export const make = Effect.fnUntraced(function* (
     if (self.inbox.stop === "over" && act._tag !== "Done")
       return Effect.succeed({ execution: self.execution, wakeAt: now, elsewhere: undefined })
     if (act.work.length > 0 && membership?.isAlive(isLater ? undefined : now, self.execution.uuid) === false)
-      return untilAlive(self, act, now)
+      return untilAlive(self, act.work, now)
     if (self.unbegun !== undefined) for (const { path } of act.work) self.unbegun.delete(path)
     switch (act._tag) {
       case "Done":
@@ -227,8 +229,8 @@ export const make = Effect.fnUntraced(function* (
     })
 
   /** The lease is over: nothing begins before it is renewed. By then another instance may have taken the execution. */
-  const untilAlive = (self: Run, act: Act, now: number): Effect.Effect<LoopResult, StorageError> => {
-    postpone(self, act.work)
+  const untilAlive = (self: Run, work: Work, now: number): Effect.Effect<LoopResult, StorageError> => {
+    postpone(self, work)
     const isOver = () => membership?.isAlive(undefined, self.execution.uuid) !== false || self.inbox.stop !== undefined
     const wait: Effect.Effect<void> = Effect.suspend(() =>
       isOver() ? Effect.void : Effect.andThen(Effect.sleep(untilRenewed), wait)
@@ -244,6 +246,8 @@ export const make = Effect.fnUntraced(function* (
 
   /** Takes the execution again before anything begins or is written. What is to begin is not half done. */
   const takeAgain = (self: Run, now: number): Effect.Effect<LoopResult, StorageError> => {
+    // Asked before there is a lease, the answer would not stand.
+    if (membership?.isAlive(now, self.execution.uuid) === false) return untilAlive(self, [], now)
     if (self.execution.state.unstored === 0) {
       const planned = plan(self, self.inFlight, now, schedule, hints).next
       postpone(self, planned._tag === "Store" ? planned.then.work : planned.work)

@@ -37,8 +37,8 @@ export const lateWrites: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "an instance whose lease is over writes",
     file: loop,
-    find: "if (execution.revision > 0 && membership?.isAlive(now, execution.uuid) === false)\n",
-    replace: "if (execution.revision < 0)\n",
+    find: "if (execution.revision > 0 && isOver) return Effect.fail(Record.notRenewed)\n",
+    replace: "",
     tests: [late]
   },
   {

@@ -84,8 +84,16 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a result is stored though its database has not renewed the lease",
     file: "src/orchestrator/ExecutionLoop.ts",
-    find: "if (execution.revision > 0 && membership?.isAlive(now, execution.uuid) === false)",
-    replace: "if (execution.revision > 0 && membership?.isAlive(now) === false)",
+    find: "const isOver = membership?.isAlive(now, execution.uuid) === false",
+    replace: "const isOver = membership?.isAlive(now) === false",
+    tests: ["test/orchestrator/ownership.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "what was stored without a lease is begun unasked once there is one",
+    file: "src/orchestrator/ExecutionLoop.ts",
+    find: "      self.isUnsure = isOver\n",
+    replace: "",
     tests: ["test/orchestrator/ownership.test.ts"]
   },
   {

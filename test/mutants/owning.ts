@@ -200,7 +200,7 @@ export const owning: ReadonlyArray<Mutant> = [
     what: "a step begins although the lease is over",
     file: loop,
     find: `    if (act.work.length > 0 && membership?.isAlive(isLater ? undefined : now, self.execution.uuid) === false)
-      return untilAlive(self, act, now)
+      return untilAlive(self, act.work, now)
 `,
     replace: "",
     tests: ["test/orchestrator/lateWrites.test.ts"]

@@ -248,6 +248,35 @@ it.effect(
   }
 )
 
+it.effect("C20 what an instance has stored without a lease may be another one's by the time it has one", () => {
+  const saga = Saga.make("Early", { context: {} }).pipe(Saga.local("one", { execute: () => write("one") }), Saga.commit)
+  return Effect.gen(function* () {
+    const world = yield* makeWorld({ keep: 10 })
+    const { repository } = world.store
+    const { claim } = repository
+    const uuid = Sample.callerUuid()
+    let unrenewed: ReadonlyArray<number> = [bucketOf(uuid)]
+    let asked = 0
+    Object.assign(repository, {
+      claim: (request: Parameters<typeof claim>[0]) =>
+        Effect.map(claim(request), (it) => ({ ...it, executions: [], unrenewed })),
+      take: () =>
+        Effect.sync(() => {
+          asked++
+          return "another"
+        })
+    })
+    const { manager, use } = yield* open(world, { ...config, sagas: [saga] })
+    yield* Effect.forkChild(use(SagaManager.run(saga, { context: {}, uuid })))
+    yield* quiet
+    assert.deepStrictEqual([(yield* manager.load(uuid)).revision, asked], [1, 0])
+    unrenewed = []
+    yield* TestClock.adjust("10 seconds")
+    yield* quiet
+    assert.deepStrictEqual([lines(world), asked], [[], 1], "the other one runs it")
+  })
+})
+
 it.effect("C20 a reply to an execution that another instance has just claimed goes into the inbox of that one", () =>
   Effect.gen(function* () {
     const world = yield* makeWorld({ keep: 10 })

@@ -43,8 +43,10 @@ describe("a map that releases what is removed", () => {
       }
     }))
 
-  // Only Node lets a test ask for a collection of the whole heap in the same way on all versions.
-  it.skipIf("Bun" in globalThis || "Deno" in globalThis)("keeps no removed value through a former table", async () => {
+  // It is about the tables of V8, and only Node lets a test ask for a collection of the whole heap.
+  const isNode = !("Bun" in globalThis || "Deno" in globalThis)
+  const ofNode = isNode ? it : () => undefined
+  ofNode("keeps no removed value through a former table", async () => {
     setFlagsFromString("--expose-gc")
     const collect: () => void = runInNewContext("gc")
     const map = new ReleasingMap<number, object>()

@@ -231,9 +231,9 @@ export const make = Effect.fnUntraced(function* (
   /** The lease is over: nothing begins before it is renewed. By then another instance may have taken the execution. */
   const untilAlive = (self: Run, work: Work, now: number): Effect.Effect<LoopResult, StorageError> => {
     postpone(self, work)
-    const isOver = () => membership?.isAlive(undefined, self.execution.uuid) !== false || self.inbox.stop !== undefined
+    const mayGoOn = () => membership?.isAlive(undefined, self.execution.uuid) !== false || self.inbox.stop !== undefined
     const wait: Effect.Effect<void> = Effect.suspend(() =>
-      isOver() ? Effect.void : Effect.andThen(Effect.sleep(untilRenewed), wait)
+      mayGoOn() ? Effect.void : Effect.andThen(Effect.sleep(untilRenewed), wait)
     )
     return Effect.flatMap(wait, () => turn(self, Math.max(now, self.clock.currentTimeMillisUnsafe())))
   }

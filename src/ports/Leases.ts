@@ -120,7 +120,7 @@ export interface Claimed {
   readonly lapsed: boolean
   /** The executions of `holds` that other instances have. After a change of name, all that have not become the owner's. */
   readonly lost: ReadonlyArray<string>
-  /** Who has those of `lost`, by uuid; undefined: nobody. Absent, or without a uuid: not known, so the owner asks for each. */
+  /** The owners of the executions of `lost`, by uuid; undefined: it has none. Absent, or without a uuid: the claimer asks for each. */
   readonly holders?: ReadonlyMap<string, string | undefined>
   /** The inputs that wait for executions of the owner: for those given now, and for those that it holds. */
   readonly inbox: ReadonlyArray<InboxRow>

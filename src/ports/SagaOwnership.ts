@@ -187,7 +187,7 @@ class Lease implements Membership {
       if (wasAway) this.sparesUntil = begun.nanos + this.nanos
       const taken = new Set<string>()
       this.taken = taken
-      const { owner } = this
+      const { behind, owner } = this
       const spares = begun.nanos < this.sparesUntil
       const isSoon = (begun.nanos - this.renewed.nanos) * claimsOfRenewal < this.nanos
       const isFresh = this.isJoined && !spares && this.behind.size === 0 && isSoon
@@ -196,8 +196,8 @@ class Lease implements Membership {
       )
       return Effect.map(claims, (claimed) => {
         const last = this.isJoined ? this.renewed : never
-        const { behind } = this
-        this.behind = new Map(claimed.unrenewed?.map((bucket) => [bucket, behind.get(bucket) ?? last]))
+        const before = this.behind
+        this.behind = new Map(claimed.unrenewed?.map((bucket) => [bucket, before.get(bucket) ?? last]))
         this.renewed = this.since(isFresh && owner === this.owner ? this.renewed.nanos : begun.nanos)
         // Deadlines of what its database has kept from this process have passed without it.
         const isBack = this.behind.size < behind.size && isOver(behind, begun.nanos - this.nanos)
@@ -231,6 +231,7 @@ class Lease implements Membership {
         this.owner = this.named()
         // Nobody knows of a lease under the new name, also where that under the former one is not over.
         this.renewed = never
+        this.behind = new Map()
         return Effect.withFiber(({ context }) => {
           Metrics.leaseLost.update(context, 1, this.service)
           return Effect.andThen(

@@ -1,4 +1,4 @@
-/** What a person reads where the storage could not answer. */
+/** Errors of the storage, as a person reads them on the command line. */
 import { assert, it } from "@effect/vitest"
 import { Inspector } from "effect-saga"
 import { textOf } from "../../src/console/Failures.ts"

@@ -138,11 +138,35 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
   },
   {
     rule: "C20",
+    what: "under a new name a process counts as alive in a database that was away shortly before",
+    file: "src/ports/SagaOwnership.ts",
+    find: "        this.behind = new Map()\n",
+    replace: "",
+    tests: ["test/ports/SagaOwnership.test.ts"]
+  },
+  {
+    rule: "C20",
     what: "the lease of the former name ends before all has the new one",
     file: "src/adapters/sql/ClaimExecutions.ts",
     find: "end < held.length)",
     replace: "false)",
     tests: ["test/adapters/sql/ClaimExecutions.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "what was stored without a lease is asked about before there is one",
+    file: "src/orchestrator/ExecutionLoop.ts",
+    find: "if (membership?.isAlive(now, self.execution.uuid) === false) return untilAlive(self, [], now)",
+    replace: "",
+    tests: ["test/orchestrator/ownership.test.ts"]
+  },
+  {
+    rule: "C20",
+    what: "a message is sent again of a database that has not renewed its lease",
+    file: "src/orchestrator/Resends.ts",
+    find: "isAlive(undefined, uuid)",
+    replace: "isAlive()",
+    tests: ["test/orchestrator/Resends.test.ts"]
   },
   {
     rule: "C20",

@@ -43,7 +43,7 @@ describe("a map that releases what is removed", () => {
       }
     }))
 
-  // It is about the tables of V8, and only Node lets a test ask for a collection of the whole heap.
+  // Tables that refer to later ones are V8's, and only Node lets a test ask for a collection of the whole heap.
   const isNode = !("Bun" in globalThis || "Deno" in globalThis)
   const ofNode = isNode ? it : () => undefined
   ofNode("keeps no removed value through a former table", async () => {

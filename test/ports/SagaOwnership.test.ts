@@ -121,8 +121,11 @@ describe("a member by lease", () => {
       })
       yield* claimed(one)
       const before = one.owner
-      lapses = true
+      // It has not answered for a short while, and its lease under the former name is not over.
       unrenewed = [bucketOf(uuid)]
+      yield* claimed(one)
+      assert.isTrue(one.isAlive(undefined, uuid))
+      lapses = true
       const claiming = yield* Effect.forkChild(claimed(one), { startImmediately: true })
       yield* Effect.yieldNow
       assert.notStrictEqual(one.owner, before)

@@ -132,7 +132,7 @@ export const make = (
       const passed = Number(clock.monotonicTimeNanosUnsafe() - renewedAt) / nanosPerMilli
       return passed * renewalsInLease < Math.max(leaseMillis, leastMillis) ? Effect.succeed(false) : isLapsed
     })
-    // What is reminded of may be due by that.
+    // A reminder makes executions due, so a renewal before it cannot tell that none is.
     const reminds = limit > 0 && Math.abs(request.now - remindedAt) >= remindMillis
     const looks = !reminds && ClaimOutlook.isAtRest(request)
     const renewal = renew(holds.length === 0 || former !== undefined, looks)

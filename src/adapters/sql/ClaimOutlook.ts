@@ -4,7 +4,7 @@
  */
 import type { ClaimRequest } from "../../ports/Leases.ts"
 
-/** What a renewal has seen of the executions. */
+/** When the next execution is due and whether there are queues, as a renewal has read it. */
 export interface Outlook {
   /**
    * When the first execution is due, whoever has it and whoever can run it, in milliseconds since the epoch. `Infinity`: none ever is.

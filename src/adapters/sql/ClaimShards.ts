@@ -4,12 +4,12 @@ import type * as Port from "../../ports/SagaExecutionRepository.ts"
 import { away, type Repository, type Shards } from "./Shards.ts"
 
 /**
- * Milliseconds that a database that was away for a lease has for the renewal of the next one: the others are not to wait for it. Each so
- * many claims it has longer, as it may be there again and be slow.
+ * Milliseconds in which a database that was away for a whole lease has to renew the next one, so that the others do not wait for it. At
+ * every fourth claim it has longer, as it may be there again and be slow.
  */
 const patience = 500
 const claimsUntilLonger = 4
-/** So long has one that has not answered to the last claim, as long as the lease there is not over: with the interval, the others renew in time. */
+/** Part of the lease that it has then, and at each claim before the lease there is over: with the interval, the others still renew in time. */
 const longerInLease = 3
 
 /**
@@ -139,14 +139,19 @@ export const make = (shards: Shards<Repository>): Claim => {
       ...(spares && { spares }),
       ...(answersWithin !== undefined && { answersWithin })
     })
-    return Effect.onExit(claims, (exit) =>
-      Effect.suspend(() => {
-        missed[at] = Exit.isSuccess(exit) ? 0 : missed[at]! + 1
-        if (Exit.isSuccess(exit)) spared[at]!.answers(now)
-        return missed[at] === 1
+    return claims.pipe(
+      Effect.tap(() =>
+        Effect.sync(() => {
+          missed[at] = 0
+          spared[at]!.answers(now)
+        })
+      ),
+      // A claim that is interrupted, as at a stop, says nothing of the database.
+      Effect.tapError(() =>
+        ++missed[at]! === 1
           ? Effect.logWarning("A database is away: its executions wait", { database: shards.all[at]?.name })
           : Effect.void
-      })
+      )
     )
   }
 

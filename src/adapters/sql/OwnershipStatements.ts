@@ -131,7 +131,7 @@ const leasing = (
   sql: SqlClient.SqlClient,
   { execution, instance, queue }: TableNames
 ): Pick<OwnershipStatements, "renew" | "adopt" | "forget"> => ({
-  // What it looks at it reads without a lock, and finds by the first entry of an index: a renewal waits for nobody.
+  // With `looks` it reads the first entry of an index, without a lock: a renewal must not wait for writers.
   renew: (owner, leaseMillis, begins, looks = false) =>
     Effect.map(
       sql<Outlook & { readonly lapsed: boolean; readonly now: number }>`with before as (

@@ -1,4 +1,4 @@
-/** What the intervals of a runner make of a takeover, and of a process that does nothing. */
+/** How long a takeover can last by the intervals of a runner, and how many statements an idle process sends. */
 import { assert, it } from "@effect/vitest"
 import { Duration } from "effect"
 import { ClusterRunner } from "effect-saga/cluster"

@@ -13,7 +13,7 @@ const minute = 60_000
 const now = Sample.time
 const never = Number.POSITIVE_INFINITY
 
-/** What an idle process claims with. */
+/** The claim of an idle process. */
 const idle = { owner: "mine#1", limit: 10, now, leaseMillis: minute, holds: [] }
 
 describe("the outlook of a claim", () => {

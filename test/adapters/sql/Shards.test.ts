@@ -111,7 +111,7 @@ describe("a list out of two databases", () => {
         const { uuid, ...created } = Summary.of(Sample.created({ at: Sample.time + n }))
         return { ...created, uuid: inBucket(uuid, isMoved(_, n) ? 8 : bucket) }
       })
-      // What has moved is not removed yet from where it was.
+      // The rows of a bucket that has moved are still in the database that had it.
       const moved = rows.filter(isMoved).map((row) => ({ ...row }))
       const all = rows.toSorted(Summary.newestFirst).map(({ uuid }) => uuid)
       assert.deepStrictEqual(listed(shards, [rows, moved]), all)

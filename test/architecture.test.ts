@@ -103,7 +103,7 @@ it("keeps the rules of an execution small enough to be read in one sitting", () 
   const lines = files
     .filter(({ file }) => roomOf(file) === "execution/rules")
     .flatMap(({ code }) => code.split("\n").filter((line) => line.trim() !== ""))
-  assert.isAtMost(lines.length, 3_100)
+  assert.isAtMost(lines.length, 3_200)
 })
 
 it("keeps every file under 450 lines", () => {

@@ -97,7 +97,15 @@ export const signals = (definition: Definition): ReadonlyMap<string, Signal.Any>
 const signalsOf = new WeakMap<Definition, ReadonlyMap<string, Signal.Any>>()
 
 /** The names of these signals: the head of an execution has them. */
-export const signalNames = (definition: Definition): ReadonlyArray<string> => [...signals(definition).keys()]
+export const signalNames = (definition: Definition): ReadonlyArray<string> => {
+  const known = namesOf.get(definition)
+  if (known !== undefined) return known
+  const names = [...signals(definition).keys()]
+  namesOf.set(definition, names)
+  return names
+}
+
+const namesOf = new WeakMap<Definition, ReadonlyArray<string>>()
 
 /** An index costs a walk over all steps, so each definition keeps its own. */
 const indexes = new WeakMap<Definition, ReadonlyMap<string, SagaStep>>()

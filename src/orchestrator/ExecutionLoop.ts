@@ -9,8 +9,8 @@ import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { Policy } from "../execution/rules/SagaInput.ts"
 import type { Sent } from "../execution/rules/StepTree.ts"
-import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
+import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
 import { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
@@ -144,16 +144,20 @@ export const make = Effect.fnUntraced(function* (
     self.inbox.isWriting = true
     self.inbox.isLeaving = hint.owner === undefined
     const { store } = repository
-    const storing = store.now === undefined ? store(execution, hint) : store.now(execution, hint, self.fiber)
-    return Effect.flatMapEager(storing, (stored) => {
-      self.inbox.isWriting = false
-      const announced = record.recorded(self, stored)
-      // Whose lease was over when it was stored may have lost it at once.
-      self.isUnsure = isOver
-      return announced === undefined
-        ? answer(self, then, now, true)
-        : Effect.flatMap(announced, () => answer(self, then, now, true))
-    })
+    const storing = store.now?.(execution, hint, self.fiber) ?? store(execution, hint)
+    return storing instanceof SagaExecution
+      ? goOn(self, storing, then, now, isOver)
+      : Effect.flatMap(storing, (stored) => goOn(self, stored, then, now, isOver))
+  }
+
+  /** Goes on after a write. `isOver`: whose lease was over when it was stored may have lost it at once. */
+  const goOn = (self: Run, stored: SagaExecution, then: Act, now: number, isOver: boolean) => {
+    self.inbox.isWriting = false
+    const announced = record.recorded(self, stored)
+    self.isUnsure = isOver
+    return announced === undefined
+      ? answer(self, then, now, true)
+      : Effect.flatMap(announced, () => answer(self, then, now, true))
   }
 
   /**

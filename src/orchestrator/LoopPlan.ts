@@ -184,7 +184,7 @@ export const hintOf = (self: Progress, wakeAt: number | undefined, closes: boole
   const { inbox, execution, isHeld } = self
   const takes = !isHeld && execution.revision > 0
   const reads = Inbox.reads(inbox)
-  return takes || reads.length > 0 || closes
+  return takes || reads.length > 0 || (closes && hint.closes !== true)
     ? { ...hint, ...(takes && { takes }), ...(reads.length > 0 && { reads }), ...(closes && { closes }) }
     : hint
 }

@@ -32,6 +32,9 @@ const flag = (argument: string, value: unknown): Issue =>
     ? undefined
     : invalid(argument, `is ${kindOf(value)}, not a boolean`)
 
+/** A field of whatever was given. */
+const fieldOf = (given: unknown, name: string): unknown => Reflect.get(Object(given), name)
+
 /** An option that there is not: its default would hold in silence, and a start without its `startKey` is done twice. */
 const stranger = <Options>(
   options: unknown,
@@ -63,15 +66,6 @@ const namesOfStart: { readonly [Option in keyof Required<RunOptions>]: true } = 
   returnExecution: true
 }
 
-/** The first of several issues. */
-const first = (...issues: ReadonlyArray<() => Issue>): Issue => {
-  for (const issue of issues) {
-    const found = issue()
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
 /** An object that has to fit a schema. A key that is undefined counts as absent. */
 const fitting = (argument: string, schema: Schema.Codec<any>, value: unknown): Issue => {
   const given = isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, it]) => it !== undefined)) : value
@@ -82,66 +76,52 @@ const fitting = (argument: string, schema: Schema.Codec<any>, value: unknown): I
 const Response = Schema.Struct(SagaResponse.fields)
 
 const start = (saga: unknown, options: unknown): Issue =>
-  first(
-    () => (typeof saga === "function" ? undefined : object("saga", saga)),
-    () => text("saga.name", Reflect.get(Object(saga), "name")),
-    () => object("options", options),
-    () => known<RunOptions>(options, namesOfStart),
-    () =>
-      Reflect.get(Object(options), "uuid") === undefined
-        ? undefined
-        : text("uuid", Reflect.get(Object(options), "uuid")),
-    () => flag("autocommit", Reflect.get(Object(options), "autocommit"))
-  )
+  (typeof saga === "function" ? undefined : object("saga", saga)) ??
+  text("saga.name", fieldOf(saga, "name")) ??
+  object("options", options) ??
+  known<RunOptions>(options, namesOfStart) ??
+  (fieldOf(options, "uuid") === undefined ? undefined : text("uuid", fieldOf(options, "uuid"))) ??
+  flag("autocommit", fieldOf(options, "autocommit"))
 
 /** The person who acts. All stores keep the same texts. */
 const who = (given: unknown, needs: ReadonlyArray<"actor" | "reason"> = []): Issue => {
   if (given === undefined && needs.length === 0) return undefined
   const field = (name: "actor" | "reason"): Issue => {
-    const value: unknown = Reflect.get(Object(given), name)
+    const value = fieldOf(given, name)
     if (value === undefined && !needs.includes(name)) return undefined
     const issue = Text.issueOf(value, Text.maxBytes[name])
     return issue === undefined ? undefined : invalid(name, issue)
   }
-  return first(
-    () => object("who", given),
-    () => field("actor"),
-    () => field("reason")
-  )
+  return object("who", given) ?? field("actor") ?? field("reason")
 }
 
 /** A response without a uuid has an error of its own. */
 const response = (given: unknown, options: unknown): Issue =>
-  first(
-    () => object("response", given),
-    () => (Reflect.get(Object(given), "uuid") === undefined ? undefined : fitting("response", Response, given)),
-    () => (options === undefined ? undefined : object("options", options)),
-    () => flag("autocommit", Reflect.get(Object(options), "autocommit"))
-  )
+  object("response", given) ??
+  (fieldOf(given, "uuid") === undefined ? undefined : fitting("response", Response, given)) ??
+  (options === undefined ? undefined : object("options", options)) ??
+  flag("autocommit", fieldOf(options, "autocommit"))
 
 /** `resolveParked` of a saga: it looks into the saga and the step before the service sees the other arguments. */
 export const resolving = (saga: unknown, options: unknown): Issue =>
-  first(
-    () => (isSaga(saga) ? undefined : invalid("saga", "is no saga")),
-    () => object("options", options),
-    () => text("step", Reflect.get(Object(options), "step"))
-  )
+  (isSaga(saga) ? undefined : invalid("saga", "is no saga")) ??
+  object("options", options) ??
+  text("step", fieldOf(options, "step"))
 
 /** An option of `signal` that there is not. */
 export const strangerOfSignal = (options: unknown) =>
   stranger<UntypedSignal>(options, { payload: true, key: true, id: true, actor: true, uuid: true, startKey: true })
 
 /** `load` of a saga: the service sees the uuid only. */
-export const loading = (saga: unknown, named: unknown): Issue =>
-  first(
-    () => (isSaga(saga) ? undefined : invalid("saga", "is no saga")),
-    () => object("options", named),
-    () => known<Addressee>(named, { uuid: true, startKey: true }),
-    () => {
-      const field = Reflect.get(Object(named), "startKey") === undefined ? "uuid" : "startKey"
-      return text(field, Reflect.get(Object(named), field))
-    }
+export const loading = (saga: unknown, named: unknown): Issue => {
+  const field = fieldOf(named, "startKey") === undefined ? "uuid" : "startKey"
+  return (
+    (isSaga(saga) ? undefined : invalid("saga", "is no saga")) ??
+    object("options", named) ??
+    known<Addressee>(named, { uuid: true, startKey: true }) ??
+    text(field, fieldOf(named, field))
   )
+}
 
 /** The door, unless there is an issue. */
 export const unless = <A, E, R>(
@@ -157,10 +137,8 @@ export const checked = (inner: Checked): Checked => ({
   load: (uuid) => unless(text("uuid", uuid), () => inner.load(uuid)),
   find: (filter, page) =>
     unless(
-      first(
-        () => fitting("filter", ExecutionSummary.Filter, filter),
-        () => (page === undefined ? undefined : fitting("page", ExecutionSummary.PageRequest, page))
-      ),
+      fitting("filter", ExecutionSummary.Filter, filter) ??
+        (page === undefined ? undefined : fitting("page", ExecutionSummary.PageRequest, page)),
       () => inner.find(filter, page)
     ),
   cancel: (uuid, by) => unless(text("uuid", uuid) ?? who(by), () => inner.cancel(uuid, by)),

@@ -101,6 +101,8 @@ export const issueOf = (options: {
   readonly key?: unknown
   readonly priority?: unknown
 }): Execution.SagaInvalidStart | undefined => {
+  // Most starts are in no queue.
+  if (options.queue === undefined && options.key === undefined && options.priority === undefined) return undefined
   const { key = "", priority = 0, queue } = options
   const invalid = (field: "queue" | "key" | "priority", issue: string) =>
     new Execution.SagaInvalidStart({ field, issue })

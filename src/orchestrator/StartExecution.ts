@@ -86,7 +86,7 @@ const runUnsafe = (
   fiber: Fiber.Fiber<unknown, unknown>
 ): Effect.Effect<SagaExecution, StartError> => {
   const request = fiber.getRef(RequestContext.RequestContext)
-  const execution = create(self, saga, options, fiber)
+  const execution = create(self, saga, options, fiber, request)
   if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
   const { clock, supervisor } = self
   const waiting = ExecutionTrace.ending(execution, clock, begin(self, execution, until, fiber.context))
@@ -156,7 +156,7 @@ const storedOnce = (
   fiber: Fiber.Fiber<unknown, unknown>
 ): Effect.Effect<SagaExecution, StartError> => {
   const request = fiber.getRef(RequestContext.RequestContext)
-  const execution = create(self, saga, options, fiber)
+  const execution = create(self, saga, options, fiber, request)
   if (!(execution instanceof SagaExecution)) return Effect.fail(execution)
   const begun = Effect.suspend(() => begin(self, execution, "end", fiber.context))
   const ended = ExecutionTrace.ending(execution, self.clock, begun)
@@ -176,13 +176,16 @@ const isNamed = ({ startKey, uuid }: UntypedStart): boolean => startKey !== unde
 
 /** A new execution for the caller, started and not stored yet; or why there is none. */
 export const created = (self: Starter, saga: Definition, options: UntypedStart) =>
-  Effect.withFiber((fiber) => Effect.succeed(create(self, saga, options, fiber)))
+  Effect.withFiber((fiber) =>
+    Effect.succeed(create(self, saga, options, fiber, fiber.getRef(RequestContext.RequestContext)))
+  )
 
 const create = (
   { clock, membership, queues, registry, repository, service, takesPart, tracing, transactional }: Starter,
   saga: Definition,
   options: UntypedStart,
-  fiber: Fiber.Fiber<unknown, unknown>
+  fiber: Fiber.Fiber<unknown, unknown>,
+  { headers, user = options.user }: RequestContext.RequestContext
 ):
   | SagaExecution
   | SagaRegistry.SagaNotRegistered
@@ -194,7 +197,6 @@ const create = (
   if (!registry.has(saga)) {
     return new SagaRegistry.SagaNotRegistered({ saga: saga.name, known: registry.sagas.map(({ name }) => name) })
   }
-  const { headers, user = options.user } = fiber.getRef(RequestContext.RequestContext)
   const now = clock.currentTimeMillisUnsafe()
   const uuid =
     options.uuid === undefined

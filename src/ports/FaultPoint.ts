@@ -28,6 +28,11 @@ export class FaultPoint extends Context.Reference<Handler>("effect-saga/FaultPoi
     return Effect.withFiber((fiber) => FaultPoint.within(fiber, operation, effect))
   }
 
+  /** Whether there is a handler. */
+  static isSet({ context }: Fiber.Fiber<unknown, unknown>): boolean {
+    return handlerIn(context) !== nothing
+  }
+
   /** `around` for a caller that has the fiber already. */
   static within<A, E, R>(
     fiber: Fiber.Fiber<unknown, unknown>,

@@ -23,11 +23,12 @@ import {
   Leases,
   type TakeRequest
 } from "./Leases.ts"
+import { pageStart } from "./PageStart.ts"
 import {
   conflict,
   type SagaExecutionConflict,
   SagaExecutionNotFound,
-  SagaExecutionRepositoryError,
+  type SagaExecutionRepositoryError,
   type SagaRepositoryUnsupported,
   unread
 } from "./RepositoryErrors.ts"
@@ -48,6 +49,7 @@ export {
   isClaimable,
   type TakeRequest
 } from "./Leases.ts"
+export { pageStart } from "./PageStart.ts"
 export {
   conflict,
   Operation,
@@ -61,12 +63,16 @@ export { type InboxRow, SagaInboxFull, type Submitted } from "./SagaInbox.ts"
 export type { QueueLimits, QueueStatus, SagaQueues } from "./SagaQueues.ts"
 export type { ScheduleTicks } from "./ScheduleTicks.ts"
 
+type AnyFiber = Fiber.Fiber<unknown, unknown>
 type Stored = Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired | SagaExecutionRepositoryError>
 
 export interface Store {
   (execution: SagaExecution, hint?: Hint): Stored
-  /** The same, written in the call: for a store that waits for nothing, and a caller that has its fiber in hand. */
-  readonly now?: (execution: SagaExecution, hint: Hint | undefined, fiber: Fiber.Fiber<unknown, unknown>) => Stored
+  /**
+   * The same, written in the call and given without an effect: for a store that waits for nothing, and a caller that has its
+   * fiber in hand.
+   */
+  readonly now?: (execution: SagaExecution, hint: Hint | undefined, fiber: AnyFiber) => SagaExecution | Stored
 }
 
 // ---- the port --------------------------------------------------------------------------------------------------
@@ -191,19 +197,6 @@ export const signalsOf = ({ definition }: SagaExecution): ReadonlyArray<string> 
 export const isEmpty = ({ state }: SagaExecution, hint: Hint | undefined): boolean =>
   state.unstored === 0 && (hint?.reads === undefined || hint.reads.length === 0)
 
-/** Where a page begins. A cursor that is none is refused. */
-export const pageStart = ({
-  after,
-  before
-}: ExecutionSummary.PageRequest): Effect.Effect<ExecutionSummary.PageStart, SagaExecutionRepositoryError> => {
-  const given = after ?? before
-  if (given === undefined) return Effect.succeed({ from: undefined, isBackward: false })
-  return Effect.mapBoth(Effect.fromOption(ExecutionSummary.position(given)), {
-    onFailure: () => new SagaExecutionRepositoryError({ reason: "rejected", operation: "find" }),
-    onSuccess: (from) => ({ from, isBackward: after === undefined })
-  })
-}
-
 // ---- memory ----------------------------------------------------------------------------------------------------
 
 interface Kept extends KeptExecution {
@@ -270,8 +263,8 @@ export const memoryOn = (
   const write = (
     execution: SagaExecution,
     hint: Hint | undefined,
-    fiber: Fiber.Fiber<unknown, unknown>
-  ): Effect.Effect<SagaExecution, SagaExecutionConflict | SagaExecutionRetired> => {
+    fiber: AnyFiber
+  ): SagaExecution | Effect.Effect<never, SagaExecutionConflict | SagaExecutionRetired> => {
     const known = kept.get(execution.uuid)
     if (known === undefined) {
       const refused = refusal(execution)
@@ -279,7 +272,7 @@ export const memoryOn = (
     } else if (known.state.revision !== execution.revision) {
       return Effect.fail(conflict(execution, execution.revision === 0 ? execution.uuid : undefined))
     }
-    if (isEmpty(execution, hint)) return Effect.succeed(execution)
+    if (isEmpty(execution, hint)) return execution
     if (hint?.takes === true && isElsewhere(known?.hint, hint.owner, fiber)) return Effect.fail(conflict(execution))
     if (hint?.closes === true && SagaInbox.isUnread(known?.inbox, hint.reads)) return Effect.fail(unread(execution))
     const next = Execution.stored(execution)
@@ -294,11 +287,11 @@ export const memoryOn = (
       if (hint?.reads !== undefined || hint?.owner === "") PubSub.publishUnsafe(changes, next.uuid)
     }
     if (next.settled) settle(next)
-    return Effect.succeed(next)
+    return next
   }
 
   /** Whether another living instance is at work on an execution. */
-  const isElsewhere = (hint: Hint | undefined, owner = "", fiber: Fiber.Fiber<unknown, unknown>): boolean =>
+  const isElsewhere = (hint: Hint | undefined, owner = "", fiber: AnyFiber): boolean =>
     leases.holder(hint, { owner, now: fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() }) !== owner
 
   /** Why an execution that is not kept cannot be written; undefined if it can. */
@@ -327,7 +320,8 @@ export const memoryOn = (
     settled.delete(uuid)
     queues.remove(uuid)
     if (state.creation.startKey !== undefined) startKeys.delete(state.creation.startKey)
-    const left = tombstone(new SagaExecution(state, undefined))
+    const isNamed = state.creation.startKey !== undefined || isCallerGiven(uuid)
+    const left = isNamed ? tombstone(new SagaExecution(state, undefined)) : undefined
     if (left === undefined) return
     if (isCallerGiven(uuid)) retiredUuids.set(uuid, left)
     if (left.startKey !== undefined) retiredStartKeys.set(left.startKey, left)
@@ -368,13 +362,19 @@ export const memoryOn = (
     for (const { state } of found) yield ExecutionSummary.of(new SagaExecution(state, undefined))
   }
 
-  const now: Store["now"] = (execution, hint, fiber) =>
-    FaultPoint.within(fiber, "store", () => write(execution, hint, fiber))
+  const store = (execution: SagaExecution, hint: Hint | undefined, fiber: AnyFiber): Stored =>
+    FaultPoint.within(fiber, "store", () => {
+      const written = write(execution, hint, fiber)
+      return written instanceof SagaExecution ? Effect.succeed(written) : written
+    })
 
   return SagaExecutionRepository.of({
     store: Object.assign<Store, Pick<Store, "now">>(
-      (execution, hint) => Effect.withFiber((fiber) => now(execution, hint, fiber)),
-      { now }
+      (execution, hint) => Effect.withFiber((fiber) => store(execution, hint, fiber)),
+      {
+        now: (execution, hint, fiber) =>
+          FaultPoint.isSet(fiber) ? store(execution, hint, fiber) : write(execution, hint, fiber)
+      }
     ),
     load: (text) =>
       Effect.suspend(() => {

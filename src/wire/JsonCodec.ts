@@ -24,12 +24,10 @@ export const isCodecIssue = (self: unknown): self is CodecIssue => self instance
 
 interface Compiled {
   readonly encode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
-  readonly decode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>
+  readonly read: (encoded: unknown) => unknown
   readonly isVoid: boolean
   /** `Unknown` and `Any` accept undefined too, which JSON does not have. */
   readonly isUnknown: boolean
-  /** The value of JSON that was not stored is undefined. */
-  readonly takesNothing: boolean
   readonly plain: FastCodec | undefined
   /** Decoded values are JSON, so that they can be frozen. */
   readonly isJson: boolean
@@ -60,10 +58,9 @@ const compile = (codec: Codec<unknown>): Compiled => {
   const plain = fastCodecOf(json.ast)
   const made: Compiled = {
     encode: Schema.encodeUnknownExit(json),
-    decode: Schema.decodeUnknownExit(json),
+    read: readerFor(Schema.decodeUnknownExit(json), plain, isVoid, takesNothing(codec.ast)),
     isVoid,
     isUnknown,
-    takesNothing: takesNothing(codec.ast),
     isJson: isVoid || isUnknown || isOpen(json.ast) || plain !== undefined,
     plain,
     exact: exactCodecOf(json.ast)
@@ -71,6 +68,23 @@ const compile = (codec: Codec<unknown>): Compiled => {
   compiled.set(codec, made)
   return made
 }
+
+const readerFor =
+  (
+    decode: (value: unknown) => Exit.Exit<unknown, Schema.SchemaError>,
+    plain: FastCodec | undefined,
+    isVoid: boolean,
+    /** The value of JSON that was not stored is undefined. */
+    takesNothing: boolean
+  ) =>
+  (encoded: unknown): unknown => {
+    if (isVoid || (takesNothing && encoded === undefined)) return undefined
+    const own = plain?.(encoded)
+    if (own !== undefined) return own
+    const copy = checkedCopy(encoded)
+    const exit = decode(copy instanceof JsonIssue ? encoded : copy)
+    return Exit.isSuccess(exit) ? exit.value : issueOf(exit)
+  }
 
 /** The JSON of a value; undefined for `Schema.Void`, of which nothing is stored. */
 export const encode = (codec: Codec<any>, value: unknown): Json | undefined | CodecIssue => {
@@ -106,16 +120,11 @@ const checkedCopy = (value: unknown): Json | JsonIssue => {
 }
 
 /** The value of its JSON. Undefined stands for JSON that was not stored, as `encode` gives it. */
-export const decode = <A>(codec: Codec<A>, encoded: unknown): A | CodecIssue => {
-  const { decode, isVoid, plain, takesNothing } = compile(codec)
-  // Casts: the schema has accepted the value.
-  if (isVoid || (takesNothing && encoded === undefined)) return undefined as A
-  const own = plain?.(encoded)
-  if (own !== undefined) return own as A
-  const copy = checkedCopy(encoded)
-  const exit = decode(copy instanceof JsonIssue ? encoded : copy)
-  return Exit.isSuccess(exit) ? (exit.value as A) : issueOf(exit)
-}
+export const decode = <A>(codec: Codec<A>, encoded: unknown): A | CodecIssue => readerOf(codec)(encoded)
+
+/** `decode` for one codec: who decodes by it often looks nothing up. */
+export const readerOf = <A>(codec: Codec<A>): ((encoded: unknown) => A | CodecIssue) =>
+  compile(codec).read as (encoded: unknown) => A | CodecIssue // cast: the schema accepts the value
 
 /** A value of a caller as its schema has it: it need not be JSON. */
 export const decodePlain = <A>(schema: Codec<A>, value: unknown): A | CodecIssue => {
@@ -129,8 +138,13 @@ export const isJson = (codec: Codec<any>): boolean => compile(codec).isJson
 /** Freezes JSON, so that everybody who reads it sees the same. */
 export const freeze = <A>(value: A): A => {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value
-  for (const inner of Object.values(value)) freeze(inner)
-  return Object.freeze(value)
+  return Object.freeze(freezeInside(value))
+}
+
+/** Freezes what is inside a record or a list, for who hands out only that. */
+export const freezeInside = <A>(value: A): A => {
+  for (const key in value) freeze(value[key])
+  return value
 }
 
 /** The JSON itself, where it already is the value and has no unknown key; undefined where `decode` has to decide. */

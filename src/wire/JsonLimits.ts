@@ -38,6 +38,9 @@ export class JsonIssue {
   }
 }
 
+/** The issue of a value inside another one. The walk makes the place on its way back: mostly there is none to tell. */
+const inside = ({ at, reason }: JsonIssue, step: string): JsonIssue => new JsonIssue(reason, step + at)
+
 /** Whether a key, as a key of an object, would reach its prototype. */
 export const isHostileKey = (key: string): boolean =>
   key === "__proto__" || key === "prototype" || key === "constructor"
@@ -46,47 +49,49 @@ export const isHostileKey = (key: string): boolean =>
  * The size of the JSON text of a value, in bytes of UTF-8; or the reason why the value is refused. An escape counts as the
  * character that it stands for.
  */
-export const check = (value: unknown, bounds: Limits = limits): number | JsonIssue => walk(value, bounds, 1, "$")
+export const check = (value: unknown, bounds: Limits = limits): number | JsonIssue => {
+  const size = walk(value, bounds, 1)
+  return typeof size === "number" ? size : inside(size, "$")
+}
 
-const walk = (value: unknown, bounds: Limits, depth: number, at: string): number | JsonIssue => {
+const walk = (value: unknown, bounds: Limits, depth: number): number | JsonIssue => {
   switch (typeof value) {
     case "string":
       return bytesOf(value) + 2
     case "boolean":
       return value ? 4 : 5
     case "number":
-      if (!Number.isFinite(value)) return new JsonIssue(`is ${value}`, at)
-      return bounds.isKept === true && Object.is(value, -0) ? new JsonIssue("is -0", at) : String(value).length
+      if (!Number.isFinite(value)) return new JsonIssue(`is ${value}`, "")
+      return bounds.isKept === true && Object.is(value, -0) ? new JsonIssue("is -0", "") : String(value).length
     case "object":
       if (value === null) return 4
-      if (depth > bounds.maxDepth) return new JsonIssue(`is nested deeper than ${bounds.maxDepth}`, at)
-      return Array.isArray(value) ? array(value, bounds, depth, at) : record(value, bounds, depth, at)
+      if (depth > bounds.maxDepth) return new JsonIssue(`is nested deeper than ${bounds.maxDepth}`, "")
+      return Array.isArray(value) ? array(value, bounds, depth) : record(value, bounds, depth)
     default:
-      return new JsonIssue(`is ${typeof value}`, at)
+      return new JsonIssue(`is ${typeof value}`, "")
   }
 }
 
-const array = (value: ReadonlyArray<unknown>, bounds: Limits, depth: number, at: string): number | JsonIssue => {
+const array = (value: ReadonlyArray<unknown>, bounds: Limits, depth: number): number | JsonIssue => {
   let size = 2 + Math.max(0, value.length - 1)
   for (let i = 0; i < value.length; i++) {
-    const inner = walk(value[i], bounds, depth + 1, `${at}[${i}]`)
-    if (typeof inner !== "number") return inner
+    const inner = walk(value[i], bounds, depth + 1)
+    if (typeof inner !== "number") return inside(inner, `[${i}]`)
     size += inner
   }
   return size
 }
 
-const record = (value: object, bounds: Limits, depth: number, at: string): number | JsonIssue => {
+const record = (value: object, bounds: Limits, depth: number): number | JsonIssue => {
   const prototype = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) return new JsonIssue("is not a plain object", at)
+  if (prototype !== Object.prototype && prototype !== null) return new JsonIssue("is not a plain object", "")
   const keys = Object.keys(value)
-  if (keys.length > bounds.maxKeys) return new JsonIssue(`has more than ${bounds.maxKeys} keys`, at)
+  if (keys.length > bounds.maxKeys) return new JsonIssue(`has more than ${bounds.maxKeys} keys`, "")
   let size = 2 + Math.max(0, keys.length - 1)
   for (const key of keys) {
-    if (isHostileKey(key)) return new JsonIssue("has a key that is not allowed", at)
-    const entry = (value as { readonly [key: string]: unknown })[key] // cast: an own key
-    const inner = typeof entry === "string" ? bytesOf(entry) + 2 : walk(entry, bounds, depth + 1, `${at}.${key}`)
-    if (typeof inner !== "number") return inner
+    if (isHostileKey(key)) return new JsonIssue("has a key that is not allowed", "")
+    const inner = walk((value as { readonly [key: string]: unknown })[key], bounds, depth + 1) // cast: an own key
+    if (typeof inner !== "number") return inside(inner, `.${key}`)
     size += bytesOf(key) + 3 + inner
   }
   return size

@@ -24,21 +24,35 @@ export const v7 = (now: number): string => `${timePrefix(now)}${randomSuffix()}`
 export const timeOf = (uuid: string): number | undefined =>
   pattern.test(uuid) && version(uuid) === "7" ? Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16) : undefined
 
-const pool = { hex: "", at: 0 }
+/** `xxx-yxxx-xxxxxxxxxxxx`: three digits, the variant, three digits, and twelve. */
+const suffixLength = 21
+const suffixes = { text: "", at: 0 }
 
-/**
- * The 74 random bits and the variant, as `xxx-yxxx-xxxxxxxxxxxx`. The bits are drawn for 500 uuids at once: to draw them
- * for each takes three times as long.
- */
+/** The 74 random bits and the variant. Made for 500 uuids at once: one by one they take three times as long. */
 const randomSuffix = (): string => {
-  if (pool.at + 19 > pool.hex.length) {
-    pool.hex = nodeCrypto.randomBytes(4_750).toString("hex")
-    pool.at = 0
+  if (suffixes.at === suffixes.text.length) {
+    suffixes.text = newSuffixes(500)
+    suffixes.at = 0
   }
-  const { at, hex } = pool
-  pool.at = at + 19
-  const variant = "89ab"[Number.parseInt(hex[at + 3]!, 16) & 3]
-  return `${hex.slice(at, at + 3)}-${variant}${hex.slice(at + 4, at + 7)}-${hex.slice(at + 7, at + 19)}`
+  const { at, text } = suffixes
+  suffixes.at = at + suffixLength
+  return text.slice(at, at + suffixLength)
+}
+
+const digits = Buffer.from("0123456789abcdef")
+const variants = Buffer.from("89ab")
+const [hyphen = 0] = Buffer.from("-")
+
+/** Each random byte becomes the digit at its place. */
+const newSuffixes = (count: number): string => {
+  const text = nodeCrypto.randomBytes(count * suffixLength)
+  for (let at = 0; at < text.length; at += suffixLength) {
+    for (let i = at; i < at + suffixLength; i++) text[i] = digits[text[i]! & 15]!
+    text[at + 3] = hyphen
+    text[at + 4] = variants[text[at + 4]! & 3]!
+    text[at + 8] = hyphen
+  }
+  return text.toString("latin1")
 }
 
 let prefix = { now: Number.NaN, text: "" }

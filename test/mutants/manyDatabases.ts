@@ -92,7 +92,7 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "what was stored without a lease is begun unasked once there is one",
     file: "src/orchestrator/ExecutionLoop.ts",
-    find: "      self.isUnsure = isOver\n",
+    find: "    self.isUnsure = isOver\n",
     replace: "",
     tests: ["test/orchestrator/ownership.test.ts"]
   },

@@ -40,8 +40,8 @@ export const responses: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "a refusal by hand that a handler recovered from is not probed",
     file: "src/execution/rules/ForwardEvolution.ts",
-    find: `event.recovered === true ? step.effect : "exists"`,
-    replace: `event.recovered === true ? "none" : "exists"`,
+    find: `else if (event.recovered !== true) finished.effect = "exists"`,
+    replace: `else finished.effect = event.recovered === true ? "none" : "exists"`,
     tests: [inputs]
   },
   {

@@ -18,8 +18,8 @@ export const starts: ReadonlyArray<Mutant> = [
     rule: "C5",
     what: "the execution of another starter is undone",
     file: "src/execution/rules/ForwardEvolution.ts",
-    find: 'step.kind === "wait" || event.existing === true ? "none"',
-    replace: 'step.kind === "wait" ? "none"',
+    find: 'if (step.kind === "wait" || event.existing === true) finished.effect = "none"',
+    replace: 'if (step.kind === "wait") finished.effect = "none"',
     tests: [start]
   },
   {

@@ -26,7 +26,7 @@ export const values: ReadonlyArray<Mutant> = [
     rule: "F26",
     what: "callbacks share lists of the context that they can change",
     file: "src/execution/view/ContextView.ts",
-    find: "return changeable.has(path) ? decoded : JsonCodec.freeze(decoded)",
+    find: "return isInitial ? JsonCodec.freezeInside(decoded) : JsonCodec.freeze(decoded)",
     replace: "return decoded",
     tests: [test]
   },

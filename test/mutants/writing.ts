@@ -113,12 +113,12 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "W1",
     what: "a message leaves before it is stored",
     file: "src/orchestrator/ExecutionLoop.ts",
-    find: "return Effect.flatMapEager(storing, (stored) => {",
+    find: "const storing = store.now?.(execution, hint, self.fiber) ?? store(execution, hint)",
     replace: `const early = Effect.forEach(Execution.unstoredMessages(execution) ?? [], ({ command, message }) =>
       Broker.publishOrWarn(broker, message, command)
     )
     self.announces = false
-    return Effect.flatMap(Effect.andThen(early, repository.store(execution, hint)), (stored) => {`,
+    const storing = Effect.andThen(early, repository.store(execution, hint))`,
     tests: [twoPhase, crash]
   },
   {

@@ -12,6 +12,7 @@ import * as Items from "./StepItems.ts"
 import {
   atFrame,
   atStep,
+  copyOf,
   type Frame,
   framesIn,
   isRunning,
@@ -103,12 +104,21 @@ export const start = (
     const isAgain = isBegunAgain(outer, event.path, known)
     if (!isAgain && !isNext(outer, event.path)) return outer
     const begun = started(self, event, kind, status, "unknown", known, inside?.(outer) ?? known)
-    return isAgain
-      ? { ...outer, current: { ...begun, tries: outer.current!.tries } }
-      : { ...outer, next: outer.next + 1, current: begun }
+    return isAgain ? { ...outer, current: { ...begun, tries: outer.current!.tries } } : begin(outer, begun)
   })
   return withRoot(self, root)
 }
+
+/** Put together field by field, as below in `finish`: the usual step does both, and a spread takes twice the time. */
+const begin = ({ context, done, length, next, prefix, rolledBack }: Frame, current: StepState): Frame => ({
+  prefix,
+  next: next + 1,
+  length,
+  context,
+  done,
+  current,
+  rolledBack
+})
 
 const started = (
   self: SagaState,
@@ -211,15 +221,13 @@ export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaStat
   const root = atFrame(self.root, event.path, (outer) => {
     const step = outer.current
     if (step === undefined || step.path !== event.path || !admitsResult(self, step, event)) return outer
-    const finished: StepState = {
-      ...step,
-      status: "finished",
-      result: event.result,
-      effect:
-        step.kind === "wait" || event.existing === true ? "none" : event.recovered === true ? step.effect : "exists",
-      relatedServices:
-        event.relatedServices === undefined ? step.relatedServices : union(step.relatedServices, event.relatedServices)
-    }
+    const finished = copyOf(step)
+    finished.status = "finished"
+    finished.result = event.result
+    if (step.kind === "wait" || event.existing === true) finished.effect = "none"
+    else if (event.recovered !== true) finished.effect = "exists"
+    if (event.relatedServices !== undefined)
+      finished.relatedServices = union(step.relatedServices, event.relatedServices)
     // A failure in another branch has started the rollback: the result is kept, and this step is compensated first.
     return self.direction === "backward" ? { ...outer, current: finished } : finish(outer, finished)
   })
@@ -231,10 +239,13 @@ export const succeeded = (self: SagaState, event: Of<"StepSucceeded">): SagaStat
 
 /** The step is done, and its failures are no longer of interest: only `history` keeps them. */
 export const finish = (outer: Frame, step: StepState): Frame => ({
-  ...outer,
-  current: undefined,
+  prefix: outer.prefix,
+  next: outer.next,
+  length: outer.length,
+  context: extended(outer, step),
   done: push(step.tries === undefined ? step : { ...step, tries: undefined }, outer.done),
-  context: extended(outer, step)
+  current: undefined,
+  rolledBack: outer.rolledBack
 })
 
 /** The context after a step. */

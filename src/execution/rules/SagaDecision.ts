@@ -73,7 +73,7 @@ const beginLocal = (self: SagaState, { definition, now }: Moment): Advanced | un
   if (state === self) return undefined
   const { context, current: started } = state.root
   const instructions: Decision["instructions"] = [{ _tag: "RunStep", path, step, state: started!, context }]
-  return { state, decision: { ...nothing, instructions } }
+  return { state, decision: { facts: none, instructions, asking: undefined, wakeAt: Number.POSITIVE_INFINITY } }
 }
 
 const stepStarted = ({ name, policies: { timeout } }: Local, path: string, at: number): SagaEvent =>

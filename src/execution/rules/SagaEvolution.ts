@@ -11,7 +11,7 @@ import * as Rollback from "./RollbackEvolution.ts"
 import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
 import * as SagaSignals from "./SagaSignals.ts"
-import { isComplete, isOpen, isSettled, type SagaState, whole } from "./SagaState.ts"
+import { copyOf, type Draft, isComplete, isOpen, isSettled, type SagaState, whole } from "./SagaState.ts"
 import { frame, isRolledBack, push } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
@@ -20,7 +20,7 @@ export const evolve = (self: SagaState, event: SagaEvent): SagaState => {
   const next = apply(self, event)
   if (next === self) return self
   // `apply` has just made `next`, and nobody else has it: writing into it saves a third copy of all fields.
-  const fresh: { -readonly [K in keyof SagaState]: SagaState[K] } = next
+  const fresh: Draft = next
   fresh.updatedAt = event.at
   fresh.history = push(event, self.history)
   fresh.unstored = self.unstored + 1
@@ -28,22 +28,21 @@ export const evolve = (self: SagaState, event: SagaEvent): SagaState => {
 }
 
 /** The state after its write. */
-export const stored = (self: SagaState, revision: number): SagaState => ({
-  ...self,
-  revision,
-  unstored: 0,
-  setAside: self.setAside === "retried" ? undefined : self.setAside,
-  phase: self.phase === undefined ? undefined : TwoPhaseCommit.stored(self.phase)
-})
+export const stored = (self: SagaState, revision: number): SagaState => {
+  const kept = copyOf(self)
+  kept.revision = revision
+  kept.unstored = 0
+  if (kept.setAside === "retried") kept.setAside = undefined
+  if (kept.phase !== undefined) kept.phase = TwoPhaseCommit.stored(kept.phase)
+  return kept
+}
 
 const apply = (self: SagaState, event: SagaEvent): SagaState => {
   switch (event._tag) {
     case "ExecutionCreated":
       return self
     case "ExecutionStarted":
-      return admitsExecutionStart(self)
-        ? { ...self, status: statusAtStart(self), start: event, autocommit: event.autocommit }
-        : self
+      return admitsExecutionStart(self) ? begun(self, event) : self
     case "DeadlineSet":
       return admitsDeadline(self) ? { ...self, deadline: event.deadline } : self
     case "QueueEntered":
@@ -176,16 +175,35 @@ const apply = (self: SagaState, event: SagaEvent): SagaState => {
         ? inPhase(self, (phase) => TwoPhaseCommit.stalled(phase, event.service, event.reason, event.at))
         : self
     case "ExecutionFinished":
-      return admitsFinish(self) ? { ...self, status: "finished" } : self
+      return admitsFinish(self) ? finished(self) : self
     case "ExecutionErrored":
       return admitsRollbackEnd(self)
         ? { ...self, status: "errored", alreadyRollback: self.parked.length === 0 && self.reopened.length === 0 }
         : self
     case "TransactionSettled":
-      return admitsSettlement(self, event)
-        ? { ...self, commitState: event.state, decision: event.state === "committed" ? "commit" : "reject" }
-        : self
+      return admitsSettlement(self, event) ? settled(self, event) : self
   }
+}
+
+const begun = (self: SagaState, event: Of<"ExecutionStarted">): SagaState => {
+  const next = copyOf(self)
+  next.status = statusAtStart(self)
+  next.start = event
+  next.autocommit = event.autocommit
+  return next
+}
+
+const finished = (self: SagaState): SagaState => {
+  const next = copyOf(self)
+  next.status = "finished"
+  return next
+}
+
+const settled = (self: SagaState, { state }: Of<"TransactionSettled">): SagaState => {
+  const next = copyOf(self)
+  next.commitState = state
+  next.decision = state === "committed" ? "commit" : "reject"
+  return next
 }
 
 // ---- what is admitted ------------------------------------------------------------------------------------------

@@ -136,6 +136,36 @@ export const frame = (prefix: string, context: SagaContext, length: number | und
   rolledBack: undefined
 })
 
+/** A step that is being made: nobody else has it yet. */
+export type StepDraft = { -readonly [Field in keyof StepState]: StepState[Field] }
+
+/** A copy to be changed. Each step that ends makes one, and a spread would take twice the time. */
+export const copyOf = (self: StepState): StepDraft => ({
+  path: self.path,
+  name: self.name,
+  kind: self.kind,
+  status: self.status,
+  statusBefore: self.statusBefore,
+  relatedServices: self.relatedServices,
+  alreadyRollback: self.alreadyRollback,
+  startedAt: self.startedAt,
+  deadline: self.deadline,
+  request: self.request,
+  reply: self.reply,
+  effect: self.effect,
+  result: self.result,
+  failure: self.failure,
+  compensation: self.compensation,
+  parked: self.parked,
+  tries: self.tries,
+  resolution: self.resolution,
+  choice: self.choice,
+  child: self.child,
+  signal: self.signal,
+  inner: self.inner,
+  items: self.items
+})
+
 /** A callback of the step runs: its `execute`, or one of its reply. */
 export const isRunning = (step: StepState): boolean =>
   step.status === "running-on-execute" || step.status === "running-on-success" || step.status === "running-on-error"

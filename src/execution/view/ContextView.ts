@@ -58,16 +58,28 @@ const makeReader = (definition: Definition): Reader => {
       inner.startsWith(`${path}/n/`) || (inner.startsWith(`${path}/i/`) && inner !== `${path}/i/`)
     if ((step._tag === "Nested" || step._tag === "ForEach") && [...changeable].some(holds)) changeable.add(path)
   }
+  const readers = new Map(Array.from(codecs, ([path, codec]) => [path, readerAt(path, codec)]))
   const decode: Context.Decode = (at, encoded) => {
-    const path = SagaPath.inDefinition(at)
-    const codec = codecs.get(path)
-    if (codec === undefined) return JsonCodec.freeze(encoded)
-    const decoded = JsonCodec.decode(codec, encoded)
-    if (!JsonCodec.isCodecIssue(decoded)) return changeable.has(path) ? decoded : JsonCodec.freeze(decoded)
-    const step = SagaPath.at(definition, path)?.name ?? ""
+    const read = readers.get(SagaPath.inDefinition(at))
+    if (read === undefined) return JsonCodec.freeze(encoded)
+    const decoded = read(encoded)
+    if (!JsonCodec.isCodecIssue(decoded)) return decoded
+    const step = SagaPath.at(definition, at)?.name ?? ""
     throw new SagaContextDecodeError({ path: at, step, issue: decoded.message })
   }
   return { codecs, decode, changeable }
+}
+
+/** Reads an entry, and freezes it where it is JSON. Of initial values a view has only what is inside. */
+const readerAt = (path: string, codec: Definition["context"]): ((encoded: unknown) => unknown) => {
+  const read: (encoded: unknown) => unknown = JsonCodec.readerOf(codec)
+  if (!JsonCodec.isJson(codec)) return read
+  const isInitial = path === "" || path.endsWith("/n/")
+  return (encoded) => {
+    const decoded = read(encoded)
+    if (typeof decoded !== "object" || JsonCodec.isCodecIssue(decoded)) return decoded
+    return isInitial ? JsonCodec.freezeInside(decoded) : JsonCodec.freeze(decoded)
+  }
 }
 
 /** A copy of the view, with values of its own where a callback could change them. */

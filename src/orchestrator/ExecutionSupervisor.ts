@@ -191,8 +191,7 @@ class Supervisor implements ExecutionSupervisor {
 
   // ---- events --------------------------------------------------------------------------------------------------
 
-  private on(uuid: string, event: SlotEvent): void {
-    const before = this.admission.get(uuid)
+  private on(uuid: string, event: SlotEvent, before = this.admission.get(uuid)): void {
     const { outputs, slot } = reduce(before, event, this.moment)
     // The slot stands before anything is done: a waiter that is resumed may start the same uuid at once.
     if (slot !== before) this.admission.set(uuid, slot, before)
@@ -315,13 +314,14 @@ class Supervisor implements ExecutionSupervisor {
     caller: Context.Context<never>
   ): Effect.Effect<SagaExecution, RunError> {
     const { uuid } = execution
+    const before = this.admission.get(uuid)
     // The caller has named an execution that is under way here: there is one runner for each.
-    if (isActive(this.admission.get(uuid))) {
+    if (isActive(before)) {
       this.admission.next()
       return Effect.fail(conflict(execution, uuid))
     }
     const inbox = Inbox.make()
-    this.on(uuid, { _tag: "Start", inbox })
+    this.on(uuid, { _tag: "Start", inbox }, before)
     const run = this.options.drive(execution, execution.state.updatedAt, inbox)
     let waiting: Effect.Effect<SagaExecution, RunError> | undefined
     const exit = this.launch(uuid, run, inbox, this.contextFor(caller), (exit) => {

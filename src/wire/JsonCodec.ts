@@ -143,7 +143,8 @@ export const freeze = <A>(value: A): A => {
 
 /** Freezes what is inside a record or a list, for who hands out only that. */
 export const freezeInside = <A>(value: A): A => {
-  for (const key in value) freeze(value[key])
+  if (Array.isArray(value)) for (const inner of value) freeze(inner)
+  else for (const key in value) freeze(value[key])
   return value
 }
 

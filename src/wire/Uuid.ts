@@ -39,17 +39,17 @@ const randomSuffix = (): string => {
   return text.slice(at, at + suffixLength)
 }
 
-const digits = Buffer.from("0123456789abcdef")
-const variants = Buffer.from("89ab")
-const [hyphen = 0] = Buffer.from("-")
-
 /** Each random byte becomes the digit at its place. */
 const newSuffixes = (count: number): string => {
+  const digits = Buffer.from("0123456789abcdef")
+  const variants = Buffer.from("89ab")
+  const hyphen = 0x2d
   const text = nodeCrypto.randomBytes(count * suffixLength)
   for (let at = 0; at < text.length; at += suffixLength) {
+    const variant = variants[text[at + 4]! & 3]!
     for (let i = at; i < at + suffixLength; i++) text[i] = digits[text[i]! & 15]!
     text[at + 3] = hyphen
-    text[at + 4] = variants[text[at + 4]! & 3]!
+    text[at + 4] = variant
     text[at + 8] = hyphen
   }
   return text.toString("latin1")

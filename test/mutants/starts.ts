@@ -8,6 +8,14 @@ const laws = "test/execution/rules/laws.test.ts"
 export const starts: ReadonlyArray<Mutant> = [
   {
     rule: "C9",
+    what: "some variants of a uuid are drawn more often than others",
+    file: "src/wire/Uuid.ts",
+    find: "text[at + 4] = variant\n",
+    replace: "text[at + 4] = variants[text[at + 4]! & 3]!\n",
+    tests: ["test/wire/Uuid.test.ts"]
+  },
+  {
+    rule: "C9",
     what: "a start that is repeated takes its own execution for that of another",
     file: "src/orchestrator/StartedSagas.ts",
     find: "existing === uuid",

@@ -37,6 +37,25 @@ it("uuids of executions sort by their time, and do not repeat", () => {
   )
 })
 
+it("every digit of a uuid, and every variant, is drawn as often as the others", () => {
+  const count = 40_000
+  const variants = new Map<string, number>()
+  const digits = new Map<string, number>()
+  const add = (counts: Map<string, number>, text: string) => counts.set(text, (counts.get(text) ?? 0) + 1)
+  for (let i = 0; i < count; i++) {
+    const made = Uuid.v7(5)
+    add(variants, made[19]!)
+    for (const digit of made.slice(15, 18) + made.slice(20, 23) + made.slice(24)) add(digits, digit)
+  }
+  // Chance takes it a tenth of the mean away in none of a billion runs.
+  const isEven = (counts: Map<string, number>, mean: number) =>
+    [...counts.values()].every((found) => Math.abs(found - mean) < mean / 10)
+  assert.strictEqual(variants.size, 4)
+  assert.strictEqual(digits.size, 16)
+  assert.isTrue(isEven(variants, count / 4), JSON.stringify([...variants]))
+  assert.isTrue(isEven(digits, (18 * count) / 16), JSON.stringify([...digits]))
+})
+
 it.effect("uuids of a seeded run are the same every time, and have the usual form", () =>
   Effect.gen(function* () {
     const three = Effect.map(Uuid.UuidGenerator, ({ next }) => [next(1_000), next(1_000), next(2_000)])

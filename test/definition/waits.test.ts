@@ -51,6 +51,7 @@ describe("a wait as data (C16)", () => {
     )
     assert.deepStrictEqual(SagaPath.signalNames(saga), ["approval", "ping"])
     assert.strictEqual(SagaPath.signals(saga), SagaPath.signals(saga))
+    assert.strictEqual(SagaPath.signalNames(saga), SagaPath.signalNames(saga))
     assert.deepStrictEqual(messages(saga), [])
   })
 })

@@ -59,7 +59,6 @@ export class Admission {
     if (isAsleep(before)) this.asleep--
     if (isAsleep(slot)) this.asleep++
     if (slot === undefined) this.slots.delete(uuid)
-    else if (before === undefined) this.slots.add(uuid, slot)
     else this.slots.set(uuid, slot)
   }
 

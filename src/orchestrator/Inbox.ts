@@ -53,22 +53,18 @@ const none: ReadonlyArray<never> = []
 
 /** Rows of the stored inbox among the inputs are not given again: a claim that is under way may have read them before the next write. */
 export const make = (inputs: ReadonlyArray<PendingInput> = none): Inbox => {
-  // Most runners begin without one.
-  if (inputs.length === 0) return empty([], undefined)
   const ids = inputs.flatMap(({ stored }) => stored?.id ?? none)
-  return empty([...inputs], ids.length === 0 ? undefined : new Set(ids))
+  return {
+    inputs: inputs.slice(),
+    judged: none,
+    notify: undefined,
+    isWriting: false,
+    isLeaving: false,
+    revision: 0,
+    seen: ids.length === 0 ? undefined : new Set(ids),
+    stop: undefined
+  }
 }
-
-const empty = (inputs: Array<PendingInput>, seen: Set<string> | undefined): Inbox => ({
-  inputs,
-  judged: none,
-  notify: undefined,
-  isWriting: false,
-  isLeaving: false,
-  revision: 0,
-  seen,
-  stop: undefined
-})
 
 export const offer = (self: Inbox, input: PendingInput): void => {
   self.inputs.push(input)

@@ -72,8 +72,7 @@ export const gain = (self: Progress, facts: ReadonlyArray<SagaEvent>, judged?: I
   if (state === self.execution.state) return
   self.execution = new SagaExecution(state, self.definition)
   self.announces ||= facts.some((fact) => "message" in fact)
-  const gained: Gain = { facts, judged }
-  self.gains = self.gains.length === 0 ? [gained] : [...self.gains, gained]
+  self.gains = [...self.gains, { facts, judged }]
 }
 
 /**

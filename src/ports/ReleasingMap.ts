@@ -24,13 +24,8 @@ export class ReleasingMap<K, V> {
   /** A key that is there keeps its place in the order. */
   set(key: K, value: V): void {
     const box = this.boxes.get(key)
-    if (box === undefined) this.add(key, value)
+    if (box === undefined) this.boxes.set(key, { value })
     else box.value = value
-  }
-
-  /** For a key that is not there. */
-  add(key: K, value: V): void {
-    this.boxes.set(key, { value })
   }
 
   /** False: the key was not there. */

@@ -320,8 +320,7 @@ export const memoryOn = (
     settled.delete(uuid)
     queues.remove(uuid)
     if (state.creation.startKey !== undefined) startKeys.delete(state.creation.startKey)
-    const isNamed = state.creation.startKey !== undefined || isCallerGiven(uuid)
-    const left = isNamed ? tombstone(new SagaExecution(state, undefined)) : undefined
+    const left = tombstone(new SagaExecution(state, undefined))
     if (left === undefined) return
     if (isCallerGiven(uuid)) retiredUuids.set(uuid, left)
     if (left.startKey !== undefined) retiredStartKeys.set(left.startKey, left)

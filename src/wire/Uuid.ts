@@ -28,7 +28,7 @@ export const timeOf = (uuid: string): number | undefined =>
 const suffixLength = 21
 const suffixes = { text: "", at: 0 }
 
-/** The 74 random bits and the variant. Made for 500 uuids at once: one by one they take three times as long. */
+/** The 74 random bits and the variant. Made for 500 uuids at once: to draw them for each takes longer. */
 const randomSuffix = (): string => {
   if (suffixes.at === suffixes.text.length) {
     suffixes.text = newSuffixes(500)

@@ -811,8 +811,8 @@ export const recovery: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "a row that a runner begins with is judged again when a late claim brings it",
     file: "src/orchestrator/Inbox.ts",
-    find: "return empty([...inputs], ids.length === 0 ? undefined : new Set(ids))",
-    replace: "return empty([...inputs], undefined)",
+    find: "seen: ids.length === 0 ? undefined : new Set(ids),",
+    replace: "seen: undefined,",
     tests: ["test/orchestrator/places.test.ts"]
   },
   {

@@ -121,7 +121,7 @@ describe("a member by lease", () => {
       })
       yield* claimed(one)
       const before = one.owner
-      // It has not answered for a short while, and its lease under the former name is not over.
+      // The database has missed one renewal: the lease that it has under the former name still runs.
       unrenewed = [bucketOf(uuid)]
       yield* claimed(one)
       assert.isTrue(one.isAlive(undefined, uuid))

@@ -109,7 +109,7 @@ export const start = (
   return withRoot(self, root)
 }
 
-/** Put together field by field, as below in `finish`: the usual step does both, and a spread takes twice the time. */
+/** Put together field by field, as below in `finish`: the usual step does both, and a spread takes longer. */
 const begin = ({ context, done, length, next, prefix, rolledBack }: Frame, current: StepState): Frame => ({
   prefix,
   next: next + 1,

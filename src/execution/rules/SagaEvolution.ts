@@ -11,8 +11,8 @@ import * as Rollback from "./RollbackEvolution.ts"
 import * as Context from "./SagaContext.ts"
 import type { Of, SagaEvent } from "./SagaEvent.ts"
 import * as SagaSignals from "./SagaSignals.ts"
-import { copyOf, type Draft, isComplete, isOpen, isSettled, type SagaState, whole } from "./SagaState.ts"
-import { frame, isRolledBack, push } from "./StepTree.ts"
+import { copyOf, isComplete, isOpen, isSettled, type SagaState, whole } from "./SagaState.ts"
+import { type Draft, frame, isRolledBack, push } from "./StepTree.ts"
 import * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
 /** The same state where the fact is not admitted. */
@@ -20,7 +20,7 @@ export const evolve = (self: SagaState, event: SagaEvent): SagaState => {
   const next = apply(self, event)
   if (next === self) return self
   // `apply` has just made `next`, and nobody else has it: writing into it saves a third copy of all fields.
-  const fresh: Draft = next
+  const fresh: Draft<SagaState> = next
   fresh.updatedAt = event.at
   fresh.history = push(event, self.history)
   fresh.unstored = self.unstored + 1

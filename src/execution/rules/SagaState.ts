@@ -10,7 +10,7 @@ import type { Of, SagaEvent } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
 import * as SagaSignals from "./SagaSignals.ts"
 import type { CommitState, Decision, SagaStatus } from "./SagaStatus.ts"
-import { collect, type Frame, frame, push, type Stack, started, stepAt } from "./StepTree.ts"
+import { collect, type Draft, type Frame, frame, push, type Stack, started, stepAt } from "./StepTree.ts"
 import type * as TwoPhaseCommit from "./TwoPhaseCommit.ts"
 
 export interface SagaState {
@@ -94,11 +94,8 @@ export const created = (event: Of<"ExecutionCreated">): SagaState => ({
   unstored: 1
 })
 
-/** A state that is being made: nobody else has it yet. */
-export type Draft = { -readonly [Field in keyof SagaState]: SagaState[Field] }
-
-/** A copy to be changed. Each fact makes one, and a spread would take twice the time. */
-export const copyOf = (self: SagaState): Draft => ({
+/** A copy to be changed. Each fact makes one, and a spread of so many fields would take longer. */
+export const copyOf = (self: SagaState): Draft<SagaState> => ({
   uuid: self.uuid,
   creation: self.creation,
   start: self.start,

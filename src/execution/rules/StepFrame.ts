@@ -136,11 +136,11 @@ export const frame = (prefix: string, context: SagaContext, length: number | und
   rolledBack: undefined
 })
 
-/** A step that is being made: nobody else has it yet. */
-export type StepDraft = { -readonly [Field in keyof StepState]: StepState[Field] }
+/** A value that is being made: nobody else has it yet. */
+export type Draft<A> = { -readonly [Field in keyof A]: A[Field] }
 
-/** A copy to be changed. Each step that ends makes one, and a spread would take twice the time. */
-export const copyOf = (self: StepState): StepDraft => ({
+/** A copy to be changed. Each step that ends makes one, and a spread of so many fields would take longer. */
+export const copyOf = (self: StepState): Draft<StepState> => ({
   path: self.path,
   name: self.name,
   kind: self.kind,

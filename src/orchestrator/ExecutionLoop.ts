@@ -3,12 +3,12 @@
  * end, or to where it waits for a reply or a time. What a turn does is decided in `LoopPlan`; the result of a step and the
  * intent of the next one are one write.
  */
-import { Clock, Context, type Duration, Effect, type Fiber, References, Result } from "effect"
+import { Cause, Clock, Context, type Duration, Effect, type Fiber, References, Result } from "effect"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import type { Instruction } from "../execution/rules/Instruction.ts"
 import type { SagaEvent } from "../execution/rules/SagaEvent.ts"
 import type { Policy } from "../execution/rules/SagaInput.ts"
-import type { Sent } from "../execution/rules/StepTree.ts"
+import type { Draft, Sent } from "../execution/rules/StepTree.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
@@ -65,9 +65,10 @@ const untilRenewed: Duration.Input = "200 millis"
 interface Run extends Progress {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly clock: Clock.Clock
-  readonly fiberContext: Context.Context<never>
-  /** Annotations of the log that the caller has. Undefined: none. */
-  readonly annotations: Readonly<Record<string, unknown>> | undefined
+  /** Of the work that is performed in place, one piece after the other: with the state as it is then. */
+  readonly scope: Draft<PerformStep.ExecutionScope> & { readonly fiberContext: Context.Context<never> }
+  /** Goes on after such a piece. */
+  readonly performed: (facts: ReadonlyArray<SagaEvent>) => Effect.Effect<LoopResult, StorageError>
   inFlight: InFlightWork<StoreError> | undefined
 }
 
@@ -98,6 +99,7 @@ export const make = Effect.fnUntraced(function* (
     takeUp: Takeover.make(membership, schedule)
   })
   const hints = hintsOf(membership)
+  const maxBytes = () => broker.maxBytes?.()
   const refusal = ({ command, message }: Sent) => broker.refusal?.(Broker.toMessage(message, command))
 
   const perform = <A, E>(
@@ -211,13 +213,8 @@ export const make = Effect.fnUntraced(function* (
           ? giveBack(self, act.wakeAt)
           : Effect.succeed({ execution: self.execution, wakeAt: act.wakeAt, elsewhere: undefined })
       case "Perform":
-        return perform(scopeOf(self, self.fiber), act.work[0], (facts) => {
-          // The context of a callback is not for the work that follows.
-          self.fiber.setContext(self.fiberContext)
-          gain(self, facts)
-          // The last fact says what time it is; without one the clock does.
-          return turn(self, facts.at(-1)?.at ?? self.clock.currentTimeMillisUnsafe())
-        })
+        self.scope.state = self.execution.state
+        return perform(self.scope, act.work[0], self.performed)
       case "Await":
         return Effect.flatMap(startAndAwait(self, act.work, act.wakeAt), (now) => turn(self, now))
     }
@@ -263,28 +260,19 @@ export const make = Effect.fnUntraced(function* (
   const judgeAgain = (self: Run): Effect.Effect<LoopResult, StorageError> =>
     Effect.flatMap(record.refresh(self, observe(self)), () => next(self))
 
-  const scopeOf = (
-    { annotations, clock, definition, execution, fiberContext, trace }: Run,
-    fiber: Run["fiber"] | undefined
-  ): PerformStep.ExecutionScope => ({
-    definition,
-    state: execution.state,
-    schedule,
-    service,
-    sagas,
-    clock,
-    maxBytes: broker.maxBytes?.(),
-    fiberContext,
-    fiber,
-    annotations,
-    trace
-  })
+  const performed = (self: Run, facts: ReadonlyArray<SagaEvent>): Effect.Effect<LoopResult, StorageError> => {
+    // The context of a callback is not for the work that follows.
+    self.fiber.setContext(self.scope.fiberContext)
+    gain(self, facts)
+    // The last fact says what time it is; without one the clock does.
+    return turn(self, facts.at(-1)?.at ?? self.clock.currentTimeMillisUnsafe())
+  }
 
   /** Starts the work, and waits for the first piece that ends, for an input, or until a time. Gives the time. */
   const startAndAwait = Effect.fnUntraced(function* (self: Run, work: Work, until: number) {
     self.inFlight ??= yield* InFlightWork.make<StoreError>()
     const { inFlight } = self
-    const scope = scopeOf(self, undefined)
+    const scope = { ...self.scope, state: self.execution.state, fiber: undefined }
     const inside = { ...scope, fiberContext: undefined }
     for (const instruction of work) {
       yield* TransactionalStep.isTransactional(instruction)
@@ -332,9 +320,12 @@ export const make = Effect.fnUntraced(function* (
 
   /** Runs turns until the loop ends; after a write that failed, from where that leads. */
   const run = (self: Run): Effect.Effect<LoopResult, StorageError> =>
-    Effect.catch(turn(self, self.clock.currentTimeMillisUnsafe()), (error) => {
+    // `Effect.catch` would make two functions more for each execution.
+    Effect.catchCause(turn(self, self.clock.currentTimeMillisUnsafe()), (cause) => {
+      const found = Cause.findError(cause)
+      if (Result.isFailure(found)) return Effect.failCause(found.failure)
       self.inbox.isWriting = false
-      return Effect.flatMap(record.recover(self, error, observe(self)), () => next(self))
+      return Effect.flatMap(record.recover(self, found.success, observe(self)), () => next(self))
     })
 
   /** Goes on from what was loaded, unless another instance owns the execution. */
@@ -359,14 +350,28 @@ export const make = Effect.fnUntraced(function* (
       // A runner by hand is the only sign of who has a half-done step: the facts that it starts with stand.
       inbox.revision = execution.revision
       const gains = membership === undefined ? [{ facts: Execution.unstored(execution), judged: undefined }] : []
-      return run({
+      const clock = fiber.getRef(Clock.Clock)
+      const trace = ExecutionTrace.of(fiber, tracing, execution, broker.system)
+      const self: Run = {
         execution,
         definition,
         fiber,
-        clock: fiber.getRef(Clock.Clock),
-        fiberContext: fiber.context,
-        annotations: annotationsOf(fiber),
-        trace: ExecutionTrace.of(fiber, tracing, execution, broker.system),
+        clock,
+        scope: {
+          definition,
+          state: execution.state,
+          schedule,
+          service,
+          sagas,
+          clock,
+          maxBytes,
+          fiberContext: fiber.context,
+          fiber,
+          annotations: annotationsOf(fiber),
+          trace
+        },
+        performed: (facts) => performed(self, facts),
+        trace,
         isUnheard: broker.isUnheard,
         refusal,
         since,
@@ -383,7 +388,8 @@ export const make = Effect.fnUntraced(function* (
         failedCommits: 0,
         announces: true,
         inFlight: undefined
-      })
+      }
+      return run(self)
     })
 })
 

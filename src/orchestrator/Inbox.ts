@@ -53,9 +53,9 @@ const none: ReadonlyArray<never> = []
 
 /** Rows of the stored inbox among the inputs are not given again: a claim that is under way may have read them before the next write. */
 export const make = (inputs: ReadonlyArray<PendingInput> = none): Inbox => {
-  const ids = inputs.flatMap(({ stored }) => stored?.id ?? none)
+  const ids = inputs.length === 0 ? none : inputs.flatMap(({ stored }) => stored?.id ?? none)
   return {
-    inputs: inputs.slice(),
+    inputs: [...inputs],
     judged: none,
     notify: undefined,
     isWriting: false,

@@ -1,13 +1,15 @@
 /**
  * A map for values that come and go all the time: those of executions, messages and callers under way. It holds each value in a
- * box, and empties the box when the value is removed.
+ * box, and empties the box when the value is removed. After as many removals as it has entries it becomes a new `Map`.
  *
  * A `Map` of V8 makes a new table now and then, and the former table refers to the new one and to all that it held. Once a former
  * table is old, it keeps what all later tables held until the whole heap is collected: each removed value is copied twice,
  * and moved among the old objects (decision 0069).
  */
 export class ReleasingMap<K, V> {
-  private readonly boxes = new Map<K, Box<V>>()
+  private boxes = new Map<K, Box<V>>()
+  /** Since this map was made. */
+  private removed = 0
 
   get size(): number {
     return this.boxes.size
@@ -33,12 +35,23 @@ export class ReleasingMap<K, V> {
     const box = this.boxes.get(key)
     if (box === undefined) return false
     box.value = undefined
-    return this.boxes.delete(key)
+    // The last removal would make a smaller table anyway.
+    if (this.boxes.size === 1) this.boxes = new Map()
+    else this.remove(key)
+    return true
   }
 
   clear(): void {
     for (const box of this.boxes.values()) box.value = undefined
     this.boxes.clear()
+  }
+
+  private remove(key: K): void {
+    this.boxes.delete(key)
+    if (++this.removed <= Math.max(least, this.boxes.size)) return
+    // A map of its own: no former table refers to it.
+    this.boxes = new Map(this.boxes)
+    this.removed = 0
   }
 
   /** In the order in which the keys were added. */
@@ -56,6 +69,9 @@ export class ReleasingMap<K, V> {
     return Array.from(this.boxes, ([key, box]) => [key, valueIn(box)])
   }
 }
+
+/** Removals before the map is made anew, at least. */
+const least = 64
 
 /** Empty only once it is out of the map. */
 interface Box<V> {

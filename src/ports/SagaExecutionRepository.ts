@@ -24,6 +24,7 @@ import {
   type TakeRequest
 } from "./Leases.ts"
 import { pageStart } from "./PageStart.ts"
+import { ReleasingMap } from "./ReleasingMap.ts"
 import {
   conflict,
   type SagaExecutionConflict,
@@ -218,7 +219,7 @@ export interface MemoryOptions {
 /** All that the memory store keeps. A copy goes its own way: tests explore several ways on from one state. */
 export class MemoryStorage {
   /** The latest state of each execution, in the order of their first writes. States are immutable. */
-  readonly kept = new Map<string, Kept>()
+  readonly kept = new ReleasingMap<string, Kept>()
   readonly startKeys = new Map<string, string>()
   /** Tombstones by uuid and by `startKey`: neither may start an execution again. */
   readonly retiredUuids = new Map<string, Tombstone>()
@@ -243,7 +244,7 @@ export class MemoryStorage {
 
   copy(): MemoryStorage {
     const copy = new MemoryStorage(new Leases(this.leases.until), this.inputs, this.changes, this.queues.copy())
-    for (const [uuid, kept] of this.kept) copy.kept.set(uuid, { ...kept })
+    for (const [uuid, kept] of this.kept.entries) copy.kept.set(uuid, { ...kept })
     for (const [key, uuid] of this.startKeys) copy.startKeys.set(key, uuid)
     for (const [uuid, left] of this.retiredUuids) copy.retiredUuids.set(uuid, left)
     for (const [key, left] of this.retiredStartKeys) copy.retiredStartKeys.set(key, left)
@@ -357,7 +358,7 @@ export const memoryOn = (
 
   const summaries = function* ({ startKey }: ExecutionSummary.Filter) {
     const named = startKey === undefined ? undefined : kept.get(startKeys.get(startKey) ?? "")
-    const found = startKey === undefined ? kept.values() : named === undefined ? [] : [named]
+    const found = startKey === undefined ? kept.values : named === undefined ? [] : [named]
     for (const { state } of found) yield ExecutionSummary.of(new SagaExecution(state, undefined))
   }
 
@@ -391,9 +392,9 @@ export const memoryOn = (
     claim: (request) =>
       Effect.sync(() => {
         if (leases.meet(request)) PubSub.publishUnsafe(inputs, SagaInbox.anotherInstance)
-        if (leases.isOver(request)) return leases.claim(kept.values(), request)
+        if (leases.isOver(request)) return leases.claim(kept.values, request)
         const nextAt = queues.admit(kept, request)
-        const claimed = leases.claim(kept.values(), shared ? { ...request, rests: false } : request)
+        const claimed = leases.claim(kept.values, shared ? { ...request, rests: false } : request)
         return { ...claimed, nextAt: Math.min(nextAt, claimed.nextAt ?? nextAt) }
       }),
     take: (request) =>
@@ -405,8 +406,8 @@ export const memoryOn = (
       }),
     giveBack: (request) => Effect.sync(() => giveBack(request)),
     release: (owner, buckets) =>
-      Effect.sync(() => (buckets === undefined ? leases.release(owner) : leases.leave(kept.values(), owner, buckets))),
-    census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values(), ({ state }) => state))),
+      Effect.sync(() => (buckets === undefined ? leases.release(owner) : leases.leave(kept.values, owner, buckets))),
+    census: Effect.sync(() => ExecutionSummary.census(Array.from(kept.values, ({ state }) => state))),
     ended: (uuids, orPaused) =>
       Effect.sync(() => uuids.filter((uuid) => !ExecutionSummary.isUnderWay(kept.get(uuidOf(uuid))?.state, orPaused))),
     changes: Stream.fromPubSub(changes),

@@ -139,7 +139,7 @@ export class MemoryQueues {
    * Gives places to executions that wait for one, of those that the instance can run, so that its claim finds them. Gives the time at
    * which a rate lets more of them in.
    */
-  admit(kept: ReadonlyMap<string, Admissible>, { fingerprints, limit, now }: ClaimRequest): number {
+  admit(kept: Pick<ReadonlyMap<string, Admissible>, "get">, { fingerprints, limit, now }: ClaimRequest): number {
     let [left, nextAt] = [limit, Number.POSITIVE_INFINITY]
     if (this.places.size === 0) return nextAt
     const isKnown = (uuid: string) => fingerprints?.includes(kept.get(uuid)!.state.creation.fingerprint) !== false
@@ -179,7 +179,7 @@ export class MemoryQueues {
   }
 
   /** The port on what the repository keeps. `tell`: there may be more to admit. */
-  port(kept: ReadonlyMap<string, Admissible>, tell: Effect.Effect<unknown>): SagaQueues {
+  port(kept: Pick<ReadonlyMap<string, Admissible>, "get">, tell: Effect.Effect<unknown>): SagaQueues {
     const { queues } = this
     return {
       declare: (name, limits) =>

@@ -109,7 +109,7 @@ const inside = (
  *
  * `fiberContext`: for a fiber that belongs to the caller, who restores its context afterwards. The code then starts from
  * this context, without the cost of restoring it here. `running`: this is the fiber that runs now, so the code is called at
- * once.
+ * once, unless a test stops at its fault points.
  */
 export const runInside = <A, E>(
   transaction: SagaTransaction,
@@ -120,12 +120,9 @@ export const runInside = <A, E>(
 ): Effect.Effect<A, E> => {
   // The services of the code are erased in its step or contract; the layer that runs it requires and provides them.
   const erased = code as () => Effect.Effect<A, E>
-  if (running !== undefined && fiberContext !== undefined) {
-    const call = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<A, E> => {
-      fiber.setContext(inside(fiberContext, transaction, annotations))
-      return called(erased)
-    }
-    return FaultPoint.within(running, "callback", call, transaction.path)
+  if (running !== undefined && fiberContext !== undefined && !FaultPoint.isSet(running)) {
+    running.setContext(inside(fiberContext, transaction, annotations))
+    return called(erased)
   }
   return Effect.withFiber((fiber) => {
     const call = (): Effect.Effect<A, E> => {

@@ -90,8 +90,16 @@ export const values: ReadonlyArray<Mutant> = [
     rule: "0069",
     what: "a removed value is kept by former tables",
     file: "src/ports/ReleasingMap.ts",
-    find: "    box.value = undefined\n    return",
-    replace: "    return",
+    find: "    box.value = undefined\n    // The last",
+    replace: "    // The last",
+    tests: ["test/ports/ReleasingMap.test.ts"]
+  },
+  {
+    rule: "0069",
+    what: "former tables refer to all later ones",
+    file: "src/ports/ReleasingMap.ts",
+    find: "this.boxes = new Map(this.boxes)",
+    replace: "",
     tests: ["test/ports/ReleasingMap.test.ts"]
   }
 ]

@@ -11,7 +11,7 @@ describe("a map that releases what is removed", () => {
       const chance = at(seed, "calls of a map")
       const map = new ReleasingMap<number, number | undefined>()
       const model = new Map<number, number | undefined>()
-      for (let step = 0; step < 200; step++) {
+      for (let step = 0; step < 500; step++) {
         const key = below(chance, 12)
         switch (below(chance, 8)) {
           case 0:
@@ -66,5 +66,28 @@ describe("a map that releases what is removed", () => {
     const kept = removed.filter((it) => it.deref() !== undefined).length
     assert.strictEqual(kept, 10, "only those that are still in the map")
     assert.strictEqual(former.next().value, -1)
+  })
+
+  ofNode("keeps no key through a former table for long", async () => {
+    setFlagsFromString("--expose-gc")
+    const collect: () => void = runInNewContext("gc")
+    const map = new ReleasingMap<object, number>()
+    const removed: Array<WeakRef<object>> = []
+    const first = {}
+    map.set(first, -1)
+    const former = map.keys()
+    const keys: Array<object> = []
+    for (let at = 0; at < 1_000; at++) {
+      const key = { at }
+      removed.push(new WeakRef(key))
+      map.set(key, at)
+      keys.push(key)
+      if (keys.length > 10) map.delete(keys.shift()!)
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    collect()
+    const kept = removed.filter((it) => it.deref() !== undefined).length
+    assert.isBelow(kept, 100, "those in the map, and those from before it was made anew")
+    assert.strictEqual(former.next().value, first)
   })
 })

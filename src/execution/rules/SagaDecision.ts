@@ -62,7 +62,8 @@ export const advance = (self: SagaState, moment: Moment): Advanced => {
 /** The usual case, found without a walk over the tree: the next step is a local one of the saga itself. */
 const beginLocal = (self: SagaState, { definition, now }: Moment): Advanced | undefined => {
   const { current, next, prefix } = self.root
-  const step = definition.steps[next]
+  // Behind its end a list is read slowly.
+  const step = next < definition.steps.length ? definition.steps[next] : undefined
   if (step?._tag !== "Local" || current !== undefined || self.direction === "backward") return undefined
   if (Place.isLacking(self)) return undefined
   if (self.setAside !== undefined || self.deadline !== undefined) return undefined

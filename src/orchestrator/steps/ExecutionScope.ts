@@ -19,7 +19,7 @@ export interface ExecutionScope {
   /** Starts other sagas, and takes them back. Absent where one operation is run that starts none (`Executor`). */
   readonly sagas?: StartedSagas
   /** Of the transport, as `Broker.maxBytes`. */
-  readonly maxBytes?: number | undefined
+  readonly maxBytes?: (() => number | undefined) | undefined
   /**
    * The context from which each callback starts, when the fiber belongs to the runner. Undefined: the fiber belongs to a
    * caller, and its context is restored after each callback.

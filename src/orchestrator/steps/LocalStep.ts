@@ -45,11 +45,9 @@ export const runStep = <A, E>(
   const watched = transaction?.watch(attempt) ?? attempt
   const tried =
     retry === undefined ? watched : retried(transaction?.atomically(watched) ?? watched, retry, 0, transaction)
-  if (deadline !== undefined) return Effect.flatMap(untilDeadline(scope, tried, outcome, deadline), then)
-  return Effect.matchCauseEffect(tried, {
-    onSuccess: (value) => then(outcome.onSuccess(value)),
-    onFailure: (cause) => then(outcome.onFailure(cause))
-  })
+  const ended =
+    deadline === undefined ? Effect.matchCause(tried, outcome) : untilDeadline(scope, tried, outcome, deadline)
+  return Effect.flatMap(ended, then)
 }
 
 const untilDeadline = (

@@ -26,7 +26,8 @@ import { didNotStart, type Obstacle, obstacle, onError, onErrorByHand, onSuccess
 // ---- messages --------------------------------------------------------------------------------------------------
 
 /** Why a message cannot be sent (SPEC C11). */
-const unsendable = ({ maxBytes }: ExecutionScope, message: Envelope): Obstacle | undefined => {
+const unsendable = (scope: ExecutionScope, message: Envelope): Obstacle | undefined => {
+  const maxBytes = scope.maxBytes?.()
   const issue = Broker.unsendable(message, maxBytes)
   if (issue === undefined) return undefined
   if (!("bytes" in issue)) return obstacle("encode", issue.message)

@@ -4,6 +4,7 @@ import { SagaDefinitionDrift } from "../definition/SagaRegistry.ts"
 import type { Definition } from "../definition/SagaStep.ts"
 import { read, unreadableResult } from "../execution/view/Readable.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
+import type * as Summary from "../ports/ExecutionSummary.ts"
 import { SagaExecutionNotFound } from "../ports/SagaExecutionRepository.ts"
 import type { LoadError } from "./ManagerErrors.ts"
 import type { Addressee } from "./ManagerOptions.ts"
@@ -11,14 +12,17 @@ import type { SagaManager } from "./ManagerService.ts"
 
 type Manager = Pick<SagaManager["Service"], "find" | "load">
 
+type Finding<E> = (filter: Summary.Filter, page: Summary.PageRequest) => Effect.Effect<Summary.Page, E>
+
 export const load = Effect.fnUntraced(function* (
   manager: Manager,
   saga: Definition,
   named: Addressee
 ): Effect.fn.Return<SagaExecution, LoadError> {
-  const execution = yield* manager.load(yield* uuidOf(manager, named))
+  const { startKey } = named
+  const execution = yield* manager.load(startKey === undefined ? named.uuid : yield* uuidOfKey(manager, startKey))
   const { name, fingerprint } = saga
-  if (execution.saga !== name) return yield* new SagaExecutionNotFound({ uuid: execution.uuid })
+  if (execution.saga !== name) return yield* notFound(named)
   const { creation } = execution.state
   if (creation.fingerprint !== fingerprint)
     return yield* new SagaDefinitionDrift({ saga: name, fingerprint: creation.fingerprint, known: [fingerprint] })
@@ -27,9 +31,11 @@ export const load = Effect.fnUntraced(function* (
   return unreadable === undefined ? bound : yield* unreadable
 })
 
-const uuidOf = (manager: Manager, { startKey, uuid }: Addressee) =>
-  startKey === undefined
-    ? Effect.succeed(uuid)
-    : Effect.flatMap(manager.find({ startKey }, { limit: 1 }), ({ items: [found] }) =>
-        found === undefined ? Effect.fail(new SagaExecutionNotFound({ uuid: startKey })) : Effect.succeed(found.uuid)
-      )
+/** The execution that has the start key. `seen` is the manager, or its repository. */
+export const uuidOfKey = <E>(seen: { readonly find: Finding<E> }, startKey: string) =>
+  Effect.flatMap(seen.find({ startKey }, { limit: 1 }), ({ items: [found] }) =>
+    found === undefined ? notFound({ startKey }) : Effect.succeed(found.uuid)
+  )
+
+const notFound = ({ startKey, uuid }: Addressee) =>
+  Effect.fail(new SagaExecutionNotFound(startKey === undefined ? { uuid } : { uuid: startKey, startKey }))

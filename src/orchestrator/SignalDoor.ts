@@ -3,13 +3,14 @@ import { Effect } from "effect"
 import type { Signal } from "../definition/Signal.ts"
 import type { Of } from "../execution/rules/SagaInput.ts"
 import type { SignalRefusal } from "../execution/rules/SignalInput.ts"
-import { SagaExecutionNotFound, type SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
+import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { maxContextSize } from "../wire/JsonLimits.ts"
 import * as Text from "../wire/Text.ts"
 import { normalize } from "../wire/Uuid.ts"
 import { submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
+import { uuidOfKey } from "./LoadExecution.ts"
 import { strangerOfSignal } from "./ManagerArguments.ts"
 import { SagaSignalInvalid, type SignalError } from "./ManagerErrors.ts"
 import type { SignalAnswer, UntypedSignal } from "./ManagerOptions.ts"
@@ -93,8 +94,4 @@ export const inputOf = (
 
 /** The execution that the caller means. */
 const uuidOf = ({ repository }: Keeper, { startKey, uuid = "" }: UntypedSignal) =>
-  startKey === undefined
-    ? Effect.succeed(normalize(uuid) ?? uuid)
-    : Effect.flatMap(repository.find({ startKey }, { limit: 1 }), ({ items: [found] }) =>
-        found === undefined ? Effect.fail(new SagaExecutionNotFound({ uuid: startKey })) : Effect.succeed(found.uuid)
-      )
+  startKey === undefined ? Effect.succeed(normalize(uuid) ?? uuid) : uuidOfKey(repository, startKey)

@@ -25,10 +25,14 @@ export class SagaExecutionConflict extends Schema.TaggedError<SagaExecutionConfl
 }
 
 export class SagaExecutionNotFound extends Schema.TaggedError<SagaExecutionNotFound>()("SagaExecutionNotFound", {
-  uuid: Schema.String
+  /** What the caller has named, also where that was a `startKey`. */
+  uuid: Schema.String,
+  startKey: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
-    return line`There is no execution ${this.uuid}`
+    return this.startKey === undefined
+      ? line`There is no execution ${this.uuid}`
+      : line`There is no execution with the start key ${JSON.stringify(this.startKey)}`
   }
 }
 

@@ -270,6 +270,7 @@ describe("messages", () => {
     [new SagaManager.SagaResponseUnaddressed({}), /no uuid/],
     [new SagaManager.SagaOverloaded({ limit: "maxPending", value: 3 }), /maxPending is 3/],
     [new SagaExecutionRepository.SagaExecutionNotFound({ uuid: nobody }), new RegExp(nobody)],
+    [new SagaExecutionRepository.SagaExecutionNotFound({ uuid: "k", startKey: "k" }), /start key "k"/],
     [new SagaExecution.SagaInvalidUuid({ reason: "not a uuid" }), /not a uuid/],
     [new SagaConfig.InvalidServiceName({ service: "a/b" }), /"a\/b"/]
   ]

@@ -82,6 +82,22 @@ live(
 )
 
 live(
+  "ERR-003 load and signal say of a start key that it is one",
+  Effect.gen(function* () {
+    yield* SagaManager.execute(Other, { context: {}, startKey: "other" })
+    const told = (work: Effect.Effect<unknown, { readonly message: string }, SagaManager.SagaManager>) =>
+      Effect.map(Effect.flip(work), ({ message }) => message)
+    const none = 'There is no execution with the start key "none"'
+    assert.strictEqual(yield* told(SagaManager.load(Trip, { startKey: "none" })), none)
+    assert.strictEqual(yield* told(SagaManager.signal(Approval, { startKey: "none", payload: yes })), none)
+    assert.include(yield* told(SagaManager.load(Trip, { startKey: "other" })), 'with the start key "other"')
+    const error = yield* Effect.flip(SagaManager.load(Trip, { startKey: "none" }))
+    assert.deepInclude(error, { _tag: "SagaExecutionNotFound", startKey: "none" })
+    assert.strictEqual(yield* told(SagaManager.load(Trip, { uuid: "none" })), "There is no execution none")
+  })
+)
+
+live(
   "load fails with why there is no such execution: not there, of another saga, another version, or with values that do not fit",
   Effect.gen(function* () {
     const uuid = yield* SagaManager.start(Trip, { context, startKey: "one" })

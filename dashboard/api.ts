@@ -72,7 +72,7 @@ export const decide = (decide: Decide) => post<Done>("doubts", decide)
  */
 export const news = (
   uuid: string | undefined,
-  changed: (missing: ReadonlyArray<string>) => void,
+  changed: (missing: ReadonlyArray<string>, refused: Readonly<Record<string, string>>) => void,
   live: (is: boolean) => void
 ): (() => void) => {
   const source = new EventSource(`api/events${uuid === undefined ? "" : `?uuid=${id(uuid)}`}`)
@@ -80,10 +80,10 @@ export const news = (
   source.onerror = () => live(false)
   let heard: string | undefined
   source.onmessage = ({ data }) => {
-    const { missing = [], state } = JSON.parse(data) as News
-    const next = [state, ...missing].join()
+    const { missing = [], refused = {}, state } = JSON.parse(data) as News
+    const next = JSON.stringify([state, missing, refused])
     // Also at the first one: what has changed between the page's own look and the begin of the stream is in no later news.
-    if (next !== heard) changed(missing)
+    if (next !== heard) changed(missing, refused)
     heard = next
   }
   return () => source.close()

@@ -27,6 +27,8 @@ let me: Context["me"] | undefined
 let isLive = true
 /** Databases that do not answer, where executions are spread over several. */
 let missing: ReadonlyArray<string> = []
+/** Those of them that refuse the role of the dashboard, each with the reason. */
+let refused: Readonly<Record<string, string>> = {}
 /** The number of things that need a person: it stands beside the entry of the screen. */
 let toAttend = 0
 let shown:
@@ -91,8 +93,9 @@ const load = async (): Promise<void> => {
   render()
 }
 
-const told = (away: ReadonlyArray<string>): void => {
+const told = (away: ReadonlyArray<string>, refusing: Readonly<Record<string, string>>): void => {
   missing = away
+  refused = refusing
   render()
   changed()
 }
@@ -166,11 +169,18 @@ function render(): void {
 /** On every screen: a list does not look as if it were whole. */
 const awayNotice = (names: ReadonlyArray<string>) => {
   const isOne = names.length === 1
-  const sentence = `The ${isOne ? "database" : "databases"} ${names.join(", ")} ${isOne ? "does" : "do"} not answer. `
+  const sentences = Array.from(
+    Map.groupBy(names, (name) => refused[name]),
+    ([why, names]) => {
+      const who = `The ${names.length === 1 ? "database" : "databases"} ${names.join(", ")}`
+      if (why !== undefined) return `${who} ${names.length === 1 ? "refuses" : "refuse"} this: ${why}. `
+      return `${who} ${names.length === 1 ? "does" : "do"} not answer. `
+    }
+  )
   return h(
     "div",
     { class: "notice bad", role: "status" },
-    h("strong", {}, sentence),
+    h("strong", {}, ...sentences),
     `${isOne ? "Its" : "Their"} executions are kept, and are not shown or counted here until then.`
   )
 }

@@ -5,10 +5,17 @@
 import { Clock, Effect, Schema } from "effect"
 import type { Drift } from "../orchestrator/Drift.ts"
 import * as Summary from "../ports/ExecutionSummary.ts"
-import { type InDoubt, Inspector, type OverdueGroup, type ParkedGroup, type WaitingGroup } from "../ports/Inspector.ts"
+import {
+  type InDoubt,
+  Inspector,
+  type OverdueGroup,
+  type ParkedGroup,
+  type Refusals,
+  type WaitingGroup
+} from "../ports/Inspector.ts"
 import { isStalled } from "../ports/InspectorGroups.ts"
 import type { Place } from "./Access.ts"
-import { missingSentence } from "./Databases.ts"
+import { lacking, missingSentence } from "./Databases.ts"
 import { many, quoted, span } from "./Screen.ts"
 
 /** `away`: a database does not answer, where executions are spread over several. */
@@ -169,12 +176,15 @@ export const ofOverdue = (group: OverdueGroup, now: number): Finding => ({
   next: commandOf("processes")
 })
 
-const ofAway = (name: string): Finding => ({
+const ofAway = (name: string, refusals: Refusals): Finding => ({
   kind: "away",
   count: 1,
   isMore: false,
-  text: missingSentence([name]),
-  first: "see that it runs, and that this machine reaches it",
+  text: missingSentence([name], refusals),
+  first:
+    refusals[name] === undefined
+      ? "see that it runs, and that this machine reaches it"
+      : "see that the role may connect, and has its rights on the tables and the schema",
   next: commandOf("doctor")
 })
 
@@ -247,8 +257,9 @@ export const findings = Effect.fnUntraced(function* (waits: Patience = patience,
   const inDoubt = yield* inspector.inDoubt(waits.inDoubt)
   const overdue = yield* inspector.overdue(waits.overdue)
   const waiting = yield* inspector.waiting
+  const { missing, refusals } = yield* lacking(inspector)
   const found: ReadonlyArray<Finding> = [
-    ...(yield* inspector.missing).map(ofAway),
+    ...missing.map((name) => ofAway(name, refusals)),
     ...parked.map((group) => ofParked(group, now)),
     ...(yield* Effect.forEach(inDoubt, (doubt) =>
       Effect.map(decisionOf(doubt), (decision) => ofDoubt(doubt, decision, now))

@@ -5,6 +5,7 @@
 import { Clock, type Context, Duration, Effect, Layer, Result } from "effect"
 import type { AnyCommitted } from "../definition/Saga.ts"
 import * as SagaRegistry from "../definition/SagaRegistry.ts"
+import { refusalIn } from "../ports/DatabaseCode.ts"
 import { Inspector, InspectorError } from "../ports/Inspector.ts"
 import * as Loop from "../ports/Loop.ts"
 import * as Metrics from "../ports/Metrics.ts"
@@ -98,10 +99,11 @@ const reading = Effect.fnUntraced(function* (sagas: ReadonlyArray<AnyCommitted>)
     )
   }).pipe(
     // The values of the reading before stand: a database that is away has other metrics.
-    Effect.catch(({ databases, operation, reason }) =>
+    Effect.catch(({ cause, databases, operation, reason }) =>
       Effect.logWarning("The stored executions could not be counted now", {
         operation,
         reason,
+        ...(refusalIn(cause) !== undefined && { code: refusalIn(cause) }),
         ...(databases !== undefined && { databases })
       })
     )

@@ -1,5 +1,7 @@
 /** Where the executions are: in one database, behind a dashboard, or in several databases that have names. */
-import { Option, Result } from "effect"
+import { Effect, Option, Result } from "effect"
+import { inWords } from "../ports/DatabaseCode.ts"
+import type { Inspector, Refusals } from "../ports/Inspector.ts"
 import type { NamedDatabase, Place } from "./Access.ts"
 import { CommandMisused, plain } from "./Screen.ts"
 
@@ -52,12 +54,26 @@ export const where = (
 /** Names of databases in a sentence. */
 export const listed = (names: ReadonlyArray<string>): string => names.map((name) => plain(name, 60)).join(", ")
 
-/** For a person. No name: there is one database. */
-export const awaySentence = (names: ReadonlyArray<string>): string =>
-  names.length > 1
-    ? `The databases ${listed(names)} do not answer`
-    : `The database${names.length === 0 ? "" : ` ${listed(names)}`} does not answer`
+/** For a person. No name: there is one database. `refusal`: it is there, and refuses the role with this code. */
+export const awaySentence = (names: ReadonlyArray<string>, refusal?: string): string => {
+  const isOne = names.length < 2
+  const who = `The ${isOne ? "database" : "databases"}${names.length === 0 ? "" : ` ${listed(names)}`}`
+  return refusal === undefined
+    ? `${who} ${isOne ? "does" : "do"} not answer`
+    : `${who} ${isOne ? "refuses" : "refuse"} this: ${plain(inWords(refusal), 100)}`
+}
 
 /** The same, beside what the other databases say. */
-export const missingSentence = (names: ReadonlyArray<string>): string =>
-  `${awaySentence(names)}: nothing of ${names.length === 1 ? "it" : "them"} is shown or counted (effect-saga doctor says why)`
+export const missingSentence = (names: ReadonlyArray<string>, refusals: Refusals): string => {
+  const all = Map.groupBy(names, (name) => refusals[name])
+  const why = Array.from(all, ([refusal, names]) => awaySentence(names, refusal)).join(". ")
+  return `${why}: nothing of ${names.length === 1 ? "it" : "them"} is shown or counted (effect-saga doctor says why)`
+}
+
+/** The databases that are missing, and why, as far as it is known. */
+export const lacking = ({ missing, refusals = Effect.succeed({}) }: Inspector["Service"]) =>
+  Effect.all({ missing, refusals })
+
+/** The names of databases with why they refuse the role, in words. */
+export const inWordsOf = (refusals: Refusals): Refusals =>
+  Object.fromEntries(Object.entries(refusals).map(([name, code]) => [name, inWords(code)]))

@@ -1,6 +1,6 @@
 /** Errors of the ports, as a person reads them who does not know this library. */
 import { Effect } from "effect"
-import { inWords, isRefusal } from "../ports/DatabaseCode.ts"
+import { codeIn, inWords, refusalIn } from "../ports/DatabaseCode.ts"
 import type { InspectorError } from "../ports/Inspector.ts"
 import type { SagaExecutionNotFound } from "../ports/RepositoryErrors.ts"
 import { awaySentence, listed } from "./Databases.ts"
@@ -13,9 +13,7 @@ const inspectorError = ({ cause, databases, operation, reason }: InspectorError)
   switch (reason) {
     case "unavailable":
       if (databases?.length === 0) return "no database serves the bucket of this execution now: see effect-saga buckets"
-      return isRefusal(codeOf(cause))
-        ? `the database refuses this${which}: ${wordsOf(cause)} (${operation})`
-        : `${awaySentence(databases ?? [])} (${operation}${codeOf(cause) === "" ? "" : `, ${wordsOf(cause)}`})`
+      return `${awaySentence(databases ?? [], refusalIn(cause))} (${operation}${networkIn(cause)})`
     case "unmigrated":
       return `the tables are not there${which}: name the --schema and --prefix of the program, or run effect-saga migrate`
     case "rejected":
@@ -27,10 +25,9 @@ const inspectorError = ({ cause, databases, operation, reason }: InspectorError)
   }
 }
 
-const codeOf = (cause: unknown): string =>
-  typeof cause === "object" && cause !== null && "code" in cause && cause.code !== undefined ? String(cause.code) : ""
-
-const wordsOf = (cause: unknown): string => plain(inWords(codeOf(cause)), 100)
+/** What the network or the database has said, where it is not the sentence itself. */
+const networkIn = (cause: unknown): string =>
+  codeIn(cause) === "" || refusalIn(cause) !== undefined ? "" : `, ${plain(inWords(codeIn(cause)), 100)}`
 
 /** For a person; the errors of the inspector have texts for programs. */
 export const textOf = (error: InspectorError | SagaExecutionNotFound): string =>

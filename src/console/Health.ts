@@ -4,9 +4,11 @@
  */
 import { Clock, Effect, Layer, Option } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
+import { inWords, refusalIn } from "../ports/DatabaseCode.ts"
 import { Inspector } from "../ports/Inspector.ts"
 import * as Setting from "../ports/Setting.ts"
 import { Vitals } from "../ports/Vitals.ts"
+import { inWordsOf, lacking } from "./Databases.ts"
 
 export interface HealthOptions {
   /** Where the routes are, as `/health`: then they are `/health/live` and so on. Default: at the root. */
@@ -40,7 +42,7 @@ const overdue = "1 minute"
 const sagas = Effect.gen(function* () {
   const inspector = yield* Effect.serviceOption(Inspector)
   if (Option.isNone(inspector)) return answer(200, { sagas: "unknown: this program has no Inspector" })
-  const { count, missing, overdue: late, parked, stalled } = inspector.value
+  const { count, overdue: late, parked, stalled } = inspector.value
   const groups = (all: ReadonlyArray<{ readonly count: number }>) => all.reduce((sum, { count }) => sum + count, 0)
   const seen = Effect.gen(function* () {
     const found = yield* Effect.all(
@@ -48,19 +50,23 @@ const sagas = Effect.gen(function* () {
       { concurrency: "unbounded" }
     )
     // Last: it names also the databases that have not answered these questions.
-    return { ...found, missing: yield* missing }
+    return { ...found, ...(yield* lacking(inspector.value)) }
   })
   return yield* Effect.match(Effect.timeoutOption(seen, "2 seconds"), {
-    onFailure: ({ reason }) => answer(200, { sagas: reason }),
+    onFailure: ({ cause, reason }) => {
+      const refusal = refusalIn(cause)
+      return answer(200, { sagas: reason, ...(refusal !== undefined && { why: inWords(refusal) }) })
+    },
     onSuccess: Option.match({
       onNone: () => answer(200, { sagas: "unavailable" }),
-      onSome: ({ counts, late, missing, parked, stalled }) =>
+      onSome: ({ counts, late, missing, parked, refusals, stalled }) =>
         answer(200, {
           sagas: counts.map(({ count, isMore, saga, state }) => ({ saga, status: state, count, isMore })),
           parked: groups(parked),
           stalled: groups(stalled),
           overdue: groups(late),
-          ...(missing.length > 0 && { missing })
+          ...(missing.length > 0 && { missing }),
+          ...(Object.keys(refusals).length > 0 && { refused: inWordsOf(refusals) })
         })
     })
   })
@@ -74,7 +80,7 @@ const sagas = Effect.gen(function* () {
  * - `/ready`: 503 where the process cannot do its work now: before it has started, while its storage has not answered for as
  *   long as its lease, while messages do not come, and from when on it stops. Send it no requests then; it mends by itself.
  * - `/sagas`: counts for people, always 200. With an `Inspector`. `missing` names databases that do not answer, where executions are
- *   spread over several: the counts are without them.
+ *   spread over several: the counts are without them; `refused` says which of these refuse the role, and why.
  *
  * Executions that wait for a person never make a process unready: no other process could do more about them. Fails with
  * `InvalidSetting` for a path that is none, and for an option that there is not.

@@ -8,7 +8,7 @@ import { placesOf } from "../ports/InspectorGroups.ts"
 import { traceIdOf } from "../ports/Tracing.ts"
 import * as SagaStory from "../tooling/SagaStory.ts"
 import { Access, type Place } from "./Access.ts"
-import { missingSentence } from "./Databases.ts"
+import { lacking, missingSentence } from "./Databases.ts"
 import { explained } from "./Failures.ts"
 import * as Flags from "./Flags.ts"
 import { type Colour, type Column, many, moment, plain, printJson, Screen, span, table } from "./Screen.ts"
@@ -16,8 +16,8 @@ import * as WithoutValues from "./WithoutValues.ts"
 
 /** Says which databases are not among what is printed. */
 const tellMissing = Effect.gen(function* () {
-  const missing = yield* (yield* Inspector).missing
-  if (missing.length > 0) yield* Console.error(`effect-saga: ${missingSentence(missing)}`)
+  const { missing, refusals } = yield* lacking(yield* Inspector)
+  if (missing.length > 0) yield* Console.error(`effect-saga: ${missingSentence(missing, refusals)}`)
 })
 
 /** Runs a command on the storage that its flags name. */

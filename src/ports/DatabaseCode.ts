@@ -14,4 +14,14 @@ const words: { readonly [code: string]: string } = {
 export const inWords = (code: string): string => (Object.hasOwn(words, code) ? `${code}: ${words[code]}` : code)
 
 /** The database is there and has answered: it does not let this role do it, however often it is tried. */
-export const isRefusal = (code: string): boolean => /^(28|3D000|42501)/.test(code)
+const isRefusal = (code: string): boolean => /^(28|3D000|42501)/.test(code)
+
+/** The code in the cause of an error; empty: it has none. */
+export const codeIn = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "code" in cause && cause.code !== undefined ? String(cause.code) : ""
+
+/** The code with which a database has refused the role; undefined: it has not. */
+export const refusalIn = (cause: unknown): string | undefined => {
+  const code = codeIn(cause)
+  return isRefusal(code) ? code : undefined
+}

@@ -264,6 +264,10 @@ export class InspectorError extends Schema.TaggedError<InspectorError>()("Inspec
   }
 }
 
+/** The names of databases, each with the code of Postgres with which it refuses the role. */
+export const Refusals = Schema.Record(Schema.String, Schema.String)
+export type Refusals = typeof Refusals.Type
+
 // ---- the port --------------------------------------------------------------------------------------------------
 
 type Seen<A> = Effect.Effect<A, InspectorError>
@@ -280,6 +284,8 @@ export class Inspector extends Context.Service<
      * about. Always empty where there is one database: then the others of these fail.
      */
     readonly missing: Effect.Effect<ReadonlyArray<string>>
+    /** Of `missing`, those that are there and refuse the role of this program, as where it lacks rights. Absent: it is none. */
+    readonly refusals?: Effect.Effect<Refusals>
     /** A page of summaries, as `SagaExecutionRepository.find`. */
     readonly find: (filter: Summary.Filter, page?: Summary.PageRequest) => Seen<Summary.Page>
     /** How many executions each saga has in each state, and the oldest of each. With a name: of that saga. */

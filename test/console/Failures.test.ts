@@ -14,10 +14,10 @@ const because = (code: string | undefined, databases?: ReadonlyArray<string>) =>
   )
 
 it("tells a database that refuses the role from one that does not answer", () => {
-  assert.strictEqual(because("42501"), "the database refuses this: 42501: the role lacks a right there (find)")
+  assert.strictEqual(because("42501"), "The database refuses this: 42501: the role lacks a right there (find)")
   assert.strictEqual(
     because("42501", ["south"]),
-    "the database refuses this in south: 42501: the role lacks a right there (find)"
+    "The database south refuses this: 42501: the role lacks a right there (find)"
   )
   assert.strictEqual(
     because("ECONNREFUSED", ["south"]),

@@ -228,8 +228,16 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
     rule: "F36",
     what: "a database that answers again is not missing in the counts that were given without it",
     file: "src/adapters/sql/ShardedInspector.ts",
-    find: "shards.hasAnswered(at) && !isOpen(at)",
+    find: "shards.hasAnswered(at) && left.length === 0",
     replace: "shards.hasAnswered(at)",
+    tests: [inspected]
+  },
+  {
+    rule: "F36",
+    what: "a database that gives the role no rights is said not to answer",
+    file: "src/adapters/sql/ShardedInspector.ts",
+    find: "return left(refusal)",
+    replace: "return left(undefined)",
     tests: [inspected]
   },
   {

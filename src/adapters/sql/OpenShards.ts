@@ -1,11 +1,12 @@
 /** Opens several databases: each now, or when it is there. One at least has to be there at the start. */
-import { type Cause, Context, Deferred, type Duration, Effect, Exit, Layer, Scope } from "effect"
+import { type Cause, Context, Deferred, type Duration, Effect, Exit, Layer, Result, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { isSqlError } from "effect/sql/SqlError"
+import { refusalIn } from "../../ports/DatabaseCode.ts"
 import * as Setting from "../../ports/Setting.ts"
 import { type Shard, Shards } from "./Shards.ts"
 import * as SqlBuckets from "./SqlBuckets.ts"
-import { codeOf, isPassing, sqlErrorsOf } from "./SqlErrors.ts"
+import { causeOf, codeOf, isPassing, sqlErrorsOf } from "./SqlErrors.ts"
 import * as SqlTables from "./SqlTables.ts"
 
 /** One of several databases: its client, and where its tables are. */
@@ -71,11 +72,14 @@ const shardOf = Effect.fnUntraced(function* <I, A, E, E2, R>(
   let awayAt = Number.NaN
   let isTrying = false
   let isTold = false
+  let refusal: string | undefined
   const open = Effect.gen(function* () {
     const own = yield* Scope.fork(scope)
     const exit = yield* Effect.exit(Effect.provideContext(opened(name, database, opening, own), context))
-    if (Exit.isFailure(exit)) yield* Scope.close(own, exit)
-    else {
+    if (Exit.isFailure(exit)) {
+      refusal = sqlErrorsOf(exit.cause).map(causeOf).map(refusalIn).find(Boolean)
+      yield* Scope.close(own, exit)
+    } else {
       known = exit.value
       yield* Deferred.succeed(there, exit.value.service)
     }
@@ -102,15 +106,18 @@ const shardOf = Effect.fnUntraced(function* <I, A, E, E2, R>(
     name,
     there: () => known?.service,
     reached: Deferred.await(there),
+    refusal: () => refusal,
     buckets: Effect.clockWith((clock) => {
       if (known === undefined) return Effect.as(again, undefined)
       // A request for another database does not wait for this one again and again.
       if (clock.currentTimeMillisUnsafe() - awayAt < spacing) return Effect.undefined
       const rows = Effect.timeoutOrElse(known.table.rows, { duration: patience, orElse: () => Effect.undefined })
-      return Effect.tap(
-        Effect.orElseSucceed(rows, () => undefined),
-        (rows) => Effect.sync(() => (awayAt = rows === undefined ? clock.currentTimeMillisUnsafe() : Number.NaN))
-      )
+      return Effect.map(Effect.result(rows), (answer) => {
+        const said = Result.getOrUndefined(answer)
+        refusal = Result.isSuccess(answer) ? undefined : refusalIn(causeOf(answer.failure))
+        awayAt = said === undefined ? clock.currentTimeMillisUnsafe() : Number.NaN
+        return said
+      })
     })
   }
   return { shard, exit: yield* Effect.exit(open) }

@@ -4,6 +4,7 @@
  */
 import { Context, Effect, Layer } from "effect"
 import { bucketOf, bucketOfKey } from "../../ports/Buckets.ts"
+import { refusalIn } from "../../ports/DatabaseCode.ts"
 import { Inspector, InspectorError } from "../../ports/Inspector.ts"
 import { act, type Storage } from "../../ports/InspectorActions.ts"
 import * as Groups from "../../ports/InspectorGroups.ts"
@@ -45,8 +46,21 @@ const about = <E>({ name }: OfPart, error: E | InspectorError): E | InspectorErr
   return new InspectorError({ reason, operation, databases: [name], ...(cause !== undefined && { cause }) })
 }
 
-const unavailable = (operation: string, databases: ReadonlyArray<string>) =>
-  new InspectorError({ reason: "unavailable", operation, databases })
+const unavailable = (operation: string, databases: ReadonlyArray<string>, refusal?: string) =>
+  new InspectorError({
+    reason: "unavailable",
+    operation,
+    databases,
+    ...(refusal !== undefined && { cause: { code: refusal } })
+  })
+
+/** That a database has left a question open. */
+interface Open {
+  /** In milliseconds since the epoch. */
+  readonly at: number
+  /** The code with which it has refused the role. */
+  readonly refusal: string | undefined
+}
 
 /** The questions that are put to several databases, or to the right one of them. */
 const asking = (shards: Shards<OfPart>) => {
@@ -58,36 +72,59 @@ const asking = (shards: Shards<OfPart>) => {
     return Effect.tap(shards.look, () => Effect.sync(() => (lookedAt = now)))
   })
 
-  /** Of each database when it has left a question open, by its operation, in milliseconds since the epoch. */
-  const open = shards.all.map(() => new Map<string, number>())
+  /** Of each database the questions that it has left open, by their operations. */
+  const open = shards.all.map(() => new Map<string, Open>())
 
   /** The answer of a database. Undefined: it does not answer. */
   const ofOne = <A>(operation: string, at: number, ask: (part: OfPart) => Effect.Effect<A, InspectorError>) => {
-    const left = Effect.clockWith((clock) => {
-      open[at]?.set(operation, clock.currentTimeMillisUnsafe())
-      return Effect.undefined
-    })
+    const left = (refusal: string | undefined) =>
+      Effect.clockWith((clock) => {
+        open[at]?.set(operation, { at: clock.currentTimeMillisUnsafe(), refusal })
+        return Effect.undefined
+      })
     const part = shards.hasAnswered(at) ? shards.there(at) : undefined
-    if (part === undefined) return left
+    if (part === undefined) return left(shards.all[at]?.refusal())
     return Effect.catch(
       Effect.tap(ask(part), () => Effect.sync(() => open[at]?.delete(operation))),
       (error) => {
         if (error.reason !== "unavailable") return Effect.fail(about(part, error))
-        shards.silence(at)
-        return left
+        const refusal = refusalIn(error.cause)
+        if (refusal === undefined) shards.silence(at)
+        return left(refusal)
       }
     )
   }
 
-  /** The names of those that do not answer, or have just left a question open. */
-  const missing = Effect.andThen(
+  /** Those that do not answer, or have just left a question open. */
+  const lacking = Effect.andThen(
     look,
     Effect.clockWith((clock) => {
       const since = clock.currentTimeMillisUnsafe() - naming
-      const isOpen = (at: number) => [...(open[at]?.values() ?? [])].some((leftAt) => leftAt > since)
-      return Effect.succeed(shards.all.flatMap(({ name }, at) => (shards.hasAnswered(at) && !isOpen(at) ? [] : [name])))
+      return Effect.succeed(
+        shards.all.flatMap(({ name, refusal }, at) => {
+          const left = [...(open[at]?.values() ?? [])].filter((it) => it.at > since)
+          if (shards.hasAnswered(at) && left.length === 0) return []
+          return { name, refusal: refusal() ?? left.find((it) => it.refusal !== undefined)?.refusal }
+        })
+      )
     })
   )
+  const missing = Effect.map(lacking, (all) => all.map(({ name }) => name))
+  const refusals = Effect.map(lacking, (all) =>
+    Object.fromEntries(all.flatMap(({ name, refusal }) => (refusal === undefined ? [] : [[name, refusal]])))
+  )
+
+  /** The failure of a question that needs those that have not answered; it says why where all of them refuse the role. */
+  const silent = (operation: string) => {
+    const left = shards.all.flatMap(({ name, refusal }, at) => {
+      const question = open[at]?.get(operation)
+      if (shards.hasAnswered(at) && question === undefined) return []
+      return { name, refusal: refusal() ?? question?.refusal }
+    })
+    const refusal = left.some(({ refusal }) => refusal === undefined) ? undefined : left[0]?.refusal
+    const names = left.map(({ name }) => name)
+    return unavailable(operation, names, refusal)
+  }
 
   /** Asks all at the same time. Fails where none answers, and where one cannot do it at all. */
   const fromAny = Effect.fnUntraced(function* <A>(
@@ -98,7 +135,7 @@ const asking = (shards: Shards<OfPart>) => {
     const answers = yield* Effect.forEach(shards.all, (_, at) => ofOne(operation, at, ask), {
       concurrency: "unbounded"
     })
-    return answers.some((answer) => answer !== undefined) ? answers : yield* unavailable(operation, shards.silent)
+    return answers.some((answer) => answer !== undefined) ? answers : yield* silent(operation)
   })
 
   /** Asks all at the same time, and fails where one does not answer. */
@@ -107,7 +144,7 @@ const asking = (shards: Shards<OfPart>) => {
     ask: (part: OfPart) => Effect.Effect<A, InspectorError>
   ) {
     const answers = (yield* fromAny(operation, ask)).filter((answer) => answer !== undefined)
-    return answers.length === shards.all.length ? answers : yield* unavailable(operation, shards.silent)
+    return answers.length === shards.all.length ? answers : yield* silent(operation)
   })
 
   /** Asks the database that has a bucket. */
@@ -120,7 +157,7 @@ const asking = (shards: Shards<OfPart>) => {
       .routed("load", bucket, (part) => Effect.mapError(call(part), (error) => about(part, error)))
       .pipe(
         Effect.mapError((error) => {
-          if (error instanceof SagaExecutionRepositoryError) return unavailable(operation, shards.silent)
+          if (error instanceof SagaExecutionRepositoryError) return silent(operation)
           return isNotServed(error) ? unavailable(operation, []) : error
         })
       )
@@ -137,7 +174,7 @@ const asking = (shards: Shards<OfPart>) => {
       ? byKey
       : Effect.catchTag(routed(operation, bucketOf(uuid), call), "SagaExecutionNotFound", () => byKey)
   }
-  return { missing, fromAny, fromEach, routed, ofTarget }
+  return { missing, refusals, silent, fromAny, fromEach, routed, ofTarget }
 }
 
 /** The storage of an action: each question goes to the database that has the execution at that moment. */
@@ -155,10 +192,7 @@ const storageOf = ({ ofTarget, routed }: ReturnType<typeof asking>): Storage => 
 })
 
 /** Decides where the participant keeps its records: a database that has none of the transaction says so, and changes nothing. */
-const decidingIn = (
-  { fromAny }: ReturnType<typeof asking>,
-  shards: Shards<OfPart>
-): Inspector["Service"]["decideInDoubt"] =>
+const decidingIn = ({ fromAny, silent }: ReturnType<typeof asking>): Inspector["Service"]["decideInDoubt"] =>
   Effect.fnUntraced(function* (doubt, options) {
     const answers = yield* fromAny("decideInDoubt", ({ inspector }) =>
       Effect.catchIf(
@@ -173,14 +207,14 @@ const decidingIn = (
     const decided = outcomes.find((outcome) => outcome._tag !== "Refused" || outcome.why !== "NotInDoubt")
     if (decided !== undefined) return decided
     // The one that is away may have it.
-    if (given.length < answers.length) return yield* unavailable("decideInDoubt", shards.silent)
+    if (given.length < answers.length) return yield* silent("decideInDoubt")
     const [refused] = outcomes
     return refused ?? (yield* new InspectorError({ reason: "unmigrated", operation: "decideInDoubt" }))
   })
 
 const make = (shards: Shards<OfPart>): Inspector["Service"] => {
   const asked = asking(shards)
-  const { fromAny, fromEach, missing, ofTarget, routed } = asked
+  const { fromAny, fromEach, missing, ofTarget, refusals, routed } = asked
   /** One list out of those that the databases give. */
   const listed = <A>(
     operation: string,
@@ -194,6 +228,7 @@ const make = (shards: Shards<OfPart>): Inspector["Service"] => {
   const parked = listed("parked", ({ parked }) => parked, MergedGroups.parked)
   return Inspector.of({
     missing,
+    refusals,
     find: Effect.fnUntraced(function* (filter, page = {}) {
       const { startKey } = filter
       const find = ({ inspector }: OfPart) => inspector.find(filter, page)
@@ -221,7 +256,7 @@ const make = (shards: Shards<OfPart>): Inspector["Service"] => {
       MergedGroups.census
     ),
     act: act(storageOf(asked)),
-    decideInDoubt: decidingIn(asked, shards)
+    decideInDoubt: decidingIn(asked)
   })
 }
 

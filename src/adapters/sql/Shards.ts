@@ -17,6 +17,8 @@ export interface Shard<A> {
   readonly reached: Effect.Effect<A>
   /** Which buckets the database says that it serves. Undefined: it does not answer. */
   readonly buckets: Effect.Effect<ReadonlyArray<BucketPlaces.BucketAt> | undefined>
+  /** The code with which it has refused the role, where it does not answer for that. */
+  readonly refusal: () => string | undefined
 }
 
 /** No database, or none that can be reached, has the bucket now: the call may work later. */
@@ -115,11 +117,6 @@ export class Shards<A> {
   /** Whether a database has answered to the last question. */
   hasAnswered(at: number): boolean {
     return this.asking[at]?.hasAnswered === true
-  }
-
-  /** The names of those that have not. */
-  get silent(): ReadonlyArray<string> {
-    return this.all.flatMap(({ name }, at) => (this.hasAnswered(at) ? [] : [name]))
   }
 
   /** A database has failed to answer since. */

@@ -114,6 +114,7 @@ export class Stored extends HttpApiGroup.make("stored")
       success: Summary.Page
     }),
     HttpApiEndpoint.get("missing", "/stored/missing", { ...asked, success: Schema.Array(Schema.String) }),
+    HttpApiEndpoint.get("refusals", "/stored/refusals", { ...asked, success: Inspector.Refusals }),
     HttpApiEndpoint.get("load", "/stored/executions/:uuid", {
       params: uuid,
       query: { values: Schema.optionalKey(Schema.Literal("true")) },

@@ -390,5 +390,10 @@ export const Done = Schema.Struct({
 export type Done = typeof Done.Type
 
 /** Something has changed: the page asks anew. The number tells one state of the database from the one before. */
-export const News = Schema.Struct({ state: text, missing })
+export const News = Schema.Struct({
+  state: text,
+  missing,
+  /** Those of `missing` that are there and refuse the role, each with the reason in words. */
+  refused: maybe(Schema.Record(text, text))
+})
 export type News = typeof News.Type

@@ -5,6 +5,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import type { SagaRegistry } from "../../definition/SagaRegistry.ts"
 import * as ContextValues from "../../execution/view/ContextValues.ts"
 import { bind } from "../../execution/view/SagaExecution.ts"
+import { refusalIn } from "../../ports/DatabaseCode.ts"
 import * as Inspector from "../../ports/Inspector.ts"
 import { SagaExecutionNotFound } from "../../ports/RepositoryErrors.ts"
 import * as Databases from "../Databases.ts"
@@ -43,10 +44,10 @@ const told = <A, E, R>(
       : new NotNow({ why: error.reason === "unavailable" ? away(error) : error.message })
   })
 
-const away = ({ databases }: Inspector.InspectorError): string =>
+const away = ({ cause, databases }: Inspector.InspectorError): string =>
   databases?.length === 0
     ? "No database serves the bucket of this execution now"
-    : Databases.awaySentence(databases ?? [])
+    : Databases.awaySentence(databases ?? [], refusalIn(cause))
 
 /** Lets in whom the application lets in, by the rights that the group of the endpoint needs. */
 export const admission = Layer.effect(
@@ -119,6 +120,7 @@ export const stored = (api: Api) =>
             ? Effect.map(told(inspector.load(params.uuid)), WithoutValues.inspected)
             : told(withValues(inspector, params.uuid)),
         missing: () => inspector.missing,
+        refusals: () => inspector.refusals ?? Effect.succeed({}),
         count: ({ query }) => told(inspector.count(query.saga)),
         waiting: () => told(inspector.waiting),
         parked: () => told(inspector.parked),

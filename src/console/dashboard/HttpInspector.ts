@@ -179,6 +179,10 @@ const make = Effect.fnUntraced(function* (options: Options) {
       seen("missing", ({ stored }) => stored.missing()),
       () => []
     ),
+    refusals: Effect.orElseSucceed(
+      seen("refusals", ({ stored }) => stored.refusals()),
+      () => ({})
+    ),
     find: (filter, page) =>
       seen("find", ({ stored }) => stored.find({ query: { filter, ...(page !== undefined && { page }) } })),
     count: (saga) => seen("count", ({ stored }) => stored.count({ query: saga === undefined ? {} : { saga } })),

@@ -3,8 +3,9 @@
  * share one look, and where nobody listens nothing is looked at. The longer a look takes, the rarer it is.
  */
 import { Clock, Effect, Semaphore, Stream } from "effect"
-import type { Inspector } from "../../ports/Inspector.ts"
+import type { Inspector, Refusals } from "../../ports/Inspector.ts"
 import * as CanonicalJson from "../../wire/CanonicalJson.ts"
+import { inWordsOf, lacking } from "../Databases.ts"
 import type { News } from "./Forms.ts"
 
 /** Milliseconds between two looks, at least. */
@@ -18,6 +19,7 @@ const beat = 15_000
 interface Seen {
   readonly state: string
   readonly missing: ReadonlyArray<string>
+  readonly refusals: Refusals
 }
 
 interface Look extends Seen {
@@ -29,24 +31,26 @@ interface Look extends Seen {
 /** What a change of any execution changes: the counts, and the newest that are open; and what is in doubt at participants. */
 const look = Effect.fnUntraced(function* (inspector: Inspector["Service"]) {
   const at = yield* Clock.currentTimeMillis
-  const [counts, open, processes, doubts, missing] = yield* Effect.all([
+  const [counts, open, processes, doubts, { missing, refusals }] = yield* Effect.all([
     inspector.count(),
     inspector.find({ settled: false }, { limit: 50 }),
     inspector.processes,
     inspector.inDoubt("0 seconds"),
-    inspector.missing
+    lacking(inspector)
   ])
   const seen = {
     counts,
     open: open.items.map(({ revision, uuid }) => [uuid, revision]),
     doubts: doubts.map(({ service, uuid }) => [service, uuid]),
     processes: processes.map(({ id, isAlive, working }) => [id, isAlive, working]),
-    missing
+    missing,
+    refusals
   }
   const now = yield* Clock.currentTimeMillis
   const taken: Look = {
     state: CanonicalJson.sha256(seen).slice(0, 16),
     missing,
+    refusals,
     at,
     next: now + Math.max(pace, (now - at) * share)
   }
@@ -66,11 +70,11 @@ export const make = (inspector: Inspector["Service"]) => {
   )
   const seenBy = (uuid: string | undefined): Effect.Effect<Seen> =>
     Effect.gen(function* () {
-      const { missing, state } = yield* latest
-      if (uuid === undefined) return { missing, state }
+      const seen = yield* latest
+      if (uuid === undefined) return seen
       const one = yield* Effect.map(inspector.load(uuid), ({ inbox, summary }) => `${summary.revision} ${inbox.length}`)
-      return { missing, state: `${state} ${one}` }
-    }).pipe(Effect.orElseSucceed(() => ({ missing: last?.missing ?? [], state: away })))
+      return { ...seen, state: `${seen.state} ${one}` }
+    }).pipe(Effect.orElseSucceed(() => ({ missing: last?.missing ?? [], refusals: last?.refusals ?? {}, state: away })))
   return (uuid: string | undefined): Stream.Stream<News> =>
     Stream.unfold(none, (before: Said) => next(before, seenBy(uuid)))
 }
@@ -80,24 +84,30 @@ const away = ""
 /** What a listener has heard, and when. */
 interface Said {
   readonly state: string | undefined
-  readonly missing: ReadonlyArray<string>
+  /** Of databases that are missing. */
+  readonly lacking: string
   readonly at: number
 }
 
-const none: Said = { state: undefined, missing: [], at: 0 }
+const none: Said = { state: undefined, lacking: "", at: 0 }
 
 /** Waits for another state, or for the next beat. */
 const next = Effect.fnUntraced(function* (before: Said, looks: Effect.Effect<Seen>) {
   for (;;) {
     if (before.state !== undefined) yield* Effect.sleep(pace)
-    const { missing, state: seen } = yield* looks
+    const { missing, refusals, state: seen } = yield* looks
     const at = yield* Clock.currentTimeMillis
     const state = seen === away ? (before.state ?? away) : seen
-    const isNew = state !== before.state || missing.join() !== before.missing.join()
+    const lacking = JSON.stringify([missing, refusals])
+    const isNew = state !== before.state || lacking !== before.lacking
     if (isNew || at - before.at >= beat)
       return [
-        { state, ...(missing.length > 0 && { missing }) },
-        { state, missing, at }
+        {
+          state,
+          ...(missing.length > 0 && { missing }),
+          ...(Object.keys(refusals).length > 0 && { refused: inWordsOf(refusals) })
+        },
+        { state, lacking, at }
       ] as const
   }
 })

@@ -21,7 +21,7 @@ const database = (name: string, bucket: number, ...claims: ReadonlyArray<Reposit
   // cast: nothing but its claim is called
   const repository = { claim } as unknown as Repository
   const buckets = Effect.succeed([{ bucket, epoch: 1, state: "here" as const }])
-  return { name, there: () => repository, reached: Effect.succeed(repository), buckets }
+  return { name, there: () => repository, reached: Effect.succeed(repository), buckets, refusal: () => undefined }
 }
 
 const quick: Repository["claim"] = () => Effect.succeed(nothing)

@@ -27,6 +27,7 @@ const shardsOf = (...answers: ReadonlyArray<ReadonlyArray<ReadonlyArray<BucketAt
         name: `database ${at}`,
         there: () => repository,
         reached: Effect.succeed(repository),
+        refusal: () => undefined,
         buckets: Effect.sync(() => said[Math.min(asked++, said.length - 1)])
       }
     })

@@ -24,7 +24,8 @@ import {
   places,
   repository,
   type Two,
-  uuidIn
+  uuidIn,
+  withoutRights
 } from "../../fixtures/manyDatabases.ts"
 import { url } from "../../fixtures/postgres.ts"
 import * as Network from "../../fixtures/silentNetwork.ts"
@@ -223,6 +224,45 @@ describe("the inspector over databases of which one is away", () => {
         assert.deepInclude(yield* Effect.flip(inspector.census), isAway)
         const doubt = { service: "payments", uuid: there, decision: "commit" } as const
         assert.deepInclude(yield* Effect.flip(inspector.decideInDoubt(doubt, who)), isAway)
+      }).pipe(Effect.scoped),
+    30_000
+  )
+
+  it.live(
+    "shows what the others have where one gives the role no rights, and says so",
+    () =>
+      Effect.gen(function* () {
+        const databases = yield* onPglites
+        yield* divided(databases)
+        const { store } = yield* repositoryOf(databases)
+        const [here, there] = [uuidIn("north"), uuidIn("south")]
+        for (const uuid of [here, there]) yield* store(Sample.started(Sample.created({ uuid })))
+        const { census, count, find, load, missing, refusals } = yield* inspectorOf(databases)
+        const told = Effect.all([missing, refusals ?? Effect.succeed({})])
+        assert.deepStrictEqual(yield* told, [[], {}])
+        yield* withoutRights(databases.south)
+        const lacking = { _tag: "InspectorError", reason: "unavailable", databases: ["south"] } as const
+        // The rows are refused, and after a second also the question for buckets.
+        for (const _ of [1, 2]) {
+          assert.deepStrictEqual(
+            (yield* find({})).items.map(({ uuid }) => uuid),
+            [here]
+          )
+          assert.strictEqual((yield* count())[0]?.count, 1)
+          assert.deepStrictEqual(yield* told, [["south"], { south: "42501" }])
+          for (const failure of [yield* Effect.flip(load(there)), yield* Effect.flip(census)]) {
+            assert.deepInclude(failure, lacking)
+            assert.propertyVal((failure as Inspector.InspectorError).cause, "code", "42501")
+          }
+          yield* Effect.sleep("1100 millis")
+        }
+        yield* Effect.provide(
+          SqlClient.SqlClient.use((sql) => sql`reset role`),
+          databases.south.client
+        )
+        yield* Effect.sleep("1100 millis")
+        for (const question of [find({}), count(), census]) yield* question
+        assert.deepStrictEqual(yield* told, [[], {}])
       }).pipe(Effect.scoped),
     30_000
   )

@@ -5,8 +5,9 @@ import { HttpRouter } from "effect/http"
 import { Inspector, SagaExecutionRepository } from "effect-saga"
 import { SagaHealth } from "effect-saga/health"
 import { SqlInspector } from "effect-saga/sql"
+import { findings } from "../../../src/console/Attention.ts"
 import * as Sample from "../../../src/testing/SampleExecutions.ts"
-import { away, divided, onPglites, repository, uuidIn } from "../../fixtures/manyDatabases.ts"
+import { away, divided, onPglites, repository, uuidIn, withoutRights } from "../../fixtures/manyDatabases.ts"
 import { Chromium, hasBrowser, Replicas, serve, story } from "./browsing.ts"
 import { asking, writing } from "./served.ts"
 
@@ -27,10 +28,20 @@ const stored = Effect.gen(function* () {
   const inspecting = (layer: Layer.Layer<Inspector.Inspector, unknown>) =>
     Effect.map(Layer.build(layer), (context) => Context.get(context, Inspector.Inspector))
   return {
+    databases,
     uuids,
     both: yield* inspecting(SqlInspector.layerSharded(databases)),
     part: yield* inspecting(SqlInspector.layerSharded({ north: databases.north, south: away }))
   }
+})
+
+const healthOf = Effect.fnUntraced(function* (inspector: Inspector.Inspector["Service"]) {
+  const health = HttpRouter.toWebHandler(SagaHealth.layer(), { disableLogger: true })
+  yield* Effect.addFinalizer(() => Effect.promise(health.dispose))
+  return yield* Effect.promise(async () => {
+    const request = new Request("http://shop.example/sagas")
+    return (await health.handler(request, Context.make(Inspector.Inspector, inspector))).json()
+  })
 })
 
 const quiet = Logger.layer([])
@@ -73,19 +84,58 @@ describe("the dashboard over two databases", () => {
         const refused = { status: 503, body: { _tag: "NotNow", why: "The database south does not answer" } }
         assert.deepInclude(yield* ask(`/api/executions/${uuids.south}`), refused)
         assert.deepInclude(yield* ask("/api/sagas"), refused)
-        const health = HttpRouter.toWebHandler(SagaHealth.layer(), { disableLogger: true })
-        yield* Effect.addFinalizer(() => Effect.promise(health.dispose))
-        const sagas = yield* Effect.promise(async () => {
-          const request = new Request("http://shop.example/sagas")
-          return (await health.handler(request, Context.make(Inspector.Inspector, part))).json()
-        })
-        assert.deepInclude(sagas, { parked: 1, missing: ["south"] })
+        assert.deepInclude(yield* healthOf(part), { parked: 1, missing: ["south"] })
         const cancel = writing({ action: "cancel", reason: "try" })
         assert.deepInclude(yield* ask(`/api/executions/${uuids.south}/actions`, cancel), refused)
         const heard: Array<ReadonlyArray<string> | undefined> = []
         yield* listen("/api/events", (_, missing) => heard.push(missing))
         while (heard.length === 0) yield* Effect.sleep(20)
         assert.deepStrictEqual(heard[0], ["south"])
+      }).pipe(Effect.scoped, Effect.provide(quiet)),
+    60_000
+  )
+
+  it.live(
+    "says of one that gives the role no rights that it does, on the page, in health and on the command line",
+    () =>
+      Effect.gen(function* () {
+        const { both, databases, uuids } = yield* stored
+        yield* withoutRights(databases.south)
+        const { ask, listen } = yield* Effect.provideService(asking({}), Inspector.Inspector, both)
+        const lacking = "42501: the role lacks a right there"
+        assert.deepStrictEqual((yield* ask("/api/executions")).body.missing, ["south"])
+        const why = `The database south refuses this: ${lacking}`
+        const refused = { status: 503, body: { _tag: "NotNow", why } }
+        assert.deepInclude(yield* ask(`/api/executions/${uuids.south}`), refused)
+        assert.deepInclude(yield* ask("/api/sagas"), refused)
+        assert.deepStrictEqual((yield* ask("/api/stored/refusals")).body, { south: "42501" })
+        const sagas = yield* healthOf(both)
+        assert.deepInclude(sagas, { missing: ["south"], refused: { south: lacking } })
+        const [first] = yield* Effect.provideService(findings(), Inspector.Inspector, both)
+        assert.strictEqual(first?.kind, "away")
+        assert.include(first?.text, `${why}: nothing of it is shown or counted`)
+        assert.include(first?.first, "right")
+        const heard: Array<object> = []
+        yield* listen("/api/events", (_, missing, refused) => heard.push({ missing, refused }))
+        while (heard.length === 0) yield* Effect.sleep(20)
+        assert.deepStrictEqual(heard[0], { missing: ["south"], refused: { south: lacking } })
+      }).pipe(Effect.scoped, Effect.provide(quiet)),
+    60_000
+  )
+
+  it.live(
+    "says that one database gives the role no rights, where there is one",
+    () =>
+      Effect.gen(function* () {
+        const { databases } = yield* stored
+        yield* withoutRights(databases.north)
+        const alone = yield* Layer.build(Layer.provide(SqlInspector.layer(), databases.north.client))
+        const inspector = Context.get(alone, Inspector.Inspector)
+        const { ask } = yield* Effect.provideService(asking({}), Inspector.Inspector, inspector)
+        const why = "The database refuses this: 42501: the role lacks a right there"
+        assert.deepInclude(yield* ask("/api/executions"), { status: 503, body: { _tag: "NotNow", why } })
+        const sagas = { sagas: "unavailable", why: "42501: the role lacks a right there" }
+        assert.deepStrictEqual(yield* healthOf(inspector), sagas)
       }).pipe(Effect.scoped, Effect.provide(quiet)),
     60_000
   )

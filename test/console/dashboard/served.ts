@@ -80,7 +80,7 @@ export const asking = (options: Dashboard.Options = { path: "/ops/sagas", sagas:
         return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
       })
     /** The states of the stream of events, and the databases that do not answer, until it is left. */
-    const listen = (path: string, heard: (state: string, missing?: ReadonlyArray<string>) => void) =>
+    const listen = (path: string, heard: (state: string, missing?: ReadonlyArray<string>, refused?: object) => void) =>
       Effect.acquireRelease(
         Effect.sync(() => {
           const leaving = new AbortController()
@@ -88,8 +88,8 @@ export const asking = (options: Dashboard.Options = { path: "/ops/sagas", sagas:
             const text = new TextDecoder()
             for await (const piece of response.body as any) {
               for (const [, data = ""] of text.decode(piece).matchAll(/^data: (.*)$/gm)) {
-                const { missing, state } = JSON.parse(data)
-                heard(state, missing)
+                const { missing, refused, state } = JSON.parse(data)
+                heard(state, missing, refused)
               }
             }
           })

@@ -6,6 +6,7 @@ const words: { readonly [code: string]: string } = {
   "42501": "the role lacks a right there",
   "42704": "there is no role of this name",
   "55000": "the database accepts no connections",
+  "57P03": "the database accepts no connections yet",
   ECONNREFUSED: "nobody listens at this address",
   ENOTFOUND: "there is no host of this name"
 }

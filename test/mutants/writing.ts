@@ -478,6 +478,22 @@ export const writing: ReadonlyArray<Mutant> = [
   },
   {
     rule: "F28",
+    what: "a step fails because the database accepts no connections for a while",
+    file: "src/adapters/sql/SqlErrors.ts",
+    find: " || isClosed(error)",
+    replace: "",
+    tests: ["test/adapters/sql/SqlErrors.test.ts"]
+  },
+  {
+    rule: "F28",
+    what: "a step waits for ever that fails with the code of a database that accepts no connections",
+    file: "src/adapters/sql/SqlErrors.ts",
+    find: `error.reason.operation === "connect" && `,
+    replace: "",
+    tests: ["test/adapters/sql/SqlErrors.test.ts"]
+  },
+  {
+    rule: "F28",
     what: "attempts go on in a transaction that has been ended",
     file: "src/orchestrator/steps/LocalStep.ts",
     find: " && transaction?.isOver !== true",

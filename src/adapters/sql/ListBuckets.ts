@@ -22,8 +22,8 @@ interface Said {
   readonly id: string | undefined
 }
 
-/** The codes of a database that lets nobody in: a wrong name, role or password, or no connections at all. The others are shown. */
-const noEntry = /^(28|3D|55000)/
+/** The codes of a database that does not let this role in: a wrong name, role or password. The others are shown. */
+const noEntry = /^(28|3D)/
 
 const ask = Effect.fnUntraced(function* (database: string, table: SqlBuckets.BucketTable | undefined) {
   const away: Said = { database, id: undefined, rows: undefined }

@@ -28,12 +28,15 @@ export const isRejected = (error: SqlError): boolean => blamesData.test(codeOf(e
 /** Codes of a server that has ended the session, or lets nobody in. */
 const endsSession = /^(25P0[34]|53300|57P)/
 
+/** The database accepts no connections for now. A statement of an application may fail with the same code, and has its connection. */
+const isClosed = (error: SqlError): boolean => error.reason.operation === "connect" && codeOf(error) === "55000"
+
 /** The code with which a database refuses an execution of a bucket that it does not serve (`SqlBuckets`). */
 export const notServed = "SG001"
 
-/** The connection is gone: Postgres rolls back what was not committed. */
+/** The connection is gone, or there was none: Postgres rolls back what was not committed. */
 export const isLost = (error: SqlError): boolean =>
-  error.reason._tag === "ConnectionError" || endsSession.test(codeOf(error))
+  error.reason._tag === "ConnectionError" || endsSession.test(codeOf(error)) || isClosed(error)
 
 /** The server only reads, as a standby does until it takes over: nothing of the transaction can be kept. */
 export const isReadOnly = (error: SqlError): boolean => codeOf(error) === "25006"

@@ -27,6 +27,7 @@ import {
   type Two,
   uuidIn
 } from "../../fixtures/manyDatabases.ts"
+import { clientOf } from "../../fixtures/noEntry.ts"
 import { url } from "../../fixtures/postgres.ts"
 import * as Network from "../../fixtures/silentNetwork.ts"
 
@@ -318,6 +319,24 @@ describe.runIf(url !== undefined)("a role that may only read and write rows", ()
         assert.strictEqual((yield* listed).databases[0]?.buckets?.length, 256)
       }).pipe(Effect.scoped),
     60_000
+  )
+})
+
+describe("a database that lets nobody in yet", () => {
+  it.live(
+    "concerns its executions only, as one that is away",
+    () =>
+      Effect.gen(function* () {
+        const databases = yield* onPglites
+        yield* divided(databases)
+        for (const code of ["57P03", "55000"]) {
+          const south = { client: yield* clientOf(code) }
+          const repo = yield* opened(SqlSagaExecutionRepository.layerSharded({ north: databases.north, south }))
+          assert.deepStrictEqual((yield* repo.find({})).missing, ["south"])
+          yield* repo.store(Sample.created({ uuid: uuidIn("north") }))
+        }
+      }).pipe(Effect.scoped),
+    30_000
   )
 })
 

@@ -366,6 +366,20 @@ const concurrent = (test: Test): void => {
       assert.strictEqual((yield* load(winner!)).startKey, startKey)
     }))
 
+  test("C9 many starts with one startKey leave the uuids free of those that come too late", () =>
+    Effect.gen(function* () {
+      const { store } = yield* repository
+      const startKey = Sample.uniqueName()
+      const before = Array.from({ length: 8 }, () => Sample.created({ startKey: Sample.uniqueName() }))
+      const attempts = Array.from({ length: 8 }, () => Sample.created({ uuid: Sample.callerUuid(startKey), startKey }))
+      const all = yield* Effect.forEach([...before, ...attempts], (execution) => Effect.result(store(execution)), {
+        concurrency: "unbounded"
+      })
+      const late = attempts.filter((_, i) => Result.isFailure(all[before.length + i]!))
+      assert.strictEqual(late.length, attempts.length - 1)
+      for (const { uuid } of late) assert.strictEqual((yield* store(Sample.created({ uuid }))).revision, 1)
+    }))
+
   test("I10 many starts with one uuid store one execution", () =>
     Effect.gen(function* () {
       const { load, store } = yield* repository

@@ -22,8 +22,16 @@ export const writing: ReadonlyArray<Mutant> = [
     rule: "I10",
     what: "starts with one key that are written by one statement are all written",
     file: "src/adapters/sql/WriteStatements.ts",
-    find: "where (name, uuid) not in (select name, uuid from named)",
-    replace: "where name not in (select name from named)",
+    find: "where (name, uuid) not in (select name, uuid from keyed union all select name, uuid from named)",
+    replace: "where name not in (select name from keyed union all select name from named)",
+    tests: [sqlRepository]
+  },
+  {
+    rule: "C9",
+    what: "a start that comes too late for its key uses up its uuid",
+    file: "src/adapters/sql/WriteStatements.ts",
+    find: `and ("startKey" is null or uuid in (select uuid from keyed))`,
+    replace: "",
     tests: [sqlRepository]
   },
   // ---- C3 ------------------------------------------------------------------------------------------------------

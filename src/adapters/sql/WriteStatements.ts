@@ -221,6 +221,9 @@ export const writing = (
               )`
     }`
   }
+  // The keys first: one that another start has taken at the same moment, perhaps in this statement, leaves its uuid free.
+  const insertNames = sql`insert into ${name} (name, uuid, start_key, saga, context_hash)
+                select name, uuid, "startKey", saga, "contextHash" from free`
   const left = sql`coalesce(x.inbox, 0) - (select count(*)::int from gone g where g.uuid = x.uuid)`
 
   // The statements of almost every write.
@@ -260,15 +263,19 @@ export const writing = (
         sql<{ readonly uuid: string; readonly unread: boolean }>`with given as (
                 select * from json_to_recordset(${JSON.stringify(writes.names)}::json)
                   as g (name text, uuid uuid, "startKey" text, saga text, "contextHash" text)
-              ) ${blockedOf(writes.inbox)}, named as (
-                insert into ${name} (name, uuid, start_key, saga, context_hash)
-                select name, uuid, "startKey", saga, "contextHash" from given
+              ) ${blockedOf(writes.inbox)}, free as (
+                select name, uuid, "startKey", saga, "contextHash", name = 'key ' || "startKey" as "isKey" from given
                 where uuid not in (
                   select g.uuid from given g where exists (select from ${name} n where n.name = g.name offset 0)
                 )
+              ), keyed as (
+                ${insertNames} where "isKey" on conflict do nothing returning name, uuid
+              ), named as (
+                ${insertNames} where "isKey" is not true and ("startKey" is null or uuid in (select uuid from keyed))
                 on conflict do nothing returning name, uuid
               ), refused as (
-                select uuid from given where (name, uuid) not in (select name, uuid from named)
+                select uuid from given
+                where (name, uuid) not in (select name, uuid from keyed union all select name, uuid from named)
                 ${hasEffects(writes) ? sql`union all select uuid from blocked` : sql``}
               ), written as (
                 insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(columnsOfEvents(writes.events))}

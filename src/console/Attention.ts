@@ -226,8 +226,8 @@ const ofDrift = ({ drifted, unreadable }: Drift): ReadonlyArray<Finding> => [
       kind: "drifted",
       saga,
       count,
-      isMore: count >= Summary.maxCounted,
-      text: `${saga}: ${count} of another form (fingerprint ${fingerprint.slice(0, 12)}), which this program does not have`,
+      isMore: Summary.isCut({ count }),
+      text: `${saga}: ${many({ count, isMore: Summary.isCut({ count }) })} of another form (fingerprint ${fingerprint.slice(0, 12)}), which this program does not have`,
       first: "deploy a program that has this form of the saga too",
       next: commandOf("drift")
     })

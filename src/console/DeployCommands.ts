@@ -8,6 +8,7 @@ import * as SagaDecision from "../execution/rules/SagaDecision.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import { checkDrift, type Drift } from "../orchestrator/Drift.ts"
 import type { Check } from "../ports/Check.ts"
+import * as Summary from "../ports/ExecutionSummary.ts"
 import { executionOf, Inspector } from "../ports/Inspector.ts"
 import { SagaExecutionRepository, SagaExecutionRepositoryError } from "../ports/SagaExecutionRepository.ts"
 import * as SagaDiagram from "../tooling/SagaDiagram.ts"
@@ -21,6 +22,7 @@ import {
   CommandMisused,
   coloured,
   jsonOf,
+  many,
   NeedsAttention,
   plain,
   printJson,
@@ -88,13 +90,15 @@ const limit = Flags.number("limit", "Executions whose values are read, at most",
   Flag.withDefault(10_000)
 )
 
+const countOf = (count: number): string => many({ count, isMore: Summary.isCut({ count }) })
+
 const driftLines = ({ checked, continued, drifted, isComplete, unreadable }: Drift): ReadonlyArray<string> => [
   ...continued.map(
-    ({ count, fingerprint, saga }) => `ok          ${plain(saga)} ${fingerprint.slice(0, 12)}: ${count}`
+    ({ count, fingerprint, saga }) => `ok          ${plain(saga)} ${fingerprint.slice(0, 12)}: ${countOf(count)}`
   ),
   ...drifted.map(
     ({ count, fingerprint, saga }) =>
-      `drifted     ${plain(saga)} ${plain(fingerprint.slice(0, 12))}: ${count} wait for a program with this form of the saga`
+      `drifted     ${plain(saga)} ${plain(fingerprint.slice(0, 12))}: ${countOf(count)} wait for a program with this form of the saga`
   ),
   ...unreadable.map(
     ({ rule, saga, step, uuid, value }) =>

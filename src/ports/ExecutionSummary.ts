@@ -354,6 +354,9 @@ export type Census = typeof Census.Type
 /** How many executions of a definition a database counts: to count a million would take it a second, at every start. */
 export const maxCounted = 100
 
+/** Whether there may be more of a definition than were counted. */
+export const isCut = ({ count }: Pick<Census, "count">): boolean => count >= maxCounted
+
 /** Counts the unsettled executions of each definition. */
 export const census = (states: Iterable<SagaState>): ReadonlyArray<Census> => {
   const counts = new Map<string, Census>()

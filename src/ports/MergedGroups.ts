@@ -3,7 +3,7 @@
  * added up. Bounded as each of the lists is. Pure.
  */
 import type { DeadLetter } from "./DeadLetters.ts"
-import type * as Summary from "./ExecutionSummary.ts"
+import * as Summary from "./ExecutionSummary.ts"
 import type { CommandGroup, Count, InDoubt, OverdueGroup, ParkedGroup, Process, WaitingGroup } from "./Inspector.ts"
 import * as Groups from "./InspectorGroups.ts"
 
@@ -102,5 +102,6 @@ export const census = (all: ReadonlyArray<ReadonlyArray<Summary.Census>>): Reado
   joined(
     all.flat(),
     ({ fingerprint, saga }) => [saga, fingerprint],
-    (one, other) => ({ ...one, count: one.count + other.count })
+    // Each is counted up to the limit only, and at the limit a reader knows that there may be more.
+    (one, other) => ({ ...one, count: Math.min(one.count + other.count, Summary.maxCounted) })
   )

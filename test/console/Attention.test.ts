@@ -1,6 +1,8 @@
 /** The commands that `attention` prints. */
 import { assert, it } from "@effect/vitest"
-import { type Finding, inPlace } from "../../src/console/Attention.ts"
+import { Effect, Layer } from "effect"
+import { Inspector, SagaExecutionRepository } from "effect-saga"
+import { type Finding, findings, inPlace } from "../../src/console/Attention.ts"
 
 const finding: Finding = {
   kind: "parked",
@@ -45,3 +47,17 @@ it("I21 a printed command has no password and no token", () => {
     "--url postgres://me@db:5432/shop"
   )
 })
+
+it.effect("of another form there are as many as were counted, or more", () =>
+  Effect.gen(function* () {
+    const textsOf = (...counts: ReadonlyArray<number>) => {
+      const drifted = counts.map((count) => ({ saga: "Trip", fingerprint: "f", count }))
+      const found = findings(undefined, { continued: [], drifted, unreadable: [], checked: 0, isComplete: true })
+      return Effect.map(found, (all) => all.map(({ isMore, text }) => [isMore, text.split(" of ")[0]]))
+    }
+    assert.deepStrictEqual(yield* textsOf(99, 100), [
+      [false, "Trip: 99"],
+      [true, "Trip: 100+"]
+    ])
+  }).pipe(Effect.provide(Layer.provideMerge(Inspector.layerMemory(), SagaExecutionRepository.layerMemory)))
+)

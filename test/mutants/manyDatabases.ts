@@ -234,6 +234,14 @@ export const manyDatabases: ReadonlyArray<Mutant> = [
   },
   {
     rule: "F36",
+    what: "counts of several databases that were cut are added up, and pass for all there are",
+    file: "src/ports/MergedGroups.ts",
+    find: "Math.min(one.count + other.count, Summary.maxCounted)",
+    replace: "one.count + other.count",
+    tests: ["test/ports/MergedGroups.test.ts"]
+  },
+  {
+    rule: "F36",
     what: "a database that gives the role no rights is said not to answer",
     file: "src/adapters/sql/ShardedInspector.ts",
     find: "return left(refusal)",

@@ -64,7 +64,7 @@ export const attention = Effect.fnUntraced(function* (inspector: Seeing, registr
           groupOf("drifted", `version ${fingerprint.slice(0, 8)}`, {
             saga,
             count,
-            isMore: count >= Summary.maxCounted,
+            isMore: Summary.isCut({ count }),
             items: []
           })
         )
@@ -333,7 +333,7 @@ export const sagas = Effect.fnUntraced(function* (inspector: Seeing, registry: S
   const census = yield* inspector.census
   const liveOf = (fingerprint: string) => {
     const live = census.find((one) => one.fingerprint === fingerprint)?.count ?? 0
-    return { live, atLeast: live >= Summary.maxCounted }
+    return { live, atLeast: Summary.isCut({ count: live }) }
   }
   const known = registry.sagas.map((saga): Forms.SagaForm => {
     const newest = registry.latest(saga.name)

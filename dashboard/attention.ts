@@ -122,15 +122,24 @@ const actOnAll = async (
   action: "retry" | "cancel",
   body: HTMLElement
 ): Promise<void> => {
-  const rows = await allOf(filter).catch((error: Error) => {
+  const { missing, rows } = await allOf(filter).catch((error: Error): All => {
     note(error.message, "bad")
-    return []
+    return { missing: new Set(), rows: [] }
   })
   if (rows.length === 0) return context.refresh()
   const targets = rows.map((row) => targetOf(row, { action }))
   const word = action === "retry" ? "Retry" : "Cancel"
-  if (await confirmAll(word, word, targets, body, action === "cancel")) await context.refresh()
+  const question = h("div", {}, body, missing.size === 0 ? null : notThese([...missing]))
+  if (await confirmAll(word, word, targets, question, action === "cancel")) await context.refresh()
 }
+
+/** Databases that do not answer may have more of them, and nothing is done about those. */
+const notThese = (names: ReadonlyArray<string>) =>
+  h(
+    "p",
+    { class: "notice bad" },
+    `Those in ${names.join(", ")} are not among them. Do it again when ${names.length === 1 ? "it answers" : "they answer"}.`
+  )
 
 const retry = (group: AttentionGroup, filter: URLSearchParams, context: Context): Promise<void> =>
   actOnAll(
@@ -163,17 +172,25 @@ const cancel = (group: AttentionGroup, filter: URLSearchParams, context: Context
 /** How many executions one question is about, at most. */
 const most = 10_000
 
-const allOf = async (filter: URLSearchParams): Promise<ReadonlyArray<Row>> => {
+interface All {
+  readonly rows: ReadonlyArray<Row>
+  /** The databases that have not answered for one of the pages. */
+  readonly missing: ReadonlySet<string>
+}
+
+const allOf = async (filter: URLSearchParams): Promise<All> => {
   const rows: Array<Row> = []
+  const missing = new Set<string>()
   let after: string | undefined
   do {
     const page = await api.executions(
       new URLSearchParams([...filter, ["limit", "1000"], ...(after === undefined ? [] : [["after", after]])])
     )
     rows.push(...page.items)
+    for (const name of page.missing ?? []) missing.add(name)
     after = page.next
   } while (after !== undefined && rows.length < most)
-  return rows
+  return { rows, missing }
 }
 
 const doubtCard = (doubts: ReadonlyArray<Doubt>, context: Context) =>

@@ -166,4 +166,46 @@ describe("the dashboard over two databases", () => {
       }).pipe(Effect.scoped, Effect.provide(quiet)),
     90_000
   )
+
+  it.live.skipIf(!hasBrowser)(
+    "says before all are retried which database they are not of",
+    () =>
+      Effect.gen(function* () {
+        const { both, part } = yield* stored
+        for (const [inspector, missing] of [
+          [part, 1],
+          [both, 0]
+        ] as const) {
+          const here = yield* Effect.provideService(serve({}), Inspector.Inspector, inspector)
+          const told = story({}, async ({ open, page }) => {
+            await open("attention")
+            await page.getByRole("button", { name: /^Retry (it|all 2) …$/ }).click()
+            const dialog = page.getByRole("dialog")
+            await dialog.getByText("Each is tried again at once").waitFor()
+            assert.strictEqual(await dialog.getByText("Those in south are not among them").count(), missing)
+          })
+          const replicas = Layer.succeed(Replicas, { here: `${here}/`, there: `${here}/` })
+          yield* Effect.provide(told, Layer.merge(Chromium.layer, replicas))
+        }
+      }).pipe(Effect.scoped, Effect.provide(quiet)),
+    90_000
+  )
+
+  it.live.skipIf(!hasBrowser)(
+    "says on the screen which database refuses the role, and why",
+    () =>
+      Effect.gen(function* () {
+        const { both, databases } = yield* stored
+        yield* withoutRights(databases.south)
+        const here = yield* Effect.provideService(serve({}), Inspector.Inspector, both)
+        const told = story({}, async ({ open, page }) => {
+          await open("executions")
+          const why = "The database south refuses this: 42501: the role lacks a right there."
+          await page.getByRole("status").getByText(why).waitFor()
+        })
+        const replicas = Layer.succeed(Replicas, { here: `${here}/`, there: `${here}/` })
+        yield* Effect.provide(told, Layer.merge(Chromium.layer, replicas))
+      }).pipe(Effect.scoped, Effect.provide(quiet)),
+    90_000
+  )
 })

@@ -49,13 +49,14 @@ export interface LoopResult {
  * Takes an execution as far as it goes. `since`: when it was looked at last (`-Infinity` after a restart: everything that is
  * not answered is sent again). An execution that this instance holds is given back at the end.
  * A conflict on the first write fails; on a later one the newer state is loaded and the work goes on from there, unless
- * another instance owns the execution: then the loop ends, and its inputs are handed on.
+ * another instance owns the execution: then the loop ends, and its inputs are handed on. `hasDied`: the loop before this one, maybe
+ * of code of the author that has ended its fiber; that code gets a fiber of its own now.
  */
 export type ExecutionLoop = (
   execution: SagaExecution,
   since: number,
   inbox: Inbox.Inbox,
-  takenUp?: Pick<Takeover.TakenUp, "isHeld" | "isOld">
+  takenUp?: Pick<Takeover.TakenUp, "isHeld" | "isOld"> & { readonly hasDied?: boolean }
 ) => Effect.Effect<LoopResult, StorageError>
 
 /** How often a loop whose lease is over looks whether it was renewed. */
@@ -341,7 +342,7 @@ export const make = Effect.fnUntraced(function* (
     return Effect.succeed({ execution, wakeAt: Number.POSITIVE_INFINITY, elsewhere })
   }
 
-  return (execution, since, inbox, { isHeld, isOld = false } = { isHeld: false }) =>
+  return (execution, since, inbox, { hasDied, isHeld, isOld = false } = { isHeld: false }) =>
     Effect.withFiber<LoopResult, StorageError>((fiber) => {
       const { definition } = execution
       if (definition === undefined) {
@@ -366,7 +367,7 @@ export const make = Effect.fnUntraced(function* (
           clock,
           maxBytes,
           fiberContext: fiber.context,
-          fiber,
+          fiber: hasDied === true ? undefined : fiber,
           annotations: annotationsOf(fiber),
           trace
         },

@@ -202,12 +202,12 @@ class Supervisor implements ExecutionSupervisor {
   private perform(uuid: string, output: Output): void {
     switch (output._tag) {
       case "Run": {
-        const { from, inbox, since } = output
+        const { from, hasDied, inbox, since } = output
         this.wakeUps.cancel(uuid)
         const takenUp = from ?? this.kept.takenUp(uuid, inbox)
         const run = Effect.flatMap(takenUp === undefined ? this.loaded(uuid) : Effect.succeed(takenUp), (found) =>
           found.elsewhere === undefined
-            ? this.options.drive(found.execution, since, inbox, found)
+            ? this.options.drive(found.execution, since, inbox, { ...found, hasDied })
             : Effect.succeed({ ...found, wakeAt: Number.POSITIVE_INFINITY })
         )
         const launch = () => void this.launch(uuid, run, inbox, this.options.services)

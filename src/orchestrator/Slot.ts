@@ -57,7 +57,14 @@ export type SlotEvent =
 
 export type Output =
   /** Launch a runner. `from` undefined: load the execution first. */
-  | { readonly _tag: "Run"; readonly inbox: Inbox.Inbox; readonly from: TakenUp | undefined; readonly since: number }
+  /** `hasDied`: the runner before this one. */
+  | {
+      readonly _tag: "Run"
+      readonly inbox: Inbox.Inbox
+      readonly from: TakenUp | undefined
+      readonly since: number
+      readonly hasDied: boolean
+    }
   | { readonly _tag: "Offer"; readonly inbox: Inbox.Inbox; readonly input: Inbox.PendingInput }
   | { readonly _tag: "Interrupt" }
   /** The runner ends at its next boundary. */
@@ -152,7 +159,7 @@ const run = (
 ): Change => {
   const inbox = Inbox.make(inputs)
   inbox.revision = from?.execution.revision ?? 0
-  return { slot: running(inbox, deaths, false), outputs: [{ _tag: "Run", inbox, from, since }] }
+  return { slot: running(inbox, deaths, false), outputs: [{ _tag: "Run", inbox, from, since, hasDied: deaths > 0 }] }
 }
 
 const ended = (

@@ -14,7 +14,7 @@ import {
 } from "../ports/ParticipantStore.ts"
 import * as RequestContext from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
-import { enrolInto, make, SagaTransaction } from "../ports/SagaTransaction.ts"
+import { enrolInto, inOwnFiber, make, SagaTransaction } from "../ports/SagaTransaction.ts"
 import { messageId } from "../wire/Envelope.ts"
 import { pendingFrom } from "./KeptTimes.ts"
 import { storeErrorIn } from "./ParticipantHandlers.ts"
@@ -99,7 +99,7 @@ const runJoined = <A, E, R>(
           if (row.status !== "pending") return yield* new TransactionRefused({ uuid, status: row.status })
           opened.push(row)
         }
-        const exit = yield* Effect.exit(unit.attempt(handler))
+        const exit = yield* Effect.exit(unit.attempt(inOwnFiber(handler)))
         const unavailable = Exit.isFailure(exit) ? storeErrorIn(exit.cause) : undefined
         if (unavailable !== undefined) return yield* unavailable
         yield* unit.save({ transactions: opened })

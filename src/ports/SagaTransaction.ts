@@ -2,7 +2,7 @@
  * The execution that code of an author runs in: a callback of a step, a handler of a command, or a hook. An effect
  * outside the database passes `idempotencyKey` along, so that the other side recognizes a repetition.
  */
-import { Context, Effect, type Fiber, References } from "effect"
+import { Context, Effect, Fiber, References } from "effect"
 import { isName } from "../wire/Envelope.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 
@@ -125,25 +125,38 @@ export const runInside = <A, E>(
     return called(erased)
   }
   return Effect.withFiber((fiber) => {
-    const call = (): Effect.Effect<A, E> => {
-      if (fiberContext === undefined) {
-        return Effect.updateContext(Effect.suspend(erased), (context: Context.Context<never>) =>
-          inside(context, transaction, annotations)
+    const call = () =>
+      inOwnFiber(
+        Effect.updateContext(
+          Effect.suspend(() => called(erased)),
+          (context: Context.Context<never>) => inside(fiberContext ?? context, transaction, annotations)
         )
-      }
-      fiber.setContext(inside(fiberContext, transaction, annotations))
-      return erased()
-    }
+      )
     return FaultPoint.within(fiber, "callback", call, transaction.path)
   })
 }
 
-/** Calls the author's code where no effect stands around it. */
-const called = <A, E>(code: () => Effect.Effect<A, E>): Effect.Effect<A, E> => {
-  // A throw is a defect of the callback, and not of its caller.
+/** Calls the author's code. A throw, or a value that is no effect, is a defect of the callback, and not of its caller. */
+export const called = <A, E, R>(code: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  // The author's function may throw.
   try {
-    return code()
+    const effect = code()
+    return Effect.isEffect(effect) ? effect : Effect.die(new TypeError(noEffect))
   } catch (defect) {
     return Effect.die(defect)
   }
 }
+
+const noEffect =
+  "the function gives no Effect: an async function has to be called by Effect.promise or Effect.tryPromise"
+
+/**
+ * Code that goes on with something that is no effect ends its fiber at once: no finalizer runs, and no transaction is ended. So its
+ * fiber is its own, and whoever waits for it hears of a defect.
+ */
+export const inOwnFiber = <A, E, R>(code: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.forkChild(restore(code), { startImmediately: true, uninterruptible: "inherit" }), (fiber) =>
+      Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
+    )
+  )

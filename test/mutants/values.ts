@@ -4,6 +4,7 @@ import type { Mutant } from "./Mutant.ts"
 const test = "test/orchestrator/steps/values.test.ts"
 const odd = "test/orchestrator/oddValues.test.ts"
 const doors = "test/orchestrator/hostile.test.ts"
+const noEffect = "test/orchestrator/noEffect.test.ts"
 
 export const values: ReadonlyArray<Mutant> = [
   {
@@ -101,5 +102,29 @@ export const values: ReadonlyArray<Mutant> = [
     find: "this.boxes = new Map(this.boxes)",
     replace: "",
     tests: ["test/ports/ReleasingMap.test.ts"]
+  },
+  {
+    rule: "F13",
+    what: "a callback that gives no effect ends the runner",
+    file: "src/ports/SagaTransaction.ts",
+    find: "Effect.isEffect(effect) ? effect : Effect.die(new TypeError(noEffect))",
+    replace: "effect",
+    tests: [noEffect]
+  },
+  {
+    rule: "F13",
+    what: "code that ends its fiber ends that of the library",
+    file: "src/ports/SagaTransaction.ts",
+    find: "      inOwnFiber(\n",
+    replace: "      (it => it)(\n",
+    tests: [noEffect]
+  },
+  {
+    rule: "F13",
+    what: "a step that has ended its runner ends the next one",
+    file: "src/orchestrator/Slot.ts",
+    find: "hasDied: deaths > 0",
+    replace: "hasDied: false",
+    tests: [noEffect]
   }
 ]

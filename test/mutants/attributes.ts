@@ -92,7 +92,7 @@ export const attributes: ReadonlyArray<Mutant> = [
     rule: "C11",
     what: "the head keeps the attributes of the start (SQL)",
     file: "src/adapters/sql/WriteStatements.ts",
-    find: "attributes = excluded.attributes, ",
+    find: "attributes = ${row}.attributes, ",
     replace: "",
     tests: [sql]
   },

@@ -179,7 +179,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C16",
     what: "an execution ends while inputs wait (SQL)",
     file: writes,
-    find: "case when excluded.inbox <> 1 and x.inbox > 0 then -1",
+    find: "case when ${row}.inbox <> 1 and x.inbox > 0 then -1",
     replace: "case when false then -1",
     tests: [sql]
   },
@@ -396,7 +396,7 @@ export const ownership: ReadonlyArray<Mutant> = [
     rule: "C20",
     what: "a reply is applied by an instance while another one is at work on the execution (SQL)",
     file: writes,
-    find: "when excluded.inbox > 0 and ",
+    find: "when ${row}.inbox > 0 and ",
     replace: "when false and ",
     tests: [sql]
   },

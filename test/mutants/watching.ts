@@ -64,7 +64,7 @@ export const watching: ReadonlyArray<Mutant> = [
     rule: "I21",
     what: "the head of an execution does not get the trace that comes after its first write",
     file: "src/adapters/sql/WriteStatements.ts",
-    find: ", trace = excluded.trace",
+    find: ", trace = ${row}.trace",
     replace: "",
     tests: ["test/adapters/sql/SqlInspector.test.ts"]
   },

@@ -18,7 +18,8 @@ export type { StoredSummary } from "./ListStatements.ts"
 export type { ClaimedRow, ClaimQuery, InboxRow, LostRow, Submitted } from "./OwnershipStatements.ts"
 export type { Purged } from "./RetentionStatements.ts"
 export type { Statement } from "./SqlStatements.ts"
-export type { EventRow, InboxEffect, NameRow, StoredName, SummaryRow, Writes, Written } from "./WriteStatements.ts"
+export type { SummaryRow } from "./SummaryRow.ts"
+export type { EventRow, InboxEffect, NameRow, StoredName, Writes, Written } from "./WriteStatements.ts"
 
 // ---- the statements --------------------------------------------------------------------------------------------
 

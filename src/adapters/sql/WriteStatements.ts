@@ -3,10 +3,9 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
-import type * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
-import type { Queued } from "../../ports/SagaQueues.ts"
 import { codeOf, isRejected, notServed } from "./SqlErrors.ts"
 import { isKey, type Statement, type TableNames, withFixedText } from "./SqlStatements.ts"
+import { type Columns, changed, jsonOf, type SummaryRow, started, valuesOf } from "./SummaryRow.ts"
 
 // ---- rows ------------------------------------------------------------------------------------------------------
 
@@ -17,31 +16,6 @@ export interface EventRow {
   /** Tells the write of one attempt from the same write of another process. */
   readonly writeId: string
   readonly facts: string
-}
-
-/** A row of `saga_execution`: what people and recovery search by. Written only where a write changes it. */
-export interface SummaryRow {
-  readonly summary: ExecutionSummary.ExecutionSummary
-  /** An instance has something to do for the execution, now or at `wakeAt`. */
-  readonly claimable: boolean
-  readonly owner: string | null
-  /** 0: the owner works on it now; null: it waits for no time. In milliseconds since the epoch. */
-  readonly wakeAt: number | null
-  /**
-   * The write is announced on the channel: another process has started the execution, and its caller may wait. A later write of
-   * an execution that is `watched` is announced anyway.
-   */
-  readonly announced: boolean
-  /** The write is refused while inputs wait that its writer has not read. */
-  readonly closes: boolean
-  /** The write is refused while another living owner is at work on the execution. */
-  readonly takes: boolean
-  /** The names of the signals that the execution has waits for. Only the first write of an execution has them. */
-  readonly signals: ReadonlyArray<string> | undefined
-  /** The write brings attributes by which the execution is found. */
-  readonly labels: boolean
-  /** What the write makes of its row in a queue: another row, none (`null`), or nothing new. */
-  readonly place: Queued | null | undefined
 }
 
 /** A row of `saga_name`: a uuid or `startKey` that a caller has given. It names one execution, for ever (SPEC C9). */
@@ -122,15 +96,14 @@ export const writing = (
   const hasListeners = sql`(select count(*) > 1 from ${instance} where lease_until > now())`
   // A removed execution gets no summary again. The offset keeps the planner from hashing the whole table instead.
   const isThere = sql`(h.revision = 1 or exists (select from ${execution} x where x.uuid = h.uuid offset 0))`
-  // Summaries are written by inserts only: the plan of a join, made while the table is empty, would scan it for ever.
-  const changing = (waiting: Fragment, left: Fragment) => sql`on conflict (uuid) do update set status = excluded.status,
-        direction = excluded.direction, decision = excluded.decision, commit_state = excluded.commit_state,
-        parked = excluded.parked, failure_tag = excluded.failure_tag, failure_path = excluded.failure_path,
-        revision = excluded.revision, settled = excluded.settled, claimable = excluded.claimable or ${waiting} > 0,
-        owner = excluded.owner, wake_at = excluded.wake_at, updated_at = excluded.updated_at, step = excluded.step,
-        step_path = excluded.step_path, waits_for = excluded.waits_for, waiting_since = excluded.waiting_since,
-        settled_at = excluded.settled_at, trace = excluded.trace,
-        attributes = excluded.attributes, inbox = ${left}`
+  const changing = (row: Fragment, waiting: Fragment, left: Fragment) => sql`status = ${row}.status,
+        direction = ${row}.direction, decision = ${row}.decision, commit_state = ${row}.commit_state,
+        parked = ${row}.parked, failure_tag = ${row}.failure_tag, failure_path = ${row}.failure_path,
+        revision = ${row}.revision, settled = ${row}.settled, claimable = ${row}.claimable or ${waiting} > 0,
+        owner = ${row}.owner, wake_at = ${row}.wake_at, updated_at = ${row}.updated_at, step = ${row}.step,
+        step_path = ${row}.step_path, waits_for = ${row}.waits_for, waiting_since = ${row}.waiting_since,
+        settled_at = ${row}.settled_at, trace = ${row}.trace, attributes = ${row}.attributes, inbox = ${left}`
+  const excluded = sql`excluded`
   const isPresent = (owner: Fragment) =>
     sql`exists (select from ${instance} i where i.id = ${owner} and i.lease_until > clock_timestamp())`
   /** As for a claim: a server that stood still runs a write for which all leases are over, those of living owners too. */
@@ -139,11 +112,12 @@ export const writing = (
   // A row says by 0 that its write closes the execution, by 1 that it takes it, by 2 both. The check of the column refuses -1:
   // inputs wait, or another owner has it. The numbers are those of the row under its lock, so an input that comes at the
   // same moment is seen or comes after the write.
-  const unless = (takes: boolean) =>
+  const unless = (row: Fragment, takes: boolean) =>
     changing(
+      row,
       sql`coalesce(x.inbox, 0)`,
-      sql`case when excluded.inbox <> 1 and x.inbox > 0 then -1
-          ${takes ? sql`when excluded.inbox > 0 and ${isTaken(sql`x`, sql`excluded.owner`)} then -1` : sql``}
+      sql`case when ${row}.inbox <> 1 and x.inbox > 0 then -1
+          ${takes ? sql`when ${row}.inbox > 0 and ${isTaken(sql`x`, sql`${row}.owner`)} then -1` : sql``}
           else x.inbox end`
     )
 
@@ -192,7 +166,7 @@ export const writing = (
       ? sql`, labelled as (
                 insert into ${attribute} as a (uuid, name, value, created_at)
                 select h.uuid, l.key, l.value::text, h.created_at
-                from ${summariesOf(jsonOf(summaries.filter(isLabelled)))} join changed c on c.uuid = h.uuid
+                from ${summariesOf(jsonOf(summaries.filter(isLabelled), started))} join changed c on c.uuid = h.uuid
                 cross join lateral jsonb_each(h.attributes) l
                 on conflict (uuid, name) do update set value = excluded.value where a.value <> excluded.value
               )`
@@ -226,36 +200,67 @@ export const writing = (
                 select name, uuid, "startKey", saga, "contextHash" from free`
   const left = sql`coalesce(x.inbox, 0) - (select count(*)::int from gone g where g.uuid = x.uuid)`
 
-  // The statements of almost every write.
-  const inserted = sql`insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf([[], [], [], []])}`
-  const writeEvents = withFixedText(sql, inserted)
-  const writeBoth = (takes: boolean) => {
-    const changed = sql`insert into ${execution} as x select * from ${summariesOf("[]")} where ${isThere}`
-    return {
-      silently: withFixedText(sql, sql`with changed as (${changed} ${unless(takes)}) ${inserted}`),
-      // The events first, as in every write: a removal locks the place of the next event before the row of the execution.
-      announced: withFixedText(
-        sql,
-        sql`with written as (${inserted} returning uuid), changed as (
-            ${changed} and (select count(*) from written) >= 0 ${unless(takes)} returning x.uuid, x.watched
-          )
-          select pg_notify(${channel}, uuid::text) from changed
-          where (watched or uuid::text = any(${[]}::text[])) and ${hasListeners}`
-      )
-    }
+  // The statements of almost every write. A new summary needs no `on conflict`, by which the row is looked up first and logged twice:
+  // the first event of a start that comes twice is refused. A later summary is an update, so a removed execution gets none again. The
+  // events come first, as a removal locks the place of the next event before the row of the execution: a part of a statement that
+  // nothing reads runs after it.
+  const into = sql`insert into ${event} (uuid, revision, write_id, facts)`
+  const added = (rows: Fragment) => {
+    const names = sql.literal(Object.keys(started.types).join(", "))
+    return sql`added as (insert into ${execution} (${names}) select ${names} from ${rows})`
   }
-  const [plain, taking] = [writeBoth(false), writeBoth(true)]
+  const updated = (rows: Fragment, takes: boolean) => sql`changed as (
+            update ${execution} x set ${unless(sql`h`, takes)} from ${rows} where ${isKey(sql, sql`x.uuid`, sql`h.uuid`)}
+            returning case when (x.watched or x.uuid::text = any(${[]}::text[])) and ${hasListeners}
+              then pg_notify(${channel}, x.uuid::text) end
+          )`
+  const listOf = ({ types }: Columns) => {
+    const columns = Object.entries(types).map((column) => column.join(" "))
+    return sql`json_to_recordset(${""}::json) as h (${sql.literal(columns.join(", "))})`
+  }
+  const events = sql`${into} select * from ${eventsOf([[], [], [], []])}`
+  const writeEvents = withFixedText(sql, events)
+  const writeNew = withFixedText(sql, sql`with ${added(listOf(started))} ${events}`)
+  const writeLater = byTakes((takes) => withFixedText(sql, sql`with ${updated(listOf(changed), takes)} ${events}`))
+  const writeBoth = byTakes((takes) =>
+    withFixedText(sql, sql`with ${added(listOf(started))}, ${updated(listOf(changed), takes)} ${events}`)
+  )
+  const writeMany = (rows: ReadonlyArray<EventRow>, summaries: ReadonlyArray<SummaryRow>) => {
+    const columns = columnsOfEvents(rows)
+    if (summaries.length === 0) return writeEvents(columns)
+    const news = summaries.filter(isNew)
+    const others = summaries.filter((row) => !isNew(row))
+    if (others.length === 0) return writeNew([jsonOf(news, started), ...columns])
+    const values = [jsonOf(others, changed), announcedOf(others), channel, ...columns]
+    return news.length === 0
+      ? writeLater(isTaking(others))(values)
+      : writeBoth(isTaking(others))([jsonOf(news, started), ...values])
+  }
+
+  // A row alone is no list: the server would spend more on a list than on the row.
+  const oneOf = ({ types }: Columns) => {
+    const columns = Object.entries(types).map(
+      ([name, type]) => sql`${""}::${sql.literal(type)} as ${sql.literal(name)}`
+    )
+    return sql`(select ${sql.csv(columns)}) as h`
+  }
+  const event1 = sql`${into} values (${""}::uuid, ${""}::int, ${""}::text, ${""}::text)`
+  const writeEvent1 = withFixedText(sql, event1)
+  const writeNew1 = withFixedText(sql, sql`with ${added(oneOf(started))} ${event1}`)
+  const writeLater1 = byTakes((takes) => withFixedText(sql, sql`with ${updated(oneOf(changed), takes)} ${event1}`))
+  const writeOne = ({ facts, revision, uuid, writeId }: EventRow, summary: SummaryRow | undefined) => {
+    const values = [uuid, revision, writeId, facts]
+    if (summary === undefined) return writeEvent1(values)
+    return isNew(summary)
+      ? writeNew1([...valuesOf(summary, started), ...values])
+      : writeLater1(summary.takes)([...valuesOf(summary, changed), announcedOf([summary]), channel, ...values])
+  }
 
   return {
     write: ({ events, summaries }) => {
-      const columns = columnsOfEvents(events)
-      if (summaries.length === 0) return Effect.asVoid(writeEvents(columns))
-      const rows = jsonOf(summaries)
-      const both = isTaking(summaries) ? taking : plain
-      // Nobody can know an execution that is being started.
-      const isNew = summaries.every(({ summary }) => summary.revision === 1)
+      const [row, ...rows] = events
       return Effect.asVoid(
-        isNew ? both.silently([rows, ...columns]) : both.announced([...columns, rows, channel, announcedOf(summaries)])
+        row !== undefined && rows.length === 0 ? writeOne(row, summaries[0]) : writeMany(events, summaries)
       )
     },
     writeFree: (writes) =>
@@ -278,13 +283,17 @@ export const writing = (
                 where (name, uuid) not in (select name, uuid from keyed union all select name, uuid from named)
                 ${hasEffects(writes) ? sql`union all select uuid from blocked` : sql``}
               ), written as (
-                insert into ${event} (uuid, revision, write_id, facts) select * from ${eventsOf(columnsOfEvents(writes.events))}
+                ${into} select * from ${eventsOf(columnsOfEvents(writes.events))}
                 where uuid not in (select uuid from refused)
                 on conflict do nothing returning uuid
               ) ${goneOf(writes.inbox)}, changed as (
-                insert into ${execution} as x select * from ${summariesOf(jsonOf(writes.summaries))}
+                insert into ${execution} as x select * from ${summariesOf(jsonOf(writes.summaries, started))}
                 where (uuid in (select uuid from written)) is true and ${isThere}
-                ${hasEffects(writes) ? changing(left, sql`nullif(greatest(${left}, 0), 0)`) : unless(isTaking(writes.summaries))}
+                on conflict (uuid) do update set ${
+                  hasEffects(writes)
+                    ? changing(excluded, left, sql`nullif(greatest(${left}, 0), 0)`)
+                    : unless(excluded, isTaking(writes.summaries))
+                }
                 returning x.uuid, x.watched
               ) ${labelled(writes.summaries)} ${placed(writes.summaries)}
               select w.uuid, false as unread,
@@ -339,36 +348,10 @@ const isTaking = (summaries: ReadonlyArray<SummaryRow>): boolean => summaries.so
 const announcedOf = (summaries: ReadonlyArray<SummaryRow>) =>
   summaries.flatMap(({ announced, summary }) => (announced ? [summary.uuid] : []))
 
-const jsonOf = (summaries: ReadonlyArray<SummaryRow>): string => JSON.stringify(summaries.map(columnsOf))
+const isNew = ({ summary }: SummaryRow): boolean => summary.revision === 1
 
-/** JSON leaves out what is undefined, and the column is null then. */
-const columnsOf = ({ claimable, closes, owner, signals, summary, takes, wakeAt }: SummaryRow) => ({
-  uuid: summary.uuid,
-  start_key: summary.startKey,
-  saga: summary.saga,
-  fingerprint: summary.fingerprint,
-  status: summary.status,
-  direction: summary.direction,
-  decision: summary.decision,
-  commit_state: summary.commitState,
-  user_name: summary.user,
-  attributes: summary.attributes,
-  parked: summary.parked,
-  failure_tag: summary.failure?.tag,
-  failure_path: summary.failure?.path,
-  revision: summary.revision,
-  settled: summary.settled,
-  claimable,
-  owner,
-  wake_at: wakeAt,
-  created_at: summary.createdAt,
-  updated_at: summary.updatedAt,
-  settled_at: summary.settled ? summary.updatedAt : undefined,
-  step: summary.step?.name,
-  step_path: summary.step?.path,
-  waits_for: summary.waitsFor,
-  waiting_since: summary.waitingSince,
-  signals,
-  trace: summary.trace,
-  inbox: takes ? (closes ? 2 : 1) : closes ? 0 : undefined
-})
+/** One of two statements: that of writes of which one takes its execution, and that of others. */
+const byTakes = <A>(make: (takes: boolean) => A): ((takes: boolean) => A) => {
+  const [plain, taking] = [make(false), make(true)]
+  return (takes) => (takes ? taking : plain)
+}

@@ -8,7 +8,8 @@ import * as ExecutionSummary from "../../ports/ExecutionSummary.ts"
 import { ReleasingMap } from "../../ports/ReleasingMap.ts"
 import * as Port from "../../ports/SagaExecutionRepository.ts"
 import { changeOf } from "../../ports/SagaQueues.ts"
-import type { InboxEffect, SummaryRow } from "./WriteStatements.ts"
+import type { SummaryRow } from "./SummaryRow.ts"
+import type { InboxEffect } from "./WriteStatements.ts"
 
 /** Executions that are remembered. A summary that is not is written again, and a start that is not is announced. */
 const most = 100_000

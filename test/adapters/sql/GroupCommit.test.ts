@@ -224,6 +224,32 @@ for (const { layer, name, schema } of databases("group")) {
       })
     )
 
+    it.effect("first and later writes make the same summaries, whether they are sent alone or together", () =>
+      Effect.gen(function* () {
+        const { find, store } = yield* SagaExecutionRepository.SagaExecutionRepository
+        const { story } = SampleExecutions
+        const run = Effect.fnUntraced(function* (saga: string, concurrency: 1 | "unbounded") {
+          const running = new Set<SagaExecution.SagaExecution>()
+          // In each round one begins, and the others go on.
+          for (let round = 0; round < 10; round++) {
+            const next = [...running].flatMap((execution) => story[execution.revision]?.(execution) ?? [])
+            const stored = yield* Effect.forEach(
+              [SampleExecutions.started(SampleExecutions.created({ saga })), ...next],
+              (execution) => store(execution),
+              { concurrency }
+            )
+            running.clear()
+            for (const execution of stored) running.add(execution)
+          }
+          const { items } = yield* find({ saga })
+          return items.map(({ saga: _, uuid: __, ...rest }) => rest).sort((a, b) => a.revision - b.revision)
+        })
+        const alone = yield* run(SampleExecutions.uniqueName(), 1)
+        assert.strictEqual(alone.length, 10)
+        assert.deepStrictEqual(yield* run(SampleExecutions.uniqueName(), "unbounded"), alone)
+      })
+    )
+
     it.effect("a write to a removed execution does not make its summary again", () =>
       Effect.gen(function* () {
         const repository = yield* SagaExecutionRepository.SagaExecutionRepository

@@ -147,7 +147,19 @@ const executions: {
       write({ events: running.map((uuid) => event(uuid, 4)), summaries: [] }),
       write({ events: uuids.map((uuid) => event(uuid, 1)), summaries: uuids.map((uuid) => summary(uuid, 1)) }),
       write(next),
-      write({ ...next, summaries: next.summaries.map((row) => ({ ...row, takes: true })) })
+      write({ ...next, summaries: next.summaries.map((row) => ({ ...row, takes: true })) }),
+      write({
+        events: [...next.events, ...uuids.map((uuid) => event(uuid, 1))],
+        summaries: [...next.summaries, ...uuids.map((uuid) => summary(uuid, 1))]
+      }),
+      // A row alone.
+      write({ events: next.events.slice(0, 1), summaries: [] }),
+      write({ events: next.events.slice(0, 1), summaries: next.summaries.slice(0, 1) }),
+      write({
+        events: next.events.slice(0, 1),
+        summaries: next.summaries.slice(0, 1).map((row) => ({ ...row, takes: true }))
+      }),
+      write({ events: [event(uuids[0]!, 1)], summaries: [summary(uuids[0]!, 1)] })
     ]
   },
   writeFree: (writeFree, { paused, running }) => {

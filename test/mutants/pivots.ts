@@ -249,15 +249,30 @@ export const pivots: ReadonlyArray<Mutant> = [
   one(
     "a step is tried again without an end",
     decision,
-    "failures > (isLate ? 0 : times)",
-    "failures > (isLate ? 0 : Infinity)",
+    "failures > (isLate || isDone ? 0 : times)",
+    "failures > (isLate || isDone ? 0 : Infinity)",
     rules
   ),
   one(
     "a wait whose time is over waits again by itself",
     decision,
+    "failures > (isLate || isDone ? 0 : times)",
+    "failures > (isDone ? 0 : times)",
+    rules
+  ),
+  one(
+    "a step whose result cannot be stored does its work again by itself",
+    decision,
+    "failures > (isLate || isDone ? 0 : times)",
     "failures > (isLate ? 0 : times)",
-    "failures > times",
+    rules,
+    manager
+  ),
+  one(
+    "a step that its transaction has undone counts as done",
+    decision,
+    'effect === "exists" && isLost(failure)',
+    "isLost(failure)",
     rules
   ),
   one("a signal that comes too late is in vain", decision, "if (isLate && hasSignal)", "if (false)", rules),

@@ -295,6 +295,59 @@ describe("what fails behind the pivot", () => {
   )
 })
 
+describe("a result that cannot be stored behind the pivot", () => {
+  const who = { actor: "ann", reason: "looked it up" }
+  const Id = Schema.Struct({ id: Schema.String.check(Schema.isMaxLength(8)) })
+
+  it.effect("C18 is lost with its work done once, and a person gives it", () =>
+    Effect.gen(function* () {
+      const Pay = Saga.make("Pay", { context: {} }).pipe(
+        Saga.pivot,
+        Saga.local("charge", { success: Id, execute: () => Effect.as(write("charge"), { id: "a-longer-id" }) }),
+        Saga.commit
+      )
+      const { manager, use, world } = yield* start({ sagas: [Pay], keep: 10, retryForward: twice })
+      const caller = yield* Effect.forkChild(
+        Effect.result(use(SagaManager.run(Pay, { context: {}, startKey: "order 1" })))
+      )
+      yield* pass(5)
+      const told = yield* Fiber.join(caller)
+      if (Result.isSuccess(told) || told.failure._tag !== "SagaParkedForward") return assert.fail("nobody was told")
+      const { uuid } = told.failure
+      assert.deepStrictEqual(lines(world), ["charge"])
+      yield* manager.retryParked(uuid, "1", who)
+      yield* pass(5)
+      assert.deepStrictEqual(lines(world), ["charge", "charge"])
+      yield* use(SagaManager.resolveParked(Pay, { uuid, step: "charge", result: { id: "short" }, ...who }))
+      yield* quiet
+      const { context, settled } = yield* manager.load(uuid)
+      assert.deepStrictEqual([settled, plain(context)], [true, { charge: { id: "short" } }])
+      assert.deepStrictEqual(lines(world), ["charge", "charge"])
+    })
+  )
+
+  it.effect("C18 of a handler of a reply is lost as well, and the handler is not called again by itself", () =>
+    Effect.gen(function* () {
+      const Pay = Saga.make("PayAfar", { context: {} }).pipe(
+        Saga.pivot,
+        Saga.remote("payment", {
+          execute: { command: Payments.commands.Charge, payload: () => ({ amount: 1 }) },
+          success: Id,
+          onSuccess: () => Effect.as(write("handle"), { id: "a-longer-id" })
+        }),
+        Saga.commit
+      )
+      const { use, wire, world } = yield* start({ sagas: [Pay], keep: 10, retryForward: twice })
+      wire.answer = agreeable
+      const caller = yield* Effect.forkChild(Effect.result(use(SagaManager.run(Pay, { context: {} }))))
+      yield* pass(5)
+      const told = yield* Fiber.join(caller)
+      assert.strictEqual(Result.isFailure(told) && told.failure._tag, "SagaParkedForward")
+      assert.deepStrictEqual(lines(world), ["handle"])
+    })
+  )
+})
+
 describe("a person who gives the result", () => {
   const who = { actor: "ann", reason: "sent by hand" }
 

@@ -303,9 +303,10 @@ export const failed = (self: SagaState, event: Of<"StepFailed">): SagaState => {
 }
 
 /** A try has failed behind the pivot: the step waits for the next one (SPEC C18). */
-const failedTry = (step: StepState, { at, failure }: Of<"StepFailed">): StepState => ({
+const failedTry = (step: StepState, { at, effect, failure }: Of<"StepFailed">): StepState => ({
   ...step,
   status: "paused-by-on-execute",
+  effect: effect === "exists" ? effect : step.effect,
   failure: undefined,
   tries: { failures: (step.tries?.failures ?? 0) + 1, failure, failedAt: at }
 })

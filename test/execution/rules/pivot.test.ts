@@ -7,7 +7,7 @@ import * as Signal from "../../../src/definition/Signal.ts"
 import { fullWith, joining } from "../../../src/execution/rules/EnrolmentEvolution.ts"
 import { interrupted } from "../../../src/execution/rules/Interruption.ts"
 import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
-import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
+import type { EffectKnowledge, SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import { evolve } from "../../../src/execution/rules/SagaEvolution.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import { isParkedForward, isSettled, parkedFailure } from "../../../src/execution/rules/SagaState.ts"
@@ -262,6 +262,28 @@ describe("a step behind the pivot", () => {
     const running = local().decided().state
     assert.strictEqual(evolve(running, twice), running)
     assert.strictEqual(evolve(running, { _tag: "TryStarted", path: "1", at: 0 }), running)
+  })
+
+  it("whose work is done and whose result cannot be stored waits for a person at once: the work is not done twice", () => {
+    const lost = (rule: "encode" | "context-size" | "decode", effect: EffectKnowledge) =>
+      local()
+        .decided()
+        .fails("1", { effect, failure: { _tag: "StepValueRejected", path: "1", step: "seat", rule, issue: "" } })
+        .decided()
+    for (const rule of ["encode", "context-size"] as const) {
+      const parked = lost(rule, "exists")
+      assert.deepStrictEqual([parked.state.parked, parked.state.status], [["1"], "paused"])
+      assert.deepStrictEqual([parked.next, parked.wakesIn], [[], Number.POSITIVE_INFINITY])
+      assert.strictEqual(step(parked).parked?.reason, "its result cannot be stored")
+      const again = parked.retries("1")
+      assert.deepStrictEqual(again.next, ["TryStarted seat", "execute seat"])
+      // Any other failure of that try is tried again as usual.
+      assert.deepStrictEqual(again.decided().fails("1").decided().wakesIn, second)
+      const done = parked.resolves("1", "12a")
+      assert.deepStrictEqual([step(done).status, step(done).result], ["finished", "12a"])
+    }
+    // Rolled back with its transaction, or not called at all, it has done nothing.
+    assert.deepStrictEqual([lost("encode", "none").wakesIn, lost("decode", "exists").wakesIn], [second, second])
   })
 
   it("fails once in a try: the same failure again is none", () => {

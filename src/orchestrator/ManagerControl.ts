@@ -4,6 +4,7 @@ import type { Dropped, Of } from "../execution/rules/SagaInput.ts"
 import { stepAt } from "../execution/rules/StepTree.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import type { Membership, ReplyTaken } from "../ports/SagaOwnership.ts"
+import * as CancelDoor from "./CancelDoor.ts"
 import { resolving, responding, submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import * as HandOn from "./HandOn.ts"
@@ -19,7 +20,8 @@ export type Control = Pick<
   "resume" | "signal" | "cancel" | "commit" | "reject" | "retryParked" | "resolveParked" | "reply"
 >
 
-interface Keeper extends SignalDoor.Keeper {
+interface Keeper extends SignalDoor.Keeper, CancelDoor.Keeper {
+  readonly repository: SignalDoor.Keeper["repository"] & CancelDoor.Keeper["repository"]
   readonly membership: Pick<Membership, "handOn" | "isMine" | "wake">
 }
 
@@ -33,7 +35,7 @@ export const make = (supervisor: ExecutionSupervisor, keeper: Keeper): Control =
     return yield* ManagerResult.execution(yield* servedBy(request, undefined, reached), raiseOnError)
   }),
   signal: (signal, options) => SignalDoor.signal(supervisor, keeper, signal, options),
-  cancel: (uuid, who) => submit(supervisor, uuid, { _tag: "Cancel", ...who }),
+  cancel: (uuid, who) => CancelDoor.cancel(supervisor, keeper, uuid, who),
   commit: (uuid) => Effect.flatMap(submit(supervisor, uuid, { _tag: "Commit" }, "end"), ManagerResult.committed),
   reject: (uuid, who) => submit(supervisor, uuid, { _tag: "Reject", ...who }, "told"),
   retryParked: (uuid, path, who) => submit(supervisor, uuid, { _tag: "RetryParked", path, ...who }),

@@ -203,7 +203,7 @@ const live = Effect.fnUntraced(function* (
   }
   const unchecked = {
     ...StartExecution.doors(starter),
-    ...ManagerControl.make(supervisor, { repository, membership }),
+    ...ManagerControl.make(supervisor, { repository, membership, load }),
     load: (uuid: string) =>
       Effect.map(repository.load(uuid), (execution) => Result.getOrElse(bound(execution), () => execution)),
     find: (filter: Filter, page?: PageRequest) => Effect.map(repository.find(filter, page), unreadable.mark)

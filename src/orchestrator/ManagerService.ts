@@ -69,6 +69,9 @@ export class SagaManager extends Context.Service<
     /**
      * Rolls back an execution whose outcome is not decided. Gives it as soon as the wish is stored; its callers see
      * `SagaCancelled` once it is rolled back. A second time changes nothing.
+     *
+     * Its owner judges it between two steps. While a step takes longer than ten seconds, or cancels its own saga, the wish waits in the
+     * inbox: it outlives the process, and the execution that is given still goes forward.
      */
     readonly cancel: (
       uuid: string,

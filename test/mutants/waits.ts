@@ -6,6 +6,7 @@ const laws = "test/execution/rules/laws.test.ts"
 const steps = "test/orchestrator/steps/waits.test.ts"
 const definition = "test/definition/waits.test.ts"
 const signals = "test/orchestrator/signals.test.ts"
+const cancel = "test/orchestrator/cancel.test.ts"
 const turns = "test/orchestrator/LoopPlan.test.ts"
 const model = "test/ownership/waits.test.ts"
 
@@ -355,5 +356,29 @@ export const waits: ReadonlyArray<Mutant> = [
     find: "duration: patience, orElse",
     replace: "duration: 0, orElse",
     tests: [signals]
+  },
+  {
+    rule: "C16",
+    what: "a cancel waits for the step that runs",
+    file: "src/orchestrator/CancelDoor.ts",
+    find: 'const patience = "10 seconds"',
+    replace: 'const patience = "1 hour"',
+    tests: [cancel]
+  },
+  {
+    rule: "C16",
+    what: "a cancel whose caller was answered is in the memory of its process only",
+    file: "src/orchestrator/CancelDoor.ts",
+    find: "if (facts.length === 0 || (yield* isLeft(keeper, uuid, input))) return execution",
+    replace: "if (facts.length >= 0) return execution",
+    tests: [cancel]
+  },
+  {
+    rule: "C16",
+    what: "a step that cancels its own saga waits for itself",
+    file: "src/orchestrator/CancelDoor.ts",
+    find: "caller?.uuid === uuid ? 0 : patience",
+    replace: "patience",
+    tests: [cancel]
   }
 ]

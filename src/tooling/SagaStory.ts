@@ -39,10 +39,14 @@ export interface StoryOptions {
  * // errored: everything that was done is compensated
  * ```
  */
-export const tell = (told: Told, { times = false, values = false }: StoryOptions = {}): ReadonlyArray<string> => {
-  const dated = times ? elapsed(told.events) : (line: string) => line
-  const lines = linesOf(told, { times, values }).map(({ at, text }) => dated(text, at))
-  return [...lines, ...unfinished(told.events, times)]
+export const tell = (execution: Told, { times = false, values = false }: StoryOptions = {}): ReadonlyArray<string> => {
+  const dated = times ? elapsed(execution.events) : (line: string) => line
+  const told = linesOf(execution, { times, values })
+  const open = unfinished(execution.events, times)
+  const last = told.slice(-open.length)
+  // A wait that has just begun is told by its fact, in the same words.
+  const left = open.filter((line) => !last.some(({ text }) => text.startsWith(line)))
+  return [...told.map(({ at, text }) => dated(text, at)), ...left]
 }
 
 /** A line of a story, and when its fact was stored, in milliseconds since the epoch. */
@@ -249,7 +253,7 @@ const sentences = (
       case "PlaceWanted":
         return "waits for a place to go on"
       case "ActionRefused":
-        return `an input was refused: ${refusalOf(event.why)}`
+        return `${inputOf(event)} was refused: ${refusalOf(event.why)}`
       case "AttributesChanged":
         return event.issue && `the attributes behind ${nameOf(event.path)} are left out: they ${event.issue}`
       case "ActionApplied":
@@ -342,6 +346,10 @@ const tagOf = (error: unknown): string | undefined =>
   typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
     ? error._tag
     : undefined
+
+/** What a person has sent: several may act on one execution. */
+const inputOf = ({ action, actor }: Of<"ActionRefused">): string =>
+  actor === undefined ? "an input" : `${action ?? "an input"} by ${oneLine(actor)}`
 
 /** Its tag, and for a signal its name and the reason: whoever has sent it may have been told only that it is stored. */
 const refusalOf = (why: unknown): string => {

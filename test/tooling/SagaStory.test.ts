@@ -127,12 +127,16 @@ describe("SagaStory", () => {
     const events = [
       refused({ _tag: "SagaSignalRefused", uuid, signal: "approval", reason: "payload" }),
       refused({ _tag: "SagaSignalConflict", uuid, signal: "approval", id: "approval" }),
-      refused({ _tag: "SagaNotCancellable", uuid, reason: "decided" })
+      refused({ _tag: "SagaNotCancellable", uuid, reason: "decided" }),
+      { ...refused({ _tag: "SagaStepNotParked", uuid, path: "1" }), action: "RetryParked", actor: "ann\n@desk" },
+      { ...refused({ _tag: "SagaNotCancellable", uuid }), actor: "ben" }
     ]
     assert.deepStrictEqual(SagaStory.tell({ events }), [
       "an input was refused: SagaSignalRefused, the signal approval (payload)",
       "an input was refused: SagaSignalConflict, the signal approval",
-      "an input was refused: SagaNotCancellable"
+      "an input was refused: SagaNotCancellable",
+      "RetryParked by ann @desk was refused: SagaStepNotParked",
+      "an input by ben was refused: SagaNotCancellable"
     ])
   })
 
@@ -167,6 +171,33 @@ describe("SagaStory", () => {
       'ask waits for the signal approval until 1970-01-01T00:00:05.000Z: "k"',
       'the signal approval has come from ann: "yes"',
       'ask succeeded: "yes"'
+    ])
+  })
+
+  it("the story tells a wait that is open once, where nothing was told since it began", () => {
+    const at = 0
+    const waiting = (path: string, name: string): SagaEvent => ({
+      _tag: "WaitStarted",
+      path,
+      name,
+      signal: "approval",
+      key: name,
+      at
+    })
+    const open = [waiting("0/b0/0", "ann"), waiting("0/b1/0", "ben")]
+    const told = ["ann waits for the signal approval", "ben waits for the signal approval"] as const
+    assert.deepStrictEqual(SagaStory.tell({ events: open }), [...told])
+    assert.deepStrictEqual(SagaStory.tell({ events: open }, { times: true, values: true }), [
+      `${told[0]}: "ann"`,
+      `${told[1]}: "ben"`
+    ])
+    const came: SagaEvent = { _tag: "SignalReceived", signal: "approval", id: "1", key: "ann", at }
+    const succeeded: SagaEvent = { _tag: "StepSucceeded", path: "0/b0/0", signal: "1", at }
+    assert.deepStrictEqual(SagaStory.tell({ events: [...open, came, succeeded] }), [
+      ...told,
+      "the signal approval has come",
+      "ann succeeded",
+      told[1]
     ])
   })
 

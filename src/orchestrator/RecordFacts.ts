@@ -8,6 +8,7 @@ import * as Readable from "../execution/view/Readable.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Execution from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
+import * as DatabaseCode from "../ports/DatabaseCode.ts"
 import {
   type Hint,
   type SagaExecutionRepository,
@@ -103,9 +104,8 @@ export const make = (options: {
   /** The stored execution, if the write that failed is what stands there: it has happened all the same (SPEC A1). */
   const ownWrite = Effect.fnUntraced(function* (execution: SagaExecution, definition: Definition) {
     const after = Execution.stored(execution)
-    const latest = yield* Effect.result(
-      Effect.retry(repository.load(execution.uuid), { schedule: untilStored, while: isUnavailable })
-    )
+    const load = Effect.tapError(repository.load(execution.uuid), DatabaseCode.warnLasting)
+    const latest = yield* Effect.result(Effect.retry(load, { schedule: untilStored, while: isUnavailable }))
     if (Result.isFailure(latest))
       return latest.failure._tag === "SagaExecutionNotFound" && after.settled ? after : undefined
     const { events, revision } = latest.success
@@ -122,11 +122,12 @@ export const make = (options: {
     self: Progress,
     ask: Effect.Effect<A, E>
   ): Effect.Effect<A, E> => {
-    const first = Effect.retry(ask, { schedule: untilStored, while: isUnavailable })
+    const said = Effect.tapError(ask, DatabaseCode.warnLasting)
+    const first = Effect.retry(said, { schedule: untilStored, while: isUnavailable })
     if (!isKept(self)) return first
-    return Effect.catchIf(first, isUnavailable, () => {
-      onAway?.(self.execution.uuid, unavailable)
-      return Effect.retry(ask, { schedule: whileAway, while: isUnavailable })
+    return Effect.catchIf(first, isUnavailable, (error) => {
+      onAway?.(self.execution.uuid, error._tag === "SagaExecutionRepositoryError" ? error : unavailable)
+      return Effect.retry(said, { schedule: whileAway, while: isUnavailable })
     })
   }
 
@@ -239,6 +240,7 @@ export const make = (options: {
         return yield* writtenLongAgo(self, mine)
       }
       self.failedCommits++
+      yield* DatabaseCode.warnLasting(error)
       if (self.failedCommits > maxFailedCommits) {
         // Other branches may hold results: they are not dropped for a database that is away (F4).
         if (!isKept(self)) return yield* Effect.fail(error)

@@ -7,6 +7,7 @@
  */
 import { type Clock, Effect, type Scope } from "effect"
 import type { ScheduleConfig } from "../execution/rules/RetrySchedule.ts"
+import * as DatabaseCode from "../ports/DatabaseCode.ts"
 import * as Loop from "../ports/Loop.ts"
 import * as Metrics from "../ports/Metrics.ts"
 import type { Claimed } from "../ports/SagaExecutionRepository.ts"
@@ -132,11 +133,14 @@ const round = Effect.fnUntraced(
           false
         )
       },
-      SagaExecutionRepositoryError: ({ reason }) => {
+      SagaExecutionRepositoryError: (error) => {
         self.batch = Math.max(1, self.batch >> 1)
         self.next.alone(false)
         return Effect.as(
-          Effect.logError("The lease could not be renewed, and no executions were claimed", { reason }),
+          Effect.logError("The lease could not be renewed, and no executions were claimed", {
+            reason: error.reason,
+            ...DatabaseCode.saidBy(error)
+          }),
           true
         )
       }

@@ -8,6 +8,7 @@ import * as Decision from "../execution/rules/SagaDecision.ts"
 import type { Sent } from "../execution/rules/StepTree.ts"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import * as Broker from "../ports/Broker.ts"
+import * as DatabaseCode from "../ports/DatabaseCode.ts"
 import type { Membership } from "../ports/SagaOwnership.ts"
 
 /** An execution that has nothing to do until `wakeAt` but to send these messages again. */
@@ -70,9 +71,10 @@ export const make = (
       concurrency: "unbounded"
     }).pipe(
       Effect.map((given) => given.every(Boolean)),
-      Effect.catch(({ reason }) =>
-        Effect.as(Effect.logWarning("Executions could not be given back now", { count: resends.length, reason }), true)
-      )
+      Effect.catch((error) => {
+        const said = { count: resends.length, reason: error.reason, ...DatabaseCode.saidBy(error) }
+        return Effect.as(Effect.logWarning("Executions could not be given back now", said), true)
+      })
     )
   return {
     send: (all) =>

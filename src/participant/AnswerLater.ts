@@ -6,6 +6,7 @@ import { Clock, Context, Effect, Schedule } from "effect"
 import type * as Command from "../definition/Command.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as Consumer from "../ports/Consumer.ts"
+import * as DatabaseCode from "../ports/DatabaseCode.ts"
 import * as OpenTransaction from "../ports/OpenTransaction.ts"
 import {
   ParticipantAnswerTooLate,
@@ -72,7 +73,9 @@ export const make = Effect.fnUntraced(function* (code: Pick<ParticipantCode, "co
       Effect.succeed(barriers.get(messageId))
     )
     const found = Effect.retry(
-      Effect.flatMap(find, (row) => (row === undefined ? Effect.fail(unknown) : Effect.succeed(row))),
+      Effect.flatMap(Effect.tapError(find, DatabaseCode.warnLasting), (row) =>
+        row === undefined ? Effect.fail(unknown) : Effect.succeed(row)
+      ),
       { ...untilAccepted, while: (error) => error === unknown || ("reason" in error && error.reason === "unavailable") }
     )
     const answering: Effect.Effect<void, AnswerError> = Effect.gen(function* () {

@@ -4,6 +4,7 @@
  */
 import { Deferred, Effect, Exit, Fiber, FiberSet, Schedule, Scope, Stream } from "effect"
 import * as Broker from "./Broker.ts"
+import * as DatabaseCode from "./DatabaseCode.ts"
 import * as Metrics from "./Metrics.ts"
 import type { ShutdownGrace } from "./ShutdownGrace.ts"
 
@@ -34,9 +35,11 @@ export const withRecovery = <A, E, R, B, E2, R2>(
     return recover(Effect.suspend(() => (attempts++ === 0 ? Effect.failCause(cause) : self)))
   })
 
-/** `Effect.retry` by `untilHandled`, for the errors that may pass. */
+/** `Effect.retry` by `untilHandled`, for the errors that may pass. What a database says each time stands in the log now and then. */
 export const retry = <A, E, R>(self: Effect.Effect<A, E, R>, mayPass: (error: E) => boolean): Effect.Effect<A, E, R> =>
-  withRecovery(self, Effect.retry({ schedule: untilHandled, while: mayPass }))
+  withRecovery(self, (again) =>
+    Effect.retry(Effect.tapError(again, DatabaseCode.warnLasting), { schedule: untilHandled, while: mayPass })
+  )
 
 /**
  * A handler that dies gives its place among those in flight back (SPEC C13, I29). Nothing is lost: whoever needs an answer

@@ -7,6 +7,7 @@ import { sha256OfText } from "../wire/CanonicalJson.ts"
 import { json, line } from "../wire/OneLine.ts"
 import { type Message, topic } from "./Broker.ts"
 import { untilHandled } from "./Consumer.ts"
+import * as DatabaseCode from "./DatabaseCode.ts"
 import * as Metrics from "./Metrics.ts"
 
 export const DeadLetter = Schema.Struct({
@@ -78,6 +79,6 @@ export const record = ({ address, body }: Refused, reason: string): Effect.Effec
 /** Records a message until the list has taken it, by the schedule of `untilHandled`: without an end, so it never fails. */
 export const keep = (refused: Refused, reason: string): Effect.Effect<void> =>
   Effect.andThen(
-    Effect.orDie(Effect.retry(record(refused, reason), untilHandled)),
+    Effect.orDie(Effect.retry(Effect.tapError(record(refused, reason), DatabaseCode.warnLasting), untilHandled)),
     Effect.withFiber(({ context }) => Effect.sync(() => Metrics.deadLetters.update(context, 1, reason)))
   )

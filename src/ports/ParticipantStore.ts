@@ -7,6 +7,7 @@ import { Clock, Context, Effect, Latch, Layer, Schema } from "effect"
 import type { EffectMode } from "../definition/Command.ts"
 import type { ReplyStatus } from "../wire/Envelope.ts"
 import { json, line } from "../wire/OneLine.ts"
+import { withCode } from "./DatabaseCode.ts"
 import { type DoubtDecision, type DoubtOutcome, type Doubts, maxOpen } from "./Doubts.ts"
 import { FaultPoint } from "./FaultPoint.ts"
 import * as KeyedLock from "./KeyedLock.ts"
@@ -191,7 +192,7 @@ export class ParticipantStoreError extends Schema.TaggedError<ParticipantStoreEr
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {
-    return line`The participant store could not do ${this.operation}: ${this.reason}`
+    return withCode(line`The participant store could not do ${this.operation}: ${this.reason}`, this)
   }
 
   override toJSON(): unknown {

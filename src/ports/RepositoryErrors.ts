@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import { json, line } from "../wire/OneLine.ts"
+import { withCode } from "./DatabaseCode.ts"
 
 /**
  * Another writer has written this revision first: load the execution and decide again (SPEC W5). `unread`: the revision is
@@ -67,7 +68,7 @@ export class SagaExecutionRepositoryError extends Schema.TaggedError<SagaExecuti
   }
 ) {
   override get message(): string {
-    return line`The repository could not ${this.operation}: ${this.reason}`
+    return withCode(line`The repository could not ${this.operation}: ${this.reason}`, this)
   }
 
   override toJSON(): unknown {

@@ -28,6 +28,7 @@ import { starts } from "./starts.ts"
 import { values } from "./values.ts"
 import { waits } from "./waits.ts"
 import { watching } from "./watching.ts"
+import { words } from "./words.ts"
 import { writing } from "./writing.ts"
 
 export const mutants: ReadonlyArray<Mutant> = [
@@ -59,5 +60,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...attributes,
   ...dashboard,
   ...nats,
-  ...replyAddresses
+  ...replyAddresses,
+  ...words
 ]

@@ -292,6 +292,32 @@ describe("a broker that cannot publish", () => {
 })
 
 describe("a store that is down", () => {
+  it.effect("what the database says stands in the error that callers get, and in the log once a minute", () =>
+    Effect.gen(function* () {
+      const { logged, store, use, wire } = yield* start()
+      const lacking = "42501: the role lacks a right there"
+      const said = () => logged.filter((line) => line.includes(lacking)).length
+      store.fault = (operation) => (operation === "store" ? { reason: "unavailable", code: "42501" } : undefined)
+      const starting = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(
+        (yield* Fiber.join(starting)).message,
+        `The repository could not store: unavailable (${lacking})`
+      )
+      assert.strictEqual(said(), 1)
+      // A fact of an execution that has begun is kept until the right is given.
+      yield* TestClock.adjust("1 minute")
+      store.fault = (operation, facts) =>
+        operation === "store" && facts.includes("ReplyReceived") ? { reason: "unavailable", code: "42501" } : undefined
+      wire.answer = agreeable
+      const running = yield* Effect.forkChild(Effect.flip(use(SagaManager.run(CreateOrder, { context }))))
+      yield* TestClock.adjust("50 seconds")
+      assert.include((yield* Fiber.join(running)).message, lacking)
+      assert.strictEqual(said(), 2)
+      store.fault = () => undefined
+    })
+  )
+
   it.effect(
     "a write to a store that is down is tried again after 50 ms, then twice as long each time, and the run goes on",
     () =>

@@ -6,6 +6,7 @@
 import type { PgClient } from "@effect/sql-pg"
 import { Deferred, type Duration, Effect, Exit, PubSub, type Queue, Schedule, Scope, Stream } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { inWords } from "../../ports/DatabaseCode.ts"
 import * as Loop from "../../ports/Loop.ts"
 import { codeOf } from "./SqlErrors.ts"
 import * as SqlSession from "./SqlSession.ts"
@@ -87,7 +88,9 @@ export const make = (): SqlListener => {
         const { close, queue } = listening!
         yield* Stream.fromQueue(queue).pipe(
           Stream.runForEach(({ payload }) => PubSub.publish(news, payload)),
-          Effect.catch((error) => Effect.logWarning("The listener has lost its connection", { reason: codeOf(error) })),
+          Effect.catch((error) =>
+            Effect.logWarning("The listener has lost its connection", { reason: inWords(codeOf(error)) })
+          ),
           Effect.raceFirst(Effect.sleep(renewEvery)),
           Effect.raceFirst(Deferred.await(suspected))
         )

@@ -1,0 +1,31 @@
+/** Mutants of what the log and the messages of errors say to a person. */
+import type { Mutant } from "./Mutant.ts"
+
+const codes = "test/ports/DatabaseCode.test.ts"
+
+export const words: ReadonlyArray<Mutant> = [
+  {
+    rule: "I21",
+    what: "what a database says to a message that is tried again stands nowhere",
+    file: "src/ports/Consumer.ts",
+    find: "Effect.tapError(again, DatabaseCode.warnLasting)",
+    replace: "again",
+    tests: [codes]
+  },
+  {
+    rule: "I21",
+    what: "a line that comes with each try fills the log",
+    file: "src/ports/NowAndThen.ts",
+    find: "if (at !== undefined && !isOver(at)) return Effect.void",
+    replace: "",
+    tests: [codes]
+  },
+  {
+    rule: "C8",
+    what: "an execution whose facts cannot be stored waits without a word",
+    file: "src/orchestrator/RecordFacts.ts",
+    find: "const said = Effect.tapError(ask, DatabaseCode.warnLasting)",
+    replace: "const said = ask",
+    tests: ["test/orchestrator/outage.test.ts"]
+  }
+]

@@ -2,7 +2,7 @@
  * The settings of a process that runs sagas. Only the service name is required; everything else has a default. Settings
  * are checked when the layer is built.
  */
-import { Config, Context, type Duration, Effect, Layer, Schema } from "effect"
+import { Config, Context, Duration, Effect, Layer, Schema } from "effect"
 import type { Retry } from "../definition/Saga.ts"
 import { isCurve, toRetry } from "../definition/StepOptions.ts"
 import * as RetrySchedule from "../execution/rules/RetrySchedule.ts"
@@ -196,7 +196,7 @@ const retryOf = Effect.fnUntraced(function* (given: Retry) {
   }
   return {
     times: yield* Setting.wholeNumber("SagaConfig.retryForward.times", times, { least: 0 }),
-    backoff: { initial: yield* time(initial), factor, max: yield* time(max) }
+    backoff: { initial: yield* time(Duration.millis(initial)), factor, max: yield* time(Duration.millis(max)) }
   }
 })
 

@@ -76,6 +76,12 @@ const isNothing = (input: unknown): boolean =>
     !Array.isArray(input) &&
     !units.some((unit) => Object.hasOwn(input, unit)))
 
+/** Why a number says no duration: it is in milliseconds, and one this small was most likely meant in another unit. 0 is 0 in each. */
+const unitOf = (input: unknown): string | undefined =>
+  typeof input === "number" && input > 0 && input < 1_000
+    ? `a number is in milliseconds; write one below 1000 with its unit, such as "${input} seconds" or "${input} millis"`
+    : undefined
+
 /** The whole milliseconds of a duration, rounded up; `InvalidSetting` outside of the bounds. */
 export const duration = (
   setting: string,
@@ -85,6 +91,8 @@ export const duration = (
   Effect.suspend(() => {
     const given = isNothing(input) ? Option.none() : Duration.fromInput(input)
     const millis = Option.match(given, { onNone: () => Number.NaN, onSome: millisOf })
+    const unit = unitOf(input)
+    if (unit !== undefined) return Effect.fail(new InvalidSetting({ setting, issue: unit }))
     const isNever = never && millis === Number.POSITIVE_INFINITY
     const isWithin =
       millis >= millisOf(Duration.fromInputUnsafe(least)) && millis <= millisOf(Duration.fromInputUnsafe(most))
@@ -108,6 +116,17 @@ export const wholeNumber = (
       new InvalidSetting({ setting, issue: `it must be a whole number ${expected}, and is ${instead}` })
     )
   })
+
+/** The largest message in memory: a character takes two bytes in a string, and may be escaped in the JSON around it. */
+const leastOutgoing = 2 * 1024 * 1024
+
+/** The bytes that may wait for a transport: room for a message of any size, as one that never fits would be refused for ever. */
+export const outgoing = (setting: string, value: number): Effect.Effect<number, InvalidSetting> =>
+  Effect.mapError(
+    wholeNumber(setting, value, { least: leastOutgoing }),
+    ({ issue }) =>
+      new InvalidSetting({ setting, issue: `${issue}; it is in bytes, and the largest message must fit (2 MiB)` })
+  )
 
 /** True or false; `InvalidSetting` for any other value, also for one that JavaScript takes for true. */
 export const flag = (setting: string, value: boolean): Effect.Effect<boolean, InvalidSetting> =>

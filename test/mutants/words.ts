@@ -21,6 +21,22 @@ export const words: ReadonlyArray<Mutant> = [
     tests: [codes]
   },
   {
+    rule: "F23",
+    what: "a time of some seconds that is given as a number is one of some milliseconds",
+    file: "src/ports/Setting.ts",
+    find: "input > 0 && input < 1_000",
+    replace: "input < 0",
+    tests: ["test/ports/Setting.test.ts"]
+  },
+  {
+    rule: "F23",
+    what: "a broker has no room for a single message",
+    file: "src/ports/Setting.ts",
+    find: "{ least: leastOutgoing }",
+    replace: "{ least: 1 }",
+    tests: ["test/ports/Setting.test.ts"]
+  },
+  {
     rule: "C8",
     what: "an execution whose facts cannot be stored waits without a word",
     file: "src/orchestrator/RecordFacts.ts",

@@ -200,6 +200,20 @@ describe("settings", () => {
 })
 
 describe("a setting", () => {
+  it.effect("a time below a second has a unit", () =>
+    Effect.gen(function* () {
+      const backoff = { initial: "5 millis", max: "50 millis" } as const
+      const options = {
+        lease: "90 millis",
+        recoveryInterval: "30 millis",
+        retryForward: { times: 1, backoff }
+      } as const
+      const config = yield* given(SagaConfig.layer({ service: "orders", ...options }))
+      assert.deepStrictEqual([config.lease, config.recoveryInterval], [90, 30])
+      assert.deepStrictEqual(config.schedule.retryForward.backoff, { initial: 5, factor: 2, max: 50 })
+    })
+  )
+
   it.effect("a setting that would let nothing through is InvalidSetting, with its name", () =>
     Effect.gen(function* () {
       const refused: ReadonlyArray<readonly [Partial<SagaConfig.SagaConfigOptions>, string]> = [
@@ -213,7 +227,12 @@ describe("a setting", () => {
         [{ resend: { factor: 0.5 } }, "resend.factor"],
         [{ resend: { factor: Number.NaN } }, "resend.factor"],
         [{ resend: { max: "2 hours" } }, "resend.slowMax"],
-        [{ lease: "1 second" }, "lease"]
+        [{ lease: "1 second" }, "lease"],
+        // Seconds were meant.
+        [{ lease: 9 }, "lease"],
+        [{ recoveryInterval: 3 }, "recoveryInterval"],
+        [{ replyTimeout: 5 }, "replyTimeout"],
+        [{ retryForward: { times: 1, backoff: 5 } }, "retryForward.backoff"]
       ]
       for (const [options, setting] of refused) {
         const error = (yield* Effect.flip(

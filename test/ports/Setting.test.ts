@@ -47,6 +47,20 @@ describe("a duration", () => {
     })
   )
 
+  it.effect("a number below a second is refused: it was most likely meant in another unit", () =>
+    Effect.gen(function* () {
+      const of = (input: Duration.Input) => Setting.duration("SagaConfig.lease", input, { least: "0 millis" })
+      for (const input of [9, 999, 0.5])
+        assert.strictEqual(
+          yield* messageOf(of(input)),
+          `InvalidSetting: The setting SagaConfig.lease cannot be used: a number is in milliseconds; write one below 1000 with its unit, such as "${input} seconds" or "${input} millis"`
+        )
+      for (const input of [0, 1_000, 3_000]) assert.strictEqual(yield* of(input), input)
+      for (const input of ["9 millis", Duration.millis(9), { milliseconds: 9 }] as const)
+        assert.strictEqual(yield* of(input), 9)
+    })
+  )
+
   it.effect("a setting that is no duration is refused", () =>
     Effect.gen(function* () {
       // @ts-expect-error: Type '"soon"' is not assignable to type 'Input'
@@ -74,5 +88,15 @@ it.effect("an option is absent where its variable is not set, and refused where 
     assert.deepStrictEqual(yield* from({}), {})
     assert.deepStrictEqual(yield* from({ LEASE: "2 seconds" }), { lease: Duration.seconds(2) })
     assert.match(String(yield* Effect.flip(from({ MAX_RUNNING: "many" }))), /MAX_RUNNING/)
+  })
+)
+
+it.effect("a limit of bytes that wait has room for a message of any size", () =>
+  Effect.gen(function* () {
+    assert.match(
+      yield* messageOf(Setting.outgoing("MqttBroker.maxOutgoing", 16)),
+      /at least 2097152, and is 16; it is in bytes, and the largest message must fit \(2 MiB\)$/
+    )
+    assert.strictEqual(yield* Setting.outgoing("it", 2_097_152), 2_097_152)
   })
 )

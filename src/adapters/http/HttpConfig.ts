@@ -42,7 +42,7 @@ export interface HttpOptions {
   readonly answerWithin?: Duration.Input
   /** Requests in flight to one service, at most. From 1, default 32. */
   readonly maxRequests?: number
-  /** Bytes of messages that wait for their receivers; more are refused as `full` or `unavailable`. From 1, default 16 MiB. */
+  /** Bytes of messages that wait for their receivers; more are refused as `full` or `unavailable`. From 2 MiB, default 16 MiB. */
   readonly maxOutgoing?: number
   /** Messages for one service that wait in this process until a handler is free; more are answered 503. From 1, default 1,024. */
   readonly maxWaiting?: number
@@ -129,7 +129,7 @@ export const make = Effect.fnUntraced(function* (
       most: "5 minutes"
     }),
     maxRequests: yield* Setting.wholeNumber("HttpBroker.maxRequests", maxRequests, { least: 1 }),
-    maxOutgoing: yield* Setting.wholeNumber("HttpBroker.maxOutgoing", maxOutgoing, { least: 1 }),
+    maxOutgoing: yield* Setting.outgoing("HttpBroker.maxOutgoing", maxOutgoing),
     maxWaiting: yield* Setting.wholeNumber("HttpBroker.maxWaiting", maxWaiting, { least: 1 }),
     maxOpen: yield* Setting.wholeNumber("HttpBroker.maxOpen", maxOpen, { least: 1 })
   }

@@ -59,7 +59,7 @@ export interface MqttOptions {
   readonly keepalive?: Duration.Input
   /**
    * Bytes of messages that wait in memory until the broker takes them; more are refused as `full`, or as `unavailable`
-   * without a connection. A whole number from 1, default 16 MiB. A refused message is sent again later.
+   * without a connection. From 2 MiB (2,097,152), default 16 MiB. A refused message is sent again later.
    */
   readonly maxOutgoing?: number
 }
@@ -188,7 +188,7 @@ export const make = Effect.fnUntraced(function* (
       most: "4294967295 seconds"
     }),
     keepalive: yield* seconds("keepalive", keepalive, { least: "1 milli", most: "65535 seconds" }),
-    maxOutgoing: yield* Setting.wholeNumber("MqttBroker.maxOutgoing", maxOutgoing, { least: 1 })
+    maxOutgoing: yield* Setting.outgoing("MqttBroker.maxOutgoing", maxOutgoing)
   }
 })
 

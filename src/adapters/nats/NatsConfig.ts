@@ -45,7 +45,7 @@ export interface NatsOptions {
   readonly keepalive?: Duration.Input
   /**
    * Bytes of messages that wait in memory until the server takes them; more are refused as `full`, or as `unavailable`
-   * without a connection. A whole number from 1, default 16 MiB. A refused message is sent again later.
+   * without a connection. From 2 MiB (2,097,152), default 16 MiB. A refused message is sent again later.
    */
   readonly maxOutgoing?: number
   /**
@@ -177,7 +177,7 @@ export const make = Effect.fnUntraced(function* (options: NatsOptions): Effect.f
     credentials: options.credentials,
     tls: tls ?? {},
     keepalive: yield* time("keepalive", keepalive, { least: "1 milli", most: "1 day" }),
-    maxOutgoing: yield* Setting.wholeNumber("NatsBroker.maxOutgoing", maxOutgoing, { least: 1 }),
+    maxOutgoing: yield* Setting.outgoing("NatsBroker.maxOutgoing", maxOutgoing),
     ackWait: yield* time("ackWait", ackWait, { least: "100 millis", most: "1 day" }),
     replicas,
     storage,

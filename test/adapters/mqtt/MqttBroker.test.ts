@@ -129,7 +129,7 @@ describe("settings", () => {
         SAGA_MQTT_PASSWORD: "secret",
         SAGA_MQTT_KEEPALIVE: "5 seconds",
         SAGA_MQTT_SESSION_EXPIRY: "1 hour",
-        SAGA_MQTT_MAX_OUTGOING: "1000000"
+        SAGA_MQTT_MAX_OUTGOING: "3000000"
       })
       const connections = Context.get(services, MqttBroker.MqttConnections)
       yield* Mqtt.ready(connections)
@@ -179,18 +179,18 @@ describe("publishing", () => {
         const { connections, publish } = yield* open({
           url: `mqtt://127.0.0.1:${port}`,
           protocol: 4,
-          maxOutgoing: 10_000
+          maxOutgoing: 2_097_152
         })
         let accepted = 0
         let error: Broker.BrokerError | undefined
         while (error === undefined) {
-          const exit = yield* Effect.result(publish(message(`${accepted}`)))
+          const exit = yield* Effect.result(publish(message(`${accepted}`.padEnd(150_000))))
           if (exit._tag === "Failure") error = exit.failure
           else accepted++
         }
         assert.deepStrictEqual([error.reason, accepted > 10 && accepted < 20], ["unavailable", true])
         // Already waiting: it takes no more room.
-        yield* publish(message("0"))
+        yield* publish(message("0".padEnd(150_000)))
         assert.deepStrictEqual(
           (yield* connections.list).map(({ ready }) => ready),
           [false]

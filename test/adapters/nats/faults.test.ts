@@ -219,9 +219,12 @@ if (Nats.binary !== undefined) {
     it.live("what waits in memory for a server is bounded, and the same message waits once", () =>
       Effect.gen(function* () {
         const server = yield* Nats.make()
-        const broker = yield* Nats.open({ url: server.url, maxOutgoing: 2_000 })
-        for (const body of ["1", "1", "1", "1", "1", "1", "2"]) yield* broker.publish(message(body))
-        assert.strictEqual((yield* Effect.flip(broker.publish(message("x".repeat(1_000))))).reason, "unavailable")
+        const broker = yield* Nats.open({ url: server.url, maxOutgoing: 2_097_152 })
+        const large = (text: string) => message(text.padEnd(250_000))
+        // Eight of them fit.
+        for (const body of ["1", "1", "1", "1", "1", "1", "2", "3", "4"]) yield* broker.publish(large(body))
+        for (const body of ["5", "6", "7", "8"]) yield* broker.publish(large(body))
+        assert.strictEqual((yield* Effect.flip(broker.publish(large("9")))).reason, "unavailable")
       }).pipe(quietly)
     )
 

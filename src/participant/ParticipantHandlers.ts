@@ -8,6 +8,7 @@ import type * as Contract from "../definition/ParticipantContract.ts"
 import type { Hooks } from "../definition/TransactionHooks.ts"
 import * as Broker from "../ports/Broker.ts"
 import * as Metrics from "../ports/Metrics.ts"
+import * as NowAndThen from "../ports/NowAndThen.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
@@ -15,7 +16,7 @@ import { called, enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
 import { type Envelope, isName, maxRelatedServices, reply } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
-import { describe } from "../wire/OneLine.ts"
+import { describe, oneLine } from "../wire/OneLine.ts"
 import { defaultTimeout, type Handler, isAtLeastOnce, isLaterHandler } from "./CommandHandlers.ts"
 import type { Incoming } from "./IncomingMessage.ts"
 import { type ParticipantReply, refused } from "./ParticipantDecision.ts"
@@ -67,13 +68,40 @@ export interface HandlerBegins {
 /** The outcome of a handler does not fit into a reply that its receiver accepts (SPEC C11). */
 class ReplyUnsendable {
   readonly _tag = "ReplyUnsendable"
+  /** The place and what is expected there, without the value. */
+  readonly issue: string
   readonly reason: "ReplyMalformed" | "ReplyTooLarge"
-  constructor(reason: "ReplyMalformed" | "ReplyTooLarge" = "ReplyMalformed") {
+  constructor(issue: string, reason: "ReplyMalformed" | "ReplyTooLarge" = "ReplyMalformed") {
+    this.issue = issue
     this.reason = reason
   }
 }
 
-const uncalled = (reason: string): HandlerFailed => ({ _tag: "HandlerFailed", reply: refused(reason), uncalled: true })
+/** The handler cannot be called. */
+interface Uncallable {
+  readonly _tag: "Uncallable"
+  readonly reason: string
+  readonly issue: string
+}
+
+const uncallable = (reason: string, issue: string): Uncallable => ({ _tag: "Uncallable", reason, issue })
+
+/**
+ * The answer 500 to a command that its handler does not have, cannot read or has answered with what cannot be sent. Its sender gets one
+ * word. The log of the service says the rest, for each command and word once a minute: all messages of a release are alike.
+ */
+const refusal = (
+  { path = "", saga, service }: Envelope,
+  command: string | undefined,
+  { issue, reason }: Pick<Uncallable, "issue" | "reason">
+): Effect.Effect<ParticipantReply> => {
+  const said = { service, command, uuid: saga, path, reason, issue: oneLine(issue) }
+  const line = Effect.logWarning("A command is answered 500", said)
+  return Effect.as(NowAndThen.write(`${service} ${command} ${reason}`, line), refused(reason))
+}
+
+const uncalled = (envelope: Envelope, command: string | undefined, why: Uncallable): Effect.Effect<HandlerFailed> =>
+  Effect.map(refusal(envelope, command, why), (reply) => ({ _tag: "HandlerFailed", reply, uncalled: true }))
 
 const lookUp = <A>(from: Readonly<Record<string, A>>, name: string | undefined): A | undefined =>
   name !== undefined && Object.hasOwn(from, name) ? from[name] : undefined
@@ -86,14 +114,14 @@ export const runHandler = (
   staging: boolean
 ): Effect.Effect<HandlerSucceeded | HandlerAccepted | HandlerBegins | HandlerFailed, ParticipantStoreError> => {
   const called = callOf({ contract, handlers }, { command: name, envelope })
-  if (called._tag === "HandlerFailed") return Effect.succeed(called)
+  if (called._tag === "Uncallable") return uncalled(envelope, name, called)
   const { command, handler, payload } = called
-  if (command.effect === "staged" && !staging) return Effect.succeed(uncalled("StagedOutsideTransaction"))
+  if (command.effect === "staged" && !staging) return uncalled(envelope, name, outsideTransaction)
   if (typeof handler === "function")
     return respond({ command, envelope, run: unit.run, limit: maxBytes?.() }, () => handler(payload))
   if (isAtLeastOnce(handler)) return Effect.succeed({ _tag: "HandlerBegins", reply: { status: 202 } })
   // A compensation is over when it is answered.
-  if (envelope.op !== "execute") return Effect.succeed(uncalled("AnswersLater"))
+  if (envelope.op !== "execute") return uncalled(envelope, name, answersLater)
   const request = requestOf(contract.name, envelope, undefined)
   const reply: ParticipantReply = { status: 202 }
   const accepting = runInRequest(envelope, command.tag, request, () => handler.accept(payload, envelope.id))
@@ -104,6 +132,12 @@ export const runHandler = (
   })
 }
 
+const outsideTransaction = uncallable(
+  "StagedOutsideTransaction",
+  "the command stages its effect, and its message is of no transaction"
+)
+const answersLater = uncallable("AnswersLater", "a compensation is answered at once")
+
 /** The handler of a message and what it gets; or why it cannot be called. */
 const callOf = (
   { contract, handlers }: Pick<ParticipantCode, "contract" | "handlers">,
@@ -111,10 +145,11 @@ const callOf = (
 ) => {
   const command = lookUp(contract.commands, name)
   const handler = lookUp(handlers, name)
-  if (command === undefined || handler === undefined) return uncalled("UnknownCommand")
+  if (command === undefined || handler === undefined)
+    return uncallable("UnknownCommand", "the contract of the service has no such command")
   const payload = JsonCodec.decode(command.payload, envelope.content)
   return JsonCodec.isCodecIssue(payload)
-    ? uncalled("PayloadMalformed")
+    ? uncallable("PayloadMalformed", payload.message)
     : { _tag: "Call" as const, command, handler, payload }
 }
 
@@ -128,8 +163,12 @@ export const runAlone = Effect.fnUntraced(function* (
 ): Effect.fn.Return<HandlerSucceeded | HandlerFailed | undefined, ParticipantStoreError> {
   const { envelope } = message
   const called = callOf(code, message)
-  if (called._tag === "HandlerFailed" || typeof called.handler === "function" || !isAtLeastOnce(called.handler)) {
-    yield* Effect.logError("A message has begun whose handler is not there any more", { command: message.command })
+  if (called._tag === "Uncallable" || typeof called.handler === "function" || !isAtLeastOnce(called.handler)) {
+    const why = called._tag === "Uncallable" ? { reason: called.reason, issue: called.issue } : {}
+    yield* Effect.logError("A message has begun whose handler is not there any more", {
+      command: message.command,
+      ...why
+    })
     return undefined
   }
   const { command, handler, payload } = called
@@ -260,7 +299,7 @@ const succeeded = (
   request: HandlerRequest
 ): Effect.Effect<HandlerSucceeded, ReplyUnsendable> => {
   const content = JsonCodec.encode(command.success, value)
-  if (JsonCodec.isCodecIssue(content)) return Effect.fail(new ReplyUnsendable())
+  if (JsonCodec.isCodecIssue(content)) return Effect.fail(new ReplyUnsendable(content.message))
   const { compensable, effect } = command
   return Effect.map(sendable(envelope, replyWith(200, content, request), request), ({ body, reply }) => ({
     _tag: "HandlerSucceeded",
@@ -279,6 +318,8 @@ const replyWith = (status: 200 | 400, content: Json | undefined, request: Handle
 /** Room for the parts that a transport adds to a body and its topic, in bytes: a namespace, its own fields. */
 const besideBytes = 128
 
+const tooManyServices = `it names more than ${maxRelatedServices} related services`
+
 /** Checks the parts that a handler has brought. The others come from the message, which was checked when it was read. */
 const sendable = (
   to: Envelope,
@@ -286,16 +327,18 @@ const sendable = (
   { limit }: HandlerRequest
 ): Exit.Exit<{ readonly reply: ParticipantReply; readonly body: string }, ReplyUnsendable> => {
   const { content, relatedServices = [] } = reply
-  if (relatedServices.length > maxRelatedServices) return Exit.fail(new ReplyUnsendable())
+  if (relatedServices.length > maxRelatedServices) return Exit.fail(new ReplyUnsendable(tooManyServices))
+  if (!relatedServices.every(isName))
+    return Exit.fail(new ReplyUnsendable("a related service has no name that can be sent"))
   // In an array, because the content is one level deeper in the reply.
-  if (!relatedServices.every(isName) || (content !== undefined && typeof check([content]) !== "number"))
-    return Exit.fail(new ReplyUnsendable())
+  const size = content === undefined ? 0 : check([content])
+  if (typeof size !== "number") return Exit.fail(new ReplyUnsendable(size.message.replace("$[0]", "$")))
   const { address, body } = replyMessage(to, reply)
   const isOverLimit =
     limit !== undefined && Buffer.byteLength(body) + Broker.topic(address).length + besideBytes > limit
-  return isOverLimit || Broker.sizeOf(body) > Broker.maxMessageBytes
-    ? Exit.fail(new ReplyUnsendable("ReplyTooLarge"))
-    : Exit.succeed({ reply, body })
+  if (!isOverLimit && Broker.sizeOf(body) <= Broker.maxMessageBytes) return Exit.succeed({ reply, body })
+  const most = Math.min(limit ?? Broker.maxMessageBytes, Broker.maxMessageBytes)
+  return Exit.fail(new ReplyUnsendable(`it has ${Buffer.byteLength(body)} of ${most} bytes`, "ReplyTooLarge"))
 }
 
 const failureReply = Effect.fnUntraced(function* (
@@ -308,7 +351,7 @@ const failureReply = Effect.fnUntraced(function* (
   if (unavailable !== undefined) return yield* unavailable
   const reason = cause.reasons[0]
   if (reason?._tag === "Fail") {
-    if (reason.error instanceof ReplyUnsendable) return refused(reason.error.reason)
+    if (reason.error instanceof ReplyUnsendable) return yield* refusal(envelope, command.tag, reason.error)
     const content = JsonCodec.encode(command.error, reason.error)
     if (JsonCodec.isCodecIssue(content)) {
       // Not the error itself: it may be a payload (SPEC C12), or a value that a logger cannot read.
@@ -317,18 +360,15 @@ const failureReply = Effect.fnUntraced(function* (
       return refused("ReplyMalformed")
     }
     const sent = sendable(envelope, replyWith(400, content, request), request)
-    return Exit.match(sent, {
-      onSuccess: ({ reply }) => reply,
-      onFailure: (unsent) => refused(unsent.reasons.some(isTooLarge) ? "ReplyTooLarge" : "ReplyMalformed")
+    return yield* Effect.matchEffect(sent, {
+      onSuccess: ({ reply }) => Effect.succeed(reply),
+      onFailure: (unsent) => refusal(envelope, command.tag, unsent)
     })
   }
   if (Cause.hasInterruptsOnly(cause)) return refused("Interrupted")
   yield* Effect.logError("A command handler died", { command: command.tag }, cause)
   return refused("Died")
 })
-
-const isTooLarge = (reason: Cause.Reason<ReplyUnsendable>): boolean =>
-  reason._tag === "Fail" && reason.error.reason === "ReplyTooLarge"
 
 /** The reply as it is published and recorded: every copy has the same bytes. */
 export const replyMessage = (to: Envelope, answer: ParticipantReply): Broker.Message =>

@@ -160,6 +160,16 @@ const issueOf = (exit: Exit.Failure<unknown, Schema.SchemaError>): CodecIssue =>
 /** The places where a value does not fit its schema, and what is expected there, without the value (SPEC C12). */
 export const placesOf = (error: Schema.SchemaError): string => places(error.issue)
 
+/** What a schema expects, by its kind. */
+const kinds: { readonly [kind: string]: string } = {
+  String: "not a string",
+  Number: "not a number",
+  Boolean: "not a boolean",
+  Null: "not null",
+  Arrays: "not a list",
+  Objects: "not an object"
+}
+
 const places = (issue: SchemaIssue.Issue): string => {
   const found: Array<string> = []
   const visit = (at: SchemaIssue.Issue, path: string): void => {
@@ -184,6 +194,9 @@ const places = (issue: SchemaIssue.Issue): string => {
       }
       case "Encoding":
         return visit(at.issue, path)
+      case "InvalidType":
+        found.push(`${path}: ${kinds[at.ast._tag] ?? at._tag}`)
+        return
       default:
         found.push(`${path}: ${at._tag}`)
     }

@@ -122,7 +122,7 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a staged effect runs where no transaction keeps it back",
     file: "src/participant/ParticipantHandlers.ts",
-    find: `  if (command.effect === "staged" && !staging) return Effect.succeed(uncalled("StagedOutsideTransaction"))\n`,
+    find: `  if (command.effect === "staged" && !staging) return uncalled(envelope, name, outsideTransaction)\n`,
     replace: "",
     tests: [participant]
   },

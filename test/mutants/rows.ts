@@ -11,8 +11,8 @@ export const rows: ReadonlyArray<Mutant> = [
     rule: "C11",
     what: "a reply over the limit of the broker is recorded, and never arrives",
     file: "src/participant/ParticipantHandlers.ts",
-    find: "return isOverLimit || Broker.sizeOf(body)",
-    replace: "return Broker.sizeOf(body)",
+    find: "if (!isOverLimit && Broker.sizeOf(body)",
+    replace: "if (Broker.sizeOf(body)",
     tests: ["test/participant/HandleMessage.test.ts"]
   },
   {

@@ -37,6 +37,14 @@ export const words: ReadonlyArray<Mutant> = [
     tests: ["test/ports/Setting.test.ts"]
   },
   {
+    rule: "C12",
+    what: "nobody hears which field of a payload does not fit",
+    file: "src/participant/ParticipantHandlers.ts",
+    find: "  return Effect.as(NowAndThen.write(`${service} ${command} ${reason}`, line), refused(reason))",
+    replace: "  return Effect.succeed(refused(reason))",
+    tests: ["test/participant/refusals.test.ts"]
+  },
+  {
     rule: "C8",
     what: "an execution whose facts cannot be stored waits without a word",
     file: "src/orchestrator/RecordFacts.ts",

@@ -91,7 +91,7 @@ it.effect("F22, C20 a runner that has lost a race to what it cannot read ends, a
       assert.deepInclude(items[0], {
         uuid,
         status: "running",
-        unreadable: { path: "0", step: "one", value: "result", rule: "$: InvalidType" }
+        unreadable: { path: "0", step: "one", value: "result", rule: "$: not a string" }
       })
       assert.deepStrictEqual(ran, ["one"])
       assert.deepStrictEqual(said, ["An execution cannot be read by this program, and is left to others"])

@@ -137,9 +137,9 @@ describe("C16 arguments from plain JavaScript", () => {
           untyped.signal(Told, { uuid, payload: "yes", kye: "ann" }),
           { _tag: "SagaSignalInvalid", field: "options", issue: `kye ${isMeant("key")}` }
         ],
-        [manager.find({ createdBefore: "x" }), { argument: "filter", issue: "$.createdBefore: InvalidType" }],
+        [manager.find({ createdBefore: "x" }), { argument: "filter", issue: "$.createdBefore: not a number" }],
         [manager.find({ status: "gone" }), { _tag: "SagaInvalidArgument", argument: "filter" }],
-        [manager.find({}, { after: 5 }), { argument: "page", issue: "$.after: InvalidType" }],
+        [manager.find({}, { after: 5 }), { argument: "page", issue: "$.after: not a string" }],
         [manager.load(5), { argument: "uuid", issue: "is number, not a string" }],
         [manager.cancel(5), { argument: "uuid", issue: "is number, not a string" }],
         [manager.cancel(uuid, { actor: "a\0" }), { argument: "actor", issue: "has a NUL or half a surrogate" }],

@@ -208,7 +208,7 @@ onEachStore((it, repository) => {
       const facts = yield* stored(on, uuid)
       for (const [schemas, unreadable] of [
         [{ refusal: Heavier }, { path: "3", step: "parcel", value: "error", rule: "$.limit: MissingKey" }],
-        [{ stock: Schema.Int }, { path: "0", step: "stock", value: "result", rule: "$: InvalidType" }]
+        [{ stock: Schema.Int }, { path: "0", step: "stock", value: "result", rule: "$: not a number" }]
       ] as const) {
         const next = release(schemas)
         const process = yield* on.open([next])

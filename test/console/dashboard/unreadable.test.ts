@@ -51,7 +51,7 @@ it.live("what nobody takes is overdue, or unreadable with the value and the rule
     assert.deepStrictEqual(yield* groups([former]), [gone, "Tour overdue: no process takes it"])
     assert.deepStrictEqual(yield* groups([]), [gone, "Tour overdue: no process takes it"])
     const [, unreadable] = yield* groups([stricter])
-    assert.strictEqual(unreadable, "Tour unreadable: context: $.city: InvalidType")
+    assert.strictEqual(unreadable, "Tour unreadable: context: $.city: not a number")
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.provideMerge(Inspector.layerMemory(), Shop.Memory)),

@@ -239,7 +239,8 @@ const access = Access.of({
           const ran = yield* explained(Migrations.run(tables, part))
           const grants = appRole === undefined ? [] : yield* explained(Migrations.grants(tables, part, appRole))
           for (const grant of grants) yield* explained(grant)
-          done.push({ ...of, part, migrations: ran, statements: [] })
+          const newer = Migrations.newer(part, yield* explained(Migrations.done(tables, part)))
+          done.push({ ...of, part, migrations: ran, statements: [], ...(newer > 0 && { newer }) })
         }
         return done
       }).pipe(

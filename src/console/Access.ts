@@ -61,6 +61,8 @@ export interface Migrated {
   /** The migrations that were run now; with `printsSql` all of them. */
   readonly migrations: ReadonlyArray<string>
   readonly statements: ReadonlyArray<string>
+  /** The tables are of a newer release: they have so many migrations that this one does not know. Absent: none. */
+  readonly newer?: number
   /** Why this part, and what comes after it in the same database, is not done. Other databases are migrated all the same. */
   readonly failed?: string
 }

@@ -222,8 +222,8 @@ export const migrate = Command.make(
     else
       yield* lines(
         done.map(
-          ({ database, failed, migrations, part }) =>
-            `${database === undefined ? "" : `${database} `}${part}: ${failed ?? (migrations.length === 0 ? "nothing to do" : migrations.join(", "))}`
+          ({ database, failed, migrations, newer, part }) =>
+            `${database === undefined ? "" : `${database} `}${part}: ${failed ?? (migrations.length > 0 ? migrations.join(", ") : newer === undefined ? "nothing to do" : "nothing to do: the tables are of a newer release")}`
         )
       )
     if (hasFailed) return yield* new CommandFailed({ message: "not all tables are up to this release: run it again" })

@@ -9,7 +9,16 @@ import * as Databases from "./Databases.ts"
 import { CommandMisused } from "./Screen.ts"
 
 const text = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+  Flag.String(name).pipe(
+    Flag.withMetavar(metavar),
+    Flag.withDescription(description),
+    // As of a variable that is not set: another database would be taken than was meant.
+    Flag.filter(
+      (value) => value !== "",
+      () => "must not be empty"
+    ),
+    Flag.optional
+  )
 
 export const given = <A>(option: Option.Option<A>): A | undefined => Option.getOrUndefined(option)
 

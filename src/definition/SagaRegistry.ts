@@ -18,12 +18,14 @@ export class SagaInvalid extends Schema.TaggedError<SagaInvalid>()("SagaInvalid"
   }
 }
 
-/** The program has no saga of this name. */
+/** The program has no saga of this name; or it has, in another form only: with other steps, or another version. */
 export class SagaNotRegistered extends Schema.TaggedError<SagaNotRegistered>()("SagaNotRegistered", {
   saga: Schema.String,
   known: Schema.Array(Schema.String)
 }) {
   override get message(): string {
+    if (this.known.includes(this.saga))
+      return line`another form of saga "${this.saga}" is registered, with other steps or another version, and not this one: give this one to the layer too`
     return line`saga "${this.saga}" is not registered, only ${this.known.join(", ") || "none"}`
   }
 }

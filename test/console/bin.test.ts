@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
 import { SagaExecutionRepository } from "effect-saga"
 import { PgliteClient } from "effect-saga/pglite"
 import { SqlSagaExecutionRepository } from "effect-saga/sql"
@@ -55,6 +56,12 @@ it("says how it is called, and where the executions are missing", async () => {
     assert.match(help.stdout, new RegExp(`^ {2}${command} `, "m"))
   assert.deepInclude(nowhere, { code: 2, stdout: "" })
   assert.match(nowhere.stderr, /^effect-saga: Where are the executions\?.*\n$/)
+  // A variable of a script that is not set.
+  for (const flag of ["--url", "--schema"]) {
+    const empty = await effectSaga("list", flag, "")
+    assert.strictEqual(empty.code, 2)
+    assert.match(empty.stderr, new RegExp(`${flag}.*must not be empty`))
+  }
 })
 
 it("reads the folder of a PGlite, and refuses one that a process has open in one line that names --url", async () => {
@@ -80,6 +87,17 @@ it("reads the folder of a PGlite, and refuses one that a process has open in one
     const doctor = await effectSaga("doctor", "--url", folder)
     assert.strictEqual(doctor.code, 0)
     assert.match(doctor.stdout, /ok +executions +\d+ migrations, rights to read and write/)
+    const newer = Effect.flatMap(
+      SqlClient.SqlClient,
+      (sql) => sql`insert into saga_execution_migration (migration_id, name) values (9999, 'of_tomorrow')`
+    )
+    await Effect.runPromise(Effect.scoped(Effect.provide(newer, PgliteClient.layer({ folder }))))
+    const migrate = await effectSaga("migrate", "--url", folder, "--tables", "executions")
+    assert.deepInclude(migrate, { code: 0, stdout: "executions: nothing to do: the tables are of a newer release\n" })
+    assert.match(
+      (await effectSaga("doctor", "--url", folder)).stdout,
+      /ok +executions +the tables are of a newer release: \d+ migrations, 1 of them not known to this one, rights/
+    )
   } finally {
     rmSync(folder, { recursive: true, force: true })
     rmSync(`${folder}.lock`, { force: true })

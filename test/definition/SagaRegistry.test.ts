@@ -49,6 +49,11 @@ describe("SagaRegistry", () => {
     const unregistered = Result.getOrThrow(Result.flip(registry.latest("Lost")))
     assert.deepStrictEqual([unregistered._tag, unregistered.known], ["SagaNotRegistered", ["S", "PlaceOrder"]])
     assert.strictEqual(unregistered.message, 'saga "Lost" is not registered, only S, PlaceOrder')
+    const other = new SagaRegistry.SagaNotRegistered({ saga: "S", known: ["S", "PlaceOrder"] })
+    assert.strictEqual(
+      other.message,
+      'another form of saga "S" is registered, with other steps or another version, and not this one: give this one to the layer too'
+    )
     const none = Result.getOrThrow(SagaRegistry.make([]))
     const empty = Result.getOrThrow(Result.flip(none.latest("Lost")))
     assert.strictEqual(empty.message, 'saga "Lost" is not registered, only none')

@@ -45,6 +45,14 @@ export const words: ReadonlyArray<Mutant> = [
     tests: ["test/participant/refusals.test.ts"]
   },
   {
+    rule: "F30",
+    what: "a saga is not registered, only itself",
+    file: "src/definition/SagaRegistry.ts",
+    find: "if (this.known.includes(this.saga))",
+    replace: "if (this.known.length < 0)",
+    tests: ["test/definition/SagaRegistry.test.ts"]
+  },
+  {
     rule: "C8",
     what: "an execution whose facts cannot be stored waits without a word",
     file: "src/orchestrator/RecordFacts.ts",

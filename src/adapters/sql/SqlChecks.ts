@@ -55,6 +55,13 @@ export const checks = (
     )
   )
 
+const ofRelease = (part: Migrations.Part, ran: ReadonlyArray<number>): string => {
+  const more = Migrations.newer(part, ran)
+  return more === 0
+    ? `${ran.length} migrations`
+    : `the tables are of a newer release: ${ran.length} migrations, ${more} of them not known to this one`
+}
+
 /** The migrations of a part, and the rights in its tables. */
 const ofPart = Effect.fnUntraced(function* (options: SqlTables.TableOptions, part: Migrations.Part) {
   const sql = yield* SqlClient.SqlClient
@@ -78,7 +85,7 @@ const ofPart = Effect.fnUntraced(function* (options: SqlTables.TableOptions, par
     if (may?.may !== true) refused.push(table)
   }
   return refused.length === 0
-    ? ({ what: part, state: "ok", found: `${ran.length} migrations, rights to read and write` } as const)
+    ? ({ what: part, state: "ok", found: `${ofRelease(part, ran)}, rights to read and write` } as const)
     : ({
         what: part,
         state: "failed",

@@ -1,6 +1,7 @@
 /** How to read an error of the database: whether the statement may have had its effect, and whether it can work later. */
 import { Cause, Effect, Exit, Schedule } from "effect"
-import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { isSqlError, SqlError } from "effect/sql/SqlError"
+import { inWords } from "../../ports/DatabaseCode.ts"
 
 /** The code that Postgres gives, or the kind of error. Its message is not used, as it may quote values (SPEC C12). */
 export const codeOf = ({ reason }: SqlError): string => {
@@ -106,4 +107,17 @@ export const rolledBackBy = (cause: Cause.Cause<unknown>): "contested" | "away" 
   const errors = sqlErrorsOf(cause)
   if (errors.some((error) => isLost(error) || isReadOnly(error))) return "away"
   return errors.some(isRolledBack) ? "contested" : undefined
+}
+
+/** The same error with a message that says which tables are meant, and what the database says: a program that dies of it prints that first. */
+export const aboutTables = (module: string, error: SqlError): SqlError => {
+  const { cause, message, operation } = error.reason
+  // The statement that makes the list of migrations has failed, and the next one says no more than that.
+  const says = isAborted(error) ? "the role may make no tables there" : inWords(codeOf(error))
+  const text = `The tables of ${module} cannot be made or read: ${says === error.reason._tag ? message : says}`
+  // `constraint` of a violation has no part in making tables.
+  const reason: SqlError["reason"] = Reflect.construct(error.reason.constructor, [
+    { ...error.reason, cause, operation, message: text }
+  ])
+  return new SqlError({ reason })
 }

@@ -58,6 +58,10 @@ export const done = Effect.fnUntraced(function* (options: SqlTables.TableOptions
 export const names = (part: Part): ReadonlyArray<string> =>
   Object.keys(parts[part].migrations({ of: (table) => table, space: "", schema: undefined }))
 
+/** How many migrations a database has that this release does not know: its tables are of a newer one, beside which this one works. */
+export const newer = (part: Part, done: ReadonlyArray<number>): number =>
+  done.filter((id) => !names(part).some((name) => Number(name.slice(0, 4)) === id)).length
+
 /** Runs the migrations of a part that the database lacks, and gives their names. */
 export const run = Effect.fnUntraced(function* (options: SqlTables.TableOptions, part: Part) {
   const { list, migrations, module } = parts[part]

@@ -1,12 +1,12 @@
 /** The names of the library's tables, and the migrations that make them: numbered, forward only. */
 import { Cause, type Duration, Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import type * as Setting from "../../ports/Setting.ts"
 import { InvalidSetting } from "../../ports/Setting.ts"
 import { sha256 } from "../../wire/CanonicalJson.ts"
 import type { ConnectionOptions, SqlConnections } from "./SqlConnections.ts"
-import { again, isRolledBack, sqlErrorsOf } from "./SqlErrors.ts"
+import { aboutTables, again, isRolledBack, sqlErrorsOf } from "./SqlErrors.ts"
 import { lost } from "./SqlSession.ts"
 
 export interface TableOptions {
@@ -89,7 +89,7 @@ export const setUp = Effect.fnUntraced(function* (
   yield* Effect.timeoutOrElse(migrated, {
     duration: migrationTimeout,
     orElse: () => Effect.fail(lost("StatementTimeout"))
-  })
+  }).pipe(Effect.mapError((error) => (isSqlError(error) ? aboutTables(module, error) : error)))
   return tables
 })
 

@@ -8,6 +8,7 @@ import * as SqlConnections from "../../../src/adapters/sql/SqlConnections.ts"
 import * as SqlMigrations from "../../../src/adapters/sql/SqlMigrations.ts"
 import * as SqlTables from "../../../src/adapters/sql/SqlTables.ts"
 import * as SampleExecutions from "../../../src/testing/SampleExecutions.ts"
+import * as Pglite from "../../fixtures/pglite.ts"
 import { databases, schemaOf, server } from "../../fixtures/postgres.ts"
 
 const Repository = SagaExecutionRepository.SagaExecutionRepository
@@ -19,6 +20,25 @@ const another = (name: string, schema: string, prefix = "") => {
 }
 
 const long = (letter: string) => letter.repeat(41)
+
+it.effect("a role that may make no tables is said in the message of the error with which the layer ends", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`create role makes_nothing`
+    yield* sql`set role makes_nothing`
+    const error = yield* Effect.flip(Layer.build(SqlSagaExecutionRepository.layer({ schema: "of_its_own" })))
+    assert.strictEqual(error._tag, "SqlError")
+    assert.strictEqual(
+      error.message,
+      "The tables of SqlSagaExecutionRepository cannot be made or read: 42501: the role lacks a right there"
+    )
+    const inOwn = yield* Effect.flip(Layer.build(SqlSagaExecutionRepository.layer()))
+    assert.strictEqual(
+      inOwn.message,
+      "The tables of SqlSagaExecutionRepository cannot be made or read: the role may make no tables there"
+    )
+  }).pipe(Effect.scoped, Effect.provide(Pglite.layer()))
+)
 
 describe("tables made by hand", () => {
   for (const part of Object.keys(SqlMigrations.parts) as ReadonlyArray<SqlMigrations.Part>)

@@ -78,8 +78,8 @@ const isNothing = (input: unknown): boolean =>
 
 /** Why a number says no duration: it is in milliseconds, and one this small was most likely meant in another unit. 0 is 0 in each. */
 const unitOf = (input: unknown): string | undefined =>
-  typeof input === "number" && input > 0 && input < 1_000
-    ? `a number is in milliseconds; write one below 1000 with its unit, such as "${input} seconds" or "${input} millis"`
+  typeof input === "number" && input > 0 && input < 100
+    ? `a number is in milliseconds; write one below 100 with its unit, such as "${input} seconds" or "${input} millis"`
     : undefined
 
 /** The whole milliseconds of a duration, rounded up; `InvalidSetting` outside of the bounds. */

@@ -24,7 +24,7 @@ export const words: ReadonlyArray<Mutant> = [
     rule: "F23",
     what: "a time of some seconds that is given as a number is one of some milliseconds",
     file: "src/ports/Setting.ts",
-    find: "input > 0 && input < 1_000",
+    find: "input > 0 && input < 100",
     replace: "input < 0",
     tests: ["test/ports/Setting.test.ts"]
   },

@@ -1,7 +1,6 @@
 """python3 payments.py PORT DATABASE SECRET: a participant over HTTP (docs/protocol.md) with the standard library alone."""
 import base64, contextlib, hashlib, hmac, json, sqlite3, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 PORT, DATABASE, SECRET = int(sys.argv[1]), sys.argv[2], sys.argv[3].encode()
 
 def charge(db, key, content):
@@ -37,7 +36,8 @@ def decide(db, command, message):
     if row and row[2]:
         run(db, message["id"], message.get("content"))
         db.execute("update record set effect = 0 where id = ?", (execute,))
-    return 200, None, True, False
+    lost = "recordedUntil" in message and (row is None or row[0] != 200)  # Another process has done it, with other records.
+    return (500, "Unrecorded", False, False) if lost else (200, None, True, False)
 
 def answer(sent):
     """The answer to a message, which is one transaction with its effect. None: it makes no sense."""

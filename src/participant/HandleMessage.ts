@@ -17,6 +17,7 @@ import * as Accepted from "./AcceptedMessages.ts"
 import * as BegunMessages from "./BegunMessages.ts"
 import type { Incoming } from "./IncomingMessage.ts"
 import * as KeptTimes from "./KeptTimes.ts"
+import * as LostRecord from "./LostRecord.ts"
 import { ParticipantConfig } from "./ParticipantConfig.ts"
 import * as ParticipantDecision from "./ParticipantDecision.ts"
 import {
@@ -183,7 +184,12 @@ interface Work {
   readonly failed: ParticipantDecision.ParticipantReply | undefined
 }
 
-const perform = (work: Work, action: ParticipantDecision.ParticipantAction): Attempt<Outcome | Begun> => {
+const perform = (work: Work, action: ParticipantDecision.ParticipantAction): Attempt<Outcome | Begun> =>
+  LostRecord.isFound(work.unit, work.message.envelope, action)
+    ? Effect.andThen(LostRecord.warn(work.message.envelope), performed(work, action))
+    : performed(work, action)
+
+const performed = (work: Work, action: ParticipantDecision.ParticipantAction): Attempt<Outcome | Begun> => {
   const { code, message, unit } = work
   const { envelope } = message
   switch (action._tag) {

@@ -19,6 +19,6 @@ export const incoming = (envelope: Envelope, command: string | undefined): Incom
 /** Whether a record is of the message. Release 0.1.0 has recorded another hash where a key of the message is an index. */
 export const isRecordOf = (recorded: string, { command, envelope, request }: Incoming): boolean => {
   if (recorded === request) return true
-  const { keepUntil, later, ...known } = envelope
+  const { keepUntil, later, recordedUntil, ...known } = envelope
   return recorded === CanonicalJson.sha256OfText(CanonicalJson.formerly([command ?? null, known]))
 }

@@ -3,7 +3,7 @@
  * would have them kept for ever (SPEC C11, C14).
  */
 import { limits } from "../definition/SagaIssue.ts"
-import type { Transaction } from "../ports/ParticipantStore.ts"
+import type { Barrier, Transaction } from "../ports/ParticipantStore.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import type { Incoming } from "./IncomingMessage.ts"
 import type { ParticipantConfig } from "./ParticipantConfig.ts"
@@ -18,6 +18,19 @@ export const latest = (known: Transaction | undefined, { notAfter }: Envelope, n
 /** When `pendingTtl` begins: not before the execution has decided (SPEC C16). An earlier command may have said a later time. */
 export const pendingFrom = (known: Transaction | undefined, keepUntil: number | undefined, now: number): number =>
   Math.max(known?.updatedAt ?? now, keepUntil ?? now, now)
+
+/**
+ * Whether what a compensation is to undo was done elsewhere: its orchestrator has seen a 200 that these records do not have, and that
+ * cannot have been purged. A record without a transaction is missed for as long as anything is known; then it is `Purged`.
+ */
+export const isLost = (
+  { recordedUntil, transactions }: Envelope,
+  executed: Pick<Barrier, "status"> | undefined,
+  now: number
+): boolean => {
+  if (recordedUntil === undefined) return false
+  return executed === undefined ? transactions.length === 0 || now <= recordedUntil : executed.status !== 200
+}
 
 /** The message with a `keepUntil` that is not further ahead than the participant lets it be. Its hash is without it. */
 export const within = (message: Incoming, now: number, { maxKeepUntil }: ParticipantConfig): Incoming => {

@@ -4,7 +4,7 @@
  * not run is recorded as such before it can come.
  */
 import type { Barrier, Records, Scope, Transaction, Unit } from "../ports/ParticipantStore.ts"
-import { attemptOf, type Envelope, messageId, type ReplyStatus } from "../wire/Envelope.ts"
+import { attemptOf, type Envelope, messageId, type ReplyStatus, unrecorded } from "../wire/Envelope.ts"
 import type { Json } from "../wire/JsonLimits.ts"
 import { type Incoming, isRecordOf } from "./IncomingMessage.ts"
 import * as KeptTimes from "./KeptTimes.ts"
@@ -342,14 +342,14 @@ const compensate = (situation: Situation): ParticipantAction => {
   if (executed !== undefined && executed.transaction !== belongsTo(envelope)) {
     return { _tag: "PutAway", fault: "TransactionMismatch" }
   }
-  if (executed === undefined && own === undefined && isLate(situation)) {
-    return isForgotten(situation) ? replyWith(500, "Purged") : replyWith(200)
-  }
+  const undone: ParticipantReply = KeptTimes.isLost(envelope, executed, now) ? refused(unrecorded) : { status: 200 }
+  if (executed === undefined && own === undefined && isLate(situation))
+    return isForgotten(situation) ? replyWith(500, "Purged") : { _tag: "Reply", reply: undone }
   if (own?.status === "committed") return violation(situation)
   const { discard, rows } = joins(situation) ? ended(situation) : { rows: [], discard: false }
   if (executed?.effect === "immediate") return { _tag: "Compensate", transactions: rows, executed, discard }
   const unseen = executed === undefined ? [blockedExecute(envelope, now)] : []
-  return record({ status: 200 }, { transactions: rows, barriers: unseen }, { discard })
+  return record(undone, { transactions: rows, barriers: unseen }, { discard, final: undone.status === 200 })
 }
 
 const probe = (situation: Situation): ParticipantAction => {

@@ -18,6 +18,9 @@ export type Op = typeof Op.Type
 export const ReplyStatus = Schema.Literals([200, 202, 400, 404, 500])
 export type ReplyStatus = typeof ReplyStatus.Type
 
+/** The content of a 500 to a `failure`: it says that the execute was answered with 200, and the records say otherwise. */
+export const unrecorded = "Unrecorded"
+
 const name = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/u
 
 /** A name of a service or a command. Letters, digits and `_.-` only, since it becomes a level of a topic. */
@@ -81,6 +84,11 @@ export const Envelope = Schema.Struct({
   keepUntil: Schema.optionalKey(Schema.Int),
   /** Of an execute: its sender understands a 202. */
   later: Schema.optionalKey(Schema.Literal(true)),
+  /**
+   * Of a `failure`: the service has answered the execute with 200, and keeps the record of it until this time at least, in milliseconds
+   * since the epoch. Absent: the answer was not seen, or the orchestrator is of a former release.
+   */
+  recordedUntil: Schema.optionalKey(Schema.Int),
   /** The trace that the sender belongs to. */
   trace: Schema.optionalKey(Schema.String)
 })
@@ -100,8 +108,10 @@ export const decode = (json: unknown): Envelope | JsonCodec.CodecIssue => {
 /** Names of the fields, in the order of the schema, which is that of the text that is sent. */
 const names = Object.keys(Envelope.fields)
 const unset = Object.fromEntries(names.map((name) => [name, undefined]))
-/** The fields that are plain texts, numbers and lists of them, in the order of their names, without `keepUntil` and `later`. */
-const [, , , ...plainNames] = names.filter((name) => name !== "keepUntil" && name !== "later").toSorted()
+/** Fields that release 0.1.0 does not know. */
+const newer: ReadonlyArray<string> = ["keepUntil", "later", "recordedUntil"]
+/** The fields that are plain texts, numbers and lists of them, in the order of their names, without the newer ones. */
+const [, , , ...plainNames] = names.filter((name) => !newer.includes(name)).toSorted()
 const unsetPlain = Object.fromEntries(plainNames.map((name) => [name, undefined]))
 
 /** Most envelopes were made in this order. To see it takes less time than to copy them. */
@@ -121,10 +131,18 @@ export const stringify = (envelope: Envelope): string =>
 
 /**
  * The same text as `CanonicalJson.stringify`, in half the time: the order of the fields is known, and these three come first.
- * Without `keepUntil` and `later`: release 0.1.0 drops them when it reads a message, and its instances know a message by this text
- * too. In messages that end a transaction without `trace`: former releases send them without.
+ * Without the newer fields: release 0.1.0 drops them when it reads a message, and its instances know a message by this text too. In
+ * messages that end a transaction without `trace`: former releases send them without.
  */
-export const canonical = ({ content, coordinator, headers, keepUntil, later, ...plain }: Envelope): string =>
+export const canonical = ({
+  content,
+  coordinator,
+  headers,
+  keepUntil,
+  later,
+  recordedUntil,
+  ...plain
+}: Envelope): string =>
   `{${field("content", content)}${field("coordinator", coordinator)}${field("headers", headers)}${JSON.stringify({ ...unsetPlain, ...plain, ...(endsTransaction(plain) && { trace: undefined }) }).slice(1)}`
 
 const endsTransaction = ({ op }: Pick<Envelope, "op">): boolean =>

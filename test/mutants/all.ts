@@ -9,6 +9,7 @@ import { dashboard } from "./dashboard.ts"
 import { execution } from "./execution.ts"
 import { forItems } from "./items.ts"
 import { lateWrites } from "./lateWrites.ts"
+import { lostRecords } from "./lostRecords.ts"
 import type { Mutant } from "./Mutant.ts"
 import { manyDatabases } from "./manyDatabases.ts"
 import { nats } from "./nats.ts"
@@ -39,6 +40,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...execution,
   ...participants,
   ...begun,
+  ...lostRecords,
   ...recovery,
   ...lateWrites,
   ...ownership,

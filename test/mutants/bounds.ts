@@ -107,8 +107,8 @@ export const bounds: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a message that release 0.1.0 has answered counts as another one where it says keepUntil",
     file: "src/wire/Envelope.ts",
-    find: "coordinator, headers, keepUntil, later, ...plain }: Envelope",
-    replace: "coordinator, headers, later, ...plain }: Envelope",
+    find: "  keepUntil,\n  later,\n  recordedUntil,\n",
+    replace: "  later,\n  recordedUntil,\n",
     tests: [table]
   },
   {

@@ -515,9 +515,8 @@ export const participants: ReadonlyArray<Mutant> = [
     rule: "C6",
     what: "a failure of what may be forgotten leaves a rejection that contradicts it",
     file: machine,
-    find: `  if (executed === undefined && own === undefined && isLate(situation)) {
-    return isForgotten(situation) ? replyWith(500, "Purged") : replyWith(200)
-  }\n`,
+    find: `  if (executed === undefined && own === undefined && isLate(situation))
+    return isForgotten(situation) ? replyWith(500, "Purged") : { _tag: "Reply", reply: undone }\n`,
     replace: "",
     tests: [table]
   },

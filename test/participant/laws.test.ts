@@ -23,6 +23,9 @@ interface Step {
   readonly keepUntil?: number
 }
 
+/** What a compensation says where the success was seen. */
+const seen = { recordedUntil: notAfter }
+
 /** The state of the coordinator and its sent messages: only a sent message can arrive (SPEC W1). */
 class Coordinator {
   readonly sent: Array<{ readonly to: number; readonly message: Message }> = []
@@ -68,7 +71,7 @@ class Coordinator {
     this.toAll("reject")
     for (const { path, to } of this.steps) {
       if (!this.sent.some(({ message }) => message.op === "execute" && message.path === path)) continue
-      if (this.known.get(path) === 200) this.send(to, { op: "failure", path })
+      if (this.known.get(path) === 200) this.send(to, { op: "failure", path, changes: seen })
       else if (!this.known.has(path)) this.send(to, { op: "probe", path })
     }
   }
@@ -86,7 +89,8 @@ class Coordinator {
       this.decision = "commit"
       this.toAll("commit")
     }
-    if (op === "probe" && status === 200 && !this.done.has(`probe ${path}`)) this.send(to, { op: "failure", path })
+    if (op === "probe" && status === 200 && !this.done.has(`probe ${path}`))
+      this.send(to, { op: "failure", path, changes: seen })
     if (op === "probe" || op === "failure") {
       if (status !== 500) this.done.add(`${op} ${path}`)
     }
@@ -119,6 +123,11 @@ const play = Effect.fnUntraced(function* (seed: number) {
     const bench = benches[to]!
     const before = yield* bench.status()
     const outcome = yield* bench.deliver(message)
+    assert.notStrictEqual(
+      outcome.envelope?.content,
+      "Unrecorded",
+      "C6 a participant that has purged its record is no other one"
+    )
     const after = yield* bench.status()
     if (before === "reserved" && after !== "reserved" && (message.op === "execute" || message.op === "probe"))
       assert.fail(`I9 ${message.op} ended a reserved transaction`)

@@ -182,6 +182,8 @@ const anyEnvelope = (chance: Chance): Envelope => {
     ...rest,
     notAfter: pick(chance, [0, -1, 9_000, 2 ** 53 - 1]),
     ...(happens(chance, 0.5) && { keepUntil: pick(chance, [0, 9_000]) }),
+    ...(happens(chance, 0.5) && { later: true as const }),
+    ...(happens(chance, 0.5) && { recordedUntil: pick(chance, [0, 9_000]) }),
     relatedServices: ["b", "a", "payments"].filter(() => happens(chance, 0.5)),
     transactions: happens(chance, 0.5) ? [] : [uuid, uuid],
     ...more
@@ -209,8 +211,8 @@ describe("the text of an envelope", () => {
   it("canonical JSON is defined for any JSON value", () => {
     forSeeds(300, (seed) => {
       const envelope = anyEnvelope({ state: seed })
-      // Release 0.1.0 knows no `keepUntil`, and knows the message by this text.
-      const { keepUntil: _, ...known } = envelope
+      // Release 0.1.0 does not know these fields, and knows the message by this text.
+      const { keepUntil: _, later: ___, recordedUntil: ____, ...known } = envelope
       assert.strictEqual(canonical(envelope), CanonicalJson.stringify(known))
       // It ends transactions by messages without a trace.
       const { trace: __, ...untraced } = known

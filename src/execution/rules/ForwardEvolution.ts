@@ -204,11 +204,11 @@ const untroubled = ({ tries }: StepState) => ({ parked: undefined, tries: tries 
 /** The callback that follows an answer. The step waits for nothing else any more: no next try, no person, no probe. */
 export const answered = (
   step: StepState,
-  { content, status }: Pick<Of<"ReplyReceived">, "status" | "content">
+  { byHand, content, status }: Pick<Of<"ReplyReceived">, "status" | "content" | "byHand">
 ): StepState => ({
   ...step,
   status: status === 200 ? "running-on-success" : status === 400 ? "running-on-error" : "errored-by-on-execute",
-  reply: { status, content },
+  reply: { status, content, byHand },
   compensation: undefined,
   ...untroubled(step)
 })

@@ -2,8 +2,6 @@
  * How facts of the rollback change the state: steps are asked for their effect, compensated, or parked for a person.
  * Steps of a sequence are compensated from the latest to the first; a parked step does not hold up the others.
  */
-import type { ReplyStatus } from "../../wire/Envelope.ts"
-import type { Json } from "../../wire/JsonLimits.ts"
 import { enrol } from "./EnrolmentEvolution.ts"
 import type { Of } from "./SagaEvent.ts"
 import type { SagaFailure } from "./SagaFailure.ts"
@@ -178,7 +176,7 @@ const asCompensated = (step: StepState): StepState => ({
 /** Takes over the effect of a step from an answer. Only the first answer counts. */
 const answered = (
   step: StepState,
-  event: { readonly status: ReplyStatus; readonly content?: Json; readonly relatedServices?: ReadonlyArray<string> }
+  event: Pick<Of<"ReplyReceived">, "status" | "content" | "byHand"> & Pick<Of<"ProbeAnswered">, "relatedServices">
 ): StepState =>
   !isUnanswered(step)
     ? step
@@ -188,7 +186,7 @@ const answered = (
         parked: undefined,
         effect: event.status === 200 ? "exists" : "none",
         relatedServices: union(step.relatedServices, event.relatedServices ?? none),
-        ...(event.status !== 404 && { reply: { status: event.status, content: event.content } })
+        ...(event.status !== 404 && { reply: { status: event.status, content: event.content, byHand: event.byHand } })
       }
 
 // ---- where the step is -----------------------------------------------------------------------------------------

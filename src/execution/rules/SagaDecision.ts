@@ -363,12 +363,8 @@ class Decider extends PhaseDecider {
     const { effect, path } = state
     const compensation = step.compensate
     if (effect === "none" || compensation === undefined) return this.compensated(path)
-    const { failedAttempts = 0, retryAt, sent } = state.compensation ?? {}
-    if (failedAttempts > 0 && retryAt === undefined)
-      return this.park(
-        path,
-        sent?.message.op === "probe" ? "its effect cannot be asked for" : "its compensation failed"
-      )
+    const { failedAttempts = 0, failure, retryAt, sent } = state.compensation ?? {}
+    if (failedAttempts > 0 && retryAt === undefined) return this.park(path, CompensationRetry.reason(sent, failure))
     if (sent !== undefined) return this.awaitCompensation(state, sent, CompensationRetry.of(step, this.schedule))
     if (effect === "exists" || (compensation.unknown !== undefined && !step.execute.probe)) {
       this.instructions.push({ _tag: "BuildCompensation", path, step, compensation, state, context })
@@ -377,7 +373,9 @@ class Decider extends PhaseDecider {
   }
 
   private awaitCompensation(state: StepState, sent: Sent, retry: Retry): void {
-    const end = RetrySchedule.dueAt(sent.at, retry.times + 1, retry.backoff, sent.message.id)
+    // The retry of a person sends it once more at least.
+    const times = state.compensation?.retryAt === sent.at ? Math.max(1, retry.times) : retry.times
+    const end = RetrySchedule.dueAt(sent.at, times + 1, retry.backoff, sent.message.id)
     if (this.isOver(end, sent.at, retry.backoff)) return this.park(state.path, `no answer to ${sent.message.op}`)
     this.resend(state.path, sent, retry.backoff)
   }

@@ -141,7 +141,9 @@ export const SagaEvent = Schema.Union([
     /** Which message of the step it answers; absent: the first, which is the only one before the pivot. */
     attempt: optionalInt,
     /** A refusal that was given by hand: it does not prove that the service did nothing. */
-    effect: Schema.optionalKey(Schema.Literal("unknown"))
+    effect: Schema.optionalKey(Schema.Literal("unknown")),
+    /** A success that was given by hand: the service may know nothing of it. */
+    byHand: Schema.optionalKey(Schema.Literal(true))
   }),
   /** The service has begun, and answers later: until `deadline`, or without an end (SPEC C19). `attempt` as in `ReplyReceived`. */
   Schema.TaggedStruct("RequestAccepted", { ...path, deadline: optionalInt, attempt: optionalInt }),

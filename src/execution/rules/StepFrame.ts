@@ -57,6 +57,13 @@ export interface Tries {
   readonly failedAt: number | undefined
 }
 
+interface Reply {
+  readonly status: number
+  readonly content: Json | undefined
+  /** A person has given it, and the service may know nothing of it. */
+  readonly byHand: true | undefined
+}
+
 export interface StepState {
   readonly path: string
   readonly name: string
@@ -69,7 +76,7 @@ export interface StepState {
   readonly startedAt: number
   readonly deadline: number | undefined
   readonly request: Sent | undefined
-  readonly reply: { readonly status: number; readonly content: Json | undefined } | undefined
+  readonly reply: Reply | undefined
   readonly effect: EffectKnowledge
   readonly result: Json | undefined
   readonly failure: SagaFailure | undefined

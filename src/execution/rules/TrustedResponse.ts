@@ -145,12 +145,17 @@ export const requestOf = (
   return Result.fail(new SagaResponseNotAwaited({ uuid: self.uuid, named: missing, awaited: paths }))
 }
 
-/** The facts of a response. A refusal by hand does not prove that the service did nothing: the step is probed (SPEC C16). */
+/**
+ * The facts of a response. A refusal by hand does not prove that the service did nothing: the step is probed (SPEC C16). A success by
+ * hand does not prove that the service has a record of it.
+ */
 export const unproven = (facts: ReadonlyArray<SagaEvent>): ReadonlyArray<SagaEvent> =>
   facts.map((fact) =>
     (fact._tag === "ReplyReceived" && fact.status !== 200) || (fact._tag === "StepFailed" && fact.effect === "none")
       ? { ...fact, effect: "unknown" }
-      : fact
+      : fact._tag === "ReplyReceived"
+        ? { ...fact, byHand: true }
+        : fact
   )
 
 const whenOver = ({ status, uuid }: SagaState): Result.Result<undefined, NotTaken> | undefined => {

@@ -101,12 +101,24 @@ export const buildCompensation = (scope: ExecutionScope, instruction: Instructio
   if (Result.isFailure(content)) {
     return [{ _tag: "StepParked", path, reason: "its compensation cannot be built", at }]
   }
-  const message = envelope(scope, path, "failure", compensation, content.success, lifetime(scope, state))
+  const message = {
+    ...envelope(scope, path, "failure", compensation, content.success, lifetime(scope, state)),
+    ...recordedUntil(state)
+  }
   if (unsendable(scope, message) !== undefined) {
     return [{ _tag: "StepParked", path, reason: "its compensation cannot be sent", at }]
   }
   return [{ _tag: "CompensationSent", path, command: compensation.command, message, at }]
 }
+
+/**
+ * The service has said itself that the step is done, so it has a record of it for as long as the request may run. One that has none says
+ * so, and the step is not counted as undone. A person's word is no such proof.
+ */
+const recordedUntil = ({ reply, request }: StepState): Pick<Envelope, "recordedUntil"> =>
+  request !== undefined && reply?.status === 200 && reply.byHand === undefined
+    ? { recordedUntil: request.message.notAfter }
+    : {}
 
 /** Made from the decoded reply, which stands under the step's own name; without one, by `unknown`. */
 const compensationContent = (

@@ -7,11 +7,12 @@ import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
 import * as Decision from "../../../src/execution/rules/SagaDecision.ts"
 import { evolve } from "../../../src/execution/rules/SagaEvolution.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
+import { stepAt } from "../../../src/execution/rules/StepTree.ts"
 import * as TwoPhaseCommit from "../../../src/execution/rules/TwoPhaseCommit.ts"
 import * as Execution from "../../../src/execution/view/SagaExecution.ts"
 import { PlaceOrder } from "../../definition/order.ts"
 import { Crashes, Journey, Tour, Weekend } from "./journey.ts"
-import { begin, type Story } from "./story.ts"
+import { begin, type Story, schedule } from "./story.ts"
 
 const order = begin(PlaceOrder, { orderId: "o-1", sku: "book", quantity: 1, amount: 120 })
 const reserved = order.start().succeeds("0", "r-1")
@@ -479,6 +480,23 @@ describe("a remote compensation", () => {
     ])
   })
 
+  it("a remote compensation that the service has no record for is parked with that as the reason", () => {
+    const reasonAfter = (content: string): string | undefined => {
+      let story = sent
+      for (let attempt = 0; attempt <= 10; attempt++) {
+        story = story.replies("failure", "1", 500, content)
+        story = story.later(attempt < 10 ? story.wakesIn : 0)
+      }
+      const { state } = story.decided()
+      return stepAt(state.root, "1")?.step.parked?.reason
+    }
+    assert.strictEqual(
+      reasonAfter("Unrecorded"),
+      "the service has no record of what it has done: do all its instances keep the same records?"
+    )
+    assert.strictEqual(reasonAfter("busy"), "its compensation failed")
+  })
+
   it("I12 a copy of the answer to the request leaves a parked compensation parked", () => {
     let story = sent
     for (let attempt = 0; attempt <= 10; attempt++) {
@@ -554,6 +572,18 @@ describe("a parked step", () => {
   it("a parked step is compensated after a late probe answer that names no services", () => {
     const late = unanswered.facts({ _tag: "ProbeAnswered", path: "1", status: 200, at: unanswered.now })
     assert.deepStrictEqual(late.next, ["request the compensation of payment"])
+  })
+
+  it("C8 a parked step that a person retries is asked again at least once, also where nothing is tried again", () => {
+    const once = { ...schedule, retryCompensate: { ...schedule.retryCompensate, times: 0 } }
+    const first = paid.under({ schedule: once }).cancels().compensates("1")
+    assert.strictEqual(first.later(first.wakesIn).next[0], "StepParked payment")
+    const retried = first.later(first.wakesIn).decided().compensated("0").decided().later(minutes(60)).retries("1")
+    const again = retried.later(retried.wakesIn)
+    assert.deepStrictEqual(again.next, ["resend the failure of payment"])
+    assert.deepStrictEqual(again.later(again.wakesIn).next, ["StepParked payment"])
+    const answered = again.replies("failure", "1", 500, "Unrecorded")
+    assert.deepStrictEqual(answered.next, ["StepParked payment"])
   })
 
   it("a parked step may be parked again after a late probe answer 200", () => {

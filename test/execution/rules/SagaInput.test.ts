@@ -6,6 +6,7 @@ import * as ParkedInput from "../../../src/execution/rules/ParkedInput.ts"
 import type { SagaEvent } from "../../../src/execution/rules/SagaEvent.ts"
 import * as SagaInput from "../../../src/execution/rules/SagaInput.ts"
 import * as SignalInput from "../../../src/execution/rules/SignalInput.ts"
+import { stepAt } from "../../../src/execution/rules/StepTree.ts"
 import * as TrustedResponse from "../../../src/execution/rules/TrustedResponse.ts"
 import { Refusal } from "../../../src/execution/view/Refusal.ts"
 import { messageId } from "../../../src/wire/Envelope.ts"
@@ -401,6 +402,20 @@ describe("a trusted response", () => {
     assert.deepStrictEqual(said(respond(back, { status: 400, step: "payment" })), [])
     assert.deepStrictEqual(said(respond(back, { status: 400, step: "payment", proven: true })), ["ReplyReceived"])
     assert.deepStrictEqual(said(respond(back, { step: "payment" })), ["ReplyReceived"])
+  })
+
+  it("C6 a success by hand does not prove that the service has a record of it; its own reply does, also brought by a caller", () => {
+    const paidBy = (proven: { readonly proven?: true }, story = asked) =>
+      stepAt(
+        story.took((state, moment) =>
+          SagaInput.response(state, { ...answer, content: { paymentId: "p-1" }, step: "payment", ...proven }, moment)
+        ).state.root,
+        "1"
+      )?.step.reply?.byHand
+    const back = asked.cancels().probes("1")
+    assert.deepStrictEqual([paidBy({}), paidBy({}, back)], [true, true])
+    assert.deepStrictEqual([paidBy({ proven: true }), paidBy({ proven: true }, back)], [undefined, undefined])
+    assert.isUndefined(stepAt(back.replies("probe", "1", 200, "p").state.root, "1")?.step.reply?.byHand)
   })
 
   it("C16 a refusal by hand that onError has made a result of is probed when a later step fails", () => {

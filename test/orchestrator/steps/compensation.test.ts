@@ -13,6 +13,7 @@ import {
   makeStory,
   manager,
   reply,
+  response,
   SoldOut,
   sentTo,
   statuses,
@@ -276,6 +277,33 @@ describe("a remote compensation", () => {
       const settled = yield* load(failed.uuid)
       assert.deepInclude(settled, { status: "errored", alreadyRollback: true, settled: true })
       assert.deepStrictEqual(settled.parked, [])
+    }).pipe(Effect.provide(manager([saga])))
+  )
+
+  it.effect(
+    "C6 a remote compensation says that the service has answered the request, and until when it has a record of it",
+    () =>
+      Effect.gen(function* () {
+        const wire = yield* Wire
+        yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+        const request = yield* sentTo("execute flights/Book")
+        yield* reply(request, { content: { ref: "F1" } })
+        const { envelope } = yield* sentTo("failure flights/Cancel")
+        assert.strictEqual(envelope.recordedUntil, request.envelope.notAfter)
+        assert.notProperty(request.envelope, "recordedUntil")
+        yield* TestClock.adjust("2 seconds")
+        const [one, two] = wire.sent().filter(({ envelope: { op } }) => op === "failure")
+        assert.strictEqual(one?.body, two?.body)
+      }).pipe(Effect.provide(manager([saga])))
+  )
+
+  it.effect("C6 a remote compensation says nothing of an answer that a person gave", () =>
+    Effect.gen(function* () {
+      yield* Effect.forkChild(failure(SagaManager.run(saga, { context })))
+      const request = yield* sentTo("execute flights/Book")
+      const byHand = SagaManager.resume(response({ content: { ref: "F1" }, to: request }))
+      yield* Effect.forkChild(Effect.exit(byHand))
+      assert.notProperty((yield* sentTo("failure flights/Cancel")).envelope, "recordedUntil")
     }).pipe(Effect.provide(manager([saga])))
   )
 

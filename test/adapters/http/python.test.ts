@@ -1,5 +1,5 @@
 /** A participant that somebody has written from docs/protocol.md alone: examples/http/payments.py, as a process. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
@@ -33,6 +33,18 @@ const Order = Saga.make("Order", { context: { amount: Schema.Int, inStock: Schem
   Saga.commit
 )
 
+/** Its payment is done, and then the service loses its records. */
+const forgetting = (forget: Effect.Effect<void>) =>
+  Saga.make("Forgetting", { context: { amount: Schema.Int } }).pipe(
+    Saga.remote("payment", {
+      execute: { command: Payments.commands.Charge, payload: ({ amount }) => ({ amount }) },
+      compensate: { command: Payments.commands.Refund, payload: ({ payment }) => ({ payment }) },
+      retryCompensate: { times: 0 }
+    }),
+    Saga.local("parcel", { error: Schema.String, execute: () => Effect.andThen(forget, Effect.fail("out of stock")) }),
+    Saga.commit
+  )
+
 const program = fileURLToPath(new URL("../../../examples/http/payments.py", import.meta.url))
 const secret = "only orders and payments know"
 const keys = [{ id: "one", secret: Redacted.make(secret) }]
@@ -57,6 +69,9 @@ const kill = (child: ChildProcess) =>
     await once(child, "exit")
   })
 
+const wipe = `import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as db: db.execute("delete from record")`
+
 const hasPython = (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, "python3")))
 
 it("a participant in Python has at most 80 lines", () => {
@@ -72,8 +87,9 @@ it.live.runIf(hasPython || process.env.CI !== undefined)(
       yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
       const port = yield* freePort
       const database = join(folder, "payments.db")
+      const Forgetting = forgetting(Effect.sync(() => spawnSync("python3", ["-c", wipe, database])))
       const orders = yield* Layer.build(
-        SagaManager.layer([Order]).pipe(
+        SagaManager.layer([Order, Forgetting]).pipe(
           Layer.provide([
             SagaConfig.layer({ service: "orders" }),
             SagaExecutionRepository.layerMemory,
@@ -96,5 +112,9 @@ it.live.runIf(hasPython || process.env.CI !== undefined)(
       assert.isNull(second.exitCode)
       const lost = yield* Effect.forEach(Array.from({ length: 20 }), (_, i) => place(100 + i), { concurrency: 20 })
       assert.strictEqual(new Set(lost.map((it) => it.payment)).size, 20)
+      const unknown = yield* Effect.flip(SagaManager.run(Forgetting, { context: { amount: 70 } })).pipe(
+        Effect.provideContext(orders)
+      )
+      assert.deepInclude(unknown, { _tag: "SagaFailedExecution", parked: ["0"] })
     })
 )

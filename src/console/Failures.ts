@@ -25,7 +25,7 @@ const inspectorError = ({ cause, databases, operation, reason }: InspectorError)
   }
 }
 
-/** What the network or the database has said, where it is not the sentence itself. */
+/** The code of the network or of the database, with its words. Empty for a refusal of the role: the sentence has its code already. */
 const networkIn = (cause: unknown): string =>
   codeIn(cause) === "" || refusalIn(cause) !== undefined ? "" : `, ${plain(inWords(codeIn(cause)), 100)}`
 

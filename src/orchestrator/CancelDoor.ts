@@ -50,7 +50,7 @@ const leave = (
     const facts = yield* Effect.fromResult(SagaInput.cancel(execution.state, input, { now }))
     if (facts.length === 0 || (yield* isLeft(keeper, uuid, input))) return execution
     const answer = yield* SendSignal.submit(keeper, StoredInput.rowOf(uuid, input, now))
-    // It has ended since it was read: the cancel is refused, or has come to pass.
+    // The execution has ended since it was read. It is read again: then the cancel changes nothing, or is refused.
     if (answer === "settled") return yield* leave(keeper, uuid, input)
     yield* keeper.membership.wake(uuid)
     return execution

@@ -11,7 +11,7 @@ import {
   type Transaction,
   type Unit
 } from "../ports/ParticipantStore.ts"
-import { called, make, runInside } from "../ports/SagaTransaction.ts"
+import { effectOf, make, runInside } from "../ports/SagaTransaction.ts"
 import type { Envelope } from "../wire/Envelope.ts"
 import * as Accepted from "./AcceptedMessages.ts"
 import * as BegunMessages from "./BegunMessages.ts"
@@ -357,7 +357,7 @@ const runHook = (
   const place = { uuid: saga, service: contract.name, hook: name }
   const annotated = () =>
     Effect.annotateLogs(
-      Effect.suspend(() => called(() => hook({ uuid: saga }))),
+      Effect.suspend(() => effectOf(() => hook({ uuid: saga }))),
       place
     )
   const run = runInside<void, unknown>(transaction, annotated)

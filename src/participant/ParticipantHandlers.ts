@@ -12,7 +12,7 @@ import * as NowAndThen from "../ports/NowAndThen.ts"
 import { ParticipantStoreError, type Unit } from "../ports/ParticipantStore.ts"
 import { RequestContext } from "../ports/RequestContext.ts"
 import * as RequestHeaders from "../ports/RequestHeaders.ts"
-import { called, enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
+import { effectOf, enrolInto, make, runInside } from "../ports/SagaTransaction.ts"
 import { type Envelope, isName, maxRelatedServices, reply } from "../wire/Envelope.ts"
 import * as JsonCodec from "../wire/JsonCodec.ts"
 import { check, type Json } from "../wire/JsonLimits.ts"
@@ -279,7 +279,7 @@ const runInRequest = (
   // A message says the path of its step; the name of its saga and of the step only their program knows.
   const place = { uuid: saga, step: path, service, command }
   return runInside(transaction, () =>
-    Effect.suspend(() => called(handler)).pipe(
+    Effect.suspend(() => effectOf(handler)).pipe(
       Effect.provideService(RequestContext, { headers: request.headers, user }),
       Effect.annotateLogs(place)
     )

@@ -65,7 +65,7 @@ const isLasting = (code: string): boolean =>
 
 /**
  * Names in the log what the database says to a call that is tried again, where it will say the same until somebody does something.
- * It is tried again all the same: a right may be given while the process runs.
+ * The caller goes on trying, because a person may give the right while the process runs.
  */
 export const warnLasting = (error: unknown): Effect.Effect<void> => {
   if (!(error instanceof Error) || !isLasting(codeIn(error.cause))) return Effect.void

@@ -26,7 +26,7 @@ export class SagaExecutionConflict extends Schema.TaggedError<SagaExecutionConfl
 }
 
 export class SagaExecutionNotFound extends Schema.TaggedError<SagaExecutionNotFound>()("SagaExecutionNotFound", {
-  /** What the caller has named, also where that was a `startKey`. */
+  /** The uuid that the caller has named; where the caller has named a `startKey`, that key. */
   uuid: Schema.String,
   startKey: Schema.optionalKey(Schema.String)
 }) {

@@ -122,13 +122,13 @@ export const runInside = <A, E>(
   const erased = code as () => Effect.Effect<A, E>
   if (running !== undefined && fiberContext !== undefined && !FaultPoint.isSet(running)) {
     running.setContext(inside(fiberContext, transaction, annotations))
-    return called(erased)
+    return effectOf(erased)
   }
   return Effect.withFiber((fiber) => {
     const call = () =>
       inOwnFiber(
         Effect.updateContext(
-          Effect.suspend(() => called(erased)),
+          Effect.suspend(() => effectOf(erased)),
           (context: Context.Context<never>) => inside(fiberContext ?? context, transaction, annotations)
         )
       )
@@ -136,8 +136,8 @@ export const runInside = <A, E>(
   })
 }
 
-/** Calls the author's code. A throw, or a value that is no effect, is a defect of the callback, and not of its caller. */
-export const called = <A, E, R>(code: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+/** The effect that the author's function gives. A throw, or a value that is no effect, is a defect of that function, and not of its caller. */
+export const effectOf = <A, E, R>(code: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   // The author's function may throw.
   try {
     const effect = code()

@@ -347,7 +347,7 @@ const tagOf = (error: unknown): string | undefined =>
     ? error._tag
     : undefined
 
-/** What a person has sent: several may act on one execution. */
+/** The refused action and its actor, because several people may act on one execution. */
 const inputOf = ({ action, actor }: Of<"ActionRefused">): string =>
   actor === undefined ? "an input" : `${action ?? "an input"} by ${oneLine(actor)}`
 

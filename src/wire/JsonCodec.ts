@@ -160,7 +160,7 @@ const issueOf = (exit: Exit.Failure<unknown, Schema.SchemaError>): CodecIssue =>
 /** The places where a value does not fit its schema, and what is expected there, without the value (SPEC C12). */
 export const placesOf = (error: Schema.SchemaError): string => places(error.issue)
 
-/** What a schema expects, by its kind. */
+/** Words for a value that does not fit, by the kind of its schema. */
 const kinds: { readonly [kind: string]: string } = {
   String: "not a string",
   Number: "not a number",

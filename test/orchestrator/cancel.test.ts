@@ -43,7 +43,7 @@ const inStep = Effect.fnUntraced(function* (gate: Deferred.Deferred<void>) {
 const inbox = ({ store }: World, uuid: string) => store.repository.inbox(uuid)
 const facts = ({ events }: SagaExecution.SagaExecution, tag: string) => events.filter(({ _tag }) => _tag === tag)
 
-/** What a caller is told within the time that it waits at most. */
+/** The answer to a caller after ten seconds, which is the longest that it waits. */
 const told = Effect.fnUntraced(function* <A, E>(call: Effect.Effect<A, E>) {
   const fiber = yield* Effect.forkChild(Effect.result(call))
   yield* quiet

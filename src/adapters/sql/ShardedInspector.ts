@@ -95,7 +95,7 @@ const asking = (shards: Shards<OfPart>) => {
     )
   }
 
-  /** Those that do not answer, or have just left a question open. */
+  /** The databases that do not answer now, or have not answered the last question. */
   const lacking = Effect.andThen(
     look,
     Effect.clockWith((clock) => {

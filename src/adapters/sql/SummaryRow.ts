@@ -23,7 +23,7 @@ export interface SummaryRow {
   readonly signals: ReadonlyArray<string> | undefined
   /** The write brings attributes by which the execution is found. */
   readonly labels: boolean
-  /** What the write makes of its row in a queue: another row, none (`null`), or nothing new. */
+  /** The row of the execution in a queue after the write; `null`: it is removed; undefined: it stays as it is. */
   readonly place: Queued | null | undefined
 }
 
@@ -32,7 +32,7 @@ type Values = Readonly<Record<string, unknown>>
 export interface Columns {
   /** The types of the columns, in the order of the statements. */
   readonly types: Readonly<Record<string, string>>
-  /** What is undefined is null in the row. */
+  /** The values of a row, by the names of its columns. An undefined value is stored as null. */
   readonly of: (row: SummaryRow) => Values
 }
 
@@ -41,7 +41,7 @@ const columns = <const Types extends Columns["types"]>(
   of: (row: SummaryRow) => { readonly [Name in keyof Types]: unknown }
 ): { readonly types: Types; readonly of: typeof of } => ({ types, of })
 
-/** Those that a later write may change. `inbox` is what it asks for (`WriteStatements`). */
+/** The columns that a later write may change. `inbox` has the number by which the write closes or takes the execution (`WriteStatements`). */
 export const changed = columns(
   {
     uuid: "uuid",
@@ -93,7 +93,7 @@ export const changed = columns(
   })
 )
 
-/** Those of the first write. */
+/** The columns of the first write: all of them. */
 export const started = columns(
   {
     ...changed.types,

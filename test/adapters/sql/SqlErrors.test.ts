@@ -1,4 +1,4 @@
-/** What an error of the database says about the work that it has stopped. */
+/** Whether work that an error of the database has stopped is tried again. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect } from "effect"
 import { SqlClient } from "effect/sql"

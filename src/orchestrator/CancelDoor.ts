@@ -8,7 +8,7 @@ import type { SagaExecution } from "../execution/view/SagaExecution.ts"
 import type { SagaExecutionRepository } from "../ports/SagaExecutionRepository.ts"
 import { SagaTransaction } from "../ports/SagaTransaction.ts"
 import { normalize } from "../wire/Uuid.ts"
-import { submit } from "./ExecutionInput.ts"
+import { patience, submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import * as SendSignal from "./SendSignal.ts"
 import * as StoredInput from "./StoredInput.ts"
@@ -18,9 +18,6 @@ export interface Keeper extends SendSignal.Sender {
   /** Gives an execution as callers get it: bound to its saga. */
   readonly load: (uuid: string) => Effect.Effect<SagaExecution, ControlError>
 }
-
-/** How long a caller waits until the owner of the execution has judged the cancel. Then it is left in the inbox. */
-const patience = "10 seconds"
 
 export const cancel = Effect.fnUntraced(function* (
   supervisor: ExecutionSupervisor,

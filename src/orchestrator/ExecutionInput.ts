@@ -91,6 +91,9 @@ export const resolving = (
     : Effect.succeed({ ...input, result: content ?? null })
 }
 
+/** How long the sender of a signal or a cancel waits until the owner has judged it. Then it is left in the stored inbox. */
+export const patience = "10 seconds"
+
 /** Hands an input to its execution. It is refused only in the ways of its kind (`Refusals`). */
 export const submit = <Input extends SagaInput>(
   supervisor: ExecutionSupervisor,

@@ -8,7 +8,7 @@ import * as JsonCodec from "../wire/JsonCodec.ts"
 import { maxContextSize } from "../wire/JsonLimits.ts"
 import * as Text from "../wire/Text.ts"
 import { normalize } from "../wire/Uuid.ts"
-import { submit } from "./ExecutionInput.ts"
+import { patience, submit } from "./ExecutionInput.ts"
 import type { ControlError, ExecutionSupervisor } from "./ExecutionSupervisor.ts"
 import { uuidOfKey } from "./LoadExecution.ts"
 import { strangerOfSignal } from "./ManagerArguments.ts"
@@ -19,9 +19,6 @@ import * as SendSignal from "./SendSignal.ts"
 export interface Keeper extends SendSignal.Sender {
   readonly repository: Pick<SagaExecutionRepository["Service"], "find" | "load" | "submit">
 }
-
-/** How long a caller waits until the owner of the execution has taken the signal. Then it is left in the inbox. */
-const patience = "10 seconds"
 
 export const signal = Effect.fnUntraced(function* (
   supervisor: ExecutionSupervisor,

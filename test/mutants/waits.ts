@@ -360,7 +360,7 @@ export const waits: ReadonlyArray<Mutant> = [
   {
     rule: "C16",
     what: "a cancel waits for the step that runs",
-    file: "src/orchestrator/CancelDoor.ts",
+    file: "src/orchestrator/ExecutionInput.ts",
     find: 'const patience = "10 seconds"',
     replace: 'const patience = "1 hour"',
     tests: [cancel]
